@@ -1,0 +1,293 @@
+//! The contract: the one place where access is decided.
+//!
+//! [`keys`] lists every state key that a call may touch, [`decide`] is pure and yields writes, a receipt and one
+//! event or a refusal, and [`check`] verifies the signed documents behind a call. A host reads the keys, decides
+//! and writes; management and endorsers call [`check`] before, replay does not, since documents stay off-chain.
+
+mod check;
+mod decide;
+
+pub use check::{Attributes, CheckError, Documents, check};
+pub use decide::{decide, keys};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Commitment, Digest, ShareId, Timestamp};
+use crate::permission::AccessTimes;
+use crate::policy::ShareState;
+use crate::terms::{Country, Industry, Name};
+
+/// The version of these rules; each ledger entry carries the one that decided it.
+pub const CONTRACT_VERSION: u32 = 1;
+
+/// How far an entry's time may be from a live follower's or endorser's clock, in seconds.
+pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
+
+/// What is asked of the contract.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "kebab-case")]
+pub enum Call {
+    /// Create a share or set its next policy version.
+    SetPolicy(SetPolicy),
+    /// Ask for one access.
+    RequestAccess(RequestAccess),
+    /// Record what was done under an access.
+    RecordUsage(RecordUsage),
+}
+
+/// The on-chain side of a [`crate::policy::SharingPolicy`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetPolicy {
+    /// The share.
+    pub share: ShareId,
+    /// From 1, one more than the predecessor's.
+    pub version: u32,
+    /// The predecessor's document id; none for version 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
+    /// The policy's document id.
+    pub policy: Digest,
+    /// The provider.
+    pub owner: Commitment,
+    /// Whether the share gives access.
+    pub state: ShareState,
+    /// The package's metadata digest.
+    pub package: Digest,
+    /// Who may access.
+    pub terms: LedgerTerms,
+    /// How often each consumer may access.
+    pub access_times: AccessTimes,
+    /// The first moment of access.
+    pub not_before: Timestamp,
+    /// The expiration time.
+    pub expires: Timestamp,
+    /// Whether the consumer may only look.
+    pub read_only: bool,
+}
+
+/// Terms as codes and commitments: nothing that identifies a person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerTerms {
+    /// Said outright when no kind is restricted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anyone: bool,
+    /// Named users, as commitments.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub users: BTreeSet<Commitment>,
+    /// Organisations.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub organisations: BTreeSet<Name>,
+    /// Industries; each covers its subdivisions.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub industries: BTreeSet<Industry>,
+    /// Countries.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub countries: BTreeSet<Country>,
+    /// Purposes.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub purposes: BTreeSet<Name>,
+}
+
+/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute stands here only where the policy
+/// restricts its kind; anything more is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestAccess {
+    /// The share.
+    pub share: ShareId,
+    /// The policy version accepted.
+    pub policy: Digest,
+    /// The access request's document id.
+    pub request: Digest,
+    /// Who asks.
+    pub consumer: Commitment,
+    /// The consumer's organisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<Name>,
+    /// The consumer's industry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub industry: Option<Industry>,
+    /// The consumer's country.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
+    /// The purpose stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<Name>,
+}
+
+/// The on-chain side of a [`crate::document::UsageReport`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordUsage {
+    /// The share.
+    pub share: ShareId,
+    /// The access under which it happened.
+    pub request: Digest,
+    /// The usage report's document id.
+    pub report: Digest,
+    /// Who reports: the access's consumer.
+    pub consumer: Commitment,
+}
+
+/// What the contract keeps, by key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "value", rename_all = "kebab-case")]
+pub enum Value {
+    /// Under `share/SHARE`: the newest policy.
+    Share(ShareRecord),
+    /// Under `counter/SHARE/CONSUMER`: how many accesses were granted.
+    Counter(Counter),
+    /// Under `access/REQUEST`: one granted access.
+    Access(AccessRecord),
+    /// Under `usage/REPORT`: one usage report.
+    Usage(UsageRecord),
+}
+
+/// A share's newest policy and when it was set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShareRecord {
+    /// The newest policy.
+    pub policy: SetPolicy,
+    /// The time of its entry.
+    pub time: Timestamp,
+}
+
+/// How many accesses a consumer was granted on a share, under all its versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Counter {
+    /// The number.
+    pub granted: u32,
+}
+
+/// One granted access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessRecord {
+    /// What was asked.
+    pub request: RequestAccess,
+    /// Which access of this consumer it is, from 1.
+    pub access: u32,
+    /// The time of its entry.
+    pub time: Timestamp,
+}
+
+/// One usage report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UsageRecord {
+    /// What was reported.
+    pub usage: RecordUsage,
+    /// The time of its entry.
+    pub time: Timestamp,
+}
+
+/// The state that a call may touch: key to value, without the keys that have none.
+pub type Values = BTreeMap<String, Value>;
+
+/// What a call did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "receipt", rename_all = "kebab-case")]
+pub enum Receipt {
+    /// The policy is set.
+    Policy(ShareRecord),
+    /// The access is granted and recorded.
+    Access(AccessRecord),
+    /// The usage is recorded.
+    Usage(UsageRecord),
+}
+
+/// What a granted call changes. `writes` is empty when the very same call was granted before: the receipt is the
+/// first one's, nothing changes, and nothing is added to the ledger. The receipt is also the one event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outcome {
+    /// The state to write, each key one that [`keys`] lists.
+    pub writes: Values,
+    /// What the caller gets, and what the ledger announces.
+    pub receipt: Receipt,
+}
+
+/// Why the contract refuses a call. The name in JSON is the rule's name everywhere: in answers, in the corpus of
+/// cases and in the Solidity twin's errors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "rule", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// No such share.
+    #[error("there is no such share")]
+    UnknownShare,
+    /// The call contradicts itself.
+    #[error("the call is malformed: {detail}")]
+    Malformed {
+        /// In what way.
+        detail: String,
+    },
+    /// The version is not the next one.
+    #[error("the next policy version is {expected}")]
+    Version {
+        /// The version that would be accepted.
+        expected: u32,
+    },
+    /// The predecessor named is not the newest version.
+    #[error("the predecessor named is not the newest policy version")]
+    Predecessor,
+    /// Somebody else than the owner.
+    #[error("only the share's provider may set its policy")]
+    Owner,
+    /// The share is revoked, which is final.
+    #[error("the share is revoked")]
+    Revoked,
+    /// The share is suspended.
+    #[error("the share is suspended")]
+    Suspended,
+    /// The request accepts a version that is no longer the newest.
+    #[error("the terms have changed since the request was signed; read and sign the new ones")]
+    Superseded,
+    /// Before the first moment of access.
+    #[error("access begins at {not_before}")]
+    NotYet {
+        /// The first moment of access.
+        not_before: Timestamp,
+    },
+    /// At or after the expiration time.
+    #[error("access ended at {expires}")]
+    Expired {
+        /// The expiration time.
+        expires: Timestamp,
+    },
+    /// Not a named user.
+    #[error("the provider has named the users who may access, and you are not one of them")]
+    User,
+    /// Another organisation.
+    #[error("your organisation is not among those that may access")]
+    Organisation,
+    /// Another industry.
+    #[error("your industry is not among those that may access")]
+    Industry,
+    /// Another country.
+    #[error("your country is not among those that may access")]
+    Country,
+    /// No purpose stated, or another than those allowed.
+    #[error("the purpose you stated is not among those allowed")]
+    Purpose,
+    /// All accesses are used up.
+    #[error("all {access_times} accesses are used up")]
+    AccessTimes {
+        /// How many there were.
+        access_times: u32,
+    },
+    /// The request id is taken by another access.
+    #[error("this request has been used by somebody else or for something else")]
+    RequestTaken,
+    /// No such access.
+    #[error("there is no such access on the ledger")]
+    UnknownAccess,
+    /// Somebody else's access.
+    #[error("only the consumer of an access may report its usage")]
+    Consumer,
+}

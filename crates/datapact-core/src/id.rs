@@ -1,0 +1,136 @@
+//! Identifiers and digests: fixed-length byte strings, written as lower-case hexadecimal.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// Why a hexadecimal identifier was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} must be {digits} lower-case hexadecimal digits")]
+pub struct ParseIdError {
+    what: &'static str,
+    digits: usize,
+}
+
+macro_rules! hex_type {
+    ($(#[$doc:meta])* $name:ident, $len:literal, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $len]);
+
+        impl $name {
+            /// The bytes.
+            pub fn as_bytes(&self) -> &[u8; $len] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseIdError;
+
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let refused = ParseIdError { what: $what, digits: $len * 2 };
+                if text.bytes().any(|b| b.is_ascii_uppercase()) {
+                    return Err(refused);
+                }
+                let mut bytes = [0; $len];
+                hex::decode_to_slice(text, &mut bytes).map_err(|_| refused)?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                text.parse().map_err(D::Error::custom)
+            }
+        }
+    };
+}
+
+macro_rules! random_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        hex_type!($(#[$doc])* $name, 16, $what);
+
+        impl $name {
+            /// A fresh identifier from the operating system's random source.
+            pub fn random() -> Self {
+                Self(random())
+            }
+        }
+    };
+}
+
+hex_type!(
+    /// A SHA-256 digest (FIPS 180-4).
+    Digest, 32, "a digest"
+);
+hex_type!(
+    /// A salted commitment to an identity: it tells nothing without its salt (PR-1).
+    Commitment, 32, "a commitment"
+);
+hex_type!(
+    /// The salt of a [`Commitment`]; whoever holds it can tell whose commitment it is.
+    Salt, 32, "a salt"
+);
+random_id!(
+    /// A share: one dataset under one line of policy versions.
+    ShareId, "a share id"
+);
+random_id!(
+    /// A data-sharing package (WR-3).
+    PackageId, "a package id"
+);
+random_id!(
+    /// A data encryption key at a key server (WR-2).
+    KeyId, "a key id"
+);
+random_id!(
+    /// A user's account; never reused.
+    AccountId, "an account id"
+);
+
+impl Digest {
+    /// The SHA-256 digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+        Self(digest)
+    }
+}
+
+impl Salt {
+    /// A fresh salt from the operating system's random source.
+    pub fn random() -> Self {
+        Self(random())
+    }
+}
+
+/// `N` bytes from the operating system's random source.
+pub fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has a random source");
+    bytes
+}
+
+/// A moment: whole seconds since 1970-01-01T00:00:00Z.
+pub type Timestamp = u64;

@@ -1,0 +1,66 @@
+//! Who somebody is: a realm and a certificate subject.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The reserved realm of servers: their subject is the DNS name of their certificate.
+pub const SERVER_REALM: &str = "server";
+
+/// A user or server, by the realm whose CA certified it and the subject of its certificate.
+///
+/// It survives renewal of the certificate and of the CA. The subject of a user is its distinguished name in the
+/// form that [`crate::trust`] produces; the subject of a server is its DNS name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// The organisation that a CA may certify, as the trust configuration names it: 1 to 64 of `a-z 0-9 . -`.
+    pub realm: String,
+    /// The certificate's subject, at most 512 bytes.
+    pub subject: String,
+}
+
+/// Why an identity was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "an identity is written `realm:subject`, with a realm of 1 to 64 of a-z, 0-9, `.` and `-`, and a subject of 1 to 512 bytes"
+)]
+pub struct ParseIdentityError;
+
+impl Identity {
+    /// The identity of the server whose certificate bears `name`.
+    pub fn server(name: &str) -> Self {
+        Self { realm: SERVER_REALM.to_owned(), subject: name.to_owned() }
+    }
+
+    /// Whether this is a server's identity.
+    pub fn is_server(&self) -> bool {
+        self.realm == SERVER_REALM
+    }
+
+    /// Checks the bounds that the type's documentation gives.
+    pub fn validate(&self) -> Result<(), ParseIdentityError> {
+        let realm = &self.realm;
+        let realm_ok = (1..=64).contains(&realm.len())
+            && realm.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
+        let subject_ok = (1..=512).contains(&self.subject.len()) && !self.subject.contains(char::is_control);
+        if realm_ok && subject_ok { Ok(()) } else { Err(ParseIdentityError) }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.realm, self.subject)
+    }
+}
+
+impl FromStr for Identity {
+    type Err = ParseIdentityError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdentityError> {
+        let (realm, subject) = text.split_once(':').ok_or(ParseIdentityError)?;
+        let identity = Self { realm: realm.to_owned(), subject: subject.to_owned() };
+        identity.validate()?;
+        Ok(identity)
+    }
+}

@@ -1,0 +1,16 @@
+//! The formats and rules of Datapact: packages, signed documents, terms, permissions, tokens and the contract.
+//!
+//! Everything here is synchronous and pure: no input or output, no clock (time is an argument) and no
+//! configuration. What is signed or hashed owns its bytes here; every other crate carries these types unchanged.
+
+pub mod commitment;
+pub mod contract;
+pub mod document;
+pub mod id;
+pub mod identity;
+pub mod jws;
+pub mod permission;
+pub mod policy;
+pub mod terms;
+pub mod token;
+pub mod trust;
