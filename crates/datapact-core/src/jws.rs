@@ -122,18 +122,8 @@ impl Signer {
             x5c: self.chain.iter().map(|der| STANDARD.encode(der)).collect(),
         };
         let header = serde_json::to_vec(&header).expect("a header is plain JSON");
-        let jws = self.sign_compact(&header, &payload);
+        let jws = sign_compact(&self.key, &header, &payload);
         Signed { jws, id: Digest::of(&payload), document, chain: self.chain.clone() }
-    }
-
-    /// The compact serialization of header and payload, signed.
-    pub(crate) fn sign_compact(&self, header: &[u8], payload: &[u8]) -> String {
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-        let signature = self
-            .key
-            .sign(&SystemRandom::new(), signed.as_bytes())
-            .expect("signing with a loaded key does not fail");
-        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
 }
 
@@ -271,6 +261,14 @@ impl<'a> Compact<'a> {
             .verify(self.signed.as_bytes(), &self.signature)
             .map_err(|_| DocumentError::Signature)
     }
+}
+
+/// The compact serialization of header and payload, signed with ES256.
+pub(crate) fn sign_compact(key: &EcdsaKeyPair, header: &[u8], payload: &[u8]) -> String {
+    let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
+    let signature =
+        key.sign(&SystemRandom::new(), signed.as_bytes()).expect("signing with a loaded key does not fail");
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }
 
 fn typ<B: Body>() -> String {

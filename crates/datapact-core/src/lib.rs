@@ -11,6 +11,7 @@ pub mod identity;
 pub mod jws;
 pub mod permission;
 pub mod policy;
+pub mod release;
 pub mod terms;
 pub mod token;
 pub mod trust;
