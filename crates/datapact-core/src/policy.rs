@@ -1,11 +1,74 @@
 //! The data-sharing policy and its information (DP-6, DP-7).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::Body;
 use crate::id::{Digest, ShareId};
-use crate::permission::{AccessPermission, KeyReference, PackageReference};
-use crate::terms::{Name, Terms};
+use crate::permission::{AccessPermission, KeyReference, PackageReference, PermissionError};
+use crate::terms::{Name, Terms, TermsError};
+
+/// The longest title, in bytes.
+pub const TITLE_BYTES_MAX: usize = 200;
+/// The longest introduction, in bytes.
+pub const INTRODUCTION_BYTES_MAX: usize = 8_000;
+/// The longest description of the usage, in bytes.
+pub const USAGE_BYTES_MAX: usize = 2_000;
+/// The most categories.
+pub const CATEGORIES_MAX: usize = 16;
+/// The largest amount or size, so that every JSON reader keeps it exact.
+pub const NUMBER_MAX: u64 = (1 << 53) - 1;
+
+/// Why a sharing policy was refused, before anything was done with it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyError {
+    /// Version 0, or a predecessor missing or too many.
+    #[error("version {0} is wrong: versions begin at 1, and every one but the first names its predecessor")]
+    Version(u32),
+    /// A text that must not be empty is.
+    #[error("the {0} must not be empty")]
+    Empty(&'static str),
+    /// A text is too long.
+    #[error("the {field} is longer than {bytes_max} bytes")]
+    TooLong {
+        /// Which.
+        field: &'static str,
+        /// How long it may be.
+        bytes_max: usize,
+    },
+    /// A text holds a control character, which a terminal might obey.
+    #[error("the {0} has a control character")]
+    Control(&'static str),
+    /// Not a media type.
+    #[error("`{0}` is not a media type such as `text/csv`, without parameters")]
+    MediaType(String),
+    /// Not a currency.
+    #[error("`{0}` is not an ISO 4217 currency code such as `EUR`")]
+    Currency(String),
+    /// Above [`NUMBER_MAX`], or an empty package.
+    #[error("the {0} is out of bounds")]
+    Number(&'static str),
+    /// More than [`CATEGORIES_MAX`] categories, or one twice.
+    #[error("at most {CATEGORIES_MAX} different categories can be given")]
+    Categories,
+    /// Not the address of that key or package at a server.
+    #[error("`{found}` is not the address of the {what}: it must be `https://SERVER{path}`")]
+    Address {
+        /// Key or package.
+        what: &'static str,
+        /// What was given.
+        found: String,
+        /// How it must end.
+        path: String,
+    },
+    /// The terms.
+    #[error(transparent)]
+    Terms(#[from] TermsError),
+    /// The access permission.
+    #[error(transparent)]
+    Permission(#[from] PermissionError),
+}
 
 /// Whether a share gives access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,4 +143,84 @@ pub struct SharingPolicy {
 
 impl Body for SharingPolicy {
     const TYPE: &'static str = "sharing-policy";
+}
+
+impl SharingPolicy {
+    /// Checks every bound that the types document. Whether the share exists, the version is the next one and the
+    /// signer is the owner is for the contract.
+    pub fn validate(&self) -> Result<(), PolicyError> {
+        if self.version == 0 || self.previous.is_some() != (self.version > 1) {
+            return Err(PolicyError::Version(self.version));
+        }
+        self.information.validate()?;
+        self.terms.validate()?;
+        Ok(self.permission.validate()?)
+    }
+}
+
+impl SharingInformation {
+    fn validate(&self) -> Result<(), PolicyError> {
+        if self.title.trim().is_empty() {
+            return Err(PolicyError::Empty("title"));
+        }
+        text("title", &self.title, TITLE_BYTES_MAX, |_| false)?;
+        let line_break_or_tab = |c| matches!(c, '\n' | '\t');
+        text("introduction", &self.introduction, INTRODUCTION_BYTES_MAX, line_break_or_tab)?;
+        text("usage", &self.usage, USAGE_BYTES_MAX, line_break_or_tab)?;
+        if !is_media_type(&self.media_type) {
+            return Err(PolicyError::MediaType(self.media_type.clone()));
+        }
+        let different: BTreeSet<&Name> = self.categories.iter().collect();
+        if self.categories.len() > CATEGORIES_MAX || different.len() < self.categories.len() {
+            return Err(PolicyError::Categories);
+        }
+        if let Some(price) = &self.price {
+            if price.amount > NUMBER_MAX {
+                return Err(PolicyError::Number("price"));
+            }
+            if price.currency.len() != 3 || !price.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+                return Err(PolicyError::Currency(price.currency.clone()));
+            }
+        }
+        if !(1..=NUMBER_MAX).contains(&self.package.size) {
+            return Err(PolicyError::Number("package size"));
+        }
+        address("key", &self.key.address, format!("/v1/keys/{}", self.key.id))?;
+        address("package", &self.package.address, format!("/v1/packages/{}", self.package.id))
+    }
+}
+
+fn text(
+    field: &'static str,
+    text: &str,
+    bytes_max: usize,
+    allowed: fn(char) -> bool,
+) -> Result<(), PolicyError> {
+    if text.len() > bytes_max {
+        return Err(PolicyError::TooLong { field, bytes_max });
+    }
+    if text.chars().any(|c| c.is_control() && !allowed(c)) {
+        return Err(PolicyError::Control(field));
+    }
+    Ok(())
+}
+
+/// `type/subtype`, each a restricted name of RFC 6838 clause 4.2.
+fn is_media_type(text: &str) -> bool {
+    let restricted_name = |name: &str| {
+        (1..=127).contains(&name.len())
+            && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    text.split_once('/').is_some_and(|(kind, subtype)| restricted_name(kind) && restricted_name(subtype))
+}
+
+/// `https://HOST[:PORT]` and exactly `path`: nothing that could lead elsewhere (user info, query, dot segments).
+fn address(what: &'static str, found: &str, path: String) -> Result<(), PolicyError> {
+    let server = found.strip_prefix("https://").and_then(|rest| rest.strip_suffix(path.as_str()));
+    let plain = server.is_some_and(|server| {
+        (1..=260).contains(&server.len())
+            && server.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
+    });
+    if plain { Ok(()) } else { Err(PolicyError::Address { what, found: found.to_owned(), path }) }
 }

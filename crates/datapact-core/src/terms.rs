@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use crate::commitment::Opening;
+use crate::contract::LedgerTerms;
+use crate::id::ShareId;
 use crate::identity::Identity;
 
 /// The most values that one kind of term may list.
@@ -23,6 +26,33 @@ pub enum CodeError {
     /// Not a plain name.
     #[error("`{0}` is not a name of 1 to 64 letters, digits, `.`, `_` or `-`")]
     Name(String),
+}
+
+/// Why terms were refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TermsError {
+    /// Nothing says who may access.
+    #[error(
+        "the terms name no users, organisations, industries or countries; name some, or say that anyone may access"
+    )]
+    Nobody,
+    /// Both open and restricted.
+    #[error("the terms say that anyone may access and restrict access as well; leave out one of the two")]
+    AnyoneRestricted,
+    /// More than [`VALUES_MAX`] values.
+    #[error("the terms list {count} {kind}, and at most {VALUES_MAX} are allowed")]
+    TooMany {
+        /// The kind, in the plural.
+        kind: &'static str,
+        /// How many there are.
+        count: usize,
+    },
+    /// Not the identity of a user.
+    #[error("`{0}` cannot be a named user")]
+    User(Identity),
+    /// A named user without an opening, an opening of somebody who is not named, or two of one user.
+    #[error("the commitments are not exactly one for each named user")]
+    Openings,
 }
 
 macro_rules! code {
@@ -150,4 +180,81 @@ pub struct Terms {
     /// Purposes, one of which the consumer must state.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub purposes: BTreeSet<Name>,
+}
+
+impl Terms {
+    /// Checks what the type's documentation demands, the bounds, and that named users can be users.
+    pub fn validate(&self) -> Result<(), TermsError> {
+        well_formed(
+            self.anyone,
+            self.users.len(),
+            self.organisations.len(),
+            self.industries.len(),
+            self.countries.len(),
+            self.purposes.len(),
+        )?;
+        match self.users.iter().find(|user| user.is_server() || user.validate().is_err()) {
+            Some(user) => Err(TermsError::User(user.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// These terms as they stand on the ledger: named users as commitments for `share`.
+    ///
+    /// # Errors
+    /// [`TermsError::Openings`] unless `users` holds exactly one opening for each named user.
+    pub fn to_ledger(&self, share: &ShareId, users: &[Opening]) -> Result<LedgerTerms, TermsError> {
+        let opened: BTreeSet<&Identity> = users.iter().map(|opening| &opening.identity).collect();
+        if users.len() != self.users.len() || !opened.into_iter().eq(&self.users) {
+            return Err(TermsError::Openings);
+        }
+        Ok(LedgerTerms {
+            anyone: self.anyone,
+            users: users.iter().map(|opening| opening.commitment(share)).collect(),
+            organisations: self.organisations.clone(),
+            industries: self.industries.clone(),
+            countries: self.countries.clone(),
+            purposes: self.purposes.clone(),
+        })
+    }
+}
+
+impl LedgerTerms {
+    /// Checks the same as [`Terms::validate`], as far as the ledger shows it.
+    pub fn validate(&self) -> Result<(), TermsError> {
+        well_formed(
+            self.anyone,
+            self.users.len(),
+            self.organisations.len(),
+            self.industries.len(),
+            self.countries.len(),
+            self.purposes.len(),
+        )
+    }
+}
+
+fn well_formed(
+    anyone: bool,
+    users: usize,
+    organisations: usize,
+    industries: usize,
+    countries: usize,
+    purposes: usize,
+) -> Result<(), TermsError> {
+    let restrictions = [
+        ("users", users),
+        ("organisations", organisations),
+        ("industries", industries),
+        ("countries", countries),
+    ];
+    for (kind, count) in restrictions.into_iter().chain([("purposes", purposes)]) {
+        if count > VALUES_MAX {
+            return Err(TermsError::TooMany { kind, count });
+        }
+    }
+    match (anyone, restrictions.iter().any(|(_, count)| *count > 0)) {
+        (false, false) => Err(TermsError::Nobody),
+        (true, true) => Err(TermsError::AnyoneRestricted),
+        _ => Ok(()),
+    }
 }

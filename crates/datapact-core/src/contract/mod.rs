@@ -4,11 +4,15 @@
 //! event or a refusal, and [`check`] verifies the signed documents behind a call. A host reads the keys, decides
 //! and writes; management and endorsers call [`check`] before, replay does not, since documents stay off-chain.
 
+mod call;
 mod check;
 mod decide;
 
-pub use check::{Attributes, CheckError, Documents, check};
-pub use decide::{decide, keys};
+pub use check::{
+    Attributes, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
+    REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
+};
+pub use decide::{access_key, counter_key, decide, eligible, keys, share_key, usage_key};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,8 +96,8 @@ pub struct LedgerTerms {
     pub purposes: BTreeSet<Name>,
 }
 
-/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute stands here only where the policy
-/// restricts its kind; anything more is refused.
+/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute or a purpose stands here only where the
+/// policy restricts its kind; anything more is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestAccess {
@@ -281,7 +285,7 @@ pub enum Refusal {
         /// How many there were.
         access_times: u32,
     },
-    /// The request id is taken by another access.
+    /// The id of the request or report is taken by another call.
     #[error("this request has been used by somebody else or for something else")]
     RequestTaken,
     /// No such access.
@@ -290,4 +294,31 @@ pub enum Refusal {
     /// Somebody else's access.
     #[error("only the consumer of an access may report its usage")]
     Consumer,
+}
+
+impl Refusal {
+    /// The rule's name, as it stands in JSON.
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::UnknownShare => "unknown-share",
+            Self::Malformed { .. } => "malformed",
+            Self::Version { .. } => "version",
+            Self::Predecessor => "predecessor",
+            Self::Owner => "owner",
+            Self::Revoked => "revoked",
+            Self::Suspended => "suspended",
+            Self::Superseded => "superseded",
+            Self::NotYet { .. } => "not-yet",
+            Self::Expired { .. } => "expired",
+            Self::User => "user",
+            Self::Organisation => "organisation",
+            Self::Industry => "industry",
+            Self::Country => "country",
+            Self::Purpose => "purpose",
+            Self::AccessTimes { .. } => "access-times",
+            Self::RequestTaken => "request-taken",
+            Self::UnknownAccess => "unknown-access",
+            Self::Consumer => "consumer",
+        }
+    }
 }

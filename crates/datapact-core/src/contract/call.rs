@@ -1,0 +1,145 @@
+//! What a call says on-chain, made from the signed documents behind it: management builds its calls here, and
+//! [`super::check`] builds them again to compare.
+
+use super::{Attributes, Call, CheckError, LedgerTerms, RecordUsage, RequestAccess, SetPolicy};
+use crate::commitment::Opening;
+use crate::document::{AccessRequest, Body, UsageReport};
+use crate::id::{Commitment, ShareId};
+use crate::jws::Signed;
+use crate::permission::AccessPermission;
+use crate::policy::SharingPolicy;
+
+impl Call {
+    /// The call that sets `policy`, with the opening of its signer and one for each named user, in any order.
+    ///
+    /// # Errors
+    /// [`CheckError::Policy`] when the policy is not valid, [`CheckError::Opening`] when `owner` is not its signer's.
+    pub fn of_policy(
+        policy: &Signed<SharingPolicy>,
+        owner: &Opening,
+        users: &[Opening],
+    ) -> Result<Self, CheckError> {
+        let body = policy.body();
+        body.validate()?;
+        Ok(Self::SetPolicy(SetPolicy {
+            share: body.share,
+            version: body.version,
+            previous: body.previous,
+            policy: policy.id(),
+            owner: commitment(policy, &body.share, owner)?,
+            state: body.state,
+            package: body.information.package.digest,
+            terms: body.terms.to_ledger(&body.share, users).map_err(crate::policy::PolicyError::from)?,
+            access_times: body.permission.access_times,
+            not_before: body.permission.not_before,
+            expires: body.permission.expires,
+            read_only: body.permission.read_only,
+        }))
+    }
+
+    /// The call that asks for the access that `request` wishes, with what management vouches for as far as `terms`,
+    /// those of the policy that the request accepts, ask for it.
+    ///
+    /// # Errors
+    /// [`CheckError::Opening`] when `consumer` is not the signer's.
+    pub fn of_request(
+        request: &Signed<AccessRequest>,
+        consumer: &Opening,
+        attributes: &Attributes,
+        terms: &LedgerTerms,
+    ) -> Result<Self, CheckError> {
+        let asked = Asked {
+            organisation: !terms.organisations.is_empty(),
+            industry: !terms.industries.is_empty(),
+            country: !terms.countries.is_empty(),
+            purpose: !terms.purposes.is_empty(),
+        };
+        request_access(request, consumer, attributes, asked).map(Self::RequestAccess)
+    }
+
+    /// The call that records `report`.
+    ///
+    /// # Errors
+    /// [`CheckError::Opening`] when `consumer` is not the signer's.
+    pub fn of_report(report: &Signed<UsageReport>, consumer: &Opening) -> Result<Self, CheckError> {
+        let body = report.body();
+        Ok(Self::RecordUsage(RecordUsage {
+            share: body.share,
+            request: body.request,
+            report: report.id(),
+            consumer: commitment(report, &body.share, consumer)?,
+        }))
+    }
+
+    /// The share that it is about.
+    pub fn share(&self) -> &ShareId {
+        match self {
+            Self::SetPolicy(set) => &set.share,
+            Self::RequestAccess(request) => &request.share,
+            Self::RecordUsage(usage) => &usage.share,
+        }
+    }
+}
+
+impl SetPolicy {
+    /// How often, how long and how.
+    pub fn permission(&self) -> AccessPermission {
+        AccessPermission {
+            access_times: self.access_times,
+            not_before: self.not_before,
+            expires: self.expires,
+            read_only: self.read_only,
+        }
+    }
+}
+
+impl RequestAccess {
+    /// The attributes that stand in it.
+    pub fn attributes(&self) -> Attributes {
+        Attributes {
+            organisation: self.organisation.clone(),
+            industry: self.industry.clone(),
+            country: self.country.clone(),
+        }
+    }
+}
+
+/// What a policy asks of a consumer.
+pub(super) struct Asked {
+    pub(super) organisation: bool,
+    pub(super) industry: bool,
+    pub(super) country: bool,
+    pub(super) purpose: bool,
+}
+
+pub(super) fn request_access(
+    request: &Signed<AccessRequest>,
+    consumer: &Opening,
+    attributes: &Attributes,
+    asked: Asked,
+) -> Result<RequestAccess, CheckError> {
+    let body = request.body();
+    Ok(RequestAccess {
+        share: body.share,
+        policy: body.policy,
+        request: request.id(),
+        consumer: commitment(request, &body.share, consumer)?,
+        organisation: attributes.organisation.clone().filter(|_| asked.organisation),
+        industry: attributes.industry.clone().filter(|_| asked.industry),
+        country: attributes.country.clone().filter(|_| asked.country),
+        purpose: body.purpose.clone().filter(|_| asked.purpose),
+    })
+}
+
+/// The signer's commitment for `share`.
+fn commitment<B: Body>(
+    signed: &Signed<B>,
+    share: &ShareId,
+    opening: &Opening,
+) -> Result<Commitment, CheckError> {
+    if opening.identity == *signed.signer() {
+        Ok(opening.commitment(share))
+    } else {
+        Err(CheckError::Opening(signed.signer().clone()))
+    }
+}
