@@ -31,3 +31,33 @@ impl Opening {
         Commitment(commitment)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct File {
+        vectors: Vec<Vector>,
+    }
+
+    #[derive(Deserialize)]
+    struct Vector {
+        name: String,
+        share: ShareId,
+        opening: Opening,
+        commitment: Commitment,
+    }
+
+    #[test]
+    fn pr_1_commitments_are_as_the_vectors_say() {
+        let file: File = serde_json::from_str(include_str!("../../../testdata/commitment.json")).unwrap();
+        assert!(file.vectors.len() >= 6);
+        for vector in file.vectors {
+            vector.opening.identity.validate().unwrap();
+            assert_eq!(vector.opening.commitment(&vector.share), vector.commitment, "{}", vector.name);
+        }
+    }
+}

@@ -134,3 +134,37 @@ pub fn random<const N: usize>() -> [u8; N] {
 
 /// A moment: whole seconds since 1970-01-01T00:00:00Z.
 pub type Timestamp = u64;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn identifiers_are_lower_case_hexadecimal() {
+        let text = "00112233445566778899aabbccddeeff";
+        let id: ShareId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!(serde_json::from_str::<ShareId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        for bad in ["", "00", &text.to_uppercase(), &text[1..], &format!("{text}0"), &text.replace('f', "g")]
+        {
+            assert!(bad.parse::<ShareId>().is_err(), "`{bad}` was accepted");
+        }
+        assert!(serde_json::from_str::<ShareId>("7").is_err());
+        let error = "0".parse::<Digest>().unwrap_err();
+        assert_eq!(error.to_string(), "a digest must be 64 lower-case hexadecimal digits");
+    }
+
+    #[test]
+    fn digests_are_sha_256() {
+        // FIPS 180-4's example.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(Digest::of(b"abc").to_string(), expected);
+    }
+
+    #[test]
+    fn random_identifiers_differ() {
+        assert_ne!(ShareId::random(), ShareId::random());
+    }
+}

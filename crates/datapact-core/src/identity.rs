@@ -64,3 +64,40 @@ impl FromStr for Identity {
         Ok(identity)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_identity_is_written_realm_colon_subject() {
+        let identity: Identity = "clinic-a.example:CN=Ann,O=Clinic: A".parse().unwrap();
+        assert_eq!(identity.realm, "clinic-a.example");
+        assert_eq!(identity.subject, "CN=Ann,O=Clinic: A");
+        assert_eq!(identity.to_string().parse::<Identity>().unwrap(), identity);
+        assert!("server:keys.example".parse::<Identity>().unwrap().is_server());
+    }
+
+    #[test]
+    fn identities_are_bounded() {
+        let longest = format!("{}:{}", "r".repeat(64), "s".repeat(512));
+        assert!(longest.parse::<Identity>().is_ok());
+        let realm_too_long = format!("{}:s", "r".repeat(65));
+        let subject_too_long = format!("r:{}", "s".repeat(513));
+        for bad in [
+            "",
+            "clinic",
+            ":CN=Ann",
+            "clinic:",
+            "Clinic:CN=Ann",
+            "a b:CN=Ann",
+            "a:CN=\n",
+            &realm_too_long,
+            &subject_too_long,
+        ] {
+            assert!(bad.parse::<Identity>().is_err(), "`{bad}` was accepted");
+        }
+    }
+}
