@@ -2,4 +2,9 @@
 //!
 //! Only this crate knows routes and status codes.
 
+pub mod endpoint;
+pub mod key_server;
+pub mod management;
 pub mod peer;
+pub mod problem;
+pub mod storage_server;

@@ -1,0 +1,40 @@
+//! Where a server is, and by which name its certificate must know it (AC-2).
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// A server, by configured name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Endpoint {
+    /// `https://NAME:PORT` without a path; the certificate must bear NAME.
+    pub url: String,
+    /// Where to connect when NAME is not in the DNS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connect: Option<SocketAddr>,
+}
+
+/// Why an endpoint was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a server's address; write `https://NAME:PORT`")]
+pub struct EndpointError(String);
+
+impl Endpoint {
+    /// The name that the server's certificate must bear.
+    pub fn name(&self) -> std::result::Result<&str, EndpointError> {
+        let refused = || EndpointError(self.url.clone());
+        let rest = self.url.strip_prefix("https://").ok_or_else(refused)?;
+        let name = rest.split_once(':').map_or(rest, |(name, _)| name);
+        let port_ok = rest.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok());
+        let name_ok = !name.is_empty()
+            && name.len() <= 253
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
+        if name_ok && port_ok { Ok(name) } else { Err(refused()) }
+    }
+
+    /// Whether `address` (a key's or package's) is on this server.
+    pub fn serves(&self, address: &str) -> bool {
+        address.strip_prefix(self.url.as_str()).is_some_and(|path| path.starts_with('/'))
+    }
+}

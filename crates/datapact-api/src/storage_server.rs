@@ -1,0 +1,86 @@
+//! What a storage server offers (6.2.4).
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datapact_core::id::{Digest, PackageId};
+use datapact_core::permission::PackageReference;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Result;
+
+/// A stream of a package's bytes.
+pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// A storage server, as one caller sees it. It never sees a key.
+#[async_trait]
+pub trait StorageServer: Send + Sync {
+    /// Providers: a package identifier and the address to get the package from (WR-3). What is not filled within
+    /// a day is forgotten.
+    async fn register_package(&self) -> Result<PackageAddress>;
+    /// Providers: stores the package's bytes (DS-1), of which there are `size`. Nothing is stored unless all of
+    /// them arrive and their metadata is the caller's, for this identifier. A repeat of the same bytes answers
+    /// the same; others are refused.
+    async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus>;
+    /// What is stored; for its provider, and for management to confirm it (SH-7).
+    async fn package_status(&self, id: &PackageId) -> Result<PackageStatus>;
+    /// The package's bytes from `range` (all of them if none), to any user whom the access list admits (DS-2).
+    async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download>;
+    /// Providers: deletes a package.
+    async fn delete_package(&self, id: &PackageId) -> Result<()>;
+}
+
+/// Where a package is to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageAddress {
+    /// The package's identifier.
+    pub id: PackageId,
+    /// The URL to get it from.
+    pub address: String,
+}
+
+/// What is stored under a package's identifier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackageStatus {
+    /// The package and its address.
+    pub package: PackageAddress,
+    /// Whether it is stored.
+    pub stored: bool,
+    /// The id of its metadata, once stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Its length, once stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+impl PackageStatus {
+    /// The reference that a policy carries, once stored.
+    pub fn reference(&self) -> Option<PackageReference> {
+        let (digest, size) = (self.digest?, self.size?);
+        Some(PackageReference { id: self.package.id, address: self.package.address.clone(), digest, size })
+    }
+}
+
+/// A range of bytes, as a `Range: bytes=FIRST-LAST` header asks for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    /// The first byte.
+    pub first: u64,
+    /// The last byte; the end if none.
+    pub last: Option<u64>,
+}
+
+/// Bytes on their way.
+pub struct Download {
+    /// Of the whole package.
+    pub size: u64,
+    /// The first byte sent.
+    pub first: u64,
+    /// How many are sent.
+    pub length: u64,
+    /// The bytes.
+    pub bytes: ByteStream,
+}
