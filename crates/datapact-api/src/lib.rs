@@ -3,6 +3,8 @@
 //! Only this crate knows routes and status codes.
 
 pub mod endpoint;
+pub mod gate;
+pub mod http_api;
 pub mod key_server;
 pub mod management;
 pub mod peer;

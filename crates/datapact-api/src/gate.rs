@@ -1,0 +1,254 @@
+//! The gate in front of every route: who is calling, whether the server's list admits them, and whether a user
+//! has signed this very call (MG-2, AC-1, AC-3).
+
+use std::collections::{HashSet, VecDeque};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use datapact_core::document::Statement;
+use datapact_core::id::{Digest, Timestamp};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signed;
+use datapact_core::trust::Trust;
+use http::{Method, header};
+
+use crate::peer::AuthenticatedPeer;
+use crate::problem::{Kind, Problem, Result};
+
+/// The header in which a user's signed statement stands.
+pub const STATEMENT_HEADER: &str = "datapact-statement";
+/// How far a statement's time may be from the server's clock, in seconds.
+pub const STATEMENT_SECONDS_MAX: u64 = 60;
+/// The largest JSON body, in bytes.
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// The most statements remembered against replay; within their life no more can be taken.
+const STATEMENTS_MAX: usize = 200_000;
+
+/// The current value of something that is reloaded while the server runs.
+pub type Source<T> = Arc<dyn Fn() -> Arc<T> + Send + Sync>;
+/// The server's clock.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The clock of this machine.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    })
+}
+
+/// Whoever has passed the gate.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Who, and with which certificate.
+    pub peer: AuthenticatedPeer,
+}
+
+impl Caller {
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.peer.identity
+    }
+
+    /// The server called `name`, or a refusal.
+    pub fn require_server(&self, name: &str) -> Result<()> {
+        if *self.identity() == Identity::server(name) {
+            Ok(())
+        } else {
+            Err(Problem::forbidden(format!("only the server `{name}` may call this")))
+        }
+    }
+
+    /// A user, or a refusal.
+    pub fn require_user(&self) -> Result<&Identity> {
+        if self.identity().is_server() {
+            Err(Problem::forbidden("only users may call this, not servers"))
+        } else {
+            Ok(self.identity())
+        }
+    }
+}
+
+/// One line of an access list: a realm (`clinic`), or one identity (`clinic:CN=alice`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pattern {
+    /// Everybody of a realm.
+    Realm(String),
+    /// One user or server.
+    Identity(Identity),
+}
+
+/// Whom a server admits (AC-3): who is on `allow` and not on `deny`.
+#[derive(Debug, Clone, Default)]
+pub struct AccessList {
+    /// Admitted.
+    pub allow: Vec<Pattern>,
+    /// Refused, even if admitted by `allow`.
+    pub deny: Vec<Pattern>,
+}
+
+impl Pattern {
+    fn matches(&self, identity: &Identity) -> bool {
+        match self {
+            Self::Realm(realm) => *realm == identity.realm,
+            Self::Identity(one) => one == identity,
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = datapact_core::identity::ParseIdentityError;
+
+    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
+        if text.contains(':') {
+            return text.parse().map(Self::Identity);
+        }
+        let probe = Identity { realm: text.to_owned(), subject: "CN=x".to_owned() };
+        probe.validate().map(|()| Self::Realm(text.to_owned()))
+    }
+}
+
+impl AccessList {
+    /// Whether `identity` is admitted.
+    pub fn admits(&self, identity: &Identity) -> bool {
+        let listed = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(identity));
+        listed(&self.allow) && !listed(&self.deny)
+    }
+}
+
+/// The gate of one server.
+pub struct Gate {
+    name: String,
+    trust: Source<Trust>,
+    access: Source<AccessList>,
+    clock: Clock,
+    seen: Mutex<Seen>,
+}
+
+/// The statements of the last minutes, oldest first.
+#[derive(Default)]
+struct Seen {
+    ids: HashSet<Digest>,
+    order: VecDeque<(Timestamp, Digest)>,
+}
+
+/// What of a call is signed.
+struct Call<'a> {
+    method: &'a Method,
+    target: &'a str,
+    content: Option<Digest>,
+}
+
+impl Gate {
+    /// The gate of the server whose certificate bears `name`.
+    pub fn new(name: &str, trust: Source<Trust>, access: Source<AccessList>, clock: Clock) -> Self {
+        Self { name: name.to_owned(), trust, access, clock, seen: Mutex::default() }
+    }
+
+    /// Identifies the peer anew, so that a revocation counts at once, and consults the list.
+    fn admit_peer(&self, peer: &AuthenticatedPeer) -> Result<()> {
+        let now = (self.clock)();
+        let identity = (self.trust)().identify(&peer.chain, now).map_err(|e| {
+            Problem::new(Kind::Unauthenticated, e).hint("renew the certificate or ask its CA")
+        })?;
+        if identity != peer.identity {
+            return Err(Problem::new(Kind::Unauthenticated, "the certificate now stands for somebody else"));
+        }
+        if !(self.access)().admits(&identity) {
+            let detail = format!("`{identity}` is not admitted by the access list of `{}`", self.name);
+            return Err(Problem::forbidden(detail).hint("ask the server's operator"));
+        }
+        Ok(())
+    }
+
+    /// Checks that the peer, if it is a user, has signed this call, once and lately.
+    fn admit_statement(
+        &self,
+        peer: &AuthenticatedPeer,
+        statement: Option<&str>,
+        call: &Call<'_>,
+    ) -> Result<()> {
+        if peer.identity.is_server() {
+            return Ok(());
+        }
+        let refused = |detail: &str| Problem::new(Kind::Unauthenticated, detail);
+        let statement =
+            statement.ok_or_else(|| refused("the call carries no `datapact-statement` header"))?;
+        let signed = Signed::<Statement>::parse(statement).map_err(|e| refused(&e.to_string()))?;
+        let now = (self.clock)();
+        signed.verify(&(self.trust)(), &self.name, now).map_err(|e| refused(&e.to_string()))?;
+        if *signed.signer() != peer.identity {
+            return Err(refused("somebody else has signed the statement"));
+        }
+        let said = signed.body();
+        if said.method != call.method.as_str() || said.target != call.target || said.content != call.content {
+            return Err(refused("the statement is about another call"));
+        }
+        if signed.document().time.abs_diff(now) > STATEMENT_SECONDS_MAX {
+            let detail = "the statement is not of this minute";
+            return Err(refused(detail).hint("compare this machine's clock with the server's"));
+        }
+        self.once(signed.document().time, signed.id(), now)
+    }
+
+    /// Remembers a statement, and refuses one that was seen.
+    fn once(&self, time: Timestamp, id: Digest, now: Timestamp) -> Result<()> {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Entries are ordered by arrival; each outlives the window in which its statement would be accepted.
+        while let Some((until, old)) = seen.order.front().copied() {
+            if until >= now {
+                break;
+            }
+            seen.order.pop_front();
+            seen.ids.remove(&old);
+        }
+        if seen.ids.len() >= STATEMENTS_MAX {
+            return Err(Problem::new(Kind::Busy, "too many calls at once; try again in a minute"));
+        }
+        if !seen.ids.insert(id) {
+            return Err(Problem::new(Kind::Unauthenticated, "the statement was used before"));
+        }
+        let until = time.max(now).saturating_add(2 * STATEMENT_SECONDS_MAX);
+        seen.order.push_back((until, id));
+        Ok(())
+    }
+
+    async fn admit(&self, request: Request) -> Result<Request> {
+        let peer =
+            request.extensions().get::<AuthenticatedPeer>().cloned().ok_or_else(|| {
+                Problem::new(Kind::Unauthenticated, "the connection has no client certificate")
+            })?;
+        self.admit_peer(&peer)?;
+        let (mut parts, body) = request.into_parts();
+        // A package is bound by its own signed metadata; everything else is small and signed whole.
+        let streamed = parts.headers.get(header::CONTENT_TYPE).is_some_and(|t| t == OCTET_STREAM);
+        let (content, body) = if streamed {
+            (None, body)
+        } else {
+            let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+                Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
+            })?;
+            let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));
+            (content, Body::from(bytes))
+        };
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let statement = parts.headers.get(STATEMENT_HEADER).and_then(|value| value.to_str().ok());
+        self.admit_statement(&peer, statement, &Call { method: &parts.method, target, content })?;
+        parts.extensions.insert(Caller { peer });
+        Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// The media type of streamed bodies.
+pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
+
+/// The middleware: lets a call through with its [`Caller`], or answers why not.
+pub(crate) async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    match gate.admit(request).await {
+        Ok(request) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}

@@ -1,0 +1,305 @@
+//! Management's routes and client.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::{get, patch, post};
+use axum::{Extension, Json, Router};
+use bytes::Bytes;
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{AccountId, ShareId};
+use datapact_core::jws::Signed;
+use datapact_core::policy::SharingPolicy;
+use datapact_core::terms::Name;
+use eventsource_stream::Eventsource as _;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use http::{HeaderMap, Method};
+use serde::{Deserialize, Serialize};
+
+use super::client::{Http, to_json, with_query};
+use super::{Path, Query, gated, json};
+use crate::gate::{Caller, Gate};
+use crate::management::*;
+use crate::problem::{Kind, Problem, Result};
+
+/// Makes management as one caller sees it.
+pub trait ManagementService: Send + Sync + 'static {
+    /// For `caller`, who has passed the gate.
+    fn session(&self, caller: Caller) -> Box<dyn Management>;
+}
+
+type App = State<Arc<dyn ManagementService>>;
+type Who = Extension<Caller>;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Join {
+    code: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Token {
+    token: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Purpose {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    purpose: Option<Name>,
+}
+
+/// A body that is one signed document.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document<T> {
+    document: T,
+}
+
+/// The routes of management.
+pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -> Router {
+    let router = Router::new()
+        .route("/v1/info", get(async |State(s): App, Extension(c): Who| s.session(c).info().await.map(Json)))
+        .route(
+            "/v1/join",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).join(&json::<Join>(&body)?.code).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/account",
+            get(async |State(s): App, Extension(c): Who| s.session(c).account().await.map(Json)),
+        )
+        .route(
+            "/v1/invitations",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).invite(&json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/accounts",
+            get(async |State(s): App, Extension(c): Who| s.session(c).accounts().await.map(Json)),
+        )
+        .route(
+            "/v1/accounts/{id}",
+            patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
+                s.session(c).update_account(&id, &json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/shares",
+            get(async |State(s): App, Extension(c): Who| s.session(c).shares().await.map(Json)).post(
+                async |State(s): App, Extension(c): Who, body: Bytes| {
+                    s.session(c).set_policy(&signed::<SharingPolicy>(&body)?).await.map(Json)
+                },
+            ),
+        )
+        .route(
+            "/v1/catalog",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<CatalogQuery>| {
+                s.session(c).catalog(&query).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/catalog/{share}",
+            get(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<ShareId>,
+                       Query(q): Query<Purpose>| {
+                    s.session(c).catalog_entry(&id, q.purpose.as_ref()).await.map(Json)
+                },
+            ),
+        )
+        .route("/v1/publications", get(publications))
+        .route(
+            "/v1/accesses",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
+                s.session(c).accesses(&query).await.map(Json)
+            })
+            .post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).request_access(&signed::<AccessRequest>(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/usages",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
+                s.session(c).usages(&query).await.map(Json)
+            })
+            .post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).report_usage(&signed::<UsageReport>(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/notifications",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<After>| {
+                s.session(c).notifications(query.after).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/log/proofs/{position}",
+            get(async |State(s): App, Extension(c): Who, Path(position): Path<u64>| {
+                s.session(c).proof(position).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/log/cosignatures",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                let note = json::<Document<String>>(&body)?.document;
+                s.session(c).add_cosignature(&note).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/introspect",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).introspect(&json::<Token>(&body)?.token).await.map(Json)
+            }),
+        )
+        .with_state(service);
+    gated(router, gate)
+}
+
+/// Server-sent events; each event's id is the publication's number, so that a client resumes with Last-Event-ID.
+async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
+    let after = match headers.get("last-event-id") {
+        Some(id) => {
+            let id = id.to_str().ok().and_then(|text| text.parse().ok());
+            Some(id.ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))?)
+        }
+        None => None,
+    };
+    let entries = s.session(c).publications(after).await?;
+    let events = entries.map(|entry| {
+        let event = match entry {
+            Ok(entry) => Event::default().event("publication").id(entry.event.to_string()).json_data(&entry),
+            Err(problem) => Event::default().event("problem").json_data(problem.to_json()),
+        };
+        Ok::<_, Infallible>(event.unwrap_or_default())
+    });
+    Ok(Sse::new(events.boxed()).keep_alive(KeepAlive::default()))
+}
+
+fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
+    json::<Document<Signed<B>>>(body).map(|body| body.document)
+}
+
+/// Management over HTTP.
+#[derive(Clone)]
+pub struct ManagementClient(pub Http);
+
+#[async_trait]
+impl Management for ManagementClient {
+    async fn info(&self) -> Result<ManagementInfo> {
+        self.0.get("/v1/info").await
+    }
+
+    async fn join(&self, code: &str) -> Result<Account> {
+        self.0.post("/v1/join", &Join { code: code.to_owned() }).await
+    }
+
+    async fn account(&self) -> Result<Account> {
+        self.0.get("/v1/account").await
+    }
+
+    async fn invite(&self, invitation: &NewInvitation) -> Result<Invitation> {
+        self.0.post("/v1/invitations", invitation).await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        self.0.get("/v1/accounts").await
+    }
+
+    async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {
+        self.0.call(Method::PATCH, &format!("/v1/accounts/{id}"), Some(to_json(update)?)).await
+    }
+
+    async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
+        self.0.post("/v1/shares", &Document { document: policy }).await
+    }
+
+    async fn shares(&self) -> Result<Vec<OwnShare>> {
+        self.0.get("/v1/shares").await
+    }
+
+    async fn catalog(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
+        self.0.get(&with_query("/v1/catalog", query)?).await
+    }
+
+    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail> {
+        let query = Purpose { purpose: purpose.cloned() };
+        self.0.get(&with_query(&format!("/v1/catalog/{share}"), &query)?).await
+    }
+
+    async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        let mut request = self.0.request(Method::GET, "/v1/publications", None);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let http = self.0.clone();
+        let events = self.0.send(request).await?.bytes_stream().eventsource();
+        let entries = events.filter_map(move |event| {
+            let entry = match event {
+                Ok(event) if event.event == "publication" => Some(
+                    serde_json::from_str(&event.data)
+                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
+                ),
+                Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
+                    http::StatusCode::SERVICE_UNAVAILABLE,
+                    event.data.as_bytes(),
+                ))),
+                Ok(_) => None,
+                Err(_) => Some(Err(Problem::new(
+                    Kind::Unavailable,
+                    format!("the connection to `{}` ended", http.name()),
+                ))),
+            };
+            std::future::ready(entry)
+        });
+        Ok(entries.boxed())
+    }
+
+    async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
+        self.0.post("/v1/accesses", &Document { document: request }).await
+    }
+
+    async fn accesses(&self, query: &RecordQuery) -> Result<Vec<AccessEntry>> {
+        self.0.get(&with_query("/v1/accesses", query)?).await
+    }
+
+    async fn report_usage(&self, report: &Signed<UsageReport>) -> Result<UsageReceipt> {
+        self.0.post("/v1/usages", &Document { document: report }).await
+    }
+
+    async fn usages(&self, query: &RecordQuery) -> Result<Vec<UsageEntry>> {
+        self.0.get(&with_query("/v1/usages", query)?).await
+    }
+
+    async fn notifications(&self, after: u64) -> Result<Vec<Notification>> {
+        self.0.get(&with_query("/v1/notifications", &After { after })?).await
+    }
+
+    async fn proof(&self, position: u64) -> Result<LedgerProof> {
+        self.0.get(&format!("/v1/log/proofs/{position}")).await
+    }
+
+    async fn add_cosignature(&self, note: &str) -> Result<()> {
+        self.0.post("/v1/log/cosignatures", &Document { document: note }).await
+    }
+
+    async fn introspect(&self, token: &str) -> Result<Introspection> {
+        self.0.post("/v1/introspect", &Token { token: token.to_owned() }).await
+    }
+}

@@ -1,0 +1,62 @@
+//! The traits over HTTP: one file a server, with its routes and its client side by side.
+
+mod client;
+mod key_server;
+mod management;
+mod public;
+mod storage_server;
+
+pub use client::{Http, TlsFailure};
+pub use key_server::{KeyServerClient, KeyServerService, key_server_router};
+pub use management::{ManagementClient, ManagementService, management_router};
+pub use public::{Health, LOG_WAIT_MAX, Public, PublicClient, public_router};
+pub use storage_server::{StorageServerClient, StorageServerService, storage_server_router};
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::middleware;
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use crate::gate::{Gate, pass};
+use crate::problem::{Kind, Problem, Result};
+
+/// What stands around every route behind the gate.
+fn gated(router: Router, gate: Arc<Gate>) -> Router {
+    router
+        .fallback(|| async { Problem::not_found("there is no such address here") })
+        .method_not_allowed_fallback(|| async {
+            Problem::malformed("this address does not take this method")
+        })
+        .layer(middleware::from_fn_with_state(gate, pass))
+}
+
+/// Reads a JSON body.
+fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
+    serde_json::from_slice(body).map_err(|e| Problem::malformed(format!("the body is not as specified: {e}")))
+}
+
+/// A path parameter, refused as a problem.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(Problem))]
+struct Path<T>(T);
+
+/// A query, refused as a problem.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(Problem))]
+struct Query<T>(T);
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(Kind::Malformed, rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::new(Kind::Malformed, rejection.body_text())
+    }
+}
