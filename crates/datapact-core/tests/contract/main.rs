@@ -1,0 +1,7 @@
+//! The contract from outside: its corpus of cases, its properties, hosts that run it concurrently, and the check
+//! of signed documents.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, unreachable_pub)]
+
+mod cases;
+
+mod corpus;
