@@ -1,1 +1,3 @@
-//! Datapact.
+//! The three servers: management, key server and storage server.
+
+pub mod config;
