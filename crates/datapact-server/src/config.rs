@@ -83,9 +83,29 @@ pub struct ManagementConfig {
     /// The identities that are administrators from the start: `realm:subject`.
     pub administrators: Vec<String>,
     /// Key servers, the first is the default.
-    pub key_servers: Vec<Endpoint>,
+    pub key_servers: Vec<Peer>,
     /// Storage servers, the first is the default.
-    pub storage_servers: Vec<Endpoint>,
+    pub storage_servers: Vec<Peer>,
+}
+
+/// Another server, with the certificate that consumers are told to expect of it (AX-11).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// `https://NAME:PORT`.
+    pub url: String,
+    /// Where to connect when NAME is not in the DNS.
+    #[serde(default)]
+    pub connect: Option<SocketAddr>,
+    /// Its certificate chain, PEM; read again whenever the servers' configuration is reloaded.
+    pub certificate: PathBuf,
+}
+
+impl Peer {
+    /// Where it is.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { url: self.url.clone(), connect: self.connect }
+    }
 }
 
 fn token_seconds() -> u64 {
@@ -193,11 +213,11 @@ impl Common {
     }
 }
 
-fn endpoints(kind: &str, endpoints: &[Endpoint]) -> Result<(), String> {
-    if endpoints.is_empty() {
+fn peers(kind: &str, peers: &[Peer]) -> Result<(), String> {
+    if peers.is_empty() {
         return Err(format!("`{kind}` must name at least one"));
     }
-    endpoints.iter().try_for_each(|e| e.name().map(drop).map_err(|e| format!("`{kind}`: {e}")))
+    peers.iter().try_for_each(|peer| peer.endpoint().name().map(drop).map_err(|e| format!("`{kind}`: {e}")))
 }
 
 impl ServerConfig for ManagementConfig {
@@ -209,9 +229,17 @@ impl ServerConfig for ManagementConfig {
         &mut self.server
     }
 
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        self.key_servers
+            .iter_mut()
+            .chain(&mut self.storage_servers)
+            .map(|peer| &mut peer.certificate)
+            .collect()
+    }
+
     fn validate(&self) -> Result<(), String> {
-        endpoints("key_servers", &self.key_servers)?;
-        endpoints("storage_servers", &self.storage_servers)?;
+        peers("key_servers", &self.key_servers)?;
+        peers("storage_servers", &self.storage_servers)?;
         self.public.name().map_err(|e| format!("`public`: {e}"))?;
         if !(30..=datapact_core::token::TOKEN_SECONDS_MAX).contains(&self.token_seconds) {
             return Err("`token_seconds` must be 30 to 600".to_owned());
