@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use datapact_core::id::{Digest, PackageId};
+use datapact_core::identity::Identity;
 use datapact_core::permission::PackageReference;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub struct PackageAddress {
 pub struct PackageStatus {
     /// The package and its address.
     pub package: PackageAddress,
+    /// Who registered it; only the provider itself and management are told a status.
+    pub provider: Identity,
     /// Whether it is stored.
     pub stored: bool,
     /// The id of its metadata, once stored.
