@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
+/// The longest subject, in bytes.
+pub const SUBJECT_BYTES_MAX: usize = 512;
+
 /// The reserved realm of servers: their subject is the DNS name of their certificate.
 pub const SERVER_REALM: &str = "server";
 
@@ -12,7 +15,7 @@ pub const SERVER_REALM: &str = "server";
 /// It survives renewal of the certificate and of the CA. The subject of a user is its distinguished name in the
 /// form that [`crate::trust`] produces; the subject of a server is its DNS name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Unchecked")]
 pub struct Identity {
     /// The organisation that a CA may certify, as the trust configuration names it: 1 to 64 of `a-z 0-9 . -`.
     pub realm: String,
@@ -20,10 +23,28 @@ pub struct Identity {
     pub subject: String,
 }
 
+/// An identity as it comes in, before [`Identity::validate`].
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    realm: String,
+    subject: String,
+}
+
+impl TryFrom<Unchecked> for Identity {
+    type Error = ParseIdentityError;
+
+    fn try_from(Unchecked { realm, subject }: Unchecked) -> Result<Self, ParseIdentityError> {
+        let identity = Self { realm, subject };
+        identity.validate()?;
+        Ok(identity)
+    }
+}
+
 /// Why an identity was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an identity is written `realm:subject`, with a realm of 1 to 64 of a-z, 0-9, `.` and `-`, and a subject of 1 to 512 bytes"
+    "an identity is written `realm:subject`, with a realm of 1 to 64 of a-z, 0-9, `.` and `-`, and a subject of 1 to 512 bytes without control or invisible characters"
 )]
 pub struct ParseIdentityError;
 
@@ -43,9 +64,19 @@ impl Identity {
         let realm = &self.realm;
         let realm_ok = (1..=64).contains(&realm.len())
             && realm.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
-        let subject_ok = (1..=512).contains(&self.subject.len()) && !self.subject.contains(char::is_control);
+        let subject_ok = (1..=SUBJECT_BYTES_MAX).contains(&self.subject.len()) && is_plain(&self.subject);
         if realm_ok && subject_ok { Ok(()) } else { Err(ParseIdentityError) }
     }
+}
+
+/// Whether a text has no control character and none that changes how others are shown without being seen
+/// (zero-width and bidirectional formatting), with which two identities could look the same.
+pub(crate) fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+    })
 }
 
 impl fmt::Display for Identity {

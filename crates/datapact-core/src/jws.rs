@@ -16,8 +16,7 @@ use crate::trust::{self, Trust, TrustError};
 
 /// The longest compact serialization that is read, in bytes.
 pub const JWS_BYTES_MAX: usize = 256 * 1024;
-/// The most certificates in a chain.
-pub const CHAIN_MAX: usize = 5;
+pub use crate::trust::CHAIN_MAX;
 
 /// Why a signed document was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

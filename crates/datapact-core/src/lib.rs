@@ -13,5 +13,7 @@ pub mod permission;
 pub mod policy;
 pub mod release;
 pub mod terms;
+#[cfg(test)]
+mod testpki;
 pub mod token;
 pub mod trust;

@@ -1,0 +1,96 @@
+//! Revocation lists (RFC 5280 clause 5).
+
+use std::collections::BTreeMap;
+
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::x509::SubjectPublicKeyInfo;
+
+use crate::id::Timestamp;
+
+/// One CA's list of revoked certificates.
+#[derive(Debug)]
+pub(super) struct RevocationList {
+    der: Vec<u8>,
+    /// The issuer's name, DER.
+    issuer: Vec<u8>,
+    /// From when each serial number (without leading zeros) is revoked.
+    revoked: BTreeMap<Vec<u8>, Timestamp>,
+    /// The keys (SubjectPublicKeyInfo, DER) of configured CAs that signed it.
+    signed_by: Vec<Vec<u8>>,
+}
+
+/// What the lists say of a certificate.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// On no list.
+    Good,
+    /// On a list, with effect from this moment.
+    RevokedFrom(Timestamp),
+    /// Its issuer, no configured CA, has lists, but none was signed with the issuer's key.
+    Unauthentic,
+}
+
+impl RevocationList {
+    /// Reads a list; one that bears the name of one of `cas` must be signed by one of them.
+    pub(super) fn read(der: &[u8], cas: &[X509Certificate<'_>]) -> Result<Self, String> {
+        // webpki refuses what the lookup below does not do: delta, indirect and partial lists.
+        webpki::OwnedCertRevocationList::from_der(der).map_err(|e| e.to_string())?;
+        let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
+            return Err("it is not a DER revocation list".to_owned());
+        };
+        let revoked = list
+            .iter_revoked_certificates()
+            .map(|entry| {
+                let listed = entry.revocation_date.timestamp();
+                let invalid = entry.invalidity_date().map_or(listed, |(_, date)| date.timestamp());
+                (serial(entry.raw_serial()), u64::try_from(listed.min(invalid)).unwrap_or(0))
+            })
+            .collect();
+        let issuer = list.issuer().as_raw().to_vec();
+        let bearers: Vec<_> = cas.iter().filter(|ca| ca.subject().as_raw() == issuer).collect();
+        let signed_by: Vec<_> = bearers
+            .iter()
+            .filter(|ca| list.verify_signature(ca.public_key()).is_ok())
+            .map(|ca| ca.public_key().raw.to_vec())
+            .collect();
+        if !bearers.is_empty() && signed_by.is_empty() {
+            return Err("its signature is wrong".to_owned());
+        }
+        Ok(Self { der: der.to_vec(), issuer, revoked, signed_by })
+    }
+
+    fn is_signed_by(&self, key: &SubjectPublicKeyInfo<'_>) -> bool {
+        if !self.signed_by.is_empty() {
+            return self.signed_by.iter().any(|signer| signer == key.raw);
+        }
+        CertificateRevocationList::from_der(&self.der)
+            .is_ok_and(|(_, list)| list.verify_signature(key).is_ok())
+    }
+}
+
+/// What `lists` say of `certificate`, issued with the key of `issuer`. All of an issuer's lists count together.
+pub(super) fn status(
+    lists: &[RevocationList],
+    certificate: &X509Certificate<'_>,
+    issuer: &X509Certificate<'_>,
+) -> Status {
+    let mut authentic = true;
+    let mut revoked: Option<Timestamp> = None;
+    for list in lists.iter().filter(|list| list.issuer == certificate.issuer().as_raw()) {
+        if list.is_signed_by(issuer.public_key()) {
+            let from = list.revoked.get(&serial(certificate.raw_serial())).copied();
+            revoked = [revoked, from].into_iter().flatten().min();
+        } else if list.signed_by.is_empty() {
+            authentic = false;
+        }
+    }
+    match revoked {
+        Some(from) => Status::RevokedFrom(from),
+        None if authentic => Status::Good,
+        None => Status::Unauthentic,
+    }
+}
+
+fn serial(raw: &[u8]) -> Vec<u8> {
+    raw.iter().copied().skip_while(|byte| *byte == 0).collect()
+}
