@@ -183,7 +183,7 @@ fn keys_other_than_p256_and_rubbish_are_refused() {
     for rubbish in [vec![], vec![0x30], vec![0; 1_000_000], trailing, good[..good.len() - 1].to_vec()] {
         assert!(matches!(trust.identify(&[rubbish.into()], NOW), Err(TrustError::Unusable(_))));
     }
-    assert!(trust.identify(&[ca.der.clone()], NOW).is_err(), "a CA is no user");
+    assert!(trust.identify(std::slice::from_ref(&ca.der), NOW).is_err(), "a CA is no user");
 }
 
 #[test]
