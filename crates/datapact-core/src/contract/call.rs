@@ -1,7 +1,7 @@
 //! What a call says on-chain, made from the signed documents behind it: management builds its calls here, and
 //! [`super::check`] builds them again to compare.
 
-use super::{Attributes, Call, CheckError, LedgerTerms, RecordUsage, RequestAccess, SetPolicy};
+use super::{Attributes, Call, CheckError, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy};
 use crate::commitment::Opening;
 use crate::document::{AccessRequest, Body, UsageReport};
 use crate::id::{Commitment, ShareId};
@@ -77,6 +77,17 @@ impl Call {
             Self::SetPolicy(set) => &set.share,
             Self::RequestAccess(request) => &request.share,
             Self::RecordUsage(usage) => &usage.share,
+        }
+    }
+}
+
+impl Receipt {
+    /// The share that it is about.
+    pub fn share(&self) -> &ShareId {
+        match self {
+            Self::Policy(record) => &record.policy.share,
+            Self::Access(record) => &record.request.share,
+            Self::Usage(record) => &record.usage.share,
         }
     }
 }

@@ -1,0 +1,187 @@
+//! The ledger port: what Datapact asks of any ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_core::contract::{
+    AccessRecord, Call, CheckError, Counter, Documents, Receipt, Refusal, ShareRecord,
+};
+use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use datapact_core::trust::Trust;
+use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
+
+/// Where an entry stands in its ledger: opaque, but ordered as the ledger is. On the embedded ledger, its index.
+pub type Position = u64;
+
+/// The most events that one call of [`Ledger::events`] returns.
+pub const EVENTS_MAX: usize = 1000;
+
+/// Why a ledger did not do what was asked, by what the caller can do about it.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// The contract refuses the call: tell the user why. Nothing was recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The documents behind the call are not what they must be: tell the user why. Nothing was recorded.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// Try again later; a call may or may not have been recorded, and a repeat of it is harmless.
+    #[error("the ledger cannot be reached: {0}; try again")]
+    Unavailable(String),
+    /// The ledger, or this copy of it, is not to be believed: stop, and call the operators.
+    #[error("the ledger is not to be believed: {reason}")]
+    Corrupt {
+        /// The first entry at fault, where one is known.
+        position: Option<Position>,
+        /// In what way.
+        reason: String,
+    },
+    /// The operator has to change something.
+    #[error("the ledger is misconfigured: {0}")]
+    Misconfigured(String),
+}
+
+impl From<StoreError> for LedgerError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Damaged(_) => Self::Corrupt { position: None, reason: error.to_string() },
+            StoreError::Newer { .. } | StoreError::Migrations(_) => Self::Misconfigured(error.to_string()),
+            StoreError::Database(_) | StoreError::Closed => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+impl From<sea_orm::DbErr> for LedgerError {
+    fn from(error: sea_orm::DbErr) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+/// What a call got from the ledger, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerReceipt {
+    /// The contract's address.
+    pub address: String,
+    /// Where the ledger keeps it.
+    pub position: Position,
+    /// What the contract answered.
+    pub receipt: Receipt,
+}
+
+/// One recorded call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    /// Where it stands.
+    pub position: Position,
+    /// The time of its entry.
+    pub time: Timestamp,
+    /// What the contract answered.
+    pub receipt: Receipt,
+}
+
+/// What a ledger is, for people and for enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LedgerInfo {
+    /// `embedded`, or the adapter's name.
+    pub kind: String,
+    /// The ledger's id: the audience of every document that it records.
+    pub id: String,
+    /// The version of the contract's rules.
+    pub contract_version: u32,
+    /// How many entries it has, or how high its chain is.
+    pub size: u64,
+    /// The public key (C2SP vkey) of an embedded ledger's log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_key: Option<String>,
+    /// The public keys (C2SP vkeys) of the witnesses whose cosignatures it takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub witness_keys: Vec<String>,
+}
+
+/// A ledger. Every implementation passes [`crate::conformance`].
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Checks the documents, decides the call and records it; returns when that is final. A repeat of a recorded
+    /// call gets the first receipt, and records nothing.
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError>;
+
+    /// The newest policy of a share.
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
+
+    /// A granted access and where it stands, by its request's document id.
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
+
+    /// How many accesses a consumer was granted on a share.
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
+
+    /// Up to `max` (at most [`EVENTS_MAX`]) events at and after `from`, in order.
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError>;
+
+    /// Waits until there is an event at or after `from`; false when there is none after `timeout`.
+    async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError>;
+
+    /// Whether this ledger holds just this receipt at its position.
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError>;
+
+    /// What ledger this is.
+    async fn info(&self) -> Result<LedgerInfo, LedgerError>;
+
+    /// The contract address of a share.
+    fn address(&self, share: &ShareId) -> String;
+}
+
+/// A key server's own copy of the ledger: it answers only for what it has checked itself.
+#[async_trait]
+pub trait LedgerCopy: Send + Sync {
+    /// Makes sure that the copy was confirmed, within `age` before the answer, to be the ledger's newest state.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] when it cannot be confirmed, [`LedgerError::Corrupt`] when the ledger misbehaved
+    /// now or ever before. Release nothing then.
+    async fn current(&self, age: Duration) -> Result<(), LedgerError>;
+
+    /// The newest policy of a share.
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
+
+    /// A granted access and where it stands, by its request's document id.
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
+
+    /// How many accesses a consumer was granted on a share.
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
+
+    /// The version number under which `policy` was ever set for `share`.
+    async fn policy_version(&self, share: &ShareId, policy: &Digest) -> Result<Option<u32>, LedgerError>;
+
+    /// The contract address of a share.
+    fn address(&self, share: &ShareId) -> String;
+}
+
+/// Where a ledger gets the trust configuration in force; closures that return it are sources.
+pub trait TrustSource: Send + Sync {
+    /// The trust configuration now.
+    fn trust(&self) -> Arc<Trust>;
+}
+
+impl<F: Fn() -> Arc<Trust> + Send + Sync> TrustSource for F {
+    fn trust(&self) -> Arc<Trust> {
+        self()
+    }
+}
+
+/// The clock: seconds since 1970-01-01T00:00:00Z. Tests bring their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The system's clock.
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
+    })
+}
