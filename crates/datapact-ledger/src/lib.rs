@@ -1,5 +1,19 @@
-//! The ledger: what every adapter offers ([`Ledger`]), the embedded one, and followers of it.
+//! The ledger: what Datapact asks of any ([`port::Ledger`]), the embedded one ([`embedded`]), and followers of it.
+//!
+//! [`store`] is the database with one writer that the servers keep all their state in.
 
+pub mod embedded;
+pub mod entry;
+pub mod log_policy;
 pub mod note;
+pub mod path;
+pub mod port;
+pub mod proof;
 pub mod store;
+pub mod tables;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod tree;
+
+pub use port::{Ledger, LedgerCopy, LedgerError, LedgerReceipt};
+pub use store::Store;

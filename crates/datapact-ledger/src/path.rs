@@ -25,7 +25,9 @@ impl Resource {
         }
         let (level, rest) = path.strip_prefix("tile/")?.split_once('/')?;
         let (index, width) = match rest.split_once(".p/") {
-            Some((index, width)) => (index, number(width).filter(|w| (1..TILE_WIDTH as u64).contains(w))? as usize),
+            Some((index, width)) => {
+                (index, number(width).filter(|w| (1..TILE_WIDTH as u64).contains(w))? as usize)
+            }
             None => (rest, TILE_WIDTH),
         };
         let resource = match level {
@@ -98,14 +100,34 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_tlog_tiles() {
-        for path in ["tile/0/x001/x234/067", "tile/63/000.p/1", "tile/entries/000.p/255", "tile/entries/x018/446"] {
+        for path in
+            ["tile/0/x001/x234/067", "tile/63/000.p/1", "tile/entries/000.p/255", "tile/entries/x018/446"]
+        {
             assert_eq!(Resource::parse(path).unwrap().to_string(), path);
         }
         for path in [
-            "", "tile", "tile/", "tile/0", "tile/0/", "tile/64/000", "tile/00/000", "tile/0/0", "tile/0/0000",
-            "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/-1/000", "tile/0/x000/001",
-            "tile/0/001/002", "tile/0/+01", "tile/data/000", "checkpoint/", "/checkpoint", "tile/0/../checkpoint",
-            "tile/0/x999/x999/x999/x999/x999/x999/x999/x999/999", "tile/entries/000.p/1.p/1",
+            "",
+            "tile",
+            "tile/",
+            "tile/0",
+            "tile/0/",
+            "tile/64/000",
+            "tile/00/000",
+            "tile/0/0",
+            "tile/0/0000",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/01",
+            "tile/-1/000",
+            "tile/0/x000/001",
+            "tile/0/001/002",
+            "tile/0/+01",
+            "tile/data/000",
+            "checkpoint/",
+            "/checkpoint",
+            "tile/0/../checkpoint",
+            "tile/0/x999/x999/x999/x999/x999/x999/x999/x999/999",
+            "tile/entries/000.p/1.p/1",
         ] {
             assert_eq!(Resource::parse(path), None, "{path}");
         }

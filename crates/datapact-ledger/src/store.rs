@@ -12,8 +12,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
-    Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -306,8 +306,11 @@ async fn write_batch(on: &DatabaseConnection, batch: &mut [Box<dyn Job>]) -> Res
 mod tests {
     use super::*;
 
-    const TABLE: Migration =
-        Migration { module: "t", version: 1, statements: &["CREATE TABLE t (k BIGINT NOT NULL PRIMARY KEY)"] };
+    const TABLE: Migration = Migration {
+        module: "t",
+        version: 1,
+        statements: &["CREATE TABLE t (k BIGINT NOT NULL PRIMARY KEY)"],
+    };
 
     async fn put(store: &Store, k: i64, fail: bool) -> Result<(), StoreError> {
         store
@@ -321,7 +324,11 @@ mod tests {
     }
 
     async fn keys(store: &Store) -> Vec<i64> {
-        let rows = store.read().query_all_raw(statement(store.read(), "SELECT k FROM t ORDER BY k", [])).await.unwrap();
+        let rows = store
+            .read()
+            .query_all_raw(statement(store.read(), "SELECT k FROM t ORDER BY k", []))
+            .await
+            .unwrap();
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     }
 

@@ -80,7 +80,7 @@ impl Edge {
         let mut width = size;
         let mut level = 0;
         while width > 0 {
-            if width % WIDTH != 0 {
+            if !width.is_multiple_of(WIDTH) {
                 ids.push(TileId { level, index: width / WIDTH });
             }
             width /= WIDTH;

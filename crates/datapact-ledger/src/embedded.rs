@@ -1,0 +1,360 @@
+//! The embedded ledger: a transparency log (C2SP tlog-tiles) in management's own database.
+//!
+//! One task decides calls, up to [`BATCH_MAX`] in one transaction under one checkpoint; who called is answered after
+//! the commit. So a checkpoint is durable before anybody sees it, and the log never signs two that contradict.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_core::contract::{
+    AccessRecord, CLOCK_SKEW_SECONDS_MAX, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Refusal,
+    ShareRecord, check, decide, keys,
+};
+use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::entry::{ENTRY_BYTES_MAX, Entry};
+use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use crate::path::Resource;
+use crate::port::{Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource};
+use crate::proof::Proof;
+use crate::store::{BATCH_MAX, Store};
+use crate::tables::{self, Batch, Overlay};
+use crate::tree::Edge;
+
+/// What an embedded ledger is made of, besides its [`Store`] (opened with [`tables::MIGRATIONS`]).
+pub struct EmbeddedConfig {
+    /// Signs the checkpoints; its name is the ledger's id.
+    pub key: SigningKey,
+    /// Whose cosignatures are taken.
+    pub witnesses: Vec<VerifyingKey>,
+    /// Who certifies the signers of documents.
+    pub trust: Arc<dyn TrustSource>,
+    /// Gives entries their time.
+    pub clock: Clock,
+}
+
+/// A ledger in a database of its own machine.
+pub struct EmbeddedLedger {
+    store: Store,
+    key: Arc<SigningKey>,
+    witnesses: Vec<VerifyingKey>,
+    trust: Arc<dyn TrustSource>,
+    clock: Clock,
+    calls: mpsc::Sender<Pending>,
+    size: watch::Receiver<u64>,
+    cosigned: watch::Sender<u64>,
+}
+
+struct Pending {
+    call: Call,
+    reply: oneshot::Sender<Result<LedgerReceipt, LedgerError>>,
+}
+
+impl EmbeddedLedger {
+    /// Opens the ledger that `store` holds, or begins an empty one, and checks that its tree is the one last signed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Misconfigured`] when the key is not the one that signed it; [`LedgerError::Corrupt`] when the
+    /// tree is not what was signed.
+    pub async fn open(store: Store, config: EmbeddedConfig) -> Result<Self, LedgerError> {
+        let key = Arc::new(config.key);
+        if key.public().kind() != KeyKind::Log
+            || config.witnesses.iter().any(|w| w.kind() != KeyKind::Witness)
+        {
+            return Err(LedgerError::Misconfigured(
+                "the log's key must be a log key, and each witness's a witness key".to_owned(),
+            ));
+        }
+        if tables::newest_size(store.read()).await?.is_none() {
+            let note = key.checkpoint(0, &Edge::default().root());
+            store
+                .write(move |tx| Box::pin(async move { tables::write_checkpoint(tx, 0, &note).await }))
+                .await
+                .map_err(|error: crate::store::StoreError| LedgerError::from(error))?;
+        }
+        let on = store.read();
+        let size = tables::newest_size(on).await?.unwrap_or(0);
+        let note = tables::checkpoint(on, size).await?.unwrap_or_default();
+        let signed = Checkpoint::open(note.as_bytes(), key.public(), &[]).map_err(|error| {
+            LedgerError::Misconfigured(format!("the ledger in this database is of another key: {error}"))
+        })?;
+        let edge = tables::edge(on, size).await?;
+        if edge.root() != *signed.root() || !tables::entries(on, size, 1).await?.is_empty() {
+            let reason =
+                format!("the tree of {size} entries is not the one that was signed; restore a backup");
+            return Err(LedgerError::Corrupt { position: None, reason });
+        }
+        let time = tables::newest_time(on).await?;
+        let cosigned = tables::cosigned_size(on).await?.unwrap_or(0);
+        let (calls, queue) = mpsc::channel(4 * BATCH_MAX);
+        let (grown, size) = watch::channel(size);
+        let decider = Decider {
+            store: store.clone(),
+            key: Arc::clone(&key),
+            clock: Arc::clone(&config.clock),
+            edge,
+            time,
+            grown,
+        };
+        tokio::spawn(decider.run(queue));
+        Ok(Self {
+            store,
+            key,
+            witnesses: config.witnesses,
+            trust: config.trust,
+            clock: config.clock,
+            calls,
+            size,
+            cosigned: watch::Sender::new(cosigned),
+        })
+    }
+
+    /// The ledger's id.
+    pub fn id(&self) -> &str {
+        self.key.public().name()
+    }
+
+    /// One of the log's public resources (C2SP tlog-tiles): `checkpoint`, `tile/L/N[.p/W]`, `tile/entries/N[.p/W]`;
+    /// also `checkpoint/cosigned`, the newest that a witness has cosigned. None when there is no such.
+    pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        match Resource::parse(path) {
+            Some(resource) => Ok(tables::resource(self.store.read(), resource).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// Waits until the log has more than `size` entries; false when it has not after `timeout`.
+    pub async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<bool, LedgerError> {
+        wait_for(self.size.clone(), timeout, move |now| now > size).await
+    }
+
+    /// Takes a checkpoint with cosignatures back from a witness, and keeps those of configured witnesses. The
+    /// checkpoint must be one that this log has signed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Misconfigured`] when it holds no cosignature by a configured witness, or a false one.
+    pub async fn add_cosignature(&self, note: &[u8]) -> Result<(), LedgerError> {
+        let refused = |why: String| LedgerError::Misconfigured(format!("the cosignature is refused: {why}"));
+        let checkpoint =
+            Checkpoint::open(note, self.key.public(), &self.witnesses).map_err(|e| refused(e.to_string()))?;
+        let size = checkpoint.size();
+        let ours = tables::checkpoint(self.store.read(), size).await?;
+        let ours = ours.and_then(|note| Checkpoint::open(note.as_bytes(), self.key.public(), &[]).ok());
+        if ours.is_none_or(|ours| ours.root() != checkpoint.root()) {
+            return Err(refused("this log has not signed that checkpoint".to_owned()));
+        }
+        if checkpoint.cosignatures().is_empty() {
+            return Err(refused("it is of no configured witness".to_owned()));
+        }
+        let lines: Vec<(String, String)> =
+            checkpoint.cosignatures().iter().map(|(key, line)| (key.to_string(), line.clone())).collect();
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    for (witness, line) in &lines {
+                        tables::write_cosignature(tx, size, witness, line).await?;
+                    }
+                    Ok::<_, LedgerError>(())
+                })
+            })
+            .await?;
+        self.cosigned.send_if_modified(|newest| std::mem::replace(newest, size.max(*newest)) < size);
+        Ok(())
+    }
+
+    /// Waits until a witness has cosigned a checkpoint that covers `position`; false when none has after `timeout`.
+    pub async fn wait_cosigned(&self, position: Position, timeout: Duration) -> Result<bool, LedgerError> {
+        wait_for(self.cosigned.subscribe(), timeout, move |size| size > position).await
+    }
+
+    /// The proof that the log holds the entry at `position`: under the newest cosigned checkpoint where one covers
+    /// it, else under the newest checkpoint. None when there is no such entry.
+    pub async fn proof(&self, position: Position) -> Result<Option<Proof>, LedgerError> {
+        let on = self.store.read();
+        let cosigned = tables::cosigned_size(on).await?.filter(|size| *size > position);
+        let size = match cosigned {
+            Some(size) => size,
+            None => tables::newest_size(on).await?.unwrap_or(0),
+        };
+        Ok(Proof::make(on, position, size).await?)
+    }
+
+    async fn is_recorded(&self, call: &Call) -> Result<bool, LedgerError> {
+        let overlay = Overlay::load(self.store.read(), keys(call)).await?;
+        let outcome = decide(call, &overlay.values(&keys(call)), (self.clock)());
+        Ok(outcome.is_ok_and(|outcome| outcome.writes.is_empty()))
+    }
+
+    /// The bytes of the entry at `position`.
+    pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, LedgerError> {
+        if position >= *self.size.borrow() {
+            return Ok(None);
+        }
+        Ok(tables::entries(self.store.read(), position, 1).await?.pop())
+    }
+}
+
+async fn wait_for(
+    mut watch: watch::Receiver<u64>,
+    timeout: Duration,
+    met: impl Fn(u64) -> bool,
+) -> Result<bool, LedgerError> {
+    match tokio::time::timeout(timeout, watch.wait_for(|now| met(*now))).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(_)) => Err(ended()),
+        Err(_) => Ok(false),
+    }
+}
+
+fn ended() -> LedgerError {
+    LedgerError::Unavailable("its writer has ended".to_owned())
+}
+
+/// The address of a share's contract on the embedded ledger `id`.
+pub(crate) fn address(id: &str, share: &ShareId) -> String {
+    format!("datapact:{id}/{share}")
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        match check(call, documents, &self.trust.trust(), self.id(), (self.clock)()) {
+            // A repeat after a lost answer or a crash may come late.
+            Err(CheckError::Stale { .. }) if self.is_recorded(call).await? => {}
+            checked => checked?,
+        }
+        let (reply, answer) = oneshot::channel();
+        self.calls.send(Pending { call: call.clone(), reply }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        Ok(tables::share(self.store.read(), share).await?)
+    }
+
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        Ok(tables::access(self.store.read(), request).await?)
+    }
+
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        Ok(tables::counter(self.store.read(), share, consumer).await?)
+    }
+
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        Ok(tables::events(self.store.read(), from, max).await?)
+    }
+
+    async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+        self.wait_newer(from, timeout).await
+    }
+
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        let found = tables::events(self.store.read(), receipt.position, 1).await?;
+        let share = receipt.receipt.share();
+        Ok(receipt.address == self.address(share)
+            && found.first().is_some_and(|e| e.position == receipt.position && e.receipt == receipt.receipt))
+    }
+
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        Ok(LedgerInfo {
+            kind: "embedded".to_owned(),
+            id: self.id().to_owned(),
+            contract_version: CONTRACT_VERSION,
+            size: *self.size.borrow(),
+            log_key: Some(self.key.public().to_string()),
+            witness_keys: self.witnesses.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        address(self.id(), share)
+    }
+}
+
+/// The one task that appends.
+struct Decider {
+    store: Store,
+    key: Arc<SigningKey>,
+    clock: Clock,
+    edge: Edge,
+    time: Timestamp,
+    grown: watch::Sender<u64>,
+}
+
+type Answers = Vec<Result<LedgerReceipt, LedgerError>>;
+
+impl Decider {
+    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+        let mut pending = Vec::with_capacity(BATCH_MAX);
+        while queue.recv_many(&mut pending, BATCH_MAX).await > 0 {
+            let calls = pending.iter().map(|p| p.call.clone()).collect();
+            let answers = match self.decide(calls).await {
+                Ok(answers) => answers,
+                Err(error) => pending.iter().map(|_| Err(error.clone())).collect(),
+            };
+            for (pending, answer) in pending.drain(..).zip(answers) {
+                // A caller that no longer waits will repeat its call, or not.
+                let _ = pending.reply.send(answer);
+            }
+        }
+    }
+
+    /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.
+    async fn decide(&mut self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
+        let now = (self.clock)();
+        if self.time > now + CLOCK_SKEW_SECONDS_MAX {
+            let ahead = self.time - now;
+            return Err(LedgerError::Misconfigured(format!(
+                "the newest entry is {ahead} s ahead of this machine's clock; set the clock"
+            )));
+        }
+        let time = now.max(self.time);
+        let edge = self.edge.clone();
+        let key = Arc::clone(&self.key);
+        let (edge, answers) = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
+                    let mut batch = Batch::new(edge.clone(), overlay);
+                    let answers: Answers = calls
+                        .into_iter()
+                        .map(|call| append(&mut batch, key.public().name(), call, time))
+                        .collect();
+                    if batch.is_empty() {
+                        return Ok::<_, LedgerError>((edge, answers));
+                    }
+                    let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
+                    Ok((batch.write(tx, &note).await?, answers))
+                })
+            })
+            .await?;
+        let size = edge.size();
+        if size > self.edge.size() {
+            self.time = time;
+            self.edge = edge;
+            self.grown.send_replace(size);
+        }
+        Ok(answers)
+    }
+}
+
+fn append(batch: &mut Batch, id: &str, call: Call, time: Timestamp) -> Result<LedgerReceipt, LedgerError> {
+    let outcome = decide(&call, &batch.overlay.values(&keys(&call)), time)?;
+    let receipt = outcome.receipt.clone();
+    let address = address(id, receipt.share());
+    let position = if outcome.writes.is_empty() {
+        batch.overlay.recorded(&call).ok_or_else(|| LedgerError::Corrupt {
+            position: None,
+            reason: "a repeated call has no record".to_owned(),
+        })?
+    } else {
+        let entry = Entry::new(call, time).to_bytes().ok_or_else(|| Refusal::Malformed {
+            detail: format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes"),
+        })?;
+        batch.push(time, entry, outcome)
+    };
+    Ok(LedgerReceipt { address, position, receipt })
+}

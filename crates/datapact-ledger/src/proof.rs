@@ -1,0 +1,119 @@
+//! Proofs that the log holds an entry: C2SP tlog-proof.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sea_orm::ConnectionTrait;
+
+use crate::log_policy::LogPolicy;
+use crate::note::{CHECKPOINT_BYTES_MAX, Checkpoint, NoteError};
+use crate::port::Position;
+use crate::store::StoreError;
+use crate::tables;
+use crate::tree::{Hash, TILE_WIDTH, inclusion_proof, leaf_hash, root_from_proof};
+
+const HEADER: &str = "c2sp.org/tlog-proof@v1";
+
+/// Why a proof does not prove.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProofError {
+    /// Not a proof.
+    #[error("this is not a proof of the form `{HEADER}`")]
+    Malformed,
+    /// Its checkpoint is not to be believed.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// Too few of the witnesses that the policy demands have cosigned.
+    #[error("the checkpoint lacks the cosignatures that the log policy demands; ask again in a moment")]
+    Quorum,
+    /// It does not lead from the entry to the checkpoint's root.
+    #[error("the log does not hold this entry at this position")]
+    Inclusion,
+}
+
+/// The proof that the log's entry at one position is what somebody says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    index: u64,
+    hashes: Vec<Hash>,
+    checkpoint: String,
+}
+
+impl Proof {
+    /// The proof for `position` under the checkpoint of `size`, from a log's tables.
+    pub(crate) async fn make(
+        on: &impl ConnectionTrait,
+        position: Position,
+        size: u64,
+    ) -> Result<Option<Self>, StoreError> {
+        // A first pass over made-up hashes tells which tiles are needed.
+        let mut needed = BTreeSet::new();
+        let made_up = inclusion_proof(position, size, &mut |id| {
+            needed.insert(id);
+            Some(vec![[0; 32]; TILE_WIDTH])
+        });
+        if made_up.is_none() {
+            return Ok(None);
+        }
+        let mut tiles = BTreeMap::new();
+        for id in needed {
+            tiles.insert(id, tables::tile(on, id).await?.unwrap_or_default());
+        }
+        let hashes = inclusion_proof(position, size, &mut |id| tiles.get(&id).cloned())
+            .ok_or_else(|| StoreError::Damaged("a tile is missing or short".to_owned()))?;
+        let Some(checkpoint) = tables::cosigned_checkpoint(on, size).await? else { return Ok(None) };
+        Ok(Some(Self { index: position, hashes, checkpoint }))
+    }
+
+    /// The position that is proved.
+    pub fn position(&self) -> Position {
+        self.index
+    }
+
+    /// Checks that a log of `policy`, cosigned as the policy demands, holds `entry` at the proof's position, and
+    /// returns the checkpoint.
+    pub fn verify(&self, policy: &LogPolicy, entry: &[u8]) -> Result<Checkpoint, ProofError> {
+        let checkpoint = policy.open(self.checkpoint.as_bytes())?;
+        let root = root_from_proof(self.index, checkpoint.size(), leaf_hash(entry), &self.hashes);
+        if root.as_ref() == Some(checkpoint.root()) { Ok(checkpoint) } else { Err(ProofError::Inclusion) }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{HEADER}\nindex {}", self.index)?;
+        for hash in &self.hashes {
+            writeln!(f, "{}", STANDARD.encode(hash))?;
+        }
+        write!(f, "\n{}", self.checkpoint)
+    }
+}
+
+impl FromStr for Proof {
+    type Err = ProofError;
+
+    fn from_str(text: &str) -> Result<Self, ProofError> {
+        let malformed = || ProofError::Malformed;
+        let (proof, checkpoint) = text.split_once("\n\n").ok_or_else(malformed)?;
+        let mut lines = proof.split('\n').peekable();
+        if lines.next() != Some(HEADER) || checkpoint.len() > CHECKPOINT_BYTES_MAX {
+            return Err(malformed());
+        }
+        // Extra data is the application's; this one has none to say.
+        lines.next_if(|line| line.starts_with("extra "));
+        let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or_else(malformed)?;
+        let number: u64 = index.parse().map_err(|_| malformed())?;
+        let hashes: Vec<Hash> = lines
+            .take(65)
+            .map(|line| STANDARD.decode(line).ok()?.try_into().ok())
+            .collect::<Option<_>>()
+            .ok_or_else(malformed)?;
+        if number.to_string() != index || hashes.len() > 64 {
+            return Err(malformed());
+        }
+        Ok(Self { index: number, hashes, checkpoint: checkpoint.to_owned() })
+    }
+}

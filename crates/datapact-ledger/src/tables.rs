@@ -1,0 +1,415 @@
+//! The tables of a log: entries, tree, contract state and checkpoints. The embedded ledger and its followers keep
+//! the same ones, so that a follower can prove and serve all that it has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datapact_core::contract::{
+    AccessRecord, Call, Counter, Outcome, Receipt, ShareRecord, Value, Values, access_key, counter_key,
+    share_key, usage_key,
+};
+use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use sea_orm::{ConnectionTrait, QueryResult};
+
+use crate::path::Resource;
+use crate::port::{EVENTS_MAX, Event, Position};
+use crate::store::{Migration, StoreError, placeholders, statement};
+use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
+
+/// The tables of a log, for [`crate::store::Store::open`].
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    module: "ledger",
+    version: 1,
+    statements: &[
+        "CREATE TABLE ledger_entry (position BIGINT NOT NULL PRIMARY KEY, time BIGINT NOT NULL, \
+         entry BYTEA NOT NULL, receipt TEXT NOT NULL)",
+        "CREATE TABLE ledger_tile (level BIGINT NOT NULL, tile BIGINT NOT NULL, hashes BYTEA NOT NULL, \
+         PRIMARY KEY (level, tile))",
+        "CREATE TABLE ledger_state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, position BIGINT NOT NULL)",
+        "CREATE TABLE ledger_policy (share TEXT NOT NULL, policy TEXT NOT NULL, version BIGINT NOT NULL, \
+         PRIMARY KEY (share, policy))",
+        "CREATE TABLE ledger_checkpoint (size BIGINT NOT NULL PRIMARY KEY, note TEXT NOT NULL)",
+        "CREATE TABLE ledger_cosignature (size BIGINT NOT NULL REFERENCES ledger_checkpoint (size), \
+         witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness))",
+        "CREATE TABLE ledger_fault (id BIGINT NOT NULL PRIMARY KEY, position BIGINT, reason TEXT NOT NULL)",
+    ],
+}];
+
+/// The key under which a call's record is found again.
+fn record_key(call: &Call) -> String {
+    match call {
+        Call::SetPolicy(set) => share_key(&set.share),
+        Call::RequestAccess(request) => access_key(&request.request),
+        Call::RecordUsage(usage) => usage_key(&usage.report),
+    }
+}
+
+/// The contract state that a batch of calls may touch, with what the batch has written so far.
+#[derive(Default)]
+pub(crate) struct Overlay {
+    values: BTreeMap<String, (Value, Position)>,
+    written: BTreeSet<String>,
+}
+
+impl Overlay {
+    pub(crate) async fn load(
+        on: &impl ConnectionTrait,
+        keys: impl IntoIterator<Item = String>,
+    ) -> Result<Self, StoreError> {
+        let keys: Vec<String> = keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut overlay = Self::default();
+        for chunk in keys.chunks(1000) {
+            let sql = format!(
+                "SELECT key, value, position FROM ledger_state WHERE key IN {}",
+                placeholders(1, chunk.len())
+            );
+            for row in
+                on.query_all_raw(statement(on, sql, chunk.iter().map(|key| key.as_str().into()))).await?
+            {
+                let key: String = row.try_get_by_index(0)?;
+                overlay
+                    .values
+                    .insert(key, (from_text(&row.try_get_by_index::<String>(1)?)?, position(&row, 2)?));
+            }
+        }
+        Ok(overlay)
+    }
+
+    /// The values of `keys`, for [`datapact_core::contract::decide`].
+    pub(crate) fn values(&self, keys: &[String]) -> Values {
+        let value = |key: &String| Some((key.clone(), self.values.get(key)?.0.clone()));
+        keys.iter().filter_map(value).collect()
+    }
+
+    /// Where the record of a call stands, if it is recorded.
+    pub(crate) fn recorded(&self, call: &Call) -> Option<Position> {
+        self.values.get(&record_key(call)).map(|(_, position)| *position)
+    }
+
+    pub(crate) fn apply(&mut self, writes: Values, position: Position) {
+        for (key, value) in writes {
+            self.written.insert(key.clone());
+            self.values.insert(key, (value, position));
+        }
+    }
+}
+
+/// Entries to append, with all that follows from them.
+pub(crate) struct Batch {
+    pub(crate) edge: Edge,
+    pub(crate) overlay: Overlay,
+    entries: Vec<(Position, Timestamp, Vec<u8>, Receipt)>,
+    tiles: BTreeMap<TileId, Vec<Hash>>,
+}
+
+impl Batch {
+    pub(crate) fn new(edge: Edge, overlay: Overlay) -> Self {
+        Self { edge, overlay, entries: Vec::new(), tiles: BTreeMap::new() }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Appends one entry and returns its position.
+    pub(crate) fn push(&mut self, time: Timestamp, entry: Vec<u8>, outcome: Outcome) -> Position {
+        let position = self.edge.size();
+        self.edge.push(crate::tree::leaf_hash(&entry), |id, hashes| {
+            self.tiles.insert(id, hashes);
+        });
+        self.overlay.apply(outcome.writes, position);
+        self.entries.push((position, time, entry, outcome.receipt));
+        position
+    }
+
+    /// Writes the batch and the checkpoint over it; the edge goes on from there.
+    pub(crate) async fn write(mut self, on: &impl ConnectionTrait, note: &str) -> Result<Edge, StoreError> {
+        self.tiles.extend(self.edge.partial().map(|(id, hashes)| (id, hashes.to_vec())));
+        for chunk in self.entries.chunks(1000) {
+            let mut values = Vec::with_capacity(chunk.len() * 4);
+            for (position, time, entry, receipt) in chunk {
+                values.extend([int(*position), int(*time), entry.clone().into(), to_text(receipt).into()]);
+            }
+            let rows = placeholders(chunk.len(), 4);
+            let sql = format!("INSERT INTO ledger_entry (position, time, entry, receipt) VALUES {rows}");
+            on.execute_raw(statement(on, sql, values)).await?;
+        }
+        for (_, _, _, receipt) in &self.entries {
+            let Receipt::Policy(ShareRecord { policy, .. }) = receipt else { continue };
+            let row = [
+                policy.share.to_string().into(),
+                policy.policy.to_string().into(),
+                int(policy.version.into()),
+            ];
+            let sql = "INSERT INTO ledger_policy (share, policy, version) VALUES ($1, $2, $3) \
+                       ON CONFLICT (share, policy) DO UPDATE SET version = excluded.version";
+            on.execute_raw(statement(on, sql, row)).await?;
+        }
+        let written: Vec<_> = self
+            .overlay
+            .written
+            .iter()
+            .filter_map(|key| Some((key, self.overlay.values.get(key)?)))
+            .collect();
+        for chunk in written.chunks(1000) {
+            let row = |(key, (value, position)): &(&String, &(Value, Position))| {
+                [key.as_str().into(), to_text(value).into(), int(*position)]
+            };
+            let sql = format!(
+                "INSERT INTO ledger_state (key, value, position) VALUES {} ON CONFLICT (key) \
+                 DO UPDATE SET value = excluded.value, position = excluded.position",
+                placeholders(chunk.len(), 3)
+            );
+            on.execute_raw(statement(on, sql, chunk.iter().flat_map(row))).await?;
+        }
+        for chunk in self.tiles.iter().collect::<Vec<_>>().chunks(100) {
+            let row = |(id, hashes): &(&TileId, &Vec<Hash>)| {
+                [int(id.level.into()), int(id.index), hashes.concat().into()]
+            };
+            let sql = format!(
+                "INSERT INTO ledger_tile (level, tile, hashes) VALUES {} ON CONFLICT (level, tile) \
+                 DO UPDATE SET hashes = excluded.hashes",
+                placeholders(chunk.len(), 3)
+            );
+            on.execute_raw(statement(on, sql, chunk.iter().flat_map(row))).await?;
+        }
+        write_checkpoint(on, self.edge.size(), note).await?;
+        Ok(self.edge)
+    }
+}
+
+pub(crate) async fn write_checkpoint(
+    on: &impl ConnectionTrait,
+    size: u64,
+    note: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ledger_checkpoint (size, note) VALUES ($1, $2)";
+    on.execute_raw(statement(on, sql, [int(size), note.into()])).await?;
+    Ok(())
+}
+
+pub(crate) async fn write_cosignature(
+    on: &impl ConnectionTrait,
+    size: u64,
+    witness: &str,
+    line: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ledger_cosignature (size, witness, line) VALUES ($1, $2, $3) \
+               ON CONFLICT (size, witness) DO UPDATE SET line = excluded.line";
+    on.execute_raw(statement(on, sql, [int(size), witness.into(), line.into()])).await?;
+    Ok(())
+}
+
+/// The note of the checkpoint of `size`, as its log signed it, without cosignatures.
+pub(crate) async fn checkpoint(on: &impl ConnectionTrait, size: u64) -> Result<Option<String>, StoreError> {
+    let row = on
+        .query_one_raw(statement(on, "SELECT note FROM ledger_checkpoint WHERE size = $1", [int(size)]))
+        .await?;
+    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+}
+
+/// The size of the newest checkpoint.
+pub(crate) async fn newest_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
+    let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_checkpoint", [])).await?;
+    let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+    size.map(from_int).transpose()
+}
+
+/// The size of the newest cosigned checkpoint.
+pub(crate) async fn cosigned_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
+    let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_cosignature", [])).await?;
+    let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+    size.map(from_int).transpose()
+}
+
+/// The note of the checkpoint of `size` with its cosignatures.
+pub(crate) async fn cosigned_checkpoint(
+    on: &impl ConnectionTrait,
+    size: u64,
+) -> Result<Option<String>, StoreError> {
+    let Some(mut note) = checkpoint(on, size).await? else { return Ok(None) };
+    let sql = "SELECT line FROM ledger_cosignature WHERE size = $1 ORDER BY witness";
+    for row in on.query_all_raw(statement(on, sql, [int(size)])).await? {
+        note.push_str(&row.try_get_by_index::<String>(0)?);
+    }
+    Ok(Some(note))
+}
+
+/// The edge of the tree of `size` entries, which must be the newest.
+pub(crate) async fn edge(on: &impl ConnectionTrait, size: u64) -> Result<Edge, StoreError> {
+    let mut tiles = BTreeMap::new();
+    for id in Edge::tiles(size) {
+        tiles.insert(id, tile(on, id).await?.unwrap_or_default());
+    }
+    Edge::load(size, |id| tiles.remove(&id))
+        .ok_or_else(|| StoreError::Damaged(format!("a tile of the tree of {size} entries is missing")))
+}
+
+/// The hashes of a tile, as many as there are.
+pub(crate) async fn tile(on: &impl ConnectionTrait, id: TileId) -> Result<Option<Vec<Hash>>, StoreError> {
+    let sql = "SELECT hashes FROM ledger_tile WHERE level = $1 AND tile = $2";
+    let row = on.query_one_raw(statement(on, sql, [int(id.level.into()), int(id.index)])).await?;
+    let Some(row) = row else { return Ok(None) };
+    let bytes: Vec<u8> = row.try_get_by_index(0)?;
+    let (hashes, rest) = bytes.as_chunks::<32>();
+    if !rest.is_empty() {
+        return Err(StoreError::Damaged("a tile is not made of whole hashes".to_owned()));
+    }
+    Ok(Some(hashes.to_vec()))
+}
+
+/// The bytes of up to `max` entries from `from` on.
+pub(crate) async fn entries(
+    on: &impl ConnectionTrait,
+    from: Position,
+    max: usize,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let sql = "SELECT entry FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
+    let rows = on.query_all_raw(statement(on, sql, [int(from), int(max as u64)])).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+/// The time of the newest entry; 0 when there is none.
+pub(crate) async fn newest_time(on: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
+    let sql = "SELECT time FROM ledger_entry ORDER BY position DESC LIMIT 1";
+    let row = on.query_one_raw(statement(on, sql, [])).await?;
+    row.map_or(Ok(0), |row| position(&row, 0))
+}
+
+pub(crate) async fn events(
+    on: &impl ConnectionTrait,
+    from: Position,
+    max: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let sql =
+        "SELECT position, time, receipt FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
+    let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
+    let limit = int(max.min(EVENTS_MAX) as u64);
+    let rows = on.query_all_raw(statement(on, sql, [from.into(), limit])).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Event {
+                position: position(row, 0)?,
+                time: position(row, 1)?,
+                receipt: from_text(&row.try_get_by_index::<String>(2)?)?,
+            })
+        })
+        .collect()
+}
+
+/// One of the log's resources; none when the log has none such (yet).
+pub(crate) async fn resource(
+    on: &impl ConnectionTrait,
+    resource: Resource,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    match resource {
+        Resource::Checkpoint | Resource::Cosigned => {
+            let size = match resource {
+                Resource::Checkpoint => newest_size(on).await?,
+                _ => cosigned_size(on).await?,
+            };
+            let Some(size) = size else { return Ok(None) };
+            Ok(cosigned_checkpoint(on, size).await?.map(String::into_bytes))
+        }
+        Resource::Tile(id, width) => {
+            if i64::try_from(id.index).is_err() {
+                return Ok(None);
+            }
+            let hashes = tile(on, id).await?;
+            Ok(hashes.and_then(|hashes| Some(hashes.get(..width)?.concat())))
+        }
+        Resource::Entries(index, width) => {
+            let first = index.checked_mul(TILE_WIDTH as u64).filter(|first| i64::try_from(*first).is_ok());
+            let Some(first) = first else { return Ok(None) };
+            let entries = entries(on, first, width).await?;
+            Ok((entries.len() == width).then(|| bundle(&entries)))
+        }
+    }
+}
+
+/// An entry bundle: each entry after its length in two bytes.
+pub(crate) fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bundle = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
+    for entry in entries {
+        bundle.extend((entry.len() as u16).to_be_bytes());
+        bundle.extend(entry);
+    }
+    bundle
+}
+
+async fn value(on: &impl ConnectionTrait, key: String) -> Result<Option<(Value, Position)>, StoreError> {
+    let sql = "SELECT value, position FROM ledger_state WHERE key = $1";
+    let row = on.query_one_raw(statement(on, sql, [key.into()])).await?;
+    row.map(|row| Ok((from_text(&row.try_get_by_index::<String>(0)?)?, position(&row, 1)?))).transpose()
+}
+
+pub(crate) async fn share(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+) -> Result<Option<ShareRecord>, StoreError> {
+    match value(on, share_key(share)).await? {
+        None => Ok(None),
+        Some((Value::Share(record), _)) => Ok(Some(record)),
+        Some(_) => Err(misplaced()),
+    }
+}
+
+pub(crate) async fn access(
+    on: &impl ConnectionTrait,
+    request: &Digest,
+) -> Result<Option<(Position, AccessRecord)>, StoreError> {
+    match value(on, access_key(request)).await? {
+        None => Ok(None),
+        Some((Value::Access(record), position)) => Ok(Some((position, record))),
+        Some(_) => Err(misplaced()),
+    }
+}
+
+pub(crate) async fn counter(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    consumer: &Commitment,
+) -> Result<Counter, StoreError> {
+    match value(on, counter_key(share, consumer)).await? {
+        None => Ok(Counter { granted: 0 }),
+        Some((Value::Counter(counter), _)) => Ok(counter),
+        Some(_) => Err(misplaced()),
+    }
+}
+
+#[allow(dead_code)]
+pub(crate) async fn policy_version(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    policy: &Digest,
+) -> Result<Option<u32>, StoreError> {
+    let sql = "SELECT version FROM ledger_policy WHERE share = $1 AND policy = $2";
+    let row =
+        on.query_one_raw(statement(on, sql, [share.to_string().into(), policy.to_string().into()])).await?;
+    let version = row.map(|row| position(&row, 0)).transpose()?;
+    version.map(|v| u32::try_from(v).map_err(|_| misplaced())).transpose()
+}
+
+fn misplaced() -> StoreError {
+    StoreError::Damaged("a value of the contract's state is of another kind than its key".to_owned())
+}
+
+/// Sizes, positions and times are far below 2^63; what is not cannot be in the database.
+pub(crate) fn int(number: u64) -> sea_orm::Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+fn from_int(number: i64) -> Result<u64, StoreError> {
+    u64::try_from(number).map_err(|_| StoreError::Damaged(format!("a negative number, {number}")))
+}
+
+fn position(row: &QueryResult, index: usize) -> Result<u64, StoreError> {
+    from_int(row.try_get_by_index(index)?)
+}
+
+fn to_text(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("contract values have only string keys")
+}
+
+fn from_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("a contract value: {e}")))
+}

@@ -1,0 +1,173 @@
+//! The embedded ledger: durable, provable, and repeated without harm.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapact_core::contract::{Receipt, Refusal};
+use datapact_core::permission::AccessTimes;
+use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
+use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey};
+use datapact_ledger::port::system_clock;
+use datapact_ledger::proof::{Proof, ProofError};
+use datapact_ledger::tables::MIGRATIONS;
+use datapact_ledger::testing::Fixture;
+use datapact_ledger::{Ledger, LedgerError, Store};
+
+const ID: &str = "ledger.example";
+
+fn log_key() -> SigningKey {
+    SigningKey::parse(&SigningKey::text(&[1; 32], ID, KeyKind::Log).unwrap()).unwrap()
+}
+
+fn witness_key() -> SigningKey {
+    SigningKey::parse(&SigningKey::text(&[2; 32], "keys.example", KeyKind::Witness).unwrap()).unwrap()
+}
+
+async fn open(path: &Path, fixture: &Fixture) -> EmbeddedLedger {
+    let store = Store::open(path, MIGRATIONS).await.unwrap();
+    let trust = fixture.trust();
+    let config = EmbeddedConfig {
+        key: log_key(),
+        witnesses: vec![witness_key().public().clone()],
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock: system_clock(),
+    };
+    EmbeddedLedger::open(store, config).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_was_answered_is_there_after_reopening_and_provable() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ledger.sqlite");
+    let fixture = Fixture::new(ID);
+    let share = fixture.share(AccessTimes::Unlimited, |_| {});
+    let consumer = fixture.consumer("Consumer");
+    let mut receipts = Vec::new();
+    {
+        let ledger = open(&path, &fixture).await;
+        let (call, documents) = share.set();
+        receipts.push(ledger.execute(&call, &documents).await.unwrap());
+        let calls: Vec<_> = (0..300).map(|_| share.request(&consumer)).collect();
+        let answers = calls.iter().map(|(call, documents)| ledger.execute(call, documents));
+        receipts.extend(futures_util::future::join_all(answers).await.into_iter().map(Result::unwrap));
+        let repeat = ledger.execute(&calls[7].0, &calls[7].1).await.unwrap();
+        assert_eq!(repeat, receipts[8]);
+        assert_eq!(ledger.info().await.unwrap().size, 301);
+    }
+    let ledger = open(&path, &fixture).await;
+    assert_eq!(ledger.info().await.unwrap().size, 301);
+    let policy = LogPolicy::new(log_key().public(), &[]).unwrap();
+    for receipt in &receipts {
+        assert!(ledger.verify(receipt).await.unwrap());
+        let entry = ledger.entry(receipt.position).await.unwrap().unwrap();
+        let proof: Proof =
+            ledger.proof(receipt.position).await.unwrap().unwrap().to_string().parse().unwrap();
+        assert_eq!(proof.verify(&policy, &entry).unwrap().size(), 301);
+        assert_eq!(proof.verify(&policy, b"another"), Err(ProofError::Inclusion));
+    }
+    let mut forged = receipts[5].clone();
+    if let Receipt::Access(record) = &mut forged.receipt {
+        record.access += 1;
+    }
+    assert!(!ledger.verify(&forged).await.unwrap());
+    assert!(ledger.proof(301).await.unwrap().is_none());
+    assert!(ledger.entry(u64::MAX).await.unwrap().is_none());
+    assert_eq!(
+        ledger.counter(&share.id(), &consumer.opening().commitment(&share.id())).await.unwrap().granted,
+        300
+    );
+}
+
+#[tokio::test]
+async fn clients_demand_the_cosignatures_of_their_policy() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(ID);
+    let ledger = open(&dir.path().join("db"), &fixture).await;
+    let share = fixture.share(AccessTimes::Times(1), |_| {});
+    let (call, documents) = share.set();
+    let receipt = ledger.execute(&call, &documents).await.unwrap();
+    let entry = ledger.entry(receipt.position).await.unwrap().unwrap();
+    let policy = LogPolicy::new(log_key().public(), &[witness_key().public().clone()]).unwrap();
+    let policy: LogPolicy = policy.to_string().parse().unwrap();
+    let proof = ledger.proof(0).await.unwrap().unwrap();
+    assert_eq!(proof.verify(&policy, &entry), Err(ProofError::Quorum));
+    assert!(!ledger.wait_cosigned(0, Duration::ZERO).await.unwrap());
+
+    let note = ledger.read("checkpoint").await.unwrap().unwrap();
+    assert!(ledger.add_cosignature(&note).await.is_err(), "no cosignature in it");
+    let mut checkpoint = Checkpoint::open(&note, log_key().public(), &[]).unwrap();
+    let line = witness_key().cosign(&checkpoint, 1_800_000_000);
+    checkpoint.add(witness_key().public(), &line).unwrap();
+    ledger.add_cosignature(checkpoint.to_string().as_bytes()).await.unwrap();
+    assert!(ledger.wait_cosigned(0, Duration::ZERO).await.unwrap());
+    let proof = ledger.proof(0).await.unwrap().unwrap();
+    assert_eq!(proof.verify(&policy, &entry).unwrap().witnesses().count(), 1);
+    let served = ledger.read("checkpoint/cosigned").await.unwrap().unwrap();
+    assert_eq!(served, checkpoint.to_string().into_bytes());
+
+    // A checkpoint that this log never made is not taken, though key and witness are right.
+    let forged = log_key().checkpoint(1, &[0; 32]);
+    let mut forged = Checkpoint::open(forged.as_bytes(), log_key().public(), &[]).unwrap();
+    let line = witness_key().cosign(&forged, 1_800_000_000);
+    forged.add(witness_key().public(), &line).unwrap();
+    assert!(ledger.add_cosignature(forged.to_string().as_bytes()).await.is_err());
+}
+
+#[tokio::test]
+async fn a_foreign_key_or_a_changed_tree_does_not_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("db");
+    let fixture = Fixture::new(ID);
+    let share = fixture.share(AccessTimes::Times(1), |_| {});
+    let (call, documents) = share.set();
+    open(&path, &fixture).await.execute(&call, &documents).await.unwrap();
+    let config = |seed: u8, id: &str| {
+        let trust = fixture.trust();
+        EmbeddedConfig {
+            key: SigningKey::parse(&SigningKey::text(&[seed; 32], id, KeyKind::Log).unwrap()).unwrap(),
+            witnesses: Vec::new(),
+            trust: Arc::new(move || Arc::clone(&trust)),
+            clock: system_clock(),
+        }
+    };
+    for (seed, id) in [(9, ID), (1, "other.example")] {
+        let store = Store::open(&path, MIGRATIONS).await.unwrap();
+        let opened = EmbeddedLedger::open(store, config(seed, id)).await;
+        assert!(matches!(opened, Err(LedgerError::Misconfigured(_))));
+    }
+    let store = Store::open(&path, MIGRATIONS).await.unwrap();
+    store
+        .write(|tx| {
+            Box::pin(async move {
+                sea_orm::ConnectionTrait::execute_unprepared(
+                    tx,
+                    "UPDATE ledger_tile SET hashes = zeroblob(32)",
+                )
+                .await?;
+                Ok::<_, LedgerError>(())
+            })
+        })
+        .await
+        .unwrap();
+    let opened = EmbeddedLedger::open(store, config(1, ID)).await;
+    assert!(matches!(opened, Err(LedgerError::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn what_the_contract_refuses_is_said_and_not_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(ID);
+    let ledger = open(&dir.path().join("db"), &fixture).await;
+    let share = fixture.share(AccessTimes::Times(1), |_| {});
+    let consumer = fixture.consumer("Consumer");
+    let (call, documents) = share.request(&consumer);
+    let refused = ledger.execute(&call, &documents).await;
+    assert!(matches!(refused, Err(LedgerError::Refused(Refusal::UnknownShare))));
+    let (_, other) = share.set();
+    assert!(matches!(ledger.execute(&call, &other).await, Err(LedgerError::Check(_))));
+    assert!(ledger.read("tile/0/000.p/1").await.unwrap().is_none());
+    assert_eq!(ledger.info().await.unwrap().size, 0);
+}
