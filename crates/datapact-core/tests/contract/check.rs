@@ -1,0 +1,424 @@
+//! Verifying the documents behind a call.
+
+use std::collections::BTreeSet;
+
+use datapact_core::commitment::Opening;
+use datapact_core::contract::{
+    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms, POLICY_AGE_SECONDS_MAX,
+    REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
+};
+use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
+use datapact_core::id::{Commitment, Digest, KeyId, PackageId, Salt, ShareId, Timestamp};
+use datapact_core::identity::Identity;
+use datapact_core::jws::{DocumentError, Signer};
+use datapact_core::permission::{
+    AccessPermission, AccessTimes, KeyReference, PackageReference, PermissionError,
+};
+use datapact_core::policy::{PolicyError, Price, ShareState, SharingInformation, SharingPolicy};
+use datapact_core::terms::{Terms, TermsError};
+use datapact_core::trust::{Trust, TrustError};
+
+const LEDGER: &str = "ledger.example";
+const NOW: Timestamp = 1_800_000_000;
+
+/// A realm's CA and one user of it.
+struct User {
+    ca: rcgen::Certificate,
+    signer: Signer,
+    opening: Opening,
+}
+
+fn user(realm: &str, name: &str) -> User {
+    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let named = |name: &str| {
+        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2028, 1, 1);
+        params
+    };
+    let (ca_key, key) = (key(), key());
+    let mut ca_params = named(realm);
+    ca_params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = ca_params.self_signed(&ca_key).unwrap();
+    let mut params = named(name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let leaf = params.signed_by(&key, &rcgen::Issuer::new(ca_params, ca_key)).unwrap();
+    let identity = Identity { realm: realm.to_owned(), subject: format!("CN={name}") };
+    let signer = Signer::new(&key.serialize_der(), vec![leaf.der().clone()], identity.clone()).unwrap();
+    User { ca, signer, opening: Opening { identity, salt: Salt::random() } }
+}
+
+fn trust(users: &[&User]) -> Trust {
+    let mut trust = Trust::default();
+    for user in users {
+        trust.add(&user.opening.identity.realm, vec![user.ca.der().clone()], Vec::new()).unwrap();
+    }
+    trust
+}
+
+fn policy(users: &[&User]) -> SharingPolicy {
+    let (key, package) = (KeyId::random(), PackageId::random());
+    SharingPolicy {
+        share: ShareId([1; 16]),
+        version: 1,
+        previous: None,
+        state: ShareState::Active,
+        information: SharingInformation {
+            package: PackageReference {
+                id: package,
+                address: format!("https://storage.example:8443/v1/packages/{package}"),
+                digest: Digest([2; 32]),
+                size: 1_000,
+            },
+            key: KeyReference { id: key, address: format!("https://keys.example/v1/keys/{key}") },
+            title: "Blood counts 2025".to_owned(),
+            media_type: "text/csv".to_owned(),
+            categories: vec!["health".parse().unwrap()],
+            introduction: "Two columns.\n\tOne is the count.".to_owned(),
+            usage: "Research.".to_owned(),
+            price: Some(Price { amount: 100, currency: "EUR".to_owned() }),
+        },
+        terms: Terms {
+            users: users.iter().map(|user| user.opening.identity.clone()).collect(),
+            countries: BTreeSet::from(["SE".parse().unwrap()]),
+            ..Terms::default()
+        },
+        permission: AccessPermission {
+            access_times: AccessTimes::Times(3),
+            not_before: NOW,
+            expires: NOW + 1_000,
+            read_only: true,
+        },
+    }
+}
+
+struct PolicyCase {
+    provider: User,
+    documents: Documents,
+    call: Call,
+}
+
+fn policy_case() -> PolicyCase {
+    let (provider, ann, bob) = (user("clinic", "Eve"), user("lab", "Ann"), user("bank", "Bob"));
+    let signed = provider.signer.sign(LEDGER, NOW, policy(&[&ann, &bob]));
+    let users = vec![bob.opening, ann.opening];
+    let call = Call::of_policy(&signed, &provider.opening, &users).unwrap();
+    let documents = Documents::Policy { policy: signed, owner: provider.opening.clone(), users };
+    PolicyCase { provider, documents, call }
+}
+
+fn attributes() -> Attributes {
+    Attributes {
+        organisation: Some("lab.example".parse().unwrap()),
+        industry: Some("isic4:8610".parse().unwrap()),
+        country: Some("SE".parse().unwrap()),
+    }
+}
+
+fn request() -> AccessRequest {
+    AccessRequest {
+        share: ShareId([1; 16]),
+        policy: Digest([3; 32]),
+        purpose: Some("research".parse().unwrap()),
+    }
+}
+
+/// Terms that ask for a country and a purpose.
+fn asks() -> LedgerTerms {
+    LedgerTerms {
+        countries: BTreeSet::from(["SE".parse().unwrap()]),
+        purposes: BTreeSet::from(["research".parse().unwrap()]),
+        ..LedgerTerms::default()
+    }
+}
+
+fn access_case(consumer: &User, time: Timestamp) -> (Call, Documents) {
+    let request = consumer.signer.sign(LEDGER, time, request());
+    let call = Call::of_request(&request, &consumer.opening, &attributes(), &asks()).unwrap();
+    (call, Documents::Access { request, consumer: consumer.opening.clone(), attributes: attributes() })
+}
+
+fn usage_case(consumer: &User, time: Timestamp) -> (Call, Documents) {
+    let report =
+        UsageReport { share: ShareId([1; 16]), request: Digest([4; 32]), action: UsageAction::Opened };
+    let report = consumer.signer.sign(LEDGER, time, report);
+    let call = Call::of_report(&report, &consumer.opening).unwrap();
+    (call, Documents::Usage { report, consumer: consumer.opening.clone() })
+}
+
+#[test]
+fn sh_6_a_policy_is_checked_against_its_call() {
+    let PolicyCase { provider, documents, call } = policy_case();
+    let trust = trust(&[&provider]);
+    assert_eq!(check(&call, &documents, &trust, LEDGER, NOW), Ok(()));
+    let Call::SetPolicy(set) = &call else { unreachable!() };
+    let text = serde_json::to_string(&call).unwrap();
+    assert!(!text.contains("Ann") && !text.contains("CN="), "a person on the ledger: {text}");
+
+    let differs = |change: &dyn Fn(&mut datapact_core::contract::SetPolicy), field| {
+        let mut set = set.clone();
+        change(&mut set);
+        let found = check(&Call::SetPolicy(set), &documents, &trust, LEDGER, NOW);
+        assert_eq!(found, Err(CheckError::Differs(field)));
+    };
+    differs(&|s| s.share = ShareId([9; 16]), "share");
+    differs(&|s| s.version = 2, "version");
+    differs(&|s| s.previous = Some(Digest([9; 32])), "predecessor");
+    differs(&|s| s.policy = Digest([9; 32]), "policy");
+    differs(&|s| s.owner = Commitment([9; 32]), "owner");
+    differs(&|s| s.state = ShareState::Suspended, "state");
+    differs(&|s| s.package = Digest([9; 32]), "package");
+    differs(&|s| s.terms.users.clear(), "terms");
+    differs(&|s| s.terms.anyone = true, "terms");
+    differs(&|s| s.access_times = AccessTimes::Unlimited, "permission");
+    differs(&|s| s.expires += 1, "permission");
+    differs(&|s| s.not_before -= 1, "permission");
+    differs(&|s| s.read_only = false, "permission");
+}
+
+#[test]
+fn named_users_and_the_owner_are_opened_exactly() {
+    let PolicyCase { provider, documents, call } = policy_case();
+    let trust = trust(&[&provider]);
+    let Documents::Policy { policy, owner, users } = documents else { unreachable!() };
+    let found = |owner: &Opening, users: &[Opening]| {
+        let documents =
+            Documents::Policy { policy: policy.clone(), owner: owner.clone(), users: users.to_vec() };
+        check(&call, &documents, &trust, LEDGER, NOW)
+    };
+    let salted = |opening: &Opening| Opening { salt: Salt::random(), ..opening.clone() };
+    let openings = Err(CheckError::Policy(PolicyError::Terms(TermsError::Openings)));
+    assert_eq!(found(&owner, &users), Ok(()));
+    assert_eq!(found(&owner, &users[..1]), openings);
+    assert_eq!(found(&owner, &[users[0].clone(), users[0].clone()]), openings);
+    assert_eq!(found(&owner, &[users[0].clone(), owner.clone()]), openings);
+    assert_eq!(found(&owner, &[users[0].clone(), salted(&users[1])]), Err(CheckError::Differs("terms")));
+    assert_eq!(found(&salted(&owner), &users), Err(CheckError::Differs("owner")));
+    assert_eq!(found(&users[0], &users), Err(CheckError::Opening(owner.identity.clone())));
+}
+
+#[test]
+fn ax_4_a_request_is_checked_against_its_call() {
+    let consumer = user("lab", "Ann");
+    let trust = trust(&[&consumer]);
+    let (call, documents) = access_case(&consumer, NOW);
+    assert_eq!(check(&call, &documents, &trust, LEDGER, NOW), Ok(()));
+    let Call::RequestAccess(request) = &call else { unreachable!() };
+    assert_eq!(request.organisation, None, "nobody asked for it");
+    assert_eq!(request.country, attributes().country);
+
+    let differs = |change: &dyn Fn(&mut datapact_core::contract::RequestAccess), field| {
+        let mut request = request.clone();
+        change(&mut request);
+        let found = check(&Call::RequestAccess(request), &documents, &trust, LEDGER, NOW);
+        assert_eq!(found, Err(CheckError::Differs(field)));
+    };
+    differs(&|r| r.share = ShareId([9; 16]), "share");
+    differs(&|r| r.policy = Digest([9; 32]), "policy");
+    differs(&|r| r.request = Digest([9; 32]), "request");
+    differs(&|r| r.consumer = Commitment([9; 32]), "consumer");
+    differs(&|r| r.organisation = Some("bank.example".parse().unwrap()), "organisation");
+    differs(&|r| r.industry = Some("isic4:87".parse().unwrap()), "industry");
+    differs(&|r| r.country = Some("DE".parse().unwrap()), "country");
+    differs(&|r| r.purpose = Some("care".parse().unwrap()), "purpose");
+
+    // An attribute that management does not vouch for cannot stand in the call.
+    let Documents::Access { request, consumer, .. } = &documents else { unreachable!() };
+    let unvouched = Documents::Access {
+        request: request.clone(),
+        consumer: consumer.clone(),
+        attributes: Attributes::default(),
+    };
+    assert_eq!(check(&call, &unvouched, &trust, LEDGER, NOW), Err(CheckError::Differs("country")));
+}
+
+#[test]
+fn a_request_of_another_signer_is_refused() {
+    let (ann, bob) = (user("lab", "Ann"), user("bank", "Bob"));
+    let (call, documents) = access_case(&ann, NOW);
+    let Documents::Access { request, attributes, .. } = documents.clone() else { unreachable!() };
+    let swapped = Documents::Access { request, consumer: bob.opening.clone(), attributes };
+    let opening = Err(CheckError::Opening(ann.opening.identity.clone()));
+    assert_eq!(check(&call, &swapped, &trust(&[&ann, &bob]), LEDGER, NOW), opening);
+
+    // Ann's CA is not trusted, or speaks for another realm.
+    let unknown = check(&call, &documents, &trust(&[&bob]), LEDGER, NOW);
+    assert!(matches!(unknown, Err(CheckError::Document(DocumentError::Trust(TrustError::Unknown { .. })))));
+    let mut foreign = Trust::default();
+    foreign.add("bank", vec![ann.ca.der().clone()], Vec::new()).unwrap();
+    let found = check(&call, &documents, &foreign, LEDGER, NOW);
+    assert!(matches!(found, Err(CheckError::Document(DocumentError::Signer { .. }))), "{found:?}");
+}
+
+#[test]
+fn ur_2_a_usage_report_is_checked_against_its_call() {
+    let consumer = user("lab", "Ann");
+    let trust = trust(&[&consumer]);
+    let (call, documents) = usage_case(&consumer, NOW);
+    assert_eq!(check(&call, &documents, &trust, LEDGER, NOW), Ok(()));
+    let Call::RecordUsage(usage) = &call else { unreachable!() };
+    let differs = |change: &dyn Fn(&mut datapact_core::contract::RecordUsage), field| {
+        let mut usage = usage.clone();
+        change(&mut usage);
+        let found = check(&Call::RecordUsage(usage), &documents, &trust, LEDGER, NOW);
+        assert_eq!(found, Err(CheckError::Differs(field)));
+    };
+    differs(&|u| u.share = ShareId([9; 16]), "share");
+    differs(&|u| u.request = Digest([9; 32]), "request");
+    differs(&|u| u.report = Digest([9; 32]), "report");
+    differs(&|u| u.consumer = Commitment([9; 32]), "consumer");
+}
+
+#[test]
+fn documents_of_another_kind_are_refused() {
+    let consumer = user("lab", "Ann");
+    let trust = trust(&[&consumer]);
+    let (access, _) = access_case(&consumer, NOW);
+    let (_, usage) = usage_case(&consumer, NOW);
+    assert_eq!(check(&access, &usage, &trust, LEDGER, NOW), Err(CheckError::Kind));
+}
+
+#[test]
+fn documents_are_fresh_and_for_this_ledger() {
+    let consumer = user("lab", "Ann");
+    let PolicyCase { provider, documents, call } = policy_case();
+    let trust = trust(&[&consumer, &provider]);
+    let request = access_case(&consumer, NOW);
+    let usage = usage_case(&consumer, NOW);
+    let cases = [
+        ((call, documents), POLICY_AGE_SECONDS_MAX),
+        (request, REQUEST_AGE_SECONDS_MAX),
+        (usage, REPORT_AGE_SECONDS_MAX),
+    ];
+    for ((call, documents), age_seconds_max) in cases {
+        let at = |time| check(&call, &documents, &trust, LEDGER, time);
+        assert_eq!(at(NOW + age_seconds_max), Ok(()));
+        let age_seconds = age_seconds_max + 1;
+        assert_eq!(at(NOW + age_seconds), Err(CheckError::Stale { age_seconds, age_seconds_max }));
+        assert_eq!(at(NOW - DOCUMENT_AHEAD_SECONDS_MAX), Ok(()));
+        let ahead_seconds = DOCUMENT_AHEAD_SECONDS_MAX + 1;
+        assert_eq!(at(NOW - ahead_seconds), Err(CheckError::Ahead { ahead_seconds }));
+        let elsewhere = check(&call, &documents, &trust, "other.example", NOW);
+        assert!(matches!(elsewhere, Err(CheckError::Document(DocumentError::Audience { .. }))));
+        let expired = at(NOW + 10 * 365 * 86_400);
+        assert!(matches!(
+            expired,
+            Err(CheckError::Document(DocumentError::Trust(TrustError::Expired { .. })))
+        ));
+    }
+}
+
+#[test]
+fn documents_survive_their_json() {
+    let PolicyCase { documents, .. } = policy_case();
+    let text = serde_json::to_string(&documents).unwrap();
+    assert_eq!(serde_json::from_str::<Documents>(&text).unwrap(), documents);
+}
+
+#[test]
+fn dp_6_policies_are_bounded() {
+    let refused = |change: &dyn Fn(&mut SharingPolicy)| {
+        let mut policy = policy(&[]);
+        change(&mut policy);
+        policy.validate().unwrap_err()
+    };
+    assert_eq!(policy(&[]).validate(), Ok(()));
+    assert_eq!(refused(&|p| p.version = 0), PolicyError::Version(0));
+    assert_eq!(refused(&|p| p.version = 2), PolicyError::Version(2));
+    assert_eq!(refused(&|p| p.previous = Some(Digest([0; 32]))), PolicyError::Version(1));
+    assert_eq!(refused(&|p| p.information.title = " ".to_owned()), PolicyError::Empty("title"));
+    let long = |field, bytes_max| PolicyError::TooLong { field, bytes_max };
+    assert_eq!(refused(&|p| p.information.title = "t".repeat(201)), long("title", 200));
+    assert_eq!(refused(&|p| p.information.introduction = "i".repeat(8_001)), long("introduction", 8_000));
+    assert_eq!(refused(&|p| p.information.usage = "u".repeat(2_001)), long("usage", 2_000));
+    let escape = "\u{1b}[2J".to_owned();
+    assert_eq!(refused(&|p| p.information.title = escape.clone()), PolicyError::Control("title"));
+    assert_eq!(refused(&|p| p.information.title = "a\nb".to_owned()), PolicyError::Control("title"));
+    assert_eq!(
+        refused(&|p| p.information.introduction = escape.clone()),
+        PolicyError::Control("introduction")
+    );
+    assert_eq!(refused(&|p| p.information.usage = escape.clone()), PolicyError::Control("usage"));
+    for text in ["", "text", "text/", "/csv", "text/csv; charset=utf-8", "text/c v", "a/b/c", "-a/b"] {
+        let media_type = refused(&|p| p.information.media_type = text.to_owned());
+        assert_eq!(media_type, PolicyError::MediaType(text.to_owned()));
+    }
+    let names = |count: usize| (0..count).map(|i| format!("c{i}").parse().unwrap()).collect();
+    assert_eq!(refused(&|p| p.information.categories = names(17)), PolicyError::Categories);
+    let twice = vec!["health".parse().unwrap(), "health".parse().unwrap()];
+    assert_eq!(refused(&|p| p.information.categories = twice.clone()), PolicyError::Categories);
+    let price = |amount, currency: &str| Some(Price { amount, currency: currency.to_owned() });
+    assert_eq!(refused(&|p| p.information.price = price(1 << 53, "EUR")), PolicyError::Number("price"));
+    assert_eq!(refused(&|p| p.information.price = price(1, "eur")), PolicyError::Currency("eur".to_owned()));
+    assert_eq!(refused(&|p| p.information.package.size = 0), PolicyError::Number("package size"));
+    assert_eq!(refused(&|p| p.information.package.size = 1 << 53), PolicyError::Number("package size"));
+    assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Nobody));
+    assert_eq!(
+        refused(&|p| p.permission.access_times = AccessTimes::Times(0)),
+        PolicyError::Permission(PermissionError::NoAccess)
+    );
+}
+
+#[test]
+fn addresses_lead_nowhere_else() {
+    let mut policy = policy(&[]);
+    let id = policy.information.key.id;
+    for good in [
+        format!("https://keys.example/v1/keys/{id}"),
+        format!("https://127.0.0.1:4443/v1/keys/{id}"),
+        format!("https://[::1]:4443/v1/keys/{id}"),
+    ] {
+        policy.information.key.address = good;
+        assert_eq!(policy.validate(), Ok(()));
+    }
+    for bad in [
+        format!("http://keys.example/v1/keys/{id}"),
+        format!("https:///v1/keys/{id}"),
+        format!("https://me@keys.example/v1/keys/{id}"),
+        format!("https://keys.example/v1/keys/{id}?x"),
+        format!("https://keys.example/v1/keys/{id}/"),
+        format!("https://keys.example/v1/keys/../keys/{id}"),
+        format!("https://keys.example\\@evil.example/v1/keys/{id}"),
+        format!("https://keys.example#/v1/keys/{id}"),
+        format!("https://keys.example/v1/packages/{id}"),
+        format!("https://keys.example/v1/keys/{}", KeyId::random()),
+        String::new(),
+    ] {
+        policy.information.key.address = bad.clone();
+        assert!(matches!(policy.validate(), Err(PolicyError::Address { .. })), "`{bad}` was accepted");
+    }
+}
+
+#[test]
+fn pm_2_the_requested_permission_is_the_policys_for_this_access() {
+    use datapact_core::contract::{AccessRecord, RequestAccess};
+    use datapact_core::permission::RequestedPermission;
+    let policy = policy(&[]);
+    let id = Digest([3; 32]);
+    let request = RequestAccess {
+        share: policy.share,
+        policy: id,
+        request: Digest([5; 32]),
+        consumer: Commitment([6; 32]),
+        organisation: None,
+        industry: None,
+        country: Some("SE".parse().unwrap()),
+        purpose: Some("research".parse().unwrap()),
+    };
+    let record = AccessRecord { request, access: 2, time: NOW };
+    let permission = RequestedPermission::of(&policy, id, &record).unwrap();
+    assert_eq!(permission.access, 2);
+    assert_eq!(permission.access_times, AccessTimes::Times(3));
+    assert_eq!(permission.expires, NOW + 1_000);
+    assert!(permission.read_only);
+    assert_eq!(permission.purpose, record.request.purpose);
+    assert_eq!(
+        (permission.key, permission.package),
+        (policy.information.key.clone(), policy.information.package.clone())
+    );
+    assert_eq!(RequestedPermission::of(&policy, Digest([4; 32]), &record), None);
+    let other = SharingPolicy { share: ShareId([9; 16]), ..policy };
+    assert_eq!(RequestedPermission::of(&other, id, &record), None);
+}
