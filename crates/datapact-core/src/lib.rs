@@ -9,6 +9,7 @@ pub mod document;
 pub mod id;
 pub mod identity;
 pub mod jws;
+pub mod package;
 pub mod permission;
 pub mod policy;
 pub mod release;

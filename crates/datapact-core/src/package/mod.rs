@@ -1,0 +1,165 @@
+//! The data-sharing package (WR-1, WR-5, WR-6, UW-4, UW-5): encrypted data and signed metadata in one file.
+//!
+//! In this order: a [`Header`] of fixed length; the payload, C2SP chunked encryption (Cobblestone-256) with the
+//! header as its context; the chaining values of a BLAKE3 tree over both; the metadata, a signed document that
+//! names the tree's root; a trailer. A package is written in one pass and bounded memory, and read at any
+//! offset: every group is checked against the tree, and so against the provider's signature, before any of its
+//! plaintext is given out. `docs/spec/package.md` specifies every byte.
+
+mod cobblestone;
+mod diagnose;
+mod header;
+mod key;
+mod open;
+mod pipe;
+mod seal;
+mod source;
+mod tree;
+
+use std::io;
+
+use crate::id::Digest;
+use crate::identity::Identity;
+use crate::jws::DocumentError;
+
+pub use header::{HEADER_BYTES, Header};
+pub use key::{DataKey, KEY_FILE_BYTES_MAX, ParseKeyError};
+pub use open::{Expected, Inspection, OpenPackage, PackageReader};
+pub use seal::{SealSpec, Sealed, seal};
+pub use source::ReadAt;
+pub use tree::{CONTENT_BYTES_MAX, GROUP_MAX, GROUP_MIN, GROUPS_MAX};
+
+/// The longest management URL in metadata, in bytes.
+pub const MANAGEMENT_BYTES_MAX: usize = 2048;
+/// The longest media type, in bytes.
+pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
+
+/// Why a package was refused or not made. Until it is returned, only a correct beginning of the plaintext has
+/// been given out.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// It does not start as a package does.
+    #[error("this is not a data-sharing package")]
+    NotAPackage,
+    /// Written by another version of the format.
+    #[error("the package has format version {0}, and this program reads version 1; get a newer program")]
+    Version(u32),
+    /// Its end is missing.
+    #[error("the package is cut short; get it again")]
+    Truncated,
+    /// There is more than a package.
+    #[error("the package has bytes that do not belong to it; get it again")]
+    Extended,
+    /// Its metadata is not a document that can be read.
+    #[error("the package's metadata is refused: {0}")]
+    Metadata(#[from] DocumentError),
+    /// Its metadata breaks a rule of the format.
+    #[error("the package is malformed: {0}")]
+    Malformed(&'static str),
+    /// Its header is not the one that its provider signed.
+    #[error("the package's header was changed: its {0} is not the one in the signed metadata")]
+    Reheaded(&'static str),
+    /// It comes from somebody else.
+    #[error("the package is signed by `{found}` (key {found_key}), who is not the provider expected")]
+    WrongProvider {
+        /// Who signed it.
+        found: Box<Identity>,
+        /// SHA-256 of the key that signed it.
+        found_key: Digest,
+    },
+    /// It is another package than the one expected.
+    #[error("this is not the package expected: its metadata is {found}, not {expected}")]
+    Unexpected {
+        /// The metadata's document id that was expected.
+        expected: Digest,
+        /// The metadata's document id.
+        found: Digest,
+    },
+    /// The key is not the one it was sealed with.
+    #[error("the key does not open this package; its header names the key id to ask for")]
+    WrongKey,
+    /// Its payload was sealed under another header or key.
+    #[error("the package's payload belongs to another package")]
+    Swapped,
+    /// Its chunks stand in another order.
+    #[error("the package's chunks are out of order: chunk {found} stands where chunk {expected} belongs")]
+    Reordered {
+        /// The place.
+        expected: u64,
+        /// The chunk found there.
+        found: u64,
+    },
+    /// Some of its bytes changed.
+    #[error(
+        "the package was altered or damaged in the {group_bytes} bytes from offset {offset}; get it again"
+    )]
+    Altered {
+        /// The offset of the first group that is wrong.
+        offset: u64,
+        /// That group's length.
+        group_bytes: u64,
+    },
+    /// Its payload was sealed with the right key, but is not what the provider signed.
+    #[error(
+        "the package's payload is not what its provider signed: somebody who holds the key sealed other data, or its hashes are damaged"
+    )]
+    Resealed,
+    /// More than a package can hold.
+    #[error("the data are too large: a package holds at most {CONTENT_BYTES_MAX} bytes; split them")]
+    TooLarge,
+    /// The source cannot be read.
+    #[error("reading failed: {0}")]
+    Read(#[source] io::Error),
+    /// The output cannot be written.
+    #[error("writing failed: {0}")]
+    Write(#[source] io::Error),
+    /// The output took no more bytes.
+    #[error("the output was closed")]
+    OutputClosed,
+}
+
+impl PackageError {
+    /// A stable name: what the vectors' index, JSON output and other implementations call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotAPackage => "not-a-package",
+            Self::Version(_) => "version",
+            Self::Truncated => "truncated",
+            Self::Extended => "extended",
+            Self::Metadata(_) => "metadata",
+            Self::Malformed(_) => "malformed",
+            Self::Reheaded(_) => "reheaded",
+            Self::WrongProvider { .. } => "wrong-provider",
+            Self::Unexpected { .. } => "unexpected",
+            Self::WrongKey => "wrong-key",
+            Self::Swapped => "swapped",
+            Self::Reordered { .. } => "reordered",
+            Self::Altered { .. } => "altered",
+            Self::Resealed => "resealed",
+            Self::TooLarge => "too-large",
+            Self::Read(_) => "read",
+            Self::Write(_) | Self::OutputClosed => "write",
+        }
+    }
+
+    /// A failed read of bytes that the package's length promises.
+    fn read(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Read(error) }
+    }
+}
+
+/// Checks the texts of metadata against their bounds.
+fn check_texts(management: &str, media_type: &str) -> Result<(), PackageError> {
+    if management.len() > MANAGEMENT_BYTES_MAX || management.contains(char::is_control) {
+        return Err(PackageError::Malformed(
+            "the management URL is longer than 2048 bytes or not plain text",
+        ));
+    }
+    let media_type_ok = (1..=MEDIA_TYPE_BYTES_MAX).contains(&media_type.len())
+        && media_type.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ');
+    if media_type_ok {
+        Ok(())
+    } else {
+        Err(PackageError::Malformed("the media type is not 1 to 255 printable ASCII characters"))
+    }
+}
