@@ -23,6 +23,13 @@ pub struct SealedKey {
     pub ciphertext: Vec<u8>,
 }
 
+impl SealedKey {
+    /// What a [`crate::document::KeyRelease`] says of it: SHA-256 of the encapsulated key and the ciphertext, joined.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&[self.encapsulated.as_bytes().as_slice(), &self.ciphertext].concat())
+    }
+}
+
 /// Why a key could not be sealed or opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
