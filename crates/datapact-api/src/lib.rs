@@ -10,3 +10,5 @@ pub mod management;
 pub mod peer;
 pub mod problem;
 pub mod storage_server;
+pub mod tls;
+pub mod trust_file;

@@ -1,3 +1,4 @@
 //! The three servers: management, key server and storage server.
 
 pub mod config;
+pub mod tls;

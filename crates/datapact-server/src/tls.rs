@@ -1,0 +1,281 @@
+//! Listening: TLS 1.3, who the peer is, and limits on what a connection may take.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use datapact_api::gate::system_clock;
+use datapact_api::peer::AuthenticatedPeer;
+use datapact_api::tls::{certificate_error, provider};
+use datapact_api::trust_file::ReloadableTrust;
+use datapact_core::id::Digest;
+use datapact_core::trust::TrustError;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::crypto::{CryptoProvider, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// Bounds on connections.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The most connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
+    /// How long a request's header may take, counted from the end of the previous request: an idle connection is
+    /// closed after it.
+    pub header: Duration,
+    /// How long requests that are under way at shutdown may still take.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 1024,
+            handshake: Duration::from_secs(10),
+            header: Duration::from_secs(120),
+            grace: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A TLS listener of one server.
+pub struct Listener {
+    tcp: TcpListener,
+    config: Arc<ServerConfig>,
+    trust: Option<Arc<ReloadableTrust>>,
+    limits: Limits,
+}
+
+impl Listener {
+    /// Listens at `address` with this certificate (leaf first) and private key. With a `clients` configuration a
+    /// peer must show a certificate that it certifies; without one this is a public listener, where nobody is
+    /// asked for a certificate and no request carries an [`AuthenticatedPeer`].
+    ///
+    /// # Errors
+    /// When the address cannot be bound or the key is not that of the certificate.
+    pub async fn bind(
+        address: SocketAddr,
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+        clients: Option<Arc<ReloadableTrust>>,
+        limits: Limits,
+    ) -> io::Result<Self> {
+        let config = server_config(chain, key, clients.clone()).map_err(io::Error::other)?;
+        let tcp = TcpListener::bind(address).await?;
+        Ok(Self { tcp, config: Arc::new(config), trust: clients, limits })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the operating system cannot tell.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Serves `router` until `shutdown` completes, then lets requests under way finish within the grace period.
+    /// A request of an authenticated connection carries its [`AuthenticatedPeer`] as an extension.
+    pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()> + Send) {
+        let slots = Arc::new(Semaphore::new(self.limits.connections));
+        let (stop, stopped) = watch::channel(());
+        let mut connections = JoinSet::new();
+        let acceptor = TlsAcceptor::from(self.config);
+        tokio::pin!(shutdown);
+        loop {
+            // A slot first: who finds none waits in the kernel's queue.
+            let accepted = tokio::select! {
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => continue,
+                accepted = accept(&self.tcp, &slots) => accepted,
+            };
+            let (stream, slot) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let connection = Connection {
+                acceptor: acceptor.clone(),
+                trust: self.trust.clone(),
+                limits: self.limits.clone(),
+                router: router.clone(),
+            };
+            let stopped = stopped.clone();
+            connections.spawn(async move {
+                connection.run(stream, stopped).await;
+                drop(slot);
+            });
+        }
+        drop(self.tcp);
+        drop(stopped);
+        stop.send_replace(());
+        let drained = tokio::time::timeout(self.limits.grace, async {
+            while connections.join_next().await.is_some() {}
+        });
+        if drained.await.is_err() {
+            tracing::warn!("connections still open after the grace period are closed");
+            connections.shutdown().await;
+        }
+    }
+}
+
+async fn accept(tcp: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = tcp.accept().await?;
+    stream.set_nodelay(true)?;
+    Ok((stream, slot))
+}
+
+/// What one connection needs.
+struct Connection {
+    acceptor: TlsAcceptor,
+    trust: Option<Arc<ReloadableTrust>>,
+    limits: Limits,
+    router: Router,
+}
+
+impl Connection {
+    /// Shakes hands and answers requests until the peer leaves or the server stops.
+    async fn run(self, stream: TcpStream, mut stopped: watch::Receiver<()>) {
+        let handshake = tokio::time::timeout(self.limits.handshake, self.acceptor.accept(stream));
+        let stream = tokio::select! {
+            _ = stopped.changed() => return,
+            result = handshake => match result {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+                Err(_) => return tracing::debug!("a TLS handshake took too long"),
+            },
+        };
+        let peer = match &self.trust {
+            None => None,
+            Some(trust) => match peer(trust, stream.get_ref().1.peer_certificates()) {
+                Ok(peer) => Some(peer),
+                Err(error) => return tracing::debug!(%error, "a peer was refused"),
+            },
+        };
+        let router = self.router;
+        let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            // Whatever the peer sends, only the handshake says who it is.
+            if let Some(peer) = &peer {
+                request.extensions_mut().insert(peer.clone());
+            }
+            let router = router.clone();
+            async move {
+                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+            }
+        });
+        let http = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header)
+            .max_buf_size(64 * 1024)
+            .serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(http);
+        let result = tokio::select! {
+            result = &mut http => result,
+            _ = stopped.changed() => {
+                http.as_mut().graceful_shutdown();
+                http.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a connection ended");
+        }
+    }
+}
+
+/// Who shook hands.
+fn peer(
+    trust: &ReloadableTrust,
+    chain: Option<&[CertificateDer<'static>]>,
+) -> Result<AuthenticatedPeer, TrustError> {
+    let chain = chain.unwrap_or_default().to_vec();
+    let certificate = Digest::of(chain.first().ok_or(TrustError::NoCertificate)?);
+    let identity = trust.current().identify(&chain, system_clock()())?;
+    Ok(AuthenticatedPeer { identity, chain, certificate })
+}
+
+/// The server's side of a connection: TLS 1.3 only, no resumption (each handshake shows the certificate).
+fn server_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<Arc<ReloadableTrust>>,
+) -> Result<ServerConfig, Error> {
+    let provider = provider();
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_protocol_versions(&[&rustls::version::TLS13])?;
+    let mut config = match clients {
+        Some(trust) => builder.with_client_cert_verifier(Arc::new(ClientVerifier { trust, provider })),
+        None => builder.with_no_client_auth(),
+    }
+    .with_single_cert(chain, key)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// Verifies clients by the trust configuration as it is at the handshake: users of all realms, and servers.
+#[derive(Debug)]
+struct ClientVerifier {
+    trust: Arc<ReloadableTrust>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for ClientVerifier {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        self.trust
+            .current()
+            .identify(&chain, now.as_secs())
+            .map(|_| ClientCertVerified::assertion())
+            .map_err(certificate_error)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        Err(Error::General("only TLS 1.3 is spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, cert, dss, &self.provider.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ECDSA_NISTP256_SHA256]
+    }
+}
