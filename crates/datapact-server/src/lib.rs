@@ -2,3 +2,13 @@
 
 pub mod config;
 pub mod tls;
+pub mod storage;
+
+/// What a server says of its health.
+pub(crate) fn health(server: &str, role: &str) -> datapact_api::http_api::Health {
+    datapact_api::http_api::Health {
+        server: server.to_owned(),
+        role: role.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}

@@ -23,7 +23,7 @@ use crate::problem::Result;
 /// Makes the key server as one caller sees it.
 pub trait KeyServerService: Send + Sync + 'static {
     /// For `caller`, who has passed the gate.
-    fn session(&self, caller: Caller) -> Box<dyn KeyServer>;
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn KeyServer>;
 }
 
 type App = State<Arc<dyn KeyServerService>>;

@@ -30,7 +30,7 @@ use crate::problem::{Kind, Problem, Result};
 /// Makes management as one caller sees it.
 pub trait ManagementService: Send + Sync + 'static {
     /// For `caller`, who has passed the gate.
-    fn session(&self, caller: Caller) -> Box<dyn Management>;
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn Management>;
 }
 
 type App = State<Arc<dyn ManagementService>>;

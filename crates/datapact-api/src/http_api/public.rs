@@ -38,7 +38,9 @@ pub trait Public: Send + Sync + 'static {
         Err(Problem::not_found(format!("there is no log here, nor one longer than {size}")))
     }
     /// A realm's revocation lists, PEM.
-    async fn crl(&self, realm: &str) -> Result<String>;
+    async fn crl(&self, realm: &str) -> Result<String> {
+        Err(Problem::not_found(format!("there is no revocation list of `{realm}` here")))
+    }
 }
 
 /// Whether a server works.

@@ -22,7 +22,7 @@ use crate::storage_server::*;
 /// Makes the storage server as one caller sees it.
 pub trait StorageServerService: Send + Sync + 'static {
     /// For `caller`, who has passed the gate.
-    fn session(&self, caller: Caller) -> Box<dyn StorageServer>;
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn StorageServer>;
 }
 
 type App = State<Arc<dyn StorageServerService>>;

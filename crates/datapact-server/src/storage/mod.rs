@@ -1,0 +1,263 @@
+//! The storage server (6.2.4): packages by streams, to whom the access list admits. It never sees a key.
+
+mod objects;
+mod schema;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datapact_api::gate::Source;
+use datapact_api::gate::{Caller, Clock};
+use datapact_api::http_api::{Health, Public, StorageServerService};
+use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::storage_server::{
+    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer,
+};
+use datapact_core::id::{Digest, PackageId, Timestamp};
+use datapact_core::identity::Identity;
+use datapact_core::package::PackageReader;
+use datapact_core::trust::Trust;
+use datapact_ledger::store::Store;
+
+use crate::config::StorageServerConfig;
+use objects::Objects;
+use schema::{Row, Stored};
+
+/// How long a registration waits to be filled and published, in seconds.
+const REGISTRATION_SECONDS_MAX: u64 = 24 * 60 * 60;
+/// How many unfilled registrations one provider may have.
+const REGISTRATIONS_MAX: u64 = 1_000;
+
+/// A storage server.
+pub struct StorageService {
+    name: String,
+    url: String,
+    management: Identity,
+    store: Store,
+    objects: Objects,
+    trust: Source<Trust>,
+    clock: Clock,
+    package_bytes_max: u64,
+    provider_bytes_max: u64,
+}
+
+impl StorageService {
+    /// Opens what the configuration names, and removes what uploads that were cut off have left.
+    pub async fn open(config: &StorageServerConfig, trust: Source<Trust>, clock: Clock) -> Result<Arc<Self>> {
+        let data = &config.server.data;
+        let store =
+            Store::open(&data.join("storage.sqlite"), schema::MIGRATIONS).await.map_err(Problem::internal)?;
+        let objects = Objects::open(&data.join("packages"))?;
+        let name = config.server.name().map_err(Problem::malformed)?;
+        let management = config.management.name().map_err(Problem::malformed)?;
+        let service = Self {
+            name,
+            url: config.server.url.clone(),
+            management: Identity::server(management),
+            store,
+            objects,
+            trust,
+            clock,
+            package_bytes_max: config.package_bytes_max,
+            provider_bytes_max: config.provider_bytes_max,
+        };
+        service.tidy().await?;
+        Ok(Arc::new(service))
+    }
+
+    /// Forgets registrations that within a day were not filled or whose package management never asked for, and
+    /// deletes objects that no registration names: a package without a share is not left for good.
+    pub async fn tidy(&self) -> Result<()> {
+        let before = (self.clock)().saturating_sub(REGISTRATION_SECONDS_MAX);
+        schema::forget_unconfirmed(&self.store, before).await?;
+        let named = schema::objects(&self.store).await?;
+        for object in self.objects.list().await? {
+            if !named.contains(&object) && !self.objects.is_in_flight(&object) {
+                self.objects.delete(&object).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self, id: PackageId, row: Row) -> PackageStatus {
+        PackageStatus {
+            package: self.address(id),
+            provider: row.provider,
+            stored: row.stored.is_some(),
+            digest: row.stored.as_ref().map(|stored| stored.digest),
+            size: row.stored.as_ref().map(|stored| stored.size),
+        }
+    }
+
+    fn address(&self, id: PackageId) -> PackageAddress {
+        PackageAddress { id, address: format!("{}/v1/packages/{id}", self.url) }
+    }
+
+    async fn row(&self, id: &PackageId) -> Result<Row> {
+        schema::row(&self.store, id)
+            .await?
+            .ok_or_else(|| Problem::not_found(format!("there is no package `{id}` here")))
+    }
+
+    /// The registration, for its provider only.
+    async fn own_row(&self, id: &PackageId, caller: &Identity) -> Result<Row> {
+        let row = self.row(id).await?;
+        if row.provider == *caller {
+            Ok(row)
+        } else {
+            Err(Problem::forbidden(format!("the package `{id}` is another provider's")))
+        }
+    }
+
+    /// What the uploaded bytes are: a whole package with this identifier, whose metadata `provider` signed.
+    async fn examine(&self, object: &str, id: PackageId, provider: &Identity) -> Result<Digest> {
+        let source = self.objects.source(object).await?;
+        let read = tokio::task::spawn_blocking(move || {
+            PackageReader::open(source).map(|package| package.metadata().clone())
+        });
+        let metadata = read
+            .await
+            .map_err(Problem::internal)?
+            .map_err(|e| Problem::malformed(format!("what was uploaded is no whole package: {e}")))?;
+        let now: Timestamp = (self.clock)();
+        metadata
+            .verify(&(self.trust)(), datapact_core::document::ANYBODY, now)
+            .map_err(|e| Problem::malformed(format!("the package's metadata: {e}")))?;
+        if metadata.signer() != provider {
+            return Err(Problem::forbidden("the package's metadata is signed by another provider"));
+        }
+        if metadata.body().package != id {
+            return Err(Problem::malformed("the package is made for another identifier")
+                .hint("upload it where its metadata says"));
+        }
+        Ok(metadata.id())
+    }
+}
+
+impl StorageServerService for StorageService {
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn StorageServer> {
+        Box::new(Session { service: self, caller })
+    }
+}
+
+#[async_trait]
+impl Public for StorageService {
+    async fn health(&self) -> Result<Health> {
+        schema::objects(&self.store).await?;
+        Ok(crate::health(&self.name, "storage"))
+    }
+}
+
+struct Session {
+    service: Arc<StorageService>,
+    caller: Caller,
+}
+
+#[async_trait]
+impl StorageServer for Session {
+    async fn register_package(&self) -> Result<PackageAddress> {
+        let provider = self.caller.require_user()?;
+        let service = &self.service;
+        let unfilled = schema::unfilled(&service.store, provider).await?;
+        if unfilled >= REGISTRATIONS_MAX {
+            return Err(Problem::new(Kind::Busy, "too many registrations wait for their packages")
+                .hint("upload or delete them, or wait a day"));
+        }
+        let id = PackageId::random();
+        schema::register(&service.store, id, provider.clone(), (service.clock)()).await?;
+        Ok(service.address(id))
+    }
+
+    async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
+        let provider = self.caller.require_user()?;
+        let service = &self.service;
+        let row = service.own_row(id, provider).await?;
+        let too_large = |what: &str, max: u64| {
+            Problem::new(Kind::TooLarge, format!("{what} may be at most {max} bytes; this one has {size}"))
+        };
+        if size > service.package_bytes_max {
+            return Err(too_large("a package", service.package_bytes_max));
+        }
+        let used = schema::used(&service.store, provider).await?;
+        if row.stored.is_none() && used.saturating_add(size) > service.provider_bytes_max {
+            return Err(too_large("all of a provider's packages together", service.provider_bytes_max));
+        }
+        let upload = service.objects.write(id, size, bytes).await?;
+        let digest = match service.examine(upload.name(), *id, provider).await {
+            Ok(digest) => digest,
+            Err(problem) => {
+                upload.discard().await;
+                return Err(problem);
+            }
+        };
+        let stored = Stored { object: upload.name().to_owned(), digest, size };
+        let kept = schema::fill(&service.store, *id, stored.clone(), service.provider_bytes_max).await;
+        match kept {
+            Ok(true) => {}
+            Ok(false) => {
+                upload.discard().await;
+                let row = service.own_row(id, provider).await?;
+                return match &row.stored {
+                    Some(other) if other.digest == digest => Ok(service.status(*id, row)),
+                    Some(_) => {
+                        Err(Problem::new(Kind::Conflict, "another package is stored under this identifier")
+                            .hint("register a new one"))
+                    }
+                    None => {
+                        Err(too_large("all of a provider's packages together", service.provider_bytes_max))
+                    }
+                };
+            }
+            Err(problem) => {
+                upload.discard().await;
+                return Err(problem);
+            }
+        }
+        upload.keep();
+        Ok(service.status(*id, Row { provider: row.provider, stored: Some(stored) }))
+    }
+
+    async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
+        let service = &self.service;
+        let row = if *self.caller.identity() == service.management {
+            schema::confirm(&service.store, *id).await?;
+            service.row(id).await?
+        } else {
+            service.own_row(id, self.caller.require_user()?).await?
+        };
+        Ok(service.status(*id, row))
+    }
+
+    async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download> {
+        self.caller.require_user()?;
+        let row = self.service.row(id).await?;
+        let stored = row
+            .stored
+            .ok_or_else(|| Problem::not_found(format!("the package `{id}` is not uploaded yet")))?;
+        let (first, end) = match range {
+            None => (0, stored.size),
+            Some(range) => {
+                (range.first, range.last.map_or(stored.size, |last| last.saturating_add(1).min(stored.size)))
+            }
+        };
+        if first >= end {
+            return Err(Problem::malformed(format!(
+                "the range lies outside the package's {} bytes",
+                stored.size
+            )));
+        }
+        let bytes = self.service.objects.read(&stored.object, first..end).await?;
+        Ok(Download { size: stored.size, first, length: end - first, bytes })
+    }
+
+    async fn delete_package(&self, id: &PackageId) -> Result<()> {
+        let service = &self.service;
+        service.own_row(id, self.caller.require_user()?).await?;
+        // The registration goes first: what a kill leaves behind is an object that `tidy` deletes.
+        let object = schema::delete(&service.store, *id).await?;
+        match object {
+            Some(object) => service.objects.delete(&object).await,
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Packages as objects: files here, any `object_store` later.
+//!
+//! Every upload gets an object name of its own, so that nothing relies on the store to refuse an overwrite.
+
+use std::collections::HashSet;
+use std::io;
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::storage_server::ByteStream;
+use datapact_core::id::{PackageId, random};
+use datapact_core::package::ReadAt;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, WriteMultipart};
+
+/// How much is sent to the store at once, in bytes.
+const PART_BYTES: usize = 5 * 1024 * 1024;
+/// How many parts may be under way.
+const PARTS_MAX: usize = 2;
+
+pub(super) struct Objects {
+    store: Arc<dyn ObjectStore>,
+    in_flight: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Objects {
+    pub(super) fn open(folder: &FilePath) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(Problem::internal)?;
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(Problem::internal)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), in_flight: Arc::default() })
+    }
+
+    /// Writes exactly `size` bytes to a new object; anything else leaves nothing.
+    pub(super) async fn write(&self, id: &PackageId, size: u64, mut bytes: ByteStream) -> Result<Upload> {
+        let name = format!("{id}-{}", hex::encode(random::<8>()));
+        let mut upload =
+            Upload { name: name.clone(), store: self.store.clone(), in_flight: self.in_flight.clone() };
+        upload.mark(true);
+        let multipart = self.store.put_multipart(&Path::from(name)).await.map_err(Problem::internal)?;
+        let mut write = WriteMultipart::new_with_chunk_size(multipart, PART_BYTES);
+        let mut received = 0_u64;
+        let cut = loop {
+            match bytes.next().await {
+                None if received == size => break None,
+                None => break Some(format!("only {received} of {size} bytes arrived")),
+                Some(Err(_)) => break Some(format!("the connection ended after {received} of {size} bytes")),
+                Some(Ok(chunk)) => {
+                    received = received.saturating_add(chunk.len() as u64);
+                    if received > size {
+                        break Some(format!("more than the {size} bytes announced arrived"));
+                    }
+                    if let Err(e) = write.wait_for_capacity(PARTS_MAX).await {
+                        let _ = write.abort().await;
+                        return Err(failed(&e));
+                    }
+                    write.put(chunk);
+                }
+            }
+        };
+        match cut {
+            None => write.finish().await.map(|_| upload).map_err(|e| failed(&e)),
+            Some(detail) => {
+                let _ = write.abort().await;
+                Err(Problem::malformed(detail).hint("upload it again"))
+            }
+        }
+    }
+
+    /// The bytes of `range`, as a stream.
+    pub(super) async fn read(&self, name: &str, range: Range<u64>) -> Result<ByteStream> {
+        let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
+        let result = self.store.get_opts(&Path::from(name), options).await.map_err(|e| failed(&e))?;
+        Ok(result.into_stream().map_err(io::Error::other).boxed())
+    }
+
+    /// The object as something that a package reader takes, on a blocking thread.
+    pub(super) async fn source(&self, name: &str) -> Result<Source> {
+        let path = Path::from(name);
+        let meta = self.store.head(&path).await.map_err(|e| failed(&e))?;
+        let runtime = tokio::runtime::Handle::current();
+        Ok(Source { store: self.store.clone(), path, len: meta.size, runtime })
+    }
+
+    pub(super) async fn list(&self) -> Result<Vec<String>> {
+        let names = self.store.list(None).map_ok(|meta| meta.location.to_string());
+        names.try_collect().await.map_err(Problem::internal)
+    }
+
+    pub(super) async fn delete(&self, name: &str) -> Result<()> {
+        match self.store.delete(&Path::from(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(e) => Err(Problem::internal(e)),
+        }
+    }
+
+    /// Whether an upload of this process is still writing the object, or has not yet said what becomes of it.
+    pub(super) fn is_in_flight(&self, name: &str) -> bool {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+}
+
+fn failed(error: &object_store::Error) -> Problem {
+    tracing::error!(%error, "the object store failed");
+    Problem::new(Kind::Unavailable, "the package store failed; the server's log says more")
+        .hint("try again later")
+}
+
+/// An object that has been written, and is to be kept or discarded. Dropped undecided (the caller went away), it is
+/// left to [`super::StorageService::tidy`].
+pub(super) struct Upload {
+    name: String,
+    store: Arc<dyn ObjectStore>,
+    in_flight: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Upload {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn keep(self) {}
+
+    pub(super) async fn discard(self) {
+        if let Err(error) = self.store.delete(&Path::from(self.name.as_str())).await {
+            tracing::warn!(%error, "a discarded upload could not be deleted; it is deleted at the next start");
+        }
+    }
+
+    fn mark(&mut self, on: bool) {
+        let mut names = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if on {
+            names.insert(self.name.clone());
+        } else {
+            names.remove(&self.name);
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.mark(false);
+    }
+}
+
+/// An object, read by ranges from a blocking thread.
+pub(super) struct Source {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    len: u64,
+    runtime: tokio::runtime::Handle,
+}
+
+impl ReadAt for Source {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        let range = offset..offset.saturating_add(buffer.len() as u64);
+        let bytes =
+            self.runtime.block_on(self.store.get_range(&self.path, range)).map_err(io::Error::other)?;
+        if bytes.len() != buffer.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        buffer.copy_from_slice(&bytes);
+        Ok(())
+    }
+}
