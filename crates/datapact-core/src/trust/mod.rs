@@ -152,6 +152,16 @@ impl Trust {
         self.realms.keys().map(String::as_str)
     }
 
+    /// The CA certificates of `realm` (DER), for those who enrol; none for an unknown realm.
+    pub fn cas(&self, realm: &str) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.realms.get(realm).into_iter().flat_map(|realm| realm.authorities.iter().map(|ca| &ca.der))
+    }
+
+    /// The revocation lists of `realm` (DER); none for an unknown realm.
+    pub fn crls(&self, realm: &str) -> impl Iterator<Item = &[u8]> {
+        self.realms.get(realm).into_iter().flat_map(|realm| realm.lists.iter().map(RevocationList::der))
+    }
+
     /// Who the chain (leaf first) certifies at time `at`: a user of the realm whose CA it leads to. A chain of
     /// the reserved server realm certifies the server named by its first DNS name.
     ///

@@ -59,6 +59,11 @@ impl RevocationList {
         Ok(Self { der: der.to_vec(), issuer, revoked, signed_by })
     }
 
+    /// The list as it was read.
+    pub(super) fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     fn is_signed_by(&self, key: &SubjectPublicKeyInfo<'_>) -> bool {
         if !self.signed_by.is_empty() {
             return self.signed_by.iter().any(|signer| signer == key.raw);
