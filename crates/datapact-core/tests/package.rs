@@ -327,6 +327,18 @@ fn data_resealed_by_a_consumer_who_holds_the_key_are_refused() {
 }
 
 #[test]
+fn a_damaged_list_of_hashes_is_refused() {
+    let (key, signer) = (DataKey::random(), signer("provider"));
+    let made = make(&content(700_000), &key, &spec(), &signer);
+    let end = made.bytes.len() - made.metadata.as_str().len() - 16;
+    for at in [end - 1, end - 32, end - 3 * 32] {
+        let mut bytes = made.bytes.clone();
+        bytes[at] ^= 1;
+        assert_eq!(refused(&bytes, &key, b"").name(), "resealed");
+    }
+}
+
+#[test]
 fn a_package_under_another_policys_digest_is_refused() {
     let (key, signer) = (DataKey::random(), signer("provider"));
     let made = make(b"data", &key, &spec(), &signer);
