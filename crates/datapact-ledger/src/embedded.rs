@@ -327,7 +327,9 @@ impl Decider {
                         return Ok::<_, LedgerError>((edge, answers));
                     }
                     let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
-                    Ok((batch.write(tx, &note).await?, answers))
+                    let edge = batch.write(tx).await?;
+                    tables::write_checkpoint(tx, edge.size(), &note).await?;
+                    Ok((edge, answers))
                 })
             })
             .await?;

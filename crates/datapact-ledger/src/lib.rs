@@ -2,13 +2,16 @@
 //!
 //! [`store`] is the database with one writer that the servers keep all their state in.
 
+pub mod audit;
 pub mod embedded;
 pub mod entry;
+pub mod follower;
 pub mod log_policy;
 pub mod note;
 pub mod path;
 pub mod port;
 pub mod proof;
+pub mod source;
 pub mod store;
 pub mod tables;
 #[cfg(feature = "testing")]

@@ -265,6 +265,11 @@ impl Checkpoint {
         })
     }
 
+    /// Which log it is of.
+    pub fn origin(&self) -> &str {
+        self.text.split('\n').next().unwrap_or_default()
+    }
+
     /// How many entries the log had.
     pub fn size(&self) -> u64 {
         self.size

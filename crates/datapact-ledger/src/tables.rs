@@ -30,7 +30,8 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE TABLE ledger_checkpoint (size BIGINT NOT NULL PRIMARY KEY, note TEXT NOT NULL)",
         "CREATE TABLE ledger_cosignature (size BIGINT NOT NULL REFERENCES ledger_checkpoint (size), \
          witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness))",
-        "CREATE TABLE ledger_fault (id BIGINT NOT NULL PRIMARY KEY, position BIGINT, reason TEXT NOT NULL)",
+        "CREATE TABLE ledger_fault (id BIGINT NOT NULL PRIMARY KEY, position BIGINT, reason TEXT NOT NULL, \
+         evidence TEXT NOT NULL)",
     ],
 }];
 
@@ -121,8 +122,8 @@ impl Batch {
         position
     }
 
-    /// Writes the batch and the checkpoint over it; the edge goes on from there.
-    pub(crate) async fn write(mut self, on: &impl ConnectionTrait, note: &str) -> Result<Edge, StoreError> {
+    /// Writes the batch; the edge goes on from there.
+    pub(crate) async fn write(mut self, on: &impl ConnectionTrait) -> Result<Edge, StoreError> {
         self.tiles.extend(self.edge.partial().map(|(id, hashes)| (id, hashes.to_vec())));
         for chunk in self.entries.chunks(1000) {
             let mut values = Vec::with_capacity(chunk.len() * 4);
@@ -172,7 +173,6 @@ impl Batch {
             );
             on.execute_raw(statement(on, sql, chunk.iter().flat_map(row))).await?;
         }
-        write_checkpoint(on, self.edge.size(), note).await?;
         Ok(self.edge)
     }
 }
@@ -182,7 +182,7 @@ pub(crate) async fn write_checkpoint(
     size: u64,
     note: &str,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO ledger_checkpoint (size, note) VALUES ($1, $2)";
+    let sql = "INSERT INTO ledger_checkpoint (size, note) VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
     on.execute_raw(statement(on, sql, [int(size), note.into()])).await?;
     Ok(())
 }
@@ -266,6 +266,44 @@ pub(crate) async fn entries(
     let sql = "SELECT entry FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
     let rows = on.query_all_raw(statement(on, sql, [int(from), int(max as u64)])).await?;
     Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+/// How many entries there are.
+pub(crate) async fn count(on: &impl ConnectionTrait) -> Result<u64, StoreError> {
+    let row = on.query_one_raw(statement(on, "SELECT MAX(position) FROM ledger_entry", [])).await?;
+    let newest: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
+    newest.map_or(Ok(0), |newest| Ok(from_int(newest)? + 1))
+}
+
+/// Why a follower stopped: the entry at fault and the reason.
+pub(crate) async fn fault(
+    on: &impl ConnectionTrait,
+) -> Result<Option<(Option<Position>, String)>, StoreError> {
+    let row =
+        on.query_one_raw(statement(on, "SELECT position, reason FROM ledger_fault WHERE id = 1", [])).await?;
+    let Some(row) = row else { return Ok(None) };
+    let at: Option<i64> = row.try_get_by_index(0)?;
+    Ok(Some((at.map(from_int).transpose()?, row.try_get_by_index(1)?)))
+}
+
+/// Keeps why a follower stopped, and the checkpoint that showed it; the first reason stays.
+pub(crate) async fn write_fault(
+    on: &impl ConnectionTrait,
+    at: Option<Position>,
+    reason: &str,
+    evidence: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ledger_fault (id, position, reason, evidence) VALUES (1, $1, $2, $3) \
+               ON CONFLICT (id) DO NOTHING";
+    let at = at.map(|at| i64::try_from(at).unwrap_or(i64::MAX));
+    on.execute_raw(statement(on, sql, [at.into(), reason.into(), evidence.into()])).await?;
+    Ok(())
+}
+
+/// Forgets why a follower stopped.
+pub(crate) async fn clear_fault(on: &impl ConnectionTrait) -> Result<(), StoreError> {
+    on.execute_unprepared("DELETE FROM ledger_fault").await?;
+    Ok(())
 }
 
 /// The time of the newest entry; 0 when there is none.
@@ -376,7 +414,6 @@ pub(crate) async fn counter(
     }
 }
 
-#[allow(dead_code)]
 pub(crate) async fn policy_version(
     on: &impl ConnectionTrait,
     share: &ShareId,

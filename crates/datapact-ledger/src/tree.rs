@@ -232,7 +232,7 @@ mod tests {
         let mut edge = Edge::default();
         let mut tiles = BTreeMap::new();
         let mut stored = Stored(Vec::new());
-        let interesting = |n: u64| n < 20 || (250..=260).contains(&n) || n % 4099 == 0 || n > 66_000;
+        let interesting = |n: u64| n < 20 || (250..=260).contains(&n) || n.is_multiple_of(4099) || n > 66_000;
         for n in 0..66_050_u64 {
             let entry = n.to_be_bytes();
             edge.push(leaf_hash(&entry), |id, hashes| assert!(tiles.insert(id, hashes).is_none()));

@@ -1,0 +1,471 @@
+//! A follower: its own copy of the embedded ledger, which it believes only as far as it has checked it.
+//!
+//! It keeps every entry, recomputes the tree, compares it with what the log signed, and decides every call again by
+//! [`datapact_core::contract`] into its own state. A log that contradicts itself or records what the contract refuses
+//! stops it for good: the reason is kept, and every later read gives that reason instead of an answer.
+
+use std::sync::{Arc, Mutex as SyncMutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datapact_core::contract::{AccessRecord, CLOCK_SKEW_SECONDS_MAX, Counter, ShareRecord, keys};
+use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use tokio::sync::Mutex;
+
+use crate::embedded::address;
+use crate::entry::{Entry, EntryFault};
+use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use crate::port::{Clock, LedgerCopy, LedgerError, Position};
+use crate::proof::Proof;
+use crate::source::{self, Bundle, LogSource, Trouble};
+use crate::store::Store;
+use crate::tables::{self, Batch, Overlay};
+use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
+
+/// What a follower is made of, besides its [`Store`] (opened with [`tables::MIGRATIONS`]).
+pub struct FollowerConfig {
+    /// The key of the log that it follows.
+    pub log: VerifyingKey,
+    /// Cosigns what it has replayed; none for a follower that is no witness.
+    pub witness: Option<SigningKey>,
+    /// Where the log is.
+    pub source: Arc<dyn LogSource>,
+    /// The follower's own clock.
+    pub clock: Clock,
+}
+
+/// A checked copy of an embedded ledger.
+pub struct Follower {
+    store: Store,
+    config: FollowerConfig,
+    /// Held while polling, so that checkpoints are seen in order.
+    head: Mutex<Head>,
+    shared: SyncMutex<Shared>,
+}
+
+/// What was last replayed.
+struct Head {
+    edge: Edge,
+    /// The time of the newest entry.
+    time: Timestamp,
+    /// The newest checkpoint kept; its entries may not all be replayed yet.
+    checkpoint: Option<Checkpoint>,
+    /// By the follower's clock, when the log last showed that it had nothing newer.
+    confirmed: Option<Timestamp>,
+}
+
+#[derive(Default)]
+struct Shared {
+    fault: Option<(Option<Position>, String)>,
+    confirmed: Option<Instant>,
+    size: u64,
+}
+
+/// What a poll found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Polled {
+    /// How many entries the log has, all replayed.
+    pub size: u64,
+    /// The checkpoint with this follower's cosignature, to be given to the log; none when nothing is new or the
+    /// follower is no witness.
+    pub cosigned: Option<String>,
+}
+
+impl Follower {
+    /// Opens the copy in `store`. Nothing is fetched before the first [`Follower::poll`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] when the copy is damaged, [`LedgerError::Misconfigured`] when it is of another log. A copy
+    /// that stopped for good opens; its reads give the reason.
+    pub async fn open(store: Store, config: FollowerConfig) -> Result<Self, LedgerError> {
+        if config.log.kind() != KeyKind::Log
+            || config.witness.as_ref().is_some_and(|w| w.public().kind() != KeyKind::Witness)
+        {
+            return Err(LedgerError::Misconfigured(
+                "the log's key or the witness's is of the wrong kind".to_owned(),
+            ));
+        }
+        let on = store.read();
+        let size = tables::count(on).await?;
+        let edge = tables::edge(on, size).await?;
+        let checkpoint =
+            match tables::newest_size(on).await? {
+                None => None,
+                Some(newest) => {
+                    let note = tables::checkpoint(on, newest).await?.unwrap_or_default();
+                    let opened = Checkpoint::open(note.as_bytes(), &config.log, &[]);
+                    Some(opened.map_err(|e| {
+                        LedgerError::Misconfigured(format!("this copy is of another log: {e}"))
+                    })?)
+                }
+            };
+        if checkpoint.as_ref().is_some_and(|c| c.size() == size && *c.root() != edge.root()) {
+            let reason = "the copy's tree is not the one that it has checked; restore a backup".to_owned();
+            return Err(LedgerError::Corrupt { position: None, reason });
+        }
+        let head = Head { edge, time: tables::newest_time(on).await?, checkpoint, confirmed: None };
+        let shared = Shared { fault: tables::fault(on).await?, confirmed: None, size };
+        Ok(Self { store, config, head: Mutex::new(head), shared: SyncMutex::new(shared) })
+    }
+
+    /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log that still
+    /// contradicts what the copy holds stops it again.
+    pub async fn clear_fault(store: &Store) -> Result<(), LedgerError> {
+        store.write(|tx| Box::pin(async move { Ok(tables::clear_fault(tx).await?) })).await
+    }
+
+    /// How many entries are replayed.
+    pub fn size(&self) -> u64 {
+        self.shared().size
+    }
+
+    /// Asks the log for its newest checkpoint, checks and replays all that is new, and cosigns it.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] when the log does not answer; [`LedgerError::Corrupt`] when it misbehaves, now or
+    /// ever before.
+    pub async fn poll(&self) -> Result<Polled, LedgerError> {
+        let mut head = self.head.lock().await;
+        self.poll_locked(&mut head).await
+    }
+
+    /// Waits until the log says that it has more entries, or for `timeout`, then polls.
+    pub async fn next(&self, timeout: Duration) -> Result<Polled, LedgerError> {
+        self.believe()?;
+        let waited = self.config.source.wait_newer(self.size(), timeout).await;
+        waited.map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+        self.poll().await
+    }
+
+    /// The proof, from this copy, that the log holds the entry at `position`.
+    pub async fn proof(&self, position: Position) -> Result<Option<Proof>, LedgerError> {
+        self.believe()?;
+        let on = self.store.read();
+        let newest = tables::newest_size(on).await?.unwrap_or(0);
+        if newest > tables::count(on).await? {
+            return Err(LedgerError::Unavailable("this copy is catching up".to_owned()));
+        }
+        Ok(Proof::make(on, position, newest).await?)
+    }
+
+    /// The bytes of the entry at `position`.
+    pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.believe()?;
+        if position >= self.size() {
+            return Ok(None);
+        }
+        Ok(tables::entries(self.store.read(), position, 1).await?.pop())
+    }
+
+    fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The reason why nothing here is to be believed, if there is one.
+    fn believe(&self) -> Result<(), LedgerError> {
+        match &self.shared().fault {
+            None => Ok(()),
+            Some((position, reason)) => {
+                Err(LedgerError::Corrupt { position: *position, reason: describe(*position, reason) })
+            }
+        }
+    }
+
+    async fn poll_locked(&self, head: &mut Head) -> Result<Polled, LedgerError> {
+        self.believe()?;
+        // Whatever the log answers, it cannot be older than the question.
+        let asked = Instant::now();
+        let asked_time = (self.config.clock)();
+        let mut evidence = String::new();
+        match self.advance(head, &mut evidence).await {
+            Ok(cosigned) => {
+                head.confirmed = Some(asked_time);
+                let size = head.edge.size();
+                let mut shared = self.shared();
+                shared.confirmed = Some(asked);
+                shared.size = size;
+                Ok(Polled { size, cosigned })
+            }
+            Err(Stop::Trouble(Trouble::Wrong(position, reason))) => {
+                self.stop(position, reason, evidence).await?;
+                Err(self
+                    .believe()
+                    .err()
+                    .unwrap_or_else(|| LedgerError::Unavailable("it was cleared".to_owned())))
+            }
+            Err(Stop::Trouble(Trouble::Unavailable(reason))) => Err(LedgerError::Unavailable(reason)),
+            Err(Stop::Own(error)) => {
+                // The tables may be ahead of what is in memory: read them again.
+                let on = self.store.read();
+                head.edge = tables::edge(on, tables::count(on).await?).await?;
+                head.time = tables::newest_time(on).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn stop(
+        &self,
+        position: Option<Position>,
+        reason: String,
+        evidence: String,
+    ) -> Result<(), LedgerError> {
+        tracing::error!(position, reason, "the ledger is not to be believed any more");
+        // In memory first: even if the disk is full, nothing is believed from now on.
+        self.shared().fault = Some((position, reason.clone()));
+        self.store
+            .write(move |tx| {
+                Box::pin(async move { Ok(tables::write_fault(tx, position, &reason, &evidence).await?) })
+            })
+            .await
+    }
+
+    async fn advance(&self, head: &mut Head, evidence: &mut String) -> Result<Option<String>, Stop> {
+        let source = self.config.source.as_ref();
+        let note = source::checkpoint(source).await?;
+        *evidence = String::from_utf8_lossy(&note).into_owned();
+        let checkpoint = Checkpoint::open(&note, &self.config.log, &[])
+            .map_err(|e| Trouble::Wrong(None, e.to_string()))?;
+        let size = checkpoint.size();
+        if let Some(kept) = &head.checkpoint {
+            if size < kept.size() {
+                let reason =
+                    format!("the log was rolled back: it had {} entries and now shows {size}", kept.size());
+                return Err(Trouble::Wrong(Some(size), reason).into());
+            }
+            if size == kept.size() && checkpoint.root() != kept.root() {
+                let reason = format!("the log forked: it signed two trees of {size} entries");
+                return Err(Trouble::Wrong(self.first_difference(size).await, reason).into());
+            }
+        }
+        if size == head.edge.size() && head.checkpoint.is_some() {
+            return Ok(None);
+        }
+        let leaves = self.authentic_leaves(head, &checkpoint).await?;
+        self.replay(head, &checkpoint, &leaves).await?;
+        head.checkpoint = Some(checkpoint.clone());
+        self.cosign(checkpoint).await
+    }
+
+    /// The hashes of the new entries, which lead from the tree kept to the one that the checkpoint signs.
+    async fn authentic_leaves(&self, head: &Head, checkpoint: &Checkpoint) -> Result<Vec<Hash>, Stop> {
+        let size = checkpoint.size();
+        let leaves = source::leaves(self.config.source.as_ref(), head.edge.size(), size).await?;
+        let mut edge = head.edge.clone();
+        let kept = head.checkpoint.as_ref();
+        let forked = |edge: &Edge, signed: Option<&Checkpoint>| {
+            signed.is_some_and(|signed| signed.size() == edge.size() && *signed.root() != edge.root())
+        };
+        for leaf in &leaves {
+            edge.push(*leaf, |_, _| {});
+            if forked(&edge, kept) {
+                let reason =
+                    "the log forked: its entries are not those of a checkpoint that it signed before";
+                return Err(
+                    Trouble::Wrong(self.first_difference(edge.size()).await, reason.to_owned()).into()
+                );
+            }
+        }
+        if edge.root() != *checkpoint.root() {
+            let at = self.first_difference(head.edge.size()).await;
+            let reason = format!("the log forked: the tree of {size} entries does not continue the one kept");
+            return Err(Trouble::Wrong(at, reason).into());
+        }
+        Ok(leaves)
+    }
+
+    /// The first of the entries before `size` that the log now shows otherwise than this copy holds it, for people
+    /// who must find out what happened.
+    async fn first_difference(&self, size: u64) -> Option<Position> {
+        let width = TILE_WIDTH as u64;
+        for index in 0..size.div_ceil(width) {
+            let count = (size - index * width).min(width) as usize;
+            let theirs =
+                source::tile(self.config.source.as_ref(), crate::tree::TileId { level: 0, index }, count);
+            let ours = tables::entries(self.store.read(), index * width, count).await.ok()?;
+            let theirs = theirs.await.ok()?;
+            let differs = ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf);
+            if let Some(at) = differs {
+                return Some(index * width + at as u64);
+            }
+        }
+        None
+    }
+
+    /// Fetches, compares and replays the entries that `leaves` announce, a bundle at a time.
+    async fn replay(&self, head: &mut Head, checkpoint: &Checkpoint, leaves: &[Hash]) -> Result<(), Stop> {
+        let first = head.edge.size();
+        let width = TILE_WIDTH as u64;
+        let rules = TimeRules {
+            // An entry that the log did not have when it last confirmed is not older than that.
+            earliest: head.confirmed.map_or(0, |time| time.saturating_sub(CLOCK_SKEW_SECONDS_MAX)),
+            now: (self.config.clock)(),
+        };
+        let mut note = Some(format!("{checkpoint}"));
+        while head.edge.size() < checkpoint.size() || note.is_some() {
+            let at = head.edge.size();
+            let index = at / width;
+            let end = checkpoint.size().min((index + 1) * width);
+            let bundle = if at < end {
+                source::bundle(self.config.source.as_ref(), index, (end - index * width) as usize).await?
+            } else {
+                Bundle { entries: Vec::new(), rest: Ok(()) }
+            };
+            let mut entries = Vec::new();
+            for (position, bytes) in (index * width..).zip(bundle.entries).skip((at % width) as usize) {
+                if leaves.get((position - first) as usize) != Some(&leaf_hash(&bytes)) {
+                    let reason = "the entry is not the one in the tree that the log signed";
+                    return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
+                }
+                let entry = Entry::parse(&bytes).map_err(|fault| wrong(position, &fault))?;
+                entries.push((bytes, entry));
+            }
+            bundle.rest?;
+            let (edge, time) = (head.edge.clone(), head.time);
+            let (size, signed) = (checkpoint.size(), note.take());
+            (head.edge, head.time) = self
+                .store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let overlay =
+                            Overlay::load(tx, entries.iter().flat_map(|(_, e)| keys(&e.call))).await?;
+                        let mut batch = Batch::new(edge, overlay);
+                        let mut newest = time;
+                        for (bytes, entry) in entries {
+                            let position = batch.edge.size();
+                            let outcome = rules
+                                .replay(&entry, newest, &batch.overlay)
+                                .map_err(|fault| wrong(position, &fault))?;
+                            newest = entry.time;
+                            batch.push(entry.time, bytes, outcome);
+                        }
+                        if let Some(note) = signed {
+                            tables::write_checkpoint(tx, size, &note).await.map_err(LedgerError::from)?;
+                        }
+                        Ok::<_, Stop>((batch.write(tx).await?, newest))
+                    })
+                })
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn cosign(&self, mut checkpoint: Checkpoint) -> Result<Option<String>, Stop> {
+        let Some(witness) = &self.config.witness else { return Ok(None) };
+        let line = witness.cosign(&checkpoint, (self.config.clock)());
+        checkpoint
+            .add(witness.public(), &line)
+            .map_err(|e| Stop::Own(LedgerError::Misconfigured(format!("the witness key: {e}"))))?;
+        let (size, name) = (checkpoint.size(), witness.public().to_string());
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    Ok::<_, LedgerError>(tables::write_cosignature(tx, size, &name, &line).await?)
+                })
+            })
+            .await
+            .map_err(Stop::Own)?;
+        Ok(Some(checkpoint.to_string()))
+    }
+}
+
+fn describe(position: Option<Position>, reason: &str) -> String {
+    match position {
+        Some(position) => format!("entry {position}: {reason}"),
+        None => reason.to_owned(),
+    }
+}
+
+/// How an entry's time must lie to the follower's own clock.
+#[derive(Clone, Copy)]
+struct TimeRules {
+    earliest: Timestamp,
+    now: Timestamp,
+}
+
+impl TimeRules {
+    fn replay(
+        &self,
+        entry: &Entry,
+        previous: Timestamp,
+        overlay: &Overlay,
+    ) -> Result<datapact_core::contract::Outcome, EntryFault> {
+        if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) || entry.time < self.earliest {
+            return Err(EntryFault::Skew(entry.time.abs_diff(self.now)));
+        }
+        entry.replay(previous, &overlay.values(&keys(&entry.call)))
+    }
+}
+
+fn wrong(position: Position, fault: &EntryFault) -> Stop {
+    Trouble::Wrong(Some(position), fault.to_string()).into()
+}
+
+/// Why a poll ended early.
+enum Stop {
+    /// The log's fault.
+    Trouble(Trouble),
+    /// This machine's.
+    Own(LedgerError),
+}
+
+impl From<Trouble> for Stop {
+    fn from(trouble: Trouble) -> Self {
+        Self::Trouble(trouble)
+    }
+}
+
+impl From<LedgerError> for Stop {
+    fn from(error: LedgerError) -> Self {
+        Self::Own(error)
+    }
+}
+
+impl From<crate::store::StoreError> for Stop {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Own(error.into())
+    }
+}
+
+#[async_trait]
+impl LedgerCopy for Follower {
+    async fn current(&self, age: Duration) -> Result<(), LedgerError> {
+        let asked = Instant::now();
+        let fresh = || self.shared().confirmed.is_some_and(|confirmed| confirmed + age >= asked);
+        self.believe()?;
+        if fresh() {
+            return Ok(());
+        }
+        let mut head = self.head.lock().await;
+        // Somebody else's poll may have answered meanwhile.
+        self.believe()?;
+        if fresh() {
+            return Ok(());
+        }
+        self.poll_locked(&mut head).await.map(|_| ())
+    }
+
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        self.believe()?;
+        Ok(tables::share(self.store.read(), share).await?)
+    }
+
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        self.believe()?;
+        Ok(tables::access(self.store.read(), request).await?)
+    }
+
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        self.believe()?;
+        Ok(tables::counter(self.store.read(), share, consumer).await?)
+    }
+
+    async fn policy_version(&self, share: &ShareId, policy: &Digest) -> Result<Option<u32>, LedgerError> {
+        self.believe()?;
+        Ok(tables::policy_version(self.store.read(), share, policy).await?)
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        address(self.config.log.name(), share)
+    }
+}
