@@ -163,3 +163,72 @@ fn check_texts(management: &str, media_type: &str) -> Result<(), PackageError> {
         Err(PackageError::Malformed("the media type is not 1 to 255 printable ASCII characters"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used)]
+
+    use std::io::{self, Read};
+
+    use super::*;
+    use crate::id::{KeyId, PackageId};
+    use crate::jws::Signer;
+
+    fn sealed(size: u64) -> (DataKey, Result<Vec<u8>, PackageError>) {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::default().self_signed(&pair).unwrap();
+        let identity = Identity { realm: "clinic".to_owned(), subject: "CN=provider".to_owned() };
+        let chain = vec![certificate.der().clone()];
+        let signer = Signer::new(pair.serialized_der(), chain, identity).unwrap();
+        let spec = SealSpec {
+            package: PackageId([1; 16]),
+            key: KeyId([2; 16]),
+            management: String::new(),
+            share: None,
+            media_type: "text/plain".to_owned(),
+        };
+        let (key, mut bytes) = (DataKey::random(), Vec::new());
+        let made = seal(&mut io::repeat(b'x').take(size), &mut bytes, &key, &spec, &signer, 0, &mut |_| {});
+        (key, made.map(|_| bytes))
+    }
+
+    #[test]
+    fn uw_5_packages_with_larger_groups_open_and_are_verified() {
+        let mib = 1024 * 1024;
+        let kib = 1024;
+        for (size, group) in [
+            (mib - 2 * kib, 256 * kib),
+            (mib, 512 * kib),
+            (3 * mib, mib),
+            (7 * mib, 2 * mib),
+            (9 * mib, 4 * mib),
+            (31 * mib, 8 * mib),
+        ] {
+            let (key, bytes) = sealed(size);
+            let mut bytes = bytes.unwrap();
+            let package = PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
+            let mut out = Vec::new();
+            package.decrypt_to(&mut out, &mut |_| {}).unwrap();
+            assert!(out.len() as u64 == size && out.iter().all(|&byte| byte == b'x'));
+            let at = size / 2;
+            *bytes.get_mut(at as usize).unwrap() ^= 1;
+            let package = PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
+            out.clear();
+            let error = package.decrypt_to(&mut out, &mut |_| {}).unwrap_err();
+            assert!(
+                matches!(error, PackageError::Altered { offset, .. } if offset == at / group * group),
+                "{error}"
+            );
+            assert!(out.len() as u64 <= at / group * group);
+            assert!(out.iter().all(|&byte| byte == b'x'));
+        }
+    }
+
+    #[test]
+    fn data_beyond_the_limit_are_refused() {
+        let (_, bytes) = sealed(CONTENT_BYTES_MAX);
+        assert_eq!(bytes.unwrap_err().name(), "too-large");
+        let fits = CONTENT_BYTES_MAX / 16_400 * 16_384 - 16_384;
+        assert!(sealed(fits).1.is_ok());
+    }
+}

@@ -16,7 +16,11 @@ pub const GROUP_MIN: u64 = 256 * 1024;
 /// Bytes in the largest group.
 pub const GROUP_MAX: u64 = 8 * 1024 * 1024;
 /// The most groups in a package.
+#[cfg(not(test))]
 pub const GROUPS_MAX: usize = 1 << 18;
+/// So few that this crate's tests reach every group size, and the limit, with a few megabytes.
+#[cfg(test)]
+pub const GROUPS_MAX: usize = 4;
 /// The most bytes of content, header and ciphertext together, in a package: 2 TiB.
 pub const CONTENT_BYTES_MAX: u64 = GROUP_MAX * GROUPS_MAX as u64;
 
@@ -128,15 +132,10 @@ pub(crate) struct TreeBuilder {
     list: Vec<ChainingValue>,
     /// Subtrees below `level` that wait for their right neighbour, the largest first.
     pending: Vec<(u32, ChainingValue)>,
-    groups_max: usize,
 }
 
 impl TreeBuilder {
     pub(crate) fn new() -> Self {
-        Self::with_groups_max(GROUPS_MAX)
-    }
-
-    fn with_groups_max(groups_max: usize) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
             len: 0,
@@ -144,7 +143,6 @@ impl TreeBuilder {
             level: 0,
             list: Vec::new(),
             pending: Vec::new(),
-            groups_max,
         }
     }
 
@@ -180,7 +178,7 @@ impl TreeBuilder {
         while let Some((_, left)) = self.pending.pop() {
             last = merge_subtrees_non_root(&left, &last, Mode::Hash);
         }
-        if self.list.len() == self.groups_max {
+        if self.list.len() == GROUPS_MAX {
             self.collapse();
         }
         self.list.push(last);
@@ -196,7 +194,7 @@ impl TreeBuilder {
             value = merge_subtrees_non_root(&left, &value, Mode::Hash);
             level += 1;
         }
-        if level == self.level && self.list.len() == self.groups_max {
+        if level == self.level && self.list.len() == GROUPS_MAX {
             self.collapse();
         }
         if level == self.level {
@@ -238,7 +236,8 @@ mod tests {
             let (root, list) = builder.finish();
             assert_eq!(&root.0, blake3::hash(&content).as_bytes(), "{len}");
             let tree = Tree::new(Groups::of(len as u64).unwrap(), list.clone(), &root).unwrap();
-            for (index, bytes) in content.chunks(group).enumerate() {
+            let size = tree.groups().size() as usize;
+            for (index, bytes) in content.chunks(size).enumerate() {
                 assert!(tree.verifies(index as u64, bytes), "{len} {index}");
                 assert!(!tree.verifies(index as u64 + 1, bytes));
                 assert!(!tree.verifies(index as u64, &bytes[1..]));
@@ -258,7 +257,7 @@ mod tests {
             [(4, 0), (4, 1), (5, 0), (6, 1), (7, 3), (8, 0), (8, 1), (9, 0), (16, 0), (17, 1)]
         {
             let content = content(groups * group + extra);
-            let mut builder = TreeBuilder::with_groups_max(4);
+            let mut builder = TreeBuilder::new();
             builder.update(&content);
             let (root, list) = builder.finish();
             assert_eq!(&root.0, blake3::hash(&content).as_bytes());
