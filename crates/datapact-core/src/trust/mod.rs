@@ -69,6 +69,8 @@ pub enum TrustError {
 #[derive(Debug)]
 struct Authority {
     der: CertificateDer<'static>,
+    /// Its name, DER.
+    subject: Vec<u8>,
     anchor: TrustAnchor<'static>,
 }
 
@@ -132,7 +134,8 @@ impl Trust {
             }
             let anchor =
                 webpki::anchor_from_trusted_cert(&der).map_err(|e| wrong(format!("a CA: {e}")))?.to_owned();
-            authorities.push(Authority { der, anchor });
+            let subject = parsed.subject().as_raw().to_vec();
+            authorities.push(Authority { der, subject, anchor });
         }
         let entry = self.realms.entry(realm.to_owned()).or_default();
         entry.authorities.extend(authorities);
@@ -223,6 +226,10 @@ impl Trust {
         public_key(leaf)?;
         let subject = subject(leaf)?;
         let end_entity = EndEntityCert::try_from(leaf).map_err(|e| TrustError::Unusable(e.to_string()))?;
+        let mut issuers = Vec::new();
+        for der in chain {
+            issuers.push(parse(der)?.issuer().as_raw().to_vec());
+        }
         let mut refusal = TrustError::Unknown { subject: subject.clone() };
         let mut found: Option<Verified> = None;
         for (name, realm) in &self.realms {
@@ -239,7 +246,10 @@ impl Trust {
                 ) {
                     Ok(path) => path,
                     Err(error) => {
-                        refusal = prefer(refusal, why(&error, &subject));
+                        // What else is wrong with it matters only where it claims to come from.
+                        if issuers.contains(&authority.subject) {
+                            refusal = prefer(refusal, why(&error, &subject));
+                        }
                         continue;
                     }
                 };
