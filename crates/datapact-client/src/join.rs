@@ -1,0 +1,238 @@
+//! Enrolment (PR-10, US-1, US-4), in two steps: key and certificate request are made here, the CA's operator
+//! signs the request, and with the certificate the user joins. Both steps can be repeated.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use datapact_api::management::{Account, Invitation};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signer;
+use datapact_core::trust;
+use rcgen::{DistinguishedName, DnType, DnValue};
+use serde::Serialize;
+
+use crate::error::{ClientError, Result};
+use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
+use crate::keys;
+use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of};
+use crate::session::Session;
+
+const INVITATION: &str = "invitation.json";
+const REQUEST: &str = "request.csr";
+
+/// What stands after the first step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Prepared {
+    /// The profile.
+    pub profile: String,
+    /// The certificate request, to be sent to the operator of one's CA.
+    pub request: PathBuf,
+    /// Its text, PEM.
+    pub request_pem: String,
+    /// The realms whose CAs are admitted.
+    pub realms: Vec<String>,
+    /// Whether the private key was there already.
+    pub key_existed: bool,
+}
+
+/// What stands after the second step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Joined {
+    /// The profile.
+    pub profile: String,
+    /// The account.
+    pub account: Account,
+    /// Whether the profile is now the current one.
+    pub current: bool,
+}
+
+/// Reads an invitation file.
+pub fn read_invitation(path: &Path) -> Result<Invitation> {
+    let invitation: Invitation = read_json(path)?.ok_or_else(|| {
+        ClientError::not_found(
+            format!("there is no invitation at `{}`", path.display()),
+            "an administrator makes one with `datapact account invite`",
+        )
+    })?;
+    check_enrolment(&invitation)?;
+    Ok(invitation)
+}
+
+fn check_enrolment(invitation: &Invitation) -> Result<()> {
+    let enrolment = &invitation.enrolment;
+    trust_of(enrolment)?;
+    log_policy_of(enrolment)?;
+    let servers = [&enrolment.management, &enrolment.public];
+    for server in servers.into_iter().chain(&enrolment.key_servers).chain(&enrolment.storage_servers) {
+        server.name()?;
+    }
+    Ok(())
+}
+
+/// The first step: keeps the invitation in the profile `name`, makes a private key and a request for a
+/// certificate with `subject` (`CN=Ann,O=Clinic`). A repeat keeps the key.
+///
+/// # Errors
+/// When the profile has joined already, or the subject cannot be one.
+pub fn prepare(
+    home: &Home,
+    name: &str,
+    invitation: &Invitation,
+    subject: &str,
+    passphrase: Option<&str>,
+) -> Result<Prepared> {
+    check_enrolment(invitation)?;
+    let subject = parse_subject(subject)?;
+    let folder = home.profile_folder(name)?;
+    if folder.join(PROFILE).exists() {
+        return Err(ClientError::usage(
+            format!("the profile `{name}` has joined already"),
+            "choose another name with `--profile`",
+        ));
+    }
+    make_folder(home.path())?;
+    make_folder(&folder)?;
+    write_json(&folder.join(INVITATION), invitation)?;
+    let key_path = folder.join(KEY);
+    let existing = keys::load(&key_path, passphrase)?;
+    let key_existed = existing.is_some();
+    let key = match existing {
+        Some(key) => key,
+        None => keys::generate(&key_path, passphrase)?,
+    };
+    let request_pem = keys::request(&key, subject)?;
+    let request = folder.join(REQUEST);
+    write_file(&request, request_pem.as_bytes())?;
+    let realms = invitation.enrolment.realms.keys();
+    let realms = realms.filter(|realm| *realm != datapact_core::identity::SERVER_REALM).cloned().collect();
+    Ok(Prepared { profile: name.to_owned(), request, request_pem, realms, key_existed })
+}
+
+/// The second step: with the certificate (PEM, leaf first) that the CA issued for the request, the account is
+/// bound to the identity, and the profile is finished. A repeat answers the same.
+///
+/// # Errors
+/// When the first step is missing, the certificate is for another key or from no CA of the enrolment, or
+/// management refuses the code.
+pub async fn join(home: &Home, name: &str, certificate: &[u8], passphrase: Option<&str>) -> Result<Joined> {
+    let folder = home.profile_folder(name)?;
+    if let Some(file) = read_json::<ProfileFile>(&folder.join(PROFILE))? {
+        let certified = read_file(&folder.join(CERTIFICATE))?;
+        if certified.map(|pem| chain_of(&pem)).transpose()? == Some(chain_of(certificate)?) {
+            return finished(home, name, file.account);
+        }
+        return Err(ClientError::usage(
+            format!("the profile `{name}` has joined already, with another certificate"),
+            "choose another name with `--profile`",
+        ));
+    }
+    let invitation: Invitation = read_json(&folder.join(INVITATION))?.ok_or_else(|| {
+        ClientError::not_found(
+            format!("the profile `{name}` has no invitation yet"),
+            "run `datapact join FILE` without `--certificate` first",
+        )
+    })?;
+    let identity = certify(&folder, &invitation, certificate, passphrase)?;
+    write_file(&folder.join(CERTIFICATE), certificate)?;
+    write_json(&folder.join(ENROLMENT), &invitation.enrolment)?;
+
+    // Until management has answered, the account is only what this user will be called.
+    let unknown = Account {
+        id: datapact_core::id::AccountId([0; 16]),
+        identity: identity.clone(),
+        role: datapact_api::management::Role::User,
+        attributes: Default::default(),
+        active: false,
+        created: 0,
+    };
+    let session = Session::connect(Profile::assemble(name, folder.clone(), unknown, passphrase)?)?;
+    let account = session.join(&invitation.code).await?;
+    if account.identity != identity {
+        return Err(ClientError::untrusted(format!("management joined `{}` instead", account.identity)));
+    }
+    write_json(&folder.join(PROFILE), &ProfileFile { identity, account: account.clone() })?;
+    // The code is spent; what else the invitation says stands in the enrolment.
+    for spent in [INVITATION, REQUEST] {
+        let _ = fs::remove_file(folder.join(spent));
+    }
+    finished(home, name, account)
+}
+
+fn finished(home: &Home, name: &str, account: Account) -> Result<Joined> {
+    if home.current()?.is_none() {
+        home.set_current(name)?;
+    }
+    let current = home.current()?.as_deref() == Some(name);
+    Ok(Joined { profile: name.to_owned(), account, current })
+}
+
+/// Who `certificate` certifies: a user of a realm of the enrolment, with the key made in the first step.
+fn certify(
+    folder: &Path,
+    invitation: &Invitation,
+    certificate: &[u8],
+    passphrase: Option<&str>,
+) -> Result<Identity> {
+    let chain = chain_of(certificate)?;
+    let refused = |e: trust::TrustError| {
+        ClientError::usage(
+            e,
+            "use the certificate that a CA of the enrolment issued for the profile's request",
+        )
+    };
+    let now = (datapact_api::gate::system_clock())();
+    let identity = trust_of(&invitation.enrolment)?.identify(&chain, now).map_err(refused)?;
+    if identity.is_server() {
+        return Err(ClientError::usage(
+            "the certificate is a server's",
+            "users join with a user's certificate",
+        ));
+    }
+    let key = keys::load(&folder.join(KEY), passphrase)?.ok_or_else(|| {
+        ClientError::not_found("the profile has no private key", "run `datapact join FILE` first")
+    })?;
+    Signer::new(&key, chain, identity.clone())
+        .map_err(|e| ClientError::usage(e, "send the CA's operator this profile's request"))?;
+    Ok(identity)
+}
+
+/// Reads `NAME=value,NAME=value`; a comma or backslash in a value is escaped by a backslash.
+fn parse_subject(text: &str) -> Result<DistinguishedName> {
+    let refused = || {
+        let detail = format!("`{}` is not a certificate's subject", text.escape_debug());
+        ClientError::usage(detail, "write it like `CN=Ann Andersson,O=Clinic`, with CN, O, OU, C, L or ST")
+    };
+    let mut parts = vec![String::new()];
+    let mut escaped = false;
+    for c in text.chars() {
+        match (c, parts.last_mut()) {
+            ('\\', _) if !escaped => {
+                escaped = true;
+                continue;
+            }
+            (',', _) if !escaped => parts.push(String::new()),
+            (c, Some(part)) if !c.is_control() => part.push(c),
+            _ => return Err(refused()),
+        }
+        escaped = false;
+    }
+    let mut subject = DistinguishedName::new();
+    for part in &parts {
+        let (name, value) = part.split_once('=').ok_or_else(refused)?;
+        let kind = match name.trim() {
+            "CN" => DnType::CommonName,
+            "O" => DnType::OrganizationName,
+            "OU" => DnType::OrganizationalUnitName,
+            "C" => DnType::CountryName,
+            "L" => DnType::LocalityName,
+            "ST" => DnType::StateOrProvinceName,
+            _ => return Err(refused()),
+        };
+        let repeated = subject.get(&kind).is_some();
+        if value.is_empty() || value.len() > 128 || repeated || escaped {
+            return Err(refused());
+        }
+        subject.push(kind, DnValue::Utf8String(value.to_owned()));
+    }
+    Ok(subject)
+}

@@ -1,0 +1,230 @@
+//! A profile: one user's identity, key and enrolment on this machine.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datapact_api::management::{Account, Enrolment};
+use datapact_api::trust_file::ReloadableTrust;
+use datapact_core::identity::{Identity, SERVER_REALM};
+use datapact_core::jws::Signer;
+use datapact_core::trust::Trust;
+use datapact_ledger::log_policy::LogPolicy;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::error::{ClientError, Result};
+use crate::home::{Home, PROFILE, make_folder, read_file, read_json};
+use crate::keys;
+
+/// The profile's own file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ProfileFile {
+    /// Who the certificate certifies.
+    pub(crate) identity: Identity,
+    /// The account, as management last told it.
+    pub(crate) account: Account,
+}
+
+/// A profile, loaded: what a session needs.
+pub struct Profile {
+    name: String,
+    folder: PathBuf,
+    enrolment: Enrolment,
+    account: Account,
+    trust: Arc<ReloadableTrust>,
+    log_policy: LogPolicy,
+    signer: Arc<Signer>,
+    key: Zeroizing<Vec<u8>>,
+}
+
+/// A profile in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ProfileSummary {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the current one.
+    pub current: bool,
+    /// Who it is; none while the enrolment is not finished.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Its management.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub management: Option<String>,
+}
+
+/// All profiles of a home.
+pub fn list(home: &Home) -> Result<Vec<ProfileSummary>> {
+    let current = home.current()?;
+    home.profiles()?
+        .into_iter()
+        .map(|name| {
+            let folder = home.profile_folder(&name)?;
+            let file: Option<ProfileFile> = read_json(&folder.join(PROFILE))?;
+            let enrolment: Option<Enrolment> = read_json(&folder.join(ENROLMENT))?;
+            Ok(ProfileSummary {
+                current: current.as_deref() == Some(&name),
+                name,
+                identity: file.map(|file| file.identity),
+                management: enrolment.map(|enrolment| enrolment.management.url),
+            })
+        })
+        .collect()
+}
+
+pub(crate) const ENROLMENT: &str = "enrolment.json";
+pub(crate) const KEY: &str = "key.pem";
+pub(crate) const CERTIFICATE: &str = "certificate.pem";
+
+impl Profile {
+    /// Loads the profile `name`; `passphrase` opens its private key if that has one.
+    ///
+    /// # Errors
+    /// When there is none, the enrolment is not finished, or the key cannot be opened.
+    pub fn load(home: &Home, name: &str, passphrase: Option<&str>) -> Result<Self> {
+        let folder = home.profile_folder(name)?;
+        let Some(file) = read_json::<ProfileFile>(&folder.join(PROFILE))? else {
+            let (detail, hint) = if folder.join(KEY).exists() {
+                (
+                    format!("the profile `{name}` has not joined yet"),
+                    "run `datapact join` with its certificate",
+                )
+            } else {
+                (
+                    format!("there is no profile `{name}`"),
+                    "`datapact profile list` shows them; `datapact join` makes one",
+                )
+            };
+            return Err(ClientError::not_found(detail, hint));
+        };
+        Self::assemble(name, folder, file.account, passphrase)
+    }
+
+    /// From the files in `folder`; the profile's own file may still be missing.
+    pub(crate) fn assemble(
+        name: &str,
+        folder: PathBuf,
+        account: Account,
+        passphrase: Option<&str>,
+    ) -> Result<Self> {
+        let missing = |what: &str| {
+            let detail = format!("the profile `{name}` has no `{what}`");
+            ClientError::not_found(detail, "restore the file or join again")
+        };
+        let enrolment: Enrolment = read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
+        let trust = trust_of(&enrolment)?;
+        let log_policy = log_policy_of(&enrolment)?;
+        let key = keys::load(&folder.join(KEY), passphrase)?.ok_or_else(|| missing(KEY))?;
+        let pem = read_file(&folder.join(CERTIFICATE))?.ok_or_else(|| missing(CERTIFICATE))?;
+        let chain = chain_of(&pem)?;
+        let signer = Signer::new(&key, chain, account.identity.clone())
+            .map_err(|e| ClientError::usage(e, "join again, or renew the certificate for this key"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            folder,
+            enrolment,
+            account,
+            trust: ReloadableTrust::fixed(trust),
+            log_policy,
+            signer: Arc::new(signer),
+            key,
+        })
+    }
+
+    /// The profile's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The profile's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        self.signer.identity()
+    }
+
+    /// The account as management told it when the profile joined.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Servers, CAs and ledger.
+    pub fn enrolment(&self) -> &Enrolment {
+        &self.enrolment
+    }
+
+    /// Which CAs are trusted for whom.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.current()
+    }
+
+    /// Which log and witnesses are believed.
+    pub fn log_policy(&self) -> &LogPolicy {
+        &self.log_policy
+    }
+
+    /// What signs this user's documents.
+    pub fn signer(&self) -> &Arc<Signer> {
+        &self.signer
+    }
+
+    pub(crate) fn reloadable_trust(&self) -> Arc<ReloadableTrust> {
+        Arc::clone(&self.trust)
+    }
+
+    /// The private key for the handshake.
+    pub(crate) fn tls_key(&self) -> Result<PrivateKeyDer<'static>> {
+        PrivateKeyDer::try_from(self.key.to_vec()).map_err(ClientError::defect)
+    }
+
+    /// Where this program remembers things between runs.
+    pub(crate) fn state(&self) -> Result<PathBuf> {
+        let state = self.folder.join("state");
+        make_folder(&state)?;
+        Ok(state)
+    }
+}
+
+/// The trust that an enrolment configures.
+pub(crate) fn trust_of(enrolment: &Enrolment) -> Result<Trust> {
+    let mut trust = Trust::default();
+    for (realm, pem) in &enrolment.realms {
+        trust.add(realm, chain_of(pem.as_bytes())?, Vec::new()).map_err(|e| {
+            ClientError::usage(
+                format!("the enrolment is wrong: {e}"),
+                "ask management's operator for another",
+            )
+        })?;
+    }
+    if !enrolment.realms.contains_key(SERVER_REALM) {
+        return Err(ClientError::usage(
+            format!("the enrolment names no CA for the realm `{SERVER_REALM}`"),
+            "ask management's operator for another",
+        ));
+    }
+    Ok(trust)
+}
+
+/// The log policy that an enrolment configures.
+pub(crate) fn log_policy_of(enrolment: &Enrolment) -> Result<LogPolicy> {
+    enrolment.log_policy.parse().map_err(|e| {
+        ClientError::usage(format!("the enrolment is wrong: {e}"), "ask management's operator for another")
+    })
+}
+
+/// The certificates of a PEM text, in order; at least one.
+pub(crate) fn chain_of(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>> {
+    let chain: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match chain {
+        Ok(chain) if !chain.is_empty() => Ok(chain),
+        _ => Err(ClientError::usage(
+            "there is no certificate in PEM form",
+            "give a file with `-----BEGIN CERTIFICATE-----`",
+        )),
+    }
+}

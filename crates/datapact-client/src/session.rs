@@ -1,0 +1,250 @@
+//! A session: the servers of a profile, as its user sees them. No other server is ever contacted.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::{Clock, system_clock};
+use datapact_api::http_api::{
+    Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
+};
+use datapact_api::key_server::KeyServer;
+use datapact_api::management::{Account, Management, ManagementInfo, Notification};
+use datapact_api::problem::Problem;
+use datapact_api::storage_server::StorageServer;
+use datapact_api::tls::client_config;
+use datapact_core::id::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ClientError, Result};
+use crate::home::{read_json, write_json};
+use crate::profile::Profile;
+
+/// How often something is tried that fails for the moment.
+pub(crate) const TRIES: u32 = 3;
+/// How long to wait before the second try; before the third, twice as long.
+pub(crate) const BACKOFF: Duration = Duration::from_millis(300);
+
+/// The servers of a profile.
+#[derive(Clone)]
+pub struct Session {
+    pub(crate) profile: Arc<Profile>,
+    pub(crate) management: Arc<dyn Management>,
+    pub(crate) public: Arc<dyn Public>,
+    key_servers: Vec<(Endpoint, Arc<dyn KeyServer>)>,
+    storage_servers: Vec<(Endpoint, Arc<dyn StorageServer>)>,
+    clock: Clock,
+}
+
+/// Steps that take long, for progress bars; lengths in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub enum Progress {
+    /// Plaintext sealed so far; how much there is, is not known.
+    Sealing {
+        /// So far.
+        done: u64,
+    },
+    /// Package bytes uploaded.
+    Uploading {
+        /// So far.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// Package bytes downloaded, when the package is kept.
+    Downloading {
+        /// So far.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+    /// Plaintext opened.
+    Opening {
+        /// So far.
+        done: u64,
+        /// Of how many.
+        total: u64,
+    },
+}
+
+/// Who is told of progress.
+pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
+
+/// Nobody is told.
+pub fn no_progress() -> ProgressSink {
+    Arc::new(|_| ())
+}
+
+impl Session {
+    /// Prepares the connections; nothing is sent yet.
+    pub fn connect(profile: Profile) -> Result<Self> {
+        let clock = system_clock();
+        let tls = |shown: bool| {
+            let certificate =
+                if shown { Some((profile.signer().chain().to_vec(), profile.tls_key()?)) } else { None };
+            client_config(profile.reloadable_trust(), certificate).map_err(|e| {
+                ClientError::usage(format!("the key or certificate cannot be used: {e}"), "join again")
+            })
+        };
+        let mutual = tls(true)?;
+        let user = |endpoint: &Endpoint| {
+            Http::new(endpoint, mutual.clone(), Some(Arc::clone(profile.signer())), Arc::clone(&clock))
+        };
+        let enrolment = profile.enrolment();
+        let mut key_servers: Vec<(Endpoint, Arc<dyn KeyServer>)> = Vec::new();
+        for endpoint in &enrolment.key_servers {
+            key_servers.push((endpoint.clone(), Arc::new(KeyServerClient(user(endpoint)?))));
+        }
+        let mut storage_servers: Vec<(Endpoint, Arc<dyn StorageServer>)> = Vec::new();
+        for endpoint in &enrolment.storage_servers {
+            storage_servers.push((endpoint.clone(), Arc::new(StorageServerClient(user(endpoint)?))));
+        }
+        let management = Arc::new(ManagementClient(user(&enrolment.management)?));
+        let public = Http::new(&enrolment.public, tls(false)?, None, Arc::clone(&clock))?;
+        Ok(Self {
+            management,
+            public: Arc::new(PublicClient(public)),
+            key_servers,
+            storage_servers,
+            clock,
+            profile: Arc::new(profile),
+        })
+    }
+
+    /// The profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Management, for calls that need nothing else.
+    pub fn management(&self) -> &dyn Management {
+        &*self.management
+    }
+
+    /// Management's public listener.
+    pub fn public(&self) -> &dyn Public {
+        &*self.public
+    }
+
+    /// The ledger, its size, and the servers that management goes with.
+    pub async fn info(&self) -> Result<ManagementInfo> {
+        retry(|| self.management.info()).await
+    }
+
+    /// The account as it is now.
+    pub async fn account(&self) -> Result<Account> {
+        retry(|| self.management.account()).await
+    }
+
+    pub(crate) async fn join(&self, code: &str) -> Result<Account> {
+        retry(|| self.management.join(code)).await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The audience of what the ledger records.
+    pub(crate) fn ledger(&self) -> &str {
+        &self.profile.enrolment().ledger
+    }
+
+    pub(crate) fn state(&self) -> Result<PathBuf> {
+        self.profile.state()
+    }
+
+    /// The key server that `address` is on.
+    pub(crate) fn key_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
+        let found = self.key_servers.iter().find(|(endpoint, _)| endpoint.serves(address));
+        found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| foreign("key", address))
+    }
+
+    /// The storage server that `address` is on.
+    pub(crate) fn storage_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn StorageServer>)> {
+        let found = self.storage_servers.iter().find(|(endpoint, _)| endpoint.serves(address));
+        found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| foreign("package", address))
+    }
+
+    /// The key server with this name or URL; without one, the first.
+    pub(crate) fn choose_key_server(&self, wanted: Option<&str>) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
+        choose("key server", &self.key_servers, wanted)
+    }
+
+    /// The storage server with this name or URL; without one, the first.
+    pub(crate) fn choose_storage_server(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<(&Endpoint, &Arc<dyn StorageServer>)> {
+        choose("storage server", &self.storage_servers, wanted)
+    }
+
+    /// Notifications that were not acknowledged on this machine, or all of them (US-5), oldest first.
+    pub async fn notifications(&self, all: bool) -> Result<Vec<Notification>> {
+        let after = if all { 0 } else { self.acknowledged()?.acknowledged };
+        retry(|| self.management.notifications(after)).await
+    }
+
+    /// Acknowledges the notifications up to `sequence`.
+    pub fn acknowledge(&self, sequence: u64) -> Result<()> {
+        let acknowledged = self.acknowledged()?.acknowledged.max(sequence);
+        write_json(&self.state()?.join(NOTIFICATIONS), &Acknowledged { acknowledged })
+    }
+
+    fn acknowledged(&self) -> Result<Acknowledged> {
+        Ok(read_json(&self.state()?.join(NOTIFICATIONS))?.unwrap_or_default())
+    }
+}
+
+const NOTIFICATIONS: &str = "notifications.json";
+
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Acknowledged {
+    acknowledged: u64,
+}
+
+fn choose<'a, S: ?Sized>(
+    kind: &str,
+    servers: &'a [(Endpoint, Arc<S>)],
+    wanted: Option<&str>,
+) -> Result<(&'a Endpoint, &'a Arc<S>)> {
+    let is_wanted = |endpoint: &Endpoint| match wanted {
+        Some(wanted) => endpoint.url == wanted || endpoint.name().is_ok_and(|name| name == wanted),
+        None => true,
+    };
+    let found = servers.iter().find(|(endpoint, _)| is_wanted(endpoint));
+    found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| {
+        let known: Vec<&str> = servers.iter().filter_map(|(endpoint, _)| endpoint.name().ok()).collect();
+        let detail = format!("there is no configured {kind} `{}`", wanted.unwrap_or("at all"));
+        ClientError::not_found(detail, format!("the profile's enrolment knows: {}", known.join(", ")))
+    })
+}
+
+fn foreign(what: &str, address: &str) -> ClientError {
+    let detail = format!("the {what} is at `{address}`, which is on no server of this profile's enrolment");
+    ClientError::Problem(
+        Problem::new(datapact_api::problem::Kind::Untrusted, detail).hint(
+            "it was not contacted; if the server is new, ask management's operator for a new enrolment",
+        ),
+    )
+}
+
+/// Does something up to [`TRIES`] times, as long as it fails only for the moment.
+pub(crate) async fn retry<T, E: Into<ClientError>, F>(mut act: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = std::result::Result<T, E>>,
+{
+    let mut tried = 1;
+    loop {
+        match act().await.map_err(Into::into) {
+            Err(error) if tried < TRIES && error.is_temporary() => {
+                tokio::time::sleep(BACKOFF * tried).await;
+                tried += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Unfinished work: what a run writes down before it acts, so that the next run can finish or undo it when this
+//! one is killed. Each piece is a folder of its own, locked by the run that works on it.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{PackageId, ShareId};
+use datapact_core::jws::Signed;
+use datapact_core::permission::KeyReference;
+use datapact_core::policy::SharingPolicy;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{ClientError, Result};
+use crate::home::{make_folder, read_json, write_json};
+
+/// What is to be finished. No key and no plaintext stands in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Job {
+    /// A share is being made. Without a policy, key and package are to be deleted.
+    Create {
+        share: ShareId,
+        key: KeyReference,
+        package: PackageId,
+        package_address: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Signed<SharingPolicy>>,
+    },
+    /// A successor is to be set, first at the key server if it takes access away.
+    Successor { policy: Signed<SharingPolicy>, withhold: bool },
+    /// An access was asked for: the same request may be repeated.
+    Access { request: Signed<AccessRequest> },
+    /// A usage report is to be handed in.
+    Usage { report: Signed<UsageReport> },
+}
+
+/// One piece of work, held by this run.
+pub(crate) struct Work {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Work {
+    /// A new piece under `state`.
+    pub(crate) fn begin(state: &Path) -> Result<Self> {
+        let folder = state.join("work").join(hex::encode(datapact_core::id::random::<8>()));
+        make_folder(&folder)?;
+        Self::lock(&folder)?.ok_or_else(|| ClientError::defect("a new folder is locked already"))
+    }
+
+    /// The pieces that no run works on any more, now held by this one.
+    pub(crate) fn abandoned(state: &Path) -> Result<Vec<Self>> {
+        let folder = state.join("work");
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(ClientError::file(&folder, error)),
+        };
+        let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        folders.sort_unstable();
+        let locked: Vec<Option<Self>> = folders.iter().map(|f| Self::lock(f)).collect::<Result<_>>()?;
+        Ok(locked.into_iter().flatten().collect())
+    }
+
+    fn lock(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join("lock");
+        let failed = |e| ClientError::file(&path, e);
+        let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+            Ok(lock) => lock,
+            // Another run has just finished it.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(Some(Self { folder: folder.to_owned(), lock })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+
+    /// What is to be finished, if the run got so far.
+    pub(crate) fn job(&self) -> Result<Option<Job>> {
+        read_json(&self.folder.join("job.json"))
+    }
+
+    /// Writes down what is to be finished, durably.
+    pub(crate) fn save(&self, job: &Job) -> Result<()> {
+        write_json(&self.folder.join("job.json"), job)
+    }
+
+    /// Where ciphertext may stand meanwhile.
+    pub(crate) fn spool(&self) -> PathBuf {
+        self.folder.join("package")
+    }
+
+    /// Removes the ciphertext, which is not needed any more.
+    pub(crate) fn drop_spool(&self) {
+        let _ = fs::remove_file(self.spool());
+    }
+
+    /// It is done: nothing is left of it.
+    pub(crate) fn finish(self) -> Result<()> {
+        // The job goes first: without it, what is left of a killed removal means nothing.
+        for name in ["job.json", "package", "lock"] {
+            match fs::remove_file(self.folder.join(name)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(ClientError::file(&self.folder, error));
+                }
+                _ => {}
+            }
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+        drop(self.lock);
+        Ok(())
+    }
+}
