@@ -50,6 +50,8 @@ struct Head {
     time: Timestamp,
     /// The newest checkpoint kept; its entries may not all be replayed yet.
     checkpoint: Option<Checkpoint>,
+    /// The size of the newest checkpoint that this follower cosigned.
+    cosigned: Option<u64>,
     /// By the follower's clock, when the log last showed that it had nothing newer.
     confirmed: Option<Timestamp>,
 }
@@ -103,7 +105,8 @@ impl Follower {
             let reason = "the copy's tree is not the one that it has checked; restore a backup".to_owned();
             return Err(LedgerError::Corrupt { position: None, reason });
         }
-        let head = Head { edge, time: tables::newest_time(on).await?, checkpoint, confirmed: None };
+        let cosigned = tables::cosigned_size(on).await?;
+        let head = Head { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, confirmed: None };
         let shared = Shared { fault: tables::fault(on).await?, confirmed: None, size };
         Ok(Self { store, config, head: Mutex::new(head), shared: SyncMutex::new(shared) })
     }
@@ -135,6 +138,15 @@ impl Follower {
         let waited = self.config.source.wait_newer(self.size(), timeout).await;
         waited.map_err(|e| LedgerError::Unavailable(e.to_string()))?;
         self.poll().await
+    }
+
+    /// The newest checkpoint that this follower cosigned, with its cosignature, and its size. Whoever polled, it is to
+    /// be given to the log.
+    pub async fn cosigned(&self) -> Result<Option<(u64, String)>, LedgerError> {
+        self.believe()?;
+        let on = self.store.read();
+        let Some(size) = tables::cosigned_size(on).await? else { return Ok(None) };
+        Ok(tables::cosigned_checkpoint(on, size).await?.map(|note| (size, note)))
     }
 
     /// The proof, from this copy, that the log holds the entry at `position`.
@@ -239,12 +251,13 @@ impl Follower {
             }
         }
         if size == head.edge.size() && head.checkpoint.is_some() {
-            return Ok(None);
+            // After a crash the newest checkpoint may be replayed but not cosigned.
+            return self.cosign(head, checkpoint).await;
         }
         let leaves = self.authentic_leaves(head, &checkpoint).await?;
         self.replay(head, &checkpoint, &leaves).await?;
         head.checkpoint = Some(checkpoint.clone());
-        self.cosign(checkpoint).await
+        self.cosign(head, checkpoint).await
     }
 
     /// The hashes of the new entries, which lead from the tree kept to the one that the checkpoint signs.
@@ -350,8 +363,11 @@ impl Follower {
         Ok(())
     }
 
-    async fn cosign(&self, mut checkpoint: Checkpoint) -> Result<Option<String>, Stop> {
+    async fn cosign(&self, head: &mut Head, mut checkpoint: Checkpoint) -> Result<Option<String>, Stop> {
         let Some(witness) = &self.config.witness else { return Ok(None) };
+        if head.cosigned == Some(checkpoint.size()) {
+            return Ok(None);
+        }
         let line = witness.cosign(&checkpoint, (self.config.clock)());
         checkpoint
             .add(witness.public(), &line)
@@ -365,6 +381,7 @@ impl Follower {
             })
             .await
             .map_err(Stop::Own)?;
+        head.cosigned = Some(size);
         Ok(Some(checkpoint.to_string()))
     }
 }
@@ -460,9 +477,13 @@ impl LedgerCopy for Follower {
         Ok(tables::counter(self.store.read(), share, consumer).await?)
     }
 
-    async fn policy_version(&self, share: &ShareId, policy: &Digest) -> Result<Option<u32>, LedgerError> {
+    async fn policy_before(
+        &self,
+        share: &ShareId,
+        position: Position,
+    ) -> Result<Option<ShareRecord>, LedgerError> {
         self.believe()?;
-        Ok(tables::policy_version(self.store.read(), share, policy).await?)
+        Ok(tables::policy_before(self.store.read(), share, position).await?)
     }
 
     fn address(&self, share: &ShareId) -> String {

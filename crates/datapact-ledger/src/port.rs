@@ -155,8 +155,12 @@ pub trait LedgerCopy: Send + Sync {
     /// How many accesses a consumer was granted on a share.
     async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
 
-    /// The version number under which `policy` was ever set for `share`.
-    async fn policy_version(&self, share: &ShareId, policy: &Digest) -> Result<Option<u32>, LedgerError>;
+    /// The share's newest policy among the entries before `position`: the one by which an access there was decided.
+    async fn policy_before(
+        &self,
+        share: &ShareId,
+        position: Position,
+    ) -> Result<Option<ShareRecord>, LedgerError>;
 
     /// The contract address of a share.
     fn address(&self, share: &ShareId) -> String;

@@ -25,8 +25,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE TABLE ledger_tile (level BIGINT NOT NULL, tile BIGINT NOT NULL, hashes BYTEA NOT NULL, \
          PRIMARY KEY (level, tile))",
         "CREATE TABLE ledger_state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, position BIGINT NOT NULL)",
-        "CREATE TABLE ledger_policy (share TEXT NOT NULL, policy TEXT NOT NULL, version BIGINT NOT NULL, \
-         PRIMARY KEY (share, policy))",
+        "CREATE TABLE ledger_policy (share TEXT NOT NULL, position BIGINT NOT NULL, PRIMARY KEY (share, position))",
         "CREATE TABLE ledger_checkpoint (size BIGINT NOT NULL PRIMARY KEY, note TEXT NOT NULL)",
         "CREATE TABLE ledger_cosignature (size BIGINT NOT NULL REFERENCES ledger_checkpoint (size), \
          witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness))",
@@ -134,15 +133,10 @@ impl Batch {
             let sql = format!("INSERT INTO ledger_entry (position, time, entry, receipt) VALUES {rows}");
             on.execute_raw(statement(on, sql, values)).await?;
         }
-        for (_, _, _, receipt) in &self.entries {
+        for (position, _, _, receipt) in &self.entries {
             let Receipt::Policy(ShareRecord { policy, .. }) = receipt else { continue };
-            let row = [
-                policy.share.to_string().into(),
-                policy.policy.to_string().into(),
-                int(policy.version.into()),
-            ];
-            let sql = "INSERT INTO ledger_policy (share, policy, version) VALUES ($1, $2, $3) \
-                       ON CONFLICT (share, policy) DO UPDATE SET version = excluded.version";
+            let row = [policy.share.to_string().into(), int(*position)];
+            let sql = "INSERT INTO ledger_policy (share, position) VALUES ($1, $2)";
             on.execute_raw(statement(on, sql, row)).await?;
         }
         let written: Vec<_> = self
@@ -414,16 +408,19 @@ pub(crate) async fn counter(
     }
 }
 
-pub(crate) async fn policy_version(
+pub(crate) async fn policy_before(
     on: &impl ConnectionTrait,
     share: &ShareId,
-    policy: &Digest,
-) -> Result<Option<u32>, StoreError> {
-    let sql = "SELECT version FROM ledger_policy WHERE share = $1 AND policy = $2";
-    let row =
-        on.query_one_raw(statement(on, sql, [share.to_string().into(), policy.to_string().into()])).await?;
-    let version = row.map(|row| position(&row, 0)).transpose()?;
-    version.map(|v| u32::try_from(v).map_err(|_| misplaced())).transpose()
+    before: Position,
+) -> Result<Option<ShareRecord>, StoreError> {
+    let sql = "SELECT receipt FROM ledger_entry WHERE position = \
+               (SELECT MAX(position) FROM ledger_policy WHERE share = $1 AND position < $2)";
+    let row = on.query_one_raw(statement(on, sql, [share.to_string().into(), int(before)])).await?;
+    match row.map(|row| from_text(&row.try_get_by_index::<String>(0)?)).transpose()? {
+        None => Ok(None),
+        Some(Receipt::Policy(record)) => Ok(Some(record)),
+        Some(_) => Err(misplaced()),
+    }
 }
 
 fn misplaced() -> StoreError {

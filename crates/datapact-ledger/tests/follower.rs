@@ -98,9 +98,14 @@ async fn a_follower_replays_cosigns_and_survives_reopening() {
     let access = follower.access(&request.request).await.unwrap();
     assert!(access.is_some());
     assert_eq!(access, ledger.access(&request.request).await.unwrap());
-    assert_eq!(follower.policy_version(&id, &first_policy).await.unwrap(), Some(1));
-    assert_eq!(follower.policy_version(&id, &share.policy.id()).await.unwrap(), Some(2));
-    assert_eq!(follower.policy_version(&id, &datapact_core::id::Digest([0; 32])).await.unwrap(), None);
+    let policy_before = async |position| {
+        follower.policy_before(&id, position).await.unwrap().map(|record| record.policy.policy)
+    };
+    assert_eq!(policy_before(0).await, None);
+    assert_eq!(policy_before(1).await, Some(first_policy));
+    assert_eq!(policy_before(receipt.position).await, Some(first_policy));
+    assert_eq!(policy_before(receipt.position + 1).await, Some(share.policy.id()));
+    assert_eq!(follower.cosigned().await.unwrap(), Some((602, cosigned)));
     assert_eq!(LedgerCopy::address(&follower, &id), ledger.address(&id));
 }
 
