@@ -107,11 +107,33 @@ pub fn load(path: &Path) -> Result<Trust, TrustFileError> {
     read(path, &mut Vec::new())
 }
 
-fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
+/// The revocation lists of one realm, PEM, as they stand in the files now; none where the realm has none.
+///
+/// # Errors
+/// As [`load`].
+pub fn revocation_lists(path: &Path, realm: &str) -> Result<Option<String>, TrustFileError> {
+    let file = parse(path, &mut Vec::new())?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let mut pem = String::new();
+    for crl in file.realm.iter().filter(|entry| entry.name == realm).flat_map(|entry| &entry.crl) {
+        let crl = directory.join(crl);
+        let text = String::from_utf8(bytes(&crl, CRL_BYTES_MAX, &mut Vec::new())?)
+            .map_err(|_| TrustFileError::Pem { path: crl, expected: "revocation list" })?;
+        pem.push_str(&text);
+    }
+    Ok((!pem.is_empty()).then_some(pem))
+}
+
+fn parse(path: &Path, stamps: &mut Vec<Stamp>) -> Result<TrustFile, TrustFileError> {
     let syntax = |message: String| TrustFileError::Syntax { path: path.to_owned(), message };
     let text = String::from_utf8(bytes(path, FILE_BYTES_MAX, stamps)?)
         .map_err(|_| syntax("it is not UTF-8".into()))?;
-    let file: TrustFile = toml::from_str(&text).map_err(|e| syntax(e.to_string()))?;
+    toml::from_str(&text).map_err(|e| syntax(e.to_string()))
+}
+
+fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
+    let syntax = |message: String| TrustFileError::Syntax { path: path.to_owned(), message };
+    let file = parse(path, stamps)?;
     if file.realm.is_empty() {
         return Err(syntax("it names no `[[realm]]`".to_owned()));
     }

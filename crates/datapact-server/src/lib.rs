@@ -1,8 +1,8 @@
 //! The three servers: management, key server and storage server.
 
 pub mod config;
-pub mod tls;
 pub mod storage;
+pub mod tls;
 
 /// What a server says of its health.
 pub(crate) fn health(server: &str, role: &str) -> datapact_api::http_api::Health {
