@@ -3,6 +3,8 @@
 //! [`store`] is the database with one writer that the servers keep all their state in.
 
 pub mod audit;
+#[cfg(feature = "testing")]
+pub mod conformance;
 pub mod embedded;
 pub mod entry;
 pub mod follower;

@@ -205,3 +205,76 @@ fn add_key(keys: &mut Vec<VerifyingKey>, key: VerifyingKey) -> Result<(), String
     keys.push(key);
     Ok(())
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::note::SigningKey;
+
+    fn key(seed: u8, kind: KeyKind) -> SigningKey {
+        let name = if kind == KeyKind::Log { "log.example".to_owned() } else { format!("w{seed}.example") };
+        SigningKey::parse(&SigningKey::text(&[seed; 32], &name, kind).unwrap()).unwrap()
+    }
+
+    fn keys() -> (SigningKey, Vec<SigningKey>) {
+        (key(1, KeyKind::Log), (2..7).map(|seed| key(seed, KeyKind::Witness)).collect())
+    }
+
+    /// The specification's example: two of three and one of two.
+    #[test]
+    fn quorums_of_groups_are_counted() {
+        let (log, witnesses) = keys();
+        let mut text = format!("# an example\n\n log\t{} https://log.example/ \n", log.public());
+        for (name, witness) in ["X1", "X2", "X3", "Y1", "Y2"].iter().zip(&witnesses) {
+            text.push_str(&format!("witness {name} {}\n", witness.public()));
+        }
+        text.push_str("group X 2 X1 X2 X3\ngroup Y any Y1 Y2\ngroup both all X Y\nquorum both\n");
+        let policy: LogPolicy = text.parse().unwrap();
+        assert_eq!(policy.to_string(), text);
+        let note = log.checkpoint(7, &[7; 32]);
+        for (cosigners, enough) in [
+            (vec![], false),
+            (vec![0, 1], false),
+            (vec![0, 1, 2], false),
+            (vec![0, 3, 4], false),
+            (vec![0, 2, 4], true),
+            (vec![0, 1, 2, 3, 4], true),
+        ] {
+            let mut checkpoint = Checkpoint::open(note.as_bytes(), log.public(), &[]).unwrap();
+            for witness in cosigners.iter().filter_map(|i: &usize| witnesses.get(*i)) {
+                let line = witness.cosign(&checkpoint, 5);
+                checkpoint.add(witness.public(), &line).unwrap();
+            }
+            let opened = policy.open(checkpoint.to_string().as_bytes());
+            assert_eq!(opened.is_ok(), enough, "{cosigners:?}");
+            assert!(enough || opened == Err(ProofError::Quorum));
+        }
+    }
+
+    #[test]
+    fn what_is_no_policy_is_refused_with_its_line() {
+        let (log, witnesses) = keys();
+        let (log, w) = (log.public().to_string(), witnesses.first().unwrap().public().to_string());
+        for (text, line, reason) in [
+            (format!("log {log}\n"), 2, "no quorum line"),
+            (format!("log {w}\nquorum none\n"), 1, "wrong kind"),
+            (format!("witness a {log}\nquorum a\n"), 1, "wrong kind"),
+            (format!("log {log}\nlog {log}\nquorum none\n"), 2, "the same key"),
+            (format!("witness a {w}\nwitness b {w}\nquorum a\n"), 2, "the same key"),
+            (format!("witness none {w}\nquorum none\n"), 1, "`none` is taken"),
+            ("quorum a\n".to_owned(), 1, "not defined above"),
+            (format!("witness a {w}\ngroup g 2 a\nquorum g\n"), 2, "1 to 1"),
+            (format!("witness a {w}\ngroup g 0 a\nquorum g\n"), 2, "1 to 1"),
+            (format!("witness a {w}\ngroup g any a a\nquorum g\n"), 2, "in a group already"),
+            (format!("witness a {w}\ngroup g any g\nquorum g\n"), 2, "not defined above"),
+            ("quorum none\nquorum none\n".to_owned(), 2, "already"),
+            ("log\nquorum none\n".to_owned(), 1, "no log, witness"),
+            ("quorum none\r\n".to_owned(), 1, "control character"),
+        ] {
+            let error = text.parse::<LogPolicy>().unwrap_err();
+            assert_eq!(error.line, line, "{text}: {error}");
+            assert!(error.to_string().contains(reason), "{text}: {error}");
+        }
+    }
+}

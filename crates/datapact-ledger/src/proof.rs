@@ -117,3 +117,31 @@ impl FromStr for Proof {
         Ok(Self { index: number, hashes, checkpoint: checkpoint.to_owned() })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proofs_have_one_form() {
+        let hash = STANDARD.encode([5; 32]);
+        let text = format!("{HEADER}\nindex 5\n{hash}\n\nlog\n6\nroot\n\n\u{2014} log sig\n");
+        let proof: Proof = text.parse().unwrap();
+        assert_eq!(proof.to_string(), text);
+        let extra = text.replace("index", "extra YWdl\nindex");
+        assert_eq!(extra.parse::<Proof>(), Ok(proof));
+        for bad in [
+            String::new(),
+            text.replace("@v1", "@v2"),
+            text.replace("index 5", "index 05"),
+            text.replace("index 5", "index -5"),
+            text.replace("index 5", "index 5 "),
+            text.replace("\n\n", "\n"),
+            text.replace(&hash, "BQUF"),
+            text.replace(&hash, &format!("{hash}\n").repeat(65)),
+        ] {
+            assert_eq!(bad.parse::<Proof>(), Err(ProofError::Malformed), "{bad}");
+        }
+    }
+}

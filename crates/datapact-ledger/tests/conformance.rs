@@ -1,0 +1,54 @@
+//! The embedded ledger does what every ledger must.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
+use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::note::KeyKind;
+use datapact_ledger::port::system_clock;
+use datapact_ledger::tables::MIGRATIONS;
+use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_ledger::{Store, audit, conformance};
+
+const ID: &str = "ledger.example";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(ID);
+    let trust = fixture.trust();
+    let key = signing_key(1, ID, KeyKind::Log);
+    let public = key.public().clone();
+    let config = EmbeddedConfig {
+        key,
+        witnesses: Vec::new(),
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock: system_clock(),
+    };
+    let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
+    let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
+    let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
+    let config =
+        FollowerConfig { log: public.clone(), witness: None, source: ledger.clone(), clock: system_clock() };
+    let follower = Arc::new(Follower::open(store, config).await.unwrap());
+    // It follows while the ledger works.
+    let following = tokio::spawn({
+        let follower = Arc::clone(&follower);
+        async move {
+            loop {
+                follower.next(Duration::from_secs(1)).await.unwrap();
+            }
+        }
+    });
+    conformance::all(ledger.as_ref(), &fixture).await;
+    following.abort();
+    assert!(following.await.is_err_and(|error| error.is_cancelled()));
+    let polled = follower.poll().await.unwrap();
+    assert!(polled.size > 2000);
+    let policy = LogPolicy::new(&public, &[]).unwrap();
+    let report = audit::verify(ledger.as_ref(), &policy).await.unwrap();
+    assert_eq!((report.size, report.fault), (polled.size, None));
+}
