@@ -1,0 +1,152 @@
+//! What a command gets besides its own arguments.
+
+use std::future::Future;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use datapact_api::problem::{Kind, Problem};
+use datapact_client::{Home, Profile, Session};
+use datapact_core::id::Timestamp;
+use datapact_core::jws::Signer;
+use datapact_core::trust::Trust;
+use zeroize::Zeroizing;
+
+use crate::cli::Global;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::Output;
+
+/// The longest passphrase, in bytes.
+const PASSPHRASE_BYTES_MAX: usize = 1024;
+
+/// The global options, and what follows from them.
+pub(crate) struct Context {
+    pub(crate) global: Global,
+    pub(crate) output: Output,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global) -> Self {
+        Self { output: Output::new(global.json, global.yes), global }
+    }
+
+    /// The folder of profiles.
+    pub(crate) fn home(&self) -> Result<Home> {
+        Ok(Home::locate(self.global.home.clone())?)
+    }
+
+    /// The chosen profile.
+    pub(crate) fn profile(&self) -> Result<Profile> {
+        let home = self.home()?;
+        let name = home.choose(self.global.profile.as_deref())?;
+        let passphrase = self.passphrase_of(&home.profile_folder(&name)?.join("key.pem"))?;
+        Ok(Profile::load(&home, &name, passphrase.as_ref().map(|p| p.as_str()))?)
+    }
+
+    /// The chosen profile; none where none is chosen and there is no current one.
+    fn profile_if_any(&self) -> Result<Option<Profile>> {
+        // Without a home directory, or with several profiles and none current, there is nobody to act as.
+        let chosen = self.global.profile.is_some();
+        let current =
+            Home::locate(self.global.home.clone()).is_ok_and(|home| matches!(home.current(), Ok(Some(_))));
+        if chosen || current { self.profile().map(Some) } else { Ok(None) }
+    }
+
+    /// The servers of the chosen profile.
+    pub(crate) fn session(&self) -> Result<Session> {
+        Ok(Session::connect(self.profile()?)?)
+    }
+
+    /// What signs in the name of the chosen profile; none where there is no profile.
+    pub(crate) fn signer(&self) -> Result<Option<Arc<Signer>>> {
+        Ok(self.profile_if_any()?.map(|profile| Arc::clone(profile.signer())))
+    }
+
+    /// The CAs of the chosen profile; none where there is no profile.
+    pub(crate) fn trust(&self) -> Result<Option<Arc<Trust>>> {
+        Ok(self.profile_if_any()?.map(|profile| profile.trust()))
+    }
+
+    /// Runs what talks to servers.
+    pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .map_err(|error| Problem::new(Kind::Internal, format_args!("cannot start: {error}")))?;
+        let result = runtime.block_on(future);
+        // What still runs in the background is of no use to anybody once the command is done.
+        runtime.shutdown_background();
+        result
+    }
+
+    /// The passphrase of the private key at `path`, if it has one: from the file given, else asked for.
+    pub(crate) fn passphrase_of(&self, path: &Path) -> Result<Option<Zeroizing<String>>> {
+        let encrypted = std::fs::read(path).map(Zeroizing::new).is_ok_and(|pem| {
+            pem.windows(b"ENCRYPTED PRIVATE KEY".len()).any(|window| window == b"ENCRYPTED PRIVATE KEY")
+        });
+        if !encrypted {
+            return Ok(None);
+        }
+        if let Some(passphrase) = self.passphrase_file()? {
+            return Ok(Some(passphrase));
+        }
+        ask_passphrase(&format!("passphrase of `{}`: ", path.display())).map(Some)
+    }
+
+    /// A passphrase for a new private key: from the file given, else asked for, twice.
+    pub(crate) fn new_passphrase(&self) -> Result<Zeroizing<String>> {
+        if let Some(passphrase) = self.passphrase_file()? {
+            return Ok(passphrase);
+        }
+        let passphrase = ask_passphrase("new passphrase: ")?;
+        if *ask_passphrase("the same again: ")? != *passphrase {
+            return Err(Failure::usage("the two passphrases differ", "try again"));
+        }
+        Ok(passphrase)
+    }
+
+    fn passphrase_file(&self) -> Result<Option<Zeroizing<String>>> {
+        let Some(path) = &self.global.passphrase_file else { return Ok(None) };
+        if path.is_file() {
+            files::check_private(path)?;
+        }
+        let wrong = || {
+            Failure::usage(
+                format!("the first line of `{}` is not a passphrase", path.display()),
+                format!("it must be 1 to {PASSPHRASE_BYTES_MAX} bytes of UTF-8"),
+            )
+        };
+        let file = std::fs::File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(2 * PASSPHRASE_BYTES_MAX));
+        file.take(2 * PASSPHRASE_BYTES_MAX as u64)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::file("read", path, &error))?;
+        let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let text = std::str::from_utf8(line).map_err(|_| wrong())?;
+        if text.is_empty() || text.len() > PASSPHRASE_BYTES_MAX {
+            return Err(wrong());
+        }
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+}
+
+fn ask_passphrase(question: &str) -> Result<Zeroizing<String>> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "the private key has a passphrase, and there is no terminal to ask for it",
+            "give it in a file with `--passphrase-file`",
+        ));
+    }
+    rpassword::prompt_password(question).map(Zeroizing::new).map_err(|error| {
+        Failure::local(format_args!("cannot ask for the passphrase: {error}"), "use `--passphrase-file`")
+    })
+}
+
+/// This machine's time.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
