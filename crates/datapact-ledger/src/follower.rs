@@ -247,7 +247,7 @@ impl Follower {
             }
             if size == kept.size() && checkpoint.root() != kept.root() {
                 let reason = format!("the log forked: it signed two trees of {size} entries");
-                return Err(Trouble::Wrong(self.first_difference(size).await, reason).into());
+                return Err(Trouble::Wrong(self.first_difference(size, size).await, reason).into());
             }
         }
         if size == head.edge.size() && head.checkpoint.is_some() {
@@ -274,31 +274,32 @@ impl Follower {
             if forked(&edge, kept) {
                 let reason =
                     "the log forked: its entries are not those of a checkpoint that it signed before";
-                return Err(
-                    Trouble::Wrong(self.first_difference(edge.size()).await, reason.to_owned()).into()
-                );
+                return Err(Trouble::Wrong(
+                    self.first_difference(edge.size(), size).await,
+                    reason.to_owned(),
+                )
+                .into());
             }
         }
         if edge.root() != *checkpoint.root() {
-            let at = self.first_difference(head.edge.size()).await;
+            let at = self.first_difference(head.edge.size(), size).await;
             let reason = format!("the log forked: the tree of {size} entries does not continue the one kept");
             return Err(Trouble::Wrong(at, reason).into());
         }
         Ok(leaves)
     }
 
-    /// The first of the entries before `size` that the log now shows otherwise than this copy holds it, for people
-    /// who must find out what happened.
-    async fn first_difference(&self, size: u64) -> Option<Position> {
+    /// The first of the entries before `end` that the log, of now `size` entries, shows otherwise than this copy
+    /// holds it, for people who must find out what happened.
+    async fn first_difference(&self, end: u64, size: u64) -> Option<Position> {
         let width = TILE_WIDTH as u64;
-        for index in 0..size.div_ceil(width) {
-            let count = (size - index * width).min(width) as usize;
-            let theirs =
-                source::tile(self.config.source.as_ref(), crate::tree::TileId { level: 0, index }, count);
-            let ours = tables::entries(self.store.read(), index * width, count).await.ok()?;
-            let theirs = theirs.await.ok()?;
-            let differs = ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf);
-            if let Some(at) = differs {
+        for index in 0..end.div_ceil(width) {
+            let ours = (end - index * width).min(width) as usize;
+            let ours = tables::entries(self.store.read(), index * width, ours).await.ok()?;
+            let theirs = (size - index * width).min(width) as usize;
+            let id = crate::tree::TileId { level: 0, index };
+            let theirs = source::tile(self.config.source.as_ref(), id, theirs).await.ok()?;
+            if let Some(at) = ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf) {
                 return Some(index * width + at as u64);
             }
         }
