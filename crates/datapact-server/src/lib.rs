@@ -1,6 +1,7 @@
 //! The three servers: management, key server and storage server.
 
 pub mod config;
+pub mod key;
 pub mod storage;
 pub mod tls;
 

@@ -1,0 +1,107 @@
+//! Following the ledger: the key server's own copy, and its cosignatures (design "Ledger port").
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_api::http_api::{LOG_WAIT_MAX, Public};
+use datapact_api::management::Management;
+use datapact_api::problem::Kind;
+use datapact_ledger::follower::Follower;
+use datapact_ledger::note::{KeyKind, SigningKey};
+use datapact_ledger::port::LedgerError;
+use datapact_ledger::source::{LogSource, SourceError};
+
+use super::secret_file::{self, SecretFileError};
+
+/// The file with the witness key, in the data folder.
+pub const WITNESS_FILE: &str = "witness.key";
+const RETRY_MIN: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// The key that the key server called `name` cosigns with, kept in the folder `data`; made when there is none.
+/// `config init` asks for it, since management and users must know its public half (C2SP vkey).
+///
+/// # Errors
+/// When the file cannot be made or read, or others may read it.
+pub fn witness_key(data: &Path, name: &str) -> Result<SigningKey, SecretFileError> {
+    let path = data.join(WITNESS_FILE);
+    let wrong = || SecretFileError::Content(path.clone(), "a C2SP signer key of this server");
+    let made = SigningKey::generate(name, KeyKind::Witness).map_err(|_| wrong())?;
+    let text = secret_file::read_or_make(&path, || made)?;
+    let key = SigningKey::parse(&text).map_err(|_| wrong())?;
+    let own = key.public().kind() == KeyKind::Witness && key.public().name() == name;
+    own.then_some(key).ok_or_else(wrong)
+}
+
+/// Management's log, as its public listener serves it.
+pub(super) struct PublicLog(pub(super) Arc<dyn Public>);
+
+#[async_trait]
+impl LogSource for PublicLog {
+    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        match self.0.log(path).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
+            Err(problem) => Err(SourceError(problem.detail)),
+        }
+    }
+
+    async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError> {
+        match tokio::time::timeout(timeout.min(LOG_WAIT_MAX), self.0.log_longer_than(size)).await {
+            Ok(Err(problem)) => Err(SourceError(problem.detail)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// Follows the log as it grows, and hands each cosigned checkpoint in. Ends when the log is not to be believed.
+pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Management>) {
+    let mut wait = Duration::ZERO;
+    let mut retry = RETRY_MIN;
+    let mut handed_in = None;
+    loop {
+        match step(&follower, management.as_ref(), wait, &mut handed_in).await {
+            Ok(()) => (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN),
+            // The follower has said why; releases and health go on saying it.
+            Err(Trouble::Halted) => return,
+            Err(Trouble::Again(why)) => {
+                tracing::warn!(why, "following the ledger; trying again");
+                wait = Duration::ZERO;
+                tokio::time::sleep(retry).await;
+                retry = RETRY_MAX.min(retry * 2);
+            }
+        }
+    }
+}
+
+enum Trouble {
+    Halted,
+    Again(String),
+}
+
+impl From<LedgerError> for Trouble {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Corrupt { .. } => Self::Halted,
+            error => Self::Again(error.to_string()),
+        }
+    }
+}
+
+async fn step(
+    follower: &Follower,
+    management: &dyn Management,
+    wait: Duration,
+    handed_in: &mut Option<u64>,
+) -> Result<(), Trouble> {
+    follower.next(wait).await?;
+    if let Some((size, note)) = follower.cosigned().await?
+        && *handed_in != Some(size)
+    {
+        management.add_cosignature(&note).await.map_err(|problem| Trouble::Again(problem.to_string()))?;
+        *handed_in = Some(size);
+    }
+    Ok(())
+}

@@ -1,0 +1,296 @@
+//! The key server (6.2.3): it keeps keys encrypted, follows the ledger on its own, and releases a key only if both the
+//! provider's signed policy and its own copy of the ledger say so. `docs/spec/access-token-and-key-release.md`
+//! specifies what it checks.
+
+mod failure;
+mod follow;
+mod jwks;
+mod kek;
+mod keys;
+mod policies;
+mod release;
+mod secret_file;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_api::gate::{Caller, Clock, Source};
+use datapact_api::http_api::{KeyServerService, Public};
+use datapact_api::key_server::{
+    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
+};
+use datapact_api::management::Management;
+use datapact_api::problem::{Problem, Result};
+use datapact_core::id::{Digest, KeyId, ShareId};
+use datapact_core::jws::{Signed, Signer};
+use datapact_core::permission::KeyReference;
+use datapact_core::policy::SharingPolicy;
+use datapact_core::token::TOKEN_SECONDS_MAX;
+use datapact_core::trust::Trust;
+use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::note::VerifyingKey;
+use datapact_ledger::port::{LedgerCopy as _, LedgerError};
+use datapact_ledger::store::{Store, StoreError};
+use futures_util::future::BoxFuture;
+use sea_orm::DatabaseTransaction;
+
+use crate::config::KeyServerConfig;
+
+pub use follow::{WITNESS_FILE, witness_key};
+pub use keys::{KEYS_MAX, UNFILLED_MAX};
+pub use release::RELEASES_MAX;
+pub use secret_file::SecretFileError;
+
+use failure::{Failure, copy_problem};
+use jwks::JwksCache;
+use kek::{Bound, KEK_VERSION, Kek};
+
+/// The key server's database, in its data folder.
+pub const DATABASE_FILE: &str = "key.sqlite";
+/// How often what is no longer needed is forgotten.
+const TIDY_EVERY: Duration = Duration::from_secs(600);
+
+/// Why a key server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The copy of the ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A file with a secret.
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder: {0}")]
+    Data(std::io::Error),
+    /// Another key-encryption key than the one in use.
+    #[error("the key-encryption key in `{path}` is not the one that the stored keys are encrypted with; put the right file back", path = .0.display())]
+    WrongKek(std::path::PathBuf),
+    /// The configuration.
+    #[error("the configuration is wrong: {0}")]
+    Configuration(String),
+}
+
+/// The key server, for all callers.
+pub struct KeyService {
+    /// As its certificate names it: the audience of tokens and key requests.
+    name: String,
+    url: String,
+    /// Management's name.
+    management: String,
+    /// The ledger's id.
+    ledger: String,
+    current: Duration,
+    kek: Kek,
+    store: Store,
+    copy: Arc<Follower>,
+    witness: VerifyingKey,
+    jwks: JwksCache,
+    signer: Arc<Signer>,
+    trust: Source<Trust>,
+    clock: Clock,
+    tasks: Vec<tokio::task::AbortHandle>,
+}
+
+impl Drop for KeyService {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(tokio::task::AbortHandle::abort);
+    }
+}
+
+impl KeyService {
+    /// Opens the key server and lets it follow the ledger until it is dropped.
+    ///
+    /// `signer` holds the server's TLS key and signs its releases; `public` is management's public listener, and
+    /// `management` takes the cosignatures.
+    ///
+    /// # Errors
+    /// When a file, the database or the copy of the ledger in it is not what it must be.
+    pub async fn open(
+        config: &KeyServerConfig,
+        trust: Source<Trust>,
+        signer: Arc<Signer>,
+        public: Arc<dyn Public>,
+        management: Arc<dyn Management>,
+        clock: Clock,
+    ) -> std::result::Result<Arc<Self>, OpenError> {
+        let data = &config.server.data;
+        tokio::fs::create_dir_all(data).await.map_err(OpenError::Data)?;
+        let name = config.server.name().map_err(OpenError::Configuration)?;
+        let management_name =
+            config.management.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
+        let log: VerifyingKey =
+            config.log_key.parse().map_err(|e| OpenError::Configuration(format!("`log_key`: {e}")))?;
+        if log.name() != config.ledger {
+            let detail = format!("`log_key` is of the ledger `{}`, not of `{}`", log.name(), config.ledger);
+            return Err(OpenError::Configuration(detail));
+        }
+        let path = data.join(DATABASE_FILE);
+        let migrations = [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS].concat();
+        let store = Store::open(&path, &migrations).await?;
+        let kek = open_kek(config, &store).await?;
+        let witness = witness_key(data, &name)?;
+        let witness_public = witness.public().clone();
+        let follower = FollowerConfig {
+            log,
+            witness: Some(witness),
+            source: Arc::new(follow::PublicLog(Arc::clone(&public))),
+            clock: Arc::clone(&clock),
+        };
+        let copy = Arc::new(Follower::open(store.clone(), follower).await?);
+        let tasks = vec![
+            tokio::spawn(follow::follow(Arc::clone(&copy), management)).abort_handle(),
+            tokio::spawn(tidy(store.clone(), Arc::clone(&clock))).abort_handle(),
+        ];
+        Ok(Arc::new(Self {
+            name,
+            url: config.server.url.clone(),
+            management: management_name.to_owned(),
+            ledger: config.ledger.clone(),
+            current: Duration::from_secs(config.current_seconds),
+            kek,
+            store,
+            copy,
+            witness: witness_public,
+            jwks: JwksCache::new(public, management_name.to_owned()),
+            signer,
+            trust,
+            clock,
+            tasks,
+        }))
+    }
+
+    /// Whether keys can be released: the copy of the ledger is believed and can be confirmed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn health(&self) -> Result<()> {
+        self.copy.current(self.current).await.map_err(copy_problem)
+    }
+
+    /// How many entries of the ledger are replayed.
+    pub fn ledger_size(&self) -> u64 {
+        self.copy.size()
+    }
+
+    /// The public key of the cosignatures (C2SP vkey).
+    pub fn witness_vkey(&self) -> String {
+        self.witness.to_string()
+    }
+
+    /// The database, for backups.
+    pub fn database(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl KeyService {
+    async fn write<T, F>(&self, job: F) -> Result<T>
+    where
+        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, std::result::Result<T, Failure>>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        self.store.write(job).await.map_err(Problem::from)
+    }
+}
+
+/// Opens the KEK file and proves that it is the one that this database was encrypted with.
+async fn open_kek(config: &KeyServerConfig, store: &Store) -> std::result::Result<Kek, OpenError> {
+    let failed = |failure: Failure| match failure {
+        Failure::Store(error) => OpenError::Store(error),
+        Failure::Refused(problem) => OpenError::Configuration(problem.detail),
+    };
+    let proof = tables::kek_proof(store.read(), KEK_VERSION).await.map_err(failed)?;
+    let kek = Kek::open(&config.kek, store.path(), proof.is_some())?;
+    // Encrypted like a key, under names that no key has.
+    let bound = Bound { key: &KeyId([0; 16]), package: &Digest([0; 32]) };
+    match proof {
+        Some(proof) => {
+            kek.open_sealed(bound, &proof).map_err(|_| OpenError::WrongKek(config.kek.clone()))?;
+        }
+        None => {
+            let proof = kek.seal(bound, &[0; 32]);
+            let written = store.write(move |tx| {
+                Box::pin(async move { tables::write_kek_proof(tx, KEK_VERSION, &proof).await })
+            });
+            written.await.map_err(failed)?;
+        }
+    }
+    Ok(kek)
+}
+
+/// Forgets registrations that were never filled, and sealed keys whose tokens are dead.
+async fn tidy(store: Store, clock: Clock) {
+    let mut every = tokio::time::interval(TIDY_EVERY);
+    loop {
+        every.tick().await;
+        let now = clock();
+        let tidied = store.write(move |tx| {
+            Box::pin(async move {
+                tables::forget_unfilled(tx, keys::oldest_unfilled(now)).await?;
+                tables::forget_sealed(tx, now.saturating_sub(2 * TOKEN_SECONDS_MAX)).await
+            })
+        });
+        if let Err(failure) = tidied.await {
+            tracing::warn!(problem = %Problem::from(failure), "old registrations and releases could not be tidied");
+        }
+    }
+}
+
+impl KeyServerService for KeyService {
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn KeyServer> {
+        Box::new(Session { server: self, caller })
+    }
+}
+
+/// The key server as one caller sees it.
+struct Session {
+    server: Arc<KeyService>,
+    caller: Caller,
+}
+
+#[async_trait]
+impl KeyServer for Session {
+    async fn register_key(&self) -> Result<KeyReference> {
+        self.server.register(self.caller.require_user()?).await
+    }
+
+    async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
+        self.server.store(self.caller.require_user()?, id, key).await
+    }
+
+    async fn key_status(&self, id: &KeyId) -> Result<KeyStatus> {
+        if self.caller.identity().is_server() {
+            self.caller.require_server(&self.server.management)?;
+            return self.server.status(None, id).await;
+        }
+        self.server.status(Some(self.caller.identity()), id).await
+    }
+
+    async fn delete_key(&self, id: &KeyId) -> Result<()> {
+        self.server.delete(self.caller.require_user()?, id).await
+    }
+
+    async fn show_policy(&self, shown: &ShownPolicy) -> Result<()> {
+        self.caller.require_server(&self.server.management)?;
+        self.server.show(shown).await
+    }
+
+    async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
+        self.server.withhold(self.caller.require_user()?, policy).await
+    }
+
+    async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey> {
+        self.server.release(&self.caller, id, release).await
+    }
+
+    async fn releases(&self, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
+        self.server.releases_of(self.caller.require_user()?, share).await
+    }
+}

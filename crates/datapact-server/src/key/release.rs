@@ -1,0 +1,264 @@
+//! Releasing a key (KS-4, KS-5; AX-12 to AX-14): the one place where it is decided, the record of it, and repeats.
+
+use std::time::Duration;
+
+use datapact_api::gate::Caller;
+use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey};
+use datapact_api::problem::{Kind, Problem, Result};
+use datapact_core::commitment::Opening;
+use datapact_core::contract::AccessRecord;
+use datapact_core::document::KeyRelease;
+use datapact_core::id::{Commitment, Digest, KeyId, ShareId};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signed;
+use datapact_core::release::{SealedKey, seal};
+use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
+use datapact_ledger::LedgerCopy as _;
+use zeroize::Zeroizing;
+
+use super::KeyService;
+use super::failure::copy_problem;
+use super::kek::Bound;
+use super::keys::unknown;
+use super::policies::{OnLedger, standing};
+use super::tables::{self, ReleaseRow, StoredKey};
+
+/// How often a key is released for one access: a consumer who lost the answer asks with a new key request.
+pub const RELEASES_MAX: u64 = 32;
+
+/// A release that nothing speaks against.
+struct Decision {
+    consumer: Identity,
+    owner: String,
+    stored: StoredKey,
+    on_ledger: OnLedger,
+    commitment: Commitment,
+    share: ShareId,
+}
+
+impl KeyService {
+    /// Releases the key `id`. Exactly the same key request gets exactly the same answer, and is checked alike.
+    pub(super) async fn release(
+        &self,
+        caller: &Caller,
+        id: &KeyId,
+        asked: &ReleaseKey,
+    ) -> Result<ReleasedKey> {
+        let decision = self.decide_release(caller, id, asked).await?;
+        let now = (self.clock)();
+        let key_request = &asked.key_request;
+        let sealed = {
+            let plain = self.open_stored(id, &decision.stored)?;
+            seal(&plain, &key_request.body().recipient, &key_request.id()).map_err(Problem::malformed)?
+        };
+        let statement = KeyRelease {
+            share: decision.share,
+            key: *id,
+            request: asked.request.id(),
+            key_request: key_request.id(),
+            sealed: sealed.digest(),
+        };
+        let row = ReleaseRow {
+            key_request: key_request.id(),
+            request: asked.request.id(),
+            share: decision.share,
+            owner: decision.owner.clone(),
+            time: now,
+            sealed: Some(serde_json::to_string(&sealed).map_err(Problem::internal)?),
+            signed_release: self.signer.sign(&self.ledger, now, statement).as_str().to_owned(),
+            signed_request: key_request.as_str().to_owned(),
+        };
+        let (id, clock) = (*id, self.clock.clone());
+        // One writer: what was withheld before this job ran is seen here, and what is withheld later finds the
+        // release on record.
+        let row = self
+            .write(move |tx| {
+                Box::pin(async move {
+                    let rows = tables::policies(tx, &row.share, &row.owner).await?;
+                    standing(&rows, &decision.on_ledger, &id, clock())?;
+                    let entry = tables::key(tx, &id).await?;
+                    if entry.and_then(|entry| entry.stored).as_ref() != Some(&decision.stored) {
+                        return Err(unknown(&id).into());
+                    }
+                    let (consumer, commitment) = (&decision.consumer, &decision.commitment);
+                    let first = tables::first_commitment(tx, &row.share, consumer, commitment).await?;
+                    if !same(first.as_bytes(), commitment.as_bytes()) {
+                        let detail = "the ledger knows you on this share by another commitment";
+                        let hint = "management counts your accesses under two names; tell the provider";
+                        return Err(Problem::forbidden(detail).hint(hint).into());
+                    }
+                    if let Some(before) = tables::release(tx, &row.key_request).await? {
+                        return Ok(before);
+                    }
+                    if tables::releases_for(tx, &row.request).await? >= RELEASES_MAX {
+                        let detail = format!("the key was released {RELEASES_MAX} times for this access");
+                        return Err(Problem::new(Kind::Busy, detail).hint("ask for access again").into());
+                    }
+                    tables::insert_release(tx, &row).await?;
+                    Ok(row)
+                })
+            })
+            .await?;
+        answer(row)
+    }
+
+    /// Decides a release: every check stands here, in this order, and each says why it refuses.
+    async fn decide_release(&self, caller: &Caller, id: &KeyId, asked: &ReleaseKey) -> Result<Decision> {
+        let ReleaseKey { token: text, request, key_request } = asked;
+        let refused = |detail: &str| Err(Problem::forbidden(detail));
+        let now = (self.clock)();
+
+        // 1. The peer is a user; the gate has admitted it.
+        let consumer = caller.require_user()?;
+
+        // 2. Management has signed the token, for this server, and it is alive.
+        let token = self.jwks.verify(text, &self.name, now).await?;
+
+        // 3. The token is the peer's own.
+        let own = caller.peer.chain.first().map(|leaf| Confirmation::of(leaf));
+        if own.as_ref() != Some(&token.cnf) {
+            return refused("the access token is bound to another certificate");
+        }
+
+        // 4. Token, key request and address name one key.
+        if token.key != *id {
+            return refused("the access token is for another key");
+        }
+        if key_request.body().key != *id {
+            return refused("the key request is for another key");
+        }
+
+        // 5. The peer has signed access request and key request, the latter for this server.
+        if request.signer() != consumer {
+            return refused("somebody else has signed the access request");
+        }
+        if key_request.signer() != consumer {
+            return refused("somebody else has signed the key request");
+        }
+        key_request.verify(&(self.trust)(), &self.name, now).map_err(Problem::forbidden)?;
+
+        // 6. They belong together.
+        if key_request.body().token != Digest::of(text.as_bytes()) {
+            return refused("the key request is for another access token");
+        }
+        if key_request.body().request != request.id() || token.request != request.id() {
+            return refused("token, access request and key request are not about one access");
+        }
+        if token.share != request.body().share {
+            return refused("the access token is for another share");
+        }
+        let share = token.share;
+        if token.contract != self.copy.address(&share) {
+            return refused("the access token names another contract");
+        }
+
+        // 7. The own copy of the ledger is current, and was never contradicted.
+        self.copy.current(self.current).await.map_err(copy_problem)?;
+
+        // 8. It holds the record, where the token says, for this request.
+        let (position, record) = self.record(&request.id()).await?;
+        if position != token.position {
+            return refused("the access record does not stand where the access token says");
+        }
+        if record.request.share != share || record.request.policy != request.body().policy {
+            return refused("the access record is not about what the access request asks for");
+        }
+
+        // 9. The request's signer was certified when the ledger recorded it.
+        request.verify(&(self.trust)(), &self.ledger, record.time).map_err(Problem::forbidden)?;
+
+        // 10. The record is younger than a token's life, which counts from it.
+        if token.iat != record.time {
+            return refused("the access token does not begin with its access record");
+        }
+        if now >= record.time.saturating_add(TOKEN_SECONDS_MAX) {
+            return refused("the access record is too old; ask for access again");
+        }
+
+        // 11. The record is the peer's: its commitment opens.
+        let commitment = Opening { identity: consumer.clone(), salt: token.salt }.commitment(&share);
+        if !same(commitment.as_bytes(), record.request.consumer.as_bytes()) {
+            return refused("the access record is somebody else's");
+        }
+
+        // 12. The key is stored, for this share.
+        let entry = tables::key(self.store.read(), id).await?;
+        let owner = entry.as_ref().map(|entry| entry.owner.clone());
+        let (Some(owner), Some(stored)) = (owner, entry.and_then(|entry| entry.stored)) else {
+            return Err(Problem::not_found(format!("there is no key `{id}` here")));
+        };
+        if stored.share != share {
+            return refused("the key belongs to another share");
+        }
+
+        // 13. What the ledger says of the share is what the key's owner has signed, and nothing withholds it. Checked
+        // again when the release is recorded.
+        let on_ledger = self.on_ledger(&share, position, &record).await?;
+        let rows = tables::policies(self.store.read(), &share, &owner).await?;
+        let policy = standing(&rows, &on_ledger, id, now)?;
+        if policy.package != stored.package || policy.package_id != token.package {
+            return refused("the key opens another package than the policy and the access token name");
+        }
+
+        Ok(Decision { consumer: consumer.clone(), owner, stored, on_ledger, commitment, share })
+    }
+
+    /// The access record; the copy is brought up to date when it is not there yet.
+    async fn record(&self, request: &Digest) -> Result<(u64, AccessRecord)> {
+        if let Some(found) = self.copy.access(request).await.map_err(copy_problem)? {
+            return Ok(found);
+        }
+        self.copy.current(Duration::ZERO).await.map_err(copy_problem)?;
+        self.copy.access(request).await.map_err(copy_problem)?.ok_or_else(|| {
+            Problem::forbidden("the ledger has no record of this access")
+                .hint("ask management for access first")
+        })
+    }
+
+    async fn on_ledger(&self, share: &ShareId, position: u64, record: &AccessRecord) -> Result<OnLedger> {
+        let newest = self.copy.share(share).await.map_err(copy_problem)?;
+        let then = self.copy.policy_before(share, position).await.map_err(copy_problem)?;
+        match (newest, then) {
+            (Some(newest), Some(then)) if then.policy.policy == record.request.policy => {
+                Ok(OnLedger { newest, of_record: then.policy })
+            }
+            _ => Err(Problem::internal("the copy of the ledger holds an access without its policy")),
+        }
+    }
+
+    fn open_stored(&self, id: &KeyId, stored: &StoredKey) -> Result<Zeroizing<[u8; 32]>> {
+        let bound = Bound { key: id, package: &stored.package };
+        self.kek.open_sealed(bound, &stored.sealed).map_err(|error| {
+            tracing::error!(key = %id, "a stored key does not open: its row was altered");
+            Problem::internal(error)
+        })
+    }
+
+    pub(super) async fn releases_of(&self, owner: &Identity, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
+        let rows = tables::releases_of(self.store.read(), share, &owner.to_string()).await?;
+        if rows.is_empty() && !tables::owns_key(self.store.read(), &owner.to_string(), share).await? {
+            return Err(Problem::not_found(format!("you keep no key of the share `{share}` here")));
+        }
+        let entry = |row: &ReleaseRow| {
+            Ok(ReleaseEntry {
+                release: Signed::parse(&row.signed_release).map_err(Problem::internal)?,
+                key_request: Signed::parse(&row.signed_request).map_err(Problem::internal)?,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+}
+
+/// The answer that a durable release gives, the first time and every other.
+fn answer(row: ReleaseRow) -> Result<ReleasedKey> {
+    let sealed = row.sealed.ok_or_else(|| {
+        Problem::forbidden("this release is too old to be repeated").hint("ask for access again")
+    })?;
+    let sealed: SealedKey = serde_json::from_str(&sealed).map_err(Problem::internal)?;
+    let release = Signed::parse(&row.signed_release).map_err(Problem::internal)?;
+    Ok(ReleasedKey { sealed, release })
+}
+
+fn same(a: &[u8], b: &[u8]) -> bool {
+    aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
+}

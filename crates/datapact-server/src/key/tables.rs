@@ -1,0 +1,383 @@
+//! The key server's own tables, beside those of its copy of the ledger.
+
+use datapact_core::contract::SetPolicy;
+use datapact_core::id::{Commitment, Digest, KeyId, PackageId, ShareId, Timestamp};
+use datapact_core::identity::Identity;
+use datapact_core::policy::{ShareState, SharingPolicy};
+use datapact_ledger::store::{Migration, StoreError, statement};
+use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
+use serde::de::DeserializeOwned;
+
+use super::failure::Failure;
+
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    module: "key",
+    version: 1,
+    statements: &[
+        "CREATE TABLE key_kek (version BIGINT NOT NULL PRIMARY KEY, sealed TEXT NOT NULL)",
+        "CREATE TABLE key_entry (id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, registered BIGINT NOT NULL, \
+         share TEXT, package TEXT, kek BIGINT, sealed TEXT)",
+        "CREATE INDEX key_entry_owner ON key_entry (owner, share)",
+        "CREATE TABLE key_policy (policy TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, owner TEXT NOT NULL, \
+         version BIGINT NOT NULL, state TEXT NOT NULL, expires BIGINT NOT NULL, signed BIGINT NOT NULL, \
+         key TEXT NOT NULL, package TEXT NOT NULL, package_id TEXT NOT NULL, call TEXT, withheld BIGINT NOT NULL)",
+        "CREATE INDEX key_policy_share ON key_policy (share, owner, version)",
+        "CREATE INDEX key_policy_key ON key_policy (key)",
+        "CREATE TABLE key_consumer (share TEXT NOT NULL, identity TEXT NOT NULL, commitment TEXT NOT NULL, \
+         PRIMARY KEY (share, identity))",
+        "CREATE TABLE key_release (key_request TEXT NOT NULL PRIMARY KEY, request TEXT NOT NULL, \
+         share TEXT NOT NULL, owner TEXT NOT NULL, time BIGINT NOT NULL, sealed TEXT, signed_release TEXT NOT NULL, \
+         signed_request TEXT NOT NULL)",
+        "CREATE INDEX key_release_request ON key_release (request)",
+        "CREATE INDEX key_release_share ON key_release (share, owner, time)",
+        "CREATE INDEX key_release_time ON key_release (time)",
+    ],
+}];
+
+/// A registered key, filled or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct KeyEntry {
+    pub(super) id: KeyId,
+    pub(super) owner: String,
+    pub(super) registered: Timestamp,
+    pub(super) stored: Option<StoredKey>,
+}
+
+/// What fills a key's entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StoredKey {
+    pub(super) share: ShareId,
+    pub(super) package: Digest,
+    /// Under the KEK.
+    pub(super) sealed: String,
+}
+
+/// A policy version that the provider signed: shown by management, or brought by the provider to withhold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct PolicyRow {
+    pub(super) policy: Digest,
+    pub(super) share: ShareId,
+    pub(super) owner: String,
+    pub(super) version: u32,
+    pub(super) state: ShareState,
+    pub(super) expires: Timestamp,
+    /// The document's own time.
+    pub(super) signed: Timestamp,
+    pub(super) key: KeyId,
+    pub(super) package: Digest,
+    pub(super) package_id: PackageId,
+    /// What the ledger must say of it; none until management has shown it.
+    pub(super) call: Option<SetPolicy>,
+    /// Whether the provider brought it to withhold the key.
+    pub(super) withheld: bool,
+}
+
+impl PolicyRow {
+    pub(super) fn new(policy: &SharingPolicy, id: Digest, owner: &Identity, signed: Timestamp) -> Self {
+        Self {
+            policy: id,
+            share: policy.share,
+            owner: owner.to_string(),
+            version: policy.version,
+            state: policy.state,
+            expires: policy.permission.expires,
+            signed,
+            key: policy.information.key.id,
+            package: policy.information.package.digest,
+            package_id: policy.information.package.id,
+            call: None,
+            withheld: false,
+        }
+    }
+}
+
+pub(super) async fn key(on: &impl ConnectionTrait, id: &KeyId) -> Result<Option<KeyEntry>, Failure> {
+    let sql = "SELECT owner, registered, share, package, sealed FROM key_entry WHERE id = $1";
+    let Some(row) = on.query_one_raw(statement(on, sql, [text(id)])).await? else { return Ok(None) };
+    let share: Option<String> = row.try_get_by_index(2)?;
+    let package: Option<String> = row.try_get_by_index(3)?;
+    let sealed: Option<String> = row.try_get_by_index(4)?;
+    let stored = match (share, package, sealed) {
+        (Some(share), Some(package), Some(sealed)) => {
+            Some(StoredKey { share: parse(&share)?, package: parse(&package)?, sealed })
+        }
+        (None, None, None) => None,
+        _ => return Err(damaged("a key is half stored")),
+    };
+    Ok(Some(KeyEntry { id: *id, owner: row.try_get_by_index(0)?, registered: number(&row, 1)?, stored }))
+}
+
+/// Whether `owner` keeps a key of `share` here.
+pub(super) async fn owns_key(
+    on: &impl ConnectionTrait,
+    owner: &str,
+    share: &ShareId,
+) -> Result<bool, Failure> {
+    let sql = "SELECT COUNT(*) FROM key_entry WHERE owner = $1 AND share = $2";
+    Ok(count(on, sql, [owner.into(), text(share)]).await? > 0)
+}
+
+pub(super) async fn insert_key(
+    on: &impl ConnectionTrait,
+    id: &KeyId,
+    owner: &str,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "INSERT INTO key_entry (id, owner, registered) VALUES ($1, $2, $3)";
+    on.execute_raw(statement(on, sql, [text(id), owner.into(), int(now)])).await?;
+    Ok(())
+}
+
+pub(super) async fn fill_key(
+    on: &impl ConnectionTrait,
+    id: &KeyId,
+    stored: &StoredKey,
+    kek: u32,
+) -> Result<(), Failure> {
+    let sql = "UPDATE key_entry SET share = $2, package = $3, kek = $4, sealed = $5 WHERE id = $1";
+    let values = [
+        text(id),
+        text(&stored.share),
+        text(&stored.package),
+        int(kek.into()),
+        stored.sealed.as_str().into(),
+    ];
+    on.execute_raw(statement(on, sql, values)).await?;
+    Ok(())
+}
+
+pub(super) async fn delete_key(on: &impl ConnectionTrait, id: &KeyId) -> Result<(), Failure> {
+    on.execute_raw(statement(on, "DELETE FROM key_entry WHERE id = $1", [text(id)])).await?;
+    Ok(())
+}
+
+/// How many keys `owner` has registered, filled ones or unfilled ones.
+pub(super) async fn keys_of(on: &impl ConnectionTrait, owner: &str, filled: bool) -> Result<u64, Failure> {
+    let not = if filled { "NOT" } else { "" };
+    let sql = format!("SELECT COUNT(*) FROM key_entry WHERE owner = $1 AND share IS {not} NULL");
+    count(on, &sql, [owner.into()]).await
+}
+
+/// Forgets registrations made before `before` and never filled.
+pub(super) async fn forget_unfilled(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
+    let sql = "DELETE FROM key_entry WHERE share IS NULL AND registered < $1";
+    on.execute_raw(statement(on, sql, [int(before)])).await?;
+    Ok(())
+}
+
+pub(super) async fn is_key_named(on: &impl ConnectionTrait, key: &KeyId) -> Result<bool, Failure> {
+    Ok(count(on, "SELECT COUNT(*) FROM key_policy WHERE key = $1", [text(key)]).await? > 0)
+}
+
+const POLICY_COLUMNS: &str = "policy, share, owner, version, state, expires, signed, key, package, package_id, \
+                              call, withheld";
+
+/// All that `owner` has signed for `share`, oldest version first.
+pub(super) async fn policies(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    owner: &str,
+) -> Result<Vec<PolicyRow>, Failure> {
+    let sql = format!(
+        "SELECT {POLICY_COLUMNS} FROM key_policy WHERE share = $1 AND owner = $2 ORDER BY version, policy"
+    );
+    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into()])).await?;
+    rows.iter().map(policy_row).collect()
+}
+
+/// Writes a policy; one that is there keeps what it had.
+pub(super) async fn put_policy(on: &impl ConnectionTrait, row: &PolicyRow) -> Result<(), Failure> {
+    let sql = format!(
+        "INSERT INTO key_policy ({POLICY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (policy) DO UPDATE SET call = COALESCE(key_policy.call, excluded.call), \
+         withheld = MAX(key_policy.withheld, excluded.withheld)"
+    );
+    let values: [Value; 12] = [
+        text(&row.policy),
+        text(&row.share),
+        row.owner.as_str().into(),
+        int(row.version.into()),
+        json(&row.state).into(),
+        int(row.expires),
+        int(row.signed),
+        text(&row.key),
+        text(&row.package),
+        text(&row.package_id),
+        row.call.as_ref().map(json).into(),
+        int(row.withheld.into()),
+    ];
+    on.execute_raw(statement(on, sql, values)).await?;
+    Ok(())
+}
+
+fn policy_row(row: &QueryResult) -> Result<PolicyRow, Failure> {
+    let string = |index| row.try_get_by_index::<String>(index);
+    Ok(PolicyRow {
+        policy: parse(&string(0)?)?,
+        share: parse(&string(1)?)?,
+        owner: string(2)?,
+        version: u32::try_from(number(row, 3)?).map_err(|_| damaged("a policy's version"))?,
+        state: from_json(&string(4)?)?,
+        expires: number(row, 5)?,
+        signed: number(row, 6)?,
+        key: parse(&string(7)?)?,
+        package: parse(&string(8)?)?,
+        package_id: parse(&string(9)?)?,
+        call: row.try_get_by_index::<Option<String>>(10)?.as_deref().map(from_json).transpose()?,
+        withheld: number(row, 11)? != 0,
+    })
+}
+
+/// The one commitment that `identity` has been known by on `share`; `commitment` if there was none yet.
+pub(super) async fn first_commitment(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    identity: &Identity,
+    commitment: &Commitment,
+) -> Result<Commitment, Failure> {
+    let identity = identity.to_string();
+    let sql =
+        "INSERT INTO key_consumer (share, identity, commitment) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    on.execute_raw(statement(on, sql, [text(share), identity.as_str().into(), text(commitment)])).await?;
+    let sql = "SELECT commitment FROM key_consumer WHERE share = $1 AND identity = $2";
+    let row = on.query_one_raw(statement(on, sql, [text(share), identity.into()])).await?;
+    let row = row.ok_or_else(|| damaged("a commitment vanished"))?;
+    parse(&row.try_get_by_index::<String>(0)?)
+}
+
+/// A release that has been made durable.
+#[derive(Debug, Clone)]
+pub(super) struct ReleaseRow {
+    pub(super) key_request: Digest,
+    pub(super) request: Digest,
+    pub(super) share: ShareId,
+    pub(super) owner: String,
+    pub(super) time: Timestamp,
+    /// The sealed key as JSON; none when a token for it can no longer live.
+    pub(super) sealed: Option<String>,
+    pub(super) signed_release: String,
+    pub(super) signed_request: String,
+}
+
+const RELEASE_COLUMNS: &str =
+    "key_request, request, share, owner, time, sealed, signed_release, signed_request";
+
+pub(super) async fn release(
+    on: &impl ConnectionTrait,
+    key_request: &Digest,
+) -> Result<Option<ReleaseRow>, Failure> {
+    let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request = $1");
+    on.query_one_raw(statement(on, sql, [text(key_request)])).await?.as_ref().map(release_row).transpose()
+}
+
+/// How often the key was released for one access.
+pub(super) async fn releases_for(on: &impl ConnectionTrait, request: &Digest) -> Result<u64, Failure> {
+    count(on, "SELECT COUNT(*) FROM key_release WHERE request = $1", [text(request)]).await
+}
+
+/// The releases of `owner`'s keys on `share`, oldest first.
+pub(super) async fn releases_of(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    owner: &str,
+) -> Result<Vec<ReleaseRow>, Failure> {
+    let sql = format!(
+        "SELECT {RELEASE_COLUMNS} FROM key_release WHERE share = $1 AND owner = $2 ORDER BY time, key_request"
+    );
+    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into()])).await?;
+    rows.iter().map(release_row).collect()
+}
+
+pub(super) async fn insert_release(on: &impl ConnectionTrait, row: &ReleaseRow) -> Result<(), Failure> {
+    let sql = format!("INSERT INTO key_release ({RELEASE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
+    let values: [Value; 8] = [
+        text(&row.key_request),
+        text(&row.request),
+        text(&row.share),
+        row.owner.as_str().into(),
+        int(row.time),
+        row.sealed.clone().into(),
+        row.signed_release.as_str().into(),
+        row.signed_request.as_str().into(),
+    ];
+    on.execute_raw(statement(on, sql, values)).await?;
+    Ok(())
+}
+
+/// Forgets the sealed keys of releases before `before`; that they were released stays.
+pub(super) async fn forget_sealed(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
+    let sql = "UPDATE key_release SET sealed = NULL WHERE time < $1 AND sealed IS NOT NULL";
+    on.execute_raw(statement(on, sql, [int(before)])).await?;
+    Ok(())
+}
+
+fn release_row(row: &QueryResult) -> Result<ReleaseRow, Failure> {
+    let string = |index| row.try_get_by_index::<String>(index);
+    Ok(ReleaseRow {
+        key_request: parse(&string(0)?)?,
+        request: parse(&string(1)?)?,
+        share: parse(&string(2)?)?,
+        owner: string(3)?,
+        time: number(row, 4)?,
+        sealed: row.try_get_by_index(5)?,
+        signed_release: string(6)?,
+        signed_request: string(7)?,
+    })
+}
+
+/// What proves that a KEK is the one that this database was encrypted with.
+pub(super) async fn kek_proof(on: &impl ConnectionTrait, version: u32) -> Result<Option<String>, Failure> {
+    let sql = "SELECT sealed FROM key_kek WHERE version = $1";
+    let row = on.query_one_raw(statement(on, sql, [int(version.into())])).await?;
+    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+}
+
+pub(super) async fn write_kek_proof(
+    on: &impl ConnectionTrait,
+    version: u32,
+    sealed: &str,
+) -> Result<(), Failure> {
+    let sql = "INSERT INTO key_kek (version, sealed) VALUES ($1, $2)";
+    on.execute_raw(statement(on, sql, [int(version.into()), sealed.into()])).await?;
+    Ok(())
+}
+
+async fn count(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<u64, Failure> {
+    match on.query_one_raw(statement(on, sql, values)).await? {
+        Some(row) => number(&row, 0),
+        None => Err(DbErr::RecordNotFound("a count".to_owned()).into()),
+    }
+}
+
+fn text(id: &impl ToString) -> Value {
+    id.to_string().into()
+}
+
+/// Numbers here are far below 2^63.
+fn int(number: u64) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+fn number(row: &QueryResult, index: usize) -> Result<u64, Failure> {
+    u64::try_from(row.try_get_by_index::<i64>(index)?).map_err(|_| damaged("a number is negative"))
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("what is stored has only string keys")
+}
+
+fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, Failure> {
+    serde_json::from_str(text).map_err(|_| damaged("a value is not what was stored"))
+}
+
+fn parse<T: std::str::FromStr>(text: &str) -> Result<T, Failure> {
+    text.parse().map_err(|_| damaged("an identifier is not what was stored"))
+}
+
+fn damaged(what: &str) -> Failure {
+    StoreError::Damaged(what.to_owned()).into()
+}

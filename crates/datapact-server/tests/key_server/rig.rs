@@ -1,0 +1,435 @@
+//! A key server with everything around it in this process: a provider, consumers, and a management that does
+//! whatever a test wants.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::{Caller, Clock};
+use datapact_api::http_api::{Health, KeyServerService as _, Public};
+use datapact_api::key_server::*;
+use datapact_api::management::*;
+use datapact_api::peer::AuthenticatedPeer;
+use datapact_api::problem::{Kind, Problem, Result};
+use datapact_core::contract::{Call, Documents};
+use datapact_core::document::{AccessRequest, KeyRequest, UsageReport};
+use datapact_core::id::*;
+use datapact_core::identity::Identity;
+use datapact_core::jws::{Signed, Signer};
+use datapact_core::permission::{AccessTimes, KeyReference};
+use datapact_core::policy::SharingPolicy;
+use datapact_core::release::Recipient;
+use datapact_core::terms::Name;
+use datapact_core::token::{AccessToken, Confirmation, Jwks, TokenKey};
+use datapact_core::trust::Trust;
+use datapact_ledger::entry::Entry;
+use datapact_ledger::note::{KeyKind, SigningKey};
+use datapact_ledger::source::LogSource;
+use datapact_ledger::testing::{Fixture, MemoryLog, TestShare, TestUser, signing_key};
+use datapact_server::config::{Access, Common, KeyServerConfig};
+use datapact_server::key::{KeyService, OpenError};
+use futures_util::stream::BoxStream;
+
+pub const LEDGER: &str = "management.example/ledger";
+pub const MANAGEMENT: &str = "management.example";
+pub const KEYS: &str = "keys.example";
+pub const NOW: u64 = 1_800_000_000;
+
+pub fn log_key() -> SigningKey {
+    signing_key(1, LEDGER, KeyKind::Log)
+}
+
+/// Management, as far as a key server sees it: a log, token keys, and a place for cosignatures.
+pub struct TestManagement {
+    pub log: Mutex<Arc<dyn LogSource>>,
+    pub reachable: AtomicBool,
+    pub token_keys: Mutex<Vec<TokenKey>>,
+    pub cosigned: Mutex<Vec<String>>,
+}
+
+impl TestManagement {
+    fn reach(&self) -> Result<()> {
+        match self.reachable.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(Problem::new(Kind::Unavailable, "management does not answer")),
+        }
+    }
+
+    async fn size(&self) -> Result<u64> {
+        let note = self.log("checkpoint").await?;
+        Ok(String::from_utf8_lossy(&note).lines().nth(1).unwrap().parse().unwrap())
+    }
+}
+
+#[async_trait]
+impl Public for TestManagement {
+    async fn health(&self) -> Result<Health> {
+        Err(nothing())
+    }
+
+    async fn jwks(&self) -> Result<Jwks> {
+        self.reach()?;
+        let keys = self.token_keys.lock().unwrap().iter().map(|key| key.jwk().clone()).collect();
+        Ok(Jwks { keys })
+    }
+
+    async fn log(&self, path: &str) -> Result<Bytes> {
+        self.reach()?;
+        let log = Arc::clone(&self.log.lock().unwrap());
+        let bytes = log.fetch(path).await.map_err(|e| Problem::new(Kind::Unavailable, e))?;
+        bytes.map(Bytes::from).ok_or_else(nothing)
+    }
+
+    async fn log_longer_than(&self, size: u64) -> Result<u64> {
+        for _ in 0..200 {
+            let now = self.size().await?;
+            if now > size {
+                return Ok(now);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.size().await
+    }
+
+    async fn crl(&self, _realm: &str) -> Result<String> {
+        Err(nothing())
+    }
+}
+
+fn nothing() -> Problem {
+    Problem::not_found("the tests' management has no such thing")
+}
+
+#[async_trait]
+impl Management for TestManagement {
+    async fn add_cosignature(&self, note: &str) -> Result<()> {
+        self.reach()?;
+        self.cosigned.lock().unwrap().push(note.to_owned());
+        Ok(())
+    }
+    async fn info(&self) -> Result<ManagementInfo> {
+        Err(nothing())
+    }
+    async fn join(&self, _: &str) -> Result<Account> {
+        Err(nothing())
+    }
+    async fn account(&self) -> Result<Account> {
+        Err(nothing())
+    }
+    async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
+        Err(nothing())
+    }
+    async fn accounts(&self) -> Result<Vec<Account>> {
+        Err(nothing())
+    }
+    async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {
+        Err(nothing())
+    }
+    async fn set_policy(&self, _: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
+        Err(nothing())
+    }
+    async fn shares(&self) -> Result<Vec<OwnShare>> {
+        Err(nothing())
+    }
+    async fn catalog(&self, _: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
+        Err(nothing())
+    }
+    async fn catalog_entry(&self, _: &ShareId, _: Option<&Name>) -> Result<CatalogDetail> {
+        Err(nothing())
+    }
+    async fn publications(&self, _: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        Err(nothing())
+    }
+    async fn request_access(&self, _: &Signed<AccessRequest>) -> Result<AccessGrant> {
+        Err(nothing())
+    }
+    async fn accesses(&self, _: &RecordQuery) -> Result<Vec<AccessEntry>> {
+        Err(nothing())
+    }
+    async fn report_usage(&self, _: &Signed<UsageReport>) -> Result<UsageReceipt> {
+        Err(nothing())
+    }
+    async fn usages(&self, _: &RecordQuery) -> Result<Vec<UsageEntry>> {
+        Err(nothing())
+    }
+    async fn notifications(&self, _: u64) -> Result<Vec<Notification>> {
+        Err(nothing())
+    }
+    async fn proof(&self, _: u64) -> Result<LedgerProof> {
+        Err(nothing())
+    }
+    async fn introspect(&self, _: &str) -> Result<Introspection> {
+        Err(nothing())
+    }
+}
+
+/// The key server and all around it. Management's log is in memory, so that it can record anything.
+pub struct Rig {
+    pub dir: tempfile::TempDir,
+    pub fixture: Fixture,
+    pub time: Arc<AtomicU64>,
+    pub management: Arc<TestManagement>,
+    pub log: Arc<MemoryLog>,
+    pub service: Arc<KeyService>,
+    pub server_trust: Trust,
+    signer: Arc<Signer>,
+}
+
+/// One recorded access, and what its consumer would ask the key server.
+pub struct TestAccess {
+    pub request: Signed<AccessRequest>,
+    pub token: AccessToken,
+    pub recipient: Recipient,
+    pub call: Call,
+}
+
+pub fn clock(time: &Arc<AtomicU64>) -> Clock {
+    let time = Arc::clone(time);
+    Arc::new(move || time.load(Ordering::SeqCst))
+}
+
+pub fn caller(signer: &Signer) -> Caller {
+    let chain = signer.chain().to_vec();
+    let certificate = Digest::of(&chain[0]);
+    Caller { peer: AuthenticatedPeer { identity: signer.identity().clone(), chain, certificate } }
+}
+
+pub fn server(name: &str) -> Caller {
+    let peer = AuthenticatedPeer {
+        identity: Identity::server(name),
+        chain: Vec::new(),
+        certificate: Digest::of(name.as_bytes()),
+    };
+    Caller { peer }
+}
+
+pub fn token_key() -> TokenKey {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    TokenKey::new(&key.serialize_der()).unwrap()
+}
+
+/// A server's TLS key with a certificate of its own CA.
+fn server_signer(name: &str) -> (Signer, Trust) {
+    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+    let mut ca = rcgen::CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca = rcgen::CertifiedIssuer::self_signed(ca, key()).unwrap();
+    let mut params = rcgen::CertificateParams::new([name.to_owned()]).unwrap();
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let own = key();
+    let certificate = params.signed_by(&own, &ca).unwrap();
+    let mut trust = Trust::default();
+    trust.add("server", vec![ca.der().clone()], Vec::new()).unwrap();
+    let chain = vec![certificate.der().clone()];
+    (Signer::new(&own.serialize_der(), chain, Identity::server(name)).unwrap(), trust)
+}
+
+pub fn config(dir: &std::path::Path) -> KeyServerConfig {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let endpoint = |url: &str| Endpoint { url: url.to_owned(), connect: None };
+    KeyServerConfig {
+        server: Common {
+            url: format!("https://{KEYS}:9443"),
+            listen: any,
+            public_listen: any,
+            certificate: dir.join("unused"),
+            private_key: dir.join("unused"),
+            trust: dir.join("unused"),
+            data: dir.join("data"),
+            access: Access { allow: Vec::new(), deny: Vec::new() },
+        },
+        management: endpoint("https://management.example:9443"),
+        management_public: endpoint("https://management.example:9080"),
+        ledger: LEDGER.to_owned(),
+        log_key: log_key().public().to_string(),
+        kek: dir.join("kek"),
+        current_seconds: 1,
+    }
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let time = Arc::new(AtomicU64::new(NOW));
+        let log = Arc::new(MemoryLog::new(log_key()));
+        let source: Arc<dyn LogSource> = log.clone();
+        let management = Arc::new(TestManagement {
+            log: Mutex::new(source),
+            reachable: AtomicBool::new(true),
+            token_keys: Mutex::new(vec![token_key()]),
+            cosigned: Mutex::default(),
+        });
+        let dir = tempfile::tempdir().unwrap();
+        let fixture = Fixture::with_clock(LEDGER, clock(&time));
+        let (signer, server_trust) = server_signer(KEYS);
+        let signer = Arc::new(signer);
+        let service = open(&config(dir.path()), &fixture, &signer, &management, &time).await.unwrap();
+        Self { dir, fixture, time, management, log, service, server_trust, signer }
+    }
+
+    /// Opens a key server anew on the same data.
+    pub async fn reopen(&self, config: &KeyServerConfig) -> std::result::Result<Arc<KeyService>, OpenError> {
+        open(config, &self.fixture, &self.signer, &self.management, &self.time).await
+    }
+
+    pub fn now(&self) -> u64 {
+        self.time.load(Ordering::SeqCst)
+    }
+
+    pub fn advance(&self, seconds: u64) {
+        self.time.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    pub fn session(&self, caller: Caller) -> Box<dyn KeyServer> {
+        self.service.clone().session(caller)
+    }
+
+    pub fn as_user(&self, user: &TestUser) -> Box<dyn KeyServer> {
+        self.session(caller(&user.signer))
+    }
+
+    pub fn as_management(&self) -> Box<dyn KeyServer> {
+        self.session(server(MANAGEMENT))
+    }
+
+    /// Management appends `call` to its log, whatever the contract would say.
+    pub fn record(&self, call: &Call) -> u64 {
+        self.record_at(call, self.now())
+    }
+
+    pub fn record_at(&self, call: &Call, time: u64) -> u64 {
+        let bytes = Entry::new(call.clone(), time).to_bytes().unwrap();
+        let mut position = 0;
+        self.log.edit(|entries| {
+            position = entries.len() as u64;
+            entries.push(bytes);
+        });
+        position
+    }
+
+    /// A share whose key (all bytes `fill`) is stored, and whose version 1 nobody has seen yet.
+    pub async fn draft(&self, times: AccessTimes, fill: u8) -> TestShare {
+        let mut share = self.fixture.share(times, |_| {});
+        let key = self.store_key(&share, fill).await;
+        let mut body = share.policy.body().clone();
+        body.information.key = key;
+        share.policy = share.provider.signer.sign(LEDGER, self.now(), body);
+        share
+    }
+
+    pub async fn store_key(&self, share: &TestShare, fill: u8) -> KeyReference {
+        let provider = self.as_user(&share.provider);
+        let key = provider.register_key().await.unwrap();
+        let package = share.policy.body().information.package.digest;
+        let text = hex::encode([fill; 32]).into();
+        provider.store_key(&key.id, &StoreKey { key: text, share: share.id(), package }).await.unwrap();
+        key
+    }
+
+    /// A published share.
+    pub async fn share(&self, times: AccessTimes, fill: u8) -> TestShare {
+        let share = self.draft(times, fill).await;
+        self.show(&share).await.unwrap();
+        self.record(&share.set().0);
+        share
+    }
+
+    /// Management shows the newest version.
+    pub async fn show(&self, share: &TestShare) -> Result<()> {
+        self.as_management().show_policy(&shown(share)).await
+    }
+
+    /// Management records an access of `consumer` and vouches for it.
+    pub fn access(&self, share: &TestShare, consumer: &TestUser) -> TestAccess {
+        let (call, documents) = share.request(consumer);
+        let Documents::Access { request, .. } = documents else { panic!() };
+        let position = self.record(&call);
+        let token = self.token(share, consumer, &request, position);
+        TestAccess { request, token, recipient: Recipient::generate(), call }
+    }
+
+    pub fn token(
+        &self,
+        share: &TestShare,
+        consumer: &TestUser,
+        request: &Signed<AccessRequest>,
+        position: u64,
+    ) -> AccessToken {
+        let information = &share.policy.body().information;
+        let account = AccountId::random();
+        AccessToken {
+            iss: MANAGEMENT.to_owned(),
+            sub: account,
+            aud: KEYS.to_owned(),
+            client_id: account,
+            iat: self.now(),
+            exp: self.now() + 300,
+            jti: Digest(random()),
+            cnf: Confirmation::of(&consumer.signer.chain()[0]),
+            share: share.id(),
+            key: information.key.id,
+            package: information.package.id,
+            contract: format!("datapact:{LEDGER}/{}", share.id()),
+            request: request.id(),
+            position,
+            salt: consumer.opening().salt,
+        }
+    }
+
+    /// What the consumer sends: the token as management signs it, the request, and a key request.
+    pub fn ask(&self, access: &TestAccess, consumer: &TestUser) -> ReleaseKey {
+        let token = self.management.token_keys.lock().unwrap()[0].sign(&access.token);
+        let body = KeyRequest {
+            token: Digest::of(token.as_bytes()),
+            request: access.request.id(),
+            key: access.token.key,
+            recipient: access.recipient.public(),
+        };
+        let key_request = consumer.signer.sign(KEYS, self.now(), body);
+        ReleaseKey { token, request: access.request.clone(), key_request }
+    }
+
+    pub async fn release(&self, access: &TestAccess, consumer: &TestUser) -> Result<ReleasedKey> {
+        let asked = self.ask(access, consumer);
+        self.as_user(consumer).release(&access.token.key, &asked).await
+    }
+
+    /// Checks that the key comes, and is the one stored.
+    pub async fn granted(&self, access: &TestAccess, consumer: &TestUser, fill: u8) {
+        let asked = self.ask(access, consumer);
+        let released = self.as_user(consumer).release(&access.token.key, &asked).await.unwrap();
+        let key = access.recipient.open(&asked.key_request.id(), &released.sealed).unwrap();
+        assert_eq!(*key, [fill; 32]);
+    }
+
+    /// Checks that the key does not come, and that the answer says so.
+    pub async fn refused(&self, access: &TestAccess, consumer: &TestUser, kind: Kind, says: &str) {
+        check_refused(self.release(access, consumer).await, kind, says);
+    }
+}
+
+async fn open(
+    config: &KeyServerConfig,
+    fixture: &Fixture,
+    signer: &Arc<Signer>,
+    management: &Arc<TestManagement>,
+    time: &Arc<AtomicU64>,
+) -> std::result::Result<Arc<KeyService>, OpenError> {
+    let trust = fixture.trust();
+    let trust = Arc::new(move || Arc::clone(&trust));
+    let (signer, public) = (Arc::clone(signer), management.clone());
+    KeyService::open(config, trust, signer, public, management.clone(), clock(time)).await
+}
+
+pub fn shown(share: &TestShare) -> ShownPolicy {
+    ShownPolicy { policy: share.policy.clone(), owner: share.provider.opening(), users: Vec::new() }
+}
+
+pub fn check_refused<T>(result: Result<T>, kind: Kind, says: &str) {
+    let Err(problem) = result else { panic!("it was granted; expected `{says}`") };
+    assert!(problem.detail.contains(says), "`{}` does not say `{says}`", problem.detail);
+    assert_eq!(problem.kind, kind, "{}", problem.detail);
+}
