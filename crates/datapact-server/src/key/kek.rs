@@ -137,10 +137,10 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no part is left");
 
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let refused = Kek::open(&path, dir.path(), true);
         assert!(matches!(refused, Err(SecretFileError::Readable(_, 0o640))));
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         for bad in
             ["", "00", &text.to_uppercase().replace(char::is_numeric, "A"), &format!("{}0", text.trim())]
         {
