@@ -78,7 +78,8 @@ pub fn subject(certificate: &CertificateDer<'_>) -> Result<String, TrustError> {
     Ok(text)
 }
 
-fn escape(value: &str) -> String {
+/// The value of an attribute as [`subject`] writes it.
+pub fn escape(value: &str) -> String {
     let mut text = String::with_capacity(value.len());
     let last = value.chars().count().saturating_sub(1);
     for (i, c) in value.chars().enumerate() {
@@ -112,7 +113,7 @@ pub fn server_name(certificate: &CertificateDer<'_>) -> Result<String, TrustErro
 }
 
 /// Whether this is a host name in lower case (RFC 1123): labels of `a-z 0-9 -`, 253 bytes at most.
-fn is_host_name(name: &str) -> bool {
+pub fn is_host_name(name: &str) -> bool {
     name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
