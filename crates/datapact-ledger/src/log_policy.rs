@@ -143,12 +143,13 @@ impl Reader {
             [] => Ok(()),
             [first, ..] if first.starts_with('#') => Ok(()),
             ["log", key] | ["log", key, _] => {
-                let key = read_key(key, KeyKind::Log)?;
-                add_key(&mut self.logs, key)
+                let key = self.key(key, KeyKind::Log)?;
+                self.logs.push(key);
+                Ok(())
             }
             ["witness", name, key] | ["witness", name, key, _] => {
-                let key = read_key(key, KeyKind::Witness)?;
-                add_key(&mut self.witnesses, key.clone())?;
+                let key = self.key(key, KeyKind::Witness)?;
+                self.witnesses.push(key.clone());
                 self.define(name, Member::Witness(key))
             }
             ["group", name, threshold, members @ ..] if !members.is_empty() => {
@@ -185,25 +186,24 @@ impl Reader {
         }
     }
 
+    fn key(&self, text: &str, kind: KeyKind) -> Result<VerifyingKey, String> {
+        let key: VerifyingKey = text.parse().map_err(|e: NoteError| e.to_string())?;
+        if key.kind() != kind {
+            return Err("the key is of the wrong kind".to_owned());
+        }
+        // Under whatever name and in whatever role: one key is one party.
+        if self.logs.iter().chain(&self.witnesses).any(|other| other.as_bytes() == key.as_bytes()) {
+            return Err("the same key stands above".to_owned());
+        }
+        Ok(key)
+    }
+
     fn define(&mut self, name: &str, member: Member) -> Result<(), String> {
         if name == "none" || self.groups.insert(name.to_owned(), member).is_some() {
             return Err(format!("`{name}` is taken"));
         }
         Ok(())
     }
-}
-
-fn read_key(text: &str, kind: KeyKind) -> Result<VerifyingKey, String> {
-    let key: VerifyingKey = text.parse().map_err(|e: NoteError| e.to_string())?;
-    if key.kind() == kind { Ok(key) } else { Err("the key is of the wrong kind".to_owned()) }
-}
-
-fn add_key(keys: &mut Vec<VerifyingKey>, key: VerifyingKey) -> Result<(), String> {
-    if keys.iter().any(|other| other.as_bytes() == key.as_bytes()) {
-        return Err("the same key stands above".to_owned());
-    }
-    keys.push(key);
-    Ok(())
 }
 
 #[cfg(test)]
@@ -256,12 +256,14 @@ mod tests {
     fn what_is_no_policy_is_refused_with_its_line() {
         let (log, witnesses) = keys();
         let (log, w) = (log.public().to_string(), witnesses.first().unwrap().public().to_string());
+        let same = key(1, KeyKind::Witness).public().to_string();
         for (text, line, reason) in [
             (format!("log {log}\n"), 2, "no quorum line"),
             (format!("log {w}\nquorum none\n"), 1, "wrong kind"),
             (format!("witness a {log}\nquorum a\n"), 1, "wrong kind"),
             (format!("log {log}\nlog {log}\nquorum none\n"), 2, "the same key"),
             (format!("witness a {w}\nwitness b {w}\nquorum a\n"), 2, "the same key"),
+            (format!("log {log}\nwitness b {same}\nquorum b\n"), 2, "the same key"),
             (format!("witness none {w}\nquorum none\n"), 1, "`none` is taken"),
             ("quorum a\n".to_owned(), 1, "not defined above"),
             (format!("witness a {w}\ngroup g 2 a\nquorum g\n"), 2, "1 to 1"),

@@ -3,14 +3,15 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use datapact_core::contract::{Receipt, Refusal};
+use datapact_core::contract::{CheckError, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey};
-use datapact_ledger::port::system_clock;
+use datapact_ledger::port::{Clock, system_clock};
 use datapact_ledger::proof::{Proof, ProofError};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::Fixture;
@@ -170,4 +171,46 @@ async fn what_the_contract_refuses_is_said_and_not_recorded() {
     assert!(matches!(ledger.execute(&call, &other).await, Err(LedgerError::Check(_))));
     assert!(ledger.read("tile/0/000.p/1").await.unwrap().is_none());
     assert_eq!(ledger.info().await.unwrap().size, 0);
+}
+
+#[tokio::test]
+async fn a_late_repeat_is_answered_and_a_clock_set_back_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_800_000_000));
+    let time = Arc::clone(&now);
+    let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst));
+    let fixture = Fixture::with_clock(ID, Arc::clone(&clock));
+    let trust = fixture.trust();
+    let config = EmbeddedConfig {
+        key: log_key(),
+        witnesses: Vec::new(),
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock,
+    };
+    let store = Store::open(&dir.path().join("db"), MIGRATIONS).await.unwrap();
+    let ledger = EmbeddedLedger::open(store, config).await.unwrap();
+    let share = fixture.share(AccessTimes::Unlimited, |_| {});
+    let consumer = fixture.consumer("Consumer");
+    let set = share.set();
+    let (request, unused) = (share.request(&consumer), share.request(&consumer));
+    ledger.execute(&set.0, &set.1).await.unwrap();
+    let receipt = ledger.execute(&request.0, &request.1).await.unwrap();
+
+    now.fetch_add(30, Ordering::SeqCst);
+    ledger.execute(&unused.0, &unused.1).await.unwrap();
+    let late = share.request(&consumer);
+    now.fetch_add(365 * 86_400, Ordering::SeqCst);
+    assert_eq!(ledger.execute(&request.0, &request.1).await.unwrap(), receipt);
+    let stale = ledger.execute(&late.0, &late.1).await;
+    assert!(matches!(stale, Err(LedgerError::Check(CheckError::Stale { .. }))));
+
+    // A little behind the newest entry its time is kept; far behind, nothing is recorded.
+    now.store(1_800_000_000 + 30 - 59, Ordering::SeqCst);
+    let request = share.request(&consumer);
+    let receipt = ledger.execute(&request.0, &request.1).await.unwrap();
+    assert_eq!(ledger.events(receipt.position, 1).await.unwrap()[0].time, 1_800_000_030);
+    now.store(1_800_000_000 + 30 - 61, Ordering::SeqCst);
+    let request = share.request(&consumer);
+    let behind = ledger.execute(&request.0, &request.1).await;
+    assert!(matches!(behind, Err(LedgerError::Misconfigured(_))));
 }
