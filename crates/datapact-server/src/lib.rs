@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod key;
+pub mod management;
 pub mod storage;
 pub mod tls;
 

@@ -1,0 +1,303 @@
+//! Accounts, invitations, and who may do what (MG-1, MG-2).
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datapact_api::management::{Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role};
+use datapact_api::problem::{Kind, Problem};
+use datapact_core::id::{AccountId, Digest, random};
+use datapact_core::identity::{Identity, SERVER_REALM};
+use sea_orm::ConnectionTrait;
+
+use super::failure::{Failure, Result};
+use super::schema::{Row, json, number, row, rows, run, text};
+use super::{OpenError, Server, Session, public};
+
+/// How long an invitation may be open, in seconds.
+const INVITATION_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
+/// How many invitations may be open at once.
+const INVITATIONS_MAX: u64 = 10_000;
+/// How many accounts there may be.
+const ACCOUNTS_MAX: u64 = 1_000_000;
+/// The longest code that is looked at, in bytes.
+const CODE_BYTES_MAX: usize = 128;
+const JOIN_HINT: &str = "ask an administrator for an invitation and `join` with it";
+const COLUMNS: &str = "id, identity, role, attributes, active, created";
+
+impl Session {
+    /// The caller's account, if it may do anything at all.
+    pub(super) async fn active_account(&self) -> Result<Account> {
+        let identity = self.caller.require_user()?;
+        match find(self.server.store.read(), identity).await? {
+            None => {
+                Err(Problem::forbidden(format!("`{identity}` has no account here")).hint(JOIN_HINT).into())
+            }
+            Some(account) if !account.active => {
+                Err(Problem::forbidden("your account is disabled").hint("ask an administrator").into())
+            }
+            Some(account) => Ok(account),
+        }
+    }
+
+    /// The caller's account, if it may share (SH-4).
+    pub(super) async fn sharing_account(&self) -> Result<Account> {
+        self.active_account().await.and_then(|account| permitted(account, Role::may_share, "share data"))
+    }
+
+    /// The caller's account, if it may access (AX-2).
+    pub(super) async fn accessing_account(&self) -> Result<Account> {
+        self.active_account().await.and_then(|account| permitted(account, Role::may_access, "access data"))
+    }
+
+    async fn administrator(&self) -> Result<Account> {
+        let is_administrator = |role| role == Role::Administrator;
+        self.active_account()
+            .await
+            .and_then(|account| permitted(account, is_administrator, "manage accounts"))
+    }
+
+    /// Refuses whoever is neither a user with an account nor a configured server.
+    pub(super) async fn known(&self) -> Result<()> {
+        if self.caller.identity().is_server() {
+            return self.configured_server().map(drop);
+        }
+        self.active_account().await.map(drop)
+    }
+
+    /// The name of the configured key or storage server that calls.
+    pub(super) fn configured_server(&self) -> Result<&str> {
+        let identity = self.caller.identity();
+        let keys = self.server.key_servers.iter().map(|server| &server.name);
+        let mut names = keys.chain(self.server.storage_servers.iter().map(|server| &server.name));
+        names
+            .find(|name| *identity == Identity::server(name))
+            .map(String::as_str)
+            .ok_or_else(|| Problem::forbidden("only this management's own servers may call this").into())
+    }
+
+    pub(super) async fn make_invitation(&self, new: &NewInvitation) -> Result<Invitation> {
+        self.administrator().await?;
+        if !(1..=INVITATION_SECONDS_MAX).contains(&new.seconds) {
+            let detail = format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
+            return Err(Problem::malformed(detail).into());
+        }
+        let enrolment = self.server.enrolment();
+        if new.realm == SERVER_REALM || !enrolment.realms.contains_key(&new.realm) {
+            let detail = format!("no CA of a realm `{}` is trusted here", new.realm);
+            return Err(Problem::malformed(detail)
+                .hint("add the CA to the trust configuration first")
+                .into());
+        }
+        let code = URL_SAFE_NO_PAD.encode(random::<24>());
+        let now = self.server.now();
+        let expires = now.saturating_add(new.seconds);
+        let values = [
+            text(Digest::of(code.as_bytes())),
+            text(&new.realm),
+            json(&new.role)?,
+            json(&new.attributes)?,
+            number(expires),
+        ];
+        self.server
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    run(tx, "DELETE FROM invitation WHERE account IS NULL AND expires <= $1", [number(now)])
+                        .await?;
+                    let open = count(tx, "SELECT COUNT(*) FROM invitation WHERE account IS NULL").await?;
+                    if open >= INVITATIONS_MAX {
+                        return Err(Failure(Problem::new(Kind::Busy, "too many invitations are open")));
+                    }
+                    let sql = "INSERT INTO invitation (code, realm, role, attributes, expires) \
+                               VALUES ($1, $2, $3, $4, $5)";
+                    run(tx, sql, values).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(Invitation { code, expires, enrolment })
+    }
+
+    pub(super) async fn take_invitation(&self, code: &str) -> Result<Account> {
+        let identity = self.caller.require_user()?.clone();
+        if code.len() > CODE_BYTES_MAX {
+            return Err(Problem::malformed("that is no invitation code").into());
+        }
+        let (code, now) = (Digest::of(code.as_bytes()), self.server.now());
+        self.server
+            .store
+            .write(move |tx| Box::pin(async move { take(tx, &code, &identity, now).await }))
+            .await
+    }
+
+    pub(super) async fn all_accounts(&self) -> Result<Vec<Account>> {
+        self.administrator().await?;
+        let sql = format!("SELECT {COLUMNS} FROM account ORDER BY created, id");
+        rows(self.server.store.read(), sql, []).await?.iter().map(read).collect()
+    }
+
+    pub(super) async fn change_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {
+        let administrator = self.administrator().await?;
+        let demotes = update.role.is_some_and(|role| role != Role::Administrator);
+        if administrator.id == *id && (demotes || update.active == Some(false)) {
+            let problem = Problem::new(Kind::Conflict, "an administrator cannot take back its own office");
+            return Err(problem.hint("let another administrator do it").into());
+        }
+        let (id, update) = (*id, update.clone());
+        self.server
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let sql = format!("SELECT {COLUMNS} FROM account WHERE id = $1");
+                    let mut account = row(tx, sql, [text(id)])
+                        .await?
+                        .map(|row| read(&row))
+                        .transpose()?
+                        .ok_or_else(|| Problem::not_found(format!("there is no account `{id}`")))?;
+                    account.role = update.role.unwrap_or(account.role);
+                    account.attributes = update.attributes.unwrap_or(account.attributes);
+                    account.active = update.active.unwrap_or(account.active);
+                    let sql = "UPDATE account SET role = $2, attributes = $3, active = $4 WHERE id = $1";
+                    let active = number(account.active.into());
+                    run(tx, sql, [text(id), json(&account.role)?, json(&account.attributes)?, active])
+                        .await?;
+                    Ok(account)
+                })
+            })
+            .await
+    }
+}
+
+impl Server {
+    /// What a new user is configured with.
+    fn enrolment(&self) -> Enrolment {
+        let trust = (self.trust)();
+        let cas = |realm: &str| trust.cas(realm).map(|der| public::to_pem("CERTIFICATE", der)).collect();
+        Enrolment {
+            management: self.management.clone(),
+            public: self.public.clone(),
+            key_servers: self.key_server_endpoints(),
+            storage_servers: self.storage_server_endpoints(),
+            ledger: self.ledger_id.clone(),
+            log_policy: self.log_policy.to_string(),
+            realms: trust.realms().map(|realm| (realm.to_owned(), cas(realm))).collect(),
+        }
+    }
+}
+
+/// The configured administrators have accounts from the start; a role or status set later stays.
+pub(super) async fn ensure_administrators(
+    server: &Arc<Server>,
+    identities: &[String],
+) -> std::result::Result<(), OpenError> {
+    let now = server.now();
+    for line in identities {
+        let identity: Identity =
+            line.parse().map_err(|e| OpenError::Configuration(format!("`administrators`: `{line}`: {e}")))?;
+        if find(server.store.read(), &identity).await.map_err(failed)?.is_some() {
+            continue;
+        }
+        let account = Account {
+            id: AccountId::random(),
+            identity,
+            role: Role::Administrator,
+            attributes: Default::default(),
+            active: true,
+            created: now,
+        };
+        let insert = server.store.write(move |tx| Box::pin(async move { insert(tx, &account).await })).await;
+        insert.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn failed(failure: Failure) -> OpenError {
+    OpenError::Configuration(failure.0.to_string())
+}
+
+fn permitted(account: Account, may: impl FnOnce(Role) -> bool, what: &str) -> Result<Account> {
+    if may(account.role) {
+        return Ok(account);
+    }
+    let problem = Problem::forbidden(format!("your account's role does not let you {what}"));
+    Err(problem.hint("ask an administrator").into())
+}
+
+/// The account of `identity`.
+pub(super) async fn find(on: &impl ConnectionTrait, identity: &Identity) -> Result<Option<Account>> {
+    let sql = format!("SELECT {COLUMNS} FROM account WHERE identity = $1");
+    row(on, sql, [text(identity)]).await?.map(|row| read(&row)).transpose()
+}
+
+async fn take(on: &impl ConnectionTrait, code: &Digest, identity: &Identity, now: u64) -> Result<Account> {
+    let refused = |detail: &str| {
+        Failure::from(Problem::forbidden(detail.to_owned()).hint("ask for another invitation"))
+    };
+    let sql = "SELECT realm, role, attributes, expires, account FROM invitation WHERE code = $1";
+    let invitation =
+        row(on, sql, [text(code)]).await?.ok_or_else(|| refused("the invitation code is not valid"))?;
+    let existing = find(on, identity).await?;
+    match (invitation.optional(4)?, existing) {
+        (Some(taken), Some(account)) if taken == account.id.to_string() => return Ok(account),
+        (Some(_), _) => return Err(refused("the invitation has been used")),
+        (None, Some(account)) => {
+            let detail = format!("`{identity}` has the account `{}` already", account.id);
+            return Err(Problem::new(Kind::Conflict, detail).into());
+        }
+        (None, None) => {}
+    }
+    if invitation.number(3)? <= now {
+        return Err(refused("the invitation has expired"));
+    }
+    if invitation.text(0)? != identity.realm {
+        return Err(refused("the invitation is for another realm than your certificate's"));
+    }
+    if count(on, "SELECT COUNT(*) FROM account").await? >= ACCOUNTS_MAX {
+        return Err(Problem::new(Kind::Busy, "there are too many accounts").into());
+    }
+    let account = Account {
+        id: AccountId::random(),
+        identity: identity.clone(),
+        role: invitation.json(1)?,
+        attributes: invitation.json(2)?,
+        active: true,
+        created: now,
+    };
+    insert(on, &account).await?;
+    run(on, "UPDATE invitation SET account = $2 WHERE code = $1", [text(code), text(account.id)]).await?;
+    Ok(account)
+}
+
+async fn insert(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
+    let sql = "INSERT INTO account (id, identity, role, attributes, active, created) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let values = [
+        text(account.id),
+        text(&account.identity),
+        json(&account.role)?,
+        json(&account.attributes)?,
+        number(account.active.into()),
+        number(account.created),
+    ];
+    run(on, sql, values).await?;
+    Ok(())
+}
+
+async fn count(on: &impl ConnectionTrait, sql: &str) -> Result<u64> {
+    Ok(match row(on, sql, []).await? {
+        Some(row) => row.number_or(0, 0)?,
+        None => 0,
+    })
+}
+
+fn read(row: &Row) -> Result<Account> {
+    Ok(Account {
+        id: row.parse(0)?,
+        identity: row.parse(1)?,
+        role: row.json(2)?,
+        attributes: row.json(3)?,
+        active: row.number(4)? == 1,
+        created: row.number(5)?,
+    })
+}

@@ -1,0 +1,72 @@
+//! Why a call failed, from wherever: the store, the ledger, a document, another server.
+
+use datapact_api::problem::{Kind, Problem};
+use datapact_core::contract::{CheckError, Refusal};
+use datapact_core::jws::DocumentError;
+use datapact_ledger::LedgerError;
+use datapact_ledger::store::StoreError;
+
+/// A problem for the caller; a type of this crate, so that the store's and the ledger's errors become one.
+#[derive(Debug, Clone)]
+pub(super) struct Failure(pub(super) Problem);
+
+pub(super) type Result<T> = std::result::Result<T, Failure>;
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        failure.0
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self(problem)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self(match error {
+            StoreError::Closed => Problem::new(Kind::Unavailable, "management is shutting down; try again"),
+            error => Problem::internal(error),
+        })
+    }
+}
+
+impl From<sea_orm::DbErr> for Failure {
+    fn from(error: sea_orm::DbErr) -> Self {
+        StoreError::from(error).into()
+    }
+}
+
+impl From<Refusal> for Failure {
+    fn from(refusal: Refusal) -> Self {
+        Self(refusal.into())
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        Self(match error {
+            CheckError::Document(error) => return error.into(),
+            error => Problem::malformed(error),
+        })
+    }
+}
+
+impl From<DocumentError> for Failure {
+    fn from(error: DocumentError) -> Self {
+        Self(Problem::malformed(error))
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Refused(refusal) => refusal.into(),
+            LedgerError::Check(error) => error.into(),
+            LedgerError::Unavailable(_) => Self(Problem::new(Kind::Unavailable, error)),
+            LedgerError::Corrupt { .. } | LedgerError::Misconfigured(_) => Self(Problem::internal(error)),
+        }
+    }
+}

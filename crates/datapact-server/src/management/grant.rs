@@ -1,0 +1,112 @@
+//! Token management and access permission management (MG-16, PM-1, PM-2, AX-5 to AX-11): what a recorded access
+//! gives its consumer. It is made anew for each answer and never gives more life than the record allows.
+
+use datapact_api::management::{AccessGrant, Account, Introspection};
+use datapact_api::problem::Problem;
+use datapact_core::commitment::Opening;
+use datapact_core::contract::AccessRecord;
+use datapact_core::id::{AccountId, Digest};
+use datapact_core::permission::RequestedPermission;
+use datapact_core::policy::ShareState;
+use datapact_core::token::{AccessToken, Confirmation, Jwks};
+
+use super::failure::Result;
+use super::schema::{row, text};
+use super::{Server, Session, policies};
+
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+impl Session {
+    /// The grant of an access of the caller.
+    pub(super) async fn grant(
+        &self,
+        account: &Account,
+        position: u64,
+        record: AccessRecord,
+        consumer: Opening,
+    ) -> Result<AccessGrant> {
+        let server = &self.server;
+        let request = &record.request;
+        let missing =
+            || Problem::internal(format!("the policy {} of an access is not there", request.policy));
+        let policy = server.policy(&request.policy).await?.ok_or_else(missing)?;
+        let permission = RequestedPermission::of(policy.body(), policy.id(), &record).ok_or_else(missing)?;
+        let gone = |name: &str| {
+            Problem::not_found(format!("the {name} of this share is no longer configured here"))
+                .hint("ask the provider for a new version of the policy")
+        };
+        let key_server =
+            policies::find(&server.key_servers, &permission.key.address).ok_or_else(|| gone("key server"))?;
+        let storage_server = policies::find(&server.storage_servers, &permission.package.address)
+            .ok_or_else(|| gone("storage server"))?;
+        let contract = server.ledger.address(&request.share);
+        let certificate = self.caller.peer.chain.first().map(AsRef::as_ref).unwrap_or_default();
+        let token = AccessToken {
+            iss: server.name.clone(),
+            sub: account.id,
+            aud: key_server.name.clone(),
+            client_id: account.id,
+            iat: record.time,
+            exp: record.time.saturating_add(server.token_seconds),
+            // A repeat for the same certificate is the same token.
+            jti: Digest::of(&[request.request.as_bytes().as_slice(), certificate].concat()),
+            cnf: Confirmation::of(certificate),
+            share: request.share,
+            key: permission.key.id,
+            package: permission.package.id,
+            contract: contract.clone(),
+            request: request.request,
+            position,
+            salt: consumer.salt,
+        };
+        Ok(AccessGrant {
+            token: server.token.sign(&token),
+            permission,
+            policy,
+            contract,
+            position,
+            record,
+            consumer,
+            key_server_certificate: key_server.pem(),
+            storage_server_certificate: storage_server.pem(),
+        })
+    }
+
+    /// Tells a configured server whether a token for it is good (RFC 7662): signed here, alive, of an access that
+    /// the ledger holds, on a share that gives access, of an account that may do anything.
+    pub(super) async fn examine(&self, token: &str) -> Result<Introspection> {
+        let name = self.configured_server()?;
+        let server = &self.server;
+        let refused = Introspection { active: false, claims: None };
+        if token.len() > TOKEN_BYTES_MAX {
+            return Ok(refused);
+        }
+        let claims = server.jwks().verify(token, &server.name, name, server.now(), 0);
+        let Ok(claims) = claims else { return Ok(refused) };
+        let recorded = server.ledger.access(&claims.request).await?;
+        let recorded = recorded.is_some_and(|(at, record)| {
+            at == claims.position && record.request.share == claims.share && record.time == claims.iat
+        });
+        let share = server.ledger.share(&claims.share).await?;
+        let gives = share.is_some_and(|share| {
+            share.policy.state == ShareState::Active && server.now() < share.policy.expires
+        });
+        if !recorded || !gives || !server.is_active(&claims.sub).await? {
+            return Ok(refused);
+        }
+        Ok(Introspection { active: true, claims: Some(claims) })
+    }
+}
+
+impl Server {
+    /// The keys that tokens are signed with.
+    pub(super) fn jwks(&self) -> Jwks {
+        Jwks { keys: vec![self.token.jwk().clone()] }
+    }
+
+    async fn is_active(&self, account: &AccountId) -> Result<bool> {
+        let sql = "SELECT 1 FROM account WHERE id = $1 AND active = 1";
+        Ok(row(self.store.read(), sql, [text(account)]).await?.is_some())
+    }
+}

@@ -1,0 +1,218 @@
+//! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing. Executing one
+//! again is harmless, since the contract knows a call by its document.
+
+use std::sync::{Arc, PoisonError, Weak};
+
+use datapact_api::problem::{Kind, Problem};
+use datapact_core::commitment::Opening;
+use datapact_core::contract::{Call, Documents};
+use datapact_core::id::{Digest, Salt, ShareId};
+use datapact_core::identity::Identity;
+use datapact_ledger::LedgerError;
+use sea_orm::ConnectionTrait;
+
+use super::failure::{Failure, Result};
+use super::schema::{json, row, rows, run, text};
+use super::{PROJECTION_TIMEOUT, Server};
+
+/// The most documents that are worked on at once.
+const WORKING_MAX: usize = 10_000;
+
+/// What became of an intent.
+pub(super) enum Submitted {
+    /// It is on the ledger and applied.
+    Applied,
+    /// Somebody else has drawn another salt in the meantime: begin again with that one.
+    SaltTaken,
+}
+
+enum Stored {
+    Open(Box<(Call, Documents)>),
+    Applied,
+    SaltTaken,
+}
+
+impl Server {
+    /// Stores the intent to execute `call`, with the consumer's salt if it was just drawn, executes it and waits
+    /// for its projection. An open intent of the same document is executed as it was stored.
+    ///
+    /// # Errors
+    /// The ledger's refusal, after which no intent is left; or unavailability, after which a repeat completes it.
+    pub(super) async fn submit(
+        self: &Arc<Self>,
+        id: Digest,
+        call: Call,
+        documents: Documents,
+        drawn: Option<Opening>,
+    ) -> Result<Submitted> {
+        let server = Arc::clone(self);
+        // A client that hangs up does not stop what was begun.
+        let work = tokio::spawn(async move {
+            let lock = server.lock_of(id)?;
+            let _working = lock.lock().await;
+            match server.store_intent(id, call, documents, drawn).await? {
+                Stored::Open(intent) => {
+                    server.execute(id, &intent.0, &intent.1).await.map(|()| Submitted::Applied)
+                }
+                Stored::Applied => Ok(Submitted::Applied),
+                Stored::SaltTaken => Ok(Submitted::SaltTaken),
+            }
+        });
+        work.await.map_err(|e| Problem::internal(format!("a task ended: {e}")))?
+    }
+
+    fn lock_of(&self, id: Digest) -> Result<Arc<tokio::sync::Mutex<()>>> {
+        let mut working = self.working.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = working.get(&id).and_then(Weak::upgrade) {
+            return Ok(lock);
+        }
+        if working.len() >= WORKING_MAX {
+            working.retain(|_, lock| lock.strong_count() > 0);
+        }
+        if working.len() >= WORKING_MAX {
+            return Err(Problem::new(Kind::Busy, "too many calls at once; try again in a moment").into());
+        }
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        working.insert(id, Arc::downgrade(&lock));
+        Ok(lock)
+    }
+
+    async fn store_intent(
+        &self,
+        id: Digest,
+        call: Call,
+        documents: Documents,
+        drawn: Option<Opening>,
+    ) -> Result<Stored> {
+        let values = [text(id), json(&call)?, json(&documents)?];
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    if is_applied(tx, &id, &call).await? {
+                        return Ok(Stored::Applied);
+                    }
+                    if let Some(opening) = drawn
+                        && salt_or(tx, call.share(), &opening).await? != opening.salt
+                    {
+                        return Ok(Stored::SaltTaken);
+                    }
+                    let sql = "INSERT INTO intent (id, call, documents) VALUES ($1, $2, $3) \
+                               ON CONFLICT (id) DO NOTHING";
+                    if run(tx, sql, values).await? == 1 {
+                        return Ok(Stored::Open(Box::new((call, documents))));
+                    }
+                    let sql = "SELECT call, documents FROM intent WHERE id = $1";
+                    let row = row(tx, sql, [text(id)]).await?;
+                    let row = row.ok_or_else(|| Problem::internal("an intent is there and not there"))?;
+                    Ok::<_, Failure>(Stored::Open(Box::new((row.json(0)?, row.json(1)?))))
+                })
+            })
+            .await
+    }
+
+    async fn execute(&self, id: Digest, call: &Call, documents: &Documents) -> Result<()> {
+        match self.ledger.execute(call, documents).await {
+            Ok(receipt) => self.applied(receipt.position).await,
+            Err(error @ (LedgerError::Refused(_) | LedgerError::Check(_))) => {
+                self.forget(id).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Waits until the projector has applied `position`.
+    async fn applied(&self, position: u64) -> Result<()> {
+        let mut projected = self.projected.subscribe();
+        let wait = projected.wait_for(|next| *next > position);
+        match tokio::time::timeout(PROJECTION_TIMEOUT, wait).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => {
+                let detail = "it is on the ledger, but management has not processed it yet";
+                Err(Problem::new(Kind::Unavailable, detail).hint("repeat the same call in a moment").into())
+            }
+        }
+    }
+
+    async fn forget(&self, id: Digest) -> Result<()> {
+        self.store
+            .write(move |tx| {
+                Box::pin(
+                    async move { run(tx, "DELETE FROM intent WHERE id = $1", [text(id)]).await.map(drop) },
+                )
+            })
+            .await
+            .map_err(Failure::from)
+    }
+
+    /// The openings of `identities` for `share`; salts not drawn yet are drawn and kept.
+    pub(super) async fn openings(&self, share: ShareId, identities: Vec<Identity>) -> Result<Vec<Opening>> {
+        let mut found = Vec::with_capacity(identities.len());
+        for identity in &identities {
+            match self.opening(&share, identity).await? {
+                Some(opening) => found.push(opening),
+                None => break,
+            }
+        }
+        if found.len() == identities.len() {
+            return Ok(found);
+        }
+        self.store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut openings = Vec::with_capacity(identities.len());
+                    for identity in identities {
+                        let drawn = Opening { identity, salt: Salt::random() };
+                        openings.push(Opening { salt: salt_or(tx, &share, &drawn).await?, ..drawn });
+                    }
+                    Ok(openings)
+                })
+            })
+            .await
+    }
+
+    /// What opens the commitment to `identity` for `share`, if a salt was drawn.
+    pub(super) async fn opening(&self, share: &ShareId, identity: &Identity) -> Result<Option<Opening>> {
+        let salt = salt_of(self.store.read(), share, identity).await?;
+        Ok(salt.map(|salt| Opening { identity: identity.clone(), salt }))
+    }
+}
+
+async fn salt_of(on: &impl ConnectionTrait, share: &ShareId, identity: &Identity) -> Result<Option<Salt>> {
+    let sql = "SELECT salt FROM salt WHERE share = $1 AND identity = $2";
+    Ok(row(on, sql, [text(share), text(identity)]).await?.map(|row| row.parse(0)).transpose()?)
+}
+
+/// The one salt of an identity on a share: the one kept, else the one drawn, which is kept from now on.
+async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &Opening) -> Result<Salt> {
+    let sql = "INSERT INTO salt (share, identity, salt) VALUES ($1, $2, $3) ON CONFLICT (share, identity) DO NOTHING";
+    if run(on, sql, [text(share), text(&drawn.identity), text(drawn.salt)]).await? == 1 {
+        return Ok(drawn.salt);
+    }
+    let kept = salt_of(on, share, &drawn.identity).await?;
+    kept.ok_or_else(|| Problem::internal("a salt is there and not there").into())
+}
+
+/// Whether the projector has applied what the document `id` asked for.
+async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Result<bool> {
+    let sql = match call {
+        Call::SetPolicy(_) => "SELECT 1 FROM policy WHERE id = $1",
+        Call::RequestAccess(_) => "SELECT 1 FROM access WHERE request = $1",
+        Call::RecordUsage(_) => "SELECT 1 FROM usage WHERE report = $1",
+    };
+    Ok(row(on, sql, [text(id)]).await?.is_some())
+}
+
+/// Executes again what was open when the process ended.
+pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<(), LedgerError> {
+    let sql = "SELECT id, call, documents FROM intent ORDER BY id";
+    for row in rows(server.store.read(), sql, []).await? {
+        let id: Digest = row.parse(0)?;
+        let (call, documents): (Call, Documents) = (row.json(1)?, row.json(2)?);
+        match server.execute(id, &call, &documents).await {
+            Ok(()) => tracing::info!(document = %id, "completed what was open"),
+            Err(failure) => tracing::warn!(document = %id, problem = %failure.0, "what was open is not done"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Management's two secrets: the key of its log and the key of its tokens, made at the first start.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use datapact_core::token::TokenKey;
+use datapact_ledger::note::{KeyKind, SigningKey, VerifyingKey};
+use rustls_pki_types::PrivatePkcs8KeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use zeroize::Zeroizing;
+
+const LOG_KEY: &str = "log.key";
+const TOKEN_KEY: &str = "token.key";
+
+/// Why the keys could not be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The folder or a file in it.
+    #[error("cannot use `{path}`: {error}", path = .0.display(), error = .1)]
+    File(PathBuf, std::io::Error),
+    /// A file is there, but holds something else.
+    #[error("`{path}` is not the key that belongs there: {detail}; restore it from a backup", path = .0.display(), detail = .1)]
+    Wrong(PathBuf, String),
+}
+
+/// Management's keys.
+pub struct Keys {
+    pub(super) log: SigningKey,
+    pub(super) token: TokenKey,
+}
+
+impl Keys {
+    /// Reads the keys in the data folder `data`, making folder and keys where there are none, for the ledger `id`.
+    ///
+    /// # Errors
+    /// [`KeysError`]; a key is never replaced.
+    pub fn open(data: &Path, id: &str) -> Result<Self, KeysError> {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(data)
+            .map_err(|e| KeysError::File(data.to_owned(), e))?;
+        let path = data.join(LOG_KEY);
+        let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
+        let text = read_or_make(&path, || {
+            SigningKey::generate(id, KeyKind::Log).map_err(|e| wrong(format!("the ledger's id: {e}")))
+        })?;
+        let log = SigningKey::parse(&text).map_err(|e| wrong(e.to_string()))?;
+        if log.public().name() != id || log.public().kind() != KeyKind::Log {
+            return Err(wrong(format!("it is the key of `{}`, not of the log `{id}`", log.public().name())));
+        }
+        let path = data.join(TOKEN_KEY);
+        let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
+        let pem = read_or_make(&path, || {
+            let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                .map_err(|e| wrong(e.to_string()))?;
+            Ok(to_pem(der.as_ref()))
+        })?;
+        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
+        let token = TokenKey::new(der.secret_pkcs8_der()).map_err(|e| wrong(e.to_string()))?;
+        Ok(Self { log, token })
+    }
+
+    /// The log's public key, for key servers and enrolment (C2SP `vkey`).
+    pub fn log_vkey(&self) -> &VerifyingKey {
+        self.log.public()
+    }
+}
+
+fn to_pem(der: &[u8]) -> Zeroizing<String> {
+    let base64 = Zeroizing::new(STANDARD.encode(der));
+    let mut pem = Zeroizing::new("-----BEGIN PRIVATE KEY-----\n".to_owned());
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str("-----END PRIVATE KEY-----\n");
+    pem
+}
+
+/// The content of a secret file; where there is none, what `make` makes, written whole or not at all.
+fn read_or_make(
+    path: &Path,
+    make: impl FnOnce() -> Result<Zeroizing<String>, KeysError>,
+) -> Result<Zeroizing<String>, KeysError> {
+    let failed = |e: std::io::Error| KeysError::File(path.to_owned(), e);
+    match std::fs::read_to_string(path) {
+        Ok(text) => return Ok(Zeroizing::new(text)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(failed(e)),
+    }
+    let text = make()?;
+    let partial = path.with_extension("key.new");
+    match std::fs::remove_file(&partial) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&partial)
+        .map_err(failed)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+    std::fs::rename(&partial, path).map_err(failed)?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(text)
+}

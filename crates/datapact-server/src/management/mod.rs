@@ -1,0 +1,419 @@
+//! Management (6.2.2): accounts, policies, accesses, tokens, publication, and the embedded ledger.
+//!
+//! Architecture invariants: nothing here decides access, [`datapact_core::contract`] does, on the ledger; no key and
+//! no plaintext ever comes here; what the ledger records was stored before as an intent, and what users read was
+//! applied by the one projector, so a crash at any step loses nothing and doubles nothing.
+
+mod accesses;
+mod accounts;
+mod failure;
+mod grant;
+mod intents;
+mod keys;
+mod ledger;
+mod policies;
+mod projector;
+mod public;
+mod publication;
+mod schema;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::{Caller, Clock, Source};
+use datapact_api::http_api::ManagementService;
+use datapact_api::key_server::KeyServer;
+use datapact_api::management::*;
+use datapact_api::problem;
+use datapact_api::storage_server::StorageServer;
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{AccountId, Digest, ShareId};
+use datapact_core::jws::Signed;
+use datapact_core::policy::SharingPolicy;
+use datapact_core::terms::Name;
+use datapact_core::token::TokenKey;
+use datapact_core::trust::Trust;
+use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
+use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::note::VerifyingKey;
+use datapact_ledger::store::{Migration, StoreError};
+use datapact_ledger::{Ledger, LedgerError, Store};
+use futures_util::stream::BoxStream;
+use tokio::sync::{Semaphore, watch};
+
+use crate::config::{ManagementConfig, Peer};
+pub use keys::{Keys, KeysError};
+
+/// How long an answer waits for its projection.
+const PROJECTION_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many clients may follow the publications at once.
+const SUBSCRIBERS_MAX: usize = 1000;
+
+/// Key servers by name, as management calls them.
+pub type KeyServers = BTreeMap<String, Arc<dyn KeyServer>>;
+/// Storage servers by name, as management calls them.
+pub type StorageServers = BTreeMap<String, Arc<dyn StorageServer>>;
+
+/// Why management could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The configuration.
+    #[error("management's configuration is wrong: {0}")]
+    Configuration(String),
+    /// Another process works on the same data.
+    #[error("the data folder `{path}` is in use by another process; stop it first", path = .0.display())]
+    InUse(PathBuf),
+}
+
+/// Management, running: the service behind its routes and its public listener. It stops when it is dropped.
+pub struct ManagementServer {
+    server: Arc<Server>,
+    projector: tokio::task::JoinHandle<()>,
+    _lock: std::fs::File,
+}
+
+/// What all sessions share.
+struct Server {
+    name: String,
+    management: Endpoint,
+    public: Endpoint,
+    token_seconds: u64,
+    store: Store,
+    log: Arc<EmbeddedLedger>,
+    ledger: Arc<dyn Ledger>,
+    ledger_id: String,
+    log_policy: LogPolicy,
+    token: TokenKey,
+    trust: Source<Trust>,
+    clock: Clock,
+    key_servers: Vec<Remote<dyn KeyServer>>,
+    storage_servers: Vec<Remote<dyn StorageServer>>,
+    /// The next position that the projector will apply.
+    projected: watch::Sender<u64>,
+    /// The newest publication.
+    published: watch::Sender<u64>,
+    /// Why the projector cannot go on, if it cannot.
+    stuck: Mutex<Option<String>>,
+    /// One lock for each document being worked on.
+    working: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
+    subscribers: Arc<Semaphore>,
+}
+
+/// A configured server.
+struct Remote<T: ?Sized> {
+    endpoint: Endpoint,
+    name: String,
+    certificate: PathBuf,
+    pem: RwLock<Arc<str>>,
+    client: Arc<T>,
+}
+
+/// Management as one caller sees it.
+#[derive(Clone)]
+struct Session {
+    server: Arc<Server>,
+    caller: Caller,
+}
+
+impl ManagementServer {
+    /// Opens the database, making keys and database at the first start, executes again what a crash interrupted, and
+    /// starts to project. `key_servers` and `storage_servers` hold a client for each configured name.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is running then.
+    pub async fn open(
+        config: &ManagementConfig,
+        trust: Source<Trust>,
+        key_servers: &KeyServers,
+        storage_servers: &StorageServers,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_with(config, trust, key_servers, storage_servers, clock, |log| log).await
+    }
+
+    /// As [`Self::open`], with a ledger made from the embedded one.
+    async fn open_with(
+        config: &ManagementConfig,
+        trust: Source<Trust>,
+        key_servers: &KeyServers,
+        storage_servers: &StorageServers,
+        clock: Clock,
+        ledger: impl FnOnce(Arc<EmbeddedLedger>) -> Arc<dyn Ledger>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let wrong = OpenError::Configuration;
+        let data = &config.server.data;
+        let keys = Keys::open(data, &config.ledger.id)?;
+        let lock = lock(data)?;
+        let witnesses = witnesses(config)?;
+        let log_policy = log_policy(keys.log_vkey(), &witnesses, config.ledger.quorum)?;
+        let migrations: Vec<Migration> =
+            datapact_ledger::tables::MIGRATIONS.iter().chain(schema::MIGRATIONS).copied().collect();
+        let store = Store::open(&data.join("management.sqlite"), &migrations).await?;
+        let of_ledger = Arc::clone(&trust);
+        let embedded = EmbeddedConfig {
+            key: keys.log,
+            witnesses,
+            trust: Arc::new(move || of_ledger()),
+            clock: Arc::clone(&clock),
+        };
+        let log = Arc::new(EmbeddedLedger::open(store.clone(), embedded).await?);
+        let (next, event) = projector::position(&store).await?;
+        let server = Arc::new(Server {
+            name: config.server.name().map_err(wrong)?,
+            management: own_endpoint(config),
+            public: config.public.clone(),
+            token_seconds: config.token_seconds,
+            ledger: ledger(Arc::clone(&log)),
+            ledger_id: log.id().to_owned(),
+            log,
+            log_policy,
+            token: keys.token,
+            trust,
+            clock,
+            key_servers: remotes(&config.key_servers, key_servers)?,
+            storage_servers: remotes(&config.storage_servers, storage_servers)?,
+            projected: watch::Sender::new(next),
+            published: watch::Sender::new(event),
+            stuck: Mutex::default(),
+            working: Mutex::default(),
+            subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+            store,
+        });
+        accounts::ensure_administrators(&server, &config.administrators).await?;
+        let projector = tokio::spawn(projector::project(Arc::clone(&server)));
+        let this = Arc::new(Self { server, projector, _lock: lock });
+        intents::recover(&this.server).await?;
+        Ok(this)
+    }
+
+    /// Reads the other servers' certificates again.
+    ///
+    /// # Errors
+    /// [`OpenError::Configuration`] names the file that cannot be read; the former content stays then.
+    pub fn reload(&self) -> Result<(), OpenError> {
+        self.server.key_servers.iter().try_for_each(Remote::reload)?;
+        self.server.storage_servers.iter().try_for_each(Remote::reload)
+    }
+}
+
+impl Drop for ManagementServer {
+    fn drop(&mut self) {
+        self.projector.abort();
+    }
+}
+
+/// One process at a time: two writers would fork the log.
+fn lock(data: &std::path::Path) -> Result<std::fs::File, OpenError> {
+    let path = data.join("lock");
+    let failed = |e: std::io::Error| OpenError::Keys(KeysError::File(path.clone(), e));
+    let file =
+        std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(data.to_owned())),
+        Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
+    }
+}
+
+fn witnesses(config: &ManagementConfig) -> Result<Vec<VerifyingKey>, OpenError> {
+    let parse = |line: &String| {
+        line.parse().map_err(|e| OpenError::Configuration(format!("`ledger.witnesses`: `{line}`: {e}")))
+    };
+    config.ledger.witnesses.iter().map(parse).collect()
+}
+
+/// The policy that enrolment hands out (C2SP tlog-policy): `quorum` of the witnesses, or all of them.
+fn log_policy(
+    log: &VerifyingKey,
+    witnesses: &[VerifyingKey],
+    quorum: Option<u32>,
+) -> Result<LogPolicy, OpenError> {
+    let all = LogPolicy::new(log, witnesses).map_err(|e| OpenError::Configuration(e.to_string()))?;
+    match quorum {
+        None => Ok(all),
+        Some(0) => {
+            let text = all.to_string().replace("quorum all-witnesses", "quorum none");
+            text.parse().map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}")))
+        }
+        Some(quorum) => {
+            let text = all.to_string().replace("all-witnesses all ", &format!("all-witnesses {quorum} "));
+            text.replace("all-witnesses", "quorum-of-witnesses")
+                .parse()
+                .map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}")))
+        }
+    }
+}
+
+/// Where users reach management: by its name, on the public listener's machine where that is not in the DNS.
+fn own_endpoint(config: &ManagementConfig) -> Endpoint {
+    let url = config.server.url.clone();
+    let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443);
+    let connect = config.public.connect.map(|public| std::net::SocketAddr::new(public.ip(), port));
+    Endpoint { url, connect }
+}
+
+fn remotes<T: ?Sized>(
+    peers: &[Peer],
+    clients: &BTreeMap<String, Arc<T>>,
+) -> Result<Vec<Remote<T>>, OpenError> {
+    let remote = |peer: &Peer| {
+        let endpoint = peer.endpoint();
+        let name = endpoint.name().map_err(|e| OpenError::Configuration(e.to_string()))?.to_owned();
+        let client = clients
+            .get(&name)
+            .cloned()
+            .ok_or_else(|| OpenError::Configuration(format!("there is no client for the server `{name}`")))?;
+        let certificate = peer.certificate.clone();
+        let remote = Remote { endpoint, name, certificate, pem: RwLock::new(Arc::from("")), client };
+        remote.reload()?;
+        Ok(remote)
+    };
+    peers.iter().map(remote).collect()
+}
+
+impl<T: ?Sized> Remote<T> {
+    fn reload(&self) -> Result<(), OpenError> {
+        use rustls_pki_types::pem::PemObject as _;
+        let wrong = |detail: String| {
+            OpenError::Configuration(format!(
+                "the certificate of `{}` in `{}`: {detail}",
+                self.name,
+                self.certificate.display()
+            ))
+        };
+        let text = std::fs::read_to_string(&self.certificate).map_err(|e| wrong(e.to_string()))?;
+        let chain = rustls_pki_types::CertificateDer::pem_slice_iter(text.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|e| wrong(e.to_string()))?;
+        if chain.is_empty() {
+            return Err(wrong("it holds no PEM certificate".to_owned()));
+        }
+        // Only the certificates: whatever else is in the file stays there.
+        let pem: String = chain.iter().map(|der| public::to_pem("CERTIFICATE", der)).collect();
+        *self.pem.write().unwrap_or_else(PoisonError::into_inner) = pem.into();
+        Ok(())
+    }
+
+    fn pem(&self) -> String {
+        self.pem.read().unwrap_or_else(PoisonError::into_inner).to_string()
+    }
+}
+
+impl Server {
+    fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    /// Where the key servers are.
+    fn key_server_endpoints(&self) -> Vec<Endpoint> {
+        self.key_servers.iter().map(|server| server.endpoint.clone()).collect()
+    }
+
+    /// Where the storage servers are.
+    fn storage_server_endpoints(&self) -> Vec<Endpoint> {
+        self.storage_servers.iter().map(|server| server.endpoint.clone()).collect()
+    }
+}
+
+impl ManagementService for ManagementServer {
+    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn Management> {
+        Box::new(Session { server: Arc::clone(&self.server), caller })
+    }
+}
+
+#[async_trait]
+impl Management for Session {
+    async fn info(&self) -> problem::Result<ManagementInfo> {
+        Ok(self.ledger_info().await?)
+    }
+
+    async fn join(&self, code: &str) -> problem::Result<Account> {
+        Ok(self.take_invitation(code).await?)
+    }
+
+    async fn account(&self) -> problem::Result<Account> {
+        Ok(self.active_account().await?)
+    }
+
+    async fn invite(&self, invitation: &NewInvitation) -> problem::Result<Invitation> {
+        Ok(self.make_invitation(invitation).await?)
+    }
+
+    async fn accounts(&self) -> problem::Result<Vec<Account>> {
+        Ok(self.all_accounts().await?)
+    }
+
+    async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> problem::Result<Account> {
+        Ok(self.change_account(id, update).await?)
+    }
+
+    async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> problem::Result<PolicyReceipt> {
+        Ok(self.publish(policy).await?)
+    }
+
+    async fn shares(&self) -> problem::Result<Vec<OwnShare>> {
+        Ok(self.own_shares().await?)
+    }
+
+    async fn catalog(&self, query: &CatalogQuery) -> problem::Result<Vec<CatalogEntry>> {
+        Ok(self.search(query).await?)
+    }
+
+    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> problem::Result<CatalogDetail> {
+        Ok(self.detail(share, purpose).await?)
+    }
+
+    async fn publications(
+        &self,
+        after: Option<u64>,
+    ) -> problem::Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
+        Ok(self.subscribe(after).await?)
+    }
+
+    async fn request_access(&self, request: &Signed<AccessRequest>) -> problem::Result<AccessGrant> {
+        Ok(self.access(request).await?)
+    }
+
+    async fn accesses(&self, query: &RecordQuery) -> problem::Result<Vec<AccessEntry>> {
+        Ok(self.access_records(query).await?)
+    }
+
+    async fn report_usage(&self, report: &Signed<UsageReport>) -> problem::Result<UsageReceipt> {
+        Ok(self.usage(report).await?)
+    }
+
+    async fn usages(&self, query: &RecordQuery) -> problem::Result<Vec<UsageEntry>> {
+        Ok(self.usage_records(query).await?)
+    }
+
+    async fn notifications(&self, after: u64) -> problem::Result<Vec<Notification>> {
+        Ok(self.own_notifications(after).await?)
+    }
+
+    async fn proof(&self, position: u64) -> problem::Result<LedgerProof> {
+        Ok(self.ledger_proof(position).await?)
+    }
+
+    async fn add_cosignature(&self, note: &str) -> problem::Result<()> {
+        Ok(self.take_cosignature(note).await?)
+    }
+
+    async fn introspect(&self, token: &str) -> problem::Result<Introspection> {
+        Ok(self.examine(token).await?)
+    }
+}

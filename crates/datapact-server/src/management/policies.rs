@@ -1,0 +1,233 @@
+//! Policy management (MG-3 to MG-7, SH-4 to SH-9): what a provider signed is verified, its key and package are
+//! confirmed, the key server is shown it, and then it goes on the ledger.
+
+use std::collections::BTreeMap;
+
+use datapact_api::key_server::{KeyServer, ShownPolicy};
+use datapact_api::management::{OwnShare, PolicyReceipt};
+use datapact_api::problem::{Kind, Problem};
+use datapact_core::contract::{Call, Documents, Refusal, Value, check, decide, share_key};
+use datapact_core::id::{Digest, ShareId};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signed;
+use datapact_core::policy::{ShareState, SharingPolicy};
+
+use super::failure::{Failure, Result};
+use super::intents::Submitted;
+use super::schema::{Row, number, row, rows, text};
+use super::{Remote, Server, Session};
+
+/// The most shares of one provider that are listed.
+const SHARES_MAX: u64 = 10_000;
+
+impl Session {
+    pub(super) async fn publish(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
+        let account = self.sharing_account().await?;
+        let (server, provider) = (&self.server, &account.identity);
+        if policy.signer() != provider {
+            return Err(Problem::forbidden("somebody else has signed the policy").into());
+        }
+        if let Some(receipt) = server.policy_receipt(&policy.id()).await? {
+            return Ok(receipt);
+        }
+        let now = server.now();
+        policy.verify(&(server.trust)(), &server.ledger_id, now)?;
+        let body = policy.body();
+        body.validate().map_err(Problem::malformed)?;
+        let key_server = server.key_server(policy)?;
+        // What stops access must not depend on what is stored.
+        if body.state == ShareState::Active {
+            server.confirm_package(policy).await?;
+            confirm_key(key_server, policy).await?;
+        }
+        server.confirm_owner(policy).await?;
+
+        let mut openings = server.openings(body.share, identities(policy)).await?;
+        let owner = openings.remove(0);
+        let users = openings;
+        let call = Call::of_policy(policy, &owner, &users)?;
+        let documents =
+            Documents::Policy { policy: policy.clone(), owner: owner.clone(), users: users.clone() };
+        check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
+        server.precheck(&call, now).await?;
+        let shown = ShownPolicy { policy: policy.clone(), owner, users };
+        match key_server.client.show_policy(&shown).await {
+            Ok(()) => {}
+            // The key server reads on the ledger that the share no longer gives access.
+            Err(problem) if body.state != ShareState::Active && is_away(&problem) => {
+                tracing::warn!(server = key_server.name, share = %body.share, %problem, "could not show a policy");
+            }
+            Err(problem) => return Err(of_server(&key_server.name, problem)),
+        }
+        match server.submit(policy.id(), call, documents, None).await? {
+            Submitted::Applied => {}
+            Submitted::SaltTaken => return Err(Problem::internal("a kept salt was taken").into()),
+        }
+        let receipt = server.policy_receipt(&policy.id()).await?;
+        receipt.ok_or_else(|| Problem::internal("an applied policy is not there").into())
+    }
+
+    pub(super) async fn own_shares(&self) -> Result<Vec<OwnShare>> {
+        let account = self.active_account().await?;
+        let sql = "SELECT p.id, p.position, p.document, s.accesses FROM share s JOIN policy p ON p.id = s.policy \
+                   WHERE s.provider = $1 ORDER BY s.event DESC LIMIT $2";
+        let found =
+            rows(self.server.store.read(), sql, [text(&account.identity), number(SHARES_MAX)]).await?;
+        let mut shares = Vec::with_capacity(found.len());
+        for row in found {
+            let (receipt, policy) = self.server.receipt_of(&row).await?;
+            shares.push(OwnShare { receipt, policy, accesses: row.number(3)? });
+        }
+        Ok(shares)
+    }
+}
+
+impl Server {
+    /// What a provider got for the policy `id`, once it is applied.
+    async fn policy_receipt(&self, id: &Digest) -> Result<Option<PolicyReceipt>> {
+        let sql = "SELECT id, position, document FROM policy WHERE id = $1";
+        match row(self.store.read(), sql, [text(id)]).await? {
+            Some(row) => Ok(Some(self.receipt_of(&row).await?.0)),
+            None => Ok(None),
+        }
+    }
+
+    /// From a row of id, position and document.
+    async fn receipt_of(&self, row: &Row) -> Result<(PolicyReceipt, Signed<SharingPolicy>)> {
+        let policy: Signed<SharingPolicy> = row.signed(2)?;
+        let share = policy.body().share;
+        let mut openings = self.openings(share, identities(&policy)).await?;
+        let receipt = PolicyReceipt {
+            share,
+            version: policy.body().version,
+            policy: row.parse(0)?,
+            contract: self.ledger.address(&share),
+            position: row.number(1)?,
+            owner: openings.remove(0),
+            users: openings,
+        };
+        Ok((receipt, policy))
+    }
+
+    /// The signed policy `id`.
+    pub(super) async fn policy(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
+        let row = row(self.store.read(), "SELECT document FROM policy WHERE id = $1", [text(id)]).await?;
+        Ok(row.map(|row| row.signed(0)).transpose()?)
+    }
+
+    /// The configured key server that the policy's key is on.
+    fn key_server(&self, policy: &Signed<SharingPolicy>) -> Result<&Remote<dyn KeyServer>> {
+        let address = &policy.body().information.key.address;
+        find(&self.key_servers, address).ok_or_else(|| elsewhere("key", address, &self.key_servers))
+    }
+
+    /// Confirms that the package is stored, and is the provider's own (SH-7).
+    async fn confirm_package(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
+        let wanted = &policy.body().information.package;
+        let server = find(&self.storage_servers, &wanted.address)
+            .ok_or_else(|| elsewhere("package", &wanted.address, &self.storage_servers))?;
+        let status = match server.client.package_status(&wanted.id).await {
+            Ok(status) => status,
+            Err(problem) if problem.kind == Kind::NotFound => {
+                return Err(not_stored("package", &server.name));
+            }
+            Err(problem) => return Err(of_server(&server.name, problem)),
+        };
+        if status.provider != *policy.signer() {
+            let detail = "the package was stored by another provider; only its own provider can share it";
+            return Err(Problem::forbidden(detail).into());
+        }
+        if !status.stored {
+            return Err(not_stored("package", &server.name));
+        }
+        if status.reference().as_ref() != Some(wanted) {
+            let detail = format!("the package at `{}` has another digest, size or address", server.name);
+            let hint = "name in the policy what the storage server answered to the upload";
+            return Err(Problem::new(Kind::Conflict, detail).hint(hint).into());
+        }
+        Ok(())
+    }
+
+    /// Refuses somebody else's share before a salt is drawn for it.
+    async fn confirm_owner(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
+        let sql = "SELECT provider FROM share WHERE id = $1";
+        match row(self.store.read(), sql, [text(policy.body().share)]).await? {
+            Some(row) if row.parse::<Identity>(0)? != *policy.signer() => Err(Refusal::Owner.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The contract's judgement before anybody is shown anything; the ledger's own counts.
+    async fn precheck(&self, call: &Call, now: u64) -> Result<()> {
+        let share: &ShareId = call.share();
+        let mut values = BTreeMap::new();
+        if let Some(record) = self.ledger.share(share).await? {
+            values.insert(share_key(share), Value::Share(record));
+        }
+        decide(call, &values, now).map(drop).map_err(Failure::from)
+    }
+}
+
+/// Confirms that the key is stored, for this share and package (SH-7). Whose it is, the key server checks when it
+/// is shown the policy.
+async fn confirm_key(server: &Remote<dyn KeyServer>, policy: &Signed<SharingPolicy>) -> Result<()> {
+    let (body, information) = (policy.body(), &policy.body().information);
+    let status = match server.client.key_status(&information.key.id).await {
+        Ok(status) => status,
+        Err(problem) if problem.kind == Kind::NotFound => return Err(not_stored("key", &server.name)),
+        Err(problem) => return Err(of_server(&server.name, problem)),
+    };
+    if !status.stored {
+        return Err(not_stored("key", &server.name));
+    }
+    let conflict = |detail: &str| Failure::from(Problem::new(Kind::Conflict, detail));
+    if status.key != information.key {
+        return Err(conflict("the key has another address at its key server"));
+    }
+    if status.share != Some(body.share) {
+        return Err(conflict("the key belongs to another share; store a key for this one"));
+    }
+    if status.package != Some(information.package.digest) {
+        return Err(conflict("the key was stored for another package; store a key for this one"));
+    }
+    Ok(())
+}
+
+/// Whose commitments a policy needs: its provider's, then the named users'.
+fn identities(policy: &Signed<SharingPolicy>) -> Vec<Identity> {
+    let users = policy.body().terms.users.iter();
+    std::iter::once(policy.signer()).chain(users).cloned().collect()
+}
+
+/// The configured server that `address` is on.
+pub(super) fn find<'a, T: ?Sized>(servers: &'a [Remote<T>], address: &str) -> Option<&'a Remote<T>> {
+    servers.iter().find(|server| server.endpoint.serves(address))
+}
+
+fn elsewhere<T: ?Sized>(what: &str, address: &str, servers: &[Remote<T>]) -> Failure {
+    let known: Vec<_> = servers.iter().map(|server| server.endpoint.url.as_str()).collect();
+    let detail = format!("the {what}'s address `{address}` is on no server of this management");
+    Problem::malformed(detail).hint(format!("use {}", known.join(" or "))).into()
+}
+
+fn not_stored(what: &str, server: &str) -> Failure {
+    let detail = format!("the {what} is not stored at `{server}` yet");
+    Problem::new(Kind::Conflict, detail).hint("store it there, then send the policy again").into()
+}
+
+fn is_away(problem: &Problem) -> bool {
+    matches!(
+        problem.kind,
+        Kind::Unavailable | Kind::Busy | Kind::Untrusted | Kind::Internal | Kind::Unauthenticated
+    )
+}
+
+/// Another server's problem as the caller's: what the other server refuses the provider is told, what goes wrong
+/// between the servers is no fault of the provider.
+fn of_server(name: &str, problem: Problem) -> Failure {
+    if !is_away(&problem) {
+        return problem.into();
+    }
+    let detail = format!("the server `{name}` cannot be asked: {}", problem.detail);
+    Problem::new(Kind::Unavailable, detail).hint("try again later").into()
+}

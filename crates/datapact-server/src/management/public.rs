@@ -1,0 +1,86 @@
+//! Management's public listener: health, the keys of its tokens, its log, the revocation lists.
+
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use datapact_api::http_api::{Health, LOG_WAIT_MAX, Public};
+use datapact_api::problem::{Kind, Problem, Result};
+use datapact_core::token::Jwks;
+
+use super::ManagementServer;
+use super::failure::Failure;
+
+/// How many entries the projector may be behind while the server counts as working.
+const LAG_MAX: u64 = 10_000;
+/// The longest path of a file of the log.
+const PATH_BYTES_MAX: usize = 200;
+
+#[async_trait]
+impl Public for ManagementServer {
+    async fn health(&self) -> Result<Health> {
+        let server = &self.server;
+        let not = |why: String| Problem::new(Kind::Unavailable, why);
+        let stuck = server.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(why) = stuck {
+            return Err(not(format!("the ledger's events cannot be applied: {why}")));
+        }
+        if self.projector.is_finished() {
+            return Err(not("the projector has ended; restart the server".to_owned()));
+        }
+        let size = server.ledger.info().await.map_err(Failure::from)?.size;
+        let lag = size.saturating_sub(*server.projected.borrow());
+        if lag > LAG_MAX {
+            return Err(not(format!("the projection is {lag} entries behind the ledger")));
+        }
+        Ok(Health {
+            server: server.name.clone(),
+            role: "management".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        })
+    }
+
+    async fn jwks(&self) -> Result<Jwks> {
+        Ok(self.server.jwks())
+    }
+
+    async fn log(&self, path: &str) -> Result<Bytes> {
+        let missing = || Problem::not_found("the log has no such file");
+        if path.len() > PATH_BYTES_MAX {
+            return Err(missing());
+        }
+        let found = self.server.log.read(path).await.map_err(Failure::from)?;
+        found.map(Bytes::from).ok_or_else(missing)
+    }
+
+    async fn log_longer_than(&self, size: u64) -> Result<u64> {
+        let server = &self.server;
+        server.log.wait_newer(size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
+        Ok(server.ledger.info().await.map_err(Failure::from)?.size)
+    }
+
+    async fn crl(&self, realm: &str) -> Result<String> {
+        let trust = (self.server.trust)();
+        if !trust.realms().any(|known| known == realm) {
+            return Err(Problem::not_found("there is no such realm here"));
+        }
+        Ok(trust.crls(realm).map(|der| to_pem("X509 CRL", der)).collect())
+    }
+}
+
+/// PEM (RFC 7468).
+pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
+    let base64 = STANDARD.encode(der);
+    let mut pem = format!("-----BEGIN {label}-----\n");
+    let mut rest = base64.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(rest.len().min(64));
+        pem.push_str(line);
+        pem.push('\n');
+        rest = after;
+    }
+    pem.push_str(&format!("-----END {label}-----\n"));
+    pem
+}

@@ -1,0 +1,178 @@
+//! Information publication and subscription (MG-14, MG-15, SH-10 to SH-12), and notifications (US-5).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapact_api::management::{CatalogDetail, CatalogEntry, CatalogQuery, Notification, NotificationEvent};
+use datapact_api::problem::{self, Kind, Problem};
+use datapact_core::commitment::Opening;
+use datapact_core::contract::{Refusal, eligible};
+use datapact_core::id::{Salt, ShareId};
+use datapact_core::policy::ShareState;
+use datapact_core::terms::Name;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use sea_orm::Value;
+use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::Session;
+use super::failure::Result;
+use super::projector::state_name;
+use super::schema::{number, row, rows, text};
+
+/// How many entries a search returns if not told.
+const SEARCH_DEFAULT: u32 = 50;
+/// How many at most.
+const SEARCH_MAX: u32 = 100;
+/// The longest search text, in bytes, and the most words in it.
+const SEARCH_BYTES_MAX: usize = 200;
+const SEARCH_WORDS_MAX: usize = 8;
+/// How many notifications an answer holds.
+const NOTIFICATIONS_PAGE: u64 = 200;
+/// How many publications a subscriber is read ahead.
+const READ_AHEAD: u64 = 32;
+/// How often a silent subscription is checked: a disabled account hears nothing more.
+const SUBSCRIPTION_CHECK: Duration = Duration::from_secs(15);
+
+/// A notification without its number and time, as it is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NotificationBody {
+    pub(super) share: ShareId,
+    pub(super) event: NotificationEvent,
+}
+
+impl Session {
+    /// Shares that are not revoked and not expired.
+    pub(super) async fn search(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
+        self.active_account().await?;
+        let limit = query.limit.unwrap_or(SEARCH_DEFAULT);
+        if !(1..=SEARCH_MAX).contains(&limit) {
+            return Err(Problem::malformed(format!("`limit` must be 1 to {SEARCH_MAX}")).into());
+        }
+        let mut sql = "SELECT entry FROM share WHERE state <> $1 AND expires > $2".to_owned();
+        let mut values: Vec<Value> = vec![text(state_name(ShareState::Revoked)), number(self.server.now())];
+        let mut add = |condition: &str, value: Value| {
+            values.push(value);
+            sql.push_str(" AND ");
+            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
+        };
+        for pattern in patterns(query.text.as_deref().unwrap_or_default())? {
+            add("words LIKE ? ESCAPE '!'", text(pattern));
+        }
+        if let Some(category) = &query.category {
+            add("id IN (SELECT share FROM category WHERE category = ?)", text(category));
+        }
+        if let Some(realm) = &query.realm {
+            add("realm = ?", text(realm));
+        }
+        if let Some(before) = query.before {
+            add("event < ?", number(before));
+        }
+        sql.push_str(&format!(" ORDER BY event DESC LIMIT {limit}"));
+        let found = rows(self.server.store.read(), sql, values).await?;
+        Ok(found.iter().map(|row| row.json(0)).collect::<std::result::Result<_, _>>()?)
+    }
+
+    pub(super) async fn detail(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail> {
+        let account = self.active_account().await?;
+        let (server, caller) = (&self.server, &account.identity);
+        let sql = "SELECT entry FROM share WHERE id = $1";
+        let row = row(server.store.read(), sql, [text(share)]).await?.ok_or(Refusal::UnknownShare)?;
+        let entry: CatalogEntry = row.json(0)?;
+        let missing = || Problem::internal(format!("the share {share} is not whole"));
+        let policy = server.policy(&entry.policy).await?.ok_or_else(missing)?;
+        let record = server.ledger.share(share).await?.ok_or_else(missing)?;
+        // Somebody without a salt has had no access and is not named: any commitment will do.
+        let opening = server.opening(share, caller).await?;
+        let commitment = opening
+            .unwrap_or_else(|| Opening { identity: caller.clone(), salt: Salt::random() })
+            .commitment(share);
+        let granted = server.ledger.counter(share, &commitment).await?.granted;
+        let attributes = &account.attributes;
+        let refusal = eligible(&record.policy, &commitment, attributes, purpose, granted, server.now()).err();
+        let users = &policy.body().terms.users;
+        let told = users.is_empty() || users.contains(caller) || policy.signer() == caller;
+        Ok(CatalogDetail { entry, policy: told.then_some(policy), granted, refusal })
+    }
+
+    /// Each subscriber reads the publications at its own pace from the database, so that none is lost, none holds
+    /// up another, and a slow one costs no memory.
+    pub(super) async fn subscribe(
+        &self,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
+        self.active_account().await?;
+        let permit = Arc::clone(&self.server.subscribers).try_acquire_owned().map_err(|_| {
+            Problem::new(Kind::Busy, "too many subscribers").hint("search the catalog, or try again later")
+        })?;
+        let next = after.unwrap_or_else(|| *self.server.published.borrow());
+        let subscription = Subscription { session: self.clone(), after: next, _permit: permit };
+        let batches = stream::unfold(Some(subscription), |subscription| async move {
+            let mut subscription = subscription?;
+            match subscription.next().await {
+                Ok(entries) => Some((entries.into_iter().map(Ok).collect(), Some(subscription))),
+                Err(failure) => Some((vec![Err(Problem::from(failure))], None)),
+            }
+        });
+        Ok(batches.flat_map(stream::iter).boxed())
+    }
+
+    pub(super) async fn own_notifications(&self, after: u64) -> Result<Vec<Notification>> {
+        let account = self.active_account().await?;
+        let sql = "SELECT sequence, time, body FROM notification WHERE holder = $1 AND sequence > $2 \
+                   ORDER BY sequence LIMIT $3";
+        let values = [text(&account.identity), number(after), number(NOTIFICATIONS_PAGE)];
+        let found = rows(self.server.store.read(), sql, values).await?;
+        found
+            .iter()
+            .map(|row| {
+                let NotificationBody { share, event } = row.json(2)?;
+                Ok(Notification { sequence: row.number(0)?, time: row.number(1)?, share, event })
+            })
+            .collect()
+    }
+}
+
+struct Subscription {
+    session: Session,
+    after: u64,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Subscription {
+    /// The next publications, waiting for them.
+    async fn next(&mut self) -> Result<Vec<CatalogEntry>> {
+        let mut published = self.session.server.published.subscribe();
+        loop {
+            self.session.active_account().await?;
+            let sql = "SELECT entry FROM publication WHERE event > $1 ORDER BY event LIMIT $2";
+            let values = [number(self.after), number(READ_AHEAD)];
+            let found = rows(self.session.server.store.read(), sql, values).await?;
+            let entries: Vec<CatalogEntry> =
+                found.iter().map(|row| row.json(0)).collect::<std::result::Result<_, _>>()?;
+            if let Some(last) = entries.last() {
+                self.after = last.event;
+                return Ok(entries);
+            }
+            let after = self.after;
+            let more = published.wait_for(|event| *event > after);
+            // An early end only means looking again.
+            let _ = tokio::time::timeout(SUBSCRIPTION_CHECK, more).await.map(|newest| newest.map(|_| ()));
+        }
+    }
+}
+
+/// `LIKE` patterns, one a word, with `!` before what would be a wildcard.
+fn patterns(text: &str) -> Result<Vec<String>> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    if text.len() > SEARCH_BYTES_MAX || words.len() > SEARCH_WORDS_MAX {
+        let detail = format!("a search has at most {SEARCH_WORDS_MAX} words and {SEARCH_BYTES_MAX} bytes");
+        return Err(Problem::malformed(detail).into());
+    }
+    let pattern = |word: &str| {
+        let escaped = word.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        format!("%{escaped}%")
+    };
+    Ok(words.into_iter().map(pattern).collect())
+}

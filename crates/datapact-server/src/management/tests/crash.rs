@@ -1,0 +1,150 @@
+//! Management killed between intent, execution and projection, and started again on the same folder.
+
+use super::*;
+use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
+use datapact_core::id::Commitment;
+use datapact_ledger::port::{Event, LedgerInfo, Position};
+use datapact_ledger::{LedgerError, LedgerReceipt};
+
+/// Where the process is killed.
+#[derive(Clone, Copy, PartialEq)]
+enum Kill {
+    /// After the intent is stored, before the ledger is called.
+    BeforeExecution,
+    /// After the ledger has recorded, before the answer comes, and before anything is projected.
+    AfterExecution,
+    /// After the answer came, before anything is projected.
+    BeforeProjection,
+}
+
+/// The embedded ledger, as a process sees it that is killed at one step.
+struct Killed(Arc<EmbeddedLedger>, Kill);
+
+fn gone<T>() -> Result<T, LedgerError> {
+    Err(LedgerError::Unavailable("killed".to_owned()))
+}
+
+#[async_trait]
+impl Ledger for Killed {
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        if self.1 == Kill::BeforeExecution {
+            return gone();
+        }
+        let receipt = self.0.execute(call, documents).await?;
+        if self.1 == Kill::AfterExecution { gone() } else { Ok(receipt) }
+    }
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        self.0.share(share).await
+    }
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        self.0.access(request).await
+    }
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        self.0.counter(share, consumer).await
+    }
+    async fn events(&self, _: Position, _: usize) -> Result<Vec<Event>, LedgerError> {
+        gone()
+    }
+    async fn wait(&self, _: Position, _: Duration) -> Result<bool, LedgerError> {
+        gone()
+    }
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        self.0.verify(receipt).await
+    }
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        self.0.info().await
+    }
+    fn address(&self, share: &ShareId) -> String {
+        self.0.address(share)
+    }
+}
+
+async fn killed_at(kill: Kill, wrap: Wrap) {
+    let mut world = World::new().await;
+    let provider = world.provider().await;
+    let consumer = world.consumer("Consumer").await;
+    let existing = world.published(&provider, |_| {}).await;
+    let policy = world.policy(&provider, |_| {});
+    let request = world.request(&consumer, &existing);
+    world.open(wrap).await;
+    {
+        let (publisher, reader) = (world.as_user(&provider), world.as_user(&consumer));
+        let tries = async { tokio::join!(publisher.set_policy(&policy), reader.request_access(&request)) };
+        // Before the projection nobody is answered.
+        match tokio::time::timeout(Duration::from_secs(1), tries).await {
+            Ok((set, granted)) => {
+                assert!(kill != Kill::BeforeProjection);
+                assert_kind(set, Kind::Unavailable, "try again");
+                assert_kind(granted, Kind::Unavailable, "try again");
+            }
+            Err(_) => assert!(kill == Kill::BeforeProjection),
+        }
+    }
+    let recorded = if kill == Kill::BeforeExecution { 1 } else { 3 };
+    assert_eq!((world.size().await, world.count("intent").await), (recorded, 2));
+    // Later than the documents would be taken anew, for the steps after the record.
+    if kill != Kill::BeforeExecution {
+        world.pass(700);
+    }
+    world.open(|log| log).await;
+    // Done before anybody asks again, once.
+    assert_eq!((world.size().await, world.count("intent").await), (3, 0));
+    let publisher = world.as_user(&provider);
+    assert_eq!(publisher.shares().await.unwrap().len(), 2);
+    let accesses = publisher.accesses(&RecordQuery::default()).await.unwrap();
+    assert_eq!((accesses.len(), &accesses[0].request), (1, &request));
+    let receipt = publisher.set_policy(&policy).await.unwrap();
+    let grant = world.as_user(&consumer).request_access(&request).await.unwrap();
+    assert_eq!((grant.record.access, grant.position), (1, accesses[0].position));
+    assert_eq!(receipt.policy, policy.id());
+    assert_eq!(
+        (world.size().await, world.count("intent").await, world.count("publication").await),
+        (3, 0, 2)
+    );
+    assert_eq!(publisher.notifications(0).await.unwrap().len(), 3);
+    // Nor is anything applied twice by starting again.
+    world.open(|log| log).await;
+    assert_eq!(world.as_user(&provider).notifications(0).await.unwrap().len(), 3);
+    assert_eq!(world.as_user(&provider).shares().await.unwrap()[1].accesses, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_when_killed_before_execution() {
+    killed_at(Kill::BeforeExecution, |log| Arc::new(Killed(log, Kill::BeforeExecution))).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_when_killed_after_execution() {
+    killed_at(Kill::AfterExecution, |log| Arc::new(Killed(log, Kill::AfterExecution))).await;
+}
+
+#[tokio::test]
+async fn nothing_is_lost_or_doubled_when_killed_before_projection() {
+    killed_at(Kill::BeforeProjection, |log| Arc::new(Killed(log, Kill::BeforeProjection))).await;
+}
+
+#[tokio::test]
+async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
+    let mut world = World::new().await;
+    let provider = world.provider().await;
+    let policy = world.policy(&provider, |_| {});
+    world.open(|log| Arc::new(Killed(log, Kill::BeforeExecution))).await;
+    for _ in 0..3 {
+        assert_eq!(refused(world.as_user(&provider).set_policy(&policy).await).kind, Kind::Unavailable);
+    }
+    assert_eq!(world.count("intent").await, 1);
+    assert!(datapact_api::http_api::Public::health(world.server()).await.is_err());
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_waits_for_is_completed() {
+    let world = World::new().await;
+    let provider = world.provider().await;
+    let policy = world.policy(&provider, |_| {});
+    let session = world.as_user(&provider);
+    let call = session.set_policy(&policy);
+    // The client hangs up in the middle.
+    assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err() || world.size().await == 1);
+    let receipt = session.set_policy(&policy).await.unwrap();
+    assert_eq!((receipt.position, world.size().await, world.count("intent").await), (0, 1, 0));
+}

@@ -1,0 +1,378 @@
+//! Management on a real database and ledger, with key and storage servers that only remember.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod access;
+mod account;
+mod crash;
+mod policy;
+mod publication;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use datapact_api::http_api::ManagementService as _;
+use datapact_api::key_server::{KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey};
+use datapact_api::peer::AuthenticatedPeer;
+use datapact_api::problem::{Kind, Problem};
+use datapact_api::storage_server::{ByteRange, ByteStream, Download, PackageAddress, PackageStatus};
+use datapact_core::contract::Attributes;
+use datapact_core::id::{KeyId, PackageId, Timestamp, random};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signer;
+use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
+use datapact_core::policy::{ShareState, SharingInformation};
+use datapact_core::terms::Terms;
+use datapact_ledger::note::{KeyKind, SigningKey};
+use datapact_ledger::testing::{TestRealm, trust};
+
+use super::*;
+use crate::config;
+
+const LEDGER: &str = "management.example/ledger";
+const KEYS: &str = "keys.example";
+const STORAGE: &str = "storage.example";
+
+/// A key server that remembers keys and shown policies.
+#[derive(Default)]
+struct FakeKeys {
+    keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
+    shown: Mutex<Vec<ShownPolicy>>,
+    away: Mutex<Option<Problem>>,
+}
+
+/// A storage server that remembers what is stored.
+#[derive(Default)]
+struct FakeStorage {
+    packages: Mutex<HashMap<PackageId, PackageStatus>>,
+}
+
+fn not_used<T>() -> problem::Result<T> {
+    Err(Problem::internal("not used by management"))
+}
+
+#[async_trait]
+impl KeyServer for FakeKeys {
+    async fn register_key(&self) -> problem::Result<KeyReference> {
+        not_used()
+    }
+    async fn store_key(&self, _: &KeyId, _: &StoreKey) -> problem::Result<KeyStatus> {
+        not_used()
+    }
+    async fn key_status(&self, id: &KeyId) -> problem::Result<KeyStatus> {
+        if let Some(problem) = self.away.lock().unwrap().clone() {
+            return Err(problem);
+        }
+        let keys = self.keys.lock().unwrap();
+        keys.get(id).map(|(_, status)| status.clone()).ok_or_else(|| Problem::not_found("no such key"))
+    }
+    async fn delete_key(&self, _: &KeyId) -> problem::Result<()> {
+        not_used()
+    }
+    async fn show_policy(&self, shown: &ShownPolicy) -> problem::Result<()> {
+        if let Some(problem) = self.away.lock().unwrap().clone() {
+            return Err(problem);
+        }
+        let key = &shown.policy.body().information.key.id;
+        let keys = self.keys.lock().unwrap();
+        let (owner, _) = keys.get(key).ok_or_else(|| Problem::not_found("no such key"))?;
+        if owner != shown.policy.signer() {
+            return Err(Problem::forbidden("the key is another provider's"));
+        }
+        self.shown.lock().unwrap().push(shown.clone());
+        Ok(())
+    }
+    async fn withhold(&self, _: &Signed<SharingPolicy>) -> problem::Result<()> {
+        not_used()
+    }
+    async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
+        not_used()
+    }
+    async fn releases(&self, _: &ShareId) -> problem::Result<Vec<ReleaseEntry>> {
+        not_used()
+    }
+}
+
+#[async_trait]
+impl StorageServer for FakeStorage {
+    async fn register_package(&self) -> problem::Result<PackageAddress> {
+        not_used()
+    }
+    async fn upload(&self, _: &PackageId, _: u64, _: ByteStream) -> problem::Result<PackageStatus> {
+        not_used()
+    }
+    async fn package_status(&self, id: &PackageId) -> problem::Result<PackageStatus> {
+        let packages = self.packages.lock().unwrap();
+        packages.get(id).cloned().ok_or_else(|| Problem::not_found("no such package"))
+    }
+    async fn download(&self, _: &PackageId, _: Option<ByteRange>) -> problem::Result<Download> {
+        not_used()
+    }
+    async fn delete_package(&self, _: &PackageId) -> problem::Result<()> {
+        not_used()
+    }
+}
+
+/// A user: signs documents, and calls with its certificate.
+struct User {
+    signer: Signer,
+}
+
+impl User {
+    fn caller(&self) -> Caller {
+        let chain = self.signer.chain().to_vec();
+        let certificate = Digest::of(&chain[0]);
+        Caller { peer: AuthenticatedPeer { identity: self.identity(), chain, certificate } }
+    }
+
+    fn identity(&self) -> Identity {
+        self.signer.identity().clone()
+    }
+}
+
+/// Two organisations, their administrator, and a management.
+struct World {
+    dir: tempfile::TempDir,
+    clinic: TestRealm,
+    lab: TestRealm,
+    servers: TestRealm,
+    admin: User,
+    keys: Arc<FakeKeys>,
+    storage: Arc<FakeStorage>,
+    time: Arc<AtomicU64>,
+    management: Option<Arc<ManagementServer>>,
+}
+
+/// What kind of ledger a management is opened with.
+type Wrap = fn(Arc<EmbeddedLedger>) -> Arc<dyn Ledger>;
+
+impl World {
+    async fn new() -> Self {
+        let clinic = TestRealm::new("clinic");
+        let admin = User { signer: clinic.signer("Admin") };
+        let servers = TestRealm::new("server");
+        let dir = tempfile::tempdir().unwrap();
+        let pem = public::to_pem("CERTIFICATE", &servers.signer("server").chain()[0]);
+        std::fs::write(dir.path().join("server.pem"), pem).unwrap();
+        let witness = witness();
+        let config = format!(
+            r#"
+            token_seconds = 300
+            administrators = ["{admin}"]
+            [server]
+            url = "https://management.example:4430"
+            listen = "127.0.0.1:0"
+            public_listen = "127.0.0.1:0"
+            certificate = "server.pem"
+            private_key = "server.key"
+            trust = "trust"
+            data = "data"
+            [server.access]
+            allow = ["clinic", "lab"]
+            [public]
+            url = "https://management.example:4431"
+            connect = "127.0.0.1:4431"
+            [ledger]
+            id = "{LEDGER}"
+            witnesses = ["{vkey}"]
+            quorum = 0
+            [[key_servers]]
+            url = "https://{KEYS}"
+            certificate = "server.pem"
+            [[storage_servers]]
+            url = "https://{STORAGE}"
+            certificate = "server.pem"
+            "#,
+            admin = admin.identity(),
+            vkey = witness.public(),
+        );
+        std::fs::write(dir.path().join("management.toml"), config).unwrap();
+        let now = datapact_api::gate::system_clock()();
+        let mut world = Self {
+            dir,
+            clinic,
+            lab: TestRealm::new("lab"),
+            servers,
+            admin,
+            keys: Arc::default(),
+            storage: Arc::default(),
+            time: Arc::new(AtomicU64::new(now)),
+            management: None,
+        };
+        world.open(|log| log).await;
+        world
+    }
+
+    fn config(&self) -> ManagementConfig {
+        config::load(&self.dir.path().join("management.toml")).unwrap()
+    }
+
+    /// Stops management as a crash would, at once, and starts it on the same folder.
+    async fn open(&mut self, wrap: Wrap) {
+        self.management = None;
+        let trust = trust(&[&self.clinic, &self.lab, &self.servers]);
+        let time = Arc::clone(&self.time);
+        let keys: Arc<dyn KeyServer> = Arc::clone(&self.keys) as _;
+        let storage: Arc<dyn StorageServer> = Arc::clone(&self.storage) as _;
+        let config = self.config();
+        let (keys, storage) =
+            (BTreeMap::from([(KEYS.to_owned(), keys)]), BTreeMap::from([(STORAGE.to_owned(), storage)]));
+        let opened = ManagementServer::open_with(
+            &config,
+            Arc::new(move || Arc::clone(&trust)),
+            &keys,
+            &storage,
+            Arc::new(move || time.load(Ordering::Relaxed)),
+            wrap,
+        );
+        self.management = Some(opened.await.unwrap());
+    }
+
+    fn arc(&self) -> Arc<ManagementServer> {
+        Arc::clone(self.management.as_ref().unwrap())
+    }
+
+    fn server(&self) -> &ManagementServer {
+        self.management.as_ref().unwrap()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    fn pass(&self, seconds: u64) {
+        self.time.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    fn as_user(&self, user: &User) -> Box<dyn Management> {
+        self.arc().session(user.caller())
+    }
+
+    fn as_server(&self, name: &str) -> Box<dyn Management> {
+        let mut caller = User { signer: self.servers.signer(name) }.caller();
+        caller.peer.identity = Identity::server(name);
+        self.arc().session(caller)
+    }
+
+    /// A user with an account.
+    async fn joined(&self, realm: &TestRealm, name: &str, role: Role, attributes: Attributes) -> User {
+        let user = User { signer: realm.signer(name) };
+        let invitation = NewInvitation { realm: user.identity().realm, role, attributes, seconds: 3600 };
+        let invitation = self.as_user(&self.admin).invite(&invitation).await.unwrap();
+        self.as_user(&user).join(&invitation.code).await.unwrap();
+        user
+    }
+
+    async fn provider(&self) -> User {
+        self.joined(&self.clinic, "Provider", Role::Provider, Attributes::default()).await
+    }
+
+    async fn consumer(&self, name: &str) -> User {
+        self.joined(&self.lab, name, Role::Consumer, Attributes::default()).await
+    }
+
+    /// A policy whose key and package `provider` has stored: open to anyone for an hour, unless `edit` says otherwise.
+    fn policy(&self, provider: &User, edit: impl FnOnce(&mut SharingPolicy)) -> Signed<SharingPolicy> {
+        let (share, package, key) = (ShareId::random(), PackageId::random(), KeyId::random());
+        let package = PackageReference {
+            id: package,
+            address: format!("https://{STORAGE}/v1/packages/{package}"),
+            digest: Digest(random()),
+            size: 1000,
+        };
+        let key = KeyReference { id: key, address: format!("https://{KEYS}/v1/keys/{key}") };
+        let status = PackageStatus {
+            package: PackageAddress { id: package.id, address: package.address.clone() },
+            provider: provider.identity(),
+            stored: true,
+            digest: Some(package.digest),
+            size: Some(package.size),
+        };
+        self.storage.packages.lock().unwrap().insert(package.id, status);
+        let status =
+            KeyStatus { key: key.clone(), stored: true, share: Some(share), package: Some(package.digest) };
+        self.keys.keys.lock().unwrap().insert(key.id, (provider.identity(), status));
+        let mut policy = SharingPolicy {
+            share,
+            version: 1,
+            previous: None,
+            state: ShareState::Active,
+            information: SharingInformation {
+                package,
+                key,
+                title: "Admissions 2025".to_owned(),
+                media_type: "text/csv".to_owned(),
+                categories: Vec::new(),
+                introduction: String::new(),
+                usage: String::new(),
+                price: None,
+            },
+            terms: Terms { anyone: true, ..Terms::default() },
+            permission: AccessPermission {
+                access_times: AccessTimes::Times(3),
+                not_before: self.now() - 10,
+                expires: self.now() + 3600,
+                read_only: true,
+            },
+        };
+        edit(&mut policy);
+        provider.signer.sign(LEDGER, self.now(), policy)
+    }
+
+    fn successor(
+        &self,
+        provider: &User,
+        policy: &Signed<SharingPolicy>,
+        edit: impl FnOnce(&mut SharingPolicy),
+    ) -> Signed<SharingPolicy> {
+        let mut body = policy.body().clone();
+        body.version += 1;
+        body.previous = Some(policy.id());
+        edit(&mut body);
+        provider.signer.sign(LEDGER, self.now(), body)
+    }
+
+    fn request(&self, consumer: &User, policy: &Signed<SharingPolicy>) -> Signed<AccessRequest> {
+        let body = AccessRequest { share: policy.body().share, policy: policy.id(), purpose: None };
+        consumer.signer.sign(LEDGER, self.now(), body)
+    }
+
+    /// Publishes a policy and returns it.
+    async fn published(
+        &self,
+        provider: &User,
+        edit: impl FnOnce(&mut SharingPolicy),
+    ) -> Signed<SharingPolicy> {
+        let policy = self.policy(provider, edit);
+        self.as_user(provider).set_policy(&policy).await.unwrap();
+        policy
+    }
+
+    async fn size(&self) -> u64 {
+        self.server().server.ledger.info().await.unwrap().size
+    }
+
+    async fn count(&self, table: &str) -> u64 {
+        let sql = format!("SELECT COUNT(*) FROM {table}");
+        schema::row(self.server().server.store.read(), sql, []).await.unwrap().unwrap().number(0).unwrap()
+    }
+}
+
+fn witness() -> SigningKey {
+    SigningKey::parse(&SigningKey::text(&[2; 32], KEYS, KeyKind::Witness).unwrap()).unwrap()
+}
+
+/// The kind of the problem.
+#[track_caller]
+fn refused<T>(result: problem::Result<T>) -> Problem {
+    match result {
+        Ok(_) => panic!("it was not refused"),
+        Err(problem) => problem,
+    }
+}
+
+#[track_caller]
+fn assert_kind<T>(result: problem::Result<T>, kind: Kind, says: &str) {
+    let problem = refused(result);
+    assert!(problem.kind == kind && problem.to_string().contains(says), "{problem:?}");
+}
