@@ -35,11 +35,7 @@ impl Public for ManagementServer {
         if lag > LAG_MAX {
             return Err(not(format!("the projection is {lag} entries behind the ledger")));
         }
-        Ok(Health {
-            server: server.name.clone(),
-            role: "management".to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        })
+        Ok(crate::health(&server.name, "management"))
     }
 
     async fn jwks(&self) -> Result<Jwks> {
