@@ -65,6 +65,21 @@ pub enum TrustError {
     Configuration(String),
 }
 
+impl TrustError {
+    /// The error's name, as the specification and its vectors use it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no-certificate",
+            Self::Unusable(_) => "unusable",
+            Self::Unknown { .. } => "unknown",
+            Self::Expired { .. } => "expired",
+            Self::Revoked { .. } => "revoked",
+            Self::WrongServer { .. } => "wrong-server",
+            Self::Configuration(_) => "configuration",
+        }
+    }
+}
+
 /// A CA certificate of a realm.
 #[derive(Debug)]
 struct Authority {
