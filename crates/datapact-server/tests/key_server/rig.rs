@@ -397,6 +397,30 @@ impl Rig {
         self.as_user(consumer).release(&access.token.key, &asked).await
     }
 
+    /// Waits until the key server has replayed the whole log.
+    pub async fn replayed(&self) {
+        let size = self.management.size().await.unwrap();
+        for _ in 0..500 {
+            if self.service.ledger_size() == size {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the key server does not follow");
+    }
+
+    /// The log's `checkpoint` with the key server's cosignature, once it is handed in.
+    pub async fn cosigned(&self, checkpoint: &str) -> String {
+        for _ in 0..500 {
+            let notes = self.management.cosigned.lock().unwrap().clone();
+            if let Some(note) = notes.into_iter().find(|note| note.starts_with(checkpoint)) {
+                return note;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no cosignature was handed in");
+    }
+
     /// Checks that the key comes, and is the one stored.
     pub async fn granted(&self, access: &TestAccess, consumer: &TestUser, fill: u8) {
         let asked = self.ask(access, consumer);
