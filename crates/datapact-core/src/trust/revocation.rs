@@ -7,6 +7,9 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::id::Timestamp;
 
+/// Signature algorithms that nothing else here accepts, and the reader of lists would.
+const SHA_1: [&str; 2] = ["1.2.840.113549.1.1.5", "1.3.14.3.2.29"];
+
 /// One CA's list of revoked certificates.
 #[derive(Debug)]
 pub(super) struct RevocationList {
@@ -38,6 +41,9 @@ impl RevocationList {
         let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
             return Err("it is not a DER revocation list".to_owned());
         };
+        if SHA_1.contains(&list.signature_algorithm.algorithm.to_id_string().as_str()) {
+            return Err("it is signed with SHA-1".to_owned());
+        }
         let revoked = list
             .iter_revoked_certificates()
             .map(|entry| {
