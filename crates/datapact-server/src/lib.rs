@@ -3,6 +3,7 @@
 pub mod config;
 pub mod key;
 pub mod management;
+pub mod run;
 pub mod storage;
 pub mod tls;
 

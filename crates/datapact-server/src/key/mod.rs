@@ -172,6 +172,11 @@ impl KeyService {
         self.copy.current(self.current).await.map_err(copy_problem)
     }
 
+    /// The server's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// How many entries of the ledger are replayed.
     pub fn ledger_size(&self) -> u64 {
         self.copy.size()

@@ -171,7 +171,7 @@ impl Session {
 
 impl Server {
     /// What a new user is configured with.
-    fn enrolment(&self) -> Enrolment {
+    pub(super) fn enrolment(&self) -> Enrolment {
         let trust = (self.trust)();
         let cas = |realm: &str| trust.cas(realm).map(|der| public::to_pem("CERTIFICATE", der)).collect();
         Enrolment {

@@ -201,6 +201,11 @@ impl ManagementServer {
         Ok(this)
     }
 
+    /// What users are configured with (US-4).
+    pub fn enrolment(&self) -> Enrolment {
+        self.server.enrolment()
+    }
+
     /// Reads the other servers' certificates again.
     ///
     /// # Errors

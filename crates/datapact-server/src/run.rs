@@ -1,0 +1,400 @@
+//! Running a server: its files, its two listeners, its reloads and its end.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use axum::Router;
+use bytes::Bytes;
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::{AccessList, Clock, Gate, Source, system_clock};
+use datapact_api::http_api::{
+    Health, Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
+    key_server_router, management_router, public_router, storage_server_router,
+};
+use datapact_api::key_server::KeyServer;
+use datapact_api::management::Invitation;
+use datapact_api::problem::{Problem, Result as ApiResult};
+use datapact_api::storage_server::StorageServer;
+use datapact_api::tls::client_config;
+use datapact_api::trust_file::{self, POLL, ReloadableTrust};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signer;
+use datapact_core::permission::TIME_MAX;
+use datapact_core::token::Jwks;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Serialize;
+
+use crate::config::{
+    self, Common, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig,
+};
+use crate::key::KeyService;
+use crate::management::ManagementServer;
+use crate::storage::StorageService;
+use crate::tls::{Limits, Listener};
+
+/// How often a server tidies up what was left unfinished.
+const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The trust configuration.
+    #[error(transparent)]
+    Trust(#[from] trust_file::TrustFileError),
+    /// A file that it needs.
+    #[error("`{path}`: {detail}", path = .0.display(), detail = .1)]
+    File(PathBuf, String),
+    /// An address that it cannot listen on, or something else of the system.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The storage server itself.
+    #[error("{0}")]
+    Storage(Problem),
+    /// Management itself.
+    #[error(transparent)]
+    Management(#[from] crate::management::OpenError),
+    /// The key server itself.
+    #[error(transparent)]
+    Key(#[from] crate::key::OpenError),
+}
+
+impl From<Problem> for ServeError {
+    fn from(problem: Problem) -> Self {
+        Self::Storage(problem)
+    }
+}
+
+/// A server that listens.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    /// `management`, `key` or `storage`.
+    pub role: &'static str,
+    /// Its address for clients.
+    pub url: String,
+    /// Where it listens for clients with certificates.
+    pub listen: SocketAddr,
+    /// Where it listens without.
+    pub public_listen: SocketAddr,
+}
+
+/// Serves management until `shutdown`.
+pub async fn serve_management(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: ManagementConfig = config::load(path)?;
+    let frame = Frame::load(path, &config.server, "management", access_of::<ManagementConfig>)?;
+    let mut key_servers: BTreeMap<String, Arc<dyn KeyServer>> = BTreeMap::new();
+    for peer in &config.key_servers {
+        let http = frame.client(&peer.endpoint())?;
+        key_servers.insert(http.name().to_owned(), Arc::new(KeyServerClient(http)));
+    }
+    let mut storage_servers: BTreeMap<String, Arc<dyn StorageServer>> = BTreeMap::new();
+    for peer in &config.storage_servers {
+        let http = frame.client(&peer.endpoint())?;
+        storage_servers.insert(http.name().to_owned(), Arc::new(StorageServerClient(http)));
+    }
+    let trust = frame.trust.source();
+    let service =
+        ManagementServer::open(&config, trust, &key_servers, &storage_servers, frame.clock.clone()).await?;
+    write_administrators_invitation(&config, &service)?;
+    let router = management_router(service.clone(), frame.gate());
+    let reloaded = service.clone();
+    let reload = move || {
+        if let Err(error) = reloaded.reload() {
+            tracing::error!(%error, "the other servers' certificates were not read; the previous ones stay in force");
+        }
+    };
+    frame.run(router, service, reload, ready, shutdown).await
+}
+
+/// Where the configured administrators find what they need to join: they have their accounts already, so there is
+/// no code in it and it is no secret.
+pub const ADMINISTRATORS_INVITATION: &str = "administrators.json";
+
+fn write_administrators_invitation(
+    config: &ManagementConfig,
+    service: &ManagementServer,
+) -> Result<(), ServeError> {
+    let path = config.server.data.join(ADMINISTRATORS_INVITATION);
+    let invitation = Invitation { code: String::new(), expires: TIME_MAX, enrolment: service.enrolment() };
+    let failed = |detail: String| ServeError::File(path.clone(), detail);
+    let json = serde_json::to_vec_pretty(&invitation).map_err(|e| failed(e.to_string()))?;
+    let partial = path.with_extension("new");
+    std::fs::write(&partial, json)
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|e| failed(e.to_string()))
+}
+
+/// Serves a key server until `shutdown`.
+pub async fn serve_key(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: KeyServerConfig = config::load(path)?;
+    let frame = Frame::load(path, &config.server, "key", access_of::<KeyServerConfig>)?;
+    let public = Arc::new(PublicClient(frame.client(&config.management_public)?));
+    let management = Arc::new(ManagementClient(frame.client(&config.management)?));
+    let signer = Arc::new(frame.signer()?);
+    let trust = frame.trust.source();
+    let service = KeyService::open(&config, trust, signer, public, management, frame.clock.clone()).await?;
+    let router = key_server_router(service.clone(), frame.gate());
+    frame.run(router, service, || (), ready, shutdown).await
+}
+
+/// Serves a storage server until `shutdown`.
+pub async fn serve_storage(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: StorageServerConfig = config::load(path)?;
+    let frame = Frame::load(path, &config.server, "storage", access_of::<StorageServerConfig>)?;
+    let service = StorageService::open(&config, frame.trust.source(), frame.clock.clone()).await?;
+    let tidied = service.clone();
+    let tidy = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(TIDY_EVERY).await;
+            if let Err(problem) = tidied.tidy().await {
+                tracing::warn!(%problem, "tidying up failed; it is tried again in an hour");
+            }
+        }
+    });
+    let router = storage_server_router(service.clone(), frame.gate());
+    let result = frame.run(router, service, || (), ready, shutdown).await;
+    tidy.abort();
+    result
+}
+
+#[async_trait]
+impl Public for KeyService {
+    async fn health(&self) -> ApiResult<Health> {
+        KeyService::health(self).await.map(|()| crate::health(self.name(), "key"))
+    }
+}
+
+/// What all servers are made of.
+struct Frame {
+    role: &'static str,
+    name: String,
+    common: Common,
+    trust: Arc<ReloadableTrust>,
+    access: Arc<ReloadableAccess>,
+    clock: Clock,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Frame {
+    fn load(
+        path: &Path,
+        common: &Common,
+        role: &'static str,
+        read_access: fn(&Path) -> Result<AccessList, ConfigError>,
+    ) -> Result<Self, ServeError> {
+        let name = common.name().map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
+        std::fs::create_dir_all(&common.data)
+            .and_then(|()| std::fs::set_permissions(&common.data, std::fs::Permissions::from_mode(0o700)))
+            .map_err(|e| ServeError::File(common.data.clone(), e.to_string()))?;
+        let trust = ReloadableTrust::load(&common.trust)?;
+        let wrong = |detail: &str| ServeError::File(common.certificate.clone(), detail.to_owned());
+        let chain = CertificateDer::pem_file_iter(&common.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| wrong(&format!("no certificate chain in PEM: {e}")))?;
+        let clock = system_clock();
+        trust.current().identify_server(&chain, &name, clock()).map_err(|e| wrong(&e.to_string()))?;
+        let key = private_key(&common.private_key)?;
+        let access = Arc::new(ReloadableAccess::load(path, read_access)?);
+        Ok(Self { role, name, common: common.clone(), trust, access, clock, chain, key })
+    }
+
+    /// Calls to another server, with this server's certificate.
+    fn client(&self, endpoint: &Endpoint) -> Result<Http, ServeError> {
+        let certificate = (self.chain.clone(), self.key.clone_key());
+        let config = client_config(self.trust.clone(), Some(certificate))
+            .map_err(|e| ServeError::File(self.common.private_key.clone(), e.to_string()))?;
+        Http::new(endpoint, config, None, self.clock.clone())
+            .map_err(|e| ServeError::File(self.common.certificate.clone(), e.to_string()))
+    }
+
+    /// What signs as this server.
+    fn signer(&self) -> Result<Signer, ServeError> {
+        let wrong = |detail: String| ServeError::File(self.common.private_key.clone(), detail);
+        Signer::new(self.key.secret_der(), self.chain.clone(), Identity::server(&self.name))
+            .map_err(|e| wrong(e.to_string()))
+    }
+
+    fn gate(&self) -> Arc<Gate> {
+        let access = self.access.clone();
+        let access: Source<AccessList> = Arc::new(move || access.current());
+        Arc::new(Gate::new(&self.name, self.trust.source(), access, self.clock.clone()))
+    }
+
+    async fn run<P: Public>(
+        self,
+        router: Router,
+        public: Arc<P>,
+        reload: impl Fn() + Send + 'static,
+        ready: impl FnOnce(Ready),
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let public: Arc<dyn Public> =
+            Arc::new(WithRevocationLists { inner: public, trust: self.common.trust.clone() });
+        let failed = |address: SocketAddr| move |e: std::io::Error| ServeError::Listen(address, e);
+        let (listen, public_listen) = (self.common.listen, self.common.public_listen);
+        let gated = Listener::bind(
+            listen,
+            self.chain.clone(),
+            self.key.clone_key(),
+            Some(self.trust.clone()),
+            Limits::default(),
+        )
+        .await
+        .map_err(failed(listen))?;
+        let open =
+            Listener::bind(public_listen, self.chain.clone(), self.key.clone_key(), None, Limits::default())
+                .await
+                .map_err(failed(public_listen))?;
+        let watches =
+            [tokio::spawn(self.trust.clone().watch()), tokio::spawn(self.access.clone().watch(reload))];
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let ended = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        ready(Ready {
+            role: self.role,
+            url: self.common.url.clone(),
+            listen: gated.local_addr().map_err(failed(listen))?,
+            public_listen: open.local_addr().map_err(failed(public_listen))?,
+        });
+        tracing::info!(role = self.role, name = %self.name, "listening");
+        let signal = tokio::spawn(async move {
+            shutdown.await;
+            let _ = stop.send(true);
+        });
+        tokio::join!(
+            gated.serve(router, ended(stopped.clone())),
+            open.serve(public_router(public), ended(stopped))
+        );
+        signal.abort();
+        watches.iter().for_each(tokio::task::JoinHandle::abort);
+        tracing::info!(role = self.role, "stopped");
+        Ok(())
+    }
+}
+
+/// Reads a private key (PKCS#8, PEM) that nobody else may read.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
+    let failed = |detail: String| ServeError::File(path.to_owned(), detail);
+    let mode = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(failed(format!(
+            "others may read this private key (mode {:o}); use `chmod 600`",
+            mode & 0o777
+        )));
+    }
+    PrivateKeyDer::from_pem_file(path).map_err(|e| failed(format!("no private key in PEM: {e}")))
+}
+
+fn access_of<C: ServerConfig>(path: &Path) -> Result<AccessList, ConfigError> {
+    let config: C = config::load(path)?;
+    config.common().access.parse().map_err(|e| ConfigError::Wrong(path.to_owned(), e))
+}
+
+/// The access list of a configuration file, read again when the file changes.
+struct ReloadableAccess {
+    path: PathBuf,
+    read: fn(&Path) -> Result<AccessList, ConfigError>,
+    current: RwLock<Arc<AccessList>>,
+}
+
+impl ReloadableAccess {
+    fn load(path: &Path, read: fn(&Path) -> Result<AccessList, ConfigError>) -> Result<Self, ConfigError> {
+        Ok(Self { path: path.to_owned(), read, current: RwLock::new(Arc::new(read(path)?)) })
+    }
+
+    fn current(&self) -> Arc<AccessList> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn changed(&self) -> Option<SystemTime> {
+        std::fs::metadata(&self.path).and_then(|meta| meta.modified()).ok()
+    }
+
+    /// Reads the list again on SIGHUP and when the file has changed, and calls `reload` then.
+    async fn watch(self: Arc<Self>, reload: impl Fn() + Send) {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup()).ok();
+        let mut seen = self.changed();
+        loop {
+            let hung_up = async {
+                match &mut hangup {
+                    Some(hangup) => drop(hangup.recv().await),
+                    None => std::future::pending().await,
+                }
+            };
+            let forced = tokio::select! {
+                () = hung_up => true,
+                () = tokio::time::sleep(POLL) => false,
+            };
+            let now = self.changed();
+            if now == seen && !forced {
+                continue;
+            }
+            seen = now;
+            reload();
+            match (self.read)(&self.path) {
+                Ok(list) => {
+                    *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(list);
+                    tracing::info!("the access list was read again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the access list was not read; the previous one stays in force")
+                }
+            }
+        }
+    }
+}
+
+/// A server's public side, with the revocation lists of its trust configuration.
+struct WithRevocationLists<P> {
+    inner: Arc<P>,
+    trust: PathBuf,
+}
+
+#[async_trait]
+impl<P: Public> Public for WithRevocationLists<P> {
+    async fn health(&self) -> ApiResult<Health> {
+        self.inner.health().await
+    }
+
+    async fn jwks(&self) -> ApiResult<Jwks> {
+        self.inner.jwks().await
+    }
+
+    async fn log(&self, path: &str) -> ApiResult<Bytes> {
+        self.inner.log(path).await
+    }
+
+    async fn log_longer_than(&self, size: u64) -> ApiResult<u64> {
+        self.inner.log_longer_than(size).await
+    }
+
+    async fn crl(&self, realm: &str) -> ApiResult<String> {
+        trust_file::revocation_lists(&self.trust, realm)
+            .map_err(Problem::internal)?
+            .ok_or_else(|| Problem::not_found(format!("there is no revocation list of `{realm}` here")))
+    }
+}
