@@ -11,8 +11,9 @@ use datapact_core::identity::{Identity, SERVER_REALM};
 use sea_orm::ConnectionTrait;
 
 use super::failure::{Failure, Result};
+use super::keys::to_pem;
 use super::schema::{Row, json, number, row, rows, run, text};
-use super::{OpenError, Server, Session, public};
+use super::{OpenError, Server, Session};
 
 /// How long an invitation may be open, in seconds.
 const INVITATION_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
@@ -173,7 +174,7 @@ impl Server {
     /// What a new user is configured with.
     pub(super) fn enrolment(&self) -> Enrolment {
         let trust = (self.trust)();
-        let cas = |realm: &str| trust.cas(realm).map(|der| public::to_pem("CERTIFICATE", der)).collect();
+        let cas = |realm: &str| trust.cas(realm).map(|der| to_pem("CERTIFICATE", der).to_string()).collect();
         Enrolment {
             management: self.management.clone(),
             public: self.public.clone(),

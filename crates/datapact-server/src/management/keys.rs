@@ -59,7 +59,7 @@ impl Keys {
         let pem = read_or_make(&path, || {
             let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
                 .map_err(|e| wrong(e.to_string()))?;
-            Ok(to_pem(der.as_ref()))
+            Ok(to_pem("PRIVATE KEY", der.as_ref()))
         })?;
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
         let token = TokenKey::new(der.secret_pkcs8_der()).map_err(|e| wrong(e.to_string()))?;
@@ -72,9 +72,12 @@ impl Keys {
     }
 }
 
-fn to_pem(der: &[u8]) -> Zeroizing<String> {
+/// PEM (RFC 7468).
+pub(super) fn to_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     let base64 = Zeroizing::new(STANDARD.encode(der));
-    let mut pem = Zeroizing::new("-----BEGIN PRIVATE KEY-----\n".to_owned());
+    // Reserved whole, so that growing leaves no copy of a secret behind.
+    let mut pem = Zeroizing::new(String::with_capacity(2 * base64.len() + 2 * label.len() + 64));
+    pem.push_str(&format!("-----BEGIN {label}-----\n"));
     let mut rest = base64.as_str();
     while !rest.is_empty() {
         let (line, after) = rest.split_at(rest.len().min(64));
@@ -82,7 +85,7 @@ fn to_pem(der: &[u8]) -> Zeroizing<String> {
         pem.push('\n');
         rest = after;
     }
-    pem.push_str("-----END PRIVATE KEY-----\n");
+    pem.push_str(&format!("-----END {label}-----\n"));
     pem
 }
 

@@ -309,7 +309,7 @@ impl<T: ?Sized> Remote<T> {
             return Err(wrong("it holds no PEM certificate".to_owned()));
         }
         // Only the certificates: whatever else is in the file stays there.
-        let pem: String = chain.iter().map(|der| public::to_pem("CERTIFICATE", der)).collect();
+        let pem: String = chain.iter().map(|der| keys::to_pem("CERTIFICATE", der).to_string()).collect();
         *self.pem.write().unwrap_or_else(PoisonError::into_inner) = pem.into();
         Ok(())
     }

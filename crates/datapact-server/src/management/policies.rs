@@ -34,11 +34,11 @@ impl Session {
         policy.verify(&(server.trust)(), &server.ledger_id, now)?;
         let body = policy.body();
         body.validate().map_err(Problem::malformed)?;
-        let key_server = server.key_server(policy)?;
-        // What stops access must not depend on what is stored.
-        if body.state == ShareState::Active {
+        let active = body.state == ShareState::Active;
+        let key_server = server.key_server(policy);
+        if active {
             server.confirm_package(policy).await?;
-            confirm_key(key_server, policy).await?;
+            confirm_key(key_server.as_ref().map_err(Clone::clone)?, policy).await?;
         }
         server.confirm_owner(policy).await?;
 
@@ -51,13 +51,13 @@ impl Session {
         check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
         server.precheck(&call, now).await?;
         let shown = ShownPolicy { policy: policy.clone(), owner, users };
-        match key_server.client.show_policy(&shown).await {
-            Ok(()) => {}
-            // The key server reads on the ledger that the share no longer gives access.
-            Err(problem) if body.state != ShareState::Active && is_away(&problem) => {
-                tracing::warn!(server = key_server.name, share = %body.share, %problem, "could not show a policy");
+        match show(key_server, &shown).await {
+            Err(failure) if active => return Err(failure),
+            // What stops access must not hang on another server: this one reads it on the ledger.
+            Err(failure) => {
+                tracing::warn!(share = %body.share, problem = %failure.0, "could not show a policy")
             }
-            Err(problem) => return Err(of_server(&key_server.name, problem)),
+            Ok(()) => {}
         }
         match server.submit(policy.id(), call, documents, None).await? {
             Submitted::Applied => {}
@@ -191,6 +191,12 @@ async fn confirm_key(server: &Remote<dyn KeyServer>, policy: &Signed<SharingPoli
         return Err(conflict("the key was stored for another package; store a key for this one"));
     }
     Ok(())
+}
+
+/// Shows the key server the policy, under which alone it releases the key (SH-7).
+async fn show(server: Result<&Remote<dyn KeyServer>>, shown: &ShownPolicy) -> Result<()> {
+    let server = server?;
+    server.client.show_policy(shown).await.map_err(|problem| of_server(&server.name, problem))
 }
 
 /// Whose commitments a policy needs: its provider's, then the named users'.

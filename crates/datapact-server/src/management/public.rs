@@ -3,8 +3,6 @@
 use std::sync::PoisonError;
 
 use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use datapact_api::http_api::{Health, LOG_WAIT_MAX, Public};
 use datapact_api::problem::{Kind, Problem, Result};
@@ -12,6 +10,7 @@ use datapact_core::token::Jwks;
 
 use super::ManagementServer;
 use super::failure::Failure;
+use super::keys::to_pem;
 
 /// How many entries the projector may be behind while the server counts as working.
 const LAG_MAX: u64 = 10_000;
@@ -62,21 +61,6 @@ impl Public for ManagementServer {
         if !trust.realms().any(|known| known == realm) {
             return Err(Problem::not_found("there is no such realm here"));
         }
-        Ok(trust.crls(realm).map(|der| to_pem("X509 CRL", der)).collect())
+        Ok(trust.crls(realm).map(|der| to_pem("X509 CRL", der).to_string()).collect())
     }
-}
-
-/// PEM (RFC 7468).
-pub(super) fn to_pem(label: &str, der: &[u8]) -> String {
-    let base64 = STANDARD.encode(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
-    let mut rest = base64.as_str();
-    while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(64));
-        pem.push_str(line);
-        pem.push('\n');
-        rest = after;
-    }
-    pem.push_str(&format!("-----END {label}-----\n"));
-    pem
 }

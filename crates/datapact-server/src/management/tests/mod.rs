@@ -152,7 +152,7 @@ impl World {
         let admin = User { signer: clinic.signer("Admin") };
         let servers = TestRealm::new("server");
         let dir = tempfile::tempdir().unwrap();
-        let pem = public::to_pem("CERTIFICATE", &servers.signer("server").chain()[0]);
+        let pem = keys::to_pem("CERTIFICATE", &servers.signer("server").chain()[0]);
         std::fs::write(dir.path().join("server.pem"), pem).unwrap();
         let witness = witness();
         let config = format!(

@@ -202,3 +202,41 @@ async fn a_share_is_set_once_however_many_ask_at_once() {
         (1, 0, 1)
     );
 }
+
+#[tokio::test]
+async fn a_share_is_revoked_though_its_key_server_is_gone() {
+    let mut world = World::new().await;
+    let provider = world.provider().await;
+    let policy = world.published(&provider, |_| {}).await;
+    let path = world.dir.path().join("management.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    let moved =
+        config.replace(&format!("url = \"https://{KEYS}\""), &format!("url = \"https://{KEYS}:8443\""));
+    assert_ne!(config, moved);
+    std::fs::write(&path, moved).unwrap();
+    world.open(|log| log).await;
+    let session = world.as_user(&provider);
+    let updated = world.successor(&provider, &policy, |p| p.information.title = "New".to_owned());
+    assert_kind(session.set_policy(&updated).await, Kind::Malformed, "no server");
+    let revoked = world.successor(&provider, &policy, |p| p.state = ShareState::Revoked);
+    assert_eq!(session.set_policy(&revoked).await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn mg_12_certificates_of_the_servers_are_read_again() {
+    let world = World::new().await;
+    let provider = world.provider().await;
+    let consumer = world.consumer("Consumer").await;
+    let policy = world.published(&provider, |_| {}).await;
+    let session = world.as_user(&consumer);
+    let before = session.request_access(&world.request(&consumer, &policy)).await.unwrap();
+    let path = world.dir.path().join("server.pem");
+    std::fs::write(&path, "no certificate").unwrap();
+    assert!(matches!(world.server().reload(), Err(OpenError::Configuration(_))));
+    let renewed = keys::to_pem("CERTIFICATE", &world.servers.signer("server").chain()[0]);
+    std::fs::write(&path, format!("a comment\n{}", *renewed)).unwrap();
+    world.server().reload().unwrap();
+    let after = session.request_access(&world.request(&consumer, &policy)).await.unwrap();
+    assert_ne!(after.key_server_certificate, before.key_server_certificate);
+    assert_eq!(after.key_server_certificate, *renewed);
+}
