@@ -121,6 +121,10 @@ impl Session {
     }
 
     pub(super) async fn take_invitation(&self, code: &str) -> Result<Account> {
+        // A configured administrator has an account already, and needs no code.
+        if code.is_empty() {
+            return self.active_account().await;
+        }
         let identity = self.caller.require_user()?.clone();
         if code.len() > CODE_BYTES_MAX {
             return Err(Problem::malformed("that is no invitation code").into());

@@ -11,6 +11,7 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     assert_eq!((account.identity.clone(), account.role), (user.identity(), Role::User));
     assert_eq!(account.attributes, attributes);
     assert_eq!(admin.accounts().await.unwrap().len(), 2);
+    assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
     assert_kind(world.as_user(&user).update_account(&account.id, &update).await, Kind::Forbidden, "role");
@@ -89,6 +90,7 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
     let outsider = User { signer: world.clinic.signer("Outsider") };
     let joined = world.as_user(&outsider).join(&invitation.code).await;
     assert_kind(joined, Kind::Forbidden, "another realm");
+    assert_kind(world.as_user(&users[0]).join("").await, Kind::Forbidden, "no account");
     assert_kind(world.as_user(&users[0]).join("wrong").await, Kind::Forbidden, "not valid");
     let first = world.as_user(&users[0]).join(&invitation.code).await.unwrap();
     assert_eq!(world.as_user(&users[0]).join(&invitation.code).await.unwrap(), first);
