@@ -57,6 +57,18 @@ impl Recipient {
         Self { secret, public: Digest(bytes) }
     }
 
+    /// The key pair of a private key (X25519, 32 bytes), for whoever keeps it elsewhere; a consumer takes a fresh one.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Recipient`] when it is no usable private key.
+    pub fn from_private(private: &[u8; 32]) -> Result<Self, ReleaseError> {
+        let secret =
+            <Kem as hpke::Kem>::PrivateKey::from_bytes(private).map_err(|_| ReleaseError::Recipient)?;
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(&Kem::sk_to_pk(&secret).to_bytes());
+        Ok(Self { secret, public: Digest(bytes) })
+    }
+
     /// The public key, for the key request.
     pub fn public(&self) -> Digest {
         self.public
