@@ -4,7 +4,8 @@
 #   bench/package.sh [MIB] [ROUNDS]      (1024 MiB and 5 rounds unless told otherwise)
 #
 # Prints the best time of each, its rate and the process's peak memory. The rounds go through all programs in turn,
-# so that a busy moment of the machine does not hit one alone. Needs GNU time; age and gpg are left out if missing.
+# so that a busy moment of the machine does not hit one alone; still, times mean little on a busy machine, least of all
+# those of programs with two threads. Needs GNU time; age and gpg are left out if missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -39,7 +40,7 @@ if command -v gpg >/dev/null; then
 fi
 
 cd "$dir"
-declare -A best peak
+declare -A best peak cpu
 for ((round = 0; round < rounds; round++)); do
     for i in "${!names[@]}"; do
         name=${names[$i]}
@@ -53,12 +54,14 @@ for ((round = 0; round < rounds; round++)); do
         esac
         start=$(date +%s%N)
         case $name in
-        *pipe) /usr/bin/time -f %M -o rss ${commands[$i]} | cat >/dev/null ;;
-        *) /usr/bin/time -f %M -o rss ${commands[$i]} ;;
+        *pipe) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} | cat >/dev/null ;;
+        *) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} ;;
         esac
         took=$((($(date +%s%N) - start) / 1000))
-        memory=$(tail -1 rss)
-        if [[ -z ${best[$name]:-} || $took -lt ${best[$name]} ]]; then best[$name]=$took; fi
+        read -r memory user system < <(tail -1 rss)
+        if [[ -z ${best[$name]:-} || $took -lt ${best[$name]} ]]; then
+            best[$name]=$took cpu[$name]="$user $system"
+        fi
         if [[ -z ${peak[$name]:-} || $memory -gt ${peak[$name]} ]]; then peak[$name]=$memory; fi
         case $name in "unwrap" | "age open" | "gpg open") cmp data data.out ;; esac
     done
@@ -66,10 +69,10 @@ done
 
 printf '%s MiB on tmpfs, best of %s rounds, %s CPUs (%s)\n\n' "$mib" "$rounds" "$(nproc)" \
     "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)"
-printf '| program | seconds | GB/s | peak memory, MB |\n|---|---|---|---|\n'
+printf '| program | seconds | GB/s | user and system seconds | peak memory, MB |\n|---|---|---|---|---|\n'
 for name in "${names[@]}"; do
-    awk -v name="$name" -v us="${best[$name]}" -v kib="${peak[$name]}" -v mib="$mib" 'BEGIN {
-        printf "| %s | %.2f | %.2f | %.1f |\n", name, us / 1e6, mib * 1.048576e3 / us, kib * 1.024e-3 }'
+    awk -v name="$name" -v cpu="${cpu[$name]/ / + }" -v us="${best[$name]}" -v kib="${peak[$name]}" -v mib="$mib" 'BEGIN {
+        printf "| %s | %.2f | %.2f | %s | %.1f |\n", name, us / 1e6, mib * 1.048576e3 / us, cpu, kib * 1.024e-3 }'
 done
 printf '\nIn memory, %s MiB, best of 5:\n\n' "$mib"
 rm -f data.* # The memory is needed.
