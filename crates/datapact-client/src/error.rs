@@ -10,6 +10,9 @@ use datapact_core::jws::DocumentError;
 use datapact_core::package::PackageError;
 use datapact_core::policy::PolicyError;
 use datapact_core::trust::TrustError;
+use datapact_ledger::LedgerError;
+
+use crate::key_file::KeyFileError;
 
 /// The result of everything here.
 pub type Result<T> = std::result::Result<T, ClientError>;
@@ -129,6 +132,31 @@ impl From<DocumentError> for ClientError {
 impl From<TrustError> for ClientError {
     fn from(error: TrustError) -> Self {
         Self::untrusted(error)
+    }
+}
+
+impl From<KeyFileError> for ClientError {
+    fn from(error: KeyFileError) -> Self {
+        match error {
+            KeyFileError::File { path, source } => Self::file(&path, source),
+            KeyFileError::Crypto(_) => Self::defect(error),
+            KeyFileError::PassphraseNeeded(_) | KeyFileError::WrongPassphrase(_) => {
+                Self::Problem(Problem::new(Kind::Unauthenticated, error))
+            }
+            other => Self::Problem(Problem::malformed(other)),
+        }
+    }
+}
+
+impl From<LedgerError> for ClientError {
+    fn from(error: LedgerError) -> Self {
+        let kind = match &error {
+            LedgerError::Refused(refusal) => return Self::Problem(refusal.clone().into()),
+            LedgerError::Check(_) | LedgerError::Corrupt { .. } => Kind::Untrusted,
+            LedgerError::Unavailable(_) => Kind::Unavailable,
+            LedgerError::Misconfigured(_) => Kind::Internal,
+        };
+        Self::Problem(Problem::new(kind, error))
     }
 }
 

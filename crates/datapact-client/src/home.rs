@@ -10,10 +10,12 @@
 //!   state/                   what this program remembers between runs; no key and no plaintext
 //! ```
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -162,8 +164,16 @@ impl NewFile {
         beside.push(name);
         beside.push(format!(".{}.part", hex::encode(datapact_core::id::random::<6>())));
         let beside = path.with_file_name(beside);
+        let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         let file = new_file(&beside).map_err(|e| ClientError::file(path, e))?;
+        unfinished.insert(beside.clone());
+        drop(unfinished);
         Ok(Self { file: Some(file), beside, path: path.to_owned() })
+    }
+
+    /// The file as it is so far, for reading.
+    pub(crate) fn reader(&self) -> Result<File> {
+        File::open(&self.beside).map_err(|e| ClientError::file(&self.path, e))
     }
 
     /// Gives the file its name; `replace` says whether one that is there may be replaced.
@@ -180,6 +190,7 @@ impl NewFile {
             let _ = fs::remove_file(&self.beside);
         }
         self.file = None;
+        UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.beside);
         if let Some(Ok(folder)) =
             self.path.parent().map(|p| if p.as_os_str().is_empty() { File::open(".") } else { File::open(p) })
         {
@@ -204,8 +215,22 @@ impl Drop for NewFile {
     fn drop(&mut self) {
         if self.file.is_some() {
             let _ = fs::remove_file(&self.beside);
+            UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.beside);
         }
     }
+}
+
+/// What is being written by this process.
+static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// Removes the files that are not whole yet, for a process that is about to end at once: a signal, say. Nothing new
+/// is begun from then on.
+pub fn discard_unfinished() {
+    let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
+    for path in unfinished.iter() {
+        let _ = fs::remove_file(path);
+    }
+    std::mem::forget(unfinished);
 }
 
 /// Writes a whole file, or leaves the old one.
@@ -247,4 +272,12 @@ pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
             "restore or remove the file",
         )
     })
+}
+
+/// Writes a value as JSON to a file that is not there yet.
+pub(crate) fn write_new_json<T: Serialize>(mut file: NewFile, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(ClientError::defect)?;
+    text.push(b'\n');
+    file.write_all(&text).map_err(|e| ClientError::file(&file.path, e))?;
+    file.keep(false)
 }

@@ -8,14 +8,14 @@ use datapact_api::management::{Account, Invitation};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::trust;
-use rcgen::{DistinguishedName, DnType, DnValue};
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
-use crate::keys;
+use crate::key_file::PrivateKey;
 use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of};
 use crate::session::Session;
+use crate::subject::Subject;
 
 const INVITATION: &str = "invitation.json";
 const REQUEST: &str = "request.csr";
@@ -78,11 +78,10 @@ pub fn prepare(
     home: &Home,
     name: &str,
     invitation: &Invitation,
-    subject: &str,
+    subject: &Subject,
     passphrase: Option<&str>,
 ) -> Result<Prepared> {
     check_enrolment(invitation)?;
-    let subject = parse_subject(subject)?;
     let folder = home.profile_folder(name)?;
     if folder.join(PROFILE).exists() {
         return Err(ClientError::usage(
@@ -94,13 +93,15 @@ pub fn prepare(
     make_folder(&folder)?;
     write_json(&folder.join(INVITATION), invitation)?;
     let key_path = folder.join(KEY);
-    let existing = keys::load(&key_path, passphrase)?;
-    let key_existed = existing.is_some();
-    let key = match existing {
-        Some(key) => key,
-        None => keys::generate(&key_path, passphrase)?,
+    let key_existed = key_path.exists();
+    let key = if key_existed {
+        PrivateKey::load(&key_path, passphrase)?
+    } else {
+        let key = PrivateKey::generate()?;
+        key.save(&key_path, passphrase)?;
+        key
     };
-    let request_pem = keys::request(&key, subject)?;
+    let request_pem = key.request(subject)?;
     let request = folder.join(REQUEST);
     write_file(&request, request_pem.as_bytes())?;
     let realms = invitation.enrolment.realms.keys();
@@ -188,51 +189,8 @@ fn certify(
             "users join with a user's certificate",
         ));
     }
-    let key = keys::load(&folder.join(KEY), passphrase)?.ok_or_else(|| {
-        ClientError::not_found("the profile has no private key", "run `datapact join FILE` first")
-    })?;
-    Signer::new(&key, chain, identity.clone())
+    let key = PrivateKey::load(&folder.join(KEY), passphrase)?;
+    Signer::new(key.pkcs8(), chain, identity.clone())
         .map_err(|e| ClientError::usage(e, "send the CA's operator this profile's request"))?;
     Ok(identity)
-}
-
-/// Reads `NAME=value,NAME=value`; a comma or backslash in a value is escaped by a backslash.
-fn parse_subject(text: &str) -> Result<DistinguishedName> {
-    let refused = || {
-        let detail = format!("`{}` is not a certificate's subject", text.escape_debug());
-        ClientError::usage(detail, "write it like `CN=Ann Andersson,O=Clinic`, with CN, O, OU, C, L or ST")
-    };
-    let mut parts = vec![String::new()];
-    let mut escaped = false;
-    for c in text.chars() {
-        match (c, parts.last_mut()) {
-            ('\\', _) if !escaped => {
-                escaped = true;
-                continue;
-            }
-            (',', _) if !escaped => parts.push(String::new()),
-            (c, Some(part)) if !c.is_control() => part.push(c),
-            _ => return Err(refused()),
-        }
-        escaped = false;
-    }
-    let mut subject = DistinguishedName::new();
-    for part in &parts {
-        let (name, value) = part.split_once('=').ok_or_else(refused)?;
-        let kind = match name.trim() {
-            "CN" => DnType::CommonName,
-            "O" => DnType::OrganizationName,
-            "OU" => DnType::OrganizationalUnitName,
-            "C" => DnType::CountryName,
-            "L" => DnType::LocalityName,
-            "ST" => DnType::StateOrProvinceName,
-            _ => return Err(refused()),
-        };
-        let repeated = subject.get(&kind).is_some();
-        if value.is_empty() || value.len() > 128 || repeated || escaped {
-            return Err(refused());
-        }
-        subject.push(kind, DnValue::Utf8String(value.to_owned()));
-    }
-    Ok(subject)
 }

@@ -12,11 +12,10 @@ use datapact_ledger::log_policy::LogPolicy;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json};
-use crate::keys;
+use crate::key_file::PrivateKey;
 
 /// The profile's own file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +36,7 @@ pub struct Profile {
     trust: Arc<ReloadableTrust>,
     log_policy: LogPolicy,
     signer: Arc<Signer>,
-    key: Zeroizing<Vec<u8>>,
+    key: PrivateKey,
 }
 
 /// A profile in a list.
@@ -116,10 +115,10 @@ impl Profile {
         let enrolment: Enrolment = read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
         let trust = trust_of(&enrolment)?;
         let log_policy = log_policy_of(&enrolment)?;
-        let key = keys::load(&folder.join(KEY), passphrase)?.ok_or_else(|| missing(KEY))?;
+        let key = PrivateKey::load(&folder.join(KEY), passphrase)?;
         let pem = read_file(&folder.join(CERTIFICATE))?.ok_or_else(|| missing(CERTIFICATE))?;
         let chain = chain_of(&pem)?;
-        let signer = Signer::new(&key, chain, account.identity.clone())
+        let signer = Signer::new(key.pkcs8(), chain, account.identity.clone())
             .map_err(|e| ClientError::usage(e, "join again, or renew the certificate for this key"))?;
         Ok(Self {
             name: name.to_owned(),
@@ -178,8 +177,8 @@ impl Profile {
     }
 
     /// The private key for the handshake.
-    pub(crate) fn tls_key(&self) -> Result<PrivateKeyDer<'static>> {
-        PrivateKeyDer::try_from(self.key.to_vec()).map_err(ClientError::defect)
+    pub(crate) fn tls_key(&self) -> PrivateKeyDer<'static> {
+        self.key.for_tls()
     }
 
     /// Where this program remembers things between runs.

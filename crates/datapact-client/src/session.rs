@@ -84,7 +84,7 @@ impl Session {
         let clock = system_clock();
         let tls = |shown: bool| {
             let certificate =
-                if shown { Some((profile.signer().chain().to_vec(), profile.tls_key()?)) } else { None };
+                if shown { Some((profile.signer().chain().to_vec(), profile.tls_key())) } else { None };
             client_config(profile.reloadable_trust(), certificate).map_err(|e| {
                 ClientError::usage(format!("the key or certificate cannot be used: {e}"), "join again")
             })

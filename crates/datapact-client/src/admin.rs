@@ -1,0 +1,61 @@
+//! The administrator: accounts and invitations (MG-1, PR-10).
+
+use std::path::Path;
+
+use datapact_api::management::{Account, AccountUpdate, Invitation, NewInvitation};
+use datapact_core::id::{AccountId, Timestamp};
+use serde::Serialize;
+
+use crate::error::{ClientError, Result};
+use crate::home::{NewFile, write_new_json};
+use crate::session::{Session, retry};
+
+/// A user who manages accounts.
+#[derive(Clone)]
+pub struct Administrator {
+    session: Session,
+}
+
+/// An invitation that was written to a file. The code stands in the file alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Invited {
+    /// The file, to be given to the user over a safe way.
+    pub file: std::path::PathBuf,
+    /// Until when it may be taken.
+    pub expires: Timestamp,
+}
+
+impl Administrator {
+    /// The administrator of a session.
+    pub fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// Promises an account and writes the invitation to a new `file` (0600) for `datapact join`.
+    pub async fn invite(&self, invitation: &NewInvitation, file: &Path) -> Result<Invited> {
+        // The file comes first: an invitation that cannot be kept is not asked for.
+        let output = NewFile::create(file)?;
+        let invitation: Invitation = self.session.management().invite(invitation).await?;
+        write_new_json(output, &invitation)?;
+        Ok(Invited { file: file.to_owned(), expires: invitation.expires })
+    }
+
+    /// All accounts.
+    pub async fn accounts(&self) -> Result<Vec<Account>> {
+        retry(|| self.session.management().accounts()).await
+    }
+
+    /// One account.
+    pub async fn account(&self, id: &AccountId) -> Result<Account> {
+        let accounts = self.accounts().await?;
+        accounts.into_iter().find(|account| account.id == *id).ok_or_else(|| {
+            let detail = format!("there is no account `{id}`");
+            ClientError::not_found(detail, "`datapact account list` shows them")
+        })
+    }
+
+    /// Sets role, attributes or status; what is not given stays.
+    pub async fn update(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {
+        retry(|| self.session.management().update_account(id, update)).await
+    }
+}

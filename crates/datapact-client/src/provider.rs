@@ -1,0 +1,504 @@
+//! The provider: shares data under terms, changes and ends shares (7.3.1; DP-1 to DP-10, WR-1 to WR-7).
+
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use datapact_api::endpoint::Endpoint;
+use datapact_api::key_server::{KeyServer, StoreKey};
+use datapact_api::management::{OwnShare, PolicyReceipt};
+use datapact_api::problem::{Kind, Problem};
+use datapact_api::storage_server::{PackageAddress, StorageServer};
+use datapact_core::contract::Call;
+use datapact_core::id::{Digest, ShareId, Timestamp};
+use datapact_core::jws::Signed;
+use datapact_core::package::{DataKey, SealSpec, Sealed, seal};
+use datapact_core::permission::{AccessPermission, KeyReference, PackageReference};
+use datapact_core::policy::{Price, ShareState, SharingInformation, SharingPolicy};
+use datapact_core::terms::{Name, Terms};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use tokio_util::io::ReaderStream;
+use zeroize::Zeroizing;
+
+use crate::error::{ClientError, Result};
+use crate::home::new_file;
+use crate::proof::{Proven, prove};
+use crate::session::{Progress, ProgressSink, Session, retry};
+use crate::work::{Job, Work};
+
+/// Bytes handed to the connection at once.
+const UPLOAD_BYTES: usize = 256 * 1024;
+
+/// A user who shares.
+#[derive(Clone)]
+pub struct Provider {
+    pub(crate) session: Session,
+}
+
+/// A share to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreateShare {
+    /// A name for people.
+    pub title: String,
+    /// The media type of the plaintext.
+    pub media_type: String,
+    /// Data categories.
+    pub categories: Vec<Name>,
+    /// The introduction.
+    pub introduction: String,
+    /// What the data is meant for.
+    pub usage: String,
+    /// What it costs.
+    pub price: Option<Price>,
+    /// Who may access.
+    pub terms: Terms,
+    /// How often, how long and how.
+    pub permission: AccessPermission,
+    /// Name or URL of a configured key server; the first if none.
+    pub key_server: Option<String>,
+    /// Name or URL of a configured storage server; the first if none.
+    pub storage_server: Option<String>,
+}
+
+/// What changes on a share; what is not given stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeShare {
+    /// A name for people.
+    pub title: Option<String>,
+    /// Data categories.
+    pub categories: Option<Vec<Name>>,
+    /// The introduction.
+    pub introduction: Option<String>,
+    /// What the data is meant for.
+    pub usage: Option<String>,
+    /// What it costs; `Some(None)` takes the price away.
+    pub price: Option<Option<Price>>,
+    /// Who may access.
+    pub terms: Option<Terms>,
+    /// How often, how long and how.
+    pub permission: Option<AccessPermission>,
+}
+
+/// A policy version that management has set and the ledger holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SetShare {
+    /// The share.
+    pub share: ShareId,
+    /// The version.
+    pub version: u32,
+    /// Whether it gives access.
+    pub state: ShareState,
+    /// The policy's document id.
+    pub policy: Digest,
+    /// The contract's address.
+    pub contract: String,
+    /// Where it stands in the ledger.
+    pub position: u64,
+    /// The package.
+    pub package: PackageReference,
+    /// The key and its address.
+    pub key: KeyReference,
+    /// The ledger's proof; none if no proof could be had now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proven>,
+}
+
+/// One of the provider's own shares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShareView {
+    /// The newest policy.
+    #[serde(flatten)]
+    pub policy: SharingPolicy,
+    /// The newest policy's document id.
+    pub id: Digest,
+    /// When it was signed, by the provider's clock.
+    pub signed: Timestamp,
+    /// The contract's address.
+    pub contract: String,
+    /// Where it stands in the ledger.
+    pub position: u64,
+    /// How many accesses were granted.
+    pub accesses: u64,
+}
+
+/// Work of an earlier run that was killed or found no server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FinishedWork {
+    /// The share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub share: Option<ShareId>,
+    /// What it was: `create`, `set`, `usage`.
+    pub work: &'static str,
+    /// Whether it is done (or undone) now; if not, it is kept for the next run.
+    pub done: bool,
+    /// What came of it.
+    pub detail: String,
+}
+
+impl Provider {
+    /// The provider of a session.
+    pub fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    /// The session.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Shares everything that `input` yields: seals it, stores key and package, and sets the signed policy.
+    ///
+    /// Only ciphertext touches the disk, and only until it is uploaded. Killed at any step, the next run finishes
+    /// or undoes it.
+    pub async fn create_share(
+        &self,
+        input: Box<dyn Read + Send>,
+        create: CreateShare,
+        progress: ProgressSink,
+    ) -> Result<SetShare> {
+        create.terms.validate().map_err(Problem::malformed)?;
+        create.permission.validate().map_err(Problem::malformed)?;
+        let session = &self.session;
+        let (key_endpoint, key_server) = session.choose_key_server(create.key_server.as_deref())?;
+        let (storage_endpoint, storage) = session.choose_storage_server(create.storage_server.as_deref())?;
+        let work = Work::begin(&session.state()?)?;
+
+        let key = retry(|| key_server.register_key()).await?;
+        expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
+        let package = retry(|| storage.register_package()).await?;
+        expect_address(storage_endpoint, &package.address, &format!("/v1/packages/{}", package.id))?;
+        let mut policy = first_policy(create, key.clone(), &package);
+        policy.validate()?;
+        let share = policy.share;
+        let job = |policy| Job::Create {
+            share,
+            key: key.clone(),
+            package: package.id,
+            package_address: package.address.clone(),
+            policy,
+        };
+        work.save(&job(None))?;
+
+        let stored = async {
+            let (secret, sealed) = self.seal(input, &work.spool(), &policy, &progress).await?;
+            policy.information.package.digest = sealed.metadata.id();
+            policy.information.package.size = sealed.size;
+            store_key(&**key_server, &key, share, sealed.metadata.id(), &secret).await?;
+            drop(secret);
+            upload(storage, &work.spool(), &policy.information.package, &progress).await?;
+            work.drop_spool();
+            policy.validate()?;
+            Ok(session.profile().signer().sign(session.ledger(), session.now(), policy))
+        };
+        let signed = match stored.await {
+            Ok(signed) => signed,
+            Err(error) => {
+                // Nothing names key and package yet. If deleting them fails now, the next run does it.
+                let _ = self.undo(work, share).await;
+                return Err(error);
+            }
+        };
+        work.save(&job(Some(signed.clone())))?;
+        self.set(work, &signed, false).await
+    }
+
+    /// Changes terms, permission or information: a successor, signed.
+    pub async fn update(&self, share: &ShareId, change: ChangeShare) -> Result<SetShare> {
+        self.succeed(share, false, |policy| {
+            let information = &mut policy.information;
+            set(&mut information.title, change.title);
+            set(&mut information.categories, change.categories);
+            set(&mut information.introduction, change.introduction);
+            set(&mut information.usage, change.usage);
+            set(&mut information.price, change.price);
+            set(&mut policy.terms, change.terms);
+            set(&mut policy.permission, change.permission);
+        })
+        .await
+    }
+
+    /// Stops access until [`Provider::resume`]: at the key server at once, then on the ledger. Success means both.
+    pub async fn suspend(&self, share: &ShareId) -> Result<SetShare> {
+        self.succeed(share, true, |policy| policy.state = ShareState::Suspended).await
+    }
+
+    /// Lets a suspended share give access again.
+    pub async fn resume(&self, share: &ShareId) -> Result<SetShare> {
+        self.succeed(share, false, |policy| policy.state = ShareState::Active).await
+    }
+
+    /// Ends access for good: at the key server at once, then on the ledger. Success means both.
+    pub async fn revoke(&self, share: &ShareId) -> Result<SetShare> {
+        self.succeed(share, true, |policy| policy.state = ShareState::Revoked).await
+    }
+
+    /// The user's own shares, newest first.
+    pub async fn shares(&self) -> Result<Vec<ShareView>> {
+        let own = retry(|| self.session.management.shares()).await?;
+        own.iter().map(|share| self.checked(share)).collect()
+    }
+
+    /// One of the user's own shares.
+    pub async fn show(&self, share: &ShareId) -> Result<ShareView> {
+        self.checked(&self.own(share).await?)
+    }
+
+    pub(crate) async fn own(&self, share: &ShareId) -> Result<OwnShare> {
+        let own = retry(|| self.session.management.shares()).await?;
+        own.into_iter().find(|own| own.policy.body().share == *share).ok_or_else(|| {
+            let detail = format!("you have no share `{share}`");
+            ClientError::not_found(detail, "`datapact share list` shows your shares")
+        })
+    }
+
+    /// What management says about a share, if the policy is this user's own and the receipt fits it.
+    fn checked(&self, own: &OwnShare) -> Result<ShareView> {
+        let document = own.policy.document();
+        self.is_mine(&own.policy)?;
+        check_receipt(&own.policy, &own.receipt)?;
+        Ok(ShareView {
+            policy: document.body.clone(),
+            id: own.policy.id(),
+            signed: document.time,
+            contract: own.receipt.contract.clone(),
+            position: own.receipt.position,
+            accesses: own.accesses,
+        })
+    }
+
+    pub(crate) fn is_mine(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
+        if policy.signer() != self.session.profile().identity() {
+            return Err(ClientError::untrusted("management shows somebody else's policy as yours"));
+        }
+        let trust = self.session.profile().trust();
+        Ok(policy.verify(&trust, self.session.ledger(), policy.document().time)?)
+    }
+
+    async fn seal(
+        &self,
+        mut input: Box<dyn Read + Send>,
+        spool: &Path,
+        policy: &SharingPolicy,
+        progress: &ProgressSink,
+    ) -> Result<(DataKey, Sealed)> {
+        let information = &policy.information;
+        let spec = SealSpec {
+            package: information.package.id,
+            key: information.key.id,
+            management: self.session.profile().enrolment().management.url.clone(),
+            share: Some(policy.share),
+            media_type: information.media_type.clone(),
+        };
+        let mut output = new_file(spool).map_err(|e| ClientError::file(spool, e))?;
+        let (signer, now) = (Arc::clone(self.session.profile().signer()), self.session.now());
+        let (spool, progress) = (spool.to_owned(), Arc::clone(progress));
+        let sealing = move || {
+            let key = DataKey::random();
+            let mut tell = |done| progress(Progress::Sealing { done });
+            let sealed = seal(&mut input, &mut output, &key, &spec, &signer, now, &mut tell)?;
+            output.sync_all().map_err(|e| ClientError::file(&spool, e))?;
+            Ok((key, sealed))
+        };
+        tokio::task::spawn_blocking(sealing).await.map_err(ClientError::defect)?
+    }
+
+    async fn succeed(
+        &self,
+        share: &ShareId,
+        withhold: bool,
+        change: impl FnOnce(&mut SharingPolicy),
+    ) -> Result<SetShare> {
+        let own = self.own(share).await?;
+        let mut policy = self.checked(&own)?.policy;
+        let before = policy.state;
+        if before == ShareState::Revoked {
+            return Err(Problem::from(datapact_core::contract::Refusal::Revoked).into());
+        }
+        change(&mut policy);
+        policy.version = policy
+            .version
+            .checked_add(1)
+            .ok_or_else(|| ClientError::usage("the share has no versions left", "make a new share"))?;
+        policy.previous = Some(own.policy.id());
+        policy.validate()?;
+        let session = &self.session;
+        let signed = session.profile().signer().sign(session.ledger(), session.now(), policy);
+        let work = Work::begin(&session.state()?)?;
+        work.save(&Job::Successor { policy: signed.clone(), withhold })?;
+        self.set(work, &signed, withhold).await
+    }
+
+    /// Hands a signed policy in. What fails for the moment is kept for the next run.
+    pub(crate) async fn set(
+        &self,
+        work: Work,
+        policy: &Signed<SharingPolicy>,
+        withhold: bool,
+    ) -> Result<SetShare> {
+        match self.hand_in(policy, withhold).await {
+            Ok(set) => {
+                work.finish()?;
+                Ok(set)
+            }
+            Err(error) if error.is_temporary() => Err(ClientError::Problem(Problem {
+                hint: Some(
+                    "the signed policy is kept: the next `datapact share` command hands it in".to_owned(),
+                ),
+                ..error.to_problem()
+            })),
+            Err(error) => {
+                let _ = match policy.body().version {
+                    1 => self.undo(work, policy.body().share).await.map(drop),
+                    _ => work.finish(),
+                };
+                Err(error)
+            }
+        }
+    }
+
+    async fn hand_in(&self, policy: &Signed<SharingPolicy>, withhold: bool) -> Result<SetShare> {
+        let session = &self.session;
+        let body = policy.body();
+        if withhold {
+            let (_, key_server) = session.key_server_of(&body.information.key.address)?;
+            retry(|| key_server.withhold(policy)).await?;
+        }
+        let receipt = retry(|| session.management.set_policy(policy)).await?;
+        let call = check_receipt(policy, &receipt)?;
+        // Without a proof now, the audit will tell; a wrong proof is refused at once.
+        let proof = match prove(session, receipt.position, &call).await {
+            Ok(proof) => Some(proof),
+            Err(error) if error.kind() == Kind::Untrusted => return Err(error),
+            Err(_) => None,
+        };
+        Ok(SetShare {
+            share: body.share,
+            version: body.version,
+            state: body.state,
+            policy: policy.id(),
+            contract: receipt.contract,
+            position: receipt.position,
+            package: body.information.package.clone(),
+            key: body.information.key.clone(),
+            proof,
+        })
+    }
+
+    /// Deletes key and package of a share that was not made; leaves them if it was made after all.
+    pub(crate) async fn undo(&self, work: Work, share: ShareId) -> Result<&'static str> {
+        let Some(Job::Create { key, package, package_address, .. }) = work.job()? else {
+            work.finish()?;
+            return Ok("there was nothing to undo");
+        };
+        let own = retry(|| self.session.management.shares()).await?;
+        if own.iter().any(|own| own.policy.body().share == share) {
+            work.finish()?;
+            return Ok("the share was made after all");
+        }
+        let (_, key_server) = self.session.key_server_of(&key.address)?;
+        unless_temporary(retry(|| key_server.delete_key(&key.id)).await)?;
+        let (_, storage) = self.session.storage_server_of(&package_address)?;
+        unless_temporary(retry(|| storage.delete_package(&package)).await)?;
+        work.finish()?;
+        Ok("the share was not made; its key and package are deleted")
+    }
+}
+
+fn set<T>(to: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *to = value;
+    }
+}
+
+/// What cannot be deleted for good (it never was stored, or is gone) needs no deleting.
+fn unless_temporary(outcome: Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.is_temporary() => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn first_policy(create: CreateShare, key: KeyReference, package: &PackageAddress) -> SharingPolicy {
+    SharingPolicy {
+        share: ShareId::random(),
+        version: 1,
+        previous: None,
+        state: ShareState::Active,
+        information: SharingInformation {
+            // Digest and size are known once it is sealed.
+            package: PackageReference {
+                id: package.id,
+                address: package.address.clone(),
+                digest: Digest([0; 32]),
+                size: 1,
+            },
+            key,
+            title: create.title,
+            media_type: create.media_type,
+            categories: create.categories,
+            introduction: create.introduction,
+            usage: create.usage,
+            price: create.price,
+        },
+        terms: create.terms,
+        permission: create.permission,
+    }
+}
+
+/// A server gives out addresses on itself only.
+fn expect_address(server: &Endpoint, address: &str, path: &str) -> Result<()> {
+    if address.strip_prefix(server.url.as_str()) == Some(path) {
+        return Ok(());
+    }
+    Err(ClientError::untrusted(format!("`{}` gave `{address}` as its own address", server.url)))
+}
+
+/// The call that stands on the ledger, if `receipt` is about `policy` and opens its commitments.
+pub(crate) fn check_receipt(policy: &Signed<SharingPolicy>, receipt: &PolicyReceipt) -> Result<Call> {
+    let body = policy.body();
+    if (receipt.share, receipt.version, receipt.policy) != (body.share, body.version, policy.id()) {
+        return Err(ClientError::untrusted("management's receipt is for another policy"));
+    }
+    Call::of_policy(policy, &receipt.owner, &receipt.users)
+        .map_err(|e| ClientError::untrusted(format!("management's receipt does not fit the policy: {e}")))
+}
+
+async fn store_key(
+    server: &dyn KeyServer,
+    key: &KeyReference,
+    share: ShareId,
+    package: Digest,
+    secret: &DataKey,
+) -> Result<()> {
+    let stored = StoreKey { key: Zeroizing::new(hex::encode(secret.as_bytes())), share, package };
+    let status = retry(|| server.store_key(&key.id, &stored)).await?;
+    let same =
+        status.key == *key && status.stored && (status.share, status.package) == (Some(share), Some(package));
+    if same { Ok(()) } else { Err(ClientError::untrusted("the key server stored another key than asked")) }
+}
+
+async fn upload(
+    storage: &Arc<dyn StorageServer>,
+    spool: &Path,
+    package: &PackageReference,
+    progress: &ProgressSink,
+) -> Result<()> {
+    let total = package.size;
+    let status = retry(|| async {
+        let file = tokio::fs::File::open(spool).await.map_err(|e| ClientError::file(spool, e))?;
+        let progress = Arc::clone(progress);
+        let mut done = 0;
+        let bytes = ReaderStream::with_capacity(file, UPLOAD_BYTES).inspect(move |chunk| {
+            done += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
+            progress(Progress::Uploading { done, total });
+        });
+        storage.upload(&package.id, total, bytes.boxed()).await.map_err(ClientError::from)
+    })
+    .await?;
+    if status.stored && status.reference().as_ref() == Some(package) {
+        Ok(())
+    } else {
+        Err(ClientError::untrusted("the storage server stored another package than uploaded"))
+    }
+}
