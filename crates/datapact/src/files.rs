@@ -27,6 +27,15 @@ pub(crate) fn open_input(path: &Path) -> Result<(Box<dyn Read>, Option<u64>)> {
     Ok((Box::new(file), length))
 }
 
+/// The same, to be read by another thread.
+pub(crate) fn open_input_to_send(path: &Path) -> Result<(Box<dyn Read + Send>, Option<u64>)> {
+    if is_stream(path) {
+        return Ok((Box::new(io::stdin()), None));
+    }
+    let (file, length) = open_file(path)?;
+    Ok((Box::new(file), length))
+}
+
 /// Opens a file that is read at any offset, which a pipe cannot be.
 pub(crate) fn open_seekable(path: &Path) -> Result<File> {
     let shown = if is_stream(path) { Path::new("/dev/stdin") } else { path };

@@ -4,6 +4,11 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
+use datapact_client::{Progress, ProgressSink};
+use datapact_core::document::UsageAction;
+use datapact_core::permission::{AccessPermission, AccessTimes};
+use datapact_core::policy::{ShareState, SharingInformation};
+use datapact_core::terms::Terms;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
@@ -79,6 +84,26 @@ impl Output {
             return Ok(());
         }
         Err(Failure::declined("nothing was done", "answer `y` to go on"))
+    }
+
+    /// A progress bar that follows the SDK's steps; `length` is how much there is to seal, if known.
+    pub(crate) fn transfer(&self, length: Option<u64>) -> (ProgressSink, ProgressBar) {
+        let bar = self.progress("", length);
+        let shown = bar.clone();
+        let tell = move |step| {
+            let (what, done, total) = match step {
+                Progress::Sealing { done } => ("sealing", done, length),
+                Progress::Uploading { done, total } => ("uploading", done, Some(total)),
+                Progress::Downloading { done, total } => ("downloading", done, Some(total)),
+                Progress::Opening { done, total } => ("opening", done, Some(total)),
+            };
+            if let Some(total) = total {
+                shown.set_length(total);
+            }
+            shown.set_message(what);
+            shown.set_position(done);
+        };
+        (std::sync::Arc::new(tell), bar)
     }
 
     /// A progress bar over `total` bytes on standard error, hidden unless that is a terminal.
@@ -176,6 +201,81 @@ pub(crate) fn time(at: datapact_core::id::Timestamp) -> String {
         }
         _ => format!("{at} s after 1970"),
     }
+}
+
+/// A share's state, in JSON's word.
+pub(crate) fn state(state: ShareState) -> &'static str {
+    match state {
+        ShareState::Active => "active",
+        ShareState::Suspended => "suspended",
+        ShareState::Revoked => "revoked",
+    }
+}
+
+/// What a consumer did, in JSON's word.
+pub(crate) fn action(action: UsageAction) -> &'static str {
+    match action {
+        UsageAction::Opened => "opened",
+        UsageAction::Exported => "exported",
+        UsageAction::Closed => "closed",
+    }
+}
+
+fn joined(values: impl IntoIterator<Item = impl ToString>) -> String {
+    values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is shared, line by line.
+pub(crate) fn information(information: &SharingInformation) -> Vec<(&'static str, String)> {
+    let mut lines = vec![("media type", information.media_type.clone())];
+    if !information.categories.is_empty() {
+        lines.push(("categories", joined(&information.categories)));
+    }
+    for (name, text) in [("introduction", &information.introduction), ("usage", &information.usage)] {
+        if !text.is_empty() {
+            lines.push((name, text.clone()));
+        }
+    }
+    if let Some(price) = &information.price {
+        lines.push(("price", crate::terms::price_text(price)));
+    }
+    lines.push(("package", format!("{} ({} bytes)", information.package.id, information.package.size)));
+    lines.push(("key", information.key.id.to_string()));
+    lines
+}
+
+/// Who may access, line by line.
+pub(crate) fn terms(terms: &Terms) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if terms.anyone {
+        lines.push(("allowed", "anyone".to_owned()));
+    }
+    for (name, values) in [
+        ("users", joined(&terms.users)),
+        ("organisations", joined(&terms.organisations)),
+        ("industries", joined(&terms.industries)),
+        ("countries", joined(&terms.countries)),
+        ("purposes", joined(&terms.purposes)),
+    ] {
+        if !values.is_empty() {
+            lines.push((name, values));
+        }
+    }
+    lines
+}
+
+/// How often, how long and how, line by line.
+pub(crate) fn permission(permission: &AccessPermission) -> Vec<(&'static str, String)> {
+    let times = match permission.access_times {
+        AccessTimes::Times(times) => format!("{times} for each consumer"),
+        AccessTimes::Unlimited => "unlimited".to_owned(),
+    };
+    vec![
+        ("access times", times),
+        ("from", time(permission.not_before)),
+        ("expires", time(permission.expires)),
+        ("edits", if permission.read_only { "no: read only" } else { "allowed" }.to_owned()),
+    ]
 }
 
 #[cfg(test)]

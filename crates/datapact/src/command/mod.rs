@@ -1,8 +1,16 @@
 //! One file a noun: its arguments, and what they do.
 
+mod account;
+mod catalog;
 mod completion;
 mod inspect;
+mod join;
+mod ledger;
+mod notification;
+mod open;
 mod profile;
+mod record;
+mod share;
 mod unwrap;
 mod wrap;
 
@@ -14,20 +22,36 @@ use crate::failure::Result;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Share(share::Share),
+    Catalog(catalog::Catalog),
+    Open(open::Open),
+    Record(record::Record),
+    Notification(notification::Notification),
     Wrap(wrap::Wrap),
     Unwrap(unwrap::Unwrap),
     Inspect(inspect::Inspect),
+    Join(join::Join),
     Profile(profile::Profile),
+    Account(account::Account),
+    Ledger(ledger::Ledger),
     Completion(completion::Completion),
 }
 
 /// Does it.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
+        Command::Share(command) => command.run(context),
+        Command::Catalog(command) => command.run(context),
+        Command::Open(command) => command.run(context),
+        Command::Record(command) => command.run(context),
+        Command::Notification(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
         Command::Unwrap(command) => command.run(context),
         Command::Inspect(command) => command.run(context),
+        Command::Join(command) => command.run(context),
         Command::Profile(command) => command.run(context),
+        Command::Account(command) => command.run(context),
+        Command::Ledger(command) => command.run(context),
         Command::Completion(command) => command.run(),
     }
 }

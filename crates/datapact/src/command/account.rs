@@ -1,0 +1,274 @@
+//! `account`: administrators invite users and set what they may do; everybody sees their own account.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use datapact_api::management::{Account as Holder, AccountUpdate, NewInvitation, Role};
+use datapact_core::contract::Attributes;
+use datapact_core::id::AccountId;
+use datapact_core::terms::{CodeError, Country, Industry, Name};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files::NewFile;
+use crate::output::{self, fields};
+
+const AFTER_HELP: &str = "\
+Examples:
+  datapact account invite --realm lab --role consumer --organisation lab --industry isic4:72 --country SE -o bob.invite
+  datapact account list
+  datapact account update 6fd0... --country DE
+  datapact account disable 6fd0...";
+
+/// Invite users and set what they may do (administrators), or show your own account
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Account {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Write an invitation file for a new user: it holds a one-time code, so send it over a safe way
+    Invite(Invite),
+    /// List all accounts
+    List,
+    /// Show an account; your own if none is named
+    Show {
+        /// The account's id
+        id: Option<AccountId>,
+    },
+    /// Change role or attributes, or enable a disabled account
+    Update(Update),
+    /// Stop an account from doing anything
+    Disable {
+        /// The account's id
+        id: AccountId,
+    },
+}
+
+#[derive(Args)]
+struct Invite {
+    /// The realm whose CA certifies the user
+    #[arg(long)]
+    realm: String,
+    /// What the account may do
+    #[arg(long, value_enum, default_value_t = RoleName::User)]
+    role: RoleName,
+    /// The user's organisation
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<Name>,
+    /// The user's industry, such as `isic4:86`
+    #[arg(long, value_name = "CODE")]
+    industry: Option<Industry>,
+    /// The user's country, such as `SE`
+    #[arg(long, value_name = "CODE")]
+    country: Option<Country>,
+    /// How long the invitation may be taken, at most 30d
+    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    expires: Duration,
+    /// Where to write the invitation
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+}
+
+#[derive(Args)]
+struct Update {
+    /// The account's id
+    id: AccountId,
+    /// What the account may do
+    #[arg(long, value_enum)]
+    role: Option<RoleName>,
+    /// The user's organisation; an empty one takes it away
+    #[arg(long, value_name = "NAME", value_parser = optional::<Name>)]
+    organisation: Option<Choice<Name>>,
+    /// The user's industry, such as `isic4:86`; an empty one takes it away
+    #[arg(long, value_name = "CODE", value_parser = optional::<Industry>)]
+    industry: Option<Choice<Industry>>,
+    /// The user's country, such as `SE`; an empty one takes it away
+    #[arg(long, value_name = "CODE", value_parser = optional::<Country>)]
+    country: Option<Choice<Country>>,
+    /// Let a disabled account act again
+    #[arg(long)]
+    enable: bool,
+}
+
+/// A value to be set, or taken away.
+#[derive(Debug, Clone)]
+struct Choice<T>(Option<T>);
+
+fn optional<T: std::str::FromStr<Err = CodeError>>(text: &str) -> std::result::Result<Choice<T>, CodeError> {
+    if text.is_empty() { Ok(Choice(None)) } else { text.parse().map(|value| Choice(Some(value))) }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleName {
+    /// Share and access
+    User,
+    /// Share only
+    Provider,
+    /// Access only
+    Consumer,
+    /// Manage accounts only
+    Administrator,
+}
+
+impl From<RoleName> for Role {
+    fn from(name: RoleName) -> Self {
+        match name {
+            RoleName::User => Self::User,
+            RoleName::Provider => Self::Provider,
+            RoleName::Consumer => Self::Consumer,
+            RoleName::Administrator => Self::Administrator,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Invited {
+    file: PathBuf,
+    expires: u64,
+}
+
+impl Account {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let session = context.session()?;
+        let management = session.management();
+        match self.command {
+            Verb::Invite(invite) => invite.run(context, &session),
+            Verb::List => {
+                let accounts = context.block_on(async { Ok(management.accounts().await?) })?;
+                let rows: Vec<_> = accounts.iter().map(row).collect();
+                let head = ["ACCOUNT", "IDENTITY", "ROLE", "ORGANISATION", "INDUSTRY", "COUNTRY", "ACTIVE"];
+                context.output.list(&accounts, head, &rows)
+            }
+            Verb::Show { id: None } => {
+                let account = context.block_on(async { Ok(session.account().await?) })?;
+                context.output.result(&account, text(&account))
+            }
+            Verb::Show { id: Some(id) } => {
+                let account = context.block_on(find(&session, &id))?;
+                context.output.result(&account, text(&account))
+            }
+            Verb::Update(update) => {
+                let account = context.block_on(update.run(&session))?;
+                context.output.result(&account, text(&account))
+            }
+            Verb::Disable { id } => {
+                context.output.confirm(format_args!("stop account `{id}` from doing anything?"))?;
+                let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
+                let account = context.block_on(async { Ok(management.update_account(&id, &update).await?) })?;
+                context.output.result(&account, text(&account))
+            }
+        }
+    }
+}
+
+impl Invite {
+    fn run(self, context: &Context, session: &datapact_client::Session) -> Result<()> {
+        let new = NewInvitation {
+            realm: self.realm,
+            role: self.role.into(),
+            attributes: Attributes {
+                organisation: self.organisation,
+                industry: self.industry,
+                country: self.country,
+            },
+            seconds: self.expires.as_secs(),
+        };
+        // Before anything is promised, the file can be written.
+        let mut file = NewFile::create(&self.output, true, &context.output)?;
+        let invitation = context.block_on(async { Ok(session.management().invite(&new).await?) })?;
+        let mut content = serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
+        content.push(b'\n');
+        file.write_all(&content).map_err(|error| Failure::file("write", &self.output, &error))?;
+        file.keep()?;
+        let text = format!(
+            "invitation in {}, good until {}\nsend it over a safe way; the user runs `datapact join {}`",
+            self.output.display(),
+            output::time(invitation.expires),
+            self.output.display()
+        );
+        context.output.result(&Invited { file: self.output, expires: invitation.expires }, text)
+    }
+}
+
+impl Update {
+    async fn run(self, session: &datapact_client::Session) -> Result<Holder> {
+        let some = self.organisation.is_some() || self.industry.is_some() || self.country.is_some();
+        // All attributes are set anew, so those that stay are read first.
+        let attributes = if some {
+            let mut attributes = find(session, &self.id).await?.attributes;
+            if let Some(Choice(organisation)) = self.organisation {
+                attributes.organisation = organisation;
+            }
+            if let Some(Choice(industry)) = self.industry {
+                attributes.industry = industry;
+            }
+            if let Some(Choice(country)) = self.country {
+                attributes.country = country;
+            }
+            Some(attributes)
+        } else {
+            None
+        };
+        let update =
+            AccountUpdate { role: self.role.map(Role::from), attributes, active: self.enable.then_some(true) };
+        if update == AccountUpdate::default() {
+            return Err(Failure::usage("nothing is to be changed", "say what, such as `--country SE`"));
+        }
+        Ok(session.management().update_account(&self.id, &update).await?)
+    }
+}
+
+async fn find(session: &datapact_client::Session, id: &AccountId) -> Result<Holder> {
+    let accounts = session.management().accounts().await?;
+    accounts.into_iter().find(|account| account.id == *id).ok_or_else(|| {
+        let problem = datapact_api::problem::Problem::not_found(format_args!("there is no account `{id}`"));
+        problem.hint("`datapact account list` shows them").into()
+    })
+}
+
+pub(crate) fn role(role: Role) -> String {
+    match role {
+        Role::User => "user",
+        Role::Provider => "provider",
+        Role::Consumer => "consumer",
+        Role::Administrator => "administrator",
+    }
+    .to_owned()
+}
+
+fn or_dash(value: &Option<impl ToString>) -> String {
+    value.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+fn row(account: &Holder) -> [String; 7] {
+    [
+        account.id.to_string(),
+        account.identity.to_string(),
+        role(account.role),
+        or_dash(&account.attributes.organisation),
+        or_dash(&account.attributes.industry),
+        or_dash(&account.attributes.country),
+        if account.active { "yes" } else { "no" }.to_owned(),
+    ]
+}
+
+pub(crate) fn text(account: &Holder) -> String {
+    let [id, identity, role, organisation, industry, country, active] = row(account);
+    fields(&[
+        ("account", id),
+        ("identity", identity),
+        ("role", role),
+        ("organisation", organisation),
+        ("industry", industry),
+        ("country", country),
+        ("active", active),
+        ("created", output::time(account.created)),
+    ])
+}

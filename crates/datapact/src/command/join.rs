@@ -1,0 +1,105 @@
+//! `join`: enrolment by an invitation (PR-10, US-1, US-4).
+
+use std::path::PathBuf;
+
+use clap::Args;
+use datapact_client::join;
+
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::fields;
+
+/// The longest certificate chain file, in bytes.
+const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
+
+const AFTER_HELP: &str = "\
+Joining takes two steps, since nobody but you holds your private key and nobody but your CA certifies you:
+  1. datapact join bob.invite --subject 'CN=Bob,O=Lab' --profile lab
+     makes a private key and a certificate request; send the request to the operator of your CA
+  2. datapact join --certificate bob.pem --profile lab
+     takes the certificate that came back, and binds your account to it
+
+The CA's operator runs: datapact ca issue --ca DIR bob.csr -o bob.pem";
+
+/// Take an invitation: make a private key here, and join with your CA's certificate
+#[derive(Args)]
+#[command(after_help = AFTER_HELP)]
+#[command(group = clap::ArgGroup::new("step").required(true).args(["invitation", "certificate"]))]
+pub(crate) struct Join {
+    /// The invitation file, for the first step
+    #[arg(value_name = "INVITATION", requires = "subject")]
+    invitation: Option<PathBuf>,
+    /// Your name in the certificate, such as `CN=Bob,O=Lab`
+    #[arg(long, conflicts_with = "certificate")]
+    subject: Option<String>,
+    /// Protect the private key by a passphrase
+    #[arg(long, conflicts_with = "certificate")]
+    encrypt: bool,
+    /// The certificate of your CA (PEM), for the second step
+    #[arg(long, value_name = "FILE")]
+    certificate: Option<PathBuf>,
+    /// Where to copy the certificate request to
+    #[arg(long, short, value_name = "FILE", conflicts_with = "certificate")]
+    output: Option<PathBuf>,
+}
+
+impl Join {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let home = context.home()?;
+        let name = match &context.global.profile {
+            Some(name) => name.clone(),
+            None => default_name(&home)?,
+        };
+        let key = home.profile_folder(&name)?.join("key.pem");
+        match (&self.invitation, &self.certificate) {
+            (Some(path), _) => {
+                let invitation = join::read_invitation(path)?;
+                let passphrase = match (key.exists(), self.encrypt) {
+                    (true, _) => context.passphrase_of(&key)?,
+                    (false, true) => Some(context.new_passphrase()?),
+                    (false, false) => None,
+                };
+                let passphrase = passphrase.as_ref().map(|p| p.as_str());
+                let subject = self.subject.as_deref().unwrap_or_default();
+                let prepared = join::prepare(&home, &name, &invitation, subject, passphrase)?;
+                if let Some(path) = &self.output {
+                    std::fs::write(path, &prepared.request_pem)
+                        .map_err(|error| Failure::file("write", path, &error))?;
+                }
+                let request = self.output.as_ref().unwrap_or(&prepared.request);
+                let text = format!(
+                    "the certificate request for profile `{name}` is in {}\nsend it to the operator of your CA ({}), \
+                     then run `datapact join --profile {name} --certificate FILE`",
+                    request.display(),
+                    prepared.realms.join(" or "),
+                );
+                context.output.result(&prepared, text)
+            }
+            (None, Some(path)) => {
+                let certificate = files::read_small(path, CERTIFICATE_BYTES_MAX)?;
+                let passphrase = context.passphrase_of(&key)?;
+                let passphrase = passphrase.as_ref().map(|p| p.as_str());
+                let joined =
+                    context.block_on(async { Ok(join::join(&home, &name, &certificate, passphrase).await?) })?;
+                let head = fields(&[
+                    ("profile", joined.profile.clone()),
+                    ("current", if joined.current { "yes" } else { "no" }.to_owned()),
+                ]);
+                let text = format!("{head}{}", super::account::text(&joined.account));
+                context.output.result(&joined, text)
+            }
+            (None, None) => Err(Failure::usage("give an invitation or a certificate", "see `datapact join --help`")),
+        }
+    }
+}
+
+/// `default`, as long as there is no other profile that could be meant.
+fn default_name(home: &datapact_client::Home) -> Result<String> {
+    let names = home.profiles()?;
+    match names.as_slice() {
+        [] => Ok("default".to_owned()),
+        [only] => Ok(only.clone()),
+        _ => Err(Failure::usage("there are several profiles", "name the one that joins with `--profile`")),
+    }
+}

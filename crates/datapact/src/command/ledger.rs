@@ -1,0 +1,169 @@
+//! `ledger`: the log that everything stands on.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clap::{Args, Subcommand};
+use datapact_api::http_api::Public;
+use datapact_api::problem::{Kind, Problem};
+use datapact_ledger::audit::{self, AuditError, Report};
+use datapact_ledger::log_policy::{LogPolicy, POLICY_BYTES_MAX};
+use datapact_ledger::source::{Directory, LogSource, SourceError};
+use serde::Serialize;
+
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files;
+use crate::output::{self, fields};
+
+const AFTER_HELP: &str = "\
+A log is a C2SP tlog-tiles log: any such tool can read an export. `verify` checks the checkpoint's signatures,
+every entry against the tree, and every decision again by the contract; it needs no server and no account.
+
+Examples:
+  datapact ledger info
+  datapact ledger export log-copy
+  datapact ledger verify log-copy --log-policy policy.txt";
+
+/// See, export and verify the ledger
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Ledger {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Show the ledger, its size, and the servers that go with its management
+    Info,
+    /// Copy the whole log to a new folder of static files, and the profile's log policy beside it
+    Export {
+        /// The folder; must be empty or not exist
+        dir: PathBuf,
+    },
+    /// Audit an exported log, or the profile's ledger if no folder is given
+    Verify {
+        /// The folder
+        dir: Option<PathBuf>,
+        /// Whose signatures are believed (C2SP tlog-policy); the profile's if not given
+        #[arg(long, value_name = "FILE")]
+        log_policy: Option<PathBuf>,
+    },
+}
+
+#[derive(Serialize)]
+struct Exported<'a> {
+    folder: &'a Path,
+    entries: u64,
+}
+
+/// The log at management's public listener.
+struct Remote<'a>(&'a dyn Public);
+
+#[async_trait]
+impl LogSource for Remote<'_> {
+    async fn fetch(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, SourceError> {
+        match self.0.log(path).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
+            Err(problem) => Err(SourceError(problem.detail)),
+        }
+    }
+
+    async fn wait_newer(&self, size: u64, _timeout: Duration) -> std::result::Result<(), SourceError> {
+        self.0.log_longer_than(size).await.map(drop).map_err(|problem| SourceError(problem.detail))
+    }
+}
+
+impl Ledger {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        match self.command {
+            Verb::Info => {
+                let session = context.session()?;
+                let info = context.block_on(async { Ok(session.info().await?) })?;
+                let urls = |servers: &[datapact_api::endpoint::Endpoint]| {
+                    servers.iter().map(|server| server.url.clone()).collect::<Vec<_>>().join("\n")
+                };
+                let text = fields(&[
+                    ("management", info.name.clone()),
+                    ("ledger", info.ledger.clone()),
+                    ("kind", info.ledger_kind.clone()),
+                    ("entries", info.size.to_string()),
+                    ("key servers", urls(&info.key_servers)),
+                    ("storage servers", urls(&info.storage_servers)),
+                ]);
+                context.output.result(&info, text)
+            }
+            Verb::Export { dir } => {
+                let session = context.session()?;
+                let source = Remote(session.public());
+                let entries = context
+                    .block_on(async { audit::export(&source, &dir).await.map_err(|e| failure(e, &dir)) })?;
+                let text = format!("{entries} entries in {}", dir.display());
+                context.output.result(&Exported { folder: &dir, entries }, text)
+            }
+            Verb::Verify { dir, log_policy } => {
+                let policy = match log_policy {
+                    Some(path) => read_policy(&path)?,
+                    None => context.profile()?.log_policy().clone(),
+                };
+                let report = match &dir {
+                    Some(dir) => {
+                        let source = Directory::new(dir);
+                        context.block_on(async {
+                            audit::verify(&source, &policy).await.map_err(|e| failure(e, dir))
+                        })?
+                    }
+                    None => {
+                        let session = context.session()?;
+                        let source = Remote(session.public());
+                        let verified =
+                            async { audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-"))) };
+                        context.block_on(verified)?
+                    }
+                };
+                finish(context, &report)
+            }
+        }
+    }
+}
+
+fn read_policy(path: &Path) -> Result<LogPolicy> {
+    let bytes = files::read_small(path, POLICY_BYTES_MAX as u64)?;
+    let wrong = |detail: String| {
+        Failure::usage(
+            format!("`{}` is not a log policy: {detail}", path.display()),
+            "it has a `log` line, `witness` lines and a `quorum` line (C2SP tlog-policy)",
+        )
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
+    text.parse().map_err(|e: datapact_ledger::log_policy::PolicyError| wrong(e.to_string()))
+}
+
+fn failure(error: AuditError, dir: &Path) -> Failure {
+    match error {
+        AuditError::Source(_) => Problem::new(Kind::Unavailable, error).hint("check the folder or the server").into(),
+        AuditError::Write(cause) => Failure::file("write", dir, &cause),
+        AuditError::Occupied(_) => Failure::local(error, "name a folder that is empty or not there"),
+    }
+}
+
+/// A log that is wrong is a failure, and says at which entry.
+fn finish(context: &Context, report: &Report) -> Result<()> {
+    if let Some(fault) = &report.fault {
+        let at = fault.position.map_or_else(String::new, |position| format!("entry {position}: "));
+        return Err(Failure::untrusted(
+            format_args!("the log does not verify: {at}{}", fault.reason),
+            "keep the files as evidence, and compare with another copy of the log",
+        ));
+    }
+    let text = fields(&[
+        ("log", report.log.clone().unwrap_or_default()),
+        ("entries", format!("{}, all verified and replayed", report.size)),
+        ("cosigned by", if report.witnesses.is_empty() { "-".to_owned() } else { report.witnesses.join(", ") }),
+        ("newest", report.time.map_or_else(|| "-".to_owned(), output::time)),
+    ]);
+    context.output.result(report, text)
+}
