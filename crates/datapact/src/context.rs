@@ -71,15 +71,12 @@ impl Context {
 
     /// Runs what talks to servers.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .map_err(|error| Problem::new(Kind::Internal, format_args!("cannot start: {error}")))?;
-        let result = runtime.block_on(future);
-        // What still runs in the background is of no use to anybody once the command is done.
-        runtime.shutdown_background();
-        result
+        run_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), future)
+    }
+
+    /// Runs a server.
+    pub(crate) fn block_on_all_cores<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+        run_on(&mut tokio::runtime::Builder::new_multi_thread(), future)
     }
 
     /// The passphrase of the private key at `path`, if it has one: from the file given, else asked for.
@@ -132,6 +129,17 @@ impl Context {
         }
         Ok(Some(Zeroizing::new(text.to_owned())))
     }
+}
+
+fn run_on<T>(runtime: &mut tokio::runtime::Builder, future: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = runtime
+        .enable_all()
+        .build()
+        .map_err(|error| Problem::new(Kind::Internal, format_args!("cannot start: {error}")))?;
+    let result = runtime.block_on(future);
+    // What still runs in the background is of no use to anybody once the command is done.
+    runtime.shutdown_background();
+    result
 }
 
 fn ask_passphrase(question: &str) -> Result<Zeroizing<String>> {

@@ -115,6 +115,11 @@ impl NewFile {
         Ok(Self { file: Some(file), part, path: path.to_owned() })
     }
 
+    /// Where it stands meanwhile.
+    pub(crate) fn part(&self) -> &Path {
+        &self.part
+    }
+
     /// The file is whole: gives it its name, durably.
     pub(crate) fn keep(mut self) -> Result<()> {
         let Some(file) = self.file.take() else { return Ok(()) };

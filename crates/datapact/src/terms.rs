@@ -68,7 +68,8 @@ impl FromStr for Moment {
             .and_then(|moment| moment.duration_since(std::time::UNIX_EPOCH).ok())
             .map(|since| Self::At(since.as_secs()))
             .ok_or_else(|| {
-                "a moment is a duration such as `30d`, a date such as `2027-01-31`, or `2027-01-31T12:00:00Z`".to_owned()
+                "a moment is a duration such as `30d`, a date such as `2027-01-31`, or `2027-01-31T12:00:00Z`"
+                    .to_owned()
             })
     }
 }
@@ -80,8 +81,8 @@ pub(crate) struct PriceText(pub(crate) Price);
 /// Digits of the minor unit (ISO 4217); the others have two.
 fn minor_digits(currency: &str) -> usize {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI" | "VND" | "VUV"
-        | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         _ => 2,
     }
@@ -105,7 +106,8 @@ impl FromStr for PriceText {
             let amount: u64 = format!("{whole}{fraction:0<digits$}").parse().ok()?;
             well_formed.then(|| Self(Price { amount, currency: currency.to_owned() }))
         };
-        parse().ok_or_else(|| "a price is an amount and a currency, such as `10.00EUR` or `500JPY`".to_owned())
+        parse()
+            .ok_or_else(|| "a price is an amount and a currency, such as `10.00EUR` or `500JPY`".to_owned())
     }
 }
 
@@ -190,7 +192,10 @@ impl TermsFile {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = files::read_small(path, TERMS_BYTES_MAX)?;
         let wrong = |detail: String| {
-            Failure::usage(format!("`{}` is wrong: {detail}", path.display()), "see `datapact share create --help`")
+            Failure::usage(
+                format!("`{}` is wrong: {detail}", path.display()),
+                "see `datapact share create --help`",
+            )
         };
         let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
         toml::from_str(text).map_err(|error| wrong(error.to_string().trim_end().to_owned()))
@@ -213,7 +218,19 @@ mod tests {
             assert_eq!(price_text(&price), text);
         }
         assert_eq!("10EUR".parse::<PriceText>().unwrap().0.amount, 1000);
-        for bad in ["", "EUR", "10", "10.0EUR", "10.000EUR", "1.0JPY", "-1EUR", "10eur", "1,00EUR", ".50EUR", "10.EUR"] {
+        for bad in [
+            "",
+            "EUR",
+            "10",
+            "10.0EUR",
+            "10.000EUR",
+            "1.0JPY",
+            "-1EUR",
+            "10eur",
+            "1,00EUR",
+            ".50EUR",
+            "10.EUR",
+        ] {
             assert!(bad.parse::<PriceText>().is_err(), "`{bad}` was accepted");
         }
     }

@@ -161,7 +161,8 @@ impl Account {
             Verb::Disable { id } => {
                 context.output.confirm(format_args!("stop account `{id}` from doing anything?"))?;
                 let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
-                let account = context.block_on(async { Ok(management.update_account(&id, &update).await?) })?;
+                let account =
+                    context.block_on(async { Ok(management.update_account(&id, &update).await?) })?;
                 context.output.result(&account, text(&account))
             }
         }
@@ -216,8 +217,11 @@ impl Update {
         } else {
             None
         };
-        let update =
-            AccountUpdate { role: self.role.map(Role::from), attributes, active: self.enable.then_some(true) };
+        let update = AccountUpdate {
+            role: self.role.map(Role::from),
+            attributes,
+            active: self.enable.then_some(true),
+        };
         if update == AccountUpdate::default() {
             return Err(Failure::usage("nothing is to be changed", "say what, such as `--country SE`"));
         }

@@ -80,8 +80,8 @@ impl Join {
                 let certificate = files::read_small(path, CERTIFICATE_BYTES_MAX)?;
                 let passphrase = context.passphrase_of(&key)?;
                 let passphrase = passphrase.as_ref().map(|p| p.as_str());
-                let joined =
-                    context.block_on(async { Ok(join::join(&home, &name, &certificate, passphrase).await?) })?;
+                let joined = context
+                    .block_on(async { Ok(join::join(&home, &name, &certificate, passphrase).await?) })?;
                 let head = fields(&[
                     ("profile", joined.profile.clone()),
                     ("current", if joined.current { "yes" } else { "no" }.to_owned()),
@@ -89,7 +89,9 @@ impl Join {
                 let text = format!("{head}{}", super::account::text(&joined.account));
                 context.output.result(&joined, text)
             }
-            (None, None) => Err(Failure::usage("give an invitation or a certificate", "see `datapact join --help`")),
+            (None, None) => {
+                Err(Failure::usage("give an invitation or a certificate", "see `datapact join --help`"))
+            }
         }
     }
 }

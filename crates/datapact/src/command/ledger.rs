@@ -119,8 +119,9 @@ impl Ledger {
                     None => {
                         let session = context.session()?;
                         let source = Remote(session.public());
-                        let verified =
-                            async { audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-"))) };
+                        let verified = async {
+                            audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-")))
+                        };
                         context.block_on(verified)?
                     }
                 };
@@ -144,7 +145,9 @@ fn read_policy(path: &Path) -> Result<LogPolicy> {
 
 fn failure(error: AuditError, dir: &Path) -> Failure {
     match error {
-        AuditError::Source(_) => Problem::new(Kind::Unavailable, error).hint("check the folder or the server").into(),
+        AuditError::Source(_) => {
+            Problem::new(Kind::Unavailable, error).hint("check the folder or the server").into()
+        }
         AuditError::Write(cause) => Failure::file("write", dir, &cause),
         AuditError::Occupied(_) => Failure::local(error, "name a folder that is empty or not there"),
     }
@@ -162,7 +165,10 @@ fn finish(context: &Context, report: &Report) -> Result<()> {
     let text = fields(&[
         ("log", report.log.clone().unwrap_or_default()),
         ("entries", format!("{}, all verified and replayed", report.size)),
-        ("cosigned by", if report.witnesses.is_empty() { "-".to_owned() } else { report.witnesses.join(", ") }),
+        (
+            "cosigned by",
+            if report.witnesses.is_empty() { "-".to_owned() } else { report.witnesses.join(", ") },
+        ),
         ("newest", report.time.map_or_else(|| "-".to_owned(), output::time)),
     ]);
     context.output.result(report, text)

@@ -1,8 +1,11 @@
 //! One file a noun: its arguments, and what they do.
 
 mod account;
+mod ca;
 mod catalog;
 mod completion;
+mod config;
+mod identity;
 mod inspect;
 mod join;
 mod ledger;
@@ -10,6 +13,7 @@ mod notification;
 mod open;
 mod profile;
 mod record;
+mod serve;
 mod share;
 mod unwrap;
 mod wrap;
@@ -32,8 +36,12 @@ pub(crate) enum Command {
     Inspect(inspect::Inspect),
     Join(join::Join),
     Profile(profile::Profile),
+    Identity(identity::Identity),
     Account(account::Account),
     Ledger(ledger::Ledger),
+    Serve(serve::Serve),
+    Config(config::Config),
+    Ca(ca::Ca),
     Completion(completion::Completion),
 }
 
@@ -50,8 +58,12 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Inspect(command) => command.run(context),
         Command::Join(command) => command.run(context),
         Command::Profile(command) => command.run(context),
+        Command::Identity(command) => command.run(context),
         Command::Account(command) => command.run(context),
         Command::Ledger(command) => command.run(context),
+        Command::Serve(command) => command.run(context),
+        Command::Config(command) => command.run(context),
+        Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
     }
 }

@@ -53,7 +53,9 @@ impl Open {
         self.check_output(to_stdout)?;
         let target = match self.target.parse() {
             Ok(share) => Target::Share(share),
-            Err(_) if std::path::Path::new(&self.target).exists() => Target::Package(self.target.clone().into()),
+            Err(_) if std::path::Path::new(&self.target).exists() => {
+                Target::Package(self.target.clone().into())
+            }
             Err(_) => {
                 return Err(Failure::usage(
                     format!("`{}` is neither a share's id nor a file", self.target),
@@ -82,8 +84,8 @@ impl Open {
         };
         let options = OpenOptions { purpose: self.purpose.clone(), keep_package: self.keep.clone() };
         let (progress, bar) = context.output.transfer(None);
-        let opened = context
-            .block_on(async { Ok(consumer.open(&target, &options, &confirm, sink, progress).await?) });
+        let opened =
+            context.block_on(async { Ok(consumer.open(&target, &options, &confirm, sink, progress).await?) });
         bar.finish_and_clear();
         let opened = match opened {
             Ok(opened) => opened,
@@ -134,7 +136,8 @@ fn ask(context: &Context, terminal: bool, offer: &Offer) -> Result<()> {
 
 /// Who the provider is, and under what terms, before an access is spent.
 fn introduce(offer: &Offer) -> String {
-    let key = offer.signed.as_ref().map_or_else(String::new, |signed| format!(", key {}", signed.provider_key));
+    let key =
+        offer.signed.as_ref().map_or_else(String::new, |signed| format!(", key {}", signed.provider_key));
     fields(&[
         ("opening", offer.entry.information.title.clone()),
         ("provider", format!("{}{key}", offer.entry.provider)),
@@ -155,7 +158,10 @@ fn text(opened: &Opened) -> String {
         ("request", opened.request.to_string()),
         ("ledger", format!("entry {}, proven in a log of {}", opened.proof.position, opened.proof.size)),
         ("data", format!("{} bytes of {}", opened.size, opened.media_type)),
-        ("usage", if opened.usage_reported { "reported" } else { "will be reported by the next run" }.to_owned()),
+        (
+            "usage",
+            if opened.usage_reported { "reported" } else { "will be reported by the next run" }.to_owned(),
+        ),
     ];
     if let Some(path) = &opened.exported {
         lines.push(("exported to", path.display().to_string()));

@@ -190,7 +190,11 @@ impl Share {
                         ]
                     })
                     .collect();
-                context.output.list(&shares, ["SHARE", "TITLE", "VERSION", "STATE", "EXPIRES", "ACCESSES"], &rows)
+                context.output.list(
+                    &shares,
+                    ["SHARE", "TITLE", "VERSION", "STATE", "EXPIRES", "ACCESSES"],
+                    &rows,
+                )
             }
             Verb::Show(Which { share }) => {
                 let provider = Provider::new(context.session()?);
@@ -222,7 +226,10 @@ impl Create {
     fn run(self, context: &Context) -> Result<()> {
         let create = self.to_create()?;
         if !files::is_stream(&self.file) && std::fs::metadata(&self.file).is_ok_and(|file| file.len() == 0) {
-            return Err(Failure::usage(format!("`{}` is empty", self.file.display()), "share a file with data"));
+            return Err(Failure::usage(
+                format!("`{}` is empty", self.file.display()),
+                "share a file with data",
+            ));
         }
         let (input, length) = files::open_input_to_send(&self.file)?;
         let session = context.session()?;
@@ -238,7 +245,10 @@ impl Create {
         let file = args.read()?;
         let terms = args.apply(file.allow.as_ref().map(allowed).unwrap_or_default());
         let missing = |what: &str, example: &str| {
-            Failure::usage(format!("{what} must be said"), format!("add `{example}`, or say it in a terms file"))
+            Failure::usage(
+                format!("{what} must be said"),
+                format!("add `{example}`, or say it in a terms file"),
+            )
         };
         if terms.users.is_empty()
             && terms.organisations.is_empty()
@@ -246,7 +256,10 @@ impl Create {
             && terms.countries.is_empty()
             && !terms.anyone
         {
-            return Err(missing("who may access", "--allow-country SE` or another `--allow-*`, or `--allow-anyone"));
+            return Err(missing(
+                "who may access",
+                "--allow-country SE` or another `--allow-*`, or `--allow-anyone",
+            ));
         }
         terms.validate().map_err(|e| Failure::usage(e, "see `datapact share create --help`"))?;
         let times = args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
@@ -254,14 +267,16 @@ impl Create {
         let not_before = args.not_before.or(file.not_before.map(|FromText(moment)| moment));
         let now = now();
         let permission = AccessPermission {
-            access_times: times.ok_or_else(|| missing("the access times", "--times 3` or `--times unlimited"))?,
+            access_times: times
+                .ok_or_else(|| missing("the access times", "--times 3` or `--times unlimited"))?,
             expires: expires.ok_or_else(|| missing("when access ends", "--expires 30d"))?.at(now),
             not_before: not_before.map_or(now, |moment| moment.at(now)),
             read_only: !(args.allow_edit || file.allow_edit.unwrap_or(false)),
         };
         permission.validate().map_err(|e| Failure::usage(e, "see `datapact share create --help`"))?;
         let name = self.file.file_name().filter(|_| !files::is_stream(&self.file));
-        let title = args.title.clone().or(file.title).or(name.map(|name| name.to_string_lossy().into_owned()));
+        let title =
+            args.title.clone().or(file.title).or(name.map(|name| name.to_string_lossy().into_owned()));
         Ok(CreateShare {
             title: title.ok_or_else(|| missing("the title", "--title TEXT"))?,
             media_type: self
@@ -301,7 +316,11 @@ impl Update {
             let times = args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
             let expires = args.expires.or(file.expires.map(|FromText(moment)| moment));
             let not_before = args.not_before.or(file.not_before.map(|FromText(moment)| moment));
-            let edit = if self.read_only { Some(false) } else { args.allow_edit.then_some(true).or(file.allow_edit) };
+            let edit = if self.read_only {
+                Some(false)
+            } else {
+                args.allow_edit.then_some(true).or(file.allow_edit)
+            };
             let permission = AccessPermission {
                 access_times: times.unwrap_or(before.access_times),
                 expires: expires.map_or(before.expires, |moment| moment.at(now)),

@@ -1,0 +1,309 @@
+//! `config`: the servers' configuration files.
+
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use datapact_client::key_file::PrivateKey;
+use datapact_client::subject::Subject;
+use datapact_server::config::{
+    Common, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig, load,
+};
+use datapact_server::key::witness_key;
+use datapact_server::management::Keys;
+use serde::Serialize;
+
+use super::identity::key_failure;
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::files::NewFile;
+use crate::output::fields;
+
+const AFTER_HELP: &str = "\
+`init` writes a commented configuration and, in its folder, the server's private key, a certificate request for
+your CA, and the keys that others must know: the log's (management) or the witness's (key server).
+
+Examples:
+  datapact config init key --name keys.example -o key/key.toml
+  datapact config init management --name management.example -o management/management.toml
+  datapact ca issue --ca server-ca key/server.csr --server keys.example -o key/server.pem
+  datapact config check key --config key/key.toml";
+
+/// Write and check the servers' configuration files
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Write a commented configuration for a server, with its keys
+    Init {
+        /// Which server
+        role: Role,
+        /// Its DNS name, which its certificate bears
+        #[arg(long)]
+        name: String,
+        /// The port of the listener for clients with certificates
+        #[arg(long, default_value_t = 8443)]
+        port: u16,
+        /// The port of the public listener
+        #[arg(long, default_value_t = 8080)]
+        public_port: u16,
+        /// Where to write the configuration; everything else goes to its folder
+        #[arg(long, short, value_name = "FILE")]
+        output: PathBuf,
+    },
+    /// Check a configuration, and that the files it names are there and fit together
+    Check {
+        /// Which server
+        role: Role,
+        /// The configuration file
+        #[arg(long, value_name = "FILE", env = "DATAPACT_CONFIG", hide_env_values = true)]
+        config: PathBuf,
+    },
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Role {
+    /// Management
+    Management,
+    /// A key server
+    Key,
+    /// A storage server
+    Storage,
+}
+
+#[derive(Serialize)]
+struct Initialised<'a> {
+    config: &'a Path,
+    private_key: PathBuf,
+    request: PathBuf,
+    /// The log's or witness's public key (C2SP signed-note `vkey`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verifier_key: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Checked<'a> {
+    config: &'a Path,
+    name: String,
+    certificate_checked: bool,
+}
+
+impl Config {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        match self.command {
+            Verb::Init { role, name, port, public_port, output } => {
+                init(context, role, &name, port, public_port, &output)
+            }
+            Verb::Check { role, config } => {
+                let name = match role {
+                    Role::Management => check::<ManagementConfig>(&config),
+                    Role::Key => check::<KeyServerConfig>(&config),
+                    Role::Storage => check::<StorageServerConfig>(&config),
+                }?;
+                let text = format!("{} is right: `{name}`", config.display());
+                context.output.result(&Checked { config: &config, name, certificate_checked: true }, text)
+            }
+        }
+    }
+}
+
+fn init(context: &Context, role: Role, name: &str, port: u16, public_port: u16, output: &Path) -> Result<()> {
+    if !datapact_core::trust::is_host_name(name) {
+        return Err(Failure::usage(format!("`{name}` is not a host name in lower case"), "give a DNS name"));
+    }
+    let folder = match output.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    if !folder.exists() {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder).map_err(|e| Failure::file("make", folder, &e))?;
+    }
+    let mut file = NewFile::create(output, false, &context.output)?;
+    // What the role needs of others' keys, they print when they are initialised; what is there is kept.
+    let data = folder.join("data");
+    let key_path = folder.join("server.key");
+    if !key_path.exists() {
+        PrivateKey::generate().and_then(|key| key.save(&key_path, None)).map_err(key_failure)?;
+    }
+    let subject = Subject::new(name, None).map_err(|e| Failure::usage(e, "give another `--name`"))?;
+    let request =
+        PrivateKey::load(&key_path, None).and_then(|key| key.request(&subject)).map_err(key_failure)?;
+    let request_path = folder.join("server.csr");
+    std::fs::write(&request_path, request).map_err(|error| Failure::file("write", &request_path, &error))?;
+    let local = |error: &dyn std::fmt::Display| Failure::local(error, "check the data folder");
+    let verifier_key = match role {
+        Role::Management => {
+            Some(Keys::open(&data, &ledger_id(name)).map_err(|e| local(&e))?.log_vkey().to_string())
+        }
+        Role::Key => {
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&data)
+                .map_err(|error| Failure::file("make", &data, &error))?;
+            Some(witness_key(&data, name).map_err(|e| local(&e))?.public().to_string())
+        }
+        Role::Storage => None,
+    };
+    let text = sample(role, name, port, public_port);
+    file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", output, &error))?;
+    file.keep()?;
+    let mut lines = vec![
+        ("configuration", output.display().to_string()),
+        ("private key", key_path.display().to_string()),
+        ("request", format!("{} (your CA: `datapact ca issue ... --server {name}`)", request_path.display())),
+    ];
+    if let Some(key) = &verifier_key {
+        lines.push((if role == Role::Key { "witness key" } else { "log key" }, key.clone()));
+    }
+    let made = Initialised { config: output, private_key: key_path, request: request_path, verifier_key };
+    context.output.result(&made, fields(&lines))
+}
+
+/// The id of the ledger of the management called `name`.
+fn ledger_id(name: &str) -> String {
+    format!("{name}/ledger")
+}
+
+/// Checks the file, its trust configuration, and that certificate, key and name belong together.
+fn check<C: ServerConfig>(path: &Path) -> Result<String> {
+    let config: C = load(path).map_err(config_failure)?;
+    let common: &Common = config.common();
+    let wrong = |file: &Path, detail: &dyn std::fmt::Display| {
+        Failure::usage(format!("`{}`: {detail}", file.display()), "correct the configuration or the file")
+    };
+    let name = common.name().map_err(|e| wrong(path, &e))?;
+    let trust = datapact_api::trust_file::load(&common.trust)
+        .map_err(|error| Failure::usage(error, "`datapact ca trust` writes the trust configuration"))?;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+    let chain = CertificateDer::pem_file_iter(&common.certificate)
+        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
+        .map_err(|e| wrong(&common.certificate, &format_args!("no certificate chain in PEM: {e}")))?;
+    trust
+        .identify_server(&chain, &name, crate::context::now())
+        .map_err(|e| wrong(&common.certificate, &e))?;
+    let key = PrivateKey::load(&common.private_key, None).map_err(key_failure)?;
+    let identity = datapact_core::identity::Identity::server(&name);
+    datapact_core::jws::Signer::new(key.pkcs8(), chain, identity)
+        .map_err(|e| wrong(&common.private_key, &e))?;
+    Ok(name)
+}
+
+fn config_failure(error: ConfigError) -> Failure {
+    match error {
+        ConfigError::Read(path, error) => Failure::file("read", &path, &error),
+        ConfigError::Wrong(..) => Failure::usage(error, "`datapact config init` writes an example"),
+    }
+}
+
+fn sample(role: Role, name: &str, port: u16, public_port: u16) -> String {
+    let ledger = ledger_id(name);
+    let specific = match role {
+        Role::Management => format!(
+            r#"
+# Users who administer accounts from the start, as `realm:subject`. At its start the server writes
+# data/administrators.json, the invitation that these users join with.
+administrators = []
+
+# How long an access token lives, in seconds, 30 to 600.
+token_seconds = 300
+
+# How others reach this server's public listener.
+[public]
+url = "https://{name}:{public_port}"
+# connect = "127.0.0.1:{public_port}"   # where to connect, when the name is not in the DNS
+
+[ledger]
+# The log's origin. It is signed into everything that the ledger records, so it never changes.
+id = "{ledger}"
+# The witness keys that `datapact config init key` and the key servers print.
+witnesses = []
+# How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
+# quorum = 1
+
+# Key servers; the first is the default. `certificate` is the chain that consumers are told to expect.
+[[key_servers]]
+url = "https://keys.example:8443"
+certificate = "keys.pem"
+
+# Storage servers; the first is the default.
+[[storage_servers]]
+url = "https://storage.example:8443"
+certificate = "storage.pem"
+"#
+        ),
+        Role::Key => r#"
+# The ledger's id and log key, as `datapact config init management` prints them.
+ledger = "management.example/ledger"
+log_key = "management.example/ledger+00000000+REPLACE"
+
+# The key that all stored keys are encrypted with; made at the first start. Keep a copy apart from the data.
+kek = "kek"
+
+# How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
+current_seconds = 5
+
+[management]
+url = "https://management.example:8443"
+
+[management_public]
+url = "https://management.example:8080"
+"#
+        .to_owned(),
+        Role::Storage => r#"
+# The largest package, and all that one provider may store, in bytes.
+package_bytes_max = 1099511627776
+provider_bytes_max = 1099511627776
+
+[management]
+url = "https://management.example:8443"
+"#
+        .to_owned(),
+    };
+    // The top-level keys of a TOML file stand before its tables.
+    let (top, tables) = specific.split_at(specific.find("\n[").map_or(specific.len(), |at| at + 1));
+    let (top, tables) = match top.rfind("\n\n# ") {
+        // The comment right above the first table belongs to it.
+        Some(at) if !top.split_at(at).1.contains('=') => {
+            (top.split_at(at + 1).0, specific.split_at(at + 1).1)
+        }
+        _ => (top, tables),
+    };
+    format!(
+        r#"# Datapact {role}. Relative paths are relative to this file. An unknown key is an error.
+{top}
+[server]
+# The address of this server; its certificate must bear this name.
+url = "https://{name}:{port}"
+# Where it listens for clients with certificates. 127.0.0.1 is reached from this machine only; port 0 takes a free one.
+listen = "127.0.0.1:{port}"
+# Where it listens without client certificates: health, keys, revocation lists, log.
+public_listen = "127.0.0.1:{public_port}"
+# Its certificate chain and private key (PEM).
+certificate = "server.pem"
+private_key = "server.key"
+# Which CA certifies whom; `datapact ca trust` writes it. Read again when it changes.
+trust = "trust.toml"
+# Everything that this server keeps.
+data = "data"
+
+# Whom it admits: realms, or single identities as `realm:subject`. Read again when this file changes.
+[server.access]
+allow = ["server"]
+deny = []
+{tables}"#,
+        role = match role {
+            Role::Management => "management",
+            Role::Key => "key server",
+            Role::Storage => "storage server",
+        },
+    )
+}

@@ -1,0 +1,104 @@
+//! `serve`: one of the three servers, until it is asked to end.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use datapact_api::problem::{Kind, Problem};
+use datapact_server::run::{Ready, ServeError, serve_key, serve_management, serve_storage};
+use tracing_subscriber::EnvFilter;
+
+use crate::context::Context;
+use crate::failure::{Failure, Result};
+use crate::interrupt;
+use crate::output::fields;
+
+const AFTER_HELP: &str = "\
+Once a server listens, it prints one line (with --json one object) with the ports that it has. Its log goes to
+standard error; DATAPACT_LOG=debug makes it say more. SIGTERM and Ctrl-C end it after the calls it is answering;
+SIGHUP reads trust, revocation lists and access list again, which it also does when the files change.
+
+Examples:
+  datapact config init management --name management.example -o management.toml
+  datapact serve management --config management.toml
+  datapact serve key --config key.toml --json 2>>key.log";
+
+/// Run one of the three servers
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Serve {
+    #[command(subcommand)]
+    role: Role,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Accounts, policies, accesses and publication, on the ledger (6.2.2)
+    Management(Config),
+    /// Keeps keys, and releases them for accesses that the ledger records (6.2.3)
+    Key(Config),
+    /// Keeps packages (6.2.4)
+    Storage(Config),
+}
+
+#[derive(Args)]
+struct Config {
+    /// The server's configuration file
+    #[arg(long, value_name = "FILE", env = "DATAPACT_CONFIG", hide_env_values = true)]
+    config: PathBuf,
+}
+
+impl Serve {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        interrupt::leave_to_command();
+        log(context.output.json());
+        let output = context.output;
+        let ready = move |ready: Ready| {
+            let text = fields(&[
+                ("ready", format!("{} at {}", ready.role, ready.url)),
+                ("listen", ready.listen.to_string()),
+                ("public", ready.public_listen.to_string()),
+            ]);
+            // One line for people, too: whoever waits for it reads a line.
+            let text = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            if output.result(&ready, text.collect::<Vec<_>>().join(", ")).is_err() {
+                tracing::warn!("nobody reads standard output");
+            }
+        };
+        let result = context.block_on_all_cores(async {
+            Ok(match &self.role {
+                Role::Management(args) => {
+                    serve_management(&args.config, ready, interrupt::asked_to_end()).await
+                }
+                Role::Key(args) => serve_key(&args.config, ready, interrupt::asked_to_end()).await,
+                Role::Storage(args) => serve_storage(&args.config, ready, interrupt::asked_to_end()).await,
+            })
+        })?;
+        result.map_err(failure)
+    }
+}
+
+fn log(json: bool) {
+    let filter = EnvFilter::try_from_env("DATAPACT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+}
+
+fn failure(error: ServeError) -> Failure {
+    match error {
+        ServeError::Config(_) | ServeError::Trust(_) => {
+            Failure::usage(error, "`datapact config check` says whether a configuration is right")
+        }
+        ServeError::Listen(..) => Problem::new(Kind::Unavailable, error)
+            .hint("choose another port, or end what listens there")
+            .into(),
+        ServeError::Storage(problem) => problem.into(),
+        ServeError::File(..) | ServeError::Management(_) | ServeError::Key(_) => {
+            Failure::local(error, "check the files that the configuration names")
+        }
+    }
+}
