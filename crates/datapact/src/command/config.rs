@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
+use datapact_ledger::note::VerifyingKey;
 use datapact_server::config::{
     Common, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig, load,
 };
@@ -91,7 +92,6 @@ struct Initialised<'a> {
 struct Checked<'a> {
     config: &'a Path,
     name: String,
-    certificate_checked: bool,
 }
 
 impl Config {
@@ -102,12 +102,12 @@ impl Config {
             }
             Verb::Check { role, config } => {
                 let name = match role {
-                    Role::Management => check::<ManagementConfig>(&config),
-                    Role::Key => check::<KeyServerConfig>(&config),
-                    Role::Storage => check::<StorageServerConfig>(&config),
+                    Role::Management => check(&config, management_keys),
+                    Role::Key => check(&config, |config: &KeyServerConfig| vec![config.log_key.clone()]),
+                    Role::Storage => check(&config, |_: &StorageServerConfig| Vec::new()),
                 }?;
                 let text = format!("{} is right: `{name}`", config.display());
-                context.output.result(&Checked { config: &config, name, certificate_checked: true }, text)
+                context.output.result(&Checked { config: &config, name }, text)
             }
         }
     }
@@ -173,8 +173,16 @@ fn ledger_id(name: &str) -> String {
 }
 
 /// Checks the file, its trust configuration, and that certificate, key and name belong together.
-fn check<C: ServerConfig>(path: &Path) -> Result<String> {
+fn check<C: ServerConfig>(path: &Path, verifier_keys: fn(&C) -> Vec<String>) -> Result<String> {
     let config: C = load(path).map_err(config_failure)?;
+    for key in verifier_keys(&config) {
+        key.parse::<VerifyingKey>().map_err(|_| {
+            Failure::usage(
+                format!("`{}`: `{key}` is not a verifier key", path.display()),
+                "put in the key that `datapact config init` of the other server printed",
+            )
+        })?;
+    }
     let common: &Common = config.common();
     let wrong = |file: &Path, detail: &dyn std::fmt::Display| {
         Failure::usage(format!("`{}`: {detail}", file.display()), "correct the configuration or the file")
@@ -195,6 +203,10 @@ fn check<C: ServerConfig>(path: &Path) -> Result<String> {
     datapact_core::jws::Signer::new(key.pkcs8(), chain, identity)
         .map_err(|e| wrong(&common.private_key, &e))?;
     Ok(name)
+}
+
+fn management_keys(config: &ManagementConfig) -> Vec<String> {
+    config.ledger.witnesses.clone()
 }
 
 fn config_failure(error: ConfigError) -> Failure {

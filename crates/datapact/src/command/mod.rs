@@ -2,7 +2,6 @@
 
 mod account;
 mod ca;
-mod catalog;
 mod completion;
 mod config;
 mod identity;
@@ -10,11 +9,8 @@ mod inspect;
 mod join;
 mod ledger;
 mod notification;
-mod open;
 mod profile;
-mod record;
 mod serve;
-mod share;
 mod unwrap;
 mod wrap;
 
@@ -26,10 +22,6 @@ use crate::failure::Result;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Share(share::Share),
-    Catalog(catalog::Catalog),
-    Open(open::Open),
-    Record(record::Record),
     Notification(notification::Notification),
     Wrap(wrap::Wrap),
     Unwrap(unwrap::Unwrap),
@@ -48,10 +40,6 @@ pub(crate) enum Command {
 /// Does it.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
-        Command::Share(command) => command.run(context),
-        Command::Catalog(command) => command.run(context),
-        Command::Open(command) => command.run(context),
-        Command::Record(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
         Command::Unwrap(command) => command.run(context),
