@@ -17,7 +17,9 @@ pub(crate) const ALL: [Step; 7] = [
     ("conformance", || on_files(|files| conformance::check(&root(), files))),
     ("deny", deny),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
-    ("doc", || cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")])),
+    ("doc", || {
+        cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
+    }),
     ("test", test),
 ];
 

@@ -16,8 +16,8 @@ use crate::problem::Result;
 /// A key server, as one caller sees it.
 #[async_trait]
 pub trait KeyServer: Send + Sync {
-    /// Providers: a key identifier and the address to get the key from (WR-2). What is not filled within a day
-    /// is forgotten.
+    /// Providers: a key identifier and the address to get the key from (WR-2). What no policy names
+    /// within a day is forgotten, stored or not.
     async fn register_key(&self) -> Result<KeyReference>;
     /// Providers: stores the key of one share and package (KS-1 to KS-3). A repeat with the same content answers
     /// the same; other content is refused.

@@ -31,7 +31,7 @@ impl KeyService {
         let (id, owner, now) = (KeyId::random(), owner.to_string(), (self.clock)());
         self.write(move |tx| {
             Box::pin(async move {
-                tables::forget_unfilled(tx, oldest_unfilled(now)).await?;
+                tables::forget_unpublished(tx, oldest_unfilled(now)).await?;
                 if tables::keys_of(tx, &owner, false).await? >= UNFILLED_MAX {
                     let detail = format!("{UNFILLED_MAX} of your keys are registered and not yet stored");
                     let hint = "store or delete them; they are forgotten after a day";
@@ -134,5 +134,5 @@ fn owned(entry: Option<KeyEntry>, id: &KeyId, owner: &str) -> Result<KeyEntry> {
 
 pub(super) fn unknown(id: &KeyId) -> Problem {
     Problem::not_found(format!("there is no key `{id}` of yours here"))
-        .hint("a registration that is not filled within a day is forgotten; register anew")
+        .hint("a registration that no policy names within a day is forgotten; register anew")
 }

@@ -238,7 +238,7 @@ async fn tidy(store: Store, clock: Clock) {
         let now = clock();
         let tidied = store.write(move |tx| {
             Box::pin(async move {
-                tables::forget_unfilled(tx, keys::oldest_unfilled(now)).await?;
+                tables::forget_unpublished(tx, keys::oldest_unfilled(now)).await?;
                 tables::forget_sealed(tx, now.saturating_sub(2 * TOKEN_SECONDS_MAX)).await
             })
         });

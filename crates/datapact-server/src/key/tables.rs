@@ -158,9 +158,9 @@ pub(super) async fn keys_of(on: &impl ConnectionTrait, owner: &str, filled: bool
     count(on, &sql, [owner.into()]).await
 }
 
-/// Forgets registrations made before `before` and never filled.
-pub(super) async fn forget_unfilled(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
-    let sql = "DELETE FROM key_entry WHERE share IS NULL AND registered < $1";
+/// Forgets registrations made before `before` that no policy was shown for: the share was not made.
+pub(super) async fn forget_unpublished(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
+    let sql = "DELETE FROM key_entry WHERE registered < $1 AND id NOT IN (SELECT key FROM key_policy)";
     on.execute_raw(statement(on, sql, [int(before)])).await?;
     Ok(())
 }

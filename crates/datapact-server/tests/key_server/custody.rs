@@ -72,8 +72,14 @@ async fn registrations_are_bounded_and_forgotten_after_a_day() {
     rig.advance(24 * 60 * 60 + 1);
     check_refused(owner.store_key(&second, &key(1)).await, Kind::NotFound, "no key");
     check_refused(owner.key_status(&second).await, Kind::NotFound, "no key");
-    assert!(owner.key_status(&first).await.unwrap().stored);
+    // A key that no policy was shown for belongs to a share that was not made.
+    let published = rig.share(AccessTimes::Unlimited, 7).await;
     owner.register_key().await.unwrap();
+    check_refused(owner.key_status(&first).await, Kind::NotFound, "no key");
+    rig.advance(24 * 60 * 60 + 1);
+    owner.register_key().await.unwrap();
+    let published_key = published.policy.body().information.key.id;
+    assert!(rig.as_management().key_status(&published_key).await.unwrap().stored);
 }
 
 #[tokio::test]
