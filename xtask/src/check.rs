@@ -49,9 +49,13 @@ fn on_files(check: impl Fn(&[TextFile]) -> Vec<String>) -> Vec<String> {
     }
 }
 
-/// Unit tests before those that start servers. Everywhere the same packages are chosen, so that nothing is built
-/// twice; and all go on after a failure.
+/// Everything is built once, also the examples that some tests start; then unit tests run before those that start
+/// servers. Everywhere the same packages are chosen, so that nothing is built twice; and all go on after a failure.
 fn test() -> Vec<String> {
+    let built = cargo(&["test", "--workspace", "--no-run"], &[]);
+    if !built.is_empty() {
+        return built;
+    }
     let kinds: [&[&str]; 3] = [&["--lib", "--bins"], &["--test", "*"], &["--doc"]];
     let run = |kind: &&[&str]| cargo(&[&["test", "--workspace", "--no-fail-fast"], *kind].concat(), &[]);
     kinds.iter().flat_map(run).collect()
