@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datapact_api::problem::{Kind, Problem};
-use datapact_client::{Home, Profile, Session};
+use datapact_client::{Home, Profile, Provider, Session};
 use datapact_core::id::Timestamp;
 use datapact_core::jws::Signer;
 use datapact_core::trust::Trust;
@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 use crate::cli::Global;
 use crate::failure::{Failure, Result};
 use crate::files;
-use crate::output::Output;
+use crate::output::{Output, plain};
 
 /// The longest passphrase, in bytes.
 const PASSPHRASE_BYTES_MAX: usize = 1024;
@@ -57,6 +57,18 @@ impl Context {
     /// The servers of the chosen profile.
     pub(crate) fn session(&self) -> Result<Session> {
         Ok(Session::connect(self.profile()?)?)
+    }
+
+    /// The servers of the chosen profile, once what an earlier run could not finish is finished or undone.
+    pub(crate) fn session_finishing_work(&self) -> Result<Session> {
+        let session = self.session()?;
+        let provider = Provider::new(session.clone());
+        for work in self.block_on(async { Ok(provider.finish_pending().await?) })? {
+            let share = work.share.map_or_else(String::new, |share| format!(" of share `{share}`"));
+            let state = if work.done { "finished" } else { "still unfinished" };
+            self.output.note(format_args!("note: {state}: {}{share}: {}", work.work, plain(&work.detail)));
+        }
+        Ok(session)
     }
 
     /// What signs in the name of the chosen profile; none where there is no profile.

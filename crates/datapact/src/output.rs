@@ -164,7 +164,7 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// A table for people: columns padded to their widest cell, the last one not.
-fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
+pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> String {
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(rows.iter().cloned().map(|row| row.map(|cell| plain(&cell).replace('\n', " "))));
     let width = |column: usize| {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use datapact_client::join;
+use datapact_client::subject::Subject;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -61,8 +62,13 @@ impl Join {
                     (false, false) => None,
                 };
                 let passphrase = passphrase.as_ref().map(|p| p.as_str());
-                let subject = self.subject.as_deref().unwrap_or_default();
-                let prepared = join::prepare(&home, &name, &invitation, subject, passphrase)?;
+                let subject: Subject = self
+                    .subject
+                    .as_deref()
+                    .unwrap_or_default()
+                    .parse()
+                    .map_err(|e| Failure::usage(e, "give your name as the certificate is to have it"))?;
+                let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
                 if let Some(path) = &self.output {
                     std::fs::write(path, &prepared.request_pem)
                         .map_err(|error| Failure::file("write", path, &error))?;

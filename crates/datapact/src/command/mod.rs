@@ -2,6 +2,7 @@
 
 mod account;
 mod ca;
+mod catalog;
 mod completion;
 mod config;
 mod identity;
@@ -9,8 +10,11 @@ mod inspect;
 mod join;
 mod ledger;
 mod notification;
+mod open;
 mod profile;
+mod record;
 mod serve;
+mod share;
 mod unwrap;
 mod wrap;
 
@@ -22,6 +26,10 @@ use crate::failure::Result;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Share(share::Share),
+    Catalog(catalog::Catalog),
+    Open(open::Open),
+    Record(record::Record),
     Notification(notification::Notification),
     Wrap(wrap::Wrap),
     Unwrap(unwrap::Unwrap),
@@ -40,6 +48,10 @@ pub(crate) enum Command {
 /// Does it.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
+        Command::Share(command) => command.run(context),
+        Command::Catalog(command) => command.run(context),
+        Command::Open(command) => command.run(context),
+        Command::Record(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
         Command::Unwrap(command) => command.run(context),

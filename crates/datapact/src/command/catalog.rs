@@ -1,0 +1,146 @@
+//! `catalog`: what others share (MG-14, MG-15).
+
+use clap::{Args, Subcommand};
+use datapact_api::management::{CatalogEntry, CatalogQuery};
+use datapact_client::consumer::{Consumer, Offer};
+use datapact_core::id::ShareId;
+use datapact_core::terms::Name;
+use futures_util::StreamExt as _;
+
+use crate::context::Context;
+use crate::failure::Result;
+use crate::output::{self, fields, plain};
+
+const AFTER_HELP: &str = "\
+Examples:
+  datapact catalog search --category vitals diabetes
+  datapact catalog show 5d41... --purpose research
+  datapact catalog watch --json | while read -r line; do ...; done";
+
+/// Find shares, see whether you would be granted access, and follow what is published
+#[derive(Args)]
+#[command(after_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct Catalog {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Search what is published, newest first
+    Search(Search),
+    /// Show a share, and whether you would be granted access; this spends no access
+    Show {
+        /// The share
+        share: ShareId,
+        /// What you would want the data for
+        #[arg(long, value_name = "NAME")]
+        purpose: Option<Name>,
+    },
+    /// Print what is published, as it is published, until interrupted
+    Watch {
+        /// Begin behind this event; where the last watch of this profile ended if not given
+        #[arg(long, value_name = "EVENT")]
+        after: Option<u64>,
+        /// End after this many
+        #[arg(long, value_name = "N")]
+        count: Option<usize>,
+    },
+}
+
+#[derive(Args)]
+struct Search {
+    /// Words in title, introduction or usage
+    words: Vec<String>,
+    /// A category
+    #[arg(long, value_name = "NAME")]
+    category: Option<Name>,
+    /// The realm of the provider
+    #[arg(long)]
+    realm: Option<String>,
+    /// At most this many, 1 to 100
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: Option<u32>,
+    /// Only what was published before this event, for the next page
+    #[arg(long, value_name = "EVENT")]
+    before: Option<u64>,
+}
+
+impl Catalog {
+    pub(crate) fn run(self, context: &Context) -> Result<()> {
+        let consumer = Consumer::new(context.session()?);
+        match self.command {
+            Verb::Search(search) => {
+                let text = (!search.words.is_empty()).then(|| search.words.join(" "));
+                let Search { category, realm, limit, before, .. } = search;
+                let query = CatalogQuery { text, category, realm, limit, before };
+                let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
+                let rows: Vec<_> = entries.iter().map(row).collect();
+                context.output.list(&entries, ["SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"], &rows)
+            }
+            Verb::Show { share, purpose } => {
+                let offer = context.block_on(async { Ok(consumer.show(&share, purpose.as_ref()).await?) })?;
+                context.output.result(&offer, text(&offer))
+            }
+            Verb::Watch { after, count } => {
+                // The stream reads nothing before it is polled, but its timers need the runtime.
+                context.block_on(async {
+                    let mut entries = consumer.watch(after)?.take(count.unwrap_or(usize::MAX));
+                    while let Some(entry) = entries.next().await {
+                        let entry = entry?;
+                        let [share, title, provider, state, expires] = row(&entry).map(|cell| plain(&cell));
+                        let text = format!("{share}  {title}  by {provider}  {state}, expires {expires}");
+                        context.output.result(&entry, text)?;
+                    }
+                    Ok(())
+                })
+            }
+        }
+    }
+}
+
+fn row(entry: &CatalogEntry) -> [String; 5] {
+    [
+        entry.share.to_string(),
+        entry.information.title.clone(),
+        entry.provider.to_string(),
+        output::state(entry.state).to_owned(),
+        output::time(entry.expires),
+    ]
+}
+
+/// An offer for people.
+pub(crate) fn text(offer: &Offer) -> String {
+    let entry = &offer.entry;
+    let information = &entry.information;
+    let mut lines = vec![
+        ("share", entry.share.to_string()),
+        ("title", information.title.clone()),
+        ("provider", entry.provider.to_string()),
+    ];
+    match &offer.signed {
+        Some(signed) => lines.push((
+            "signature",
+            format!("good, of {}, key {}", output::time(signed.time), signed.provider_key),
+        )),
+        None => lines.push(("signature", "not shown to you".to_owned())),
+    }
+    lines.push(("version", format!("{}, {}", entry.version, output::state(entry.state))));
+    lines.extend(output::information(information));
+    if let Some(signed) = &offer.signed {
+        lines.extend(output::terms(&signed.terms));
+        lines.extend(output::permission(&signed.permission));
+    } else {
+        lines.push(("expires", output::time(entry.expires)));
+    }
+    lines.push(("contract", entry.contract.clone()));
+    lines.push(("granted to you", offer.granted.to_string()));
+    lines.push((
+        "would be granted",
+        match &offer.refusal {
+            None => "yes".to_owned(),
+            Some(refusal) => format!("no: {refusal}"),
+        },
+    ));
+    fields(&lines)
+}
