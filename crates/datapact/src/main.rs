@@ -8,6 +8,7 @@ mod files;
 mod interrupt;
 mod media_type;
 mod output;
+mod quickstart;
 mod terms;
 
 use std::ffi::OsString;

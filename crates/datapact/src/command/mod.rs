@@ -26,6 +26,7 @@ use crate::failure::Result;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    Quickstart(crate::quickstart::Quickstart),
     Share(share::Share),
     Catalog(catalog::Catalog),
     Open(open::Open),
@@ -48,6 +49,7 @@ pub(crate) enum Command {
 /// Does it.
 pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
     match command {
+        Command::Quickstart(command) => command.run(context),
         Command::Share(command) => command.run(context),
         Command::Catalog(command) => command.run(context),
         Command::Open(command) => command.run(context),

@@ -46,6 +46,29 @@ struct Config {
     /// The server's configuration file
     #[arg(long, value_name = "FILE", env = "DATAPACT_CONFIG", hide_env_values = true)]
     config: PathBuf,
+    /// Also end when standard input does, for whoever starts it and must not leave it behind
+    #[arg(long)]
+    until_eof: bool,
+}
+
+impl Config {
+    /// Returns when the server is to end.
+    fn end(&self) -> impl Future<Output = ()> + Send + use<> {
+        let until_eof = self.until_eof;
+        async move {
+            let eof = async {
+                if !until_eof {
+                    return std::future::pending().await;
+                }
+                let mut rest = tokio::io::sink();
+                let _ = tokio::io::copy(&mut tokio::io::stdin(), &mut rest).await;
+            };
+            tokio::select! {
+                () = interrupt::asked_to_end() => {}
+                () = eof => {}
+            }
+        }
+    }
 }
 
 impl Serve {
@@ -67,11 +90,9 @@ impl Serve {
         };
         let result = context.block_on_all_cores(async {
             Ok(match &self.role {
-                Role::Management(args) => {
-                    serve_management(&args.config, ready, interrupt::asked_to_end()).await
-                }
-                Role::Key(args) => serve_key(&args.config, ready, interrupt::asked_to_end()).await,
-                Role::Storage(args) => serve_storage(&args.config, ready, interrupt::asked_to_end()).await,
+                Role::Management(args) => serve_management(&args.config, ready, args.end()).await,
+                Role::Key(args) => serve_key(&args.config, ready, args.end()).await,
+                Role::Storage(args) => serve_storage(&args.config, ready, args.end()).await,
             })
         })?;
         result.map_err(failure)

@@ -1,0 +1,261 @@
+//! Everything that the quickstart needs on one machine: CAs of two organisations and of the servers, three servers'
+//! certificates, keys and configuration files. Made once; a later run finds it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use datapact_client::ca::{Ca, Kind};
+use datapact_client::home::Home;
+use datapact_client::key_file::PrivateKey;
+use datapact_client::subject::Subject;
+use datapact_server::config::{self, ManagementConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Result};
+
+/// How long the quickstart's certificates last.
+const VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// Says that a folder is one of the quickstart's, which may be made anew when it is not finished.
+const MARK: &str = ".datapact-quickstart";
+const PORTS: &str = "ports.json";
+
+/// The administrator of the quickstart's management.
+pub(super) const ADMINISTRATOR: &str = "clinic:CN=admin,O=Clinic";
+
+/// Where the six listeners are.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Ports {
+    management: u16,
+    management_public: u16,
+    key: u16,
+    key_public: u16,
+    storage: u16,
+    storage_public: u16,
+}
+
+/// A quickstart's folder.
+pub(super) struct Site {
+    folder: PathBuf,
+    /// Held while a quickstart runs, so that no second one uses the folder.
+    _lock: fs::File,
+}
+
+fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
+    Failure::local(format!("`{}`: {error}", path.display()), "choose another folder with `--data DIR`")
+}
+
+impl Site {
+    /// Opens the site in `folder`, making it if there is none.
+    pub(super) fn open(folder: &Path) -> Result<(Self, bool)> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed(folder, e))?;
+        let folder = folder.canonicalize().map_err(|e| failed(folder, e))?;
+        let mark = folder.join(MARK);
+        let empty = fs::read_dir(&folder).map_err(|e| failed(&folder, e))?.next().is_none();
+        if !empty && !mark.exists() {
+            let detail = format!("`{}` is not empty and no quickstart made it", folder.display());
+            return Err(Failure::usage(detail, "choose another folder with `--data DIR`"));
+        }
+        let lock = fs::File::create(&mark).map_err(|e| failed(&mark, e))?;
+        lock.try_lock().map_err(|_| {
+            let detail = format!("another quickstart is running in `{}`", folder.display());
+            Failure::usage(detail, "end it with Ctrl-C, or choose another folder with `--data DIR`")
+        })?;
+        let site = Self { folder, _lock: lock };
+        let existed = site.folder.join(PORTS).exists();
+        if !existed {
+            site.make()?;
+        }
+        Ok((site, existed))
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The home with the profiles.
+    pub(super) fn home(&self) -> Result<Home> {
+        Ok(Home::locate(Some(self.folder.join("home")))?)
+    }
+
+    /// The configuration file of a server.
+    pub(super) fn config(&self, role: &str) -> PathBuf {
+        self.folder.join("servers").join(role).join(format!("{role}.toml"))
+    }
+
+    /// Where a server's log goes.
+    pub(super) fn log(&self, role: &str) -> PathBuf {
+        self.folder.join("logs").join(format!("{role}.log"))
+    }
+
+    /// What the administrator joins with; management has written it.
+    pub(super) fn administrators_invitation(&self) -> PathBuf {
+        self.folder.join("servers/management/data").join(datapact_server::run::ADMINISTRATORS_INVITATION)
+    }
+
+    /// The CA of an organisation.
+    pub(super) fn ca(&self, realm: &str) -> Result<Ca> {
+        let folder = self.folder.join("ca").join(realm);
+        Ca::open(&folder, None).map_err(|e| failed(&folder, e))
+    }
+
+    /// Makes everything. The ports come last: without them the site is not finished, and is made anew.
+    fn make(&self) -> Result<()> {
+        for part in ["ca", "servers", "home", "logs"] {
+            match fs::remove_dir_all(self.folder.join(part)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&self.folder, e)),
+                _ => {}
+            }
+        }
+        for part in ["logs", "servers"] {
+            let part = self.folder.join(part);
+            fs::create_dir_all(&part).map_err(|e| failed(&part, e))?;
+        }
+        for (realm, name) in [("clinic", "Clinic CA"), ("lab", "Lab CA"), ("server", "Servers' CA")] {
+            let folder = self.folder.join("ca").join(realm);
+            let ca = Ca::init(&folder, name, 2 * VALID, None).map_err(|e| failed(&folder, e))?;
+            ca.crl().map_err(|e| failed(&folder, e))?;
+        }
+        self.write("servers/trust.toml", &trust_toml())?;
+        let ports = Ports::free().map_err(|e| failed(&self.folder, e))?;
+        for role in ["management", "key", "storage"] {
+            self.certify(role)?;
+        }
+        let key_data = self.folder.join("servers/key/data");
+        let witness = datapact_server::key::witness_key(&key_data, "key.quickstart.test")
+            .map_err(|e| failed(&key_data, e))?;
+        self.write(
+            "servers/management/management.toml",
+            &management_toml(&ports, &witness.public().to_string()),
+        )?;
+        let path = self.config("management");
+        let management: ManagementConfig = config::load(&path).map_err(|e| failed(&path, e))?;
+        let data = &management.server.data;
+        let keys = datapact_server::management::Keys::open(data, &management.ledger.id)
+            .map_err(|e| failed(data, e))?;
+        self.write("servers/key/key.toml", &key_toml(&ports, &keys.log_vkey().to_string()))?;
+        self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
+        let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
+        self.write(PORTS, &ports)
+    }
+
+    /// A server's key and certificate.
+    fn certify(&self, role: &str) -> Result<()> {
+        let folder = self.folder.join("servers").join(role);
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| failed(&folder, e))?;
+        let name = format!("{role}.quickstart.test");
+        let key = PrivateKey::generate().map_err(|e| failed(&folder, e))?;
+        key.save(&folder.join("private_key.pem"), None).map_err(|e| failed(&folder, e))?;
+        let subject = Subject::new(&name, None).map_err(|e| failed(&folder, e))?;
+        let request = key.request(&subject).map_err(|e| failed(&folder, e))?;
+        let kind = Kind::Server { dns_names: vec![name] };
+        let certificate = self.ca("server")?.issue(&request, &kind, VALID).map_err(|e| failed(&folder, e))?;
+        self.write(&format!("servers/{role}/certificate.pem"), &certificate)
+    }
+
+    fn write(&self, file: &str, text: &str) -> Result<()> {
+        use std::io::Write as _;
+        let path = self.folder.join(file);
+        let mut options = fs::OpenOptions::new();
+        let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+        opened.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|e| failed(&path, e))
+    }
+}
+
+impl Ports {
+    /// Six ports that are free now; they are held together while they are chosen, so that they differ.
+    fn free() -> std::io::Result<Self> {
+        let mut held = Vec::new();
+        let mut next = || {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let port = listener.local_addr().map(|address: SocketAddr| address.port());
+            held.push(listener);
+            port
+        };
+        Ok(Self {
+            management: next()?,
+            management_public: next()?,
+            key: next()?,
+            key_public: next()?,
+            storage: next()?,
+            storage_public: next()?,
+        })
+    }
+}
+
+fn trust_toml() -> String {
+    let realm = |name: &str| {
+        format!(
+            "[[realm]]\nname = \"{name}\"\nca = [\"../ca/{name}/ca.pem\"]\ncrl = [\"../ca/{name}/crl.pem\"]\n\n"
+        )
+    };
+    format!(
+        "# Which CA certifies whom. `server` is the servers' own.\n\n{}{}{}",
+        realm("clinic"),
+        realm("lab"),
+        realm("server")
+    )
+}
+
+fn server_toml(role: &str, port: u16, public_port: u16, allow: &str) -> String {
+    format!(
+        r#"[server]
+url = "https://{role}.quickstart.test:{port}"
+listen = "127.0.0.1:{port}"
+public_listen = "127.0.0.1:{public_port}"
+certificate = "certificate.pem"
+private_key = "private_key.pem"
+trust = "../trust.toml"
+data = "data"
+
+[server.access]
+allow = [{allow}]
+"#
+    )
+}
+
+fn endpoint(role: &str, port: u16) -> String {
+    format!("url = \"https://{role}.quickstart.test:{port}\"\nconnect = \"127.0.0.1:{port}\"\n")
+}
+
+fn management_toml(ports: &Ports, witness: &str) -> String {
+    let peer = |kind: &str, role: &str, port: u16| {
+        format!("[[{kind}]]\n{}certificate = \"../{role}/certificate.pem\"\n", endpoint(role, port))
+    };
+    let allow = r#""clinic", "lab", "server:key.quickstart.test""#;
+    [
+        format!("administrators = [\"{ADMINISTRATOR}\"]\n"),
+        server_toml("management", ports.management, ports.management_public, allow),
+        format!("[public]\n{}", endpoint("management", ports.management_public)),
+        format!("[ledger]\nid = \"management.quickstart.test/ledger\"\nwitnesses = [\"{witness}\"]\n"),
+        peer("key_servers", "key", ports.key),
+        peer("storage_servers", "storage", ports.storage),
+    ]
+    .join("\n")
+}
+
+fn key_toml(ports: &Ports, log_key: &str) -> String {
+    let allow = r#""clinic", "lab", "server:management.quickstart.test""#;
+    [
+        format!(
+            "ledger = \"management.quickstart.test/ledger\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n"
+        ),
+        server_toml("key", ports.key, ports.key_public, allow),
+        format!("[management]\n{}", endpoint("management", ports.management)),
+        format!("[management_public]\n{}", endpoint("management", ports.management_public)),
+    ]
+    .join("\n")
+}
+
+fn storage_toml(ports: &Ports) -> String {
+    let allow = r#""clinic", "lab", "server:management.quickstart.test""#;
+    [
+        server_toml("storage", ports.storage, ports.storage_public, allow),
+        format!("[management]\n{}", endpoint("management", ports.management)),
+    ]
+    .join("\n")
+}
