@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datapact_api::key_server::ReleaseKey;
 use datapact_api::management::AccessGrant;
-use datapact_api::problem::Problem;
+use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::{Call, LedgerTerms, REQUEST_AGE_SECONDS_MAX, Refusal};
 use datapact_core::document::{
     ANYBODY, AccessRequest, KeyRequest, PackageMetadata, UsageAction, UsageReport,
@@ -253,8 +253,11 @@ impl Consumer {
         match output {
             Output::Stream(stream) => Ok((Sink::Stream(stream), None)),
             Output::Export(_) if policy.body().permission.read_only => Err(ClientError::Problem(
-                Problem::forbidden("the permission is read-only: the data may not be exported to a file")
-                    .hint("open it without `--export`, or ask the provider to allow edits"),
+                Problem::new(
+                    Kind::Refused,
+                    "the permission is read-only: the data may not be exported to a file",
+                )
+                .hint("open it without `--export`, or ask the provider to allow edits"),
             )),
             Output::Export(path) => Ok((Sink::File(new_output(&path)?), Some(path))),
         }
