@@ -1,0 +1,384 @@
+//! The whole path by the command line alone: three server processes, two organisations with a CA each, a share
+//! made, found, opened, refused, suspended, audited, and its log exported and verified.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn command(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+    command.args(arguments).current_dir(dir).env_clear().env("DATAPACT_HOME", dir.join("home"));
+    command
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    command(dir, arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// Runs, expects success, and returns standard output.
+fn ok(dir: &Path, arguments: &[&str]) -> Vec<u8> {
+    let output = run(dir, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+    output.stdout
+}
+
+/// The same with `--json`, as one object a line.
+fn lines(dir: &Path, arguments: &[&str]) -> Vec<Value> {
+    let stdout = ok(dir, &[arguments, &["--json"]].concat());
+    text(&stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn one(dir: &Path, arguments: &[&str]) -> Value {
+    let mut lines = lines(dir, arguments);
+    assert_eq!(lines.len(), 1, "{arguments:?}: {lines:?}");
+    lines.remove(0)
+}
+
+/// Runs with `--json`, expects the exit code, and returns the problem.
+fn refused(dir: &Path, arguments: &[&str], code: i32) -> Value {
+    let output = run(dir, &[arguments, &["--json"]].concat());
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {stderr}");
+    assert_eq!(text(&output.stdout), "");
+    let problem: Value = serde_json::from_str(stderr.lines().last().unwrap()).unwrap();
+    assert_eq!(problem["exit"], code);
+    problem
+}
+
+/// A server process; ended by SIGTERM.
+struct Server {
+    child: Child,
+}
+
+impl Server {
+    fn start(dir: &Path, role: &str) -> Self {
+        let config = format!("{role}/{role}.toml");
+        let log = fs::File::create(dir.join(format!("{role}.log"))).unwrap();
+        let mut child = command(dir, &["serve", role, "--config", &config, "--json"])
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let log = || fs::read_to_string(dir.join(format!("{role}.log"))).unwrap();
+        let ready: Value =
+            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{role} is not ready: {}", log()));
+        assert_eq!(ready["role"], role);
+        assert!(ready["listen"].as_str().unwrap().starts_with("127.0.0.1:"));
+        Self { child }
+    }
+
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Ports that were free a moment ago. The servers' addresses stand in each other's configuration.
+fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    std::array::from_fn(|i| listeners[i].local_addr().unwrap().port())
+}
+
+fn edit(path: &Path, changes: &[(&str, String)]) {
+    let mut text = fs::read_to_string(path).unwrap();
+    for (from, to) in changes {
+        assert!(text.contains(from), "`{from}` is not in {text}");
+        text = text.replace(from, to);
+    }
+    fs::write(path, text).unwrap();
+}
+
+fn endpoint(role: &str, port: u16) -> String {
+    format!("url = \"https://{role}.test:{port}\"\nconnect = \"127.0.0.1:{port}\"")
+}
+
+/// Makes CAs, certificates and configurations, as an operator would.
+fn configure(dir: &Path) {
+    for ca in ["server", "clinic", "lab"] {
+        ok(dir, &["ca", "init", &format!("{ca}-ca"), "--name", ca]);
+    }
+    let ports: [u16; 6] = free_ports();
+    let [management, management_public, key, _, storage, _] = ports;
+    let mut keys = Vec::new();
+    for (i, role) in ["management", "key", "storage"].into_iter().enumerate() {
+        let name = format!("{role}.test");
+        let config = format!("{role}/{role}.toml");
+        let (port, public) = (ports[2 * i].to_string(), ports[2 * i + 1].to_string());
+        let init = [
+            "config",
+            "init",
+            role,
+            "--name",
+            &name,
+            "--port",
+            &port,
+            "--public-port",
+            &public,
+            "-o",
+            &config,
+        ];
+        keys.push(one(dir, &init)["verifier_key"].clone());
+        let (request, certificate) = (format!("{role}/server.csr"), format!("{role}/server.pem"));
+        ok(dir, &["ca", "issue", "--ca", "server-ca", &request, "--server", &name, "-o", &certificate]);
+        let trust = format!("{role}/trust.toml");
+        for realm in ["server", "clinic", "lab"] {
+            ok(dir, &["ca", "trust", &trust, "--realm", realm, "--ca", &format!("{realm}-ca/ca.pem")]);
+        }
+        edit(&dir.join(&config), &[("[\"server\"]", "[\"server\", \"clinic\", \"lab\"]".to_owned())]);
+    }
+    let public = format!("127.0.0.1:{management_public}");
+    edit(
+        &dir.join("management/management.toml"),
+        &[
+            ("administrators = []", "administrators = [\"clinic:CN=admin\"]".to_owned()),
+            ("witnesses = []", format!("witnesses = [{}]", keys[1])),
+            (&format!("# connect = \"{public}\""), format!("connect = \"{public}\"")),
+            ("url = \"https://keys.example:8443\"", endpoint("key", key)),
+            ("url = \"https://storage.example:8443\"", endpoint("storage", storage)),
+            ("\"keys.pem\"", "\"../key/server.pem\"".to_owned()),
+            ("\"storage.pem\"", "\"../storage/server.pem\"".to_owned()),
+        ],
+    );
+    edit(
+        &dir.join("key/key.toml"),
+        &[
+            ("\"management.example/ledger\"", "\"management.test/ledger\"".to_owned()),
+            ("\"management.example/ledger+00000000+REPLACE\"", keys[0].to_string()),
+            ("url = \"https://management.example:8443\"", endpoint("management", management)),
+            ("url = \"https://management.example:8080\"", endpoint("management", management_public)),
+        ],
+    );
+    edit(
+        &dir.join("storage/storage.toml"),
+        &[("url = \"https://management.example:8443\"", endpoint("management", management))],
+    );
+    for role in ["management", "key", "storage"] {
+        ok(dir, &["config", "check", role, "--config", &format!("{role}/{role}.toml")]);
+    }
+}
+
+/// Enrols a user: key and request, the CA's certificate, join.
+fn join(dir: &Path, profile: &str, realm: &str, invitation: &str, passphrase: Option<&str>) {
+    let (request, certificate) = (format!("{profile}.csr"), format!("{profile}.pem"));
+    let subject = format!("CN={profile}");
+    let mut prepare = vec!["join", invitation, "--subject", &subject, "--profile", profile, "-o", &request];
+    let mut finish = vec!["join", "--certificate", &certificate, "--profile", profile];
+    if let Some(file) = passphrase {
+        prepare.extend(["--encrypt", "--passphrase-file", file]);
+        finish.extend(["--passphrase-file", file]);
+    }
+    ok(dir, &prepare);
+    ok(dir, &["ca", "issue", "--ca", &format!("{realm}-ca"), &request, "-o", &certificate]);
+    ok(dir, &finish);
+}
+
+#[test]
+fn a_share_from_creation_to_audit() {
+    let temporary = TempDir::new().unwrap();
+    let dir = temporary.path();
+    configure(dir);
+    let management = Server::start(dir, "management");
+    let key = Server::start(dir, "key");
+    let storage = Server::start(dir, "storage");
+
+    join(dir, "admin", "clinic", "management/data/administrators.json", None);
+    fs::write(dir.join("passphrase"), "correct horse battery staple\n").unwrap();
+    ok(dir, &["profile", "use", "admin"]);
+    assert!(Command::new("chmod").arg("600").arg(dir.join("passphrase")).status().unwrap().success());
+    for (user, realm, role, country) in [
+        ("alice", "clinic", "provider", "SE"),
+        ("bob", "lab", "consumer", "SE"),
+        ("carol", "lab", "consumer", "NO"),
+    ] {
+        let invitation = format!("{user}.invite");
+        let invite = [
+            "account",
+            "invite",
+            "--realm",
+            realm,
+            "--role",
+            role,
+            "--organisation",
+            realm,
+            "--industry",
+            "isic4:8610",
+            "--country",
+            country,
+            "-o",
+            &invitation,
+        ];
+        ok(dir, &invite);
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(dir.join(&invitation)).unwrap().permissions(),
+        );
+        assert_eq!(mode & 0o777, 0o600);
+        join(dir, user, realm, &invitation, (user == "alice").then_some("passphrase"));
+    }
+    assert_eq!(lines(dir, &["account", "list"]).len(), 4);
+    let profiles = lines(dir, &["profile", "list"]);
+    assert_eq!(profiles.len(), 4);
+    assert_eq!(profiles[0]["name"], "admin");
+    assert_eq!(profiles[0]["current"], true);
+
+    let alice = |arguments: &[&str]| {
+        [arguments, &["--profile", "alice", "--passphrase-file", "passphrase"]].concat().join("\u{1f}")
+    };
+    let as_alice = |arguments: &[&str]| one(dir, &alice(arguments).split('\u{1f}').collect::<Vec<_>>());
+    let plaintext = "patient,pulse\n1,72\n2,64\n".repeat(20_000);
+    fs::write(dir.join("vitals.csv"), &plaintext).unwrap();
+
+    // Terms are demanded before anything is done.
+    for (missing, arguments) in [
+        ("who may access", &["--times", "2", "--expires", "30d"][..]),
+        ("access times", &["--allow-country", "SE", "--expires", "30d"]),
+        ("when access ends", &["--allow-country", "SE", "--times", "2"]),
+    ] {
+        let problem =
+            refused(dir, &[&["share", "create", "vitals.csv", "--profile", "alice"], arguments].concat(), 2);
+        assert!(problem["detail"].as_str().unwrap().contains(missing), "{problem}");
+    }
+    let created = as_alice(&[
+        "share",
+        "create",
+        "vitals.csv",
+        "--allow-country",
+        "SE,DE",
+        "--allow-industry",
+        "isic4:86",
+        "--purpose",
+        "research",
+        "--times",
+        "2",
+        "--expires",
+        "30d",
+        "--category",
+        "vitals",
+        "--price",
+        "10.00EUR",
+        "--title",
+        "Vitals",
+    ]);
+    let share = created["share"].as_str().unwrap();
+    assert_eq!(created["version"], 1);
+    assert!(created["proof"]["size"].as_u64().unwrap() >= 1);
+
+    let found = lines(dir, &["catalog", "search", "vitals", "--category", "vitals", "--profile", "bob"]);
+    assert_eq!(found[0]["share"], share);
+    let offer = one(dir, &["catalog", "show", share, "--purpose", "research", "--profile", "bob"]);
+    assert_eq!((&offer["admitted"], &offer["granted"]), (&Value::from(true), &Value::from(0)));
+    let offer = one(dir, &["catalog", "show", share, "--purpose", "research", "--profile", "carol"]);
+    assert_eq!(offer["admitted"], false);
+    let watched = one(dir, &["catalog", "watch", "--count", "1", "--after", "0", "--profile", "bob"]);
+    assert_eq!(watched["share"], share);
+
+    // Opening streams the data to the pipe, and the result beside it.
+    let open = ["open", share, "--purpose", "research", "--profile", "bob"];
+    let output = run(dir, &[&open[..], &["--json", "--keep", "kept.pkg"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), plaintext);
+    let opened: Value = serde_json::from_str(text(&output.stderr).trim()).unwrap();
+    assert_eq!(opened["permission"]["access"], 1);
+    assert_eq!(one(dir, &["inspect", "kept.pkg"])["share"], share);
+
+    // Read-only data does not get into a file, by whichever way.
+    refused(dir, &[&open[..], &["-o", "out.csv"]].concat(), 2);
+    refused(dir, &[&open[..], &["-o", "out.csv", "--export"]].concat(), 3);
+    let redirected =
+        command(dir, &open).stdout(fs::File::create(dir.join("redirected")).unwrap()).output().unwrap();
+    assert_eq!(redirected.status.code(), Some(2));
+    assert!(!dir.join("out.csv").exists() && fs::read(dir.join("redirected")).unwrap().is_empty());
+
+    // The contract refuses by country, purpose and count, and says so.
+    let rule = |arguments: &[&str]| refused(dir, arguments, 3)["refusal"].clone();
+    let carol = rule(&["open", share, "--purpose", "research", "--profile", "carol"]);
+    assert!(carol.to_string().contains("country"), "{carol}");
+    rule(&["open", share, "--purpose", "marketing", "--profile", "bob"]);
+    assert_eq!(text(&ok(dir, &["open", "kept.pkg", "--purpose", "research", "--profile", "bob"])), plaintext);
+    let third = rule(&open);
+    assert!(third.to_string().contains("times"), "{third}");
+
+    // Suspended, nobody gets access; resumed with more access times, Bob does.
+    assert_eq!(as_alice(&["share", "suspend", share])["state"], "suspended");
+    rule(&open);
+    assert_eq!(as_alice(&["share", "resume", share])["state"], "active");
+    let updated = as_alice(&["share", "update", share, "--times", "3", "--allow-country", "SE,DE,NO"]);
+    assert_eq!(updated["version"], 4);
+    assert_eq!(text(&ok(dir, &["open", share, "--purpose", "research", "--profile", "carol"])), plaintext);
+    assert_eq!(text(&ok(dir, &open)), plaintext);
+    let nothing = alice(&["share", "update", share, "--json"]);
+    assert_eq!(run(dir, &nothing.split('\u{1f}').collect::<Vec<_>>()).status.code(), Some(2));
+
+    let shown = as_alice(&["share", "show", share]);
+    assert_eq!(shown["accesses"], 4);
+    assert_eq!(lines(dir, &["record", "list", "--profile", "bob"]).len(), 3);
+    // Each access was opened, and closed.
+    assert_eq!(lines(dir, &["record", "list", "--usage", "--profile", "bob"]).len(), 6);
+    assert!(!lines(dir, &["notification", "list", "--profile", "bob"]).is_empty());
+
+    let audit = as_alice(&["share", "audit", share]);
+    assert_eq!(audit["good"], true, "{audit}");
+    assert_eq!(audit["accesses"].as_array().unwrap().len(), 4);
+
+    // Revoking asks first.
+    let revoke = alice(&["share", "revoke", share]);
+    let revoke: Vec<&str> = revoke.split('\u{1f}').collect();
+    refused(dir, &revoke, 10);
+    assert_eq!(one(dir, &[&revoke[..], &["--yes"]].concat())["state"], "revoked");
+    rule(&["open", share, "--purpose", "research", "--profile", "carol"]);
+
+    // The log, by itself, with its policy from the enrolment; and one flipped byte.
+    ok(dir, &["ledger", "export", "log", "--profile", "bob"]);
+    let report = one(dir, &["ledger", "verify", "log", "--profile", "bob"]);
+    assert_eq!(report["fault"], Value::Null);
+    assert!(report["size"].as_u64().unwrap() >= 8);
+    assert_eq!(one(dir, &["ledger", "verify", "--profile", "bob"])["fault"], Value::Null);
+    let bundle = fs::read_dir(dir.join("log/tile/entries")).unwrap().next().unwrap().unwrap().path();
+    let bundle =
+        if bundle.is_dir() { fs::read_dir(bundle).unwrap().next().unwrap().unwrap().path() } else { bundle };
+    let mut bytes = fs::read(&bundle).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&bundle, bytes).unwrap();
+    let problem = refused(dir, &["ledger", "verify", "log", "--profile", "bob"], 8);
+    assert!(problem["detail"].as_str().unwrap().contains("entry "), "{problem}");
+
+    // A renewed certificate is the same identity.
+    ok(dir, &["identity", "renew", "-o", "bob2.csr", "--profile", "bob"]);
+    ok(dir, &["ca", "issue", "--ca", "lab-ca", "bob2.csr", "-o", "bob2.pem"]);
+    refused(dir, &["identity", "renew", "--certificate", "carol.pem", "--profile", "bob"], 2);
+    ok(dir, &["identity", "renew", "--certificate", "bob2.pem", "--profile", "bob"]);
+    assert_eq!(one(dir, &["account", "show", "--profile", "bob"])["identity"]["subject"], "CN=bob");
+
+    // A disabled account does nothing any more; who is no administrator cannot disable one.
+    let bob = one(dir, &["account", "show", "--profile", "bob"])["id"].clone();
+    let bob = bob.as_str().unwrap();
+    refused(dir, &["account", "disable", bob, "--yes", "--profile", "carol"], 4);
+    assert_eq!(one(dir, &["account", "disable", bob, "--yes"])["active"], false);
+    refused(dir, &["catalog", "search", "--profile", "bob"], 4);
+
+    management.end();
+    key.end();
+    storage.end();
+    let problem = refused(dir, &["catalog", "search", "--profile", "carol"], 7);
+    assert_eq!(problem["type"], "urn:datapact:problem:unavailable");
+}
