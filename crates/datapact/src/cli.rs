@@ -49,3 +49,70 @@ pub(crate) struct Global {
     #[arg(long, short, global = true, env = "DATAPACT_YES", value_parser = FalseyValueParser::new(), hide_env_values = true)]
     pub(crate) yes: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use clap::{Command, CommandFactory as _};
+
+    use super::*;
+
+    fn walk(command: &Command, path: &str, see: &mut dyn FnMut(&str, &Command)) {
+        for sub in command.get_subcommands() {
+            let path = format!("{path} {}", sub.get_name());
+            see(path.trim(), sub);
+            walk(sub, &path, see);
+        }
+    }
+
+    #[test]
+    fn the_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_is_specified_and_explained() {
+        let specification = include_str!("../../../docs/spec/cli.md");
+        let tree = specification.split("```").nth(1).unwrap();
+        walk(&Cli::command(), "", &mut |path, command| {
+            let mut words = path.split(' ');
+            let (noun, verb) = (words.next().unwrap(), words.next());
+            let line = tree.lines().find(|line| line.split(' ').next() == Some(noun));
+            let line = line.unwrap_or_else(|| tree.lines().find(|line| line.starts_with(noun)).unwrap());
+            assert!(verb.is_none_or(|verb| line.contains(verb)), "`{path}` is not in docs/spec/cli.md");
+            assert!(command.get_about().is_some(), "`{path}` says nothing of itself");
+            for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
+                assert!(
+                    argument.get_help().is_some() || argument.get_id() == "version",
+                    "`{path}`: {argument}"
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn nouns_teach_by_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("datapact "), "`{}` has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn us_2_no_secret_is_an_argument() {
+        // What names a secret is the path of a file with it: arguments are shown to every user of a machine.
+        walk(&Cli::command(), "", &mut |path, command| {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                let secret = ["passphrase", "password", "secret", "token", "code", "key_file", "pin"];
+                if secret.iter().any(|word| name.contains(word)) {
+                    assert!(
+                        argument.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>(),
+                        "{path} {name}"
+                    );
+                }
+            }
+        });
+    }
+}

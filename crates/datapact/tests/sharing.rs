@@ -376,9 +376,10 @@ fn a_share_from_creation_to_audit() {
     assert_eq!(one(dir, &["account", "disable", bob, "--yes"])["active"], false);
     refused(dir, &["catalog", "search", "--profile", "bob"], 4);
 
-    management.end();
+    // The key server waits for news of the log; ended first, it keeps management from ending at once no more.
     key.end();
     storage.end();
+    management.end();
     let problem = refused(dir, &["catalog", "search", "--profile", "carol"], 7);
     assert_eq!(problem["type"], "urn:datapact:problem:unavailable");
 }

@@ -39,6 +39,11 @@ const PUBLICATION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// See both procedures of X.1410 happen on this machine
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  datapact quickstart
+  datapact quickstart my-data.csv
+  datapact quickstart --exit --json --data /tmp/try")]
 pub(crate) struct Quickstart {
     /// The file to share instead of the sample dataset
     file: Option<PathBuf>,
