@@ -19,11 +19,12 @@ use crate::failure::{Failure, Result};
 pub(crate) struct Output {
     json: bool,
     yes: bool,
+    quiet: bool,
 }
 
 impl Output {
     pub(crate) fn new(json: bool, yes: bool) -> Self {
-        Self { json, yes }
+        Self { json, yes, quiet: false }
     }
 
     pub(crate) fn json(&self) -> bool {
@@ -106,9 +107,15 @@ impl Output {
         (std::sync::Arc::new(tell), bar)
     }
 
+    /// The same output without progress bars where the data goes to the terminal that would show them.
+    pub(crate) fn beside_data(mut self, to_stdout: bool) -> Self {
+        self.quiet |= to_stdout && io::stdout().is_terminal();
+        self
+    }
+
     /// A progress bar over `total` bytes on standard error, hidden unless that is a terminal.
     pub(crate) fn progress(&self, what: &'static str, total: Option<u64>) -> ProgressBar {
-        if self.json || !io::stderr().is_terminal() {
+        if self.json || self.quiet || !io::stderr().is_terminal() {
             return ProgressBar::hidden();
         }
         let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));

@@ -83,7 +83,7 @@ impl Open {
             Output::Export(self.output.clone())
         };
         let options = OpenOptions { purpose: self.purpose.clone(), keep_package: self.keep.clone() };
-        let (progress, bar) = context.output.transfer(None);
+        let (progress, bar) = context.output.beside_data(to_stdout).transfer(None);
         let opened =
             context.block_on(async { Ok(consumer.open(&target, &options, &confirm, sink, progress).await?) });
         bar.finish_and_clear();

@@ -133,7 +133,8 @@ impl Unwrap {
     }
 
     fn write(&self, context: &Context, package: &OpenPackage<std::fs::File>) -> Result<()> {
-        let bar = context.output.progress("opening", Some(package.size()));
+        let output = context.output.beside_data(files::is_stream(&self.output));
+        let bar = output.progress("opening", Some(package.size()));
         let mut progress = |done| bar.set_position(done);
         if files::is_stream(&self.output) {
             let mut stdout = Stdout::new(context.global.yes);
