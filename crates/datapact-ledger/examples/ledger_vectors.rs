@@ -230,7 +230,7 @@ async fn logs(target: &Path, policy: &LogPolicy, entries: &Entries) -> Result<()
         { "first": "empty", "first_now": NOW - 100, "then": "good", "now": NOW - 57,
           "result": "fault", "position": 4, "reason": "away from this machine's clock" },
         { "first": "empty", "first_now": NOW, "then": "third-access-of-two", "now": NOW + 10,
-          "result": "fault", "position": 4, "reason": "accesses are used up" },
+          "result": "fault", "position": 4, "reason": "are used up" },
         { "first": "empty", "first_now": NOW, "then": "damaged-entry", "now": NOW + 10,
           "result": "fault", "position": 1, "reason": "not the one in the tree" },
         { "first": "empty", "first_now": NOW, "then": "missing-entries", "now": NOW + 10,

@@ -186,7 +186,7 @@ async fn an_entry_that_the_contract_refuses_stops_it() {
     let scene = Scene::new().await;
     scene.append(scene.request(), NOW);
     scene.append(scene.request(), NOW);
-    scene.stops(Some(5), "the contract refuses it: all 4 accesses are used up").await;
+    scene.stops(Some(5), "the contract refuses it: the access times (4) are used up").await;
 }
 
 #[tokio::test]

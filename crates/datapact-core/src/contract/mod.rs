@@ -280,7 +280,7 @@ pub enum Refusal {
     #[error("the purpose you stated is not among those allowed")]
     Purpose,
     /// All accesses are used up.
-    #[error("all {access_times} accesses are used up")]
+    #[error("the access times ({access_times}) are used up")]
     AccessTimes {
         /// How many there were.
         access_times: u32,
