@@ -1,0 +1,162 @@
+//! The quickstart as a user meets it: both procedures between real processes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn quickstart(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+    command.arg("quickstart").args(arguments).arg("--data").arg(data).env_remove("DATAPACT_HOME");
+    command
+}
+
+fn steps(output: &Output) -> Vec<Value> {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn clauses(steps: &[Value]) -> String {
+    steps.iter().map(|step| step["clause"].as_str().unwrap()).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn sh_1_to_ax_18_the_quickstart_shows_both_procedures_and_a_second_run_works() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("site");
+    let first = steps(&quickstart(&data, &["--exit", "--json"]).output().unwrap());
+    assert_eq!(first.len(), 9, "{}", clauses(&first));
+    assert!(
+        clauses(&first).contains("7.3.1 steps 1 to 8") && clauses(&first).contains("7.3.2 steps 1 to 18")
+    );
+    let detail = |title: &str| {
+        let step = first.iter().find(|step| step["title"].as_str().unwrap().contains(title));
+        step.unwrap_or_else(|| panic!("no step `{title}`"))["detail"].clone()
+    };
+    assert_eq!(detail("overseas is refused")["refusal"]["rule"], "country");
+    assert_eq!(detail("second try is refused")["refusal"]["rule"], "access-times");
+    assert_eq!(detail("audits the share")["good"], true);
+    assert_eq!(detail("audits the share")["accesses"].as_array().unwrap().len(), 1);
+    let processes = detail("each a process")["processes"].as_array().unwrap().len();
+    assert_eq!(processes, 3);
+
+    // Nothing personal on the ledger, no plaintext anywhere below the site (PR-1, AX-18).
+    let second = steps(&quickstart(&data, &["--exit", "--json"]).output().unwrap());
+    assert_eq!(second[0]["detail"]["existed"], true);
+    assert_ne!(second[3]["detail"]["share"], first[3]["detail"]["share"]);
+    for file in files(&data) {
+        let bytes = std::fs::read(&file).unwrap();
+        let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
+        assert!(!has(b"visit_month,age_band"), "plaintext in {}", file.display());
+    }
+}
+
+#[test]
+fn pr_1_the_log_names_nobody() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("site");
+    let mut running = Running::start(&data, &[]);
+    let export = folder.path().join("log");
+    let home = data.join("home");
+    let output = Command::new(env!("CARGO_BIN_EXE_datapact"))
+        .args(["ledger", "export", "--profile", "lab", "--home"])
+        .arg(&home)
+        .arg(&export)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    running.stop();
+    let verify = |expected: bool| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+        let output = command.args(["ledger", "verify", "--home"]).arg(&home).arg(&export).output().unwrap();
+        assert_eq!(output.status.success(), expected, "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    verify(true);
+    let mut entries = None;
+    for file in files(&export) {
+        let bytes = std::fs::read(&file).unwrap();
+        for datum in ["Ada", "Ben", "Cleo", "CN=", "clinic:", "lab:"] {
+            let found = bytes.windows(datum.len()).any(|window| window == datum.as_bytes());
+            let named = file.ends_with("log-policy") || file.extension().is_some_and(|e| e == "txt");
+            assert!(!found || named, "`{datum}` in {}", file.display());
+        }
+        if file.to_string_lossy().contains("entries") {
+            entries = Some((file, bytes));
+        }
+    }
+    let (file, mut bytes) = entries.unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert!(verify(false).contains("entry"), "the first bad entry is named");
+}
+
+#[test]
+fn two_quickstarts_run_at_once_but_not_in_one_folder() {
+    let folder = TempDir::new().unwrap();
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let file = folder.path().join("mine.bin");
+    std::fs::write(&file, vec![42; 300_000]).unwrap();
+    let mut running = Running::start(&one, &[file.to_str().unwrap()]);
+    let refused = quickstart(&one, &["--exit"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("another quickstart is running"));
+    assert_eq!(steps(&quickstart(&other, &["--exit", "--json"]).output().unwrap()).len(), 9);
+    running.stop();
+}
+
+#[test]
+fn a_folder_of_somebody_elses_is_not_touched() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("precious"), "data").unwrap();
+    let refused = quickstart(folder.path(), &["--exit"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert_eq!(files(folder.path()).len(), 1);
+}
+
+/// A quickstart that is left running.
+struct Running(Child);
+
+impl Running {
+    fn start(data: &Path, arguments: &[&str]) -> Self {
+        let mut child =
+            quickstart(data, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let ready = stderr.lines().map_while(Result::ok).any(|line| line.contains("DATAPACT_HOME"));
+        assert!(ready, "it never said where its profiles are");
+        Self(child)
+    }
+
+    /// As Ctrl-C does; the servers end with it.
+    fn stop(&mut self) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}
