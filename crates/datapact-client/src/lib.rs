@@ -19,6 +19,8 @@ pub mod provider;
 mod remote;
 pub mod session;
 pub mod subject;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use admin::Administrator;

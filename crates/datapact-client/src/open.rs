@@ -365,7 +365,8 @@ impl Consumer {
             (&grant.key_server_certificate, key_server.name()?),
             (&grant.storage_server_certificate, storage_server.name()?),
         ] {
-            trust.identify_server(&chain_of(pem.as_bytes())?, name, self.session.now())?;
+            let chain = chain_of(pem.as_bytes()).map_err(|_| wrong("a server without a certificate"))?;
+            trust.identify_server(&chain, name, self.session.now())?;
         }
         Ok(call)
     }

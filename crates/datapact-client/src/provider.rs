@@ -162,8 +162,6 @@ impl Provider {
         let session = &self.session;
         let (key_endpoint, key_server) = session.choose_key_server(create.key_server.as_deref())?;
         let (storage_endpoint, storage) = session.choose_storage_server(create.storage_server.as_deref())?;
-        let work = Work::begin(&session.state()?)?;
-
         let key = retry(|| key_server.register_key()).await?;
         expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
         let package = retry(|| storage.register_package()).await?;
@@ -178,6 +176,7 @@ impl Provider {
             package_address: package.address.clone(),
             policy,
         };
+        let work = Work::begin(&session.state()?)?;
         work.save(&job(None))?;
 
         let stored = async {
@@ -360,12 +359,21 @@ impl Provider {
     async fn hand_in(&self, policy: &Signed<SharingPolicy>, withhold: bool) -> Result<SetShare> {
         let session = &self.session;
         let body = policy.body();
+        // A key server that cannot be reached now reads the ledger before it releases anything, so the ledger must
+        // have it all the same.
+        let mut unconfirmed = None;
         if withhold {
             let (_, key_server) = session.key_server_of(&body.information.key.address)?;
-            retry(|| key_server.withhold(policy)).await?;
+            match retry(|| key_server.withhold(policy)).await {
+                Err(error) if error.is_temporary() => unconfirmed = Some(error),
+                outcome => outcome?,
+            }
         }
         let receipt = retry(|| session.management.set_policy(policy)).await?;
         let call = check_receipt(policy, &receipt)?;
+        if let Some(error) = unconfirmed {
+            return Err(error);
+        }
         // Without a proof now, the audit will tell; a wrong proof is refused at once.
         let proof = match prove(session, receipt.position, &call).await {
             Ok(proof) => Some(proof),

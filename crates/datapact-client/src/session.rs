@@ -114,6 +114,22 @@ impl Session {
         })
     }
 
+    /// A session with servers of the caller's making.
+    #[cfg(test)]
+    pub(crate) fn with(
+        profile: Profile,
+        management: Arc<dyn Management>,
+        public: Arc<dyn Public>,
+        key_server: Arc<dyn KeyServer>,
+        storage_server: Arc<dyn StorageServer>,
+    ) -> Self {
+        let first = |endpoints: &[Endpoint]| endpoints.first().cloned().expect("an enrolment has servers");
+        let key_servers = vec![(first(&profile.enrolment().key_servers), key_server)];
+        let storage_servers = vec![(first(&profile.enrolment().storage_servers), storage_server)];
+        let clock = system_clock();
+        Self { management, public, key_servers, storage_servers, clock, profile: Arc::new(profile) }
+    }
+
     /// The profile.
     pub fn profile(&self) -> &Profile {
         &self.profile

@@ -42,6 +42,7 @@ pub(crate) fn watch() {
         for path in unfinished.iter() {
             let _ = std::fs::remove_file(path);
         }
+        datapact_client::home::discard_unfinished();
         std::process::exit(INTERRUPTED);
     });
 }

@@ -1,0 +1,6 @@
+//! Servers that lie: each lie is refused, before it costs or gives out anything.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod consumer;
+mod fakes;
+mod provider;
