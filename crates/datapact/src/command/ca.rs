@@ -26,6 +26,7 @@ Examples:
   datapact ca init clinic-ca --name 'Clinic CA'
   datapact ca issue --ca clinic-ca alice.csr -o alice.pem
   datapact ca issue --ca server-ca server.csr --server keys.clinic.example -o server.pem
+  datapact ca renew clinic-ca
   datapact ca revoke --ca clinic-ca alice.pem
   datapact ca crl --ca clinic-ca -o clinic.crl
   datapact ca trust trust.toml --realm clinic --ca clinic-ca/ca.pem --crl clinic.crl";
@@ -53,6 +54,14 @@ enum Verb {
         /// Protect the CA's private key by a passphrase
         #[arg(long)]
         encrypt: bool,
+    },
+    /// Renew the CA's own certificate, with the same name and key; what it has certified stays as it is
+    Renew {
+        /// The CA's folder
+        dir: PathBuf,
+        /// How long the new certificate is valid
+        #[arg(long, value_name = "DURATION", default_value = "3650d", value_parser = humantime::parse_duration)]
+        valid: Duration,
     },
     /// Certify the key and name in a certificate request, after you have made sure whose it is
     Issue {
@@ -142,6 +151,12 @@ impl Ca {
                     ("CA", dir.display().to_string()),
                     ("to be trusted", made.certificate.display().to_string()),
                 ]);
+                context.output.result(&made, text)
+            }
+            Verb::Renew { dir, valid } => {
+                open(context, &dir)?.renew(valid).map_err(failure)?;
+                let made = Made { certificate: dir.join("ca.pem"), folder: &dir };
+                let text = format!("renewed; whoever trusts it needs the new {}", made.certificate.display());
                 context.output.result(&made, text)
             }
             Verb::Issue { request, ca, server, valid, output } => {

@@ -17,6 +17,9 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{self, fields};
 
+/// The file of an export that says whose signatures the exporter believes. Whoever has a profile uses its own.
+const LOG_POLICY: &str = "log-policy";
+
 const AFTER_HELP: &str = "\
 A log is a C2SP tlog-tiles log: any such tool can read an export. `verify` checks the checkpoint's signatures,
 every entry against the tree, and every decision again by the contract; it needs no server and no account.
@@ -24,7 +27,8 @@ every entry against the tree, and every decision again by the contract; it needs
 Examples:
   datapact ledger info
   datapact ledger export log-copy
-  datapact ledger verify log-copy --log-policy policy.txt";
+  datapact ledger verify log-copy
+  datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)";
 
 /// See, export and verify the ledger
 #[derive(Args)]
@@ -38,7 +42,7 @@ pub(crate) struct Ledger {
 enum Verb {
     /// Show the ledger, its size, and the servers that go with its management
     Info,
-    /// Copy the whole log to a new folder of static files, and the profile's log policy beside it
+    /// Copy the whole log to a new folder of static files, with the profile's log policy as `log-policy` in it
     Export {
         /// The folder; must be empty or not exist
         dir: PathBuf,
@@ -101,6 +105,9 @@ impl Ledger {
                 let source = Remote(session.public());
                 let entries = context
                     .block_on(async { audit::export(&source, &dir).await.map_err(|e| failure(e, &dir)) })?;
+                let policy = dir.join(LOG_POLICY);
+                std::fs::write(&policy, context.profile()?.log_policy().to_string())
+                    .map_err(|error| Failure::file("write", &policy, &error))?;
                 let text = format!("{entries} entries in {}", dir.display());
                 context.output.result(&Exported { folder: &dir, entries }, text)
             }
