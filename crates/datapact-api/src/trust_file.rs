@@ -212,7 +212,7 @@ impl ReloadableTrust {
         Ok(Arc::new(Self { path: Some(path.to_owned()), loaded }))
     }
 
-    /// A trust configuration that comes from no file and never changes.
+    /// A trust configuration that comes from no file; it changes only by [`ReloadableTrust::replace`].
     pub fn fixed(trust: Trust) -> Arc<Self> {
         let loaded = RwLock::new(Loaded { trust: Arc::new(trust), stamps: Vec::new() });
         Arc::new(Self { path: None, loaded })
@@ -221,6 +221,11 @@ impl ReloadableTrust {
     /// The configuration as last read.
     pub fn current(&self) -> Arc<Trust> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).trust.clone()
+    }
+
+    /// Puts another configuration in force, for one that comes from no `trust.toml`: a user's enrolment.
+    pub fn replace(&self, trust: Trust) {
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).trust = Arc::new(trust);
     }
 
     /// [`ReloadableTrust::current`] as the gate takes it.

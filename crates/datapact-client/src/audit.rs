@@ -198,6 +198,7 @@ impl Provider {
     /// before, or holds what the contract refuses. Everything else that is wrong stands in the report.
     pub async fn audit(&self, share: &ShareId) -> Result<AuditReport> {
         let session = &self.session;
+        session.refresh_revocations().await?;
         let mut log = Log::open(session).await?;
         // The log is read before and after the servers are asked: what it held before, they must show; what they
         // show, it must hold after. So accesses that happen meanwhile are no findings.
@@ -588,3 +589,6 @@ impl Log {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
 use crate::key_file::PrivateKey;
 use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of};
+use crate::revocation::RevocationLists;
 use crate::session::Session;
 use crate::subject::Subject;
 
@@ -60,7 +61,7 @@ pub fn read_invitation(path: &Path) -> Result<Invitation> {
 
 fn check_enrolment(invitation: &Invitation) -> Result<()> {
     let enrolment = &invitation.enrolment;
-    trust_of(enrolment)?;
+    trust_of(enrolment, &RevocationLists::new())?;
     log_policy_of(enrolment)?;
     let servers = [&enrolment.management, &enrolment.public];
     for server in servers.into_iter().chain(&enrolment.key_servers).chain(&enrolment.storage_servers) {
@@ -182,7 +183,8 @@ fn certify(
         )
     };
     let now = (datapact_api::gate::system_clock())();
-    let identity = trust_of(&invitation.enrolment)?.identify(&chain, now).map_err(refused)?;
+    let identity =
+        trust_of(&invitation.enrolment, &RevocationLists::new())?.identify(&chain, now).map_err(refused)?;
     if identity.is_server() {
         return Err(ClientError::usage(
             "the certificate is a server's",

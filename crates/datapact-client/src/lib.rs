@@ -17,6 +17,7 @@ pub mod profile;
 pub mod proof;
 pub mod provider;
 mod remote;
+mod revocation;
 pub mod session;
 pub mod subject;
 #[cfg(test)]

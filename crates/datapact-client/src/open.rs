@@ -130,6 +130,7 @@ impl Consumer {
         output: Output,
         progress: ProgressSink,
     ) -> Result<Opened> {
+        self.session.refresh_revocations().await?;
         let (share, forwarded) = match target {
             Target::Share(share) => (*share, None),
             Target::Package(path) => self.forwarded(path)?,

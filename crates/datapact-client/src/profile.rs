@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json};
 use crate::key_file::PrivateKey;
+use crate::revocation::{self, RevocationLists};
 
 /// The profile's own file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +114,7 @@ impl Profile {
             ClientError::not_found(detail, "restore the file or join again")
         };
         let enrolment: Enrolment = read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
-        let trust = trust_of(&enrolment)?;
+        let trust = revocation::trust(&enrolment, &folder)?;
         let log_policy = log_policy_of(&enrolment)?;
         let key = PrivateKey::load(&folder.join(KEY), passphrase)?;
         let pem = read_file(&folder.join(CERTIFICATE))?.ok_or_else(|| missing(CERTIFICATE))?;
@@ -189,11 +190,12 @@ impl Profile {
     }
 }
 
-/// The trust that an enrolment configures.
-pub(crate) fn trust_of(enrolment: &Enrolment) -> Result<Trust> {
+/// The trust that an enrolment configures, with the revocation lists (DER) of each realm.
+pub(crate) fn trust_of(enrolment: &Enrolment, lists: &RevocationLists) -> Result<Trust> {
     let mut trust = Trust::default();
     for (realm, pem) in &enrolment.realms {
-        trust.add(realm, chain_of(pem.as_bytes())?, Vec::new()).map_err(|e| {
+        let lists = lists.get(realm).cloned().unwrap_or_default();
+        trust.add(realm, chain_of(pem.as_bytes())?, lists).map_err(|e| {
             ClientError::usage(
                 format!("the enrolment is wrong: {e}"),
                 "ask management's operator for another",

@@ -160,6 +160,7 @@ impl Provider {
         create.terms.validate().map_err(Problem::malformed)?;
         create.permission.validate().map_err(Problem::malformed)?;
         let session = &self.session;
+        session.refresh_revocations().await?;
         let (key_endpoint, key_server) = session.choose_key_server(create.key_server.as_deref())?;
         let (storage_endpoint, storage) = session.choose_storage_server(create.storage_server.as_deref())?;
         let key = retry(|| key_server.register_key()).await?;

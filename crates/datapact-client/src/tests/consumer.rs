@@ -303,3 +303,28 @@ async fn ur_2_a_wrong_usage_receipt_is_noticed() {
     assert!(!opened.unwrap().usage_reported);
     assert_eq!(plain, DATA);
 }
+
+#[tokio::test]
+async fn ac_2_a_revoked_server_is_asked_for_no_key() {
+    let world = World::new();
+    world.servers.revoke_certificate(&world.key_chain).unwrap();
+    *world.crl.lock().unwrap() = Some(world.servers.crl().unwrap());
+    refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server").await;
+    // The list stays in force when it is not served any more.
+    *world.crl.lock().unwrap() = None;
+    std::fs::remove_file(world.folder.path().join("profile/state/crl/fetched")).unwrap();
+    refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server, the list withheld").await;
+}
+
+#[tokio::test]
+async fn ac_2_a_list_that_the_ca_did_not_sign_is_refused() {
+    let world = World::new();
+    let other = crate::ca::Ca::init(
+        &world.folder.path().join("other"),
+        "servers",
+        std::time::Duration::from_secs(1000),
+        None,
+    );
+    *world.crl.lock().unwrap() = Some(other.unwrap().crl().unwrap());
+    refused(&world, Reach::Nothing, Kind::Untrusted, "a foreign list").await;
+}

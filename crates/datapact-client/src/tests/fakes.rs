@@ -38,22 +38,22 @@ use crate::profile::Profile;
 use crate::session::Session;
 use crate::subject::Subject;
 
-pub(super) const LEDGER: &str = "management.example/ledger";
+pub(crate) const LEDGER: &str = "management.example/ledger";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// What each answer is turned into before it goes out; nothing, if nobody lies.
-pub(super) type Lie<T> = Mutex<Option<Box<dyn Fn(&mut T) + Send + Sync>>>;
+pub(crate) type Lie<T> = Mutex<Option<Box<dyn Fn(&mut T) + Send + Sync>>>;
 
 #[derive(Default)]
-pub(super) struct Lies {
-    pub(super) detail: Lie<CatalogDetail>,
-    pub(super) grant: Lie<AccessGrant>,
-    pub(super) proof: Lie<LedgerProof>,
-    pub(super) released: Lie<ReleasedKey>,
-    pub(super) policy_receipt: Lie<PolicyReceipt>,
-    pub(super) key: Lie<KeyReference>,
-    pub(super) package: Lie<PackageStatus>,
-    pub(super) usage: Lie<UsageReceipt>,
+pub(crate) struct Lies {
+    pub(crate) detail: Lie<CatalogDetail>,
+    pub(crate) grant: Lie<AccessGrant>,
+    pub(crate) proof: Lie<LedgerProof>,
+    pub(crate) released: Lie<ReleasedKey>,
+    pub(crate) policy_receipt: Lie<PolicyReceipt>,
+    pub(crate) key: Lie<KeyReference>,
+    pub(crate) package: Lie<PackageStatus>,
+    pub(crate) usage: Lie<UsageReceipt>,
 }
 
 fn turn<T>(lie: &Lie<T>, mut answer: T) -> T {
@@ -64,30 +64,33 @@ fn turn<T>(lie: &Lie<T>, mut answer: T) -> T {
 }
 
 impl Lies {
-    pub(super) fn tell<T>(lie: &Lie<T>, how: impl Fn(&mut T) + Send + Sync + 'static) {
+    pub(crate) fn tell<T>(lie: &Lie<T>, how: impl Fn(&mut T) + Send + Sync + 'static) {
         *lie.lock().unwrap() = Some(Box::new(how));
     }
 }
 
 /// Who there is, and what is shared.
-pub(super) struct World {
-    pub(super) folder: tempfile::TempDir,
-    pub(super) ann: Arc<Signer>,
-    pub(super) eve: Arc<Signer>,
-    pub(super) storage_chain: String,
-    pub(super) lies: Lies,
-    pub(super) share: ShareId,
-    pub(super) key: DataKey,
-    pub(super) policy: Mutex<Signed<SharingPolicy>>,
-    pub(super) package: Mutex<Vec<u8>>,
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) ann: Arc<Signer>,
+    pub(crate) eve: Arc<Signer>,
+    pub(crate) storage_chain: String,
+    /// The servers' CA, and what is served as its revocation list.
+    pub(crate) servers: Ca,
+    pub(crate) crl: Mutex<Option<String>>,
+    pub(crate) lies: Lies,
+    pub(crate) share: ShareId,
+    pub(crate) key: DataKey,
+    pub(crate) policy: Mutex<Signed<SharingPolicy>>,
+    pub(crate) package: Mutex<Vec<u8>>,
     /// How many accesses were asked for, keys released, packages fetched, things deleted.
-    pub(super) asked: AtomicU32,
-    pub(super) released: AtomicU32,
-    pub(super) fetched: AtomicU32,
-    pub(super) deleted: AtomicU32,
+    pub(crate) asked: AtomicU32,
+    pub(crate) released: AtomicU32,
+    pub(crate) fetched: AtomicU32,
+    pub(crate) deleted: AtomicU32,
     /// Downloads break after so many bytes.
-    pub(super) breaks_after: Mutex<Option<usize>>,
-    key_chain: String,
+    pub(crate) breaks_after: Mutex<Option<usize>>,
+    pub(crate) key_chain: String,
     key_signer: Signer,
     log: SigningKey,
     witness: SigningKey,
@@ -97,10 +100,10 @@ pub(super) struct World {
     profile: (Arc<Signer>, PrivateKey),
 }
 
-pub(super) const DATA: &[u8] = b"week,admissions\n1,17\n2,23\n";
+pub(crate) const DATA: &[u8] = b"week,admissions\n1,17\n2,23\n";
 
 impl World {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         let folder = tempfile::tempdir().unwrap();
         let ca = |name: &str| Ca::init(&folder.path().join(name), name, 10 * DAY, None).unwrap();
         let (servers, clinic, lab) = (ca("servers"), ca("clinic"), ca("lab"));
@@ -146,6 +149,8 @@ impl World {
             ann,
             eve,
             storage_chain,
+            servers,
+            crl: Mutex::default(),
             lies: Lies::default(),
             share,
             key,
@@ -167,7 +172,7 @@ impl World {
     }
 
     /// Bob's session.
-    pub(super) fn session(self: &Arc<Self>) -> Session {
+    pub(crate) fn session(self: &Arc<Self>) -> Session {
         let folder = self.folder.path().join("profile");
         let (signer, key) = &self.profile;
         if !folder.exists() {
@@ -191,12 +196,12 @@ impl World {
     }
 
     /// What was left unfinished.
-    pub(super) fn unfinished(&self) -> usize {
+    pub(crate) fn unfinished(&self) -> usize {
         count(&self.folder.path().join("profile/state/work"))
     }
 
     /// Puts the share's policy anew, as its provider may.
-    pub(super) fn set_policy(
+    pub(crate) fn set_policy(
         &self,
         signer: &Signer,
         audience: &str,
@@ -220,11 +225,11 @@ impl World {
         LedgerProof { entry, proof: format!("c2sp.org/tlog-proof@v1\nindex 0\n\n{checkpoint}") }
     }
 
-    pub(super) fn proof_without_cosignature(&self) -> LedgerProof {
+    pub(crate) fn proof_without_cosignature(&self) -> LedgerProof {
         self.prove(&self.entries.lock().unwrap()[0], false)
     }
 
-    pub(super) fn proof_of(&self, call: Call, time: Timestamp) -> LedgerProof {
+    pub(crate) fn proof_of(&self, call: Call, time: Timestamp) -> LedgerProof {
         self.prove(&Entry::new(call, time).to_bytes().unwrap(), true)
     }
 }
@@ -239,12 +244,12 @@ fn pem(der: &[u8]) -> String {
     format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
 }
 
-pub(super) fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     system_clock()()
 }
 
 /// A package of `data` by `sealer`, and the policy by `ann` that names it.
-pub(super) fn sealed_share(
+pub(crate) fn sealed_share(
     ann: &Signer,
     sealer: &Signer,
     share: ShareId,
@@ -284,7 +289,7 @@ pub(super) fn sealed_share(
     (bytes, ann.sign(LEDGER, now(), policy))
 }
 
-pub(super) fn sealed(signer: &Signer, share: ShareId, key: &DataKey, mut data: &[u8]) -> (Vec<u8>, Sealed) {
+pub(crate) fn sealed(signer: &Signer, share: ShareId, key: &DataKey, mut data: &[u8]) -> (Vec<u8>, Sealed) {
     let spec = SealSpec {
         package: PackageId([1; 16]),
         key: KeyId([2; 16]),
@@ -470,7 +475,7 @@ impl KeyServer for Fake {
 
 impl World {
     /// A release by the key server of another content.
-    pub(super) fn state(&self, release: KeyRelease) -> Signed<KeyRelease> {
+    pub(crate) fn state(&self, release: KeyRelease) -> Signed<KeyRelease> {
         self.key_signer.sign(LEDGER, now(), release)
     }
 }
@@ -532,7 +537,8 @@ impl Public for Fake {
     async fn health(&self) -> Result<Health> {
         not_here()
     }
-    async fn crl(&self, _: &str) -> Result<String> {
-        not_here()
+    async fn crl(&self, realm: &str) -> Result<String> {
+        let crl = self.0.crl.lock().unwrap().clone().filter(|_| realm == "server");
+        crl.ok_or_else(|| Problem::not_found("no list"))
     }
 }

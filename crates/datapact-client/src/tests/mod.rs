@@ -2,5 +2,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod consumer;
-mod fakes;
+pub(crate) mod fakes;
 mod provider;
