@@ -4,6 +4,7 @@ pub mod config;
 pub mod key;
 pub mod management;
 pub mod run;
+mod secret_file;
 pub mod storage;
 pub mod tls;
 

@@ -13,7 +13,7 @@ use datapact_ledger::note::{KeyKind, SigningKey};
 use datapact_ledger::port::LedgerError;
 use datapact_ledger::source::{LogSource, SourceError};
 
-use super::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, SecretFileError};
 
 /// The file with the witness key, in the data folder.
 pub const WITNESS_FILE: &str = "witness.key";

@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use datapact_core::id::{Digest, KeyId, random};
 use zeroize::Zeroizing;
 
-use super::secret_file::{self, SecretFileError};
+use crate::secret_file::{self, SecretFileError};
 
 /// The version of the key-encryption key that the file holds; a later one marks keys that were encrypted anew.
 pub(super) const KEK_VERSION: u32 = 1;

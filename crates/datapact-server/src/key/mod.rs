@@ -9,7 +9,6 @@ mod kek;
 mod keys;
 mod policies;
 mod release;
-mod secret_file;
 mod tables;
 
 use std::sync::Arc;
@@ -38,10 +37,10 @@ use sea_orm::DatabaseTransaction;
 
 use crate::config::KeyServerConfig;
 
+pub use crate::secret_file::SecretFileError;
 pub use follow::{WITNESS_FILE, witness_key};
 pub use keys::{KEYS_MAX, UNFILLED_MAX};
 pub use release::RELEASES_MAX;
-pub use secret_file::SecretFileError;
 
 use failure::{Failure, copy_problem};
 use jwks::JwksCache;

@@ -1,7 +1,6 @@
 //! Management's two secrets: the key of its log and the key of its tokens, made at the first start.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -14,15 +13,20 @@ use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;
 
+use crate::secret_file::{self, SecretFileError};
+
 const LOG_KEY: &str = "log.key";
 const TOKEN_KEY: &str = "token.key";
 
 /// Why the keys could not be made or read.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The folder or a file in it.
+    /// The folder.
     #[error("cannot use `{path}`: {error}", path = .0.display(), error = .1)]
     File(PathBuf, std::io::Error),
+    /// A file with a secret.
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
     /// A file is there, but holds something else.
     #[error("`{path}` is not the key that belongs there: {detail}; restore it from a backup", path = .0.display(), detail = .1)]
     Wrong(PathBuf, String),
@@ -47,20 +51,18 @@ impl Keys {
             .map_err(|e| KeysError::File(data.to_owned(), e))?;
         let path = data.join(LOG_KEY);
         let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
-        let text = read_or_make(&path, || {
-            SigningKey::generate(id, KeyKind::Log).map_err(|e| wrong(format!("the ledger's id: {e}")))
-        })?;
+        let made =
+            SigningKey::generate(id, KeyKind::Log).map_err(|e| wrong(format!("the ledger's id: {e}")))?;
+        let text = secret_file::read_or_make(&path, || made)?;
         let log = SigningKey::parse(&text).map_err(|e| wrong(e.to_string()))?;
         if log.public().name() != id || log.public().kind() != KeyKind::Log {
             return Err(wrong(format!("it is the key of `{}`, not of the log `{id}`", log.public().name())));
         }
         let path = data.join(TOKEN_KEY);
         let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
-        let pem = read_or_make(&path, || {
-            let der = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                .map_err(|e| wrong(e.to_string()))?;
-            Ok(to_pem("PRIVATE KEY", der.as_ref()))
-        })?;
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map_err(|e| wrong(e.to_string()))?;
+        let pem = secret_file::read_or_make(&path, || to_pem("PRIVATE KEY", made.as_ref()))?;
         let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
         let token = TokenKey::new(der.secret_pkcs8_der()).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { log, token })
@@ -87,34 +89,4 @@ pub(super) fn to_pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     }
     pem.push_str(&format!("-----END {label}-----\n"));
     pem
-}
-
-/// The content of a secret file; where there is none, what `make` makes, written whole or not at all.
-fn read_or_make(
-    path: &Path,
-    make: impl FnOnce() -> Result<Zeroizing<String>, KeysError>,
-) -> Result<Zeroizing<String>, KeysError> {
-    let failed = |e: std::io::Error| KeysError::File(path.to_owned(), e);
-    match std::fs::read_to_string(path) {
-        Ok(text) => return Ok(Zeroizing::new(text)),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-        Err(e) => return Err(failed(e)),
-    }
-    let text = make()?;
-    let partial = path.with_extension("key.new");
-    match std::fs::remove_file(&partial) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
-        _ => {}
-    }
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&partial, path).map_err(failed)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-    Ok(text)
 }

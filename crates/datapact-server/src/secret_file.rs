@@ -33,7 +33,7 @@ pub enum SecretFileError {
 }
 
 /// The content of `path` without the line's end. None when there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileError> {
     let io_error = |error| SecretFileError::Io(path.to_owned(), error);
     let file = match fs::File::open(path) {
         Ok(file) => file,
@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileE
 }
 
 /// Reads `path`, or makes it with what `make` gives. Of two that make it at once one wins, and both read the same.
-pub(super) fn read_or_make(
+pub(crate) fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Zeroizing<String>,
 ) -> Result<Zeroizing<String>, SecretFileError> {
