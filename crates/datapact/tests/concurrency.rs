@@ -91,7 +91,7 @@ async fn mg_10_two_hundred_concurrent_consumers_get_ten_accesses_each() {
         for problem in refused {
             assert_eq!(problem.kind, Kind::Refused);
             assert_eq!(problem.refusal, Some(Refusal::AccessTimes { access_times: ACCESS_TIMES }));
-            assert_eq!(problem.detail, format!("all {ACCESS_TIMES} accesses are used up"));
+            assert_eq!(problem.detail, format!("the access times ({ACCESS_TIMES}) are used up"));
         }
     }
     let audit = clinic.provider().audit(&set.share).await.unwrap();
