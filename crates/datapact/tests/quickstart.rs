@@ -169,6 +169,52 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
 }
 
 #[test]
+fn us_1_users_of_two_organisations_join_from_homes_of_their_own_and_no_ca_makes_the_others_users() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("site");
+    let path = |part: &str| folder.path().join(part).to_str().unwrap().to_owned();
+    let datapact = |home: &str, arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+        command.args(["--json", "--home", home]).args(arguments).output().unwrap()
+    };
+    let ok = |home: &str, arguments: &[&str]| {
+        let output = datapact(home, arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    let mut running = Running::start(&data, &[]);
+    let admins = data.join("home").to_str().unwrap().to_owned();
+    let ca = |realm: &str| data.join("ca").join(realm).to_str().unwrap().to_owned();
+    let join = |home: &str, invited: &str, certified: &str, subject: &str| {
+        let (invitation, request, certificate) =
+            (format!("{home}.invitation"), format!("{home}.csr"), format!("{home}.pem"));
+        ok(&admins, &["--profile", "admin", "account", "invite", "--realm", invited, "-o", &invitation]);
+        ok(home, &["join", &invitation, "--subject", subject, "--profile", "me", "-o", &request]);
+        ok(home, &["ca", "issue", "--ca", &ca(certified), &request, "-o", &certificate]);
+        datapact(home, &["join", "--certificate", &certificate, "--profile", "me"])
+    };
+    let (zoe, yan, mallory) = (path("zoe"), path("yan"), path("mallory"));
+    for (home, realm, subject) in [(&zoe, "clinic", "CN=Zoe,O=Clinic"), (&yan, "lab", "CN=Yan,O=Lab")] {
+        let joined = join(home, realm, realm, subject);
+        assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
+        let account: Value = serde_json::from_slice(&joined.stdout).unwrap();
+        assert_eq!(account["account"]["identity"]["realm"], realm);
+    }
+    // The lab's CA certifies the very name of a user of the clinic: it makes a user of the lab, who has no account,
+    // and the clinic's invitation does not help.
+    let refused = join(&mallory, "clinic", "lab", "CN=Ada,O=Clinic");
+    assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert!(!datapact(&mallory, &["--profile", "me", "share", "list"]).status.success());
+    // Private keys stay their owners' alone.
+    for home in [&zoe, &yan] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let key = Path::new(home).join("profiles/me/key.pem");
+        assert_eq!(std::fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    running.stop();
+}
+
+#[test]
 fn two_quickstarts_run_at_once_but_not_in_one_folder() {
     let folder = TempDir::new().unwrap();
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
