@@ -70,7 +70,6 @@ impl ClientError {
             Self::Problem(problem) => problem.kind,
             Self::File { error, .. } => io_kind(error),
             Self::Package(PackageError::Read(error) | PackageError::Write(error)) => io_kind(error),
-            Self::Package(PackageError::OutputClosed) => Kind::Internal,
             Self::Package(PackageError::TooLarge) => Kind::TooLarge,
             Self::Package(PackageError::NotAPackage | PackageError::Version(_)) => Kind::Malformed,
             Self::Package(_) => Kind::Untrusted,

@@ -466,7 +466,7 @@ fn refused(refusal: Refusal) -> ClientError {
 /// Whether an opening that failed with `error` may be tried again under the same access: nothing came out of it
 /// that the user could not get again anyway, and the access is not to be lost.
 fn may_repeat(error: &ClientError) -> bool {
-    !matches!(error, ClientError::Package(PackageError::Write(_) | PackageError::OutputClosed))
+    !matches!(error, ClientError::Package(PackageError::Write(_)))
 }
 
 fn new_output(path: &Path) -> Result<NewFile> {

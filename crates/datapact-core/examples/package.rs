@@ -55,7 +55,7 @@ fn output(name: &str) -> io::Result<File> {
     if name == "-" { Ok(io::stdout().as_fd().try_clone_to_owned()?.into()) } else { File::create(name) }
 }
 
-fn wrap(input: &mut impl Read, output: &mut (impl Write + Send), key: &DataKey) -> Result<()> {
+fn wrap(input: &mut (impl Read + Send), output: &mut (impl Write + Send), key: &DataKey) -> Result<()> {
     let pair = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::default().self_signed(&pair)?;
     let identity = Identity { realm: "example".to_owned(), subject: "CN=example".to_owned() };

@@ -165,7 +165,6 @@ impl From<PackageError> for Failure {
     fn from(error: PackageError) -> Self {
         let problem = |kind, hint: &str| Self::Problem(Problem::new(kind, &error).hint(hint));
         match &error {
-            PackageError::OutputClosed => Self::OutputClosed,
             PackageError::Write(cause) => Self::stdout(cause),
             PackageError::Read(_) => Self::Local(Said { detail: error.to_string(), hint: None }),
             PackageError::NotAPackage | PackageError::Version(_) => {

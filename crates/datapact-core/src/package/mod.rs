@@ -10,8 +10,8 @@ mod cobblestone;
 mod diagnose;
 mod header;
 mod key;
+mod lanes;
 mod open;
-mod pipe;
 mod seal;
 mod source;
 mod tree;
@@ -113,9 +113,6 @@ pub enum PackageError {
     /// The output cannot be written.
     #[error("writing failed: {0}")]
     Write(#[source] io::Error),
-    /// The output took no more bytes.
-    #[error("the output was closed")]
-    OutputClosed,
 }
 
 impl PackageError {
@@ -138,7 +135,7 @@ impl PackageError {
             Self::Resealed => "resealed",
             Self::TooLarge => "too-large",
             Self::Read(_) => "read",
-            Self::Write(_) | Self::OutputClosed => "write",
+            Self::Write(_) => "write",
         }
     }
 

@@ -11,7 +11,7 @@ use crate::identity::Identity;
 use crate::jws::{DocumentError, JWS_BYTES_MAX, Signed};
 use crate::package::cobblestone::{CHUNK, Message, PREFIX, SEALED_CHUNK, TAG, chunks, sealed_len};
 use crate::package::header::{HEADER_BYTES, Header, TRAILER, has_trailer, parse_trailer};
-use crate::package::pipe::pipe;
+use crate::package::lanes::{lanes, run};
 use crate::package::tree::{Groups, Tree};
 use crate::package::{CONTENT_BYTES_MAX, DataKey, PackageError, ReadAt, check_texts};
 
@@ -19,8 +19,8 @@ use crate::package::{CONTENT_BYTES_MAX, DataKey, PackageError, ReadAt, check_tex
 const TAIL: u64 = 32 * 1024;
 /// How far from the end a trailer is looked for, to tell a longer package from a shorter one.
 const TRAILER_SEARCH: u64 = 1024 * 1024;
-/// Plaintext bytes that go through the pipe together.
-const BATCH: usize = 16 * CHUNK;
+/// Bytes of content that a lane takes at once, or a group if that is larger: as much as fits a processor's cache.
+const BATCH: u64 = 256 * 1024;
 
 /// What the reader knows of the package it wants; none of a kind accepts any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -247,44 +247,125 @@ pub struct OpenPackage<S> {
     size: u64,
 }
 
-impl<S: ReadAt> OpenPackage<S> {
-    /// The plaintext's length in bytes.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Writes the whole plaintext to `output` (UW-5); `progress` is told the bytes done so far.
+impl<S: ReadAt + Sync> OpenPackage<S> {
+    /// Writes the whole plaintext to `output` (UW-5), on all processors; `progress` is told the bytes done so far.
     ///
     /// # Errors
     /// What is wrong with the payload; `output` has then got a correct beginning of the plaintext and no more.
     pub fn decrypt_to(
         &self,
         output: &mut (impl Write + Send),
-        progress: &mut dyn FnMut(u64),
+        progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), PackageError> {
-        pipe(BATCH, output, |sink| {
-            let mut buffer = sink.buffer()?;
-            let mut used = 0;
-            let mut done = 0;
-            let outcome = self.each_chunk(0..chunks(self.size), |chunk, sealed| {
-                let len = sealed.len() - TAG;
-                let (_, room) = buffer.split_at_mut(used);
-                self.open_chunk(chunk, sealed, room.split_at_mut(len).0)?;
-                used += len;
-                done += len as u64;
-                if used == buffer.len() {
-                    sink.write(std::mem::take(&mut buffer), used)?;
-                    buffer = sink.buffer()?;
-                    used = 0;
-                    progress(done);
+        let batch_len = self.tree.groups().size().max(BATCH);
+        let batches = self.tree.groups().content().div_ceil(batch_len);
+        let mut next = 0;
+        let mut crossing = Vec::with_capacity(SEALED_CHUNK);
+        let mut done = 0;
+        run(
+            lanes(2 * batch_len).min(usize::try_from(batches).unwrap_or(usize::MAX)),
+            |batch: &mut Batch| {
+                let more = next < batches;
+                if more {
+                    batch.read(self, next * batch_len, batch_len)?;
+                    next += 1;
                 }
+                Ok(more)
+            },
+            |batch| batch.open(self),
+            |batch| {
+                let plaintext = batch.finish(self, &mut crossing)?;
+                output.write_all(plaintext).map_err(PackageError::Write)?;
+                done += plaintext.len() as u64;
+                progress(done);
                 Ok(())
-            });
-            // What was checked before an error is correct and may go out.
-            sink.write(buffer, used)?;
-            progress(done);
-            outcome
-        })
+            },
+        )?;
+        output.flush().map_err(PackageError::Write)
+    }
+}
+
+/// One or more whole groups on their way.
+#[derive(Default)]
+struct Batch {
+    /// Where they stand in the package.
+    offset: u64,
+    content: Vec<u8>,
+    /// The plaintext of the whole chunks, after room for the chunk that crosses this batch's beginning.
+    plaintext: Vec<u8>,
+    len: usize,
+    /// The first whole chunk, and where the whole chunks are in `content`.
+    first: u64,
+    chunks: Range<usize>,
+}
+
+impl Batch {
+    fn read<S: ReadAt>(
+        &mut self,
+        package: &OpenPackage<S>,
+        offset: u64,
+        most: u64,
+    ) -> Result<(), PackageError> {
+        let len = most.min(package.tree.groups().content() - offset);
+        self.offset = offset;
+        self.content.resize(len as usize, 0);
+        package.source.read_exact_at(offset, &mut self.content).map_err(PackageError::read)
+    }
+
+    /// Verifies the groups, then decrypts what lies in them wholly.
+    fn open<S: ReadAt>(&mut self, package: &OpenPackage<S>) -> Result<(), PackageError> {
+        let size = package.tree.groups().size();
+        for (group, bytes) in (self.offset / size..).zip(self.content.chunks(size as usize)) {
+            if !package.tree.verifies(group, bytes) {
+                return Err(package.diagnose(group));
+            }
+        }
+        let payload = package.chunk_range(0).start;
+        self.first = self.offset.saturating_sub(payload).div_ceil(SEALED_CHUNK as u64);
+        let end = self.offset + self.content.len() as u64;
+        let start = package.chunk_range(self.first).start.min(end);
+        self.chunks = (start - self.offset) as usize..(start - self.offset) as usize;
+        self.plaintext.resize(CHUNK + self.content.len(), 0); // Costs nothing but the first time.
+        self.len = CHUNK;
+        for chunk in self.first..chunks(package.size) {
+            let range = package.chunk_range(chunk);
+            if range.end > end {
+                break;
+            }
+            let (_, from) = self.content.split_at(self.chunks.end);
+            let (sealed, _) = from.split_at((range.end - range.start) as usize);
+            let (_, to) = self.plaintext.split_at_mut(self.len);
+            package.open_chunk(chunk, sealed, to.split_at_mut(sealed.len() - TAG).0)?;
+            self.len += sealed.len() - TAG;
+            self.chunks.end += sealed.len();
+        }
+        Ok(())
+    }
+
+    /// Completes the chunk that crosses from the batch before, whose part is in `crossing`, and leaves there the part
+    /// of the one that crosses to the next. Returns the plaintext up to that one.
+    fn finish<S: ReadAt>(
+        &mut self,
+        package: &OpenPackage<S>,
+        crossing: &mut Vec<u8>,
+    ) -> Result<&[u8], PackageError> {
+        let mut start = CHUNK;
+        if !crossing.is_empty() {
+            crossing.extend_from_slice(self.content.split_at(self.chunks.start).0);
+            start -= crossing.len() - TAG;
+            let (room, _) = self.plaintext.split_at_mut(CHUNK);
+            package.open_chunk(self.first - 1, crossing, room.split_at_mut(start).1)?;
+        }
+        crossing.clear();
+        crossing.extend_from_slice(self.content.split_at(self.chunks.end).1);
+        Ok(self.plaintext.split_at(self.len).0.split_at(start).1)
+    }
+}
+
+impl<S: ReadAt> OpenPackage<S> {
+    /// The plaintext's length in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     /// Reads plaintext from `offset` on into `buffer` and returns how many bytes there were: fewer than it holds

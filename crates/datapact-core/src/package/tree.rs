@@ -42,6 +42,11 @@ impl Groups {
         (size <= GROUP_MAX).then_some(Self { content, size })
     }
 
+    /// Bytes in all of them.
+    pub(crate) fn content(&self) -> u64 {
+        self.content
+    }
+
     /// Bytes in every group but the last.
     pub(crate) fn size(&self) -> u64 {
         self.size
@@ -93,9 +98,7 @@ impl Tree {
         let Some(expected) = usize::try_from(index).ok().and_then(|index| self.list.get(index)) else {
             return false;
         };
-        let mut hasher = blake3::Hasher::new();
-        hasher.set_input_offset(index * self.groups.size).update(bytes);
-        &hasher.finalize_non_root() == expected
+        &group_value(index * self.groups.size, bytes) == expected
     }
 }
 
@@ -122,11 +125,24 @@ fn halves(list: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
     list.split_at((left_subtree_len(bytes) / GROUP_MIN) as usize)
 }
 
-/// Builds the tree of content whose length shows only at its end.
+/// The chaining value of a group that stands at `offset` and is not all there is.
+pub(crate) fn group_value(offset: u64, bytes: &[u8]) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(offset).update(bytes);
+    hasher.finalize_non_root()
+}
+
+/// The root of content that is a single group.
+pub(crate) fn root_of_one(bytes: &[u8]) -> Digest {
+    Digest(*blake3::hash(bytes).as_bytes())
+}
+
+/// Builds the tree of at least two groups of [`GROUP_MIN`] bytes, the last perhaps shorter, whose number shows only
+/// at the end.
+#[derive(Default)]
 pub(crate) struct TreeBuilder {
-    hasher: blake3::Hasher,
-    len: u64,
-    in_group: u64,
+    /// The group that may turn out to be the last.
+    held: Option<ChainingValue>,
     /// Groups of the list are `GROUP_MIN << level` bytes long.
     level: u32,
     list: Vec<ChainingValue>,
@@ -136,45 +152,19 @@ pub(crate) struct TreeBuilder {
 
 impl TreeBuilder {
     pub(crate) fn new() -> Self {
-        Self {
-            hasher: blake3::Hasher::new(),
-            len: 0,
-            in_group: 0,
-            level: 0,
-            list: Vec::new(),
-            pending: Vec::new(),
-        }
+        Self::default()
     }
 
-    /// Bytes so far.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    pub(crate) fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.in_group == GROUP_MIN {
-                let full = self.hasher.finalize_non_root();
-                self.push(full);
-                self.hasher = blake3::Hasher::new();
-                self.hasher.set_input_offset(self.len);
-                self.in_group = 0;
-            }
-            let room = usize::try_from(GROUP_MIN - self.in_group).unwrap_or(usize::MAX);
-            let (now, later) = bytes.split_at(bytes.len().min(room));
-            self.hasher.update(now);
-            self.in_group += now.len() as u64;
-            self.len += now.len() as u64;
-            bytes = later;
+    /// Takes the next group's chaining value.
+    pub(crate) fn add(&mut self, value: ChainingValue) {
+        if let Some(full) = self.held.replace(value) {
+            self.push(full);
         }
     }
 
     /// The root and the list of chaining values.
     pub(crate) fn finish(mut self) -> (Digest, Vec<ChainingValue>) {
-        if self.list.is_empty() && self.pending.is_empty() {
-            return (Digest(*self.hasher.finalize().as_bytes()), Vec::new());
-        }
-        let mut last = self.hasher.finalize_non_root();
+        let Some(mut last) = self.held else { unreachable!("two groups or more were added") };
         while let Some((_, left)) = self.pending.pop() {
             last = merge_subtrees_non_root(&left, &last, Mode::Hash);
         }
@@ -225,15 +215,23 @@ mod tests {
         bytes
     }
 
+    fn tree_of(content: &[u8]) -> (Digest, Vec<ChainingValue>) {
+        if content.len() as u64 <= GROUP_MIN {
+            return (root_of_one(content), Vec::new());
+        }
+        let mut builder = TreeBuilder::new();
+        for (index, bytes) in (0..).zip(content.chunks(GROUP_MIN as usize)) {
+            builder.add(group_value(index * GROUP_MIN, bytes));
+        }
+        builder.finish()
+    }
+
     #[test]
     fn the_root_is_the_hash_of_the_content_and_every_group_verifies() {
         let group = GROUP_MIN as usize;
         for len in [1, 1000, group - 1, group, group + 1, 2 * group, 3 * group, 5 * group + 7, 8 * group] {
             let content = content(len);
-            let mut builder = TreeBuilder::new();
-            content.chunks(16_400).for_each(|piece| builder.update(piece));
-            assert_eq!(builder.len(), len as u64);
-            let (root, list) = builder.finish();
+            let (root, list) = tree_of(&content);
             assert_eq!(&root.0, blake3::hash(&content).as_bytes(), "{len}");
             let tree = Tree::new(Groups::of(len as u64).unwrap(), list.clone(), &root).unwrap();
             let size = tree.groups().size() as usize;
@@ -257,9 +255,7 @@ mod tests {
             [(4, 0), (4, 1), (5, 0), (6, 1), (7, 3), (8, 0), (8, 1), (9, 0), (16, 0), (17, 1)]
         {
             let content = content(groups * group + extra);
-            let mut builder = TreeBuilder::new();
-            builder.update(&content);
-            let (root, list) = builder.finish();
+            let (root, list) = tree_of(&content);
             assert_eq!(&root.0, blake3::hash(&content).as_bytes());
             let mut size = group;
             while content.len().div_ceil(size) > 4 {

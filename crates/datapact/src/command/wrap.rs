@@ -77,7 +77,7 @@ impl Wrap {
         if to_stdout && std::io::stdout().is_terminal() {
             return Err(Failure::usage("a package is not written to a terminal", "name a file with `-o`"));
         }
-        let (input, length) = files::open_input(&self.file)?;
+        let (input, length) = files::open_input_to_send(&self.file)?;
         // The key is safe before the first byte that needs it; a package without its key is worth nothing.
         let file =
             if to_stdout { None } else { Some(NewFile::create(&self.output, false, &context.output)?) };
@@ -91,7 +91,7 @@ impl Wrap {
     fn seal(
         &self,
         context: &Context,
-        mut input: Box<dyn std::io::Read>,
+        mut input: Box<dyn std::io::Read + Send>,
         length: Option<u64>,
         file: Option<NewFile>,
         key: &DataKey,
