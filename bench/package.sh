@@ -11,11 +11,14 @@ cd "$(dirname "$0")/.."
 
 mib=${1:-1024}
 rounds=${2:-5}
+cargo build --quiet --release -p datapact
 cargo build --quiet --release -p datapact-core --example package
-package=$(realpath "${CARGO_TARGET_DIR:-target}/release/examples/package")
+release=$(realpath "${CARGO_TARGET_DIR:-target}/release")
+datapact=$release/datapact package=$release/examples/package
 
 dir=$(mktemp -d /dev/shm/datapact-bench.XXXXXX)
 export GNUPGHOME=$dir/gnupg
+export DATAPACT_HOME=$dir/home
 trap 'gpgconf --kill gpg-agent 2>/dev/null || true; rm -rf "$dir"' EXIT
 mkdir -m 700 "$GNUPGHOME"
 head -c "${mib}M" /dev/urandom >"$dir/data"
@@ -25,10 +28,10 @@ names=() commands=()
 bench() { names+=("$1"); commands+=("$2"); }
 gpg_options="--batch --quiet --yes --pinentry-mode loopback --passphrase-file passphrase"
 bench "cp" "cp data data.cp"
-bench "wrap" "$package wrap data -o data.pkg --key-out key"
-bench "unwrap" "$package unwrap data.pkg --key-file key -o data.out"
-bench "wrap to a pipe" "$package wrap data -o - --key-out key2"
-bench "unwrap to a pipe" "$package unwrap data.pkg --key-file key -o -"
+bench "wrap" "$datapact wrap data -o data.pkg --key-out key"
+bench "unwrap" "$datapact unwrap data.pkg --key-file key -o data.out"
+bench "wrap to a pipe" "$datapact wrap data -o - --key-out key2"
+bench "unwrap to a pipe" "$datapact unwrap data.pkg --key-file key -o -"
 if command -v age >/dev/null; then
     age-keygen -o "$dir/age.key" 2>/dev/null
     bench "age seal" "age -r $(age-keygen -y "$dir/age.key") -o data.age data"
@@ -47,16 +50,17 @@ for ((round = 0; round < rounds; round++)); do
         # Every program writes a new file: pages that are there already would be a gift.
         case $name in
         "cp") rm -f data.cp ;;
-        "wrap") rm -f data.pkg ;;
+        "wrap") rm -f data.pkg key ;;
+        "wrap to a pipe") rm -f key2 ;;
         "age seal") rm -f data.age ;;
         "gpg seal") rm -f data.gpg ;;
         *) rm -f data.out ;;
         esac
         start=$(date +%s%N)
         case $name in
-        *pipe) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} | cat >/dev/null ;;
-        *) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} ;;
-        esac
+        *pipe) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} 2>said | cat >/dev/null ;;
+        *) /usr/bin/time -f "%M %U %S" -o rss ${commands[$i]} >said 2>&1 ;;
+        esac || { cat said >&2; exit 1; }
         took=$((($(date +%s%N) - start) / 1000))
         read -r memory user system < <(tail -1 rss)
         if [[ -z ${best[$name]:-} || $took -lt ${best[$name]} ]]; then

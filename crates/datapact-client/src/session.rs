@@ -172,14 +172,14 @@ impl Session {
         self.profile.state()
     }
 
-    /// The key server that `address` is on.
-    pub(crate) fn key_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
+    /// The key server that `address` is on, one of the enrolment's.
+    pub fn key_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
         let found = self.key_servers.iter().find(|(endpoint, _)| endpoint.serves(address));
         found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| foreign("key", address))
     }
 
-    /// The storage server that `address` is on.
-    pub(crate) fn storage_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn StorageServer>)> {
+    /// The storage server that `address` is on, one of the enrolment's.
+    pub fn storage_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn StorageServer>)> {
         let found = self.storage_servers.iter().find(|(endpoint, _)| endpoint.serves(address));
         found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| foreign("package", address))
     }

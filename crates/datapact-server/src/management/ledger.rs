@@ -13,8 +13,8 @@ use super::failure::Result;
 
 /// How long a proof waits for its cosignatures.
 const QUORUM_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often it looks while it waits.
-const QUORUM_POLL: Duration = Duration::from_millis(50);
+/// How often it looks for the cosignatures of more witnesses once one is there.
+const QUORUM_POLL: Duration = Duration::from_millis(10);
 /// The longest cosigned checkpoint that is looked at, in bytes.
 const NOTE_BYTES_MAX: usize = 64 * 1024;
 
@@ -39,6 +39,7 @@ impl Session {
         let missing = || Problem::not_found(format!("the ledger has no entry {position}"));
         let entry = log.entry(position).await?.ok_or_else(missing)?;
         let end = Instant::now() + QUORUM_TIMEOUT;
+        let mut waited = false;
         loop {
             let proof = log.proof(position).await?.ok_or_else(missing)?;
             match proof.verify(policy, &entry) {
@@ -46,6 +47,10 @@ impl Session {
                     let entry = String::from_utf8(entry)
                         .map_err(|_| Problem::internal(format!("the entry {position} is not text")))?;
                     return Ok(LedgerProof { entry, proof: proof.to_string() });
+                }
+                Err(ProofError::Quorum) if !waited => {
+                    log.wait_cosigned(position, QUORUM_TIMEOUT).await?;
+                    waited = true;
                 }
                 Err(ProofError::Quorum) if Instant::now() < end => tokio::time::sleep(QUORUM_POLL).await,
                 Err(ProofError::Quorum) => {
