@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -25,6 +26,8 @@ pub const STATEMENT_HEADER: &str = "datapact-statement";
 pub const STATEMENT_SECONDS_MAX: u64 = 60;
 /// The largest JSON body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// How long a JSON body may take to arrive: who stops halfway holds no connection for longer.
+pub const BODY_SECONDS_MAX: u64 = 30;
 /// The most statements remembered against replay; within their life no more can be taken.
 const STATEMENTS_MAX: usize = 200_000;
 
@@ -228,7 +231,11 @@ impl Gate {
         let (content, body) = if streamed {
             (None, body)
         } else {
-            let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+            let arriving = axum::body::to_bytes(body, BODY_BYTES_MAX);
+            let arrived = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), arriving).await;
+            let late =
+                |_| Problem::malformed(format!("the body did not arrive within {BODY_SECONDS_MAX} seconds"));
+            let bytes = arrived.map_err(late)?.map_err(|_| {
                 Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
             })?;
             let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));

@@ -98,9 +98,13 @@ async fn download(
 }
 
 fn parse_range(value: &str) -> Option<ByteRange> {
+    // RFC 9110 has digits only; Rust's integers would take a sign as well.
+    let number = |text: &str| -> Option<u64> {
+        text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    };
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
-    let first = first.parse().ok()?;
-    let last = if last.is_empty() { None } else { Some(last.parse().ok().filter(|last| *last >= first)?) };
+    let first = number(first)?;
+    let last = if last.is_empty() { None } else { Some(number(last).filter(|last| *last >= first)?) };
     Some(ByteRange { first, last })
 }
 

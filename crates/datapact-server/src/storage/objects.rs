@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::ByteStream;
@@ -19,6 +20,8 @@ use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, WriteMultipart}
 
 /// How much is sent to the store at once, in bytes.
 const PART_BYTES: usize = 5 * 1024 * 1024;
+/// How long an upload may pause: who stops halfway holds no connection for longer.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How many parts may be under way.
 const PARTS_MAX: usize = 2;
 
@@ -44,7 +47,13 @@ impl Objects {
         let mut write = WriteMultipart::new_with_chunk_size(multipart, PART_BYTES);
         let mut received = 0_u64;
         let cut = loop {
-            match bytes.next().await {
+            let Ok(next) = tokio::time::timeout(PAUSE_MAX, bytes.next()).await else {
+                let seconds = PAUSE_MAX.as_secs();
+                break Some(format!(
+                    "nothing arrived for {seconds} seconds after {received} of {size} bytes"
+                ));
+            };
+            match next {
                 None if received == size => break None,
                 None => break Some(format!("only {received} of {size} bytes arrived")),
                 Some(Err(_)) => break Some(format!("the connection ended after {received} of {size} bytes")),
