@@ -7,8 +7,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --quiet --release -p datapact
-cargo build --quiet --release -p datapact-client --example access
+cargo build --quiet --release -p datapact -p datapact-client --bin datapact --example access
 release=$(realpath "${CARGO_TARGET_DIR:-target}/release")
 
 dir=$(mktemp -d)
