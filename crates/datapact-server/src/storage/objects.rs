@@ -33,6 +33,7 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn open(folder: &FilePath) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Problem::internal)?;
+        remove_staged(folder).map_err(Problem::internal)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(Problem::internal)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), in_flight: Arc::default() })
     }
@@ -110,6 +111,18 @@ impl Objects {
     pub(super) fn is_in_flight(&self, name: &str) -> bool {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
+}
+
+/// Removes what uploads of a killed process have left: the store writes to `NAME#NUMBER` until an upload is whole,
+/// and never lists such files. No other process writes to the folder, and this one has not begun to.
+fn remove_staged(folder: &FilePath) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().as_encoded_bytes().contains(&b'#') {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn failed(error: &object_store::Error) -> Problem {

@@ -231,6 +231,34 @@ async fn ds_1_sizes_are_bounded() {
 }
 
 #[tokio::test]
+async fn ds_1_a_killed_upload_leaves_nothing_after_the_next_start() {
+    let mut bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let session = bench.session(alice.identity());
+    let id = session.register_package().await.unwrap().id;
+    let bytes = package(&alice, id, 1000);
+    // Half of an upload, which waits for the rest as long as the process lives.
+    let half = stream::iter([Ok(bytes[..500].to_vec().into())]).chain(stream::pending());
+    let mut upload = session.upload(&id, bytes.len() as u64, half.boxed());
+    let written = async {
+        while bench.objects() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = &mut upload => panic!("half an upload is none"),
+        () = written => {}
+    }
+    // Killed: nothing of the process is done any more.
+    std::mem::forget(upload);
+    bench.reopen().await;
+    assert_eq!(bench.objects(), 0);
+    let session = bench.session(alice.identity());
+    session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    assert_eq!(bench.objects(), 1);
+}
+
+#[tokio::test]
 async fn ds_1_a_package_that_nobody_publishes_is_forgotten_and_a_published_one_kept() {
     let mut bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
