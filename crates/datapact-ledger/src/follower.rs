@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use datapact_core::contract::{AccessRecord, CLOCK_SKEW_SECONDS_MAX, Counter, ShareRecord, keys};
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use sea_orm::ConnectionTrait;
 use tokio::sync::Mutex;
 
 use crate::embedded::address;
@@ -38,8 +39,9 @@ pub struct FollowerConfig {
 pub struct Follower {
     store: Store,
     config: FollowerConfig,
-    /// Held while polling, so that checkpoints are seen in order.
-    head: Mutex<Head>,
+    /// Held while polling, so that checkpoints are seen in order. A poll takes what is in it and puts it back when it
+    /// ends; where a poll was cut off (its caller went away) there is nothing, and the tables are read again.
+    head: Mutex<Option<Head>>,
     shared: SyncMutex<Shared>,
 }
 
@@ -52,14 +54,38 @@ struct Head {
     checkpoint: Option<Checkpoint>,
     /// The size of the newest checkpoint that this follower cosigned.
     cosigned: Option<u64>,
-    /// By the follower's clock, when the log last showed that it had nothing newer.
-    confirmed: Option<Timestamp>,
+}
+
+impl Head {
+    async fn load(on: &impl ConnectionTrait, log: &VerifyingKey) -> Result<Self, LedgerError> {
+        let size = tables::count(on).await?;
+        let edge = tables::edge(on, size).await?;
+        let checkpoint =
+            match tables::newest_size(on).await? {
+                None => None,
+                Some(newest) => {
+                    let note = tables::checkpoint(on, newest).await?.unwrap_or_default();
+                    let opened = Checkpoint::open(note.as_bytes(), log, &[]);
+                    Some(opened.map_err(|e| {
+                        LedgerError::Misconfigured(format!("this copy is of another log: {e}"))
+                    })?)
+                }
+            };
+        if checkpoint.as_ref().is_some_and(|c| c.size() == size && *c.root() != edge.root()) {
+            let reason = "the copy's tree is not the one that it has checked; restore a backup".to_owned();
+            return Err(LedgerError::Corrupt { position: None, reason });
+        }
+        let cosigned = tables::cosigned_size(on).await?;
+        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned })
+    }
 }
 
 #[derive(Default)]
 struct Shared {
     fault: Option<(Option<Position>, String)>,
     confirmed: Option<Instant>,
+    /// The same moment by the follower's clock.
+    confirmed_time: Option<Timestamp>,
     size: u64,
 }
 
@@ -87,28 +113,10 @@ impl Follower {
                 "the log's key or the witness's is of the wrong kind".to_owned(),
             ));
         }
-        let on = store.read();
-        let size = tables::count(on).await?;
-        let edge = tables::edge(on, size).await?;
-        let checkpoint =
-            match tables::newest_size(on).await? {
-                None => None,
-                Some(newest) => {
-                    let note = tables::checkpoint(on, newest).await?.unwrap_or_default();
-                    let opened = Checkpoint::open(note.as_bytes(), &config.log, &[]);
-                    Some(opened.map_err(|e| {
-                        LedgerError::Misconfigured(format!("this copy is of another log: {e}"))
-                    })?)
-                }
-            };
-        if checkpoint.as_ref().is_some_and(|c| c.size() == size && *c.root() != edge.root()) {
-            let reason = "the copy's tree is not the one that it has checked; restore a backup".to_owned();
-            return Err(LedgerError::Corrupt { position: None, reason });
-        }
-        let cosigned = tables::cosigned_size(on).await?;
-        let head = Head { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, confirmed: None };
-        let shared = Shared { fault: tables::fault(on).await?, confirmed: None, size };
-        Ok(Self { store, config, head: Mutex::new(head), shared: SyncMutex::new(shared) })
+        let head = Head::load(store.read(), &config.log).await?;
+        let fault = tables::fault(store.read()).await?;
+        let shared = Shared { fault, size: head.edge.size(), ..Shared::default() };
+        Ok(Self { store, config, head: Mutex::new(Some(head)), shared: SyncMutex::new(shared) })
     }
 
     /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log that still
@@ -128,8 +136,32 @@ impl Follower {
     /// [`LedgerError::Unavailable`] when the log does not answer; [`LedgerError::Corrupt`] when it misbehaves, now or
     /// ever before.
     pub async fn poll(&self) -> Result<Polled, LedgerError> {
-        let mut head = self.head.lock().await;
-        self.poll_locked(&mut head).await
+        self.poll_kept(&mut *self.head.lock().await).await
+    }
+
+    /// Polls with what is kept, and keeps it again unless the poll fails or is cut off.
+    async fn poll_kept(&self, kept: &mut Option<Head>) -> Result<Polled, LedgerError> {
+        self.believe()?;
+        let mut head = match kept.take() {
+            Some(head) => head,
+            None => self.reload().await?,
+        };
+        let polled = self.poll_locked(&mut head).await;
+        // After a failure, too, the tables may be ahead of what is in memory.
+        if polled.is_ok() {
+            *kept = Some(head);
+        }
+        polled
+    }
+
+    /// What the tables hold once everything is written that polls before this one have begun to write: the writer
+    /// takes one job after the other.
+    async fn reload(&self) -> Result<Head, LedgerError> {
+        let log = self.config.log.clone();
+        let read = self.store.write(move |tx| Box::pin(async move { Head::load(tx, &log).await }));
+        let head = read.await?;
+        self.shared().size = head.edge.size();
+        Ok(head)
     }
 
     /// Waits until the log says that it has more entries, or for `timeout`, then polls.
@@ -191,10 +223,10 @@ impl Follower {
         let mut evidence = String::new();
         match self.advance(head, &mut evidence).await {
             Ok(cosigned) => {
-                head.confirmed = Some(asked_time);
                 let size = head.edge.size();
                 let mut shared = self.shared();
                 shared.confirmed = Some(asked);
+                shared.confirmed_time = Some(asked_time);
                 shared.size = size;
                 Ok(Polled { size, cosigned })
             }
@@ -206,13 +238,7 @@ impl Follower {
                     .unwrap_or_else(|| LedgerError::Unavailable("it was cleared".to_owned())))
             }
             Err(Stop::Trouble(Trouble::Unavailable(reason))) => Err(LedgerError::Unavailable(reason)),
-            Err(Stop::Own(error)) => {
-                // The tables may be ahead of what is in memory: read them again.
-                let on = self.store.read();
-                head.edge = tables::edge(on, tables::count(on).await?).await?;
-                head.time = tables::newest_time(on).await?;
-                Err(error)
-            }
+            Err(Stop::Own(error)) => Err(error),
         }
     }
 
@@ -312,7 +338,10 @@ impl Follower {
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
             // An entry that the log did not have when it last confirmed is not older than that.
-            earliest: head.confirmed.map_or(0, |time| time.saturating_sub(CLOCK_SKEW_SECONDS_MAX)),
+            earliest: self
+                .shared()
+                .confirmed_time
+                .map_or(0, |time| time.saturating_sub(CLOCK_SKEW_SECONDS_MAX)),
             now: (self.config.clock)(),
         };
         let mut note = Some(format!("{checkpoint}"));
@@ -460,7 +489,7 @@ impl LedgerCopy for Follower {
         if fresh() {
             return Ok(());
         }
-        self.poll_locked(&mut head).await.map(|_| ())
+        self.poll_kept(&mut head).await.map(|_| ())
     }
 
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::log_policy::LogPolicy;
@@ -11,7 +12,7 @@ use datapact_ledger::note::KeyKind;
 use datapact_ledger::port::system_clock;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, signing_key};
-use datapact_ledger::{Store, audit, conformance};
+use datapact_ledger::{Ledger as _, Store, audit, conformance};
 
 const ID: &str = "ledger.example";
 
@@ -51,4 +52,28 @@ async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
     let policy = LogPolicy::new(&public, &[]).unwrap();
     let report = audit::verify(ledger.as_ref(), &policy).await.unwrap();
     assert_eq!((report.size, report.fault), (polled.size, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_whose_callers_go_away_in_the_middle_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(ID);
+    let trust = fixture.trust();
+    let key = signing_key(1, ID, KeyKind::Log);
+    let log = key.public().clone();
+    let trust = Arc::new(move || Arc::clone(&trust));
+    let config = EmbeddedConfig { key, witnesses: Vec::new(), trust, clock: system_clock() };
+    let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
+    let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
+    let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
+    let config = FollowerConfig { log, witness: None, source: ledger.clone(), clock: system_clock() };
+    let follower = Follower::open(store, config).await.unwrap();
+    for round in 0..60_u64 {
+        let share = fixture.share(AccessTimes::Unlimited, |_| {});
+        let (call, documents) = share.set();
+        ledger.execute(&call, &documents).await.unwrap();
+        // A client that hangs up drops its call wherever it is.
+        let _ = tokio::time::timeout(Duration::from_micros(100 * (round % 30)), follower.poll()).await;
+    }
+    assert_eq!(follower.poll().await.unwrap().size, 60);
 }
