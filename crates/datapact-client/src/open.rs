@@ -270,14 +270,16 @@ impl Consumer {
         policy: &Signed<SharingPolicy>,
         purpose: Option<&Name>,
     ) -> Result<Option<(Work, Signed<AccessRequest>)>> {
-        for work in Work::abandoned(&self.session.state()?)? {
-            let Some(Job::Access { request }) = work.job()? else { continue };
+        let (now, own) = (self.session.now(), self.session.profile().identity());
+        let of_this = |request: &Signed<AccessRequest>| {
             let body = request.body();
-            let same = (body.share, body.policy, body.purpose.as_ref())
-                == (policy.body().share, policy.id(), purpose)
-                && request.signer() == self.session.profile().identity();
-            let age = self.session.now().saturating_sub(request.document().time);
-            if same && age < REQUEST_AGE_SECONDS_MAX {
+            (body.share, body.policy, body.purpose.as_ref()) == (policy.body().share, policy.id(), purpose)
+                && request.signer() == own
+                && now.saturating_sub(request.document().time) < REQUEST_AGE_SECONDS_MAX
+        };
+        let wanted = |job: Option<&Job>| matches!(job, Some(Job::Access { request }) if of_this(request));
+        for work in Work::abandoned(&self.session.state()?, wanted)? {
+            if let Some(Job::Access { request }) = work.job()? {
                 return Ok(Some((work, request)));
             }
         }

@@ -15,8 +15,14 @@ impl Provider {
     /// # Errors
     /// Only those of this machine; what a server refuses or does not answer stands in the list.
     pub async fn finish_pending(&self) -> Result<Vec<FinishedWork>> {
+        let now = self.session.now();
+        // A request that may still be repeated is kept for the next opening.
+        let repeatable = |job: Option<&Job>| {
+            matches!(job, Some(Job::Access { request })
+                if now.saturating_sub(request.document().time) <= REQUEST_AGE_SECONDS_MAX)
+        };
         let mut finished = Vec::new();
-        for work in Work::abandoned(&self.session.state()?)? {
+        for work in Work::abandoned(&self.session.state()?, |job| !repeatable(job))? {
             finished.extend(self.finish(work).await?);
         }
         Ok(finished)
@@ -24,7 +30,7 @@ impl Provider {
 
     async fn finish(&self, work: Work) -> Result<Option<FinishedWork>> {
         match work.job()? {
-            None => {
+            None | Some(Job::Access { .. }) => {
                 work.finish()?;
                 Ok(None)
             }
@@ -44,14 +50,6 @@ impl Provider {
                 let share = policy.body().share;
                 let set = self.set(work, &policy, withhold).await;
                 Ok(Some(said("set", Some(share), set.map(|set| format!("version {} is set", set.version)))))
-            }
-            Some(Job::Access { request }) => {
-                // A request that may still be repeated is kept for the next opening.
-                let age = self.session.now().saturating_sub(request.document().time);
-                if age > REQUEST_AGE_SECONDS_MAX {
-                    work.finish()?;
-                }
-                Ok(None)
             }
             Some(Job::Usage { report }) => {
                 let share = report.body().share;

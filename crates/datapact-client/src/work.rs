@@ -36,6 +36,9 @@ pub(crate) enum Job {
     Usage { report: Signed<UsageReport> },
 }
 
+/// How often a new piece is begun.
+const TRIES: usize = 10;
+
 /// One piece of work, held by this run.
 pub(crate) struct Work {
     folder: PathBuf,
@@ -45,13 +48,20 @@ pub(crate) struct Work {
 impl Work {
     /// A new piece under `state`.
     pub(crate) fn begin(state: &Path) -> Result<Self> {
-        let folder = state.join("work").join(hex::encode(datapact_core::id::random::<8>()));
-        make_folder(&folder)?;
-        Self::lock(&folder)?.ok_or_else(|| ClientError::defect("a new folder is locked already"))
+        for _ in 0..TRIES {
+            let folder = state.join("work").join(hex::encode(datapact_core::id::random::<8>()));
+            make_folder(&folder)?;
+            // Another run that looks for abandoned work may be quicker with the lock, and remove it as empty.
+            if let Some(work) = Self::lock(&folder)? {
+                return Ok(work);
+            }
+        }
+        Err(ClientError::defect("new folders are locked again and again"))
     }
 
-    /// The pieces that no run works on any more, now held by this one.
-    pub(crate) fn abandoned(state: &Path) -> Result<Vec<Self>> {
+    /// The pieces with a job that `wanted` picks and that no run works on any more, now held by this one. Others are
+    /// not even held for a moment: a run that looks for them at that moment would not find them.
+    pub(crate) fn abandoned(state: &Path, wanted: impl Fn(Option<&Job>) -> bool) -> Result<Vec<Self>> {
         let folder = state.join("work");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
@@ -60,8 +70,19 @@ impl Work {
         };
         let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         folders.sort_unstable();
-        let locked: Vec<Option<Self>> = folders.iter().map(|f| Self::lock(f)).collect::<Result<_>>()?;
-        Ok(locked.into_iter().flatten().collect())
+        let mut held = Vec::new();
+        for folder in folders {
+            if !wanted(job_in(&folder)?.as_ref()) {
+                continue;
+            }
+            // The job may have changed until the lock was there.
+            if let Some(work) = Self::lock(&folder)?
+                && wanted(work.job()?.as_ref())
+            {
+                held.push(work);
+            }
+        }
+        Ok(held)
     }
 
     fn lock(folder: &Path) -> Result<Option<Self>> {
@@ -74,6 +95,8 @@ impl Work {
             Err(error) => return Err(failed(error)),
         };
         match lock.try_lock() {
+            // A lock on a file that has been removed in the meantime locks nothing.
+            Ok(()) if !is_at(&lock, &path) => Ok(None),
             Ok(()) => Ok(Some(Self { folder: folder.to_owned(), lock })),
             Err(TryLockError::WouldBlock) => Ok(None),
             Err(TryLockError::Error(error)) => Err(failed(error)),
@@ -82,7 +105,7 @@ impl Work {
 
     /// What is to be finished, if the run got so far.
     pub(crate) fn job(&self) -> Result<Option<Job>> {
-        read_json(&self.folder.join("job.json"))
+        job_in(&self.folder)
     }
 
     /// Writes down what is to be finished, durably.
@@ -115,4 +138,15 @@ impl Work {
         drop(self.lock);
         Ok(())
     }
+}
+
+fn job_in(folder: &Path) -> Result<Option<Job>> {
+    read_json(&folder.join("job.json"))
+}
+
+/// Whether `path` still leads to the open `file`.
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());
+    matches!((file.metadata(), fs::metadata(path)), (Ok(own), Ok(there)) if id(&own) == id(&there))
 }

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod key;
 pub mod management;
+pub mod ports;
 pub mod run;
 mod secret_file;
 pub mod storage;

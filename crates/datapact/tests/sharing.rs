@@ -4,10 +4,10 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use datapact_server::ports::PortBlock;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -93,12 +93,6 @@ impl Drop for Server {
     }
 }
 
-/// Ports that were free a moment ago. The servers' addresses stand in each other's configuration.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [TcpListener; N] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    std::array::from_fn(|i| listeners[i].local_addr().unwrap().port())
-}
-
 fn edit(path: &Path, changes: &[(&str, String)]) {
     let mut text = fs::read_to_string(path).unwrap();
     for (from, to) in changes {
@@ -113,12 +107,13 @@ fn endpoint(role: &str, port: u16) -> String {
 }
 
 /// Makes CAs, certificates and configurations, as an operator would.
-fn configure(dir: &Path) {
+fn configure(dir: &Path, ports: &PortBlock) {
     for ca in ["server", "clinic", "lab"] {
         ok(dir, &["ca", "init", &format!("{ca}-ca"), "--name", ca]);
     }
-    let ports: [u16; 6] = free_ports();
-    let [management, management_public, key, _, storage, _] = ports;
+    // The servers' addresses stand in each other's configuration.
+    let ports: Vec<u16> = ports.ports().collect();
+    let [management, management_public, key, _, storage, ..] = ports[..] else { panic!() };
     let mut keys = Vec::new();
     for (i, role) in ["management", "key", "storage"].into_iter().enumerate() {
         let name = format!("{role}.test");
@@ -196,7 +191,8 @@ fn join(dir: &Path, profile: &str, realm: &str, invitation: &str, passphrase: Op
 fn a_share_from_creation_to_audit() {
     let temporary = TempDir::new().unwrap();
     let dir = temporary.path();
-    configure(dir);
+    let ports = PortBlock::reserve().unwrap();
+    configure(dir, &ports);
     let management = Server::start(dir, "management");
     let key = Server::start(dir, "key");
     let storage = Server::start(dir, "storage");

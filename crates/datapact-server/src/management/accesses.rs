@@ -4,7 +4,7 @@ use datapact_api::management::{AccessEntry, AccessGrant, RecordQuery, UsageEntry
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Call, Documents, Refusal, Value, Values, access_key, check, counter_key, decide, share_key,
+    Call, Documents, Refusal, Value, Values, check, counter_key, decide, share_key,
 };
 use datapact_core::document::{AccessRequest, Body, UsageReport};
 use datapact_core::id::{Digest, Salt};
@@ -128,12 +128,13 @@ impl Server {
     /// own judgement counts.
     async fn would_grant(&self, call: &Call, now: u64) -> Result<()> {
         let Call::RequestAccess(request) = call else { return Ok(()) };
+        if self.ledger.access(&request.request).await?.is_some() {
+            // Granted already, perhaps a moment ago under another salt than the one just drawn: `submit` tells.
+            return Ok(());
+        }
         let mut values = Values::new();
         if let Some(record) = self.ledger.share(&request.share).await? {
             values.insert(share_key(&request.share), Value::Share(record));
-        }
-        if let Some((_, record)) = self.ledger.access(&request.request).await? {
-            values.insert(access_key(&request.request), Value::Access(record));
         }
         let counter = self.ledger.counter(&request.share, &request.consumer).await?;
         values.insert(counter_key(&request.share, &request.consumer), Value::Counter(counter));

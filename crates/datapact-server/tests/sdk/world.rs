@@ -1,7 +1,7 @@
 //! Three servers on loopback with their CAs, and users who join them.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use datapact_client::{Home, Profile, Session};
 use datapact_core::contract::Attributes;
 use datapact_server::key::witness_key;
 use datapact_server::management::Keys;
+use datapact_server::ports::PortBlock;
 use datapact_server::run::{self, Ready, ServeError};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -28,11 +29,7 @@ pub(crate) struct World {
     lab: Ca,
     pub(crate) admin: Administrator,
     servers: Vec<JoinHandle<Result<(), ServeError>>>,
-}
-
-/// A free port of this moment.
-fn free() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    _ports: PortBlock,
 }
 
 fn ca(folder: &Path, name: &str) -> Ca {
@@ -50,6 +47,9 @@ impl World {
         fs::write(path.join("trust.toml"), trust).unwrap();
 
         let roles = ["management", "key", "storage"];
+        let block = PortBlock::reserve().unwrap();
+        let mut ports = block.ports();
+        let mut free = || SocketAddr::from((Ipv4Addr::LOCALHOST, ports.next().unwrap()));
         let listen = roles.map(|_| (free(), free()));
         let url = |i: usize| format!("https://{}.example:{}", roles[i], listen[i].0.port());
         for role in &roles {
@@ -120,7 +120,7 @@ impl World {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let admin = enrol(path, &clinic, "admin", "Admin", &invitation).await;
-        Self { clinic, lab, admin: Administrator::new(admin), servers, folder }
+        Self { clinic, lab, admin: Administrator::new(admin), servers, folder, _ports: block }
     }
 
     /// A user with an account.

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +12,7 @@ use datapact_client::home::Home;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
 use datapact_server::config::{self, ManagementConfig};
+use datapact_server::ports::PortBlock;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Failure, Result};
@@ -43,6 +43,8 @@ pub(super) struct Site {
     folder: PathBuf,
     /// Held while a quickstart runs, so that no second one uses the folder.
     _lock: fs::File,
+    /// Held in the run that chose the ports, so that no other site gets them before the servers listen.
+    _ports: Option<PortBlock>,
 }
 
 fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
@@ -65,10 +67,10 @@ impl Site {
             let detail = format!("another quickstart is running in `{}`", folder.display());
             Failure::usage(detail, "end it with Ctrl-C, or choose another folder with `--data DIR`")
         })?;
-        let site = Self { folder, _lock: lock };
+        let mut site = Self { folder, _lock: lock, _ports: None };
         let existed = site.folder.join(PORTS).exists();
         if !existed {
-            site.make()?;
+            site._ports = Some(site.make()?);
         }
         Ok((site, existed))
     }
@@ -104,7 +106,7 @@ impl Site {
     }
 
     /// Makes everything. The ports come last: without them the site is not finished, and is made anew.
-    fn make(&self) -> Result<()> {
+    fn make(&self) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&self.folder, e)),
@@ -121,7 +123,8 @@ impl Site {
             ca.crl().map_err(|e| failed(&folder, e))?;
         }
         self.write("servers/trust.toml", &trust_toml())?;
-        let ports = Ports::free().map_err(|e| failed(&self.folder, e))?;
+        let block = PortBlock::reserve().map_err(|e| failed(&self.folder, e))?;
+        let ports = Ports::of(&block).ok_or_else(|| failed(&self.folder, "a block has too few ports"))?;
         for role in ["management", "key", "storage"] {
             self.certify(role)?;
         }
@@ -140,7 +143,8 @@ impl Site {
         self.write("servers/key/key.toml", &key_toml(&ports, &keys.log_vkey().to_string()))?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
-        self.write(PORTS, &ports)
+        self.write(PORTS, &ports)?;
+        Ok(block)
     }
 
     /// A server's key and certificate.
@@ -167,22 +171,15 @@ impl Site {
 }
 
 impl Ports {
-    /// Six ports that are free now; they are held together while they are chosen, so that they differ.
-    fn free() -> std::io::Result<Self> {
-        let mut held = Vec::new();
-        let mut next = || {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let port = listener.local_addr().map(|address: SocketAddr| address.port());
-            held.push(listener);
-            port
-        };
-        Ok(Self {
-            management: next()?,
-            management_public: next()?,
-            key: next()?,
-            key_public: next()?,
-            storage: next()?,
-            storage_public: next()?,
+    fn of(block: &PortBlock) -> Option<Self> {
+        let mut ports = block.ports();
+        Some(Self {
+            management: ports.next()?,
+            management_public: ports.next()?,
+            key: ports.next()?,
+            key_public: ports.next()?,
+            storage: ports.next()?,
+            storage_public: ports.next()?,
         })
     }
 }
