@@ -1,0 +1,136 @@
+//! The formats: each is a [`Source`] and a [`Sink`]. What goes out has the format that came in, in UTF-8.
+
+mod csv;
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use encoding_rs::Encoding;
+
+use crate::error::{Error, Result};
+use crate::table::{Column, Sink, Source};
+
+/// A format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma- or otherwise separated values (RFC 4180) with a header.
+    Csv,
+    /// One JSON object a line.
+    JsonLines,
+    /// Plain text: a table of one column, `text`, with a record a line.
+    Text,
+    /// Apache Parquet, flat columns.
+    Parquet,
+}
+
+impl Format {
+    /// Its name in rule files and manifests.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::JsonLines => "jsonl",
+            Self::Text => "text",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    /// The format with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Csv, Self::JsonLines, Self::Text, Self::Parquet]
+            .into_iter()
+            .find(|format| format.name() == name)
+    }
+
+    /// The format of files whose name ends so.
+    pub fn of_extension(extension: &str) -> Option<Self> {
+        match extension.to_ascii_lowercase().as_str() {
+            "csv" | "tsv" | "tab" => Some(Self::Csv),
+            "jsonl" | "ndjson" | "json" => Some(Self::JsonLines),
+            "txt" | "text" | "log" | "md" => Some(Self::Text),
+            "parquet" | "pq" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+}
+
+/// What a rule file may say about the format; what it leaves out is found out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The format; by the file's extension, or CSV.
+    pub format: Option<Format>,
+    /// The encoding of text; by byte order mark or by guess.
+    pub encoding: Option<&'static Encoding>,
+    /// CSV: what separates fields, an ASCII character.
+    pub delimiter: Option<u8>,
+    /// CSV: what quotes fields, an ASCII character.
+    pub quote: Option<u8>,
+    /// CSV: whether the first record names the columns (the default); else they are `column1`, `column2`, ...
+    pub header: Option<bool>,
+}
+
+/// What was found out about the format, so that the output can be the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialect {
+    /// The encoding that was read, as its WHATWG name; what is written is UTF-8.
+    pub encoding: &'static str,
+    /// CSV: what separates fields.
+    pub delimiter: u8,
+    /// CSV: what quotes fields.
+    pub quote: u8,
+    /// CSV: whether there is a header.
+    pub header: bool,
+    /// Text formats: whether lines end by CR LF.
+    pub crlf: bool,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { encoding: "UTF-8", delimiter: b',', quote: b'"', header: true, crlf: false }
+    }
+}
+
+/// What is done to cells of CSV that a spreadsheet would run as a formula.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Formulas {
+    /// An apostrophe is put before them.
+    #[default]
+    Escape,
+    /// Nothing.
+    Keep,
+}
+
+pub(crate) fn open_file(format: Format, file: File, options: &Options) -> Result<Box<dyn Source>> {
+    match format {
+        Format::Csv => Ok(Box::new(csv::CsvSource::open(Box::new(file), options)?)),
+        other => Err(unsupported(other)),
+    }
+}
+
+pub(crate) fn open_stream(
+    format: Format,
+    stream: Box<dyn Read + Send>,
+    options: &Options,
+) -> Result<Box<dyn Source>> {
+    match format {
+        Format::Csv => Ok(Box::new(csv::CsvSource::open(stream, options)?)),
+        other => Err(unsupported(other)),
+    }
+}
+
+/// Begins a table with these columns at `output`.
+pub fn create(
+    format: Format,
+    columns: &[Column],
+    dialect: &Dialect,
+    formulas: Formulas,
+    output: Box<dyn Write + Send>,
+) -> Result<Box<dyn Sink>> {
+    match format {
+        Format::Csv => Ok(Box::new(csv::CsvSink::create(output, columns, dialect, formulas)?)),
+        other => Err(unsupported(other)),
+    }
+}
+
+fn unsupported(format: Format) -> Error {
+    Error::mismatch(format_args!("the format `{}` cannot be read yet", format.name()), "give CSV")
+}

@@ -1,0 +1,18 @@
+//! Desensitization that keeps the data useful (DP-1, SH-1): names, numbers and other identifiers are removed or
+//! replaced by rules that a person has reviewed, and what that cost in quality is reported.
+//!
+//! A table comes in through a [`table::Source`], record by record; each value goes through the transform that its
+//! column's [`rules::Rule`] names, and into a [`table::Sink`] of the same format. `docs/desensitization.md` is the
+//! guide, `docs/spec/desensitization.md` specifies the rule file, the transforms and the manifest.
+//!
+//! Three things never happen: a column without a rule passes, a value that a rule cannot read passes unchanged, and
+//! plaintext is written anywhere but to the sink.
+
+pub mod detect;
+mod encoding;
+mod error;
+pub mod format;
+pub mod rules;
+pub mod table;
+
+pub use error::{Error, Position, Result};

@@ -1,0 +1,137 @@
+//! The rule file: TOML that says for every column what becomes of its values.
+//!
+//! Reading is strict: what is not understood is refused with its line. `docs/spec/desensitization.md` specifies it.
+
+mod reader;
+mod transform;
+mod write;
+
+use std::collections::HashMap;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use datapact_core::id::Digest;
+
+use crate::error::{Error, Result, plain};
+use crate::format::{Format, Formulas, Options};
+use crate::table::{COLUMNS_MAX, Column};
+pub use transform::{
+    Alphabet, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
+};
+
+/// The longest rule file, in bytes.
+pub const RULES_BYTES_MAX: usize = 32 << 20;
+
+/// A whole rule file.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rules {
+    /// What is said about the data's format.
+    pub options: Options,
+    /// What is done to cells that a spreadsheet would run.
+    pub formulas: Formulas,
+    /// One rule for each column, in the file's order.
+    pub columns: Vec<Rule>,
+    /// k-anonymity over the columns whose transform is `quasi-identifier`.
+    pub k_anonymity: Option<KAnonymity>,
+}
+
+/// What becomes of one column.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// The column's name, exactly.
+    pub name: String,
+    /// What is done.
+    pub transform: Transform,
+    /// What detection found in the column: the name of an entity (`email`), for people; nothing depends on it.
+    pub found: Option<String>,
+    /// How sure detection is, 0 to 1.
+    pub confidence: Option<f64>,
+    /// Why a person must look at the rule and then take this mark away; sharing is refused until then.
+    pub review: Option<String>,
+    /// Comments that [`Rules::to_toml`] writes before the rule, such as masked examples. Not read back.
+    pub comments: Vec<String>,
+    /// The line in the rule file, from 1; 0 for a rule that was not read from one.
+    pub line: usize,
+}
+
+impl Rule {
+    /// A rule that nobody needs to review.
+    pub fn new(name: impl Into<String>, transform: Transform) -> Self {
+        Self {
+            name: name.into(),
+            transform,
+            found: None,
+            confidence: None,
+            review: None,
+            comments: Vec::new(),
+            line: 0,
+        }
+    }
+}
+
+impl Rules {
+    /// Reads a rule file.
+    pub fn parse(text: &str) -> Result<Self> {
+        reader::parse(text)
+    }
+
+    /// Writes it as a rule file, with its comments.
+    pub fn to_toml(&self) -> String {
+        write::to_toml(self)
+    }
+
+    /// The digest (SHA-256) of a rule file's bytes, by which a manifest names it.
+    pub fn digest(file: &[u8]) -> Digest {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest(&SHA256, file).as_ref());
+        Digest(bytes)
+    }
+
+    /// The names of columns whose rules a person must still look at.
+    pub fn to_review(&self) -> impl Iterator<Item = &Rule> {
+        self.columns.iter().filter(|rule| rule.review.is_some())
+    }
+
+    /// The rule of each column of a table, in the table's order. A column without a rule is refused, and so is a
+    /// rule without a column unless the format tells its columns only as it is read (`JSON lines`).
+    pub fn for_columns(&self, columns: &[Column], format: Format) -> Result<Vec<&Rule>> {
+        let rules = self.by_name();
+        let found: Vec<&Rule> = columns
+            .iter()
+            .map(|column| {
+                rules.get(column.name.as_str()).copied().ok_or_else(|| {
+                    Error::mismatch(
+                        format_args!("the column `{}` has no rule", plain(&column.name)),
+                        "add a rule for it; `transform = \"keep\"` is one, `\"drop\"` another",
+                    )
+                })
+            })
+            .collect::<Result<_>>()?;
+        if format != Format::JsonLines {
+            let names: std::collections::HashSet<&str> =
+                columns.iter().map(|column| column.name.as_str()).collect();
+            if let Some(rule) = self.columns.iter().find(|rule| !names.contains(rule.name.as_str())) {
+                return Err(no_such_column(rule));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The rules by their columns' names.
+    pub fn by_name(&self) -> HashMap<&str, &Rule> {
+        self.columns.iter().map(|rule| (rule.name.as_str(), rule)).collect()
+    }
+}
+
+pub(crate) fn no_such_column(rule: &Rule) -> Error {
+    Error::Rules {
+        line: rule.line,
+        detail: format!("the data have no column `{}`", plain(&rule.name)),
+        hint: "take the rule away, or correct its name",
+    }
+}
+
+const _: () = assert!(COLUMNS_MAX < u32::MAX as usize);
+
+#[cfg(test)]
+#[path = "rules/tests.rs"]
+mod tests;

@@ -1,0 +1,265 @@
+//! What all formats look like to transforms and detection: records of fields under named columns, in one pass.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
+
+use crate::error::{Error, Position, Result};
+use crate::format::{self, Format, Options};
+
+/// The most columns of a table.
+pub const COLUMNS_MAX: usize = 100_000;
+/// The largest record, in bytes of UTF-8.
+pub const RECORD_BYTES_MAX: usize = 8 << 20;
+/// The longest name of a column, in bytes.
+pub const NAME_BYTES_MAX: usize = 1 << 10;
+
+/// What a field's bytes are. Text formats know only [`Kind::Text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// The record has no such field (JSON lines).
+    #[default]
+    Missing,
+    /// A null (JSON lines, Parquet).
+    Null,
+    /// Text. An empty one counts as absent.
+    Text,
+    /// A number, as JSON writes it.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// Something nested, as JSON: transforms cannot look into it.
+    Nested,
+}
+
+/// One value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// UTF-8. Empty for [`Kind::Missing`] and [`Kind::Null`].
+    pub bytes: &'a [u8],
+}
+
+impl<'a> Field<'a> {
+    /// A text.
+    pub fn text(bytes: &'a [u8]) -> Self {
+        Self { kind: Kind::Text, bytes }
+    }
+
+    /// Whether there is nothing here to protect: missing, null, or an empty text.
+    pub fn is_absent(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The value as text. Sources yield UTF-8 only, so nothing is lost.
+    pub fn as_str(&self) -> &'a str {
+        std::str::from_utf8(self.bytes).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    end: u32,
+    kind: Kind,
+}
+
+/// One record. It is reused from record to record, so that none needs memory of its own.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    data: Vec<u8>,
+    spans: Vec<Span>,
+    /// Where it begins.
+    pub position: Position,
+}
+
+impl Record {
+    /// Takes all fields away.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.spans.clear();
+    }
+
+    /// How many fields it has; fields from there on are missing.
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether it has no field.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// The field of the column with this index.
+    pub fn field(&self, index: usize) -> Field<'_> {
+        let span = self.spans.get(index).copied().unwrap_or_default();
+        Field {
+            kind: span.kind,
+            bytes: self.data.get(span.start as usize..span.end as usize).unwrap_or_default(),
+        }
+    }
+
+    /// Appends a field.
+    pub fn push(&mut self, field: Field<'_>) {
+        self.push_with(|data| {
+            data.extend_from_slice(field.bytes);
+            field.kind
+        });
+    }
+
+    /// Appends a field whose bytes `write` appends to what it is given; it must not change what is there.
+    pub fn push_with<K>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> K) -> K
+    where
+        K: Copy + Into<Kind>,
+    {
+        let start = self.data.len() as u32;
+        let kind = write(&mut self.data);
+        self.spans.push(Span { start, end: self.data.len() as u32, kind: kind.into() });
+        kind
+    }
+
+    /// Sets the field of a column, which need not be the next; those between are missing.
+    pub fn set(&mut self, index: usize, kind: Kind, bytes: &[u8]) {
+        if self.spans.len() <= index {
+            self.spans.resize(index + 1, Span::default());
+        }
+        let start = self.data.len() as u32;
+        self.data.extend_from_slice(bytes);
+        if let Some(span) = self.spans.get_mut(index) {
+            *span = Span { start, end: self.data.len() as u32, kind };
+        }
+    }
+
+    /// Takes a whole line of fields at once: the bytes between `separator`s are the fields.
+    pub(crate) fn set_line(&mut self, line: &[u8], separator: u8) {
+        self.clear();
+        self.data.extend_from_slice(line);
+        let mut start = 0;
+        for end in memchr::memchr_iter(separator, line) {
+            self.spans.push(Span { start, end: end as u32, kind: Kind::Text });
+            start = end as u32 + 1;
+        }
+        self.spans.push(Span { start, end: line.len() as u32, kind: Kind::Text });
+    }
+}
+
+/// A column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name, unique in the table. A member of a nested JSON object is `outer.inner`.
+    pub name: String,
+}
+
+/// Where records come from, in order, in one pass.
+///
+/// Errors carry the position, and never a value. After an error or the end nothing more is read.
+pub trait Source: Send {
+    /// The columns known so far. Only JSON lines has more of them as it is read.
+    fn columns(&self) -> &[Column];
+
+    /// Reads the next record into `record`; false at the end.
+    fn read(&mut self, record: &mut Record) -> Result<bool>;
+
+    /// How many bytes of the input were taken, for a progress bar.
+    fn bytes_read(&self) -> u64;
+
+    /// What was found out about the format, for writing the same.
+    fn dialect(&self) -> &format::Dialect;
+}
+
+/// Where records go. Fields stand in the order of the columns that the sink was made for.
+pub trait Sink: Send {
+    /// Writes a record.
+    fn write(&mut self, record: &Record) -> Result<()>;
+
+    /// Nothing more comes.
+    fn finish(&mut self) -> Result<()>;
+}
+
+/// Data to be desensitized or scanned: a file, which can be read again and again, or a stream.
+pub struct Input {
+    data: Data,
+    options: Options,
+    format: Format,
+}
+
+enum Data {
+    File(File),
+    Stream(Option<Box<dyn Read + Send>>),
+}
+
+impl Input {
+    /// A file; `extension` is its name's, for the format, unless the options say one.
+    pub fn file(file: File, extension: Option<&str>, options: Options) -> Result<Self> {
+        let format =
+            options.format.or_else(|| extension.and_then(Format::of_extension)).unwrap_or(Format::Csv);
+        Ok(Self { data: Data::File(file), options, format })
+    }
+
+    /// A stream, such as standard input.
+    pub fn stream(stream: Box<dyn Read + Send>, extension: Option<&str>, options: Options) -> Self {
+        let format =
+            options.format.or_else(|| extension.and_then(Format::of_extension)).unwrap_or(Format::Csv);
+        Self { data: Data::Stream(Some(stream)), options, format }
+    }
+
+    /// The format.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether it can be opened more than once.
+    pub fn is_seekable(&self) -> bool {
+        matches!(self.data, Data::File(_))
+    }
+
+    /// How long it is, in bytes, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.data {
+            Data::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
+            Data::Stream(_) => None,
+        }
+    }
+
+    /// Begins to read from the start. Of two sources of one input only the newer may be used.
+    pub fn open(&mut self) -> Result<Box<dyn Source>> {
+        match &mut self.data {
+            Data::File(file) => {
+                file.rewind().map_err(Error::Read)?;
+                let file = file.try_clone().map_err(Error::Read)?;
+                format::open_file(self.format, file, &self.options)
+            }
+            Data::Stream(stream) => {
+                let stream = stream.take().ok_or(Error::NotSeekable("this"))?;
+                format::open_stream(self.format, stream, &self.options)
+            }
+        }
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_knows_fields_that_are_missing() {
+        let mut record = Record::default();
+        record.set(2, Kind::Number, b"7");
+        record.set(0, Kind::Text, b"a");
+        assert_eq!(record.field(0), Field::text(b"a"));
+        assert_eq!(record.field(1), Field { kind: Kind::Missing, bytes: b"" });
+        assert_eq!(record.field(2), Field { kind: Kind::Number, bytes: b"7" });
+        assert!(record.field(3).is_absent());
+        record.set_line(b"x,,z", b',');
+        assert_eq!(
+            (record.len(), record.field(1), record.field(2)),
+            (3, Field::text(b""), Field::text(b"z"))
+        );
+    }
+}
