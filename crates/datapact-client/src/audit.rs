@@ -543,7 +543,8 @@ impl Log {
         let alone = LogPolicy::new(&log, &[]).map_err(ClientError::defect)?;
         let clock = datapact_ledger::port::system_clock();
         let source = Arc::new(PublicLog(Arc::clone(&session.public)));
-        let follower = Follower::open(store, FollowerConfig { log, witness: None, source, clock }).await?;
+        let follower =
+            Follower::open(store, FollowerConfig { log, witness: None, source, clock, chain: None }).await?;
         let followed_from = follower.size();
         Ok(Self { follower, alone, followed_from, read: 0, share: OnLedger::default(), _held: held })
     }

@@ -42,9 +42,26 @@ pub struct EmbeddedLedger {
     witnesses: Vec<VerifyingKey>,
     trust: Arc<dyn TrustSource>,
     clock: Clock,
-    calls: mpsc::Sender<Pending>,
+    jobs: mpsc::Sender<Job>,
     size: watch::Receiver<u64>,
     cosigned: watch::Sender<u64>,
+}
+
+enum Job {
+    /// Decide a call and append it.
+    Call(Box<Pending>),
+    /// Append what another ledger has decided.
+    Record { recorded: Recorded, reply: oneshot::Sender<Result<(), LedgerError>> },
+}
+
+/// Events of the chain that this log is the mirror of.
+pub(crate) struct Recorded {
+    /// The chain.
+    pub(crate) chain: String,
+    /// In its order.
+    pub(crate) events: Vec<Event>,
+    /// The chain's position behind them.
+    pub(crate) next: Position,
 }
 
 struct Pending {
@@ -88,7 +105,7 @@ impl EmbeddedLedger {
         }
         let time = tables::newest_time(on).await?;
         let cosigned = tables::cosigned_size(on).await?.unwrap_or(0);
-        let (calls, queue) = mpsc::channel(4 * BATCH_MAX);
+        let (jobs, queue) = mpsc::channel(4 * BATCH_MAX);
         let (grown, size) = watch::channel(size);
         let decider = Decider {
             store: store.clone(),
@@ -105,7 +122,7 @@ impl EmbeddedLedger {
             witnesses: config.witnesses,
             trust: config.trust,
             clock: config.clock,
-            calls,
+            jobs,
             size,
             cosigned: watch::Sender::new(cosigned),
         })
@@ -187,6 +204,18 @@ impl EmbeddedLedger {
         Ok(outcome.is_ok_and(|outcome| outcome.writes.is_empty()))
     }
 
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Appends what a chain has decided, after deciding it again: what this contract would not have granted just so is
+    /// no mirror's to hold.
+    pub(crate) async fn record(&self, recorded: Recorded) -> Result<(), LedgerError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Record { recorded, reply }).await.map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
     /// The bytes of the entry at `position`.
     pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, LedgerError> {
         if position >= *self.size.borrow() {
@@ -226,7 +255,10 @@ impl Ledger for EmbeddedLedger {
             checked => checked?,
         }
         let (reply, answer) = oneshot::channel();
-        self.calls.send(Pending { call: call.clone(), reply }).await.map_err(|_| ended())?;
+        self.jobs
+            .send(Job::Call(Box::new(Pending { call: call.clone(), reply })))
+            .await
+            .map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
@@ -250,6 +282,10 @@ impl Ledger for EmbeddedLedger {
         self.wait_newer(from, timeout).await
     }
 
+    async fn head(&self) -> Result<Position, LedgerError> {
+        Ok(*self.size.borrow())
+    }
+
     async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
         let found = tables::events(self.store.read(), receipt.position, 1).await?;
         let share = receipt.receipt.share();
@@ -263,9 +299,14 @@ impl Ledger for EmbeddedLedger {
             id: self.id().to_owned(),
             contract_version: CONTRACT_VERSION,
             size: *self.size.borrow(),
+            contract: None,
             log_key: Some(self.key.public().to_string()),
             witness_keys: self.witnesses.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    fn origin(&self) -> String {
+        self.id().to_owned()
     }
 
     fn address(&self, share: &ShareId) -> String {
@@ -286,9 +327,21 @@ struct Decider {
 type Answers = Vec<Result<LedgerReceipt, LedgerError>>;
 
 impl Decider {
-    async fn run(mut self, mut queue: mpsc::Receiver<Pending>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut jobs = Vec::with_capacity(BATCH_MAX);
         let mut pending = Vec::with_capacity(BATCH_MAX);
-        while queue.recv_many(&mut pending, BATCH_MAX).await > 0 {
+        while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
+            for job in jobs.drain(..) {
+                match job {
+                    Job::Call(call) => pending.push(*call),
+                    Job::Record { recorded, reply } => {
+                        let _ = reply.send(self.record(recorded).await);
+                    }
+                }
+            }
+            if pending.is_empty() {
+                continue;
+            }
             let calls = pending.iter().map(|p| p.call.clone()).collect();
             let answers = match self.decide(calls).await {
                 Ok(answers) => answers,
@@ -299,6 +352,45 @@ impl Decider {
                 let _ = pending.reply.send(answer);
             }
         }
+    }
+
+    /// Appends `recorded`, with the times that the chain gave it, under one checkpoint.
+    async fn record(&mut self, recorded: Recorded) -> Result<(), LedgerError> {
+        let (edge, key, time) = (self.edge.clone(), Arc::clone(&self.key), self.time);
+        let written = self.store.write(move |tx| {
+            Box::pin(async move {
+                let calls: Vec<Call> = recorded.events.iter().map(|event| event.receipt.call()).collect();
+                let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
+                let mut batch = Batch::new(edge, overlay);
+                let mut newest = time;
+                for (event, call) in recorded.events.into_iter().zip(calls) {
+                    let entry = Entry::new(call, event.time);
+                    let differs = |why: String| LedgerError::Corrupt {
+                        position: Some(event.position),
+                        reason: format!("the chain has recorded what these rules do not grant: {why}"),
+                    };
+                    let values = batch.overlay.values(&keys(&entry.call));
+                    let outcome =
+                        entry.replay(newest, &values).map_err(|fault| differs(fault.to_string()))?;
+                    if outcome.receipt != event.receipt {
+                        return Err(differs("its receipt is another".to_owned()));
+                    }
+                    let bytes = entry.to_bytes().ok_or_else(|| {
+                        differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes"))
+                    })?;
+                    newest = event.time;
+                    batch.push(event.time, bytes, outcome);
+                }
+                let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
+                let edge = batch.write(tx).await?;
+                tables::write_checkpoint(tx, edge.size(), &note).await?;
+                tables::write_mirror(tx, &recorded.chain, recorded.next).await?;
+                Ok::<_, LedgerError>((edge, newest))
+            })
+        });
+        (self.edge, self.time) = written.await?;
+        self.grown.send_replace(self.edge.size());
+        Ok(())
     }
 
     /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.

@@ -15,13 +15,17 @@ use tokio::sync::Mutex;
 
 use crate::embedded::address;
 use crate::entry::{Entry, EntryFault};
+use crate::mirror;
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
-use crate::port::{Clock, LedgerCopy, LedgerError, Position};
+use crate::port::{Clock, Event, Ledger, LedgerCopy, LedgerError, Position};
 use crate::proof::Proof;
 use crate::source::{self, Bundle, LogSource, Trouble};
 use crate::store::Store;
 use crate::tables::{self, Batch, Overlay};
 use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
+
+/// How long the log and the own node of its chain may differ before nothing is confirmed any more.
+const CHAIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a follower is made of, besides its [`Store`] (opened with [`tables::MIGRATIONS`]).
 pub struct FollowerConfig {
@@ -33,12 +37,17 @@ pub struct FollowerConfig {
     pub source: Arc<dyn LogSource>,
     /// The follower's own clock.
     pub clock: Clock,
+    /// The follower's own node of the chain that the log is the mirror of: then the log must hold just the chain's
+    /// events, and all of them. None when the log is the ledger itself.
+    pub chain: Option<Arc<dyn Ledger>>,
 }
 
 /// A checked copy of an embedded ledger.
 pub struct Follower {
     store: Store,
     config: FollowerConfig,
+    /// The chain's name in the tables.
+    chain: Option<String>,
     /// Held while polling, so that checkpoints are seen in order. A poll takes what is in it and puts it back when it
     /// ends; where a poll was cut off (its caller went away) there is nothing, and the tables are read again.
     head: Mutex<Option<Head>>,
@@ -54,6 +63,8 @@ struct Head {
     checkpoint: Option<Checkpoint>,
     /// The size of the newest checkpoint that this follower cosigned.
     cosigned: Option<u64>,
+    /// The chain's position behind the newest event that was compared, if the log is a chain's mirror.
+    next: Position,
 }
 
 impl Head {
@@ -76,7 +87,8 @@ impl Head {
             return Err(LedgerError::Corrupt { position: None, reason });
         }
         let cosigned = tables::cosigned_size(on).await?;
-        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned })
+        let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
+        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, next })
     }
 }
 
@@ -113,10 +125,14 @@ impl Follower {
                 "the log's key or the witness's is of the wrong kind".to_owned(),
             ));
         }
+        let chain = match &config.chain {
+            Some(chain) => Some(mirror::chain_of(store.read(), chain.as_ref()).await?),
+            None => mirror::is_none(store.read()).await.map(|()| None)?,
+        };
         let head = Head::load(store.read(), &config.log).await?;
         let fault = tables::fault(store.read()).await?;
         let shared = Shared { fault, size: head.edge.size(), ..Shared::default() };
-        Ok(Self { store, config, head: Mutex::new(Some(head)), shared: SyncMutex::new(shared) })
+        Ok(Self { store, config, chain, head: Mutex::new(Some(head)), shared: SyncMutex::new(shared) })
     }
 
     /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log that still
@@ -221,7 +237,11 @@ impl Follower {
         let asked = Instant::now();
         let asked_time = (self.config.clock)();
         let mut evidence = String::new();
-        match self.advance(head, &mut evidence).await {
+        let advanced = match &self.config.chain {
+            None => self.advance(head, &mut evidence).await,
+            Some(chain) => self.advance_with(chain.as_ref(), head, &mut evidence).await,
+        };
+        match advanced {
             Ok(cosigned) => {
                 let size = head.edge.size();
                 let mut shared = self.shared();
@@ -256,6 +276,51 @@ impl Follower {
                 Box::pin(async move { Ok(tables::write_fault(tx, position, &reason, &evidence).await?) })
             })
             .await
+    }
+
+    /// Advances until the log holds all that the own node had when it was asked.
+    async fn advance_with(
+        &self,
+        chain: &dyn Ledger,
+        head: &mut Head,
+        evidence: &mut String,
+    ) -> Result<Option<String>, Stop> {
+        let newest = chain.head().await?;
+        let end = Instant::now() + CHAIN_PATIENCE;
+        let mut cosigned = None;
+        loop {
+            cosigned = self.advance(head, evidence).await?.or(cosigned);
+            let missing = chain.events(head.next, 1).await?.pop();
+            let Some(missing) = missing.filter(|event| event.position < newest) else { return Ok(cosigned) };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let reason = format!(
+                    "the log lacks what the chain has recorded at {}; management is behind or withholds it",
+                    missing.position
+                );
+                return Err(LedgerError::Unavailable(reason).into());
+            }
+            let waited = self.config.source.wait_newer(head.edge.size(), left).await;
+            waited.map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+        }
+    }
+
+    /// The next `count` events of the own node, which may be a moment behind the log.
+    async fn recorded(&self, from: Position, count: usize) -> Result<Option<Vec<Event>>, LedgerError> {
+        let Some(chain) = &self.config.chain else { return Ok(None) };
+        let end = Instant::now() + CHAIN_PATIENCE;
+        let mut events: Vec<Event> = Vec::with_capacity(count);
+        while events.len() < count {
+            let next = events.last().map_or(from, |event| event.position + 1);
+            let more = chain.events(next, count - events.len()).await?;
+            let left = end.saturating_duration_since(Instant::now());
+            if more.is_empty() && (left.is_zero() || !chain.wait(next, left).await?) {
+                let reason = "the own node of the chain does not hold the newest entries of management's log";
+                return Err(LedgerError::Unavailable(reason.to_owned()));
+            }
+            events.extend(more);
+        }
+        Ok(Some(events))
     }
 
     async fn advance(&self, head: &mut Head, evidence: &mut String) -> Result<Option<String>, Stop> {
@@ -337,11 +402,11 @@ impl Follower {
         let first = head.edge.size();
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
-            // An entry that the log did not have when it last confirmed is not older than that.
-            earliest: self
-                .shared()
-                .confirmed_time
-                .map_or(0, |time| time.saturating_sub(CLOCK_SKEW_SECONDS_MAX)),
+            // An entry that the log did not have when it last confirmed is not older than that. A mirror's times are the chain's, and were compared.
+            earliest: match (&self.config.chain, self.shared().confirmed_time) {
+                (None, Some(time)) => time.saturating_sub(CLOCK_SKEW_SECONDS_MAX),
+                _ => 0,
+            },
             now: (self.config.clock)(),
         };
         let mut note = Some(format!("{checkpoint}"));
@@ -366,6 +431,9 @@ impl Follower {
             bundle.rest?;
             let (edge, time) = (head.edge.clone(), head.time);
             let (size, signed) = (checkpoint.size(), note.take());
+            let recorded = self.recorded(head.next, entries.len()).await?;
+            let next = recorded.iter().flatten().last().map_or(head.next, |event| event.position + 1);
+            let chain = self.chain.clone();
             (head.edge, head.time) = self
                 .store
                 .write(move |tx| {
@@ -374,21 +442,33 @@ impl Follower {
                             Overlay::load(tx, entries.iter().flat_map(|(_, e)| keys(&e.call))).await?;
                         let mut batch = Batch::new(edge, overlay);
                         let mut newest = time;
-                        for (bytes, entry) in entries {
+                        for (nth, (bytes, entry)) in entries.into_iter().enumerate() {
                             let position = batch.edge.size();
                             let outcome = rules
                                 .replay(&entry, newest, &batch.overlay)
                                 .map_err(|fault| wrong(position, &fault))?;
+                            if let Some(recorded) = &recorded
+                                && recorded.get(nth).is_none_or(|event| {
+                                    event.time != entry.time || event.receipt != outcome.receipt
+                                })
+                            {
+                                let reason = "the chain, in the own node, has recorded something else";
+                                return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
+                            }
                             newest = entry.time;
                             batch.push(entry.time, bytes, outcome);
                         }
                         if let Some(note) = signed {
                             tables::write_checkpoint(tx, size, &note).await.map_err(LedgerError::from)?;
                         }
+                        if let Some(chain) = chain {
+                            tables::write_mirror(tx, &chain, next).await?;
+                        }
                         Ok::<_, Stop>((batch.write(tx).await?, newest))
                     })
                 })
                 .await?;
+            head.next = next;
         }
         Ok(())
     }
@@ -517,6 +597,9 @@ impl LedgerCopy for Follower {
     }
 
     fn address(&self, share: &ShareId) -> String {
-        address(self.config.log.name(), share)
+        match &self.config.chain {
+            Some(chain) => chain.address(share),
+            None => address(self.config.log.name(), share),
+        }
     }
 }

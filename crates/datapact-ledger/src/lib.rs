@@ -9,6 +9,7 @@ pub mod embedded;
 pub mod entry;
 pub mod follower;
 pub mod log_policy;
+pub mod mirror;
 pub mod note;
 pub mod path;
 pub mod port;

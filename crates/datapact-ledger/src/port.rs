@@ -96,6 +96,9 @@ pub struct LedgerInfo {
     pub contract_version: u32,
     /// How many entries it has, or how high its chain is.
     pub size: u64,
+    /// The contract on a chain that all shares stand in, in the form of CAIP-10 where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<String>,
     /// The public key (C2SP vkey) of an embedded ledger's log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_key: Option<String>,
@@ -126,8 +129,17 @@ pub trait Ledger: Send + Sync {
     /// Waits until there is an event at or after `from`; false when there is none after `timeout`.
     async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError>;
 
+    /// A position that everything final by now stands before: who has read the events before it knows the newest state.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] also when what is asked is itself behind, a node that no longer gets blocks.
+    async fn head(&self) -> Result<Position, LedgerError>;
+
     /// Whether this ledger holds just this receipt at its position.
     async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError>;
+
+    /// What tells this ledger from every other: the log's origin, or the chain and the contract on it.
+    fn origin(&self) -> String;
 
     /// What ledger this is.
     async fn info(&self) -> Result<LedgerInfo, LedgerError>;

@@ -16,23 +16,31 @@ use crate::store::{Migration, StoreError, placeholders, statement};
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
 
 /// The tables of a log, for [`crate::store::Store::open`].
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    module: "ledger",
-    version: 1,
-    statements: &[
-        "CREATE TABLE ledger_entry (position BIGINT NOT NULL PRIMARY KEY, time BIGINT NOT NULL, \
-         entry BYTEA NOT NULL, receipt TEXT NOT NULL)",
-        "CREATE TABLE ledger_tile (level BIGINT NOT NULL, tile BIGINT NOT NULL, hashes BYTEA NOT NULL, \
-         PRIMARY KEY (level, tile))",
-        "CREATE TABLE ledger_state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, position BIGINT NOT NULL)",
-        "CREATE TABLE ledger_policy (share TEXT NOT NULL, position BIGINT NOT NULL, PRIMARY KEY (share, position))",
-        "CREATE TABLE ledger_checkpoint (size BIGINT NOT NULL PRIMARY KEY, note TEXT NOT NULL)",
-        "CREATE TABLE ledger_cosignature (size BIGINT NOT NULL REFERENCES ledger_checkpoint (size), \
-         witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness))",
-        "CREATE TABLE ledger_fault (id BIGINT NOT NULL PRIMARY KEY, position BIGINT, reason TEXT NOT NULL, \
-         evidence TEXT NOT NULL)",
-    ],
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration { module: "ledger", version: 1, statements: LOG },
+    // The chain that the log is the mirror of, and its position behind the newest event mirrored.
+    Migration {
+        module: "ledger",
+        version: 2,
+        statements: &[
+            "CREATE TABLE ledger_mirror (id BIGINT NOT NULL PRIMARY KEY, chain TEXT NOT NULL, next BIGINT NOT NULL)",
+        ],
+    },
+];
+
+const LOG: &[&str] = &[
+    "CREATE TABLE ledger_entry (position BIGINT NOT NULL PRIMARY KEY, time BIGINT NOT NULL, \
+     entry BYTEA NOT NULL, receipt TEXT NOT NULL)",
+    "CREATE TABLE ledger_tile (level BIGINT NOT NULL, tile BIGINT NOT NULL, hashes BYTEA NOT NULL, \
+     PRIMARY KEY (level, tile))",
+    "CREATE TABLE ledger_state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, position BIGINT NOT NULL)",
+    "CREATE TABLE ledger_policy (share TEXT NOT NULL, position BIGINT NOT NULL, PRIMARY KEY (share, position))",
+    "CREATE TABLE ledger_checkpoint (size BIGINT NOT NULL PRIMARY KEY, note TEXT NOT NULL)",
+    "CREATE TABLE ledger_cosignature (size BIGINT NOT NULL REFERENCES ledger_checkpoint (size), \
+     witness TEXT NOT NULL, line TEXT NOT NULL, PRIMARY KEY (size, witness))",
+    "CREATE TABLE ledger_fault (id BIGINT NOT NULL PRIMARY KEY, position BIGINT, reason TEXT NOT NULL, \
+     evidence TEXT NOT NULL)",
+];
 
 /// The key under which a call's record is found again.
 fn record_key(call: &Call) -> String {
@@ -267,6 +275,50 @@ pub(crate) async fn count(on: &impl ConnectionTrait) -> Result<u64, StoreError> 
     let row = on.query_one_raw(statement(on, "SELECT MAX(position) FROM ledger_entry", [])).await?;
     let newest: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     newest.map_or(Ok(0), |newest| Ok(from_int(newest)? + 1))
+}
+
+/// The chain that this log is the mirror of, and the chain's position behind the newest event mirrored.
+pub(crate) async fn mirror(on: &impl ConnectionTrait) -> Result<Option<(String, Position)>, StoreError> {
+    let row =
+        on.query_one_raw(statement(on, "SELECT chain, next FROM ledger_mirror WHERE id = 1", [])).await?;
+    row.map(|row| Ok((row.try_get_by_index(0)?, position(&row, 1)?))).transpose()
+}
+
+pub(crate) async fn write_mirror(
+    on: &impl ConnectionTrait,
+    chain: &str,
+    next: Position,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ledger_mirror (id, chain, next) VALUES (1, $1, $2) \
+               ON CONFLICT (id) DO UPDATE SET chain = excluded.chain, next = excluded.next";
+    on.execute_raw(statement(on, sql, [chain.into(), int(next)])).await?;
+    Ok(())
+}
+
+/// Where the log holds just this receipt.
+pub(crate) async fn position_of(
+    on: &impl ConnectionTrait,
+    receipt: &Receipt,
+) -> Result<Option<Position>, StoreError> {
+    let key = match receipt {
+        Receipt::Access(record) => access_key(&record.request.request),
+        Receipt::Usage(record) => usage_key(&record.usage.report),
+        Receipt::Policy(record) => {
+            let sql = "SELECT p.position, e.receipt FROM ledger_policy p \
+                       JOIN ledger_entry e ON e.position = p.position WHERE p.share = $1 ORDER BY p.position DESC";
+            for row in on.query_all_raw(statement(on, sql, [record.policy.share.to_string().into()])).await? {
+                if from_text::<Receipt>(&row.try_get_by_index::<String>(1)?)? == *receipt {
+                    return Ok(Some(position(&row, 0)?));
+                }
+            }
+            return Ok(None);
+        }
+    };
+    Ok(match (value(on, key).await?, receipt) {
+        (Some((Value::Access(stored), at)), Receipt::Access(record)) if stored == *record => Some(at),
+        (Some((Value::Usage(stored), at)), Receipt::Usage(record)) if stored == *record => Some(at),
+        _ => None,
+    })
 }
 
 /// Why a follower stopped: the entry at fault and the reason.

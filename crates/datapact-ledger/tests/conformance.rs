@@ -8,6 +8,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::note::KeyKind;
 use datapact_ledger::port::system_clock;
 use datapact_ledger::tables::MIGRATIONS;
@@ -32,8 +33,13 @@ async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
     let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
     let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
     let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
-    let config =
-        FollowerConfig { log: public.clone(), witness: None, source: ledger.clone(), clock: system_clock() };
+    let config = FollowerConfig {
+        log: public.clone(),
+        witness: None,
+        source: ledger.clone(),
+        clock: system_clock(),
+        chain: None,
+    };
     let follower = Arc::new(Follower::open(store, config).await.unwrap());
     // It follows while the ledger works.
     let following = tokio::spawn({
@@ -66,7 +72,8 @@ async fn a_follower_whose_callers_go_away_in_the_middle_goes_on() {
     let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
     let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
     let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
-    let config = FollowerConfig { log, witness: None, source: ledger.clone(), clock: system_clock() };
+    let config =
+        FollowerConfig { log, witness: None, source: ledger.clone(), clock: system_clock(), chain: None };
     let follower = Follower::open(store, config).await.unwrap();
     for round in 0..60_u64 {
         let share = fixture.share(AccessTimes::Unlimited, |_| {});
@@ -76,4 +83,57 @@ async fn a_follower_whose_callers_go_away_in_the_middle_goes_on() {
         let _ = tokio::time::timeout(Duration::from_micros(100 * (round % 30)), follower.poll()).await;
     }
     assert_eq!(follower.poll().await.unwrap().size, 60);
+}
+
+/// Any ledger with a log of it; here the chain is another embedded ledger.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mirrored_ledger_conforms_and_its_log_is_followed_with_an_own_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = async |name: &str, key, trust: Arc<datapact_core::trust::Trust>| {
+        let trust = Arc::new(move || Arc::clone(&trust));
+        let config = EmbeddedConfig { key, witnesses: Vec::new(), trust, clock: system_clock() };
+        let store = Store::open(&dir.path().join(name), MIGRATIONS).await.unwrap();
+        Arc::new(EmbeddedLedger::open(store, config).await.unwrap())
+    };
+    let fixture = Fixture::new(ID);
+    let chain = open("chain", signing_key(1, ID, KeyKind::Log), fixture.trust()).await;
+    let key = signing_key(2, ID, KeyKind::Log);
+    let public = key.public().clone();
+    let log = open("log", key, fixture.trust()).await;
+    let ledger = MirroredLedger::open(chain.clone(), log.clone()).await.unwrap();
+    let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
+    let config = FollowerConfig {
+        log: public.clone(),
+        witness: None,
+        source: log.clone(),
+        clock: system_clock(),
+        chain: Some(chain.clone()),
+    };
+    let follower = Arc::new(Follower::open(store, config).await.unwrap());
+    let following = tokio::spawn({
+        let follower = Arc::clone(&follower);
+        async move {
+            loop {
+                follower.next(Duration::from_secs(1)).await.unwrap();
+            }
+        }
+    });
+    conformance::all(&ledger, &fixture).await;
+    following.abort();
+    assert!(following.await.is_err_and(|error| error.is_cancelled()));
+    assert_eq!(follower.poll().await.unwrap().size, chain.head().await.unwrap());
+    let report = audit::verify(log.as_ref(), &LogPolicy::new(&public, &[]).unwrap()).await.unwrap();
+    assert_eq!((report.size, report.fault), (chain.head().await.unwrap(), None));
+
+    // What the log alone holds is nothing to a follower with a node of its own, nor what the chain alone holds.
+    drop(ledger);
+    let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
+    chain.execute(&call, &documents).await.unwrap();
+    let error = follower.poll().await.unwrap_err();
+    assert!(error.to_string().contains("the log lacks what the chain has recorded"), "{error}");
+    let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
+    log.execute(&call, &documents).await.unwrap();
+    let error = follower.poll().await.unwrap_err();
+    assert!(error.to_string().contains("has recorded something else"), "{error}");
+    assert!(follower.poll().await.is_err(), "and so it stays");
 }

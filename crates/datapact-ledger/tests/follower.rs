@@ -32,8 +32,13 @@ fn witness_key() -> SigningKey {
 
 async fn follow(path: &Path, source: Arc<dyn LogSource>, clock: Clock) -> Follower {
     let store = Store::open(path, MIGRATIONS).await.unwrap();
-    let config =
-        FollowerConfig { log: log_key().public().clone(), witness: Some(witness_key()), source, clock };
+    let config = FollowerConfig {
+        log: log_key().public().clone(),
+        witness: Some(witness_key()),
+        source,
+        clock,
+        chain: None,
+    };
     Follower::open(store, config).await.unwrap()
 }
 

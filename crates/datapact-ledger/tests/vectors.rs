@@ -126,6 +126,7 @@ async fn followers_stop_at_what_is_wrong() {
             witness: None,
             source: source.clone(),
             clock: Arc::new(move || time.load(Ordering::SeqCst)),
+            chain: None,
         };
         let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
         let follower = Follower::open(store, config).await.unwrap();

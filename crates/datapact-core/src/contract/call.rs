@@ -82,6 +82,15 @@ impl Call {
 }
 
 impl Receipt {
+    /// The call that got it.
+    pub fn call(&self) -> Call {
+        match self {
+            Self::Policy(record) => Call::SetPolicy(record.policy.clone()),
+            Self::Access(record) => Call::RequestAccess(record.request.clone()),
+            Self::Usage(record) => Call::RecordUsage(record.usage.clone()),
+        }
+    }
+
     /// The share that it is about.
     pub fn share(&self) -> &ShareId {
         match self {

@@ -139,6 +139,7 @@ impl KeyService {
             witness: Some(witness),
             source: Arc::new(follow::PublicLog(Arc::clone(&public))),
             clock: Arc::clone(&clock),
+            chain: None,
         };
         let copy = Arc::new(Follower::open(store.clone(), follower).await?);
         let tasks = vec![

@@ -48,11 +48,17 @@ impl Ledger for Killed {
     async fn wait(&self, _: Position, _: Duration) -> Result<bool, LedgerError> {
         gone()
     }
+    async fn head(&self) -> Result<Position, LedgerError> {
+        self.0.head().await
+    }
     async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
         self.0.verify(receipt).await
     }
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         self.0.info().await
+    }
+    fn origin(&self) -> String {
+        self.0.origin()
     }
     fn address(&self, share: &ShareId) -> String {
         self.0.address(share)

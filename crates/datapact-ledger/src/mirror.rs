@@ -1,0 +1,234 @@
+//! A log that mirrors a chain: the chain decides, and the log holds just its events, in its order and with its times.
+//!
+//! Users, audits and key servers read one kind of proof on every ledger, the log's; what makes it the chain's word is
+//! that each key server compares the log with its own node before it cosigns ([`crate::follower`]), and that every
+//! event is decided again by [`datapact_core::contract`] before it is mirrored.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
+use datapact_core::id::{Commitment, Digest, ShareId};
+use sea_orm::ConnectionTrait;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::embedded::{EmbeddedLedger, Recorded};
+use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position};
+use crate::tables;
+
+/// The most events that are mirrored under one checkpoint.
+const BATCH: usize = 256;
+/// How long the mirror waits for the chain at a time.
+const IDLE: Duration = Duration::from_secs(30);
+/// How long it rests after a failure.
+const REST: Duration = Duration::from_millis(500);
+/// How long an answer waits for its mirror image.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A chain, with a log of all that it records. Positions are the log's.
+pub struct MirroredLedger {
+    chain: Arc<dyn Ledger>,
+    log: Arc<EmbeddedLedger>,
+    state: Arc<State>,
+    task: AbortHandle,
+}
+
+struct State {
+    /// The chain's position behind the newest event mirrored.
+    next: watch::Sender<Position>,
+    /// Why the mirror does not go on, if it does not.
+    trouble: Mutex<Option<LedgerError>>,
+}
+
+impl State {
+    fn trouble(&self) -> MutexGuard<'_, Option<LedgerError>> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for MirroredLedger {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl MirroredLedger {
+    /// Lets `log`, an empty one or a mirror of the very same chain, mirror `chain` until this is dropped.
+    ///
+    /// # Errors
+    /// [`LedgerError::Misconfigured`] when the log is a ledger of its own or another chain's mirror.
+    pub async fn open(chain: Arc<dyn Ledger>, log: Arc<EmbeddedLedger>) -> Result<Self, LedgerError> {
+        let on = log.store().read();
+        let origin = chain_of(on, chain.as_ref()).await?;
+        let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
+        let state = Arc::new(State { next: watch::Sender::new(next), trouble: Mutex::default() });
+        let mirror =
+            Mirror { chain: Arc::clone(&chain), log: Arc::clone(&log), origin, state: Arc::clone(&state) };
+        let task = tokio::spawn(mirror.run()).abort_handle();
+        Ok(Self { chain, log, state, task })
+    }
+
+    /// Waits until the chain's event at `position` is mirrored.
+    async fn mirrored(&self, position: Position) -> Result<(), LedgerError> {
+        let mut next = self.state.next.subscribe();
+        let wait = next.wait_for(|next| *next > position);
+        if tokio::time::timeout(PATIENCE, wait).await.is_ok_and(|seen| seen.is_ok()) {
+            return Ok(());
+        }
+        Err(self.state.trouble().clone().unwrap_or_else(|| {
+            LedgerError::Unavailable("it is on the chain, but the log does not hold it yet".to_owned())
+        }))
+    }
+}
+
+/// The name of `chain`, after checking that the log in `on` is empty or that chain's mirror.
+pub(crate) async fn chain_of(on: &impl ConnectionTrait, chain: &dyn Ledger) -> Result<String, LedgerError> {
+    let origin = chain.origin();
+    match tables::mirror(on).await? {
+        Some((known, _)) if known == origin => Ok(origin),
+        Some((known, _)) => Err(LedgerError::Misconfigured(format!(
+            "the log in this data folder mirrors `{known}`, and `{origin}` is configured; use a new data folder, or \
+             put the former ledger's configuration back"
+        ))),
+        None if tables::count(on).await? == 0 => Ok(origin),
+        None => Err(LedgerError::Misconfigured(format!(
+            "the log in this data folder is a ledger of its own and no mirror of `{origin}`; use a new data folder"
+        ))),
+    }
+}
+
+/// Checks that the log in `on` mirrors no chain.
+///
+/// # Errors
+/// [`LedgerError::Misconfigured`] when it does.
+pub async fn is_none(on: &impl ConnectionTrait) -> Result<(), LedgerError> {
+    match tables::mirror(on).await? {
+        None => Ok(()),
+        Some((known, _)) => Err(LedgerError::Misconfigured(format!(
+            "the log in this data folder mirrors `{known}`, and no chain is configured; put its `ledger.toml` back"
+        ))),
+    }
+}
+
+/// The task that mirrors.
+struct Mirror {
+    chain: Arc<dyn Ledger>,
+    log: Arc<EmbeddedLedger>,
+    origin: String,
+    state: Arc<State>,
+}
+
+impl Mirror {
+    async fn run(self) {
+        let mut compared = false;
+        loop {
+            let outcome = self.step(&mut compared).await;
+            let failed = outcome.is_err();
+            if let Err(error) = &outcome {
+                // The chain is asked again, and its state compared, after whatever happened to it.
+                compared = false;
+                tracing::error!(%error, "the chain cannot be mirrored; trying again");
+            }
+            *self.state.trouble() = outcome.err();
+            if failed {
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+
+    async fn step(&self, compared: &mut bool) -> Result<(), LedgerError> {
+        let next = *self.state.next.borrow();
+        if !*compared {
+            self.compare(next).await?;
+            *compared = true;
+        }
+        let events = self.chain.events(next, BATCH).await?;
+        let Some(last) = events.last() else {
+            return self.chain.wait(next, IDLE).await.map(drop);
+        };
+        let next = last.position + 1;
+        let recorded = Recorded { chain: self.origin.clone(), events, next };
+        self.log.record(recorded).await?;
+        self.state.next.send_replace(next);
+        Ok(())
+    }
+
+    /// Whether the chain still holds the newest event that was mirrored.
+    async fn compare(&self, next: Position) -> Result<(), LedgerError> {
+        let Some(at) = next.checked_sub(1) else { return Ok(()) };
+        let size = self.log.head().await?;
+        let ours = self.log.events(size.saturating_sub(1), 1).await?.pop();
+        let theirs = self.chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
+        let same = |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
+        match (&ours, &theirs) {
+            (Some(ours), Some(theirs)) if same(ours, theirs) => Ok(()),
+            _ => Err(LedgerError::Corrupt {
+                position: Some(at),
+                reason: "the chain does not hold any more what it had recorded as final: it was reorganised \
+                         deeper than the confirmations configured, or the node is of another chain"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Ledger for MirroredLedger {
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        let LedgerReceipt { address, position, receipt } = self.chain.execute(call, documents).await?;
+        self.mirrored(position).await?;
+        let mirrored = tables::position_of(self.log.store().read(), &receipt).await?;
+        let lost = || LedgerError::Corrupt {
+            position: Some(position),
+            reason: "what the chain has recorded is not in its mirror".to_owned(),
+        };
+        Ok(LedgerReceipt { address, position: mirrored.ok_or_else(lost)?, receipt })
+    }
+
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        self.log.share(share).await
+    }
+
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        self.log.access(request).await
+    }
+
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        self.log.counter(share, consumer).await
+    }
+
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        self.log.events(from, max).await
+    }
+
+    async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+        self.log.wait(from, timeout).await
+    }
+
+    async fn head(&self) -> Result<Position, LedgerError> {
+        self.log.head().await
+    }
+
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        let at = receipt.position;
+        let found = self.log.events(at, 1).await?.pop();
+        Ok(receipt.address == self.address(receipt.receipt.share())
+            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
+    }
+
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        let log = self.log.info().await?;
+        let chain = self.chain.info().await?;
+        Ok(LedgerInfo { kind: chain.kind, contract: chain.contract, ..log })
+    }
+
+    fn origin(&self) -> String {
+        self.chain.origin()
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        self.chain.address(share)
+    }
+}
