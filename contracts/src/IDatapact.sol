@@ -181,6 +181,9 @@ interface IDatapactRegistry is IDatapact {
     /// executing the smart contract; for a share that does not exist, the contract that refuses as such a share does.
     function contractOf(bytes16 share) external view returns (address contractAddress, bool exists);
 
+    /// @notice The share's number, in the order of creation, from 1; 0 when there is no such share.
+    function numberOf(bytes16 share) external view returns (uint32);
+
     /// @notice Which access of its consumer the request was granted as, and when; 0 when it was not.
     function accessOf(bytes32 request) external view returns (uint32 access, uint64 time);
 
@@ -201,11 +204,11 @@ interface IDatapactRegistry is IDatapact {
 
     // Called by the shares' contracts.
 
-    /// @notice The submitter and what is kept about a request, 0 for nothing.
-    function lookUp(bytes32 request) external view returns (address submitter, bytes32 kept);
+    /// @notice The submitter and what is kept about a request, 0 for nothing: `Records` says how.
+    function lookUp(bytes32 request) external view returns (address account, bytes32 record);
 
-    /// @notice Keeps and announces an access. Only the share's own contract may.
-    function recordAccess(RequestAccess calldata call, uint32 access) external;
+    /// @notice Keeps and announces an access. Only the share's own contract may, which says the share's `number`.
+    function recordAccess(RequestAccess calldata call, uint32 access, uint32 number) external;
 }
 
 /// @title A share's own contract: it keeps the newest policy, decides every access and counts
@@ -217,6 +220,8 @@ interface IDatapactShare is IDatapact {
         bytes32 policy;
         bytes32 owner;
         bytes32 package;
+        bytes16 share;
+        uint32 number;
         uint32 version;
         ShareState state;
         bool unlimited;
@@ -235,19 +240,16 @@ interface IDatapactShare is IDatapact {
         external
         returns (uint32 access, uint64 time, bool repeated);
 
-    /// @notice Sets the next policy version. Only the registry may.
+    /// @notice Sets the next policy version. Only the registry may, which says the share's `number`.
     /// @return time when it was set; for a repeat, when it first was
     /// @return repeated whether the very same policy stands already
-    function setPolicy(SetPolicy calldata call) external returns (uint64 time, bool repeated);
+    function setPolicy(SetPolicy calldata call, uint32 number) external returns (uint64 time, bool repeated);
 
     /// @notice The newest policy.
     function kept() external view returns (Kept memory);
 
     /// @notice How many accesses were granted to `consumer`, under all policy versions.
     function granted(bytes32 consumer) external view returns (uint32);
-
-    /// @notice The share.
-    function share() external view returns (bytes16);
 
     /// @notice The registry that has made this contract.
     function registry() external view returns (address);
