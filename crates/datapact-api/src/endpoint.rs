@@ -21,6 +21,16 @@ pub struct Endpoint {
 pub struct EndpointError(String);
 
 impl Endpoint {
+    /// The server that `address`, a key's or package's, is on.
+    pub fn of_address(address: &str) -> std::result::Result<Self, EndpointError> {
+        let refused = || EndpointError(address.to_owned());
+        let rest = address.strip_prefix("https://").ok_or_else(refused)?;
+        let (server, _) = rest.split_once('/').ok_or_else(refused)?;
+        let endpoint = Self { url: format!("https://{server}"), connect: None };
+        endpoint.name().map_err(|_| refused())?;
+        Ok(endpoint)
+    }
+
     /// The name that the server's certificate must bear.
     pub fn name(&self) -> std::result::Result<&str, EndpointError> {
         let refused = || EndpointError(self.url.clone());

@@ -62,7 +62,7 @@ impl Session {
         let enrolment = self.profile().enrolment();
         let mut texts = BTreeMap::new();
         for realm in enrolment.realms.keys() {
-            match retry(|| self.public().crl(realm)).await {
+            match retry(|| self.public.crl(realm)).await {
                 Ok(pem) => {
                     texts.insert(realm, pem);
                 }

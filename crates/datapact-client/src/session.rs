@@ -141,8 +141,8 @@ impl Session {
     }
 
     /// Management's public listener.
-    pub fn public(&self) -> &dyn Public {
-        &*self.public
+    pub fn public(&self) -> Arc<dyn Public> {
+        Arc::clone(&self.public)
     }
 
     /// The ledger, its size, and the servers that management goes with.

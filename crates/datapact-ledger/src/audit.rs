@@ -91,8 +91,21 @@ async fn write(target: &Path, resource: Resource, bytes: &[u8]) -> Result<(), st
 /// # Errors
 /// [`AuditError::Source`] when the log cannot be read; what is wrong with it stands in the report.
 pub async fn verify(source: &dyn LogSource, policy: &LogPolicy) -> Result<Report, AuditError> {
+    verify_and_see(source, policy, &mut |_, _| {}).await
+}
+
+/// The same, and shows `see` each entry with its position, in order. Until the report says that there is no fault,
+/// nothing of them is to be believed.
+///
+/// # Errors
+/// As [`verify`].
+pub async fn verify_and_see(
+    source: &dyn LogSource,
+    policy: &LogPolicy,
+    see: &mut (dyn FnMut(u64, &Entry) + Send),
+) -> Result<Report, AuditError> {
     let mut report = Report { log: None, size: 0, witnesses: Vec::new(), time: None, fault: None };
-    match audit(source, policy, &mut report).await {
+    match audit(source, policy, &mut report, see).await {
         Ok(()) => {}
         Err(Trouble::Unavailable(reason)) => return Err(SourceError(reason).into()),
         Err(Trouble::Wrong(position, reason)) => report.fault = Some(Fault { position, reason }),
@@ -100,13 +113,19 @@ pub async fn verify(source: &dyn LogSource, policy: &LogPolicy) -> Result<Report
     Ok(report)
 }
 
-async fn audit(source: &dyn LogSource, policy: &LogPolicy, report: &mut Report) -> Result<(), Trouble> {
+async fn audit(
+    source: &dyn LogSource,
+    policy: &LogPolicy,
+    report: &mut Report,
+    see: &mut (dyn FnMut(u64, &Entry) + Send),
+) -> Result<(), Trouble> {
     let note = source::checkpoint(source).await?;
     let checkpoint = policy.open(&note).map_err(|e| Trouble::Wrong(None, e.to_string()))?;
     report.log = Some(checkpoint.origin().to_owned());
     report.size = checkpoint.size();
     report.witnesses = checkpoint.witnesses().map(|w| w.name().to_owned()).collect();
-    let mut audit = Audit { source, tree: Tree::default(), values: BTreeMap::new(), time: 0, first: None };
+    let mut audit =
+        Audit { source, see, tree: Tree::default(), values: BTreeMap::new(), time: 0, first: None };
     let leaves = source::leaves(source, 0, checkpoint.size()).await;
     audit.entries(&checkpoint, leaves).await?;
     report.time = (checkpoint.size() > 0).then_some(audit.time);
@@ -115,6 +134,7 @@ async fn audit(source: &dyn LogSource, policy: &LogPolicy, report: &mut Report) 
 
 struct Audit<'a> {
     source: &'a dyn LogSource,
+    see: &'a mut (dyn FnMut(u64, &Entry) + Send),
     tree: Tree,
     values: BTreeMap<String, Value>,
     time: u64,
@@ -148,7 +168,8 @@ impl Audit<'_> {
                 });
                 if self.first.is_none() {
                     let same = stored.get(position as usize).is_none_or(|stored| *stored == leaf);
-                    let found = if same { self.replay(&bytes) } else { Err(NOT_IN_TREE.to_owned()) };
+                    let found =
+                        if same { self.replay(position, &bytes) } else { Err(NOT_IN_TREE.to_owned()) };
                     self.first = found.err().map(|reason| (position, reason));
                 }
             }
@@ -175,13 +196,14 @@ impl Audit<'_> {
         }
     }
 
-    fn replay(&mut self, bytes: &[u8]) -> Result<(), String> {
+    fn replay(&mut self, position: u64, bytes: &[u8]) -> Result<(), String> {
         let entry = Entry::parse(bytes).map_err(|fault| fault.to_string())?;
         let known = |key: String| self.values.get(&key).map(|value| (key.clone(), value.clone()));
         let values = keys(&entry.call).into_iter().filter_map(known).collect();
         let outcome = entry.replay(self.time, &values).map_err(|fault| fault.to_string())?;
         self.time = entry.time;
         self.values.extend(outcome.writes);
+        (self.see)(position, &entry);
         Ok(())
     }
 

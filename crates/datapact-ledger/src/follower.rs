@@ -208,6 +208,21 @@ impl Follower {
         Ok(Proof::make(on, position, newest).await?)
     }
 
+    /// The same under a checkpoint of `size` entries that witnesses cosigned: it proves by [`Proof::verify`] if they
+    /// were shown the tree that this copy holds. None if the copy is not as long.
+    pub async fn proof_under(
+        &self,
+        position: Position,
+        size: u64,
+        checkpoint: &str,
+    ) -> Result<Option<Proof>, LedgerError> {
+        self.believe()?;
+        if size > self.size() {
+            return Ok(None);
+        }
+        Ok(Proof::make_under(self.store.read(), position, size, checkpoint.to_owned()).await?)
+    }
+
     /// The bytes of the entry at `position`.
     pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, LedgerError> {
         self.believe()?;

@@ -49,6 +49,19 @@ impl Proof {
         position: Position,
         size: u64,
     ) -> Result<Option<Self>, StoreError> {
+        match tables::cosigned_checkpoint(on, size).await? {
+            Some(checkpoint) => Self::make_under(on, position, size, checkpoint).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same under a checkpoint that may have come from elsewhere, and that [`Proof::verify`] compares.
+    pub(crate) async fn make_under(
+        on: &impl ConnectionTrait,
+        position: Position,
+        size: u64,
+        checkpoint: String,
+    ) -> Result<Option<Self>, StoreError> {
         // A first pass over made-up hashes tells which tiles are needed.
         let mut needed = BTreeSet::new();
         let made_up = inclusion_proof(position, size, &mut |id| {
@@ -64,8 +77,12 @@ impl Proof {
         }
         let hashes = inclusion_proof(position, size, &mut |id| tiles.get(&id).cloned())
             .ok_or_else(|| StoreError::Damaged("a tile is missing or short".to_owned()))?;
-        let Some(checkpoint) = tables::cosigned_checkpoint(on, size).await? else { return Ok(None) };
         Ok(Some(Self { index: position, hashes, checkpoint }))
+    }
+
+    /// The checkpoint, as it was signed and cosigned.
+    pub fn checkpoint(&self) -> &str {
+        &self.checkpoint
     }
 
     /// The position that is proved.

@@ -1,5 +1,6 @@
 //! The `datapact` command: servers, provider and consumer. `docs/spec/cli.md` specifies it.
 
+mod audit_text;
 mod cli;
 mod command;
 mod context;

@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{Attributes, LedgerTerms};
-use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest, UsageReport};
+use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest, UsageAction, UsageReport};
 use datapact_core::id::Salt;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::KeyReference;
 
 use super::*;
+use crate::Session;
 use crate::tests::fakes::{World, now};
 
 /// What each of the three shows of one access by Bob, released and used; all agree.
@@ -95,12 +96,17 @@ impl Scene {
         self.usages.push(UsageEntry { position, record, report });
     }
 
+    fn begin<'a>(&'a self, trust: &'a Trust, known: u64) -> Audit<'a> {
+        let (share, ledger_id) = (self.world.share, self.session.ledger());
+        Audit { trust, ledger_id, share, known, findings: Vec::new() }
+    }
+
     fn audit(&self) -> (Vec<FindingKind>, Vec<AuditedAccess>) {
-        let (session, share) = (&self.session, self.world.share);
-        let mut audit = Audit { session, share, known: self.next(), findings: Vec::new() };
+        let trust = self.session.profile().trust();
+        let mut audit = self.begin(&trust, self.next());
         audit.policies(&self.policy, &self.ledger);
         let shown = audit.shown(&self.ledger, self.accesses.clone(), self.usages.clone());
-        let released = audit.releases(&self.key, &self.releases, &shown, &self.ledger).unwrap();
+        let released = audit.releases(self.key.id, "keys.example", &self.releases, &shown, &self.ledger);
         let accesses = audit.accesses(&self.ledger, &shown, &released);
         (audit.findings.iter().map(|finding| finding.finding).collect(), accesses)
     }
@@ -123,8 +129,8 @@ fn an_access_that_happened_meanwhile_is_no_finding() {
     let known = scene.next();
     scene.access(&Arc::clone(&scene.bob), 7);
     scene.accesses.pop();
-    let (session, share) = (&scene.session, scene.world.share);
-    let mut audit = Audit { session, share, known, findings: Vec::new() };
+    let trust = scene.session.profile().trust();
+    let mut audit = scene.begin(&trust, known);
     let shown = audit.shown(&scene.ledger, scene.accesses.clone(), scene.usages.clone());
     audit.accesses(&scene.ledger, &shown, &BTreeMap::new());
     assert_eq!(audit.findings, []);

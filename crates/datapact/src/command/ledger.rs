@@ -1,15 +1,13 @@
 //! `ledger`: the log that everything stands on.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use clap::{Args, Subcommand};
-use datapact_api::http_api::Public;
 use datapact_api::problem::{Kind, Problem};
+use datapact_client::audit::PublicLog;
 use datapact_ledger::audit::{self, AuditError, Report};
 use datapact_ledger::log_policy::{LogPolicy, POLICY_BYTES_MAX};
-use datapact_ledger::source::{Directory, LogSource, SourceError};
+use datapact_ledger::source::Directory;
 use serde::Serialize;
 
 use crate::context::Context;
@@ -63,24 +61,6 @@ struct Exported<'a> {
     entries: u64,
 }
 
-/// The log at management's public listener.
-struct Remote<'a>(&'a dyn Public);
-
-#[async_trait]
-impl LogSource for Remote<'_> {
-    async fn fetch(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, SourceError> {
-        match self.0.log(path).await {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
-            Err(problem) => Err(SourceError(problem.detail)),
-        }
-    }
-
-    async fn wait_newer(&self, size: u64, _timeout: Duration) -> std::result::Result<(), SourceError> {
-        self.0.log_longer_than(size).await.map(drop).map_err(|problem| SourceError(problem.detail))
-    }
-}
-
 impl Ledger {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
@@ -102,7 +82,7 @@ impl Ledger {
             }
             Verb::Export { dir } => {
                 let session = context.session()?;
-                let source = Remote(session.public());
+                let source = PublicLog(session.public());
                 let entries = context
                     .block_on(async { audit::export(&source, &dir).await.map_err(|e| failure(e, &dir)) })?;
                 let policy = dir.join(LOG_POLICY);
@@ -125,7 +105,7 @@ impl Ledger {
                     }
                     None => {
                         let session = context.session()?;
-                        let source = Remote(session.public());
+                        let source = PublicLog(session.public());
                         let verified = async {
                             audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-")))
                         };
@@ -138,7 +118,7 @@ impl Ledger {
     }
 }
 
-fn read_policy(path: &Path) -> Result<LogPolicy> {
+pub(super) fn read_policy(path: &Path) -> Result<LogPolicy> {
     let bytes = files::read_small(path, POLICY_BYTES_MAX as u64)?;
     let wrong = |detail: String| {
         Failure::usage(
@@ -150,7 +130,7 @@ fn read_policy(path: &Path) -> Result<LogPolicy> {
     text.parse().map_err(|e: datapact_ledger::log_policy::PolicyError| wrong(e.to_string()))
 }
 
-fn failure(error: AuditError, dir: &Path) -> Failure {
+pub(super) fn failure(error: AuditError, dir: &Path) -> Failure {
     match error {
         AuditError::Source(_) => {
             Problem::new(Kind::Unavailable, error).hint("check the folder or the server").into()
@@ -161,14 +141,17 @@ fn failure(error: AuditError, dir: &Path) -> Failure {
 }
 
 /// A log that is wrong is a failure, and says at which entry.
+pub(super) fn verdict(report: &Report) -> Result<()> {
+    let Some(fault) = &report.fault else { return Ok(()) };
+    let at = fault.position.map_or_else(String::new, |position| format!("entry {position}: "));
+    Err(Failure::untrusted(
+        format_args!("the log does not verify: {at}{}", fault.reason),
+        "keep the files as evidence, and compare with another copy of the log",
+    ))
+}
+
 fn finish(context: &Context, report: &Report) -> Result<()> {
-    if let Some(fault) = &report.fault {
-        let at = fault.position.map_or_else(String::new, |position| format!("entry {position}: "));
-        return Err(Failure::untrusted(
-            format_args!("the log does not verify: {at}{}", fault.reason),
-            "keep the files as evidence, and compare with another copy of the log",
-        ));
-    }
+    verdict(report)?;
     let text = fields(&[
         ("log", report.log.clone().unwrap_or_default()),
         ("entries", format!("{}, all verified and replayed", report.size)),

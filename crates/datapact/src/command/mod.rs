@@ -16,6 +16,7 @@ mod record;
 mod serve;
 mod share;
 mod unwrap;
+mod verify;
 mod wrap;
 
 use clap::Subcommand;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Identity(identity::Identity),
     Account(account::Account),
     Ledger(ledger::Ledger),
+    Verify(verify::Verify),
     Serve(serve::Serve),
     Config(config::Config),
     Ca(ca::Ca),
@@ -63,6 +65,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Identity(command) => command.run(context),
         Command::Account(command) => command.run(context),
         Command::Ledger(command) => command.run(context),
+        Command::Verify(command) => command.run(context),
         Command::Serve(command) => command.run(context),
         Command::Config(command) => command.run(context),
         Command::Ca(command) => command.run(context),

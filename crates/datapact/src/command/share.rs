@@ -1,9 +1,9 @@
 //! `share`: one's own data under one's own terms (7.3.1; DP-1 to DP-10).
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use datapact_client::audit::AuditReport;
 use datapact_client::provider::{ChangeShare, CreateShare, Provider, SetShare, ShareView};
 use datapact_core::id::ShareId;
 use datapact_core::identity::Identity;
@@ -13,16 +13,18 @@ use datapact_core::terms::{Country, Industry, Name, Terms};
 
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
-use crate::output::{self, fields, plain, table};
+use crate::files::NewFile;
+use crate::output::{self, fields};
 use crate::terms::{FromText, Moment, PriceText, TermsFile, Times};
-use crate::{files, media_type};
+use crate::{audit_text, files, media_type};
 
 const AFTER_HELP: &str = "\
 Examples:
   datapact share create vitals.csv --allow-country SE,DE --allow-industry isic4:86 --times 3 --expires 30d
   datapact share list
   datapact share suspend 5d41...
-  datapact share audit 5d41...";
+  datapact share audit 5d41...
+  datapact share audit 5d41... --export evidence.json";
 
 /// Share data under terms that you sign, change the terms, end the share, audit it
 #[derive(Args)]
@@ -50,7 +52,17 @@ enum Verb {
     ///
     /// Follows the log from the last checkpoint that this profile has kept, so that a log which was rolled back or
     /// forked since is found out. Exit code 8 says that something is wrong; the report says what.
-    Audit(Which),
+    Audit(AuditShare),
+}
+
+#[derive(Args)]
+struct AuditShare {
+    /// The share
+    share: ShareId,
+    /// Write all the evidence to a new file, which `datapact verify` checks without an account. It tells who accessed
+    /// the share: give it to nobody who may not know
+    #[arg(long, value_name = "FILE")]
+    export: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -224,17 +236,22 @@ impl Share {
                 let set = context.block_on(async { Ok(provider.revoke(&share).await?) })?;
                 report(context, &set)
             }
-            Verb::Audit(Which { share }) => {
+            Verb::Audit(AuditShare { share, export }) => {
                 let provider = Provider::new(context.session_finishing_work()?);
-                let report = context.block_on(async { Ok(provider.audit(&share).await?) })?;
-                context.output.result(&report, audit_text(&report))?;
-                if report.good {
-                    return Ok(());
-                }
-                Err(Failure::untrusted(
-                    format_args!("the audit found {} things wrong", report.findings.len()),
-                    "keep the report as evidence, and talk to the servers' operators; suspend the share meanwhile",
-                ))
+                let report = match export {
+                    None => context.block_on(async { Ok(provider.audit(&share).await?) })?,
+                    Some(path) => {
+                        let mut file = NewFile::create(&path, true, &context.output)?;
+                        let (report, bundle) =
+                            context.block_on(async { Ok(provider.audit_with_bundle(&share).await?) })?;
+                        let written = file.write_all(&bundle.to_bytes()?);
+                        written.map_err(|error| Failure::file("write", &path, &error))?;
+                        file.keep()?;
+                        report
+                    }
+                };
+                context.output.result(&report, audit_text::report(&report))?;
+                audit_text::verdict(&report.findings)
             }
         }
     }
@@ -448,63 +465,4 @@ fn text(view: &ShareView) -> String {
     lines.push(("ledger", format!("entry {}", view.position)));
     lines.push(("accesses", view.accesses.to_string()));
     fields(&lines)
-}
-
-fn audit_text(report: &AuditReport) -> String {
-    let log = &report.log;
-    let mut text = fields(&[
-        ("share", report.share.to_string()),
-        ("contract", report.contract.clone()),
-        (
-            "ledger",
-            format!("{}: {} entries replayed, followed from {}", log.ledger, log.size, log.followed_from),
-        ),
-        ("cosigned by", if log.cosigned_by.is_empty() { "-".to_owned() } else { log.cosigned_by.join(", ") }),
-        ("releases", if report.releases_compared { "compared" } else { "not compared" }.to_owned()),
-    ]);
-    let policies: Vec<_> = report
-        .policies
-        .iter()
-        .map(|policy| {
-            [
-                policy.position.to_string(),
-                output::time(policy.time),
-                policy.version.to_string(),
-                output::state(policy.state).to_owned(),
-            ]
-        })
-        .collect();
-    let accesses: Vec<_> = report
-        .accesses
-        .iter()
-        .map(|access| {
-            let usages: Vec<&str> =
-                access.usages.iter().map(|usage| usage.action.map_or("not shown", output::action)).collect();
-            [
-                access.position.to_string(),
-                output::time(access.time),
-                access.consumer.as_ref().map_or_else(|| "not shown".to_owned(), ToString::to_string),
-                access.access.to_string(),
-                access.purpose.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
-                access.released.map_or_else(|| "no".to_owned(), output::time),
-                if usages.is_empty() { "-".to_owned() } else { usages.join(", ") },
-                if access.good { "good" } else { "WRONG" }.to_owned(),
-            ]
-        })
-        .collect();
-    text.push_str("\npolicy versions\n");
-    text.push_str(&table(["ENTRY", "TIME", "VERSION", "STATE"], &policies));
-    text.push_str("\naccesses\n");
-    let head = ["ENTRY", "TIME", "CONSUMER", "ACCESS", "PURPOSE", "KEY RELEASED", "USAGE", "VERDICT"];
-    text.push_str(&table(head, &accesses));
-    text.push_str(if report.good { "\nnothing is wrong\n" } else { "\nwrong:\n" });
-    for finding in &report.findings {
-        let of = finding.request.map_or_else(String::new, |request| format!(" (request {request})"));
-        text.push_str(&format!("  {}{of}\n", plain(&finding.detail)));
-    }
-    text.push_str("not proven by this audit:\n");
-    for limit in &report.not_proven {
-        text.push_str(&format!("  {limit}\n"));
-    }
-    text
 }

@@ -1,0 +1,145 @@
+//! The log as a profile follows it: from the last checkpoint that it has kept, so that a log which was rolled back or
+//! forked since is found out.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_api::http_api::Public;
+use datapact_api::problem::Kind;
+use datapact_core::id::ShareId;
+use datapact_ledger::entry::Entry;
+use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::proof::{Proof, ProofError};
+use datapact_ledger::source::{LogSource, SourceError};
+use datapact_ledger::{LedgerError, Store, tables};
+
+use super::evidence::OnLedger;
+use crate::error::{ClientError, Result};
+use crate::open::blocking;
+use crate::session::{Session, retry};
+
+/// The log over management's public listener.
+pub struct PublicLog(pub Arc<dyn Public>);
+
+#[async_trait]
+impl LogSource for PublicLog {
+    async fn fetch(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, SourceError> {
+        match self.0.log(path).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
+            Err(problem) => Err(SourceError(problem.to_string())),
+        }
+    }
+
+    async fn wait_newer(&self, size: u64, timeout: Duration) -> std::result::Result<(), SourceError> {
+        match tokio::time::timeout(timeout, self.0.log_longer_than(size)).await {
+            Ok(Err(problem)) => Err(SourceError(problem.to_string())),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// A checkpoint with the cosignatures that the enrolment demands.
+pub(super) struct Cosigned {
+    pub(super) note: String,
+    pub(super) size: u64,
+    pub(super) witnesses: Vec<String>,
+}
+
+/// The log as this profile follows it, and what it holds about one share.
+pub(super) struct Log {
+    follower: Follower,
+    pub(super) followed_from: u64,
+    read: u64,
+    pub(super) share: OnLedger,
+    /// One run at a time may write the copy.
+    _held: File,
+}
+
+impl Log {
+    pub(super) async fn open(session: &Session) -> Result<Self> {
+        let state = session.state()?;
+        let lock = state.join("ledger.lock");
+        let held = blocking(move || {
+            let file = File::options().create(true).truncate(false).write(true).open(&lock);
+            let file = file.map_err(|e| ClientError::file(&lock, e))?;
+            file.lock().map_err(|e| ClientError::file(&lock, e))?;
+            Ok(file)
+        })
+        .await?;
+        let store =
+            Store::open(&state.join("ledger.db"), tables::MIGRATIONS).await.map_err(LedgerError::from)?;
+        let log = session.profile().log_policy().logs().first().cloned().ok_or_else(|| {
+            ClientError::usage("the enrolment names no log", "ask management's operator for a new enrolment")
+        })?;
+        let clock = datapact_ledger::port::system_clock();
+        let source = Arc::new(PublicLog(Arc::clone(&session.public)));
+        let follower =
+            Follower::open(store, FollowerConfig { log, witness: None, source, clock, chain: None }).await?;
+        let followed_from = follower.size();
+        Ok(Self { follower, followed_from, read: 0, share: OnLedger::default(), _held: held })
+    }
+
+    /// Follows the log to its end and reads what is new about `share`; how many entries there are.
+    pub(super) async fn advance(&mut self, share: &ShareId) -> Result<u64> {
+        let size = retry(|| self.follower.poll()).await?.size;
+        while self.read < size {
+            let bytes = self.follower.entry(self.read).await?;
+            let bytes = bytes.ok_or_else(|| ClientError::defect("the copy of the ledger lacks an entry"))?;
+            let entry = Entry::parse(&bytes).map_err(ClientError::defect)?;
+            if entry.call.share() == share {
+                self.share.add(self.read, entry);
+            }
+            self.read += 1;
+        }
+        Ok(size)
+    }
+
+    /// The checkpoint that the enrolment's witnesses have cosigned, as it demands, of the tree that was followed, with
+    /// its size and their names. None for an empty log.
+    ///
+    /// # Errors
+    /// [`Kind::Untrusted`] when they have cosigned another tree: the log has forked. Unavailable when they have not
+    /// cosigned the newest entry yet.
+    pub(super) async fn cosigned(&self, session: &Session) -> Result<Option<Cosigned>> {
+        let Some(last) = self.read.checked_sub(1) else { return Ok(None) };
+        let given = retry(|| session.management.proof(last)).await?;
+        let proof: Proof = given.proof.parse().map_err(ClientError::untrusted)?;
+        let theirs = proof.verify(session.profile().log_policy(), given.entry.as_bytes());
+        let theirs = theirs.map_err(ClientError::untrusted)?;
+        let (note, size) = (proof.checkpoint().to_owned(), theirs.size());
+        if size > self.follower.size() {
+            retry(|| self.follower.poll()).await?;
+        }
+        let cosigned = Cosigned {
+            note,
+            size,
+            witnesses: theirs.witnesses().map(|witness| witness.name().to_owned()).collect(),
+        };
+        // That the last entry is under this checkpoint in the tree followed shows that all before it are, too.
+        self.proof(session, last, &cosigned).await?;
+        Ok(Some(cosigned))
+    }
+
+    /// The entry at `position` and the proof of it, by the tree that was followed, under what witnesses cosigned.
+    pub(super) async fn proof(
+        &self,
+        session: &Session,
+        position: u64,
+        cosigned: &Cosigned,
+    ) -> Result<(Vec<u8>, Proof)> {
+        let lacking = || ClientError::defect("the copy of the ledger lacks an entry");
+        let entry = self.follower.entry(position).await?.ok_or_else(lacking)?;
+        let proof = self.follower.proof_under(position, cosigned.size, &cosigned.note).await?;
+        let proof = proof.ok_or_else(lacking)?;
+        match proof.verify(session.profile().log_policy(), &entry) {
+            Ok(_) => Ok((entry, proof)),
+            Err(ProofError::Inclusion) => {
+                Err(ClientError::untrusted("the log forked: its witnesses were shown another tree"))
+            }
+            Err(error) => Err(ClientError::untrusted(error)),
+        }
+    }
+}
