@@ -1,63 +1,201 @@
-//! Detection: what in a table identifies people, and which rules would take care of it.
+//! Detection: what in a table or a text identifies people, and which rules would take care of it.
 //!
-//! What is to be provided here, and by whom it is used:
+//! [`find`] looks for entities in free text. [`scan`] reads a whole table and proposes a rule for every column, by what
+//! its header says in several languages and by a sample of its values.
 //!
-//! - `scan(&mut Input, progress) -> Result<Proposal>`: reads a table through its [`Source`](crate::table::Source) and
-//!   proposes [`Rules`](crate::rules::Rules): one [`Rule`](crate::rules::Rule) for each column, with `found`,
-//!   `confidence`, masked examples in `comments`, and `review` where it is not sure; and the evidence, for a report.
-//!   `datapact desensitize scan` writes `rules.to_toml()`.
-//! - [`find`]: the entities in a piece of free text, for the transform `scrub`.
+//! Each family of entities has a file; each is a function that proposes what starts at one place of a text
+//! ([`fold::Folded`], one byte a character) with a confidence, from its form, its check digits and the words around
+//! it. Nothing goes back further than a bounded number of characters, so that the time grows with the length of the
+//! text alone. Names of people in free text are not found: that needs a model of the language. Columns of names are
+//! found by their headers.
 //!
 //! Values never go into errors, and into proposals only masked.
 
-/// What can be found. Its name stands in rule files (`found`, `entities`) and in what `scrub` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Entity {
-    /// An e-mail address.
-    Email,
-}
+mod account;
+mod column;
+mod context;
+mod date;
+mod email;
+mod entity;
+mod fold;
+mod header;
+mod mask;
+mod national;
+mod network;
+mod phone;
+mod place;
+mod sample;
+mod scan;
+mod url;
 
-impl Entity {
-    /// All entities that [`find`] looks for.
-    pub const ALL: [Self; 1] = [Self::Email];
+use std::ops::Range;
 
-    /// Its name, lower case with hyphens.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Email => "email",
-        }
-    }
+pub use column::Evidence;
+pub use entity::Entity;
+use fold::{Folded, at, is_word, previous};
+pub use national::NationalId;
+pub use scan::{Proposal, scan};
 
-    /// The entity with this name.
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|entity| entity.name() == name)
-    }
-}
+/// What is less sure than this is not reported by [`find`].
+pub const CONFIDENCE_MIN: f32 = 0.5;
+
+/// How much of a text is looked at in one piece, in bytes, so that memory stays bounded.
+const WINDOW: usize = if cfg!(test) { 16 << 10 } else { 256 << 10 };
+/// How far a piece looks beyond its end: longer than any entity.
+const AHEAD: usize = 4 << 10;
+/// How far a piece looks back, for words before an entity and for what it may be part of.
+const BEHIND: usize = 512;
 
 /// An entity in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// What it is.
     pub entity: Entity,
+    /// Which national identifier, for [`Entity::NationalId`].
+    pub kind: Option<NationalId>,
     /// Where it is, in bytes.
-    pub range: std::ops::Range<usize>,
+    pub range: Range<usize>,
+    /// How sure that is, 0 to 1.
+    pub confidence: f32,
+}
+
+impl Found {
+    /// The name of what it is: the national identifier's code, or the entity's name.
+    pub fn name(&self) -> &'static str {
+        self.kind.map_or(self.entity.name(), NationalId::code)
+    }
+}
+
+/// What a recognizer proposes, in places of the folded text.
+#[derive(Debug, Clone)]
+struct Candidate {
+    start: usize,
+    end: usize,
+    entity: Entity,
+    kind: Option<NationalId>,
+    confidence: f32,
+}
+
+impl Candidate {
+    fn new(start: usize, end: usize, entity: Entity, confidence: f32) -> Self {
+        Self { start, end, entity, kind: None, confidence }
+    }
 }
 
 /// Finds these entities in a text, in order and without overlaps; `found` is emptied first.
 pub fn find(text: &str, entities: &[Entity], found: &mut Vec<Found>) {
     found.clear();
-    if !entities.contains(&Entity::Email) {
-        return;
-    }
-    for (at, _) in text.match_indices('@') {
-        let local = |c: char| c.is_alphanumeric() || "._%+-".contains(c);
-        let domain = |c: char| c.is_alphanumeric() || ".-".contains(c);
-        let (before, after) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
-        let start = before.trim_end_matches(local).len();
-        let end = at + 1 + (after.len() - after.trim_start_matches(domain).len());
-        let host = text.get(at + 1..end).unwrap_or_default().trim_end_matches(['.', '-']);
-        if start < at && host.contains('.') && found.last().is_none_or(|last| last.range.end <= start) {
-            found.push(Found { entity: Entity::Email, range: start..at + 1 + host.len() });
+    let mut from = 0;
+    while from < text.len() {
+        let to = boundary(text, from.saturating_add(WINDOW));
+        let (low, high) =
+            (boundary(text, from.saturating_sub(BEHIND)), boundary(text, to.saturating_add(AHEAD)));
+        let piece = text.get(low..high).unwrap_or_default();
+        for mut one in find_in_piece(piece, entities) {
+            one.range = low + one.range.start..low + one.range.end;
+            let fresh = found.last().is_none_or(|last| last.range.end <= one.range.start);
+            if (from..to).contains(&one.range.start) && fresh {
+                found.push(one);
+            }
         }
+        from = to;
     }
 }
+
+/// The last boundary of a character at or before `at`.
+fn boundary(text: &str, at: usize) -> usize {
+    let at = at.min(text.len());
+    (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)
+}
+
+fn find_in_piece(text: &str, entities: &[Entity]) -> Vec<Found> {
+    let folded = Folded::new(text);
+    let mut candidates = collect(&folded);
+    candidates.retain(|one| one.confidence >= CONFIDENCE_MIN);
+    let chosen = resolve(candidates);
+    let wanted = chosen.into_iter().filter(|one| entities.contains(&one.entity));
+    wanted.map(|one| one.placed(&folded)).collect()
+}
+
+/// Everything that the whole of a value may be, apart from white space around it.
+fn whole(value: &str) -> Vec<Found> {
+    let value = value.trim();
+    let folded = Folded::new(value);
+    let length = folded.bytes().len();
+    let all = collect(&folded).into_iter();
+    all.filter(|one| one.start == 0 && one.end == length).map(|one| one.placed(&folded)).collect()
+}
+
+impl Candidate {
+    fn placed(self, text: &Folded<'_>) -> Found {
+        let range = text.offset(self.start)..text.end_offset(self.end);
+        Found { entity: self.entity, kind: self.kind, range, confidence: self.confidence }
+    }
+}
+
+/// What all recognizers propose, however unsure.
+fn collect(text: &Folded<'_>) -> Vec<Candidate> {
+    let bytes = text.bytes();
+    let mut out = Vec::new();
+    for (index, &byte) in bytes.iter().enumerate() {
+        match byte {
+            b'@' => email::at_sign(bytes, index, &mut out),
+            b':' => {
+                url::at_colon(bytes, index, &mut out);
+                if at(bytes, index + 1) == b':' && !is_word(previous(bytes, index)) {
+                    network::at_start(text, index, &mut out);
+                }
+            }
+            b'+' | b'(' => phone::at_start(text, index, &mut out),
+            b'-' if at(bytes, index + 1).is_ascii_digit() => place::coordinates(bytes, index, &mut out),
+            _ if !is_word(byte) || is_word(previous(bytes, index)) => {}
+            b'0'..=b'9' => {
+                network::at_start(text, index, &mut out);
+                date::at_digit(text, index, &mut out);
+                account::card(text, index, &mut out);
+                account::crypto(bytes, index, &mut out);
+                national::at_word(text, index, &mut out);
+                phone::at_start(text, index, &mut out);
+                place::coordinates(bytes, index, &mut out);
+                place::at_word(text, index, &mut out);
+                url::at_word(bytes, index, &mut out);
+            }
+            _ => {
+                network::at_start(text, index, &mut out);
+                date::at_letter(text, index, &mut out);
+                account::iban(bytes, index, &mut out);
+                account::crypto(bytes, index, &mut out);
+                national::at_word(text, index, &mut out);
+                place::at_word(text, index, &mut out);
+                url::at_word(bytes, index, &mut out);
+            }
+        }
+    }
+    out
+}
+
+/// Keeps of candidates that overlap the surest, then the longest.
+fn resolve(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    candidates.sort_by(|a, b| {
+        b.confidence
+            .total_cmp(&a.confidence)
+            .then((b.end - b.start).cmp(&(a.end - a.start)))
+            .then(a.start.cmp(&b.start))
+    });
+    let mut taken = std::collections::BTreeMap::<usize, usize>::new();
+    let mut chosen = Vec::new();
+    for one in candidates {
+        let before = taken.range(..one.end).next_back();
+        if before.is_none_or(|(_, end)| *end <= one.start) {
+            taken.insert(one.start, one.end);
+            chosen.push(one);
+        }
+    }
+    chosen.sort_by_key(|one| one.start);
+    chosen
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

@@ -195,7 +195,7 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
             keys.take("entities", |value| {
                 list(value, |value| one_of(value, Entity::of_name, "an entity's name, such as email"))
             })?
-            .unwrap_or_else(|| Entity::ALL.to_vec()),
+            .unwrap_or_else(|| Entity::PERSONAL.to_vec()),
         )),
     })
 }
