@@ -1,0 +1,387 @@
+//! The adapter: the ledger port on an Ethereum-family chain.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, Bytes};
+use async_trait::async_trait;
+use datapact_core::contract::{
+    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, Refusal, ShareRecord,
+    check,
+};
+use datapact_core::id::{Commitment, Digest, ShareId};
+use datapact_ledger::port::{
+    Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource,
+};
+use tokio::sync::OnceCell;
+use tokio::task::AbortHandle;
+
+use crate::abi::sol_types::{Registry, Share};
+use crate::abi::{self, Revert, Target};
+use crate::chain::{Chain, position};
+use crate::config::{EvmConfig, KIND};
+use crate::rpc::{Rpc, RpcError};
+use crate::signer::FileSigner;
+use crate::submit::{Done, Submitter};
+
+/// How long a call waits for its block to be final.
+const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often a call is tried when the chain changed between its trial and its block.
+const TRIES: usize = 4;
+/// How often the newest block is asked for, in parts of the block period.
+const POLLS_PER_BLOCK: u32 = 5;
+/// How often transactions are looked after.
+const TEND_EVERY: Duration = Duration::from_secs(2);
+
+/// What an adapter needs beside the `ledger.toml`.
+pub struct EvmOptions {
+    /// The ledger's id: the audience of every document that it records.
+    pub id: String,
+    /// Who certifies the signers of documents.
+    pub trust: Arc<dyn TrustSource>,
+    /// This machine's clock.
+    pub clock: Clock,
+}
+
+/// A ledger on an Ethereum-family chain.
+pub struct EvmLedger {
+    inner: Arc<Inner>,
+    tasks: Vec<AbortHandle>,
+}
+
+struct Inner {
+    options: EvmOptions,
+    config: EvmConfig,
+    rpc: Arc<Rpc>,
+    chain: Chain,
+    submitter: Option<Submitter>,
+    /// Set once the contract was found to be what the configuration says.
+    checked: OnceCell<()>,
+}
+
+impl Drop for EvmLedger {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// What a call would do now.
+enum Trial {
+    Change,
+    Repeat,
+}
+
+impl EvmLedger {
+    /// Opens the ledger that the `ledger.toml` at `path` describes. Its nodes need not be up: what cannot be reached is
+    /// reached for again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Misconfigured`] when the file is wrong.
+    pub fn open(path: &Path, options: EvmOptions) -> Result<Self, LedgerError> {
+        Self::with(EvmConfig::load(path)?, options)
+    }
+
+    /// Opens the ledger that `config` describes, on a tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn with(config: EvmConfig, options: EvmOptions) -> Result<Self, LedgerError> {
+        let rpc = Arc::new(Rpc::new(&config.endpoints, config.chain_id)?);
+        let submitter = config.signer.clone().map(|signer| {
+            Submitter::new(Arc::clone(&rpc), FileSigner::new(signer), config.chain_id, config.gas_price)
+        });
+        let chain = Chain::new(Arc::clone(&rpc), &config, Arc::clone(&options.clock));
+        let inner = Arc::new(Inner { options, config, rpc, chain, submitter, checked: OnceCell::new() });
+        let tasks = vec![
+            tokio::spawn(follow(Arc::clone(&inner))).abort_handle(),
+            tokio::spawn(tend(Arc::clone(&inner))).abort_handle(),
+        ];
+        Ok(Self { inner, tasks })
+    }
+}
+
+/// Goes through new blocks for as long as the adapter lives.
+async fn follow(inner: Arc<Inner>) {
+    let every = Duration::from_secs(inner.config.block_seconds) / POLLS_PER_BLOCK;
+    let mut trouble = None;
+    loop {
+        let now = inner.advance().await.err().map(|error| error.to_string());
+        if let Some(why) = &now
+            && trouble != now
+        {
+            tracing::error!(why, "the chain cannot be followed; trying again");
+        }
+        trouble = now;
+        tokio::time::sleep(every).await;
+    }
+}
+
+async fn tend(inner: Arc<Inner>) {
+    let Some(submitter) = &inner.submitter else { return };
+    loop {
+        tokio::time::sleep(TEND_EVERY).await;
+        let newest = *inner.chain.head().borrow();
+        if let Some(newest) = newest {
+            submitter.tend(newest.number).await;
+        }
+    }
+}
+
+impl Inner {
+    async fn advance(&self) -> Result<crate::rpc::Block, LedgerError> {
+        self.chain
+            .advance(|block| {
+                if let (Some(submitter), Some(block)) = (&self.submitter, &block) {
+                    submitter.seen(block);
+                }
+            })
+            .await
+    }
+
+    /// Checks, once, that the contract is what the configuration says and takes calls from the account configured.
+    async fn ready(&self) -> Result<(), LedgerError> {
+        self.checked.get_or_try_init(|| self.check_contract()).await.map(|_| ())
+    }
+
+    async fn check_contract(&self) -> Result<(), LedgerError> {
+        let EvmConfig { contract, implementation, chain_id, .. } = &self.config;
+        let node = self.rpc.preferred().to_owned();
+        if self.rpc.code(*contract).await?.is_empty() {
+            return Err(LedgerError::Misconfigured(format!(
+                "there is no contract at {contract} on the chain {chain_id} of `{node}`; correct `contract`, or \
+                 deploy one with `datapact ledger contract deploy`"
+            )));
+        }
+        let other = |what: &str| {
+            LedgerError::Misconfigured(format!(
+                "the contract at {contract} on the chain {chain_id} of `{node}` is no Datapact registry that \
+                 this program knows: {what}"
+            ))
+        };
+        let version = self
+            .ask(*contract, Registry::contractVersionCall {})
+            .await?
+            .ok_or_else(|| other("no version"))?;
+        if version != CONTRACT_VERSION {
+            return Err(other(&format!("its rules have version {version}")));
+        }
+        let found = self.ask(*contract, Registry::implementationCall {}).await?;
+        if found != Some(*implementation) {
+            return Err(other(&format!("its `implementation` is not {implementation}")));
+        }
+        if let Some(submitter) = &self.submitter {
+            let account = submitter.account().await?;
+            if self.ask(*contract, Registry::submitterCall {}).await? != Some(account) {
+                return Err(self.not_submitter(account));
+            }
+        }
+        Ok(())
+    }
+
+    fn not_submitter(&self, account: Address) -> LedgerError {
+        LedgerError::Misconfigured(format!(
+            "the contract at {} takes no calls from the account {account}; its owner must call `replaceSubmitter`, \
+             or `key_file` is another account's",
+            self.config.contract
+        ))
+    }
+
+    /// What a reading function says; none when there is no such function.
+    async fn ask<C: alloy::sol_types::SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<Option<C::Return>, LedgerError> {
+        match self.rpc.view(None, to, &call.abi_encode().into()).await {
+            Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
+            Err(RpcError::Node { data: Some(_), .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn share_address(&self, share: &ShareId) -> Address {
+        abi::share_address(self.config.contract, self.config.implementation, share)
+    }
+
+    fn caip10(&self, address: Address) -> String {
+        format!("eip155:{}:{address}", self.config.chain_id)
+    }
+
+    /// What the call would do at the newest block.
+    async fn trial(
+        &self,
+        submitter: &Submitter,
+        call: &Call,
+        to: Address,
+        input: &Bytes,
+    ) -> Result<Trial, LedgerError> {
+        let account = submitter.account().await?;
+        let mut answer = self.rpc.view(Some(account), to, input).await;
+        if matches!(&answer, Ok(output) if output.is_empty()) {
+            // No such share: its future contract answers nothing, and what all of them are refuses in its stead.
+            answer = self.rpc.view(Some(account), self.config.implementation, input).await;
+        }
+        match answer {
+            Ok(output) => match abi::repeated(call, &output) {
+                Ok(false) => Ok(Trial::Change),
+                Ok(true) => Ok(Trial::Repeat),
+                Err(error) => Err(LedgerError::Unavailable(error.to_string())),
+            },
+            Err(RpcError::Node { data: Some(data), message, .. }) => match abi::revert(&data) {
+                Revert::Refused(refusal) => Err(refusal.into()),
+                Revert::NotSubmitter(account) => Err(self.not_submitter(account)),
+                Revert::Other => {
+                    Err(Refusal::Malformed { detail: format!("the chain cannot read it ({message})") }.into())
+                }
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The first receipt of a call that stands already.
+    async fn first_receipt(&self, call: &Call) -> Result<LedgerReceipt, LedgerError> {
+        let event = self.chain.find(&abi::topics(call)).await?.ok_or_else(|| {
+            LedgerError::Unavailable("the node does not find the event of a call that stands".to_owned())
+        })?;
+        self.chain.finality(event.position, FINALITY_TIMEOUT).await?;
+        Ok(self.receipt(event))
+    }
+
+    fn receipt(&self, event: Event) -> LedgerReceipt {
+        let address = self.caip10(self.share_address(event.receipt.share()));
+        LedgerReceipt { address, position: event.position, receipt: event.receipt }
+    }
+}
+
+/// More than the call can need: what is not used costs nothing.
+fn gas(call: &Call) -> u64 {
+    match call {
+        Call::SetPolicy(set) => {
+            let terms = &set.terms;
+            let names = terms.organisations.len() + terms.purposes.len();
+            let values = terms.users.len() + terms.industries.len() + terms.countries.len() + names;
+            700_000 + 60_000 * values as u64
+        }
+        Call::RequestAccess(_) => 400_000,
+        Call::RecordUsage(_) => 250_000,
+    }
+}
+
+#[async_trait]
+impl Ledger for EvmLedger {
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        let inner = &self.inner;
+        let options = &inner.options;
+        let checked = check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
+        let stale = match checked {
+            // A repeat after a lost answer or a crash may come late.
+            Err(error @ CheckError::Stale { .. }) => Some(error),
+            checked => checked.map(|()| None)?,
+        };
+        let submitter = inner.submitter.as_ref().ok_or_else(|| {
+            LedgerError::Misconfigured(
+                "`ledger.toml` names no `signer`, so nothing can be submitted".to_owned(),
+            )
+        })?;
+        inner.ready().await?;
+        let (target, input) = abi::input(call);
+        let to = match target {
+            Target::Registry => inner.config.contract,
+            Target::Share => inner.share_address(call.share()),
+        };
+        for _ in 0..TRIES {
+            let under_way = match submitter.find(to, &input) {
+                Some(under_way) => under_way,
+                None => match (inner.trial(submitter, call, to, &input).await?, &stale) {
+                    (Trial::Repeat, _) => return inner.first_receipt(call).await,
+                    (Trial::Change, Some(stale)) => return Err(stale.clone().into()),
+                    (Trial::Change, None) => submitter.submit(to, input.clone(), gas(call)).await?,
+                },
+            };
+            match under_way.wait(FINALITY_TIMEOUT).await {
+                Some(Done::Final(Some(event))) => return Ok(inner.receipt(*event)),
+                // Refused, or a repeat, by what came before it in its block: the next trial says which.
+                Some(Done::Final(None) | Done::Replaced) => {}
+                None => {
+                    let latest = inner.rpc.latest().await?;
+                    inner.chain.fresh(&latest)?;
+                    return Err(LedgerError::Unavailable(
+                        "no block has taken the transaction yet".to_owned(),
+                    ));
+                }
+            }
+        }
+        Err(LedgerError::Unavailable("the chain changes faster than the call can follow".to_owned()))
+    }
+
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        match self.inner.chain.find(&abi::policy_topics(share)).await?.map(|event| event.receipt) {
+            Some(Receipt::Policy(record)) => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        let call = Registry::accessOfCall { request: (*request.as_bytes()).into() };
+        if self.inner.ask(self.inner.config.contract, call).await?.is_none_or(|found| found.access == 0) {
+            return Ok(None);
+        }
+        let event = self.inner.chain.find(&abi::access_topics(request)).await?;
+        Ok(event.and_then(|event| match event.receipt {
+            Receipt::Access(record) => Some((event.position, record)),
+            _ => None,
+        }))
+    }
+
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        let call = Share::grantedCall { consumer: (*consumer.as_bytes()).into() };
+        let granted = self.inner.ask(self.inner.share_address(share), call).await?;
+        Ok(Counter { granted: granted.unwrap_or(0) })
+    }
+
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        self.inner.chain.events(from, max).await
+    }
+
+    async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+        self.inner.chain.wait(from, timeout).await
+    }
+
+    async fn head(&self) -> Result<Position, LedgerError> {
+        self.inner.ready().await?;
+        let latest = self.inner.advance().await?;
+        self.inner.chain.fresh(&latest)?;
+        let head = *self.inner.chain.head().borrow();
+        let missing = || LedgerError::Unavailable("the chain was not reached yet".to_owned());
+        head.map(|head| position(head.number + 1, 0)).ok_or_else(missing)
+    }
+
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        let at = receipt.position;
+        let found = self.inner.chain.events(at, 1).await?.pop();
+        Ok(receipt.address == self.address(receipt.receipt.share())
+            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
+    }
+
+    fn origin(&self) -> String {
+        self.inner.caip10(self.inner.config.contract)
+    }
+
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        self.inner.ready().await?;
+        Ok(LedgerInfo {
+            kind: KIND.to_owned(),
+            id: self.inner.options.id.clone(),
+            contract_version: CONTRACT_VERSION,
+            size: self.inner.rpc.latest().await?.number,
+            contract: Some(self.origin()),
+            log_key: None,
+            witness_keys: Vec::new(),
+        })
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        self.inner.caip10(self.inner.share_address(share))
+    }
+}

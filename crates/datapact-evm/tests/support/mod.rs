@@ -1,0 +1,67 @@
+//! What the adapter's tests share: a network in a folder of its own, ended with the test.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datapact_evm::network::{Kind, Network, Running, anvil, geth};
+use datapact_evm::{EvmLedger, EvmOptions};
+use datapact_ledger::port::system_clock;
+use datapact_ledger::testing::Fixture;
+
+pub const ID: &str = "ledger.example";
+
+/// A network that runs until this is dropped.
+pub struct TestNetwork {
+    pub network: Network,
+    pub program: PathBuf,
+    pub nodes: Vec<Running>,
+    pub dir: tempfile::TempDir,
+}
+
+impl TestNetwork {
+    /// None where the node program can neither be found nor installed; with `CI=true` that fails.
+    pub async fn up(kind: Kind, nodes: usize) -> Option<Self> {
+        let found = tokio::task::spawn_blocking(move || match kind {
+            Kind::Devnode => anvil(None),
+            Kind::Quorum => geth(None),
+        });
+        let program = match found.await.unwrap() {
+            Ok(program) => program,
+            Err(error) => {
+                assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
+                eprintln!("!!!! not run: {error}");
+                return None;
+            }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let mut network = Network::open(&dir.path().join("network"), kind, nodes).unwrap();
+        let nodes = network.up(&program).await.unwrap();
+        Some(Self { network, program, nodes, dir })
+    }
+
+    pub fn options(fixture: &Fixture) -> EvmOptions {
+        let trust = fixture.trust();
+        EvmOptions { id: ID.to_owned(), trust: Arc::new(move || Arc::clone(&trust)), clock: system_clock() }
+    }
+
+    pub fn ledger(&self, fixture: &Fixture) -> EvmLedger {
+        open(&self.network.ledger_file(), fixture)
+    }
+}
+
+pub fn open(path: &Path, fixture: &Fixture) -> EvmLedger {
+    EvmLedger::open(path, TestNetwork::options(fixture)).unwrap()
+}
+
+impl Drop for TestNetwork {
+    fn drop(&mut self) {
+        let network = &mut self.network;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(network.down()).unwrap();
+            });
+        });
+    }
+}
