@@ -48,6 +48,8 @@ pub fn system_clock() -> Clock {
 pub struct Caller {
     /// Who, and with which certificate.
     pub peer: AuthenticatedPeer,
+    /// The statement of this very call that a user has signed, for records.
+    pub statement: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -244,7 +246,8 @@ impl Gate {
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let statement = parts.headers.get(STATEMENT_HEADER).and_then(|value| value.to_str().ok());
         self.admit_statement(&peer, statement, &Call { method: &parts.method, target, content })?;
-        parts.extensions.insert(Caller { peer });
+        let statement = statement.filter(|_| !peer.identity.is_server()).map(Arc::from);
+        parts.extensions.insert(Caller { peer, statement });
         Ok(Request::from_parts(parts, body))
     }
 }

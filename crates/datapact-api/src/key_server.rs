@@ -11,6 +11,7 @@ use datapact_core::release::SealedKey;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::administration::UserNotice;
 use crate::problem::Result;
 
 /// A key server, as one caller sees it.
@@ -31,6 +32,8 @@ pub trait KeyServer: Send + Sync {
     async fn show_policy(&self, shown: &ShownPolicy) -> Result<()>;
     /// Providers: from now on nothing is released under the share; `policy` suspends or revokes it.
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()>;
+    /// Management: what a user is from now on.
+    async fn set_user(&self, notice: &UserNotice) -> Result<()>;
     /// Consumers: the key, sealed to the key request's recipient (KS-4, KS-5).
     async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey>;
     /// Providers: the signed releases of their share, for audits.

@@ -2,6 +2,7 @@
 //!
 //! Only this crate knows routes and status codes.
 
+pub mod administration;
 pub mod endpoint;
 pub mod gate;
 pub mod http_api;

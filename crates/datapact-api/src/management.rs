@@ -13,6 +13,7 @@ use datapact_core::terms::Name;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::administration::{Action, Erasure};
 use crate::endpoint::Endpoint;
 use crate::problem::Result;
 
@@ -31,6 +32,11 @@ pub trait Management: Send + Sync {
     async fn accounts(&self) -> Result<Vec<Account>>;
     /// Administrators: sets role, attributes or status.
     async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account>;
+    /// Administrators: disables an account at once on all servers and erases it, and everything that names its
+    /// holder, once the configured retention is over, or right now (MG-1, PR-1). The account as it is until then.
+    async fn delete_account(&self, id: &AccountId, now: bool) -> Result<Account>;
+    /// Administrators: what was done to accounts, oldest first, behind `after`; pages hold 200.
+    async fn actions(&self, after: u64) -> Result<Vec<Action>>;
     /// Providers: sets a policy version, the first or a successor (MG-3 to MG-6). A repeat answers the same.
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt>;
     /// Providers: their own shares, newest first (MG-7, DP-10).
@@ -49,6 +55,8 @@ pub trait Management: Send + Sync {
     async fn report_usage(&self, report: &Signed<UsageReport>) -> Result<UsageReceipt>;
     /// The caller's own usage reports, and those on its own shares.
     async fn usages(&self, query: &RecordQuery) -> Result<Vec<UsageEntry>>;
+    /// Providers: the entries about their shares whose documents were erased with the users who signed them.
+    async fn erasures(&self, query: &RecordQuery) -> Result<Vec<Erasure>>;
     /// The caller's notifications behind sequence number `after`, oldest first (US-5).
     async fn notifications(&self, after: u64) -> Result<Vec<Notification>>;
     /// A C2SP tlog-proof of the entry at `position`, with the cosignatures that the log's policy demands; waits
@@ -120,6 +128,9 @@ pub struct Account {
     pub active: bool,
     /// When it was made.
     pub created: Timestamp,
+    /// When it is erased, once it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erase_at: Option<Timestamp>,
 }
 
 /// An invitation to be made.

@@ -8,6 +8,7 @@ use datapact_core::permission::PackageReference;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::administration::UserNotice;
 use crate::problem::Result;
 
 /// A stream of a package's bytes.
@@ -29,6 +30,8 @@ pub trait StorageServer: Send + Sync {
     async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download>;
     /// Providers: deletes a package.
     async fn delete_package(&self, id: &PackageId) -> Result<()>;
+    /// Management: what a user is from now on.
+    async fn set_user(&self, notice: &UserNotice) -> Result<()>;
 }
 
 /// Where a package is to be.

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use datapact_api::administration::{Action, check_actions};
 use datapact_api::management::{Account, AccountUpdate, Invitation, NewInvitation};
-use datapact_core::id::{AccountId, Timestamp};
+use datapact_core::id::{AccountId, Digest, Timestamp};
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};
@@ -52,6 +53,27 @@ impl Administrator {
             let detail = format!("there is no account `{id}`");
             ClientError::not_found(detail, "`datapact account list` shows them")
         })
+    }
+
+    /// Disables an account on all servers and has it erased when management's retention is over, or right `now`: no
+    /// link from the ledger to the person is left then.
+    pub async fn delete(&self, id: &AccountId, now: bool) -> Result<Account> {
+        retry(|| self.session.management().delete_account(id, now)).await
+    }
+
+    /// What was done to accounts, oldest first. The record is checked: none is missing or changed, and where the
+    /// signed statement of an action is still kept, it is the one on record.
+    pub async fn history(&self) -> Result<Vec<Action>> {
+        let mut all = Vec::new();
+        let mut at = (0, Digest([0; 32]));
+        loop {
+            let page = retry(|| self.session.management().actions(at.0)).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            at = check_actions(at, &page).map_err(ClientError::untrusted)?;
+            all.extend(page);
+        }
     }
 
     /// Sets role, attributes or status; what is not given stays.

@@ -15,7 +15,7 @@ use serde::Serialize;
 pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Known, Realm, VerifiedBundle};
 pub use log::PublicLog;
 
-use crate::consumer::{all_accesses, all_usages};
+use crate::consumer::{all_accesses, all_erasures, all_usages};
 use crate::error::Result;
 use crate::provider::Provider;
 use crate::session::retry;
@@ -95,6 +95,9 @@ pub struct AuditedAccess {
     /// When the key server says it released the key; none if it never did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released: Option<Timestamp>,
+    /// When management says that it erased who it was, with the consumer's account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Timestamp>,
     /// What the consumer reported.
     pub usages: Vec<AuditedUsage>,
     /// Whether everything about it fits together.
@@ -153,6 +156,7 @@ const NOT_PROVEN: &[&str] = &[
     "that the key server states every release: a dishonest one could release and say nothing",
     "that management vouched rightly for a consumer's organisation, industry and country",
     "what a consumer did with the plaintext beyond its own reports",
+    "whose an access was whose documents were erased: for that there is management's word alone",
 ];
 
 impl Provider {
@@ -186,6 +190,7 @@ impl Provider {
         self.is_mine(&own.policy)?;
         let accesses = all_accesses(session, Some(*share)).await?;
         let usages = all_usages(session, Some(*share)).await?;
+        let erasures = all_erasures(session, *share).await?;
         let (_, key_server) = session.key_server_of(&own.policy.body().information.key.address)?;
         let releases = match retry(|| key_server.releases(share)).await {
             Ok(releases) => Some(releases),
@@ -198,7 +203,7 @@ impl Provider {
             Err(error) if error.is_temporary() => Vec::new(),
             Err(error) => return Err(error),
         };
-        let shown = Shown { policy: own.policy, receipt: own.receipt, accesses, usages, releases };
+        let shown = Shown { policy: own.policy, receipt: own.receipt, accesses, usages, erasures, releases };
         let trust = session.profile().trust();
         let found = Audit::run(&trust, session.ledger(), *share, known, &log.share, &shown)?;
         let report = AuditReport {

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use datapact_api::administration::Erasure;
 use datapact_api::management::{
     AccessEntry, CatalogDetail, CatalogEntry, CatalogQuery, RecordQuery, UsageEntry, UsageReceipt,
 };
@@ -208,6 +209,15 @@ pub(crate) async fn all_usages(session: &Session, share: Option<ShareId>) -> Res
     let mut pages = Pages::new(share);
     while let Some(query) = pages.next() {
         pages.add(retry(|| session.management.usages(&query)).await?, |entry| entry.position)?;
+    }
+    Ok(pages.all.into())
+}
+
+/// The entries about a share of the user's whose documents were erased.
+pub(crate) async fn all_erasures(session: &Session, share: ShareId) -> Result<Vec<Erasure>> {
+    let mut pages = Pages::new(Some(share));
+    while let Some(query) = pages.next() {
+        pages.add(retry(|| session.management.erasures(&query)).await?, |erasure| erasure.position)?;
     }
     Ok(pages.all.into())
 }

@@ -146,6 +146,7 @@ pub async fn join(home: &Home, name: &str, certificate: &[u8], passphrase: Optio
         attributes: Default::default(),
         active: false,
         created: 0,
+        erase_at: None,
     };
     let session = Session::connect(Profile::assemble(name, folder.clone(), unknown, passphrase)?)?;
     let account = session.join(&invitation.code).await?;

@@ -372,6 +372,7 @@ impl Provider {
         }
         let receipt = retry(|| session.management.set_policy(policy)).await?;
         let call = check_receipt(policy, &receipt)?;
+        let call = call.ok_or_else(|| ClientError::untrusted("management's receipt lacks openings"))?;
         if let Some(error) = unconfirmed {
             return Err(error);
         }
@@ -463,13 +464,23 @@ fn expect_address(server: &Endpoint, address: &str, path: &str) -> Result<()> {
     Err(ClientError::untrusted(format!("`{}` gave `{address}` as its own address", server.url)))
 }
 
-/// The call that stands on the ledger, if `receipt` is about `policy` and opens its commitments.
-pub(crate) fn check_receipt(policy: &Signed<SharingPolicy>, receipt: &PolicyReceipt) -> Result<Call> {
+/// The call that stands on the ledger, if `receipt` is about `policy` and opens its commitments; none where it leaves
+/// out named users, who must have been erased.
+pub(crate) fn check_receipt(policy: &Signed<SharingPolicy>, receipt: &PolicyReceipt) -> Result<Option<Call>> {
     let body = policy.body();
     if (receipt.share, receipt.version, receipt.policy) != (body.share, body.version, policy.id()) {
         return Err(ClientError::untrusted("management's receipt is for another policy"));
     }
-    Call::of_policy(policy, &receipt.owner, &receipt.users)
+    let named = &body.terms.users;
+    if receipt.users.len() < named.len() {
+        let known = receipt.users.iter().all(|user| named.contains(&user.identity));
+        if known && receipt.owner.identity == *policy.signer() {
+            return Ok(None);
+        }
+        return Err(ClientError::untrusted("management's receipt opens somebody else's commitments"));
+    }
+    let call = Call::of_policy(policy, &receipt.owner, &receipt.users);
+    call.map(Some)
         .map_err(|e| ClientError::untrusted(format!("management's receipt does not fit the policy: {e}")))
 }
 

@@ -80,6 +80,9 @@ pub struct ManagementConfig {
     /// The life of an access token, in seconds, 30 to 600.
     #[serde(default = "token_seconds")]
     pub token_seconds: u64,
+    /// How many days a deleted account waits, disabled, until it is erased: 30 if not given, at most 3650.
+    #[serde(default = "account_retention_days")]
+    pub account_retention_days: u32,
     /// The identities that are administrators from the start: `realm:subject`.
     pub administrators: Vec<String>,
     /// Key servers, the first is the default.
@@ -110,6 +113,10 @@ impl Peer {
 
 fn token_seconds() -> u64 {
     300
+}
+
+fn account_retention_days() -> u32 {
+    30
 }
 
 /// The embedded ledger's configuration.
@@ -243,6 +250,9 @@ impl ServerConfig for ManagementConfig {
         self.public.name().map_err(|e| format!("`public`: {e}"))?;
         if !(30..=datapact_core::token::TOKEN_SECONDS_MAX).contains(&self.token_seconds) {
             return Err("`token_seconds` must be 30 to 600".to_owned());
+        }
+        if self.account_retention_days > 3650 {
+            return Err("`account_retention_days` must be at most 3650".to_owned());
         }
         for line in &self.administrators {
             line.parse::<datapact_core::identity::Identity>()

@@ -8,6 +8,7 @@ pub mod run;
 mod secret_file;
 pub mod storage;
 pub mod tls;
+mod users;
 
 /// What a server says of its health.
 pub(crate) fn health(server: &str, role: &str) -> datapact_api::http_api::Health {

@@ -78,7 +78,11 @@ fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
             [
                 access.position.to_string(),
                 output::time(access.time),
-                access.consumer.as_ref().map_or_else(|| "not shown".to_owned(), ToString::to_string),
+                match (&access.consumer, access.erased) {
+                    (Some(consumer), _) => consumer.to_string(),
+                    (None, Some(_)) => "erased".to_owned(),
+                    (None, None) => "not shown".to_owned(),
+                },
                 access.access.to_string(),
                 access.purpose.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
                 access.released.map_or_else(|| "no".to_owned(), output::time),

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Http, to_json};
 use super::{Path, gated, json};
+use crate::administration::UserNotice;
 use crate::gate::{Caller, Gate};
 use crate::key_server::*;
 use crate::problem::Result;
@@ -79,6 +80,12 @@ pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) ->
                 s.session(c).releases(&share).await.map(Json)
             }),
         )
+        .route(
+            "/v1/users",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).set_user(&json(&body)?).await.map(Json)
+            }),
+        )
         .with_state(service);
     gated(router, gate)
 }
@@ -111,6 +118,10 @@ impl KeyServer for KeyServerClient {
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         self.0.post("/v1/withhold", &Withhold { policy }).await
+    }
+
+    async fn set_user(&self, notice: &UserNotice) -> Result<()> {
+        self.0.post("/v1/users", notice).await
     }
 
     async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey> {

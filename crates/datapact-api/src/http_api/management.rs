@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use super::client::{Http, to_json, with_query};
 use super::{Path, Query, gated, json};
+use crate::administration::{Action, Erasure};
 use crate::gate::{Caller, Gate};
 use crate::management::*;
 use crate::problem::{Kind, Problem, Result};
@@ -53,6 +54,13 @@ struct Token {
 struct After {
     #[serde(default)]
     after: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct When {
+    #[serde(default)]
+    now: bool,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -97,6 +105,20 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
             "/v1/accounts/{id}",
             patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
                 s.session(c).update_account(&id, &json(&body)?).await.map(Json)
+            })
+            .delete(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<AccountId>,
+                       Query(when): Query<When>| {
+                    s.session(c).delete_account(&id, when.now).await.map(Json)
+                },
+            ),
+        )
+        .route(
+            "/v1/actions",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<After>| {
+                s.session(c).actions(query.after).await.map(Json)
             }),
         )
         .route(
@@ -141,6 +163,12 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
             })
             .post(async |State(s): App, Extension(c): Who, body: Bytes| {
                 s.session(c).report_usage(&signed::<UsageReport>(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/erasures",
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
+                s.session(c).erasures(&query).await.map(Json)
             }),
         )
         .route(
@@ -226,6 +254,15 @@ impl Management for ManagementClient {
         self.0.call(Method::PATCH, &format!("/v1/accounts/{id}"), Some(to_json(update)?)).await
     }
 
+    async fn delete_account(&self, id: &AccountId, now: bool) -> Result<Account> {
+        let target = with_query(&format!("/v1/accounts/{id}"), &When { now })?;
+        self.0.call(Method::DELETE, &target, None).await
+    }
+
+    async fn actions(&self, after: u64) -> Result<Vec<Action>> {
+        self.0.get(&with_query("/v1/actions", &After { after })?).await
+    }
+
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         self.0.post("/v1/shares", &Document { document: policy }).await
     }
@@ -285,6 +322,10 @@ impl Management for ManagementClient {
 
     async fn usages(&self, query: &RecordQuery) -> Result<Vec<UsageEntry>> {
         self.0.get(&with_query("/v1/usages", query)?).await
+    }
+
+    async fn erasures(&self, query: &RecordQuery) -> Result<Vec<Erasure>> {
+        self.0.get(&with_query("/v1/erasures", query)?).await
     }
 
     async fn notifications(&self, after: u64) -> Result<Vec<Notification>> {

@@ -9,12 +9,14 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
+use bytes::Bytes;
 use datapact_core::id::PackageId;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::client::Http;
-use super::{Path, gated};
+use super::{Path, gated, json};
+use crate::administration::UserNotice;
 use crate::gate::{Caller, Gate, OCTET_STREAM};
 use crate::problem::{Kind, Problem, Result};
 use crate::storage_server::*;
@@ -47,6 +49,12 @@ pub fn storage_server_router(service: Arc<dyn StorageServerService>, gate: Arc<G
             "/v1/packages/{id}/status",
             get(async |State(s): App, Extension(c): Who, Path(id): Path<PackageId>| {
                 s.session(c).package_status(&id).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/users",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).set_user(&json(&body)?).await.map(Json)
             }),
         )
         .with_state(service);
@@ -160,6 +168,10 @@ impl StorageServer for StorageServerClient {
 
     async fn delete_package(&self, id: &PackageId) -> Result<()> {
         self.0.call(Method::DELETE, &format!("/v1/packages/{id}"), None).await
+    }
+
+    async fn set_user(&self, notice: &UserNotice) -> Result<()> {
+        self.0.post("/v1/users", notice).await
     }
 }
 

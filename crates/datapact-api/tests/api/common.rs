@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
+use datapact_api::administration::UserNotice;
 use datapact_api::gate::{AccessList, Caller, Clock, Gate, STATEMENT_HEADER};
 use datapact_api::http_api::{StorageServerService, storage_server_router};
 use datapact_api::peer::AuthenticatedPeer;
@@ -281,5 +282,9 @@ impl StorageServer for Session {
 
     async fn delete_package(&self, _id: &PackageId) -> Result<()> {
         Ok(())
+    }
+
+    async fn set_user(&self, _notice: &UserNotice) -> Result<()> {
+        self.0.require_server("management.example")
     }
 }

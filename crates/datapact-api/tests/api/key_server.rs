@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datapact_api::administration::UserNotice;
 use datapact_api::gate::Caller;
 use datapact_api::http_api::{KeyServerService, key_server_router};
 use datapact_api::key_server::*;
@@ -48,6 +49,9 @@ impl KeyServer for Echo {
         absent()
     }
     async fn withhold(&self, _policy: &Signed<SharingPolicy>) -> Result<()> {
+        absent()
+    }
+    async fn set_user(&self, _notice: &UserNotice) -> Result<()> {
         absent()
     }
     async fn release(&self, _id: &KeyId, _release: &ReleaseKey) -> Result<ReleasedKey> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use datapact_api::administration::Erasure;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::ReleaseEntry;
 use datapact_api::management::{AccessEntry, PolicyReceipt, UsageEntry};
@@ -33,6 +34,9 @@ pub(crate) struct Shown {
     pub(crate) accesses: Vec<AccessEntry>,
     /// Every usage report.
     pub(crate) usages: Vec<UsageEntry>,
+    /// The entries whose documents were erased with the users who signed them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) erasures: Vec<Erasure>,
     /// The key server's statements of all releases; none if it did not answer.
     pub(crate) releases: Option<Vec<ReleaseEntry>>,
 }
@@ -95,6 +99,8 @@ pub(super) struct Audit<'a> {
     pub(super) share: ShareId,
     /// How many entries the log had before management was asked.
     pub(super) known: u64,
+    /// The entries whose documents were erased, by management's word.
+    pub(super) erased: BTreeMap<u64, Timestamp>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -117,8 +123,10 @@ impl<'a> Audit<'a> {
         ledger: &OnLedger,
         shown: &Shown,
     ) -> Result<Found> {
-        let mut audit = Self { trust, ledger_id, share, known, findings: Vec::new() };
-        audit.policies(&check_receipt(&shown.policy, &shown.receipt)?, ledger);
+        let erased = shown.erasures.iter().map(|erasure| (erasure.position, erasure.time)).collect();
+        let mut audit = Self { trust, ledger_id, share, known, erased, findings: Vec::new() };
+        let call = check_receipt(&shown.policy, &shown.receipt)?;
+        audit.policies(shown.policy.id(), call.as_ref(), ledger);
         let listed = audit.shown(ledger, shown.accesses.clone(), shown.usages.clone());
         let key = &shown.policy.body().information.key;
         let server = Endpoint::of_address(&key.address).map_err(ClientError::untrusted)?;
@@ -135,8 +143,12 @@ impl<'a> Audit<'a> {
 
     /// The newest policy on the ledger is the one that the provider signed, and so, by each one's digest of its
     /// predecessor, are all before it.
-    pub(super) fn policies(&mut self, signed: &Call, ledger: &OnLedger) {
-        let is_signed = |policy: &SetPolicy| Call::SetPolicy(policy.clone()) == *signed;
+    pub(super) fn policies(&mut self, id: Digest, signed: Option<&Call>, ledger: &OnLedger) {
+        // Without the openings of erased users the whole call cannot be made again; the digest still fixes it.
+        let is_signed = |policy: &SetPolicy| match signed {
+            Some(signed) => Call::SetPolicy(policy.clone()) == *signed,
+            None => policy.policy == id,
+        };
         let newest =
             ledger.policies.iter().rfind(|(position, _, policy)| *position < self.known || is_signed(policy));
         if !newest.is_some_and(|(_, _, policy)| is_signed(policy)) {
@@ -146,7 +158,7 @@ impl<'a> Audit<'a> {
                 "the newest policy that management shows is not the ledger's",
             );
         }
-        let Call::SetPolicy(signed) = signed else { return };
+        let Some(Call::SetPolicy(signed)) = signed else { return };
         if ledger.policies.iter().any(|(_, _, policy)| policy.owner != signed.owner) {
             self.find(FindingKind::Policy, None, "a policy on the ledger has another owner");
         }
@@ -190,7 +202,7 @@ impl<'a> Audit<'a> {
             let before = self.findings.len();
             let entry = shown.accesses.get(&request);
             match entry {
-                None if *position >= self.known => {}
+                None if *position >= self.known || self.erased.contains_key(position) => {}
                 None => {
                     let detail = "the ledger has an access that management does not show";
                     self.find(FindingKind::HiddenAccess, Some(request), detail);
@@ -218,6 +230,7 @@ impl<'a> Audit<'a> {
                 consumer: entry.map(|entry| entry.consumer.identity.clone()),
                 purpose: record.request.purpose.clone(),
                 released: released.get(&request).copied(),
+                erased: self.erased.get(position).copied().filter(|_| entry.is_none()),
                 usages,
                 good: self.findings.len() == before && !wrong,
             });
@@ -253,7 +266,7 @@ impl<'a> Audit<'a> {
         for (position, record) in ledger.usages.iter().filter(|(_, r)| r.usage.request == request) {
             let entry = shown.usages.get(&record.usage.report);
             match (entry, shown.accesses.get(&request)) {
-                (None, _) if *position >= self.known => {}
+                (None, _) if *position >= self.known || self.erased.contains_key(position) => {}
                 (None, _) => {
                     let detail = "the ledger has a usage report that management does not show";
                     self.find(FindingKind::HiddenUsage, Some(request), detail);

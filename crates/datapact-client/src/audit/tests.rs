@@ -25,6 +25,7 @@ struct Scene {
     accesses: Vec<AccessEntry>,
     usages: Vec<UsageEntry>,
     releases: Vec<ReleaseEntry>,
+    erased: BTreeMap<u64, Timestamp>,
 }
 
 fn opening(signer: &Signer, salt: u8) -> Opening {
@@ -42,7 +43,9 @@ impl Scene {
         let mut ledger = OnLedger::default();
         ledger.add(0, Entry::new(set.clone(), now()));
         let (accesses, usages, releases) = (Vec::new(), Vec::new(), Vec::new());
-        let mut scene = Self { world, session, bob, key, policy: set, ledger, accesses, usages, releases };
+        let erased = BTreeMap::new();
+        let mut scene =
+            Self { world, session, bob, key, policy: set, ledger, accesses, usages, releases, erased };
         let request = scene.access(&Arc::clone(&scene.bob), 7);
         scene.release(&request, &Arc::clone(&scene.bob));
         scene.usage(&request);
@@ -98,18 +101,32 @@ impl Scene {
 
     fn begin<'a>(&'a self, trust: &'a Trust, known: u64) -> Audit<'a> {
         let (share, ledger_id) = (self.world.share, self.session.ledger());
-        Audit { trust, ledger_id, share, known, findings: Vec::new() }
+        Audit { trust, ledger_id, share, known, erased: self.erased.clone(), findings: Vec::new() }
     }
 
     fn audit(&self) -> (Vec<FindingKind>, Vec<AuditedAccess>) {
         let trust = self.session.profile().trust();
         let mut audit = self.begin(&trust, self.next());
-        audit.policies(&self.policy, &self.ledger);
+        let id = self.ledger.policies[0].2.policy;
+        audit.policies(id, Some(&self.policy), &self.ledger);
         let shown = audit.shown(&self.ledger, self.accesses.clone(), self.usages.clone());
         let released = audit.releases(self.key.id, "keys.example", &self.releases, &shown, &self.ledger);
         let accesses = audit.accesses(&self.ledger, &shown, &released);
         (audit.findings.iter().map(|finding| finding.finding).collect(), accesses)
     }
+}
+
+#[test]
+fn pr_1_what_was_erased_is_told_from_what_is_hidden() {
+    let mut scene = Scene::new();
+    (scene.accesses, scene.usages, scene.releases) = (Vec::new(), Vec::new(), Vec::new());
+    assert_eq!(scene.audit().0, [FindingKind::HiddenAccess, FindingKind::HiddenUsage]);
+    scene.erased = BTreeMap::from([(1, 50)]);
+    assert_eq!(scene.audit().0, [FindingKind::HiddenUsage]);
+    scene.erased.insert(2, 50);
+    let (findings, accesses) = scene.audit();
+    assert_eq!(findings, []);
+    assert_eq!((accesses[0].erased, &accesses[0].consumer), (Some(50), &None));
 }
 
 #[test]

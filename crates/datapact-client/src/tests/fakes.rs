@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use datapact_api::administration::{Action, Erasure, UserNotice};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::system_clock;
 use datapact_api::http_api::{Health, Public};
@@ -189,6 +190,7 @@ impl World {
             attributes: Attributes::default(),
             active: true,
             created: 0,
+            erase_at: None,
         };
         let profile = Profile::assemble("bob", folder, account, None).unwrap();
         let fake = Arc::new(Fake(Arc::clone(self)));
@@ -333,6 +335,15 @@ impl Management for Fake {
     async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {
         not_here()
     }
+    async fn delete_account(&self, _: &AccountId, _: bool) -> Result<Account> {
+        not_here()
+    }
+    async fn actions(&self, _: u64) -> Result<Vec<Action>> {
+        not_here()
+    }
+    async fn erasures(&self, _: &RecordQuery) -> Result<Vec<Erasure>> {
+        not_here()
+    }
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         let owner = opening(policy.signer());
         let call = Call::of_policy(policy, &owner, &[]).unwrap();
@@ -453,6 +464,9 @@ impl KeyServer for Fake {
     async fn withhold(&self, _: &Signed<SharingPolicy>) -> Result<()> {
         not_here()
     }
+    async fn set_user(&self, _: &UserNotice) -> Result<()> {
+        not_here()
+    }
     async fn release(&self, id: &KeyId, asked: &ReleaseKey) -> Result<ReleasedKey> {
         self.0.released.fetch_add(1, Ordering::SeqCst);
         let key_request = asked.key_request.id();
@@ -525,6 +539,9 @@ impl StorageServer for Fake {
             }
         }
         Ok(Download { size, first, length: end - first, bytes: stream::iter(parts).boxed() })
+    }
+    async fn set_user(&self, _: &UserNotice) -> Result<()> {
+        not_here()
     }
     async fn delete_package(&self, _: &PackageId) -> Result<()> {
         self.0.deleted.fetch_add(1, Ordering::SeqCst);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::{Caller, Clock, Source};
 use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
@@ -23,6 +24,7 @@ use datapact_api::key_server::{
 use datapact_api::management::Management;
 use datapact_api::problem::{Problem, Result};
 use datapact_core::id::{Digest, KeyId, ShareId};
+use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::KeyReference;
 use datapact_core::policy::SharingPolicy;
@@ -36,6 +38,7 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
 use crate::config::KeyServerConfig;
+use crate::users::Users;
 
 pub use crate::secret_file::SecretFileError;
 pub use follow::{WITNESS_FILE, witness_key};
@@ -90,6 +93,7 @@ pub struct KeyService {
     witness: VerifyingKey,
     jwks: JwksCache,
     signer: Arc<Signer>,
+    users: Users,
     trust: Source<Trust>,
     clock: Clock,
     tasks: Vec<tokio::task::AbortHandle>,
@@ -129,7 +133,8 @@ impl KeyService {
             return Err(OpenError::Configuration(detail));
         }
         let path = data.join(DATABASE_FILE);
-        let migrations = [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS].concat();
+        let migrations =
+            [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS].concat();
         let store = Store::open(&path, &migrations).await?;
         let kek = open_kek(config, &store).await?;
         let witness = witness_key(data, &name)?;
@@ -146,8 +151,10 @@ impl KeyService {
             tokio::spawn(follow::follow(Arc::clone(&copy), management)).abort_handle(),
             tokio::spawn(tidy(store.clone(), Arc::clone(&clock))).abort_handle(),
         ];
+        let users = Users::open(&store).await?;
         Ok(Arc::new(Self {
             name,
+            users,
             url: config.server.url.clone(),
             management: management_name.to_owned(),
             ledger: config.ledger.clone(),
@@ -194,6 +201,23 @@ impl KeyService {
 }
 
 impl KeyService {
+    /// Takes management's word about a user; what names an erased one is destroyed with it (PR-1).
+    async fn set_user(&self, notice: &UserNotice) -> Result<()> {
+        let (notice, marker) = (notice.clone(), self.users.marker);
+        self.write(move |tx| {
+            Box::pin(async move {
+                let identity = &notice.identity;
+                if Users::take(tx, &marker.of(identity), &notice).await?
+                    && notice.status == UserStatus::Erased
+                {
+                    tables::erase(tx, identity, |share| marker.on_share(identity, share)).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+    }
+
     async fn write<T, F>(&self, job: F) -> Result<T>
     where
         F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, std::result::Result<T, Failure>>
@@ -260,14 +284,23 @@ struct Session {
     caller: Caller,
 }
 
+impl Session {
+    /// The user who calls, unless management has disabled it.
+    async fn user(&self) -> Result<&Identity> {
+        let user = self.caller.require_user()?;
+        self.server.users.admit(user).await?;
+        Ok(user)
+    }
+}
+
 #[async_trait]
 impl KeyServer for Session {
     async fn register_key(&self) -> Result<KeyReference> {
-        self.server.register(self.caller.require_user()?).await
+        self.server.register(self.user().await?).await
     }
 
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
-        self.server.store(self.caller.require_user()?, id, key).await
+        self.server.store(self.user().await?, id, key).await
     }
 
     async fn key_status(&self, id: &KeyId) -> Result<KeyStatus> {
@@ -275,11 +308,11 @@ impl KeyServer for Session {
             self.caller.require_server(&self.server.management)?;
             return self.server.status(None, id).await;
         }
-        self.server.status(Some(self.caller.identity()), id).await
+        self.server.status(Some(self.user().await?), id).await
     }
 
     async fn delete_key(&self, id: &KeyId) -> Result<()> {
-        self.server.delete(self.caller.require_user()?, id).await
+        self.server.delete(self.user().await?, id).await
     }
 
     async fn show_policy(&self, shown: &ShownPolicy) -> Result<()> {
@@ -288,7 +321,12 @@ impl KeyServer for Session {
     }
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
-        self.server.withhold(self.caller.require_user()?, policy).await
+        self.server.withhold(self.user().await?, policy).await
+    }
+
+    async fn set_user(&self, notice: &UserNotice) -> Result<()> {
+        self.caller.require_server(&self.server.management)?;
+        self.server.set_user(notice).await
     }
 
     async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey> {
@@ -296,6 +334,6 @@ impl KeyServer for Session {
     }
 
     async fn releases(&self, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
-        self.server.releases_of(self.caller.require_user()?, share).await
+        self.server.releases_of(self.user().await?, share).await
     }
 }

@@ -63,12 +63,14 @@ impl KeyService {
             request: asked.request.id(),
             share: decision.share,
             owner: decision.owner.clone(),
+            consumer: Some(decision.consumer.to_string()),
             time: now,
             sealed: Some(serde_json::to_string(&sealed).map_err(Problem::internal)?),
             signed_release: self.signer.sign(&self.ledger, now, statement).as_str().to_owned(),
             signed_request: key_request.as_str().to_owned(),
         };
         let (id, clock) = (*id, self.clock.clone());
+        let mark = self.users.marker.on_share(&decision.consumer, &decision.share);
         // One writer: what was withheld before this job ran is seen here, and what is withheld later finds the
         // release on record.
         let row = self
@@ -79,6 +81,12 @@ impl KeyService {
                     let entry = tables::key(tx, &id).await?;
                     if entry.and_then(|entry| entry.stored).as_ref() != Some(&decision.stored) {
                         return Err(unknown(&id).into());
+                    }
+                    if tables::is_tombstone(tx, &row.share, &mark).await? {
+                        let detail = "an erased account of yours has accessed this share";
+                        return Err(Problem::forbidden(detail)
+                            .hint("ask its provider for a new share")
+                            .into());
                     }
                     let (consumer, commitment) = (&decision.consumer, &decision.commitment);
                     let first = tables::first_commitment(tx, &row.share, consumer, commitment).await?;
@@ -110,6 +118,7 @@ impl KeyService {
 
         // 1. The peer is a user; the gate has admitted it.
         let consumer = caller.require_user()?;
+        self.users.admit(consumer).await?;
 
         // 2. Management has signed the token, for this server, and it is alive.
         let token = self.jwks.verify(text, &self.name, now).await?;

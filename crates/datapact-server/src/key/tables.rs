@@ -10,29 +10,41 @@ use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
 
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    module: "key",
-    version: 1,
-    statements: &[
-        "CREATE TABLE key_kek (version BIGINT NOT NULL PRIMARY KEY, sealed TEXT NOT NULL)",
-        "CREATE TABLE key_entry (id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, registered BIGINT NOT NULL, \
+pub(super) const MIGRATIONS: &[Migration] = &[
+    Migration { module: "key", version: 1, statements: FIRST },
+    Migration {
+        module: "key",
+        version: 2,
+        statements: &[
+            // Whose signed request it is, so that it can be erased with its signer.
+            "ALTER TABLE key_release ADD COLUMN consumer TEXT",
+            "CREATE INDEX key_release_consumer ON key_release (consumer)",
+            "CREATE INDEX key_consumer_identity ON key_consumer (identity)",
+            // Shares that erased users have accessed, by their marks: they get no second count there.
+            "CREATE TABLE key_tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
+        ],
+    },
+];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE key_kek (version BIGINT NOT NULL PRIMARY KEY, sealed TEXT NOT NULL)",
+    "CREATE TABLE key_entry (id TEXT NOT NULL PRIMARY KEY, owner TEXT NOT NULL, registered BIGINT NOT NULL, \
          share TEXT, package TEXT, kek BIGINT, sealed TEXT)",
-        "CREATE INDEX key_entry_owner ON key_entry (owner, share)",
-        "CREATE TABLE key_policy (policy TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, owner TEXT NOT NULL, \
+    "CREATE INDEX key_entry_owner ON key_entry (owner, share)",
+    "CREATE TABLE key_policy (policy TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, owner TEXT NOT NULL, \
          version BIGINT NOT NULL, state TEXT NOT NULL, expires BIGINT NOT NULL, signed BIGINT NOT NULL, \
          key TEXT NOT NULL, package TEXT NOT NULL, package_id TEXT NOT NULL, call TEXT, withheld BIGINT NOT NULL)",
-        "CREATE INDEX key_policy_share ON key_policy (share, owner, version)",
-        "CREATE INDEX key_policy_key ON key_policy (key)",
-        "CREATE TABLE key_consumer (share TEXT NOT NULL, identity TEXT NOT NULL, commitment TEXT NOT NULL, \
+    "CREATE INDEX key_policy_share ON key_policy (share, owner, version)",
+    "CREATE INDEX key_policy_key ON key_policy (key)",
+    "CREATE TABLE key_consumer (share TEXT NOT NULL, identity TEXT NOT NULL, commitment TEXT NOT NULL, \
          PRIMARY KEY (share, identity))",
-        "CREATE TABLE key_release (key_request TEXT NOT NULL PRIMARY KEY, request TEXT NOT NULL, \
+    "CREATE TABLE key_release (key_request TEXT NOT NULL PRIMARY KEY, request TEXT NOT NULL, \
          share TEXT NOT NULL, owner TEXT NOT NULL, time BIGINT NOT NULL, sealed TEXT, signed_release TEXT NOT NULL, \
          signed_request TEXT NOT NULL)",
-        "CREATE INDEX key_release_request ON key_release (request)",
-        "CREATE INDEX key_release_share ON key_release (share, owner, time)",
-        "CREATE INDEX key_release_time ON key_release (time)",
-    ],
-}];
+    "CREATE INDEX key_release_request ON key_release (request)",
+    "CREATE INDEX key_release_share ON key_release (share, owner, time)",
+    "CREATE INDEX key_release_time ON key_release (time)",
+];
 
 /// A registered key, filled or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -245,6 +257,40 @@ pub(super) async fn first_commitment(
     parse(&row.try_get_by_index::<String>(0)?)
 }
 
+/// Whether the user behind `mark` has accessed `share` before it was erased.
+pub(super) async fn is_tombstone(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    mark: &str,
+) -> Result<bool, Failure> {
+    let sql = "SELECT COUNT(*) FROM key_tombstone WHERE share = $1 AND mark = $2";
+    Ok(count(on, sql, [text(share), mark.into()]).await? > 0)
+}
+
+/// Destroys what names `identity`: its keys, policies and requests. `mark` makes what stands for it on a share.
+pub(super) async fn erase(
+    on: &impl ConnectionTrait,
+    identity: &Identity,
+    mark: impl Fn(&ShareId) -> String + Send,
+) -> Result<(), Failure> {
+    let name = identity.to_string();
+    let sql = "SELECT share FROM key_consumer WHERE identity = $1";
+    for row in on.query_all_raw(statement(on, sql, [name.as_str().into()])).await? {
+        let share: ShareId = parse(&row.try_get_by_index::<String>(0)?)?;
+        let sql = "INSERT INTO key_tombstone (share, mark) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+        on.execute_raw(statement(on, sql, [text(&share), mark(&share).into()])).await?;
+    }
+    for sql in [
+        "DELETE FROM key_consumer WHERE identity = $1",
+        "DELETE FROM key_release WHERE consumer = $1 OR owner = $1",
+        "DELETE FROM key_policy WHERE owner = $1",
+        "DELETE FROM key_entry WHERE owner = $1",
+    ] {
+        on.execute_raw(statement(on, sql, [name.as_str().into()])).await?;
+    }
+    Ok(())
+}
+
 /// A release that has been made durable.
 #[derive(Debug, Clone)]
 pub(super) struct ReleaseRow {
@@ -252,6 +298,8 @@ pub(super) struct ReleaseRow {
     pub(super) request: Digest,
     pub(super) share: ShareId,
     pub(super) owner: String,
+    /// Whose key request it is; none of releases before this was kept.
+    pub(super) consumer: Option<String>,
     pub(super) time: Timestamp,
     /// The sealed key as JSON; none when a token for it can no longer live.
     pub(super) sealed: Option<String>,
@@ -260,7 +308,7 @@ pub(super) struct ReleaseRow {
 }
 
 const RELEASE_COLUMNS: &str =
-    "key_request, request, share, owner, time, sealed, signed_release, signed_request";
+    "key_request, request, share, owner, time, sealed, signed_release, signed_request, consumer";
 
 pub(super) async fn release(
     on: &impl ConnectionTrait,
@@ -289,8 +337,9 @@ pub(super) async fn releases_of(
 }
 
 pub(super) async fn insert_release(on: &impl ConnectionTrait, row: &ReleaseRow) -> Result<(), Failure> {
-    let sql = format!("INSERT INTO key_release ({RELEASE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)");
-    let values: [Value; 8] = [
+    let sql =
+        format!("INSERT INTO key_release ({RELEASE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
+    let values: [Value; 9] = [
         text(&row.key_request),
         text(&row.request),
         text(&row.share),
@@ -299,6 +348,7 @@ pub(super) async fn insert_release(on: &impl ConnectionTrait, row: &ReleaseRow) 
         row.sealed.clone().into(),
         row.signed_release.as_str().into(),
         row.signed_request.as_str().into(),
+        row.consumer.clone().into(),
     ];
     on.execute_raw(statement(on, sql, values)).await?;
     Ok(())
@@ -322,6 +372,7 @@ fn release_row(row: &QueryResult) -> Result<ReleaseRow, Failure> {
         sealed: row.try_get_by_index(5)?,
         signed_release: string(6)?,
         signed_request: string(7)?,
+        consumer: row.try_get_by_index(8)?,
     })
 }
 

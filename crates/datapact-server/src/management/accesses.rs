@@ -7,7 +7,7 @@ use datapact_core::contract::{
     Call, Documents, Refusal, Value, Values, check, counter_key, decide, share_key,
 };
 use datapact_core::document::{AccessRequest, Body, UsageReport};
-use datapact_core::id::{Digest, Salt};
+use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use sea_orm::Value as Parameter;
@@ -32,6 +32,7 @@ impl Session {
             }
             let now = server.now();
             let record = server.ledger.share(&share).await?.ok_or(Refusal::UnknownShare)?;
+            server.still_offered(&share, &account.identity).await?;
             let kept = server.opening(&share, &account.identity).await?;
             let drawn = kept.is_none();
             let consumer =
@@ -122,6 +123,19 @@ impl Server {
         let sql = "SELECT position, record FROM usage WHERE report = $1";
         let row = row(self.store.read(), sql, [text(id)]).await?;
         row.map(|row| Ok(UsageReceipt { position: row.number(0)?, record: row.json(1)? })).transpose()
+    }
+
+    /// Refuses access to a share whose provider was erased, and a second count to a user who was.
+    async fn still_offered(&self, share: &ShareId, consumer: &Identity) -> Result<()> {
+        let sql = "SELECT (SELECT COUNT(*) FROM tombstone t WHERE t.share = s.id AND t.mark = $2) \
+                   FROM share s WHERE s.id = $1";
+        let values = [text(share), text(self.marker.on_share(consumer, share))];
+        let row = row(self.store.read(), sql, values).await?.ok_or(Refusal::UnknownShare)?;
+        if row.number(0)? == 0 {
+            return Ok(());
+        }
+        let problem = Problem::forbidden("an erased account of yours has accessed this share");
+        Err(problem.hint("ask its provider for a new share").into())
     }
 
     /// The contract's judgement by what the ledger says now, so that what it refuses leaves no trace; the ledger's

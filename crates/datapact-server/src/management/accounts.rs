@@ -4,14 +4,17 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datapact_api::administration::{Deed, UserStatus};
 use datapact_api::management::{Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{AccountId, Digest, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
 use sea_orm::ConnectionTrait;
 
+use super::actions::{Author, record};
 use super::failure::{Failure, Result};
 use super::keys::to_pem;
+use super::notices;
 use super::schema::{Row, json, number, row, rows, run, text};
 use super::{OpenError, Server, Session};
 
@@ -24,7 +27,7 @@ const ACCOUNTS_MAX: u64 = 1_000_000;
 /// The longest code that is looked at, in bytes.
 const CODE_BYTES_MAX: usize = 128;
 const JOIN_HINT: &str = "ask an administrator for an invitation and `join` with it";
-const COLUMNS: &str = "id, identity, role, attributes, active, created";
+const COLUMNS: &str = "id, identity, role, attributes, active, created, erase_at";
 
 impl Session {
     /// The caller's account, if it may do anything at all.
@@ -51,7 +54,7 @@ impl Session {
         self.active_account().await.and_then(|account| permitted(account, Role::may_access, "access data"))
     }
 
-    async fn administrator(&self) -> Result<Account> {
+    pub(super) async fn administrator(&self) -> Result<Account> {
         let is_administrator = |role| role == Role::Administrator;
         self.active_account()
             .await
@@ -78,7 +81,7 @@ impl Session {
     }
 
     pub(super) async fn make_invitation(&self, new: &NewInvitation) -> Result<Invitation> {
-        self.administrator().await?;
+        let administrator = self.administrator().await?;
         if !(1..=INVITATION_SECONDS_MAX).contains(&new.seconds) {
             let detail = format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
             return Err(Problem::malformed(detail).into());
@@ -93,13 +96,11 @@ impl Session {
         let code = URL_SAFE_NO_PAD.encode(random::<24>());
         let now = self.server.now();
         let expires = now.saturating_add(new.seconds);
-        let values = [
-            text(Digest::of(code.as_bytes())),
-            text(&new.realm),
-            json(&new.role)?,
-            json(&new.attributes)?,
-            number(expires),
-        ];
+        let invitation = Digest::of(code.as_bytes());
+        let deed = Deed::Invited { invitation, invited: new.clone() };
+        let author = Author::of(administrator.id, &self.caller);
+        let values =
+            [text(invitation), text(&new.realm), json(&new.role)?, json(&new.attributes)?, number(expires)];
         self.server
             .store
             .write(move |tx| {
@@ -113,6 +114,7 @@ impl Session {
                     let sql = "INSERT INTO invitation (code, realm, role, attributes, expires) \
                                VALUES ($1, $2, $3, $4, $5)";
                     run(tx, sql, values).await?;
+                    record(tx, now, &author, deed).await?;
                     Ok(())
                 })
             })
@@ -130,10 +132,25 @@ impl Session {
             return Err(Problem::malformed("that is no invitation code").into());
         }
         let (code, now) = (Digest::of(code.as_bytes()), self.server.now());
-        self.server
+        let (statement, servers) = (self.caller.statement.clone(), self.server.told_servers());
+        let account = self
+            .server
             .store
-            .write(move |tx| Box::pin(async move { take(tx, &code, &identity, now).await }))
-            .await
+            .write(move |tx| {
+                Box::pin(async move {
+                    let (account, taken) = take(tx, &code, &identity, now).await?;
+                    if taken {
+                        let author = Author { actor: Some(account.id), statement };
+                        let sequence = record(tx, now, &author, Deed::Joined { invitation: code }).await?;
+                        // Who was erased and comes again is served again.
+                        notices::post(tx, &servers, &identity, UserStatus::Active, sequence).await?;
+                    }
+                    Ok::<_, Failure>(account)
+                })
+            })
+            .await?;
+        self.server.notices.posted();
+        Ok(account)
     }
 
     pub(super) async fn all_accounts(&self) -> Result<Vec<Account>> {
@@ -150,27 +167,74 @@ impl Session {
             return Err(problem.hint("let another administrator do it").into());
         }
         let (id, update) = (*id, update.clone());
-        self.server
+        let (author, now) = (Author::of(administrator.id, &self.caller), self.server.now());
+        let servers = self.server.told_servers();
+        let (account, told) = self
+            .server
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let sql = format!("SELECT {COLUMNS} FROM account WHERE id = $1");
-                    let mut account = row(tx, sql, [text(id)])
-                        .await?
-                        .map(|row| read(&row))
-                        .transpose()?
-                        .ok_or_else(|| Problem::not_found(format!("there is no account `{id}`")))?;
-                    account.role = update.role.unwrap_or(account.role);
-                    account.attributes = update.attributes.unwrap_or(account.attributes);
-                    account.active = update.active.unwrap_or(account.active);
-                    let sql = "UPDATE account SET role = $2, attributes = $3, active = $4 WHERE id = $1";
-                    let active = number(account.active.into());
-                    run(tx, sql, [text(id), json(&account.role)?, json(&account.attributes)?, active])
-                        .await?;
-                    Ok(account)
+                    let before = by_id(tx, &id).await?;
+                    let mut account = before.clone();
+                    account.role = update.role.unwrap_or(before.role);
+                    account.attributes = update.attributes.clone().unwrap_or(before.attributes);
+                    account.active = update.active.unwrap_or(before.active);
+                    if account.active {
+                        account.erase_at = None;
+                    }
+                    let sequence = record(tx, now, &author, Deed::Updated { account: id, update }).await?;
+                    write(tx, &account).await?;
+                    let told = account.active != before.active;
+                    if told {
+                        status(tx, &servers, &account, sequence).await?;
+                    }
+                    Ok::<_, Failure>((account, told))
                 })
             })
-            .await
+            .await?;
+        // A repeat waits again for servers that were away.
+        if told || !account.active {
+            self.server.tell(&account.identity).await?;
+        }
+        Ok(account)
+    }
+
+    /// Disables the account at once, and has it erased when the retention is over, or now.
+    pub(super) async fn delete(&self, id: &AccountId, at_once: bool) -> Result<Account> {
+        let administrator = self.administrator().await?;
+        if administrator.id == *id {
+            let problem = Problem::new(Kind::Conflict, "an administrator cannot delete its own account");
+            return Err(problem.hint("let another administrator do it").into());
+        }
+        let (id, now) = (*id, self.server.now());
+        let author = Author::of(administrator.id, &self.caller);
+        let erase_at = if at_once { now } else { now.saturating_add(self.server.account_retention_seconds) };
+        let servers = self.server.told_servers();
+        let account = self
+            .server
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let mut account = by_id(tx, &id).await?;
+                    // A repeat brings the end nearer, never farther.
+                    let erase_at = account.erase_at.map_or(erase_at, |before| before.min(erase_at));
+                    if account.erase_at == Some(erase_at) {
+                        return Ok(account);
+                    }
+                    (account.active, account.erase_at) = (false, Some(erase_at));
+                    let deed = Deed::Deleted { account: id, erase_at };
+                    let sequence = record(tx, now, &author, deed).await?;
+                    write(tx, &account).await?;
+                    status(tx, &servers, &account, sequence).await?;
+                    Ok::<_, Failure>(account)
+                })
+            })
+            .await?;
+        if at_once {
+            self.server.erase(&id).await?;
+        }
+        self.server.tell(&account.identity).await?;
+        Ok(account)
     }
 }
 
@@ -210,15 +274,58 @@ pub(super) async fn ensure_administrators(
             attributes: Default::default(),
             active: true,
             created: now,
+            erase_at: None,
         };
-        let insert = server.store.write(move |tx| Box::pin(async move { insert(tx, &account).await })).await;
-        insert.map_err(failed)?;
+        let insert = server.store.write(move |tx| {
+            Box::pin(async move {
+                insert(tx, &account).await?;
+                let author = Author { actor: Some(account.id), statement: None };
+                record(tx, now, &author, Deed::Configured).await.map(drop)
+            })
+        });
+        insert.await.map_err(failed)?;
     }
     Ok(())
 }
 
-fn failed(failure: Failure) -> OpenError {
+pub(super) fn failed(failure: Failure) -> OpenError {
     OpenError::Configuration(failure.0.to_string())
+}
+
+/// The account `id`.
+pub(super) async fn by_id(on: &impl ConnectionTrait, id: &AccountId) -> Result<Account> {
+    let sql = format!("SELECT {COLUMNS} FROM account WHERE id = $1");
+    match row(on, sql, [text(id)]).await? {
+        Some(row) => read(&row),
+        None => Err(Problem::not_found(format!("there is no account `{id}`")).into()),
+    }
+}
+
+/// Writes what may change about an account.
+async fn write(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
+    let sql = "UPDATE account SET role = $2, attributes = $3, active = $4, erase_at = $5 WHERE id = $1";
+    let values = [
+        text(account.id),
+        json(&account.role)?,
+        json(&account.attributes)?,
+        number(account.active.into()),
+        account.erase_at.map(|time| i64::try_from(time).unwrap_or(i64::MAX)).into(),
+    ];
+    run(on, sql, values).await?;
+    Ok(())
+}
+
+/// Has the other servers told of the account's status.
+async fn status(
+    on: &impl ConnectionTrait,
+    servers: &[String],
+    account: &Account,
+    sequence: u64,
+) -> Result<()> {
+    let sql = "UPDATE account SET noticed = $2 WHERE id = $1";
+    run(on, sql, [text(account.id), number(sequence)]).await?;
+    let status = if account.active { UserStatus::Active } else { UserStatus::Disabled };
+    notices::post(on, servers, &account.identity, status, sequence).await
 }
 
 fn permitted(account: Account, may: impl FnOnce(Role) -> bool, what: &str) -> Result<Account> {
@@ -235,7 +342,13 @@ pub(super) async fn find(on: &impl ConnectionTrait, identity: &Identity) -> Resu
     row(on, sql, [text(identity)]).await?.map(|row| read(&row)).transpose()
 }
 
-async fn take(on: &impl ConnectionTrait, code: &Digest, identity: &Identity, now: u64) -> Result<Account> {
+/// The account, and whether the invitation was taken by this call.
+async fn take(
+    on: &impl ConnectionTrait,
+    code: &Digest,
+    identity: &Identity,
+    now: u64,
+) -> Result<(Account, bool)> {
     let refused = |detail: &str| {
         Failure::from(Problem::forbidden(detail.to_owned()).hint("ask for another invitation"))
     };
@@ -244,7 +357,7 @@ async fn take(on: &impl ConnectionTrait, code: &Digest, identity: &Identity, now
         row(on, sql, [text(code)]).await?.ok_or_else(|| refused("the invitation code is not valid"))?;
     let existing = find(on, identity).await?;
     match (invitation.optional(4)?, existing) {
-        (Some(taken), Some(account)) if taken == account.id.to_string() => return Ok(account),
+        (Some(taken), Some(account)) if taken == account.id.to_string() => return Ok((account, false)),
         (Some(_), _) => return Err(refused("the invitation has been used")),
         (None, Some(account)) => {
             let detail = format!("`{identity}` has the account `{}` already", account.id);
@@ -268,10 +381,13 @@ async fn take(on: &impl ConnectionTrait, code: &Digest, identity: &Identity, now
         attributes: invitation.json(2)?,
         active: true,
         created: now,
+        erase_at: None,
     };
     insert(on, &account).await?;
     run(on, "UPDATE invitation SET account = $2 WHERE code = $1", [text(code), text(account.id)]).await?;
-    Ok(account)
+    // Who comes again keeps the salts that were still to be erased.
+    run(on, "DELETE FROM salt_later WHERE identity = $1", [text(identity)]).await?;
+    Ok((account, true))
 }
 
 async fn insert(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
@@ -304,5 +420,6 @@ fn read(row: &Row) -> Result<Account> {
         attributes: row.json(3)?,
         active: row.number(4)? == 1,
         created: row.number(5)?,
+        erase_at: row.number_if_any(6)?,
     })
 }

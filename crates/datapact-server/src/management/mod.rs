@@ -6,11 +6,14 @@
 
 mod accesses;
 mod accounts;
+mod actions;
+mod erasure;
 mod failure;
 mod grant;
 mod intents;
 mod keys;
 mod ledger;
+mod notices;
 mod policies;
 mod projector;
 mod public;
@@ -25,6 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use datapact_api::administration::{Action, Erasure};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{Caller, Clock, Source};
 use datapact_api::http_api::ManagementService;
@@ -48,6 +52,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::{Semaphore, watch};
 
 use crate::config::{ManagementConfig, Peer};
+use crate::users::Marker;
 pub use keys::{Keys, KeysError};
 
 /// How long an answer waits for its projection.
@@ -83,7 +88,7 @@ pub enum OpenError {
 /// Management, running: the service behind its routes and its public listener. It stops when it is dropped.
 pub struct ManagementServer {
     server: Arc<Server>,
-    projector: tokio::task::JoinHandle<()>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
     _lock: std::fs::File,
 }
 
@@ -93,7 +98,10 @@ struct Server {
     management: Endpoint,
     public: Endpoint,
     token_seconds: u64,
+    account_retention_seconds: u64,
     store: Store,
+    marker: Marker,
+    notices: notices::Notices,
     log: Arc<EmbeddedLedger>,
     ledger: Arc<dyn Ledger>,
     ledger_id: String,
@@ -178,6 +186,9 @@ impl ManagementServer {
             management: own_endpoint(config),
             public: config.public.clone(),
             token_seconds: config.token_seconds,
+            account_retention_seconds: u64::from(config.account_retention_days) * 24 * 60 * 60,
+            marker: Marker::open(&store).await?,
+            notices: notices::Notices::new(),
             ledger: ledger(Arc::clone(&log)),
             ledger_id: log.id().to_owned(),
             log,
@@ -196,9 +207,12 @@ impl ManagementServer {
         });
         accounts::ensure_administrators(&server, &config.administrators).await?;
         let projector = tokio::spawn(projector::project(Arc::clone(&server)));
-        let this = Arc::new(Self { server, projector, _lock: lock });
+        let mut this = Self { server, tasks: vec![projector], _lock: lock };
         intents::recover(&this.server).await?;
-        Ok(this)
+        this.server.post_disabled().await.map_err(accounts::failed)?;
+        this.tasks.extend(notices::deliver(&this.server));
+        this.tasks.push(tokio::spawn(erasure::tidy(Arc::clone(&this.server))));
+        Ok(Arc::new(this))
     }
 
     /// What users are configured with (US-4).
@@ -218,7 +232,7 @@ impl ManagementServer {
 
 impl Drop for ManagementServer {
     fn drop(&mut self) {
-        self.projector.abort();
+        self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
     }
 }
 
@@ -367,6 +381,14 @@ impl Management for Session {
         Ok(self.change_account(id, update).await?)
     }
 
+    async fn delete_account(&self, id: &AccountId, now: bool) -> problem::Result<Account> {
+        Ok(self.delete(id, now).await?)
+    }
+
+    async fn actions(&self, after: u64) -> problem::Result<Vec<Action>> {
+        Ok(self.actions_after(after).await?)
+    }
+
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> problem::Result<PolicyReceipt> {
         Ok(self.publish(policy).await?)
     }
@@ -404,6 +426,10 @@ impl Management for Session {
 
     async fn usages(&self, query: &RecordQuery) -> problem::Result<Vec<UsageEntry>> {
         Ok(self.usage_records(query).await?)
+    }
+
+    async fn erasures(&self, query: &RecordQuery) -> problem::Result<Vec<Erasure>> {
+        Ok(self.erasures_of(query).await?)
     }
 
     async fn notifications(&self, after: u64) -> problem::Result<Vec<Notification>> {

@@ -96,15 +96,22 @@ impl Server {
     async fn receipt_of(&self, row: &Row) -> Result<(PolicyReceipt, Signed<SharingPolicy>)> {
         let policy: Signed<SharingPolicy> = row.signed(2)?;
         let share = policy.body().share;
-        let mut openings = self.openings(share, identities(&policy)).await?;
+        let owner = self.opening(&share, policy.signer()).await?;
+        let owner =
+            owner.ok_or_else(|| Problem::internal(format!("the share {share} has no owner's salt")))?;
+        // Those of erased users are gone; none is drawn anew for what is on the ledger.
+        let mut users = Vec::with_capacity(policy.body().terms.users.len());
+        for user in &policy.body().terms.users {
+            users.extend(self.opening(&share, user).await?);
+        }
         let receipt = PolicyReceipt {
             share,
             version: policy.body().version,
             policy: row.parse(0)?,
             contract: self.ledger.address(&share),
             position: row.number(1)?,
-            owner: openings.remove(0),
-            users: openings,
+            owner,
+            users,
         };
         Ok((receipt, policy))
     }

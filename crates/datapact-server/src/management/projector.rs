@@ -184,10 +184,10 @@ async fn set_policy(
         let sql = "INSERT INTO category (share, category) VALUES ($1, $2)";
         run(on, sql, [text(share), text(category)]).await?;
     }
-    let sql = "INSERT INTO publication (event, entry) VALUES ($1, $2)";
-    run(on, sql, [number(cursor.event), json(&entry)?]).await?;
+    let sql = "INSERT INTO publication (event, entry, share) VALUES ($1, $2, $3)";
+    run(on, sql, [number(cursor.event), json(&entry)?, text(share)]).await?;
     let event = NotificationEvent::PolicySet { version, state, contract };
-    cursor.notify(on, provider, time, share, event).await
+    cursor.notify(on, provider, None, time, share, event).await
 }
 
 async fn add_access(
@@ -210,9 +210,9 @@ async fn add_access(
         access: record.access,
     };
     if provider != *consumer {
-        cursor.notify(on, consumer, record.time, share, event.clone()).await?;
+        cursor.notify(on, consumer, None, record.time, share, event.clone()).await?;
     }
-    cursor.notify(on, &provider, record.time, share, event).await
+    cursor.notify(on, &provider, Some(consumer), record.time, share, event).await
 }
 
 async fn add_usage(
@@ -233,7 +233,7 @@ async fn add_usage(
         consumer: consumer.clone(),
         action: report.body().action,
     };
-    cursor.notify(on, &provider, record.time, share, event).await
+    cursor.notify(on, &provider, Some(consumer), record.time, share, event).await
 }
 
 fn record_row(
@@ -286,14 +286,17 @@ impl Cursor {
         &mut self,
         on: &impl ConnectionTrait,
         holder: &Identity,
+        subject: Option<&Identity>,
         time: Timestamp,
         share: ShareId,
         event: NotificationEvent,
     ) -> Result<()> {
         self.sequence += 1;
         let body = NotificationBody { share, event };
-        let sql = "INSERT INTO notification (sequence, holder, time, body) VALUES ($1, $2, $3, $4)";
-        run(on, sql, [number(self.sequence), text(holder), number(time), json(&body)?]).await?;
+        let sql =
+            "INSERT INTO notification (sequence, holder, time, body, subject) VALUES ($1, $2, $3, $4, $5)";
+        let subject = subject.map(ToString::to_string).into();
+        run(on, sql, [number(self.sequence), text(holder), number(time), json(&body)?, subject]).await?;
         Ok(())
     }
 }

@@ -26,8 +26,8 @@ impl Public for ManagementServer {
         if let Some(why) = stuck {
             return Err(not(format!("the ledger's events cannot be applied: {why}")));
         }
-        if self.projector.is_finished() {
-            return Err(not("the projector has ended; restart the server".to_owned()));
+        if self.tasks.iter().any(tokio::task::JoinHandle::is_finished) {
+            return Err(not("a task of the server has ended; restart it".to_owned()));
         }
         let size = server.ledger.info().await.map_err(Failure::from)?.size;
         let lag = size.saturating_sub(*server.projected.borrow());

@@ -11,49 +11,79 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// The tables of management, for [`datapact_ledger::Store::open`].
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
-    module: "management",
-    version: 1,
-    statements: &[
-        "CREATE TABLE account (id TEXT NOT NULL PRIMARY KEY, identity TEXT NOT NULL UNIQUE, role TEXT NOT NULL, \
+pub(super) const MIGRATIONS: &[Migration] = &[
+    crate::users::MARKS,
+    Migration { module: "management", version: 1, statements: FIRST },
+    Migration { module: "management", version: 2, statements: ADMINISTRATION },
+];
+
+/// What administrators do, and what is left of users who were erased.
+const ADMINISTRATION: &[&str] = &[
+    "ALTER TABLE account ADD COLUMN erase_at BIGINT",
+    // The sequence of the action that last set the status.
+    "ALTER TABLE account ADD COLUMN noticed BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE publication ADD COLUMN share TEXT",
+    "CREATE INDEX publication_share ON publication (share)",
+    // Whom else a notification names.
+    "ALTER TABLE notification ADD COLUMN subject TEXT",
+    "CREATE INDEX notification_subject ON notification (subject)",
+    "CREATE INDEX salt_identity ON salt (identity)",
+    // Only ever added to; but a statement is erased with its signer.
+    "CREATE TABLE action (sequence BIGINT NOT NULL PRIMARY KEY, record TEXT NOT NULL, digest TEXT NOT NULL, \
+     actor TEXT, statement TEXT)",
+    "CREATE INDEX action_actor ON action (actor)",
+    // What the other servers are still to be told of users.
+    "CREATE TABLE notice (server TEXT NOT NULL, identity TEXT NOT NULL, status TEXT NOT NULL, \
+     sequence BIGINT NOT NULL, PRIMARY KEY (server, identity))",
+    // Entries of the ledger whose documents were erased.
+    "CREATE TABLE erasure (position BIGINT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
+     time BIGINT NOT NULL)",
+    "CREATE INDEX erasure_provider ON erasure (provider, position)",
+    // Live shares that erased users had a count on, by their marks: who comes again gets no second one.
+    "CREATE TABLE tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
+    // Salts of erased users whom a live policy names: erased when that ends.
+    "CREATE TABLE salt_later (share TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (share, identity))",
+];
+
+const FIRST: &[&str] = &[
+    "CREATE TABLE account (id TEXT NOT NULL PRIMARY KEY, identity TEXT NOT NULL UNIQUE, role TEXT NOT NULL, \
          attributes TEXT NOT NULL, active BIGINT NOT NULL, created BIGINT NOT NULL)",
-        "CREATE TABLE invitation (code TEXT NOT NULL PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL, \
+    "CREATE TABLE invitation (code TEXT NOT NULL PRIMARY KEY, realm TEXT NOT NULL, role TEXT NOT NULL, \
          attributes TEXT NOT NULL, expires BIGINT NOT NULL, account TEXT)",
-        // What opens commitments. Deleting a row erases the link between the ledger and a person.
-        "CREATE TABLE salt (share TEXT NOT NULL, identity TEXT NOT NULL, salt TEXT NOT NULL, \
+    // What opens commitments. Deleting a row erases the link between the ledger and a person.
+    "CREATE TABLE salt (share TEXT NOT NULL, identity TEXT NOT NULL, salt TEXT NOT NULL, \
          PRIMARY KEY (share, identity))",
-        // Calls that may or may not be on the ledger yet, by the id of the document behind them.
-        "CREATE TABLE intent (id TEXT NOT NULL PRIMARY KEY, call TEXT NOT NULL, documents TEXT NOT NULL)",
-        // One row: the ledger's position up to which everything below is applied, and the numbers given out last.
-        "CREATE TABLE projection (id BIGINT NOT NULL PRIMARY KEY, next BIGINT NOT NULL, event BIGINT NOT NULL, \
+    // Calls that may or may not be on the ledger yet, by the id of the document behind them.
+    "CREATE TABLE intent (id TEXT NOT NULL PRIMARY KEY, call TEXT NOT NULL, documents TEXT NOT NULL)",
+    // One row: the ledger's position up to which everything below is applied, and the numbers given out last.
+    "CREATE TABLE projection (id BIGINT NOT NULL PRIMARY KEY, next BIGINT NOT NULL, event BIGINT NOT NULL, \
          sequence BIGINT NOT NULL)",
-        "INSERT INTO projection (id, next, event, sequence) VALUES (1, 0, 0, 0)",
-        "CREATE TABLE policy (id TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, version BIGINT NOT NULL, \
+    "INSERT INTO projection (id, next, event, sequence) VALUES (1, 0, 0, 0)",
+    "CREATE TABLE policy (id TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, version BIGINT NOT NULL, \
          provider TEXT NOT NULL, position BIGINT NOT NULL, document TEXT NOT NULL)",
-        // The newest version of each share, with what is searched for.
-        "CREATE TABLE share (id TEXT NOT NULL PRIMARY KEY, provider TEXT NOT NULL, realm TEXT NOT NULL, \
+    // The newest version of each share, with what is searched for.
+    "CREATE TABLE share (id TEXT NOT NULL PRIMARY KEY, provider TEXT NOT NULL, realm TEXT NOT NULL, \
          policy TEXT NOT NULL, event BIGINT NOT NULL, state TEXT NOT NULL, expires BIGINT NOT NULL, \
          words TEXT NOT NULL, entry TEXT NOT NULL, accesses BIGINT NOT NULL)",
-        "CREATE INDEX share_event ON share (event)",
-        "CREATE INDEX share_provider ON share (provider)",
-        "CREATE TABLE category (share TEXT NOT NULL, category TEXT NOT NULL, PRIMARY KEY (share, category))",
-        "CREATE INDEX category_share ON category (category, share)",
-        "CREATE TABLE access (request TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
+    "CREATE INDEX share_event ON share (event)",
+    "CREATE INDEX share_provider ON share (provider)",
+    "CREATE TABLE category (share TEXT NOT NULL, category TEXT NOT NULL, PRIMARY KEY (share, category))",
+    "CREATE INDEX category_share ON category (category, share)",
+    "CREATE TABLE access (request TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
          consumer TEXT NOT NULL, position BIGINT NOT NULL, record TEXT NOT NULL, document TEXT NOT NULL)",
-        "CREATE INDEX access_consumer ON access (consumer, position)",
-        "CREATE INDEX access_provider ON access (provider, position)",
-        "CREATE TABLE usage (report TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
+    "CREATE INDEX access_consumer ON access (consumer, position)",
+    "CREATE INDEX access_provider ON access (provider, position)",
+    "CREATE TABLE usage (report TEXT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
          consumer TEXT NOT NULL, position BIGINT NOT NULL, record TEXT NOT NULL, document TEXT NOT NULL)",
-        "CREATE INDEX usage_consumer ON usage (consumer, position)",
-        "CREATE INDEX usage_provider ON usage (provider, position)",
-        // The outbox: what subscribers and users are told.
-        "CREATE TABLE publication (event BIGINT NOT NULL PRIMARY KEY, entry TEXT NOT NULL)",
-        "CREATE TABLE notification (sequence BIGINT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, \
+    "CREATE INDEX usage_consumer ON usage (consumer, position)",
+    "CREATE INDEX usage_provider ON usage (provider, position)",
+    // The outbox: what subscribers and users are told.
+    "CREATE TABLE publication (event BIGINT NOT NULL PRIMARY KEY, entry TEXT NOT NULL)",
+    "CREATE TABLE notification (sequence BIGINT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, \
          time BIGINT NOT NULL, body TEXT NOT NULL)",
-        "CREATE INDEX notification_time ON notification (time)",
-        "CREATE INDEX notification_holder ON notification (holder, sequence)",
-    ],
-}];
+    "CREATE INDEX notification_time ON notification (time)",
+    "CREATE INDEX notification_holder ON notification (holder, sequence)",
+];
 
 /// A parameter from anything that has a text.
 pub(super) fn text(value: impl ToString) -> Value {
@@ -116,6 +146,12 @@ impl Row {
             Some(number) => u64::try_from(number).map_err(|e| damaged(&e)),
             None => Ok(default),
         }
+    }
+
+    /// A number that may be missing.
+    pub(super) fn number_if_any(&self, index: usize) -> Result<Option<u64>, StoreError> {
+        let number = self.0.try_get_by_index::<Option<i64>>(index)?;
+        number.map(|number| u64::try_from(number).map_err(|e| damaged(&e))).transpose()
     }
 
     pub(super) fn optional(&self, index: usize) -> Result<Option<String>, StoreError> {

@@ -8,6 +8,7 @@ mod tests;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datapact_api::administration::UserNotice;
 use datapact_api::gate::Source;
 use datapact_api::gate::{Caller, Clock};
 use datapact_api::http_api::{Health, Public, StorageServerService};
@@ -22,6 +23,7 @@ use datapact_core::trust::Trust;
 use datapact_ledger::store::Store;
 
 use crate::config::StorageServerConfig;
+use crate::users::Users;
 use objects::Objects;
 use schema::{Row, Stored};
 
@@ -37,6 +39,7 @@ pub struct StorageService {
     management: Identity,
     store: Store,
     objects: Objects,
+    users: Users,
     trust: Source<Trust>,
     clock: Clock,
     package_bytes_max: u64,
@@ -47,8 +50,10 @@ impl StorageService {
     /// Opens what the configuration names, and removes what uploads that were cut off have left.
     pub async fn open(config: &StorageServerConfig, trust: Source<Trust>, clock: Clock) -> Result<Arc<Self>> {
         let data = &config.server.data;
+        let migrations = [schema::MIGRATIONS, crate::users::MIGRATIONS].concat();
         let store =
-            Store::open(&data.join("storage.sqlite"), schema::MIGRATIONS).await.map_err(Problem::internal)?;
+            Store::open(&data.join("storage.sqlite"), &migrations).await.map_err(Problem::internal)?;
+        let users = Users::open(&store).await.map_err(Problem::internal)?;
         let objects = Objects::open(&data.join("packages"))?;
         let name = config.server.name().map_err(Problem::malformed)?;
         let management = config.management.name().map_err(Problem::malformed)?;
@@ -58,6 +63,7 @@ impl StorageService {
             management: Identity::server(management),
             store,
             objects,
+            users,
             trust,
             clock,
             package_bytes_max: config.package_bytes_max,
@@ -155,10 +161,19 @@ struct Session {
     caller: Caller,
 }
 
+impl Session {
+    /// The user who calls, unless management has disabled it.
+    async fn user(&self) -> Result<&Identity> {
+        let user = self.caller.require_user()?;
+        self.service.users.admit(user).await?;
+        Ok(user)
+    }
+}
+
 #[async_trait]
 impl StorageServer for Session {
     async fn register_package(&self) -> Result<PackageAddress> {
-        let provider = self.caller.require_user()?;
+        let provider = self.user().await?;
         let service = &self.service;
         let unfilled = schema::unfilled(&service.store, provider).await?;
         if unfilled >= REGISTRATIONS_MAX {
@@ -171,7 +186,7 @@ impl StorageServer for Session {
     }
 
     async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
-        let provider = self.caller.require_user()?;
+        let provider = self.user().await?;
         let service = &self.service;
         let row = service.own_row(id, provider).await?;
         let too_large = |what: &str, max: u64| {
@@ -225,13 +240,13 @@ impl StorageServer for Session {
             schema::confirm(&service.store, *id).await?;
             service.row(id).await?
         } else {
-            service.own_row(id, self.caller.require_user()?).await?
+            service.own_row(id, self.user().await?).await?
         };
         Ok(service.status(*id, row))
     }
 
     async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download> {
-        self.caller.require_user()?;
+        self.user().await?;
         let row = self.service.row(id).await?;
         let stored = row
             .stored
@@ -254,12 +269,24 @@ impl StorageServer for Session {
 
     async fn delete_package(&self, id: &PackageId) -> Result<()> {
         let service = &self.service;
-        service.own_row(id, self.caller.require_user()?).await?;
+        service.own_row(id, self.user().await?).await?;
         // The registration goes first: what a kill leaves behind is an object that `tidy` deletes.
         let object = schema::delete(&service.store, *id).await?;
         match object {
             Some(object) => service.objects.delete(&object).await,
             None => Ok(()),
         }
+    }
+
+    async fn set_user(&self, notice: &UserNotice) -> Result<()> {
+        let service = &self.service;
+        if *self.caller.identity() != service.management {
+            return Err(Problem::forbidden("only management may call this"));
+        }
+        let mark = service.users.marker.of(&notice.identity);
+        for object in schema::set_user(&service.store, mark, notice.clone()).await? {
+            service.objects.delete(&object).await?;
+        }
+        Ok(())
     }
 }

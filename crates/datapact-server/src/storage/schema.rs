@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
+use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::problem::{Problem, Result};
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_ledger::store::{Migration, Store, StoreError, statement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+
+use crate::users::Users;
 
 pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     module: "storage",
@@ -138,6 +141,24 @@ pub(super) async fn delete(store: &Store, id: PackageId) -> Result<Option<String
                 None => None,
             };
             Ok::<_, Failed>(object)
+        })
+    });
+    job.await.map_err(|Failed(problem)| problem)
+}
+
+/// Takes management's word about a user; the objects of an erased one, whose registrations are gone with it.
+pub(super) async fn set_user(store: &Store, mark: String, notice: UserNotice) -> Result<Vec<String>> {
+    let job = store.write(move |tx| {
+        Box::pin(async move {
+            if !Users::take(tx, &mark, &notice).await? || notice.status != UserStatus::Erased {
+                return Ok(Vec::new());
+            }
+            let provider = [notice.identity.realm, notice.identity.subject];
+            let sql = "SELECT object FROM package WHERE realm = $1 AND subject = $2 AND object IS NOT NULL";
+            let rows = tx.query_all_raw(statement(tx, sql, provider.clone().map(Into::into))).await?;
+            let sql = "DELETE FROM package WHERE realm = $1 AND subject = $2";
+            tx.execute_raw(statement(tx, sql, provider.map(Into::into))).await?;
+            rows.iter().map(|row| Ok::<String, Failed>(row.try_get("", "object")?)).collect()
         })
     });
     job.await.map_err(|Failed(problem)| problem)

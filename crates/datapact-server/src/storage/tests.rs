@@ -74,7 +74,7 @@ impl Bench {
     fn session(&self, identity: &Identity) -> Box<dyn StorageServer> {
         let peer =
             AuthenticatedPeer { identity: identity.clone(), chain: Vec::new(), certificate: Digest([0; 32]) };
-        self.service.clone().session(Caller { peer })
+        self.service.clone().session(Caller { peer, statement: None })
     }
 
     fn management(&self) -> Box<dyn StorageServer> {

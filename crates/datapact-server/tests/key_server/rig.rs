@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use datapact_api::administration::{Action, Erasure};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{Caller, Clock};
 use datapact_api::http_api::{Health, KeyServerService as _, Public};
@@ -129,6 +130,15 @@ impl Management for TestManagement {
     async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {
         Err(nothing())
     }
+    async fn delete_account(&self, _: &AccountId, _: bool) -> Result<Account> {
+        Err(nothing())
+    }
+    async fn actions(&self, _: u64) -> Result<Vec<Action>> {
+        Err(nothing())
+    }
+    async fn erasures(&self, _: &RecordQuery) -> Result<Vec<Erasure>> {
+        Err(nothing())
+    }
     async fn set_policy(&self, _: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         Err(nothing())
     }
@@ -195,7 +205,8 @@ pub fn clock(time: &Arc<AtomicU64>) -> Clock {
 pub fn caller(signer: &Signer) -> Caller {
     let chain = signer.chain().to_vec();
     let certificate = Digest::of(&chain[0]);
-    Caller { peer: AuthenticatedPeer { identity: signer.identity().clone(), chain, certificate } }
+    let peer = AuthenticatedPeer { identity: signer.identity().clone(), chain, certificate };
+    Caller { peer, statement: None }
 }
 
 pub fn server(name: &str) -> Caller {
@@ -204,7 +215,7 @@ pub fn server(name: &str) -> Caller {
         chain: Vec::new(),
         certificate: Digest::of(name.as_bytes()),
     };
-    Caller { peer }
+    Caller { peer, statement: None }
 }
 
 pub fn token_key() -> TokenKey {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use datapact_api::management::CatalogQuery;
+use datapact_api::management::{AccountUpdate, CatalogQuery};
 use datapact_api::problem::Kind;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};
 use datapact_client::provider::{ChangeShare, CreateShare, SetShare};
@@ -166,6 +166,49 @@ async fn dp_10_a_share_is_updated_suspended_resumed_and_revoked() {
     let report = ann.audit(&shared.share).await.unwrap();
     assert!(report.good, "{:?}", report.findings);
     assert_eq!((report.policies.len(), report.accesses.len()), (5, 4));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
+    let world = World::start().await;
+    let ann = Provider::new(world.user("clinic", "Ann", "SE").await);
+    let bob = Consumer::new(world.user("lab", "Bob", "SE").await);
+    let leaver = Provider::new(world.user("lab", "Leaver", "SE").await);
+    let shared = share(&ann, b"data", create(terms(&["SE"]), AccessTimes::Times(1), true)).await;
+    let left = share(&leaver, b"left", create(terms(&["SE"]), AccessTimes::Times(1), true)).await;
+    let consumer = Consumer::new(leaver.session().clone());
+    open(&bob, &Target::Share(shared.share)).await.unwrap();
+    open(&consumer, &Target::Share(shared.share)).await.unwrap();
+
+    let id = leaver.session().account().await.unwrap().id;
+    let disable = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
+    world.admin.update(&id, &disable).await.unwrap();
+    let (_, key_server) = leaver.session().key_server_of(&left.key.address).unwrap();
+    let (_, storage) = leaver.session().storage_server_of(&left.package.address).unwrap();
+    for refused in [
+        key_server.register_key().await.map(drop),
+        key_server.key_status(&left.key.id).await.map(drop),
+        storage.register_package().await.map(drop),
+        storage.download(&left.package.id, None).await.map(drop),
+        leaver.session().management().catalog(&CatalogQuery::default()).await.map(drop),
+    ] {
+        let problem = refused.unwrap_err();
+        assert_eq!((problem.kind, problem.detail.as_str()), (Kind::Forbidden, "your account is disabled"));
+    }
+    let (_, others) = bob.session().storage_server_of(&left.package.address).unwrap();
+    others.download(&left.package.id, None).await.unwrap();
+
+    world.admin.delete(&id, true).await.unwrap();
+    assert_eq!(others.download(&left.package.id, None).await.map(drop).unwrap_err().kind, Kind::NotFound);
+    let refused = open(&bob, &Target::Share(left.share)).await.unwrap_err();
+    assert_eq!(refused.kind(), Kind::NotFound);
+    // The audit tells what was erased from what is hidden.
+    let report = ann.audit(&shared.share).await.unwrap();
+    assert!(report.good, "{:?}", report.findings);
+    let seen: Vec<_> = report.accesses.iter().map(|a| (a.consumer.is_some(), a.erased.is_some())).collect();
+    assert_eq!(seen, [(true, false), (false, true)]);
+    assert!(report.accesses[1].released.is_none() && report.accesses[1].usages[0].action.is_none());
+    assert_eq!(world.admin.history().await.unwrap().len(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use datapact_api::administration::{Action, Deed};
 use datapact_api::management::{Account as Holder, AccountUpdate, NewInvitation, Role};
+use datapact_client::admin::Administrator;
 use datapact_core::contract::Attributes;
 use datapact_core::id::AccountId;
 use datapact_core::terms::{CodeError, Country, Industry, Name};
@@ -21,7 +23,8 @@ Examples:
   datapact account invite --realm lab --role consumer --organisation lab --industry isic4:72 --country SE -o bob.invite
   datapact account list
   datapact account update 6fd0... --country DE
-  datapact account disable 6fd0...";
+  datapact account disable 6fd0...
+  datapact account delete 6fd0... --now";
 
 /// Invite users and set what they may do (administrators), or show your own account
 #[derive(Args)]
@@ -44,11 +47,25 @@ enum Verb {
     },
     /// Change role or attributes, or enable a disabled account
     Update(Update),
-    /// Stop an account from doing anything
+    /// Stop an account from doing anything, at once on all servers
     Disable {
         /// The account's id
         id: AccountId,
     },
+    /// Disable an account, and erase it with all that names its holder once management's retention is over
+    ///
+    /// Erased are the account, its signed requests and reports, and what opens its commitments on the ledger, on
+    /// all servers; of a provider also shares, keys and packages. Audits then say `erased`. `update --enable` takes
+    /// it back until then.
+    Delete {
+        /// The account's id
+        id: AccountId,
+        /// Erase it right now; this cannot be taken back
+        #[arg(long)]
+        now: bool,
+    },
+    /// List what was done to accounts, oldest first, and check that the record of it is whole
+    History,
 }
 
 #[derive(Args)]
@@ -165,6 +182,19 @@ impl Account {
                     context.block_on(async { Ok(management.update_account(&id, &update).await?) })?;
                 context.output.result(&account, text(&account))
             }
+            Verb::Delete { id, now } => {
+                let what = if now { "erase account `{id}` for good, now?" } else { "delete account `{id}`?" };
+                context.output.confirm(format_args!("{}", what.replace("{id}", &id.to_string())))?;
+                let administrator = Administrator::new(session.clone());
+                let account = context.block_on(async { Ok(administrator.delete(&id, now).await?) })?;
+                context.output.result(&account, text(&account))
+            }
+            Verb::History => {
+                let administrator = Administrator::new(session.clone());
+                let actions = context.block_on(async { Ok(administrator.history().await?) })?;
+                let rows: Vec<_> = actions.iter().map(action_row).collect();
+                context.output.list(&actions, ["NUMBER", "TIME", "BY", "DEED"], &rows)
+            }
         }
     }
 }
@@ -237,6 +267,25 @@ async fn find(session: &datapact_client::Session, id: &AccountId) -> Result<Hold
     })
 }
 
+fn action_row(action: &Action) -> [String; 4] {
+    let record = &action.record;
+    let deed = match &record.deed {
+        Deed::Configured => "is an administrator by configuration".to_owned(),
+        Deed::Invited { invited, .. } => format!("invited a {} of `{}`", role(invited.role), invited.realm),
+        Deed::Joined { .. } => "joined".to_owned(),
+        Deed::Updated { account, update } => {
+            let update = serde_json::to_string(update).unwrap_or_default();
+            format!("set {update} on {account}")
+        }
+        Deed::Deleted { account, erase_at } => {
+            format!("deleted {account}, to be erased at {}", output::time(*erase_at))
+        }
+        Deed::Erased { account } => format!("{account} was erased"),
+    };
+    let by = record.actor.map_or_else(|| "management".to_owned(), |actor| actor.to_string());
+    [record.sequence.to_string(), output::time(record.time), by, deed]
+}
+
 pub(crate) fn role(role: Role) -> String {
     match role {
         Role::User => "user",
@@ -259,7 +308,10 @@ fn row(account: &Holder) -> [String; 7] {
         or_dash(&account.attributes.organisation),
         or_dash(&account.attributes.industry),
         or_dash(&account.attributes.country),
-        if account.active { "yes" } else { "no" }.to_owned(),
+        match account.erase_at {
+            Some(time) => format!("no, erased at {}", output::time(time)),
+            None => if account.active { "yes" } else { "no" }.to_owned(),
+        },
     ]
 }
 

@@ -136,3 +136,197 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
     }
     assert!(matches!(Keys::open(&world.config().server.data, "other/ledger"), Err(KeysError::Wrong(..))));
 }
+
+/// Whether management's database holds `needle` anywhere, as text or in binary.
+async fn holds(world: &World, needle: &str) -> bool {
+    let all = everything(world).await;
+    all.contains(needle) || all.contains(&hex::encode_upper(needle))
+}
+
+/// Everything that management's database holds, as text, with binary columns in hexadecimal.
+async fn everything(world: &World) -> String {
+    let server = &world.server().server;
+    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
+    let mut all = String::new();
+    for table in schema::rows(server.store.read(), tables, []).await.unwrap() {
+        let table = table.text(0).unwrap();
+        let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+        let columns: Vec<String> = schema::rows(server.store.read(), columns, [])
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| format!("quote(\"{}\")", row.text(0).unwrap()))
+            .collect();
+        let sql = format!("SELECT {} FROM \"{table}\"", columns.join(" || ' ' || "));
+        for row in schema::rows(server.store.read(), sql, []).await.unwrap() {
+            all.push_str(&row.text(0).unwrap());
+            all.push('\n');
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn mg_1_a_disabled_account_is_refused_by_all_servers_and_one_that_was_away_hears_of_it() {
+    let world = World::new().await;
+    let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
+    let id = world.as_user(&user).account().await.unwrap().id;
+    let set = |active| AccountUpdate { active: Some(active), ..AccountUpdate::default() };
+    let last = |told: &Mutex<Vec<UserNotice>>| {
+        told.lock().unwrap().iter().rfind(|n| n.identity == user.identity()).map(|n| n.status)
+    };
+    admin.update_account(&id, &set(false)).await.unwrap();
+    assert_eq!(
+        (last(&world.keys.told), last(&world.storage.told)),
+        (Some(UserStatus::Disabled), Some(UserStatus::Disabled))
+    );
+    admin.update_account(&id, &set(true)).await.unwrap();
+    assert_eq!(last(&world.keys.told), Some(UserStatus::Active));
+
+    *world.keys.away.lock().unwrap() = Some(Problem::new(Kind::Unavailable, "away"));
+    assert_kind(
+        admin.update_account(&id, &set(false)).await,
+        Kind::Unavailable,
+        "key:keys.example could not be told",
+    );
+    assert_kind(world.as_user(&user).account().await, Kind::Forbidden, "disabled");
+    assert_eq!(last(&world.storage.told), Some(UserStatus::Disabled), "one that is away holds up no other");
+    *world.keys.away.lock().unwrap() = None;
+    assert!(!admin.update_account(&id, &set(false)).await.unwrap().active);
+    assert_eq!(last(&world.keys.told), Some(UserStatus::Disabled));
+}
+
+#[tokio::test]
+async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_its_holder() {
+    let world = World::new().await;
+    let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
+    let user = world.consumer("Leaving").await;
+    let policy = world
+        .published(&provider, |p| {
+            p.permission.access_times = datapact_core::permission::AccessTimes::Times(1)
+        })
+        .await;
+    let request = world.request(&user, &policy);
+    let granted = world.as_user(&user).request_access(&request).await.unwrap();
+    let report = UsageReport {
+        share: policy.body().share,
+        request: request.id(),
+        action: datapact_core::document::UsageAction::Opened,
+    };
+    world.as_user(&user).report_usage(&user.signer.sign(LEDGER, world.now(), report)).await.unwrap();
+    let id = world.as_user(&user).account().await.unwrap().id;
+    assert!(holds(&world, "Leaving").await);
+
+    // Deleted is disabled; within the retention it can be taken back.
+    let deleted = admin.delete_account(&id, false).await.unwrap();
+    assert_eq!((deleted.active, deleted.erase_at), (false, Some(world.now() + 30 * 24 * 60 * 60)));
+    let enable = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
+    assert_eq!(admin.update_account(&id, &enable).await.unwrap().erase_at, None);
+    admin.delete_account(&id, false).await.unwrap();
+    world.server().server.erase_due().await.unwrap();
+    assert_eq!(admin.accounts().await.unwrap().len(), 3);
+
+    admin.delete_account(&id, true).await.unwrap();
+    let salt = granted.consumer.salt.to_string();
+    for needle in ["Leaving", request.as_str(), salt.as_str()] {
+        assert!(!holds(&world, needle).await, "{needle}");
+    }
+    assert_eq!(admin.accounts().await.unwrap().len(), 2);
+    assert_eq!(world.keys.told.lock().unwrap().last().unwrap().status, UserStatus::Erased);
+
+    // The ledger stays, and its provider learns that it is no secret access.
+    assert_eq!(world.size().await, 3);
+    let erasures = world.as_user(&provider).erasures(&RecordQuery::default()).await.unwrap();
+    assert_eq!(
+        erasures.iter().map(|e| e.position).collect::<Vec<_>>(),
+        [granted.position, granted.position + 1]
+    );
+    assert!(world.as_user(&provider).accesses(&RecordQuery::default()).await.unwrap().is_empty());
+
+    // Whoever comes again is another account, and gets no second access on the live share.
+    let again = world.consumer("Leaving").await;
+    assert_ne!(world.as_user(&again).account().await.unwrap().id, id);
+    let second = world.as_user(&again).request_access(&world.request(&again, &policy)).await;
+    assert_kind(second, Kind::Forbidden, "an erased account of yours");
+    assert_eq!(world.count("tombstone").await, 1);
+    world.pass(3601);
+    world.server().server.erase_due().await.unwrap();
+    assert_eq!(world.count("tombstone").await, 0, "the share has ended");
+}
+
+#[tokio::test]
+async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records() {
+    let world = World::new().await;
+    let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
+    let (user, named) = (world.consumer("User").await, world.consumer("Named").await);
+    let policy = world.published(&provider, |_| {}).await;
+    world.as_user(&user).request_access(&world.request(&user, &policy)).await.unwrap();
+    // Another provider's live policy names a user who is erased: its salt stays with that policy until it ends.
+    let other = world.joined(&world.lab, "Other", Role::User, Attributes::default()).await;
+    let naming = world
+        .published(&other, |p| {
+            p.terms = Terms { users: BTreeSet::from([named.identity()]), ..Terms::default() };
+        })
+        .await;
+    for user in [&provider, &named] {
+        let id = world.as_user(user).account().await.unwrap().id;
+        admin.delete_account(&id, true).await.unwrap();
+    }
+    let catalog = world.as_user(&user).catalog(&CatalogQuery::default()).await.unwrap();
+    assert_eq!(catalog.iter().map(|entry| entry.share).collect::<Vec<_>>(), [naming.body().share]);
+    assert!(!holds(&world, "CN=Provider").await);
+    let refused_access = world.as_user(&user).request_access(&world.request(&user, &policy)).await;
+    assert_eq!(refused(refused_access).kind, Kind::NotFound);
+    assert_eq!(world.as_user(&user).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
+    let own = world.as_user(&other).shares().await.unwrap();
+    assert_eq!(own[0].receipt.users.len(), 1);
+    world.pass(3601);
+    world.server().server.erase_due().await.unwrap();
+    let own = world.as_user(&other).shares().await.unwrap();
+    assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
+}
+
+#[tokio::test]
+async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
+    use datapact_api::administration::{Deed, check_actions};
+
+    let world = World::new().await;
+    let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
+    let id = world.as_user(&user).account().await.unwrap().id;
+    let update = AccountUpdate { role: Some(Role::User), ..AccountUpdate::default() };
+    admin.update_account(&id, &update).await.unwrap();
+    admin.delete_account(&id, true).await.unwrap();
+    let actions = admin.actions(0).await.unwrap();
+    let deeds: Vec<&Deed> = actions.iter().map(|action| &action.record.deed).collect();
+    assert!(
+        matches!(
+            deeds[..],
+            [
+                Deed::Configured,
+                Deed::Invited { .. },
+                Deed::Joined { .. },
+                Deed::Updated { .. },
+                Deed::Deleted { .. },
+                Deed::Erased { .. }
+            ]
+        ),
+        "{deeds:?}"
+    );
+    let own = admin.account().await.unwrap().id;
+    assert_eq!(actions[3].record.actor, Some(own));
+    assert_eq!(actions[3].statement.as_deref(), Some("a statement by clinic:CN=Admin"));
+    assert_eq!(actions[2].statement, None, "the statement of an erased user is erased");
+    let zero = (0, Digest([0; 32]));
+    assert_eq!(check_actions(zero, &actions).unwrap().0, 6);
+    assert_eq!(admin.actions(4).await.unwrap().len(), 2);
+    assert_kind(admin.delete_account(&own, false).await, Kind::Conflict, "its own account");
+    let provider = world.provider().await;
+    assert_kind(world.as_user(&provider).actions(0).await, Kind::Forbidden, "role");
+    assert_kind(world.as_user(&provider).delete_account(&own, true).await, Kind::Forbidden, "role");
+    let sql = "UPDATE action SET record = REPLACE(record, 'consumer', 'user')";
+    let run =
+        world.server().server.store.write(move |tx| Box::pin(async move { schema::run(tx, sql, []).await }));
+    run.await.unwrap();
+    let actions = admin.actions(0).await.unwrap();
+    assert!(check_actions(zero, &actions).is_err());
+}

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::http_api::ManagementService as _;
 use datapact_api::key_server::{KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey};
 use datapact_api::peer::AuthenticatedPeer;
@@ -38,6 +39,7 @@ const STORAGE: &str = "storage.example";
 struct FakeKeys {
     keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
     shown: Mutex<Vec<ShownPolicy>>,
+    told: Mutex<Vec<UserNotice>>,
     away: Mutex<Option<Problem>>,
 }
 
@@ -45,6 +47,7 @@ struct FakeKeys {
 #[derive(Default)]
 struct FakeStorage {
     packages: Mutex<HashMap<PackageId, PackageStatus>>,
+    told: Mutex<Vec<UserNotice>>,
 }
 
 fn not_used<T>() -> problem::Result<T> {
@@ -85,6 +88,13 @@ impl KeyServer for FakeKeys {
     async fn withhold(&self, _: &Signed<SharingPolicy>) -> problem::Result<()> {
         not_used()
     }
+    async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
+        if let Some(problem) = self.away.lock().unwrap().clone() {
+            return Err(problem);
+        }
+        self.told.lock().unwrap().push(notice.clone());
+        Ok(())
+    }
     async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
         not_used()
     }
@@ -111,6 +121,10 @@ impl StorageServer for FakeStorage {
     async fn delete_package(&self, _: &PackageId) -> problem::Result<()> {
         not_used()
     }
+    async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
+        self.told.lock().unwrap().push(notice.clone());
+        Ok(())
+    }
 }
 
 /// A user: signs documents, and calls with its certificate.
@@ -122,7 +136,8 @@ impl User {
     fn caller(&self) -> Caller {
         let chain = self.signer.chain().to_vec();
         let certificate = Digest::of(&chain[0]);
-        Caller { peer: AuthenticatedPeer { identity: self.identity(), chain, certificate } }
+        let statement = Some(Arc::from(format!("a statement by {}", self.identity())));
+        Caller { peer: AuthenticatedPeer { identity: self.identity(), chain, certificate }, statement }
     }
 
     fn identity(&self) -> Identity {

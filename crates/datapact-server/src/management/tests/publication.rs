@@ -153,11 +153,11 @@ async fn health_keys_log_and_revocation_lists_are_public() {
     }
     assert_eq!(server.crl("clinic").await.unwrap(), "");
     assert_eq!(refused(server.crl("nowhere").await).kind, Kind::NotFound);
-    server.projector.abort();
-    while !server.projector.is_finished() {
+    server.tasks[0].abort();
+    while !server.tasks[0].is_finished() {
         tokio::task::yield_now().await;
     }
-    assert_kind(server.health().await, Kind::Unavailable, "projector");
+    assert_kind(server.health().await, Kind::Unavailable, "a task of the server");
 }
 
 #[tokio::test]
