@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{KeyServer, StoreKey};
@@ -10,6 +10,7 @@ use datapact_api::management::{OwnShare, PolicyReceipt};
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::storage_server::{PackageAddress, StorageServer};
 use datapact_core::contract::Call;
+use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::package::{DataKey, SealSpec, Sealed, seal};
@@ -59,6 +60,8 @@ pub struct CreateShare {
     pub key_server: Option<String>,
     /// Name or URL of a configured storage server; the first if none.
     pub storage_server: Option<String>,
+    /// Where the input's desensitization will stand once the input was read to its end; none if it has none.
+    pub desensitization: Option<Arc<OnceLock<Desensitization>>>,
 }
 
 /// What changes on a share; what is not given stays.
@@ -167,6 +170,7 @@ impl Provider {
         expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
         let package = retry(|| storage.register_package()).await?;
         expect_address(storage_endpoint, &package.address, &format!("/v1/packages/{}", package.id))?;
+        let desensitization = create.desensitization.clone();
         let mut policy = first_policy(create, key.clone(), &package);
         policy.validate()?;
         let share = policy.share;
@@ -184,6 +188,11 @@ impl Provider {
             let (secret, sealed) = self.seal(input, &work.spool(), &policy, &progress).await?;
             policy.information.package.digest = sealed.metadata.id();
             policy.information.package.size = sealed.size;
+            if let Some(done) = desensitization {
+                let undone = "the data ended before they were desensitized";
+                let done = done.get().ok_or_else(|| ClientError::defect(undone))?;
+                policy.information.desensitization = Some(done.clone());
+            }
             store_key(&**key_server, &key, share, sealed.metadata.id(), &secret).await?;
             drop(secret);
             upload(storage, &work.spool(), &policy.information.package, &progress).await?;
@@ -450,6 +459,8 @@ fn first_policy(create: CreateShare, key: KeyReference, package: &PackageAddress
             introduction: create.introduction,
             usage: create.usage,
             price: create.price,
+            // Known once all is read.
+            desensitization: None,
         },
         terms: create.terms,
         permission: create.permission,

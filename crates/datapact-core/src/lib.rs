@@ -5,6 +5,7 @@
 
 pub mod commitment;
 pub mod contract;
+pub mod desensitization;
 pub mod document;
 pub mod id;
 pub mod identity;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::desensitization::Desensitization;
 use crate::document::Body;
 use crate::id::{Digest, ShareId};
 use crate::permission::{AccessPermission, KeyReference, PackageReference, PermissionError};
@@ -117,6 +118,9 @@ pub struct SharingInformation {
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// What was done to the data before they were sealed (DP-1, SH-1); none if Datapact did nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desensitization: Option<Desensitization>,
 }
 
 /// One version of a share's policy, signed by its provider. Create, update, suspend, resume and revoke are one
@@ -185,6 +189,7 @@ impl SharingInformation {
         if !(1..=NUMBER_MAX).contains(&self.package.size) {
             return Err(PolicyError::Number("package size"));
         }
+        self.desensitization.as_ref().map_or(Ok(()), Desensitization::validate)?;
         address("key", &self.key.address, format!("/v1/keys/{}", self.key.id))?;
         address("package", &self.package.address, format!("/v1/packages/{}", self.package.id))
     }

@@ -8,11 +8,20 @@
 //! Three things never happen: a column without a rule passes, a value that a rule cannot read passes unchanged, and
 //! plaintext is written anywhere but to the sink.
 
+mod anonymity;
 pub mod detect;
 mod encoding;
 mod error;
 pub mod format;
+mod key;
+mod report;
 pub mod rules;
+mod run;
+mod sample;
 pub mod table;
+mod transform;
 
 pub use error::{Error, Position, Result};
+pub use key::PseudonymKey;
+pub use report::{Anonymity, ColumnReport, Correlation, Distribution, Loss, QuasiIdentifier, Report};
+pub use run::{Plan, Preview, PreviewColumn, preview, run};

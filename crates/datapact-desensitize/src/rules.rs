@@ -26,12 +26,38 @@ pub const RULES_BYTES_MAX: usize = 32 << 20;
 pub struct Rules {
     /// What is said about the data's format.
     pub options: Options,
+    /// How numbers and dates are written in the data.
+    pub reading: Reading,
     /// What is done to cells that a spreadsheet would run.
     pub formulas: Formulas,
     /// One rule for each column, in the file's order.
     pub columns: Vec<Rule>,
     /// k-anonymity over the columns whose transform is `quasi-identifier`.
     pub k_anonymity: Option<KAnonymity>,
+}
+
+/// How numbers and dates are written in the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// What separates decimals: `.` or `,`.
+    pub decimal: u8,
+    /// Which comes first in dates such as `5/6/2024`; without it such dates are not read.
+    pub dates: Option<DayOrder>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { decimal: b'.', dates: None }
+    }
+}
+
+/// Day or month first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DayOrder {
+    /// `31/12/2024`
+    DayMonth,
+    /// `12/31/2024`
+    MonthDay,
 }
 
 /// What becomes of one column.

@@ -112,22 +112,32 @@ impl Record {
     where
         K: Copy + Into<Kind>,
     {
+        self.put(self.spans.len(), write)
+    }
+
+    /// Like [`Record::push_with`], for the column with this index; fields before it that are not there are missing.
+    pub fn put<K>(&mut self, index: usize, write: impl FnOnce(&mut Vec<u8>) -> K) -> K
+    where
+        K: Copy + Into<Kind>,
+    {
         let start = self.data.len() as u32;
         let kind = write(&mut self.data);
-        self.spans.push(Span { start, end: self.data.len() as u32, kind: kind.into() });
+        let span = Span { start, end: self.data.len() as u32, kind: kind.into() };
+        if index >= self.spans.len() {
+            self.spans.resize(index, Span::default());
+            self.spans.push(span);
+        } else if let Some(place) = self.spans.get_mut(index) {
+            *place = span;
+        }
         kind
     }
 
     /// Sets the field of a column, which need not be the next; those between are missing.
     pub fn set(&mut self, index: usize, kind: Kind, bytes: &[u8]) {
-        if self.spans.len() <= index {
-            self.spans.resize(index + 1, Span::default());
-        }
-        let start = self.data.len() as u32;
-        self.data.extend_from_slice(bytes);
-        if let Some(span) = self.spans.get_mut(index) {
-            *span = Span { start, end: self.data.len() as u32, kind };
-        }
+        self.put(index, |data| {
+            data.extend_from_slice(bytes);
+            kind
+        });
     }
 
     /// Takes a whole line of fields at once: the bytes between `separator`s are the fields.
@@ -174,6 +184,11 @@ pub trait Sink: Send {
 
     /// Nothing more comes.
     fn finish(&mut self) -> Result<()>;
+
+    /// How many cells a spreadsheet would have run as formulas.
+    fn formulas(&self) -> u64 {
+        0
+    }
 }
 
 /// Data to be desensitized or scanned: a file, which can be read again and again, or a stream.

@@ -143,6 +143,7 @@ impl Fixture {
                 introduction: String::new(),
                 usage: String::new(),
                 price: None,
+                desensitization: None,
             },
             terms: Terms { anyone: true, ..Terms::default() },
             permission: AccessPermission {

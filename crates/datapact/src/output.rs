@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use datapact_client::{Progress, ProgressSink};
+use datapact_core::desensitization::Desensitization;
 use datapact_core::document::UsageAction;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::policy::{ShareState, SharingInformation};
@@ -246,9 +247,42 @@ pub(crate) fn information(information: &SharingInformation) -> Vec<(&'static str
     if let Some(price) = &information.price {
         lines.push(("price", crate::terms::price_text(price)));
     }
+    if let Some(done) = &information.desensitization {
+        lines.push(("desensitized", desensitization(done)));
+    }
     lines.push(("package", format!("{} ({} bytes)", information.package.id, information.package.size)));
     lines.push(("key", information.key.id.to_string()));
     lines
+}
+
+/// What was done to the data before they were shared, as the provider signed it.
+fn desensitization(done: &Desensitization) -> String {
+    let suppressed = match done.suppressed {
+        0 => String::new(),
+        left_out => format!(", {left_out} left out"),
+    };
+    let mut lines =
+        vec![format!("{} records{suppressed}, by {}, rules {}", done.records, done.tool, done.rules)];
+    if let Some(anonymity) = &done.k_anonymity {
+        let diverse = anonymity.l.map_or_else(String::new, |l| format!(", {l}-diverse"));
+        let by = anonymity.quasi_identifiers.join(", ");
+        lines.push(format!("{}-anonymous in {by}{diverse}", anonymity.reached));
+    }
+    for column in &done.columns {
+        let redacted = match column.redacted {
+            0 => String::new(),
+            redacted => format!(", {redacted} unreadable left out"),
+        };
+        let loss = f64::from(column.loss_permille) / 10.0;
+        lines.push(format!(
+            "{}: {}, {} changed{redacted}, {loss} % lost",
+            column.name, column.transform, column.changed
+        ));
+    }
+    if done.more_columns > 0 {
+        lines.push(format!("and {} more columns", done.more_columns));
+    }
+    lines.join("\n")
 }
 
 /// Who may access, line by line.

@@ -279,6 +279,7 @@ pub(crate) fn sealed_share(
             introduction: String::new(),
             usage: String::new(),
             price: None,
+            desensitization: None,
         },
         terms: Terms { anyone: true, ..Terms::default() },
         permission: AccessPermission {

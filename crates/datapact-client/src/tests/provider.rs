@@ -30,6 +30,7 @@ async fn share(world: &Arc<World>) -> Result<SetShare, ClientError> {
         },
         key_server: None,
         storage_server: None,
+        desensitization: None,
     };
     let provider = Provider::new(world.session());
     provider.create_share(Box::new(io::Cursor::new(DATA)), create, no_progress()).await

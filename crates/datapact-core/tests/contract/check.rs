@@ -7,6 +7,7 @@ use datapact_core::contract::{
     Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms, POLICY_AGE_SECONDS_MAX,
     REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
+use datapact_core::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
 use datapact_core::id::{Commitment, Digest, KeyId, PackageId, Salt, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -79,6 +80,7 @@ fn policy(users: &[&User]) -> SharingPolicy {
             introduction: "Two columns.\n\tOne is the count.".to_owned(),
             usage: "Research.".to_owned(),
             price: Some(Price { amount: 100, currency: "EUR".to_owned() }),
+            desensitization: None,
         },
         terms: Terms {
             users: users.iter().map(|user| user.opening.identity.clone()).collect(),
@@ -352,6 +354,26 @@ fn dp_6_policies_are_bounded() {
     let price = |amount, currency: &str| Some(Price { amount, currency: currency.to_owned() });
     assert_eq!(refused(&|p| p.information.price = price(1 << 53, "EUR")), PolicyError::Number("price"));
     assert_eq!(refused(&|p| p.information.price = price(1, "eur")), PolicyError::Currency("eur".to_owned()));
+    let desensitized = |change: &dyn Fn(&mut Desensitization)| {
+        let mut done = desensitization();
+        change(&mut done);
+        refused(&|p| p.information.desensitization = Some(done.clone()))
+    };
+    let many = vec![desensitization().columns.remove(0); 257];
+    assert_eq!(
+        desensitized(&|d| d.columns = many.clone()),
+        PolicyError::Number("number of desensitized columns")
+    );
+    let count = PolicyError::Number("desensitization's count");
+    assert_eq!(desensitized(&|d| d.records = 1 << 53), count);
+    assert_eq!(desensitized(&|d| d.columns[0].loss_permille = 1001), count);
+    let field = "desensitization's text";
+    assert_eq!(desensitized(&|d| d.columns[0].name = escape.clone()), PolicyError::Control(field));
+    assert_eq!(
+        desensitized(&|d| d.columns[0].name = "n".repeat(121)),
+        PolicyError::TooLong { field, bytes_max: 120 }
+    );
+    assert_eq!(desensitized(&|d| d.tool = "t".repeat(61)), PolicyError::TooLong { field, bytes_max: 60 });
     assert_eq!(refused(&|p| p.information.package.size = 0), PolicyError::Number("package size"));
     assert_eq!(refused(&|p| p.information.package.size = 1 << 53), PolicyError::Number("package size"));
     assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Nobody));
@@ -359,6 +381,37 @@ fn dp_6_policies_are_bounded() {
         refused(&|p| p.permission.access_times = AccessTimes::Times(0)),
         PolicyError::Permission(PermissionError::NoAccess)
     );
+}
+
+fn desensitization() -> Desensitization {
+    let column = Column {
+        name: "age".to_owned(),
+        transform: "generalize".to_owned(),
+        changed: 10,
+        redacted: 0,
+        loss_permille: 250,
+    };
+    let anonymity = Anonymity { k: 5, reached: 6, l: None, quasi_identifiers: vec!["age".to_owned()] };
+    Desensitization {
+        tool: "datapact 0.1.0".to_owned(),
+        rules: Digest([7; 32]),
+        format: "csv".to_owned(),
+        records: 10,
+        suppressed: 0,
+        columns: vec![column],
+        more_columns: 0,
+        k_anonymity: Some(anonymity),
+    }
+}
+
+#[test]
+fn dp_1_a_policy_tells_what_was_desensitized() {
+    let mut policy = policy(&[]);
+    policy.information.desensitization = Some(desensitization());
+    assert_eq!(policy.validate(), Ok(()));
+    let longest = Column::name(&"ö".repeat(100));
+    assert_eq!(longest, "ö".repeat(60));
+    assert_eq!(Column::name("a\u{1b}b"), "a b");
 }
 
 #[test]

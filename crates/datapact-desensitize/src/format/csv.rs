@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 
-use super::{Dialect, Formulas, Options};
+use super::{Buffered, Dialect, Formulas, Options};
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
 use crate::table::{
@@ -16,8 +16,6 @@ const DELIMITERS: [u8; 4] = *b",;\t|";
 const QUOTES: [u8; 2] = *b"\"'";
 /// How much is looked at to find out the dialect, in bytes.
 const LOOK_BYTES: usize = 64 << 10;
-/// How much is written at a time, in bytes.
-const WRITE_BYTES: usize = 256 << 10;
 
 /// Reads CSV.
 pub(crate) struct CsvSource {
@@ -294,12 +292,12 @@ fn detect(look: &[u8], delimiter: Option<u8>, quote: Option<u8>) -> (u8, u8) {
 
 /// Writes CSV.
 pub(crate) struct CsvSink {
-    output: Box<dyn Write + Send>,
-    buffer: Vec<u8>,
+    output: Buffered,
     delimiter: u8,
     quote: u8,
     crlf: bool,
     formulas: Formulas,
+    formula_cells: u64,
     columns: usize,
     special: [bool; 256],
 }
@@ -318,12 +316,12 @@ impl CsvSink {
             }
         }
         let mut sink = Self {
-            output,
-            buffer: Vec::with_capacity(WRITE_BYTES + (64 << 10)),
+            output: Buffered::new(output),
             delimiter: dialect.delimiter,
             quote: dialect.quote,
             crlf: dialect.crlf,
             formulas,
+            formula_cells: 0,
             columns: columns.len(),
             special,
         };
@@ -338,32 +336,28 @@ impl CsvSink {
     }
 
     fn cell(&mut self, bytes: &[u8]) {
-        let escape = self.formulas == Formulas::Escape && is_formula(bytes);
+        let formula = is_formula(bytes);
+        self.formula_cells += u64::from(formula);
+        let escape = formula && self.formulas == Formulas::Escape;
         let special = |byte: &u8| self.special.get(usize::from(*byte)).is_some_and(|special| *special);
         let quoted = bytes.iter().any(special) || (bytes.is_empty() && self.columns == 1);
         if quoted {
-            self.buffer.push(self.quote);
+            self.output.buffer.push(self.quote);
         }
         if escape {
-            self.buffer.push(b'\'');
+            self.output.buffer.push(b'\'');
         }
         if quoted {
             for byte in bytes {
                 if *byte == self.quote {
-                    self.buffer.push(self.quote);
+                    self.output.buffer.push(self.quote);
                 }
-                self.buffer.push(*byte);
+                self.output.buffer.push(*byte);
             }
-            self.buffer.push(self.quote);
+            self.output.buffer.push(self.quote);
         } else {
-            self.buffer.extend_from_slice(bytes);
+            self.output.buffer.extend_from_slice(bytes);
         }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        self.output.write_all(&self.buffer).map_err(Error::Write)?;
-        self.buffer.clear();
-        Ok(())
     }
 }
 
@@ -371,17 +365,20 @@ impl Sink for CsvSink {
     fn write(&mut self, record: &Record) -> Result<()> {
         for index in 0..self.columns {
             if index > 0 {
-                self.buffer.push(self.delimiter);
+                self.output.buffer.push(self.delimiter);
             }
             self.cell(record.field(index).bytes);
         }
-        self.buffer.extend_from_slice(if self.crlf { b"\r\n" } else { b"\n" });
-        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+        self.output.buffer.extend_from_slice(if self.crlf { b"\r\n" } else { b"\n" });
+        self.output.flush_if_full()
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.flush()?;
-        self.output.flush().map_err(Error::Write)
+        self.output.finish()
+    }
+
+    fn formulas(&self) -> u64 {
+        self.formula_cells
     }
 }
 

@@ -1,6 +1,8 @@
 //! The formats: each is a [`Source`] and a [`Sink`]. What goes out has the format that came in, in UTF-8.
 
 mod csv;
+mod jsonl;
+mod text;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -100,10 +102,7 @@ pub enum Formulas {
 }
 
 pub(crate) fn open_file(format: Format, file: File, options: &Options) -> Result<Box<dyn Source>> {
-    match format {
-        Format::Csv => Ok(Box::new(csv::CsvSource::open(Box::new(file), options)?)),
-        other => Err(unsupported(other)),
-    }
+    open_stream(format, Box::new(file), options)
 }
 
 pub(crate) fn open_stream(
@@ -113,6 +112,8 @@ pub(crate) fn open_stream(
 ) -> Result<Box<dyn Source>> {
     match format {
         Format::Csv => Ok(Box::new(csv::CsvSource::open(stream, options)?)),
+        Format::JsonLines => Ok(Box::new(jsonl::JsonSource::open(stream, options)?)),
+        Format::Text => Ok(Box::new(text::TextSource::open(stream, options)?)),
         other => Err(unsupported(other)),
     }
 }
@@ -127,10 +128,42 @@ pub fn create(
 ) -> Result<Box<dyn Sink>> {
     match format {
         Format::Csv => Ok(Box::new(csv::CsvSink::create(output, columns, dialect, formulas)?)),
+        Format::JsonLines => Ok(Box::new(jsonl::JsonSink::create(output, columns, dialect))),
+        Format::Text => Ok(Box::new(text::TextSink::create(output, dialect))),
         other => Err(unsupported(other)),
     }
 }
 
 fn unsupported(format: Format) -> Error {
     Error::mismatch(format_args!("the format `{}` cannot be read yet", format.name()), "give CSV")
+}
+
+/// How much is written at a time, in bytes.
+const WRITE_BYTES: usize = 256 << 10;
+
+/// A writer that gets blocks.
+struct Buffered {
+    output: Box<dyn Write + Send>,
+    buffer: Vec<u8>,
+}
+
+impl Buffered {
+    fn new(output: Box<dyn Write + Send>) -> Self {
+        Self { output, buffer: Vec::with_capacity(WRITE_BYTES + (64 << 10)) }
+    }
+
+    fn flush_if_full(&mut self) -> Result<()> {
+        if self.buffer.len() >= WRITE_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.output.write_all(&self.buffer).map_err(Error::Write)?;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.flush()?;
+        self.output.flush().map_err(Error::Write)
+    }
 }

@@ -10,8 +10,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Alphabet, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, RULES_BYTES_MAX, Rule, Rules,
-    Spread, Transform,
+    Alphabet, DateStep, DayOrder, Entities, Generalize, Hierarchy, KAnonymity, Levels, RULES_BYTES_MAX,
+    Reading, Rule, Rules, Spread, Transform,
 };
 use crate::detect::Entity;
 use crate::error::{Error, Result, plain};
@@ -60,6 +60,16 @@ pub(super) fn parse(text: &str) -> Result<Rules> {
             one_of(value, named, "escape or keep")
         })?
         .unwrap_or_default();
+    let decimal = |name: &str| [b'.', b','].into_iter().find(|mark| name.as_bytes() == [*mark]);
+    let dates = |name: &str| match name {
+        "day-month" => Some(DayOrder::DayMonth),
+        "month-day" => Some(DayOrder::MonthDay),
+        _ => None,
+    };
+    let reading = Reading {
+        decimal: keys.take("decimal", |value| one_of(value, decimal, "`.` or `,`"))?.unwrap_or(b'.'),
+        dates: keys.take("dates", |value| one_of(value, dates, "day-month or month-day"))?,
+    };
     let k_anonymity = keys.table("k-anonymity", "[k-anonymity]")?.map(k_anonymity).transpose()?;
     let columns = keys.tables("column", "[[column]]")?;
     keys.finish()?;
@@ -67,13 +77,13 @@ pub(super) fn parse(text: &str) -> Result<Rules> {
         return Err(fault(text, 0..0, format_args!("there are more than {COLUMNS_MAX} rules")));
     }
     let columns = columns.into_iter().map(rule).collect::<Result<Vec<_>>>()?;
-    let rules = Rules { options, formulas, columns, k_anonymity };
-    check(text, &rules)?;
+    let rules = Rules { options, reading, formulas, columns, k_anonymity };
+    check(&rules)?;
     Ok(rules)
 }
 
 /// What one rule alone cannot see.
-fn check(_text: &str, rules: &Rules) -> Result<()> {
+fn check(rules: &Rules) -> Result<()> {
     let at = |line, detail: String| Err(Error::Rules { line, detail, hint: SEE });
     let mut names = HashSet::new();
     if let Some(rule) = rules.columns.iter().find(|rule| !names.insert(rule.name.as_str())) {
@@ -146,7 +156,15 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
         one_of(value, |name| Transform::NAMES.into_iter().find(|n| *n == name), &known)
     })?;
     keys.what = name;
-    let domain = |keys: &mut Keys<'_>| Ok::<_, Error>(keys.take("domain", text)?.unwrap_or_default());
+    let domain = |keys: &mut Keys<'_>| {
+        let domain = keys.take("domain", |value| {
+            text(value)
+                .ok()
+                .filter(|text| !text.contains('\0'))
+                .ok_or_else(|| "a text in quotes, without NUL".to_owned())
+        })?;
+        Ok::<_, Error>(domain.unwrap_or_default())
+    };
     Ok(match name {
         "keep" => Transform::Keep,
         "drop" => Transform::Drop,

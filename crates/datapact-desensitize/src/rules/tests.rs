@@ -7,6 +7,9 @@ format = "csv"
 encoding = "windows-1252"
 delimiter = ";"
 header = true
+decimal = ","
+dates = "month-day"
+formulas = "keep"
 
 [k-anonymity]
 k = 5

@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{Generalize, Levels, Rule, Rules, Spread, Transform};
+use super::{DayOrder, Generalize, Levels, Rule, Rules, Spread, Transform};
 use crate::format::Formulas;
 
 pub(super) fn to_toml(rules: &Rules) -> String {
@@ -22,6 +22,14 @@ pub(super) fn to_toml(rules: &Rules) -> String {
     }
     if let Some(header) = options.header {
         out.plain("header", header);
+    }
+    if rules.reading.decimal != b'.' {
+        out.text("decimal", char::from(rules.reading.decimal));
+    }
+    match rules.reading.dates {
+        Some(DayOrder::DayMonth) => out.text("dates", "day-month"),
+        Some(DayOrder::MonthDay) => out.text("dates", "month-day"),
+        None => {}
     }
     if rules.formulas == Formulas::Keep {
         out.text("formulas", "keep");

@@ -53,6 +53,7 @@ fn create(terms: Terms, times: AccessTimes, read_only: bool) -> CreateShare {
         permission: AccessPermission { access_times: times, not_before: 0, expires: now + 3600, read_only },
         key_server: None,
         storage_server: None,
+        desensitization: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod ca;
 mod catalog;
 mod completion;
 mod config;
+mod desensitize;
 mod identity;
 mod inspect;
 mod join;
@@ -33,6 +34,7 @@ pub(crate) enum Command {
     Open(open::Open),
     Record(record::Record),
     Notification(notification::Notification),
+    Desensitize(desensitize::Desensitize),
     Wrap(wrap::Wrap),
     Unwrap(unwrap::Unwrap),
     Inspect(inspect::Inspect),
@@ -57,6 +59,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Open(command) => command.run(context),
         Command::Record(command) => command.run(context),
         Command::Notification(command) => command.run(context),
+        Command::Desensitize(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
         Command::Unwrap(command) => command.run(context),
         Command::Inspect(command) => command.run(context),

@@ -11,6 +11,7 @@ use datapact_core::permission::AccessPermission;
 use datapact_core::policy::Price;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 
+use crate::command::desensitize;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
 use crate::files::NewFile;
@@ -80,6 +81,7 @@ Examples:
       --times 3 --expires 30d --category vitals --price 10.00EUR
   datapact share create notes.txt --allow-user 'lab:CN=Bob,O=Lab' --times unlimited --expires 2027-01-31
   datapact share create vitals.csv --terms terms.toml
+  datapact share create raw.csv --desensitize rules.toml --terms terms.toml
 
 A terms file; options win over it:
   title = \"Vitals\"
@@ -111,6 +113,12 @@ struct Create {
     /// The storage server, by name or URL; the first configured one if not given
     #[arg(long, value_name = "NAME")]
     storage_server: Option<String>,
+    /// Desensitize the data by the rules in this file (TOML) as they are sealed; rules marked `review` are refused
+    #[arg(long, value_name = "RULES")]
+    desensitize: Option<PathBuf>,
+    /// The key of pseudonyms, where the rules need one; `datapact desensitize key` makes it
+    #[arg(long, value_name = "FILE", requires = "desensitize")]
+    pseudonym_key: Option<PathBuf>,
 }
 
 /// Change terms or information: a new version, signed, for all accesses from now on
@@ -259,19 +267,32 @@ impl Share {
 
 impl Create {
     fn run(self, context: &Context) -> Result<()> {
-        let create = self.to_create()?;
+        let mut create = self.to_create()?;
         if !files::is_stream(&self.file) && std::fs::metadata(&self.file).is_ok_and(|file| file.len() == 0) {
             return Err(Failure::usage(
                 format!("`{}` is empty", self.file.display()),
                 "share a file with data",
             ));
         }
-        let (input, length) = files::open_input_to_send(&self.file)?;
+        let mut desensitizing = None;
+        let (input, length) = match &self.desensitize {
+            None => files::open_input_to_send(&self.file)?,
+            Some(rules) => {
+                let (read, work) = desensitize::begin(&self.file, rules, self.pseudonym_key.as_deref())?;
+                create.desensitization = Some(work.manifest());
+                desensitizing = Some(work);
+                (read, None)
+            }
+        };
         let session = context.session_finishing_work()?;
         let (sink, bar) = context.output.transfer(length);
         let provider = Provider::new(session);
         let set = context.block_on(async { Ok(provider.create_share(input, create, sink).await?) });
         bar.finish_and_clear();
+        // What made desensitization fail says more than that the data could not be read to their end.
+        if let (Err(_), Some(failure)) = (&set, desensitizing.and_then(|work| work.failure())) {
+            return Err(failure);
+        }
         report(context, &set?)
     }
 
@@ -327,6 +348,7 @@ impl Create {
             permission,
             key_server: self.key_server.clone().or(file.key_server),
             storage_server: self.storage_server.clone().or(file.storage_server),
+            desensitization: None,
         })
     }
 }

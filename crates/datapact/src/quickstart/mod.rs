@@ -433,6 +433,7 @@ async fn publish(args: &Quickstart, provider: &Provider, steps: &mut Steps) -> R
         },
         key_server: None,
         storage_server: None,
+        desensitization: None,
     };
     let set = provider.create_share(args.dataset()?, create, no_progress()).await?;
     steps.done(

@@ -324,6 +324,7 @@ impl User {
             },
             key_server: None,
             storage_server: None,
+            desensitization: None,
         };
         let input = Box::new(std::io::Cursor::new(data.to_vec()));
         self.provider().create_share(input, create, no_progress()).await

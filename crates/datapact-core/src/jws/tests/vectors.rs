@@ -206,6 +206,23 @@ fn write_the_vectors() {
             "malformed",
         );
     }
+    let mut desensitized = bodies()[0].1.clone();
+    desensitized["information"]["desensitization"] = json!({
+        "tool": "datapact 0.1.0", "rules": "ef".repeat(32), "format": "csv", "records": 98, "suppressed": 2,
+        "columns": [
+            {"name": "name", "transform": "drop", "changed": 98, "redacted": 0, "loss_permille": 1000},
+            {"name": "age", "transform": "quasi-identifier", "changed": 97, "redacted": 1, "loss_permille": 412},
+        ],
+        "k_anonymity": {"k": 5, "reached": 6, "l": 2, "quasi_identifiers": ["age"]},
+    });
+    let mut with_values = desensitized.clone();
+    with_values["information"]["desensitization"]["columns"][0]["values"] = json!(["Ann"]);
+    for (what, body, expect) in [
+        ("sharing-policy of desensitized data", desensitized, "ok"),
+        ("sharing-policy with values in the desensitization", with_values, "malformed"),
+    ] {
+        case(what, "sharing-policy", NOW, ann.draft("sharing-policy", LEDGER, me, body).jws(), expect);
+    }
     let request = || bodies()[1].1.clone();
     let draft = |author: &Author| author.draft("access-request", LEDGER, me, request());
     let mut request_case =

@@ -321,6 +321,7 @@ impl World {
                 introduction: String::new(),
                 usage: String::new(),
                 price: None,
+                desensitization: None,
             },
             terms: Terms { anyone: true, ..Terms::default() },
             permission: AccessPermission {

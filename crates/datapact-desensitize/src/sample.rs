@@ -1,0 +1,276 @@
+//! A uniform sample of records before and after, from which the quality of what remains is estimated.
+//!
+//! It keeps hashes and numbers only: what stood in a field cannot be had back from it.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+
+use crate::report::{Correlation, Distribution, Loss};
+use crate::rules::{Reading, Transform};
+use crate::table::{Field, Record};
+use crate::transform::{date, number};
+
+/// The most records of a sample.
+const RECORDS_MAX: usize = 10_000;
+/// The most fields of a sample.
+const FIELDS_MAX: usize = 400_000;
+/// The most numeric columns whose correlations are reported.
+const CORRELATED_MAX: usize = 12;
+/// How many bars a distribution has.
+const BARS: usize = 16;
+
+/// One field before and after.
+#[derive(Clone, Copy, Default)]
+struct Cell {
+    before: Value,
+    after: Value,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Value {
+    /// None for an absent value.
+    hash: Option<u32>,
+    /// The number, date or middle of a range that it is; NaN if it is none.
+    number: f64,
+}
+
+/// The sample.
+pub(crate) struct Sample {
+    columns: usize,
+    records: Vec<Box<[Cell]>>,
+    records_max: usize,
+    seen: u64,
+    state: u64,
+    hasher: RandomState,
+    reading: Reading,
+}
+
+impl Sample {
+    pub(crate) fn new(columns: usize, reading: Reading) -> Self {
+        Self {
+            columns,
+            records: Vec::new(),
+            records_max: (FIELDS_MAX / columns.max(1)).clamp(1, RECORDS_MAX),
+            seen: 0,
+            state: u64::from_le_bytes(datapact_core::id::random()) | 1,
+            hasher: RandomState::new(),
+            reading,
+        }
+    }
+
+    /// How many records it has.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes a record or not; `after` says where each column is in what goes out.
+    pub(crate) fn offer(&mut self, before: &Record, after: &Record, places: &[Option<usize>]) {
+        self.seen += 1;
+        let place = if self.records.len() < self.records_max {
+            self.records.len()
+        } else {
+            // xorshift64: the choice need not be secret, only even.
+            self.state ^= self.state << 13;
+            self.state ^= self.state >> 7;
+            self.state ^= self.state << 17;
+            let chosen = (u128::from(self.state) * u128::from(self.seen)) >> 64;
+            match usize::try_from(chosen) {
+                Ok(chosen) if chosen < self.records_max => chosen,
+                _ => return,
+            }
+        };
+        let cells = (0..self.columns)
+            .map(|index| Cell {
+                before: self.value(before.field(index)),
+                after: places
+                    .get(index)
+                    .copied()
+                    .flatten()
+                    .map_or(Value { hash: None, number: f64::NAN }, |place| self.value(after.field(place))),
+            })
+            .collect();
+        match self.records.get_mut(place) {
+            Some(record) => *record = cells,
+            None => self.records.push(cells),
+        }
+    }
+
+    fn value(&self, field: Field<'_>) -> Value {
+        if field.is_absent() {
+            return Value { hash: None, number: f64::NAN };
+        }
+        let number = measure(field.bytes, self.reading).unwrap_or(f64::NAN);
+        Value { hash: Some(self.hasher.hash_one(field.bytes) as u32), number }
+    }
+
+    fn column(&self, index: usize) -> impl Iterator<Item = Cell> {
+        self.records.iter().filter_map(move |record| record.get(index).copied())
+    }
+
+    /// What a column's values lost, and how they were and are distributed.
+    pub(crate) fn loss(&self, index: usize, transform: &Transform) -> Loss {
+        let mut joint: HashMap<(u32, Option<u32>), u32> = HashMap::new();
+        let (mut before, mut after): (HashMap<u32, u32>, HashMap<Option<u32>, u32>) = Default::default();
+        for cell in self.column(index) {
+            if let Some(hash) = cell.before.hash {
+                *joint.entry((hash, cell.after.hash)).or_default() += 1;
+                *before.entry(hash).or_default() += 1;
+                *after.entry(cell.after.hash).or_default() += 1;
+            }
+        }
+        let total: u32 = before.values().sum();
+        let entropy = |counts: &mut dyn Iterator<Item = u32>| {
+            let share = |count: u32| f64::from(count) / f64::from(total.max(1));
+            counts.map(|count| -share(count) * share(count).log2()).sum::<f64>()
+        };
+        let of_before = entropy(&mut before.values().copied());
+        // What the value before says that the value after does not: H(before | after) of H(before).
+        let open = entropy(&mut joint.values().copied()) - entropy(&mut after.values().copied());
+        let numeric = self.numeric(index);
+        let information = match transform {
+            _ if total == 0 => 0.0,
+            Transform::Keep => 0.0,
+            Transform::Drop | Transform::Redact { .. } => 1.0,
+            // Every noisy value is another one; what counts is how much of the variance is still the value's.
+            Transform::Noise(_) => numeric.as_ref().map_or(1.0, |(before, after)| {
+                let r = pearson(before, after).unwrap_or(0.0);
+                1.0 - r * r
+            }),
+            _ if of_before <= 0.0 => 0.0,
+            _ => open / of_before,
+        };
+        let distribution = numeric.map(|(before, after)| Distribution::new(&before, &after, BARS));
+        Loss {
+            information: information.clamp(0.0, 1.0),
+            distinct_before: before.len() as u64,
+            distinct_after: after.keys().flatten().count() as u64,
+            distribution,
+        }
+    }
+
+    /// The numbers of a column before and after, where both are numbers nearly everywhere.
+    fn numeric(&self, index: usize) -> Option<(Vec<f64>, Vec<f64>)> {
+        let present = self.column(index).filter(|cell| cell.before.hash.is_some()).count();
+        let pairs = self
+            .column(index)
+            .filter(|cell| cell.before.number.is_finite() && cell.after.number.is_finite())
+            .map(|cell| (cell.before.number, cell.after.number));
+        let (before, after): (Vec<f64>, Vec<f64>) = pairs.unzip();
+        (before.len() * 10 >= present * 9 && before.len() >= 2).then_some((before, after))
+    }
+
+    /// How pairs of numeric columns were and are correlated.
+    pub(crate) fn correlations(&self, names: &[String]) -> Vec<Correlation> {
+        let numeric: Vec<usize> =
+            (0..self.columns).filter(|index| self.numeric(*index).is_some()).take(CORRELATED_MAX).collect();
+        let mut correlations = Vec::new();
+        for (place, first) in numeric.iter().enumerate() {
+            for second in numeric.iter().skip(place + 1) {
+                let pairs = self.records.iter().filter_map(|record| {
+                    let (a, b) = (record.get(*first)?, record.get(*second)?);
+                    let numbers = [a.before.number, b.before.number, a.after.number, b.after.number];
+                    numbers.iter().all(|number| number.is_finite()).then_some(numbers)
+                });
+                let [mut a, mut b, mut c, mut d] = [const { Vec::new() }; 4];
+                for [a_before, b_before, a_after, b_after] in pairs {
+                    a.push(a_before);
+                    b.push(b_before);
+                    c.push(a_after);
+                    d.push(b_after);
+                }
+                let (Some(before), Some(after)) = (pearson(&a, &b), pearson(&c, &d)) else { continue };
+                let name = |index: usize| names.get(index).cloned().unwrap_or_default();
+                correlations.push(Correlation { first: name(*first), second: name(*second), before, after });
+            }
+        }
+        correlations
+    }
+}
+
+/// The number that a value is or stands for: a number, the middle of a range, or a date in years.
+fn measure(bytes: &[u8], reading: Reading) -> Option<f64> {
+    if let Some(number) = number::parse(bytes, reading.decimal) {
+        return Some(number.value);
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    if let Some((low, high)) = text.split_once("..") {
+        let low = number::parse(low.as_bytes(), reading.decimal)?.value;
+        let high = number::parse(high.as_bytes(), reading.decimal)?.value;
+        return Some(f64::midpoint(low, high));
+    }
+    if let Some(decade) = text.strip_suffix('s') {
+        return Some(number::parse(decade.as_bytes(), b'.')?.value + 5.0);
+    }
+    if let Some((year, quarter)) = text.split_once("-Q") {
+        let quarter = number::parse(quarter.as_bytes(), b'.')?.value;
+        return Some(number::parse(year.as_bytes(), b'.')?.value + (quarter - 0.5) / 4.0);
+    }
+    let date = date::parse(bytes, reading.dates)?;
+    Some(f64::from(date.year) + date.month.map_or(0.5, |month| (f64::from(month) - 0.5) / 12.0))
+}
+
+fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
+    let count = a.len() as f64;
+    if a.len() < 3 {
+        return None;
+    }
+    let (mean_a, mean_b) = (a.iter().sum::<f64>() / count, b.iter().sum::<f64>() / count);
+    let (mut ab, mut aa, mut bb) = (0.0, 0.0, 0.0);
+    for (a, b) in a.iter().zip(b) {
+        ab += (a - mean_a) * (b - mean_b);
+        aa += (a - mean_a).powi(2);
+        bb += (b - mean_b).powi(2);
+    }
+    let r = ab / (aa * bb).sqrt();
+    r.is_finite().then_some(r.clamp(-1.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::rules::{Generalize, Spread};
+
+    fn sample(pairs: impl Iterator<Item = (String, String)>) -> Sample {
+        let mut sample = Sample::new(1, Reading::default());
+        let (mut before, mut after) = (Record::default(), Record::default());
+        for (b, a) in pairs {
+            before.clear();
+            after.clear();
+            before.push(Field::text(b.as_bytes()));
+            after.push(Field::text(a.as_bytes()));
+            sample.offer(&before, &after, &[Some(0)]);
+        }
+        sample
+    }
+
+    #[test]
+    fn loss_is_what_cannot_be_told_any_more() {
+        let bins = Transform::Generalize(Generalize::Number { bin: 2.0 });
+        let halved = sample((0..1024).map(|i| (format!("{}", i % 4), format!("{}", i % 4 / 2))));
+        assert!((halved.loss(0, &bins).information - 0.5).abs() < 1e-9);
+        let renamed = sample((0..1024).map(|i| (format!("{}", i % 4), format!("x{}", i % 4))));
+        assert!(renamed.loss(0, &bins).information < 1e-9);
+        let gone = sample((0..1024).map(|i| (format!("{}", i % 4), String::new())));
+        assert!((gone.loss(0, &bins).information - 1.0).abs() < 1e-9);
+        let noisy = sample((0..1024).map(|i| (format!("{i}"), format!("{}", i + i % 3))));
+        let loss = noisy.loss(0, &Transform::Noise(Spread::Absolute(1.0))).information;
+        assert!((0.0..0.01).contains(&loss), "{loss}");
+    }
+
+    #[test]
+    fn what_values_stand_for_is_measured() {
+        let year = |text: &str| measure(text.as_bytes(), Reading::default());
+        assert_eq!(year("20..30"), Some(25.0));
+        assert_eq!(year("2020s"), Some(2025.0));
+        assert_eq!(year("2024-Q2"), Some(2024.375));
+        assert_eq!(year("2024-01-31"), Some(2024.0 + 0.5 / 12.0));
+        assert_eq!(year("*"), None);
+    }
+
+    #[test]
+    fn a_sample_is_bounded() {
+        let sample = sample((0..RECORDS_MAX + 500).map(|i| (i.to_string(), i.to_string())));
+        assert_eq!((sample.len(), sample.seen), (RECORDS_MAX, RECORDS_MAX as u64 + 500));
+    }
+}

@@ -1,0 +1,244 @@
+//! Values made coarser: the levels of a quasi-identifier, of which `generalize` uses one.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use super::{date, number};
+use crate::error::{Error, Result, plain};
+use crate::format::{Format, Options};
+use crate::rules::{DateStep, Hierarchy, Levels, Reading};
+use crate::table::{Input, Record};
+
+/// The largest hierarchy file, in bytes.
+const HIERARCHY_BYTES_MAX: u64 = 8 << 20;
+
+/// What stands for any value.
+pub(crate) const ANY: &[u8] = b"*";
+
+/// From fine to coarse: level 0 is the value itself, [`Scale::top`] is [`ANY`].
+pub(crate) enum Scale {
+    Number { bins: Vec<(f64, usize)>, reading: Reading },
+    Date { steps: Vec<DateStep>, reading: Reading },
+    Postcode(Vec<usize>),
+    Hierarchy(Tree),
+    Category,
+}
+
+/// The ancestors of each value.
+pub(crate) struct Tree {
+    ancestors: HashMap<Box<[u8]>, Vec<Box<[u8]>>>,
+    height: usize,
+}
+
+impl Scale {
+    pub(crate) fn new(levels: &Levels, reading: Reading, folder: &Path) -> Result<Self> {
+        Ok(match levels {
+            Levels::Number(bins) => Self::Number {
+                bins: bins.iter().map(|bin| (*bin, number::decimals(*bin))).collect(),
+                reading,
+            },
+            Levels::Date(steps) => Self::Date { steps: steps.clone(), reading },
+            Levels::Postcode(kept) => Self::Postcode(kept.clone()),
+            Levels::Hierarchy(hierarchy) => Self::Hierarchy(Tree::read(hierarchy, folder)?),
+            Levels::Category => Self::Category,
+        })
+    }
+
+    /// The level that is [`ANY`].
+    pub(crate) fn top(&self) -> usize {
+        1 + match self {
+            Self::Number { bins, .. } => bins.len(),
+            Self::Date { steps, .. } => steps.len(),
+            Self::Postcode(kept) => kept.len(),
+            Self::Hierarchy(tree) => tree.height,
+            Self::Category => 0,
+        }
+    }
+
+    /// Appends the value at a level. False, and nothing is appended, if the value is not of the scale's kind.
+    pub(crate) fn write(&self, level: usize, value: &[u8], out: &mut Vec<u8>) -> bool {
+        let value = value.trim_ascii();
+        let step = level.checked_sub(1);
+        if level >= self.top() {
+            out.extend_from_slice(ANY);
+            return true;
+        }
+        let exactly = |out: &mut Vec<u8>| {
+            out.extend_from_slice(value);
+            true
+        };
+        match self {
+            Self::Number { bins, reading } => {
+                let Some(found) = number::parse(value, reading.decimal) else { return false };
+                match step.and_then(|step| bins.get(step)) {
+                    None => exactly(out),
+                    Some((bin, decimals)) => {
+                        // By way of the finest bin, so that what shares one shares all that hold it.
+                        let finest = bins.first().map_or(*bin, |(finest, _)| *finest);
+                        let low = number::floor_to(number::floor_to(found.value, finest), *bin);
+                        number::write(low, *decimals, reading.decimal, out);
+                        out.extend_from_slice(b"..");
+                        number::write(low + bin, *decimals, reading.decimal, out);
+                        true
+                    }
+                }
+            }
+            Self::Date { steps, reading } => {
+                let Some(found) = date::parse(value, reading.dates) else { return false };
+                // A value is readable at all levels or at none, or records that are alike would part again.
+                if found.month.is_none() && steps.first().is_some_and(|step| *step <= DateStep::Quarter) {
+                    return false;
+                }
+                match step.and_then(|step| steps.get(step)) {
+                    None => exactly(out),
+                    Some(step) => date::write(found, *step, out),
+                }
+            }
+            Self::Postcode(kept) => {
+                let Ok(text) = std::str::from_utf8(value) else { return false };
+                // A value with nothing behind the longest prefix would stay whole.
+                if kept.first().is_some_and(|kept| text.chars().nth(*kept).is_none()) {
+                    return false;
+                }
+                match step.and_then(|step| kept.get(step)) {
+                    None => exactly(out),
+                    Some(kept) => {
+                        let Some((end, _)) = text.char_indices().nth(*kept) else { return false };
+                        let (prefix, rest) = text.split_at(end);
+                        out.extend_from_slice(prefix.as_bytes());
+                        out.extend(rest.chars().map(|_| b'*'));
+                        true
+                    }
+                }
+            }
+            Self::Hierarchy(tree) => match (tree.ancestors.get(value), step) {
+                (None, _) => false,
+                (Some(_), None) => exactly(out),
+                (Some(ancestors), Some(step)) => {
+                    out.extend_from_slice(ancestors.get(step).map(|ancestor| &**ancestor).unwrap_or(ANY));
+                    true
+                }
+            },
+            Self::Category => exactly(out),
+        }
+    }
+}
+
+impl Tree {
+    pub(crate) fn read(hierarchy: &Hierarchy, folder: &Path) -> Result<Self> {
+        let path = folder.join(&hierarchy.file);
+        let shown = plain(&hierarchy.file.to_string_lossy());
+        let wrong = |detail: String| Error::Mismatch {
+            detail,
+            hint: "a line of a hierarchy is `value,parent,grandparent,...`",
+        };
+        let file = File::open(&path)
+            .map_err(|error| wrong(format!("the hierarchy `{shown}` cannot be read: {error}")))?;
+        let length = file.metadata().map_err(Error::Read)?.len();
+        if length > HIERARCHY_BYTES_MAX {
+            return Err(wrong(format!("the hierarchy `{shown}` is longer than {HIERARCHY_BYTES_MAX} bytes")));
+        }
+        let options = Options { format: Some(Format::Csv), header: Some(false), ..Options::default() };
+        let mut source = Input::file(file, None, options)?.open()?;
+        let height = source.columns().len() - 1;
+        if height == 0 || height > 16 {
+            return Err(wrong(format!("the hierarchy `{shown}` has {height} levels; 1 to 16 can be")));
+        }
+        let mut tree = Self { ancestors: HashMap::new(), height };
+        let (mut record, mut levels_above) = (Record::default(), HashMap::new());
+        while source.read(&mut record)? {
+            let names: Vec<Box<[u8]>> =
+                (0..record.len()).map(|index| Box::from(record.field(index).bytes.trim_ascii())).collect();
+            if names.iter().any(|name| name.is_empty()) {
+                let line = record.position.line;
+                return Err(wrong(format!("the hierarchy `{shown}`, line {line}: a name is empty")));
+            }
+            for (level, pair) in names.windows(2).enumerate().skip(1) {
+                let [name, parent] = pair else { continue };
+                // Two parents of one name would make alike records part again on the way up.
+                let known = levels_above.entry((level, name.clone())).or_insert_with(|| parent.clone());
+                if known != parent {
+                    let line = record.position.line;
+                    return Err(wrong(format!(
+                        "the hierarchy `{shown}`, line {line}: a name has two parents"
+                    )));
+                }
+            }
+            let mut names = names.into_iter();
+            let Some(value) = names.next() else { continue };
+            if tree.ancestors.insert(value, names.collect()).is_some() {
+                let line = record.position.line;
+                return Err(wrong(format!(
+                    "the hierarchy `{shown}`, line {line}: a value stands there twice"
+                )));
+            }
+        }
+        Ok(tree)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn levels(scale: &Scale, value: &str) -> Vec<Option<String>> {
+        (0..=scale.top())
+            .map(|level| {
+                let mut out = Vec::new();
+                scale.write(level, value.as_bytes(), &mut out).then(|| String::from_utf8(out).unwrap())
+            })
+            .collect()
+    }
+
+    fn check(levels_of: Levels, value: &str, expected: &[&str]) {
+        let scale = Scale::new(&levels_of, Reading::default(), Path::new(".")).unwrap();
+        let expected: Vec<_> =
+            expected.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect();
+        assert_eq!(levels(&scale, value), expected);
+    }
+
+    #[test]
+    fn values_become_coarser_level_by_level() {
+        check(Levels::Number(vec![5.0, 10.0]), "27", &["27", "25..30", "20..30", "*"]);
+        check(Levels::Number(vec![0.5]), "-0.2", &["-0.2", "-0.5..0.0", "*"]);
+        check(Levels::Number(vec![5.0]), "old", &["", "", "*"]);
+        check(
+            Levels::Date(DateStep::ALL.to_vec()),
+            "2024-05-17",
+            &["2024-05-17", "2024-05", "2024-Q2", "2024", "2020s", "*"],
+        );
+        check(Levels::Postcode(vec![3, 1]), " 12345", &["12345", "123**", "1****", "*"]);
+        check(Levels::Postcode(vec![3]), "123", &["", "", "*"]);
+        check(Levels::Category, "x", &["x", "*"]);
+    }
+
+    #[test]
+    fn hierarchies_are_read_and_broken_ones_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join("h.csv"), text).unwrap();
+            Scale::new(
+                &Levels::Hierarchy(Hierarchy { file: "h.csv".into() }),
+                Reading::default(),
+                folder.path(),
+            )
+        };
+        let scale = read("flu,viral,infection\ncold,viral,infection\ngout,joint,metabolic\n").unwrap();
+        assert_eq!(
+            levels(&scale, "flu"),
+            ["flu", "viral", "infection", "*"].map(|text| Some(text.to_owned()))
+        );
+        assert_eq!(levels(&scale, "unknown").first(), Some(&None));
+        for (text, expected) in [
+            ("flu\n", "has 0 levels"),
+            ("flu,\n", "line 1: a name is empty"),
+            ("flu,viral\nflu,other\n", "line 2: a value stands there twice"),
+            ("flu,viral,a\ncold,viral,b\n", "line 2: a name has two parents"),
+        ] {
+            let error = read(text).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

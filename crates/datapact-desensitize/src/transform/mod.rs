@@ -1,0 +1,275 @@
+//! Rules made ready to run: one value in, one value out.
+
+pub(crate) mod coarse;
+pub(crate) mod date;
+pub(crate) mod number;
+
+use std::path::Path;
+
+use aws_lc_rs::rand;
+
+use self::coarse::{Scale, Tree};
+use crate::detect::{self, Found};
+use crate::error::Result;
+use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
+use crate::rules::{Entities, Generalize, Levels, Reading, Rule, Transform};
+use crate::table::{Field, Kind};
+
+/// What became of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// There was none.
+    Absent(Kind),
+    /// It is as it was.
+    Kept(Kind),
+    /// It is another.
+    Changed(Kind),
+    /// The rule cannot read it, so it is left out.
+    Redacted,
+}
+
+impl From<Done> for Kind {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Absent(kind) | Done::Kept(kind) | Done::Changed(kind) => kind,
+            Done::Redacted => Self::Null,
+        }
+    }
+}
+
+/// A transform, ready to run.
+pub(crate) enum Op {
+    Keep,
+    Drop,
+    Redact(Option<Vec<u8>>),
+    Mask { first: usize, last: usize, with: char },
+    Pseudonym(Box<Pseudonyms>),
+    Ff1(Box<Encryption>),
+    Coarse { scale: Scale, level: usize },
+    Grid { cell: f64, decimals: usize, mark: u8 },
+    Noise { deviation: f64, mark: u8, random: Random },
+    TopBottom { bottom: f64, top: f64, mark: u8 },
+    Scrub { entities: Entities, found: Vec<Found> },
+}
+
+impl Op {
+    /// The op of a rule. `deviation` is the column's standard deviation, for relative noise; quasi-identifiers
+    /// come at `level`.
+    pub(crate) fn new(
+        rule: &Rule,
+        reading: Reading,
+        folder: &Path,
+        key: Option<&PseudonymKey>,
+    ) -> Result<Self> {
+        let needed = || key.ok_or_else(key::missing);
+        Ok(match &rule.transform {
+            Transform::Keep => Self::Keep,
+            Transform::Drop => Self::Drop,
+            Transform::Redact { with } => Self::Redact(with.as_ref().map(|text| text.as_bytes().to_vec())),
+            Transform::Mask { keep_first, keep_last, with } => {
+                Self::Mask { first: *keep_first, last: *keep_last, with: *with }
+            }
+            Transform::Pseudonym { domain, length } => {
+                Self::Pseudonym(Box::new(Pseudonyms::new(needed()?, domain, *length)))
+            }
+            Transform::Ff1 { domain, alphabet } => {
+                Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
+            }
+            Transform::Generalize(generalize) => {
+                let one = |levels| {
+                    Ok::<_, crate::Error>(Self::Coarse {
+                        scale: Scale::new(&levels, reading, folder)?,
+                        level: 1,
+                    })
+                };
+                match generalize {
+                    Generalize::Date(to) => one(Levels::Date(vec![*to]))?,
+                    Generalize::Number { bin } => one(Levels::Number(vec![*bin]))?,
+                    Generalize::Postcode { keep } => one(Levels::Postcode(vec![*keep]))?,
+                    Generalize::Grid { cell } => {
+                        Self::Grid { cell: *cell, decimals: number::decimals(*cell), mark: reading.decimal }
+                    }
+                    Generalize::Hierarchy { hierarchy, level } => Self::Coarse {
+                        scale: Scale::Hierarchy(Tree::read(hierarchy, folder)?),
+                        level: *level,
+                    },
+                }
+            }
+            // Relative noise is set when the survey knows the column's deviation.
+            Transform::Noise(spread) => {
+                let deviation = match spread {
+                    crate::rules::Spread::Absolute(deviation) => *deviation,
+                    crate::rules::Spread::Relative(_) => 0.0,
+                };
+                Self::Noise { deviation, mark: reading.decimal, random: Random::default() }
+            }
+            Transform::TopBottom { bottom, top } => Self::TopBottom {
+                bottom: bottom.unwrap_or(f64::NEG_INFINITY),
+                top: top.unwrap_or(f64::INFINITY),
+                mark: reading.decimal,
+            },
+            Transform::QuasiIdentifier(levels) => {
+                Self::Coarse { scale: Scale::new(levels, reading, folder)?, level: 0 }
+            }
+            Transform::Scrub(entities) => Self::Scrub { entities: entities.clone(), found: Vec::new() },
+        })
+    }
+
+    /// Whether the column is left out.
+    pub(crate) fn drops(&self) -> bool {
+        matches!(self, Self::Drop)
+    }
+
+    /// Appends what becomes of the value. If that is nothing, nothing is appended.
+    pub(crate) fn apply(&mut self, field: Field<'_>, out: &mut Vec<u8>) -> Done {
+        // `*` stands for absent values, too: that a value is absent may be what tells a record from others.
+        let any = matches!(self, Self::Coarse { scale, level } if *level >= scale.top());
+        if field.is_absent() && !any {
+            return Done::Absent(field.kind);
+        }
+        let value = field.bytes;
+        if field.kind == Kind::Nested
+            && !matches!(self, Self::Keep | Self::Redact(_) | Self::Pseudonym(_))
+            && !any
+        {
+            return Done::Redacted;
+        }
+        let begin = out.len();
+        let read = match self {
+            Self::Keep => {
+                out.extend_from_slice(value);
+                return Done::Kept(field.kind);
+            }
+            Self::Drop => return Done::Changed(Kind::Missing),
+            Self::Redact(None) => return Done::Changed(Kind::Null),
+            Self::Redact(Some(with)) => {
+                out.extend_from_slice(with);
+                return Done::Changed(Kind::Text);
+            }
+            Self::Mask { first, last, with } => mask(field, *first, *last, *with, out),
+            Self::Pseudonym(pseudonyms) => {
+                pseudonyms.write(value, out);
+                true
+            }
+            Self::Ff1(encryption) => encryption.write(value, out),
+            Self::Coarse { scale, level } => scale.write(*level, value, out),
+            Self::Grid { cell, decimals, mark } => grid(value, *cell, *decimals, *mark, out),
+            Self::Noise { deviation, mark, random } => match number::parse(value, *mark) {
+                Some(number) => {
+                    number::write(number.value + random.laplace(*deviation), number.decimals, *mark, out);
+                    true
+                }
+                None => false,
+            },
+            Self::TopBottom { bottom, top, mark } => match number::parse(value, *mark) {
+                Some(number) if number.value > *top => {
+                    number::write(*top, number::decimals(*top), *mark, out);
+                    true
+                }
+                Some(number) if number.value < *bottom => {
+                    number::write(*bottom, number::decimals(*bottom), *mark, out);
+                    true
+                }
+                Some(_) => {
+                    out.extend_from_slice(value);
+                    true
+                }
+                None => false,
+            },
+            Self::Scrub { entities, found } => {
+                scrub(field.as_str(), entities, found, out);
+                true
+            }
+        };
+        if !read {
+            out.truncate(begin);
+            return Done::Redacted;
+        }
+        let same = out.get(begin..) == Some(value);
+        let kind = match (same, &*self) {
+            (true, _) | (_, Self::Noise { .. } | Self::TopBottom { .. } | Self::Grid { .. }) => field.kind,
+            _ => Kind::Text,
+        };
+        if same { Done::Kept(kind) } else { Done::Changed(kind) }
+    }
+}
+
+/// Keeps the first and last characters, unless that would be all of them.
+fn mask(field: Field<'_>, first: usize, last: usize, with: char, out: &mut Vec<u8>) -> bool {
+    let text = field.as_str();
+    let count = if text.is_ascii() { text.len() } else { text.chars().count() };
+    let (first, last) = if first + last < count { (first, last) } else { (0, 0) };
+    let mut replacement = [0; 4];
+    let replacement = with.encode_utf8(&mut replacement).as_bytes();
+    for (index, c) in text.chars().enumerate() {
+        if index < first || index >= count - last {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        } else {
+            out.extend_from_slice(replacement);
+        }
+    }
+    true
+}
+
+/// One coordinate, or two behind each other.
+fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -> bool {
+    let separators: &[u8] = if mark == b',' { b"; " } else { b",; " };
+    let mut parts =
+        value.trim_ascii().split(|byte| separators.contains(byte)).filter(|part| !part.is_empty());
+    let (Some(first), second, None) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let write = |part: &[u8], out: &mut Vec<u8>| match number::parse(part, mark) {
+        Some(number) => {
+            number::write(number::floor_to(number.value, cell), decimals, mark, out);
+            true
+        }
+        None => false,
+    };
+    if !write(first, out) {
+        return false;
+    }
+    let Some(second) = second else { return true };
+    out.push(if mark == b',' { b';' } else { b',' });
+    write(second, out)
+}
+
+fn scrub(text: &str, entities: &Entities, found: &mut Vec<Found>, out: &mut Vec<u8>) {
+    detect::find(text, &entities.0, found);
+    let mut from = 0;
+    for found in found.iter() {
+        out.extend_from_slice(text.get(from..found.range.start).unwrap_or_default().as_bytes());
+        out.push(b'[');
+        out.extend_from_slice(found.entity.name().as_bytes());
+        out.push(b']');
+        from = found.range.end;
+    }
+    out.extend_from_slice(text.get(from..).unwrap_or_default().as_bytes());
+}
+
+/// Random numbers from the cryptographic generator, fetched in blocks.
+#[derive(Default)]
+pub(crate) struct Random {
+    block: Vec<u8>,
+}
+
+impl Random {
+    /// Uniform, above 0 and up to 1.
+    fn uniform(&mut self) -> f64 {
+        if self.block.len() < 8 {
+            self.block = vec![0; 4096];
+            rand::fill(&mut self.block).expect("the operating system has random bytes");
+        }
+        let bytes = self.block.split_off(self.block.len() - 8);
+        let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Laplace-distributed around 0 with this standard deviation.
+    fn laplace(&mut self, deviation: f64) -> f64 {
+        let magnitude = -self.uniform().ln() * deviation / std::f64::consts::SQRT_2;
+        if self.uniform() > 0.5 { magnitude } else { -magnitude }
+    }
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
