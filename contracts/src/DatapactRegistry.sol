@@ -54,6 +54,8 @@ contract DatapactRegistry is IDatapactRegistry, Ownable2Step {
             contractAddress = addressOf(call.share);
         }
         (time, repeated) = DatapactShare(contractAddress).setPolicy(call, number);
+        // The contract called is ours, and calls nobody.
+        // slither-disable-next-line reentrancy-events
         if (!repeated) emit PolicySet(call.share, call.policy, contractAddress, call, time);
     }
 

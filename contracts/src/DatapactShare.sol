@@ -33,7 +33,7 @@ contract DatapactShare is IDatapactShare {
         if (policy == address(0)) {
             require(call.version == 1, Version(1));
         } else {
-            (Kept memory stored,) = Policies.read(policy);
+            Kept memory stored = Policies.parse(policy.code);
             if (stored.digest == digest) return (stored.time, true);
             succeeds(call, stored);
         }
@@ -60,7 +60,8 @@ contract DatapactShare is IDatapactShare {
             require(record == 0, RequestTaken());
             revert UnknownShare();
         }
-        (Kept memory stored, bytes memory data) = Policies.read(policy);
+        bytes memory data = policy.code;
+        Kept memory stored = Policies.parse(data);
         require(call.share == stored.share, WrongShare(call.share));
         if (record != 0) {
             // Before every other rule, so that a lost answer costs no access and is not lost when the terms change.
@@ -85,9 +86,9 @@ contract DatapactShare is IDatapactShare {
     }
 
     /// @inheritdoc IDatapactShare
-    function kept() external view returns (Kept memory stored) {
+    function kept() external view returns (Kept memory) {
         require(policy != address(0), UnknownShare());
-        (stored,) = Policies.read(policy);
+        return Policies.parse(policy.code);
     }
 
     /// @inheritdoc IDatapactShare

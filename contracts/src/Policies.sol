@@ -150,9 +150,8 @@ library Policies {
         }
     }
 
-    /// @notice What is kept at `place`, and with it the data that `admits` reads.
-    function read(address place) internal view returns (IDatapactShare.Kept memory kept, bytes memory data) {
-        data = place.code;
+    /// @notice What `data`, the code of a policy's contract, says.
+    function parse(bytes memory data) internal pure returns (IDatapactShare.Kept memory kept) {
         kept.digest = word(data, 1);
         kept.policy = word(data, 33);
         kept.owner = word(data, 65);
