@@ -5,17 +5,18 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::tree::{TextFile, root, text_files};
-use crate::{conformance, tidy};
+use crate::{conformance, contracts, tidy};
 
 /// A check: what it found wrong, one line each.
 type Step = (&'static str, fn() -> Vec<String>);
 
 /// All steps, the cheapest first.
-pub(crate) const ALL: [Step; 7] = [
+pub(crate) const ALL: [Step; 8] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"], &[])),
     ("tidy", || on_files(|files| tidy::check(&root(), files))),
     ("conformance", || on_files(|files| conformance::check(&root(), files))),
     ("deny", deny),
+    ("contracts", contracts::run),
     ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("doc", || {
         cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])

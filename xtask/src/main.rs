@@ -3,6 +3,7 @@
 
 mod check;
 mod conformance;
+mod contracts;
 mod readme;
 mod tidy;
 mod tree;
@@ -12,8 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  check         all checks: fmt, tidy, conformance, deny, clippy, doc, test
-  fmt|tidy|conformance|deny|clippy|doc|test
+  check         all checks: fmt, tidy, conformance, deny, contracts, clippy, doc, test
+  fmt|tidy|conformance|deny|contracts|clippy|doc|test
                 one of them
   readme        runs the README's commands, as a reader would";
 
