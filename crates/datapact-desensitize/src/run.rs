@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::anonymity::{self, Solution, Survey};
 use crate::error::{Error, Position, Result, plain};
-use crate::format::{self, Format};
+use crate::format::{self, Format, Outgoing};
 use crate::key::{self, PseudonymKey};
 use crate::report::{Anonymity, ColumnReport, QuasiIdentifier, Report};
 use crate::rules::{Rule, Rules, Spread, Transform, no_such_column};
@@ -313,7 +313,7 @@ struct Engine<'p> {
     plan: &'p Plan,
     rules: HashMap<&'p str, &'p Rule>,
     columns: Vec<Bound<'p>>,
-    outgoing: Vec<Column>,
+    outgoing: Vec<Outgoing>,
     /// JSON lines: where each rule's column stands in what goes out.
     places: Option<HashMap<&'p str, usize>>,
     out: Record,
@@ -332,9 +332,33 @@ impl<'p> Engine<'p> {
     fn new(plan: &'p Plan, mut survey: Surveyed, format: Format, source: &dyn Source) -> Result<Self> {
         let found = plan.rules.for_columns(source.columns(), format)?;
         let stays = |rule: &&Rule| rule.transform != Transform::Drop;
-        let column = |rule: &Rule| Column { name: rule.name.clone() };
+        let levels = survey.solution.iter().flat_map(|solution| solution.levels.iter().copied());
+        let is_quasi = |rule: &&Rule| matches!(rule.transform, Transform::QuasiIdentifier(_));
+        let exact: std::collections::HashSet<&str> = plan
+            .rules
+            .columns
+            .iter()
+            .filter(is_quasi)
+            .zip(levels)
+            .filter(|(_, level)| *level == 0)
+            .map(|(rule, _)| rule.name.as_str())
+            .collect();
+        let places_read: HashMap<&str, usize> = source
+            .columns()
+            .iter()
+            .enumerate()
+            .map(|(place, column)| (column.name.as_str(), place))
+            .collect();
+        let column = |rule: &Rule| Outgoing {
+            name: rule.name.clone(),
+            typed_as: places_read
+                .get(rule.name.as_str())
+                .copied()
+                .filter(|_| rule.transform.keeps_type() || exact.contains(rule.name.as_str())),
+            whole: rule.transform == Transform::Keep,
+        };
         let by_rules = format == Format::JsonLines;
-        let outgoing: Vec<Column> = if by_rules {
+        let outgoing: Vec<Outgoing> = if by_rules {
             plan.rules.columns.iter().filter(stays).map(column).collect()
         } else {
             found.into_iter().filter(stays).map(column).collect()
@@ -346,7 +370,6 @@ impl<'p> Engine<'p> {
             let stay = plan.rules.columns.iter().filter(stays);
             stay.enumerate().map(|(place, rule)| (rule.name.as_str(), place)).collect()
         });
-        let is_quasi = |rule: &&Rule| matches!(rule.transform, Transform::QuasiIdentifier(_));
         let levels = survey.solution.iter().flat_map(|solution| solution.levels.iter().copied());
         let quasi = plan
             .rules

@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 
-use super::{Buffered, Dialect, Formulas, Options};
+use super::{Buffered, Dialect, Formulas, Options, Outgoing};
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
 use crate::table::{
@@ -39,6 +39,7 @@ impl CsvSource {
             quote,
             header: options.header.unwrap_or(true),
             crlf,
+            layout: None,
         };
         let mut source = Self { text, dialect, columns: Vec::new(), records: 0, line: 1 };
         source.read_columns()?;
@@ -305,7 +306,7 @@ pub(crate) struct CsvSink {
 impl CsvSink {
     pub(crate) fn create(
         output: Box<dyn Write + Send>,
-        columns: &[Column],
+        columns: &[Outgoing],
         dialect: &Dialect,
         formulas: Formulas,
     ) -> Result<Self> {

@@ -41,7 +41,9 @@ impl Write for Shared {
 
 fn written(rows: &[Vec<String>], dialect: &Dialect, formulas: Formulas) -> Vec<u8> {
     let output = Shared::default();
-    let columns: Vec<Column> = (0..rows[0].len()).map(|index| Column { name: format!("c{index}") }).collect();
+    let columns: Vec<Outgoing> = (0..rows[0].len())
+        .map(|index| Outgoing { name: format!("c{index}"), typed_as: None, whole: true })
+        .collect();
     let mut sink = CsvSink::create(Box::new(output.clone()), &columns, dialect, formulas).unwrap();
     for row in rows {
         let mut record = Record::default();

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::text::Lines;
-use super::{Buffered, Dialect, Options};
+use super::{Buffered, Dialect, Options, Outgoing};
 use crate::error::{Error, Position, Result, plain};
 use crate::table::{COLUMNS_MAX, Column, Kind, NAME_BYTES_MAX, Record, Sink, Source};
 
@@ -215,7 +215,7 @@ struct Node {
 }
 
 impl JsonSink {
-    pub(super) fn create(output: Box<dyn Write + Send>, columns: &[Column], dialect: &Dialect) -> Self {
+    pub(super) fn create(output: Box<dyn Write + Send>, columns: &[Outgoing], dialect: &Dialect) -> Self {
         let mut root = Vec::new();
         let mut places = HashMap::new();
         for (index, column) in columns.iter().enumerate() {

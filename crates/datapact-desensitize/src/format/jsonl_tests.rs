@@ -25,8 +25,12 @@ fn through(text: &str) -> Result<(Vec<String>, String)> {
     let (mut source, mut record) = (open()?, Record::default());
     while source.read(&mut record)? {}
     let columns = source.columns().to_vec();
+    let outgoing: Vec<Outgoing> = columns
+        .iter()
+        .map(|column| Outgoing { name: column.name.clone(), typed_as: None, whole: true })
+        .collect();
     let output = Shared::default();
-    let mut sink = JsonSink::create(Box::new(output.clone()), &columns, source.dialect());
+    let mut sink = JsonSink::create(Box::new(output.clone()), &outgoing, source.dialect());
     let mut source = open()?;
     while source.read(&mut record)? {
         sink.write(&record)?;

@@ -2,6 +2,7 @@
 
 mod csv;
 mod jsonl;
+mod parquet;
 mod text;
 
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::io::{Read, Write};
 use encoding_rs::Encoding;
 
 use crate::error::{Error, Result};
-use crate::table::{Column, Sink, Source};
+use crate::table::{Sink, Source};
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +84,13 @@ pub struct Dialect {
     pub header: bool,
     /// Text formats: whether lines end by CR LF.
     pub crlf: bool,
+    /// Parquet: the schema and compression.
+    pub layout: Option<parquet::Layout>,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { encoding: "UTF-8", delimiter: b',', quote: b'"', header: true, crlf: false }
+        Self { encoding: "UTF-8", delimiter: b',', quote: b'"', header: true, crlf: false, layout: None }
     }
 }
 
@@ -102,7 +105,10 @@ pub enum Formulas {
 }
 
 pub(crate) fn open_file(format: Format, file: File, options: &Options) -> Result<Box<dyn Source>> {
-    open_stream(format, Box::new(file), options)
+    match format {
+        Format::Parquet => Ok(Box::new(parquet::ParquetSource::open(file)?)),
+        _ => open_stream(format, Box::new(file), options),
+    }
 }
 
 pub(crate) fn open_stream(
@@ -114,14 +120,25 @@ pub(crate) fn open_stream(
         Format::Csv => Ok(Box::new(csv::CsvSource::open(stream, options)?)),
         Format::JsonLines => Ok(Box::new(jsonl::JsonSource::open(stream, options)?)),
         Format::Text => Ok(Box::new(text::TextSource::open(stream, options)?)),
-        other => Err(unsupported(other)),
+        Format::Parquet => Err(Error::NotSeekable("Parquet")),
     }
+}
+
+/// A column that goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its name.
+    pub name: String,
+    /// The column that came in whose type its values still have; none if they are text now.
+    pub typed_as: Option<usize>,
+    /// Whether every value stays.
+    pub whole: bool,
 }
 
 /// Begins a table with these columns at `output`.
 pub fn create(
     format: Format,
-    columns: &[Column],
+    columns: &[Outgoing],
     dialect: &Dialect,
     formulas: Formulas,
     output: Box<dyn Write + Send>,
@@ -130,12 +147,13 @@ pub fn create(
         Format::Csv => Ok(Box::new(csv::CsvSink::create(output, columns, dialect, formulas)?)),
         Format::JsonLines => Ok(Box::new(jsonl::JsonSink::create(output, columns, dialect))),
         Format::Text => Ok(Box::new(text::TextSink::create(output, dialect))),
-        other => Err(unsupported(other)),
+        Format::Parquet => {
+            let layout = dialect.layout.as_ref();
+            let layout = layout
+                .ok_or_else(|| Error::mismatch("Parquet comes from Parquet only", "name another format"))?;
+            Ok(Box::new(parquet::ParquetSink::create(output, columns, layout)?))
+        }
     }
-}
-
-fn unsupported(format: Format) -> Error {
-    Error::mismatch(format_args!("the format `{}` cannot be read yet", format.name()), "give CSV")
 }
 
 /// How much is written at a time, in bytes.

@@ -79,6 +79,18 @@ impl Transform {
         matches!(self, Self::Pseudonym { .. } | Self::Ff1 { .. })
     }
 
+    /// Whether what comes of a number is a number (and so on): the column's type in Parquet stays.
+    pub(crate) fn keeps_type(&self) -> bool {
+        matches!(
+            self,
+            Self::Keep
+                | Self::Redact { with: None }
+                | Self::Noise(_)
+                | Self::TopBottom { .. }
+                | Self::Generalize(Generalize::Grid { .. })
+        )
+    }
+
     /// The names of all transforms.
     pub const NAMES: [&'static str; 11] = [
         "keep",

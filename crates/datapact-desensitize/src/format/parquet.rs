@@ -1,0 +1,42 @@
+//! Parquet: flat columns. Values become text for transforms; columns that keep their type are written with it, others
+//! as strings.
+
+mod codec;
+mod sink;
+mod source;
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use parquet::basic::Compression;
+use parquet::schema::types::TypePtr;
+
+pub(super) use self::sink::ParquetSink;
+pub(super) use self::source::ParquetSource;
+use crate::error::{Error, Position};
+
+const HINT: &str = "write the file anew, with flat columns, such as by `pandas` or `duckdb`";
+
+/// What a file was like, for writing the same.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    fields: Arc<Vec<TypePtr>>,
+    compression: Compression,
+}
+
+impl PartialEq for Layout {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
+}
+
+impl Eq for Layout {}
+
+fn malformed(record: u64, error: impl Display) -> Error {
+    // The library's words are about structure and never about values.
+    let at = Position { record, ..Position::default() };
+    Error::malformed(at, format_args!("the Parquet file is damaged or not supported: {error}"), HINT)
+}
+
+#[cfg(test)]
+mod tests;

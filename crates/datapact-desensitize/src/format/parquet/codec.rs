@@ -1,0 +1,237 @@
+//! How values of Parquet's types are written as text, and read again.
+
+use std::io::Write as _;
+
+use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
+use parquet::data_type::{ByteArray, FixedLenByteArray};
+use parquet::schema::types::Type;
+use time::{Date, OffsetDateTime};
+
+use crate::table::Kind;
+
+/// The julian day of 1970-01-01.
+const EPOCH: i64 = 2_440_588;
+
+/// A type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codec {
+    Bool,
+    Int32,
+    Int64,
+    UInt32,
+    UInt64,
+    Float,
+    Double,
+    /// Days since 1970: `2024-05-17`.
+    Date,
+    /// Units since 1970, of which a second has 10 to this power: `2024-05-17T10:20:30.5`.
+    Timestamp(u32),
+    Decimal32(u32),
+    Decimal64(u32),
+    Text,
+    /// Hexadecimal, which transforms cannot look into.
+    Bytes,
+    Fixed(usize),
+}
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Bool(bool),
+    I32(i32),
+    I64(i64),
+    F32(f32),
+    F64(f64),
+    Bytes(ByteArray),
+    Fixed(FixedLenByteArray),
+}
+
+impl Codec {
+    /// The codec of a flat column; none if there is none.
+    pub(super) fn of(field: &Type) -> Option<Self> {
+        let Type::PrimitiveType { basic_info, physical_type, scale, type_length, .. } = field else {
+            return None;
+        };
+        let logical = basic_info.logical_type_ref();
+        let converted = basic_info.converted_type();
+        let scale = u32::try_from(*scale).unwrap_or(0);
+        Some(match (physical_type, logical, converted) {
+            (Physical::BOOLEAN, ..) => Self::Bool,
+            (Physical::INT32, Some(LogicalType::Date), _) | (Physical::INT32, _, ConvertedType::DATE) => {
+                Self::Date
+            }
+            (Physical::INT32, _, ConvertedType::DECIMAL)
+            | (Physical::INT32, Some(LogicalType::Decimal(_)), _) => Self::Decimal32(scale),
+            (Physical::INT32, _, ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32) => {
+                Self::UInt32
+            }
+            (Physical::INT32, ..) => Self::Int32,
+            (Physical::INT64, Some(LogicalType::Timestamp(time)), _) => Self::Timestamp(match time.unit {
+                TimeUnit::MILLIS => 3,
+                TimeUnit::MICROS => 6,
+                TimeUnit::NANOS => 9,
+            }),
+            (Physical::INT64, _, ConvertedType::TIMESTAMP_MILLIS) => Self::Timestamp(3),
+            (Physical::INT64, _, ConvertedType::TIMESTAMP_MICROS) => Self::Timestamp(6),
+            (Physical::INT64, _, ConvertedType::DECIMAL)
+            | (Physical::INT64, Some(LogicalType::Decimal(_)), _) => Self::Decimal64(scale),
+            (Physical::INT64, _, ConvertedType::UINT_64) => Self::UInt64,
+            (Physical::INT64, ..) => Self::Int64,
+            (Physical::INT96, ..) => return None,
+            (Physical::FLOAT, ..) => Self::Float,
+            (Physical::DOUBLE, ..) => Self::Double,
+            (Physical::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum | LogicalType::Json), _)
+            | (Physical::BYTE_ARRAY, _, ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON) => {
+                Self::Text
+            }
+            (Physical::BYTE_ARRAY, ..) => Self::Bytes,
+            (Physical::FIXED_LEN_BYTE_ARRAY, ..) => Self::Fixed(usize::try_from(*type_length).ok()?),
+        })
+    }
+
+    /// Appends a value as text; none if a text is not UTF-8.
+    pub(super) fn write(self, value: &Value, out: &mut Vec<u8>) -> Option<Kind> {
+        let written = match (self, value) {
+            (_, Value::Bool(value)) => {
+                out.extend_from_slice(if *value { b"true" } else { b"false" });
+                return Some(Kind::Bool);
+            }
+            (Self::Text, Value::Bytes(bytes)) => {
+                out.extend_from_slice(std::str::from_utf8(bytes.data()).ok()?.as_bytes());
+                return Some(Kind::Text);
+            }
+            (_, Value::Bytes(bytes)) => {
+                out.extend_from_slice(hex::encode(bytes.data()).as_bytes());
+                return Some(Kind::Nested);
+            }
+            (_, Value::Fixed(bytes)) => {
+                out.extend_from_slice(hex::encode(bytes.data()).as_bytes());
+                return Some(Kind::Nested);
+            }
+            (Self::Date, Value::I32(days)) => match date(i64::from(*days)) {
+                Some(date) => {
+                    write_date(date, out);
+                    return Some(Kind::Text);
+                }
+                None => write!(out, "{days}"),
+            },
+            (Self::Timestamp(digits), Value::I64(units)) => {
+                write_time(*units, digits, out);
+                return Some(Kind::Text);
+            }
+            (Self::Decimal32(scale), Value::I32(units)) => write_decimal(i64::from(*units), scale, out),
+            (Self::Decimal64(scale), Value::I64(units)) => write_decimal(*units, scale, out),
+            (Self::UInt32, Value::I32(value)) => write!(out, "{}", *value as u32),
+            (Self::UInt64, Value::I64(value)) => write!(out, "{}", *value as u64),
+            (_, Value::I32(value)) => write!(out, "{value}"),
+            (_, Value::I64(value)) => write!(out, "{value}"),
+            (_, Value::F32(value)) => write!(out, "{value:?}"),
+            (_, Value::F64(value)) => write!(out, "{value:?}"),
+        };
+        written.ok().map(|()| Kind::Number)
+    }
+
+    /// Reads what [`Codec::write`] or a transform that keeps numbers numbers has written.
+    pub(super) fn read(self, text: &[u8]) -> Option<Value> {
+        let text = std::str::from_utf8(text).ok()?;
+        // A bound or a cell may have decimals where the column has none.
+        let whole = || text.parse::<f64>().ok().map(f64::round).filter(|value| value.abs() < 9e15);
+        Some(match self {
+            Self::Bool => Value::Bool(text.parse().ok()?),
+            Self::Int32 => Value::I32(text.parse().ok().or_else(|| i32::try_from(whole()? as i64).ok())?),
+            Self::Int64 => Value::I64(text.parse().ok().or_else(|| Some(whole()? as i64))?),
+            Self::UInt32 => {
+                let value: u32 = text.parse().ok().or_else(|| u32::try_from(whole()? as i64).ok())?;
+                Value::I32(value as i32)
+            }
+            Self::UInt64 => {
+                let value: u64 = text.parse().ok().or_else(|| u64::try_from(whole()? as i64).ok())?;
+                Value::I64(value as i64)
+            }
+            Self::Float => Value::F32(text.parse().ok()?),
+            Self::Double => Value::F64(text.parse().ok()?),
+            Self::Date => Value::I32(match read_date(text) {
+                Some(days) => i32::try_from(days).ok()?,
+                None => text.parse().ok()?,
+            }),
+            Self::Timestamp(digits) => Value::I64(read_time(text, digits).or_else(|| text.parse().ok())?),
+            Self::Decimal32(scale) => Value::I32(i32::try_from(read_decimal(text, scale)?).ok()?),
+            Self::Decimal64(scale) => Value::I64(read_decimal(text, scale)?),
+            Self::Text => Value::Bytes(ByteArray::from(text)),
+            Self::Bytes => Value::Bytes(hex::decode(text).ok()?.into()),
+            Self::Fixed(length) => {
+                let bytes = hex::decode(text).ok().filter(|bytes| bytes.len() == length)?;
+                Value::Fixed(bytes.into())
+            }
+        })
+    }
+}
+
+fn date(days: i64) -> Option<Date> {
+    let date = Date::from_julian_day(i32::try_from(days.checked_add(EPOCH)?).ok()?).ok()?;
+    (1000..=9999).contains(&date.year()).then_some(date)
+}
+
+fn write_date(date: Date, out: &mut Vec<u8>) {
+    let written = write!(out, "{:04}-{:02}-{:02}", date.year(), u8::from(date.month()), date.day());
+    debug_assert!(written.is_ok(), "memory takes everything");
+}
+
+fn read_date(text: &str) -> Option<i64> {
+    let mut parts = text.splitn(3, '-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let month: u8 = month.parse().ok()?;
+    let date =
+        Date::from_calendar_date(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?).ok()?;
+    Some(i64::from(date.to_julian_day()) - EPOCH)
+}
+
+/// A moment, with as many decimals as it needs; as a plain number of units where no calendar has it.
+fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) {
+    let per_second = 10_i64.pow(digits);
+    let (seconds, fraction) = (units.div_euclid(per_second), units.rem_euclid(per_second));
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let Some(moment) = moment.filter(|moment| (1000..=9999).contains(&moment.year())) else {
+        out.extend_from_slice(units.to_string().as_bytes());
+        return;
+    };
+    write_date(moment.date(), out);
+    let written = write!(out, "T{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second());
+    debug_assert!(written.is_ok(), "memory takes everything");
+    if fraction > 0 {
+        let decimals = format!("{fraction:0width$}", width = digits as usize);
+        out.push(b'.');
+        out.extend_from_slice(decimals.trim_end_matches('0').as_bytes());
+    }
+}
+
+fn read_time(text: &str, digits: u32) -> Option<i64> {
+    let (date, time) = text.split_once('T')?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let mut parts = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    let seconds = read_date(date)? * 86_400 + hour * 3_600 + minute * 60 + second;
+    let fraction = format!("{fraction:0<width$}", width = digits as usize);
+    seconds.checked_mul(10_i64.pow(digits))?.checked_add(fraction.get(..digits as usize)?.parse().ok()?)
+}
+
+fn write_decimal(units: i64, scale: u32, out: &mut Vec<u8>) -> std::io::Result<()> {
+    if scale == 0 || scale > 18 {
+        return write!(out, "{units}");
+    }
+    let one = 10_u64.pow(scale);
+    let sign = if units < 0 { "-" } else { "" };
+    let magnitude = units.unsigned_abs();
+    write!(out, "{sign}{}.{:0width$}", magnitude / one, magnitude % one, width = scale as usize)
+}
+
+fn read_decimal(text: &str, scale: u32) -> Option<i64> {
+    if scale == 0 || scale > 18 {
+        return text.parse().ok();
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let fraction = format!("{fraction:0<width$}", width = scale as usize);
+    let units: i64 = format!("{whole}{}", fraction.get(..scale as usize)?).parse().ok()?;
+    Some(if text.starts_with('-') { -units } else { units })
+}

@@ -1,0 +1,136 @@
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+use std::fs::File;
+use std::io::{Read as _, Seek as _, Write as _};
+
+use parquet::data_type::{ByteArray, FixedLenByteArray};
+
+use super::codec::{Codec, Value};
+use super::*;
+use crate::format::{Format, Formulas, Options, Outgoing};
+use crate::table::{Field, Input, Kind, Record, Sink as _, Source as _};
+
+/// Three columns: a required id, a nullable date, a text.
+fn sample() -> Vec<u8> {
+    use parquet::basic::{LogicalType, Repetition, Type as Physical};
+    use parquet::schema::types::Type;
+    let column = |name: &str, physical, logical, repetition| {
+        let built = Type::primitive_type_builder(name, physical).with_logical_type(logical);
+        Arc::new(built.with_repetition(repetition).build().unwrap())
+    };
+    let fields = vec![
+        column("id", Physical::INT64, None, Repetition::REQUIRED),
+        column("born", Physical::INT32, Some(LogicalType::Date), Repetition::OPTIONAL),
+        column("name", Physical::BYTE_ARRAY, Some(LogicalType::String), Repetition::OPTIONAL),
+    ];
+    let layout = Layout { fields: Arc::new(fields), compression: Compression::SNAPPY };
+    let outgoing: Vec<Outgoing> = ["id", "born", "name"]
+        .iter()
+        .enumerate()
+        .map(|(index, name)| Outgoing { name: (*name).to_owned(), typed_as: Some(index), whole: true })
+        .collect();
+    let mut file = tempfile::tempfile().unwrap();
+    let mut sink = ParquetSink::create(Box::new(file.try_clone().unwrap()), &outgoing, &layout).unwrap();
+    for id in 0..1000_u32 {
+        let mut record = Record::default();
+        record.push(Field { kind: Kind::Number, bytes: id.to_string().as_bytes() });
+        let born =
+            if id % 3 == 0 { Field { kind: Kind::Null, bytes: b"" } } else { Field::text(b"1980-05-17") };
+        record.push(born);
+        record.push(Field::text(format!("name {id}").as_bytes()));
+        sink.write(&record).unwrap();
+    }
+    sink.finish().unwrap();
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn file(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+fn read_all(bytes: &[u8]) -> crate::Result<u64> {
+    let mut source = ParquetSource::open(file(bytes))?;
+    let (mut record, mut count) = (Record::default(), 0);
+    while source.read(&mut record)? {
+        count += 1;
+    }
+    Ok(count)
+}
+
+#[test]
+fn a_file_is_desensitized_into_a_file_of_the_same_types() {
+    let rules = "version = 1\n[[column]]\nname = \"id\"\ntransform = \"keep\"\n\
+        [[column]]\nname = \"born\"\ntransform = \"generalize\"\nas = \"date\"\nto = \"year\"\n\
+        [[column]]\nname = \"name\"\ntransform = \"mask\"\n";
+    let plan = crate::Plan::new(rules.as_bytes(), std::path::Path::new("."), None).unwrap();
+    let mut input = Input::file(file(&sample()), Some("parquet"), Options::default()).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    let report = crate::run(&mut input, &plan, Box::new(out.try_clone().unwrap()), &mut |_| {}).unwrap();
+    assert_eq!((report.records, report.columns[1].absent, report.columns[1].changed), (1000, 334, 666));
+    let mut source = ParquetSource::open(out).unwrap();
+    let mut record = Record::default();
+    assert!(source.read(&mut record).unwrap());
+    assert_eq!(record.field(0), Field { kind: Kind::Number, bytes: b"0" });
+    assert_eq!(record.field(1).kind, Kind::Null);
+    assert!(source.read(&mut record).unwrap());
+    assert_eq!(record.field(1), Field::text(b"1980"));
+    assert_eq!(record.field(2), Field::text(b"******"));
+}
+
+#[test]
+fn a_pipe_is_refused_with_a_hint() {
+    let stream = Box::new(std::io::Cursor::new(sample()));
+    let error = Input::stream(stream, Some("parquet"), Options::default()).open().err().unwrap();
+    assert!(matches!(error, crate::Error::NotSeekable("Parquet")));
+    let _ = (Format::Parquet, Formulas::Keep);
+}
+
+#[test]
+fn truncated_and_damaged_files_are_refused_and_never_panic() {
+    let bytes = sample();
+    assert_eq!(read_all(&bytes).unwrap(), 1000);
+    for cut in [0, 3, 4, 8, bytes.len() / 2, bytes.len() - 1] {
+        assert!(read_all(&bytes[..cut]).is_err(), "cut to {cut} bytes");
+    }
+    // Whatever a flipped byte does, it ends: in an error, or in other values.
+    for at in (0..bytes.len()).step_by(41) {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 0x55;
+        let _ = read_all(&flipped);
+    }
+}
+
+#[test]
+fn every_type_comes_out_as_it_went_in() {
+    for (codec, value, text) in [
+        (Codec::Bool, Value::Bool(true), "true"),
+        (Codec::Int32, Value::I32(-5), "-5"),
+        (Codec::UInt32, Value::I32(-1), "4294967295"),
+        (Codec::Int64, Value::I64(i64::MIN), "-9223372036854775808"),
+        (Codec::UInt64, Value::I64(-1), "18446744073709551615"),
+        (Codec::Float, Value::F32(0.1), "0.1"),
+        (Codec::Double, Value::F64(1e300), "1e300"),
+        (Codec::Date, Value::I32(0), "1970-01-01"),
+        (Codec::Date, Value::I32(-719_163 * 3), "-2157489"),
+        (Codec::Timestamp(3), Value::I64(-1), "1969-12-31T23:59:59.999"),
+        (Codec::Timestamp(9), Value::I64(1_500_000_000), "1970-01-01T00:00:01.5"),
+        (Codec::Timestamp(6), Value::I64(i64::MAX), "9223372036854775807"),
+        (Codec::Decimal32(2), Value::I32(-5), "-0.05"),
+        (Codec::Decimal64(3), Value::I64(1500), "1.500"),
+        (Codec::Text, Value::Bytes(ByteArray::from("ö")), "ö"),
+        (Codec::Bytes, Value::Bytes(ByteArray::from(vec![0, 255])), "00ff"),
+        (Codec::Fixed(1), Value::Fixed(FixedLenByteArray::from(vec![7])), "07"),
+    ] {
+        let mut out = Vec::new();
+        codec.write(&value, &mut out).unwrap();
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), text);
+        assert_eq!(codec.read(&out), Some(value), "{text}");
+    }
+    assert_eq!(Codec::Int32.read(b"90.5"), Some(Value::I32(91)));
+    assert_eq!(Codec::Int32.read(b"5000000000"), None);
+}
