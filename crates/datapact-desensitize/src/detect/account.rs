@@ -1,5 +1,7 @@
 //! Accounts: payment cards (ISO/IEC 7812), IBAN (ISO 13616) and addresses of crypto-currencies.
 
+use aws_lc_rs::digest::{SHA256, digest};
+
 use super::context::Context;
 use super::fold::{Folded, at, ends_at, is_word, previous, starts_at};
 use super::national::checks::luhn;
@@ -13,7 +15,7 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     }
     let (mut digits, mut length, mut end, mut groups) = ([0u8; 19], 0usize, start, vec![]);
     let (mut separator, mut group) = (None, 0u8);
-    let mut best = None;
+    let (mut best, mut unknown) = (None, None);
     // Every end of a group may be the number's; the longest that fits is.
     loop {
         let byte = at(bytes, end);
@@ -27,12 +29,15 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
         }
         groups.push(group);
         if let Some(number) = digits.get(..length).filter(|_| length >= 12 && ends_at(bytes, end))
-            && issuer(number)
             && luhn(number)
             && !number.windows(2).all(|pair| pair.first() == pair.last())
             && let Some(sure) = grouping(&groups)
         {
-            best = Some((end, sure));
+            if issuer(number) {
+                best = Some((end, sure * rarity(length)));
+            } else {
+                unknown = Some((end, 0.1));
+            }
         }
         let spaced = matches!(byte, b' ' | b'-' | b'.' | b'/') && at(bytes, end + 1).is_ascii_digit();
         if !spaced || group == 0 || *separator.get_or_insert(byte) != byte {
@@ -41,9 +46,11 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
         group = 0;
         end += 1;
     }
-    let Some((end, sure)) = best else { return };
+    // A number of an issuer that is not known counts where it is called a card.
+    let Some((end, sure)) = best.or(unknown) else { return };
     let announced = Context::of(text, start, end).has(&[
         "card",
+        "cc",
         "visa",
         "mastercard",
         "amex",
@@ -64,7 +71,25 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
         "карта",
         "карты",
     ]);
-    out.push(Candidate::new(start, end, Entity::PaymentCard, if announced { 0.98 } else { sure }));
+    out.push(Candidate::new(
+        start,
+        end,
+        Entity::PaymentCard,
+        match (announced, best.is_some()) {
+            (true, true) => 0.98,
+            (true, false) => 0.75,
+            _ => sure,
+        },
+    ));
+}
+
+/// Cards of other lengths than 14 to 16 digits are rare, and other numbers of these lengths common.
+fn rarity(digits: usize) -> f32 {
+    match digits {
+        14..=16 => 1.0,
+        13 | 19 => 0.65,
+        _ => 0.5,
+    }
 }
 
 /// How sure the groups of digits make it: as on a card, in one piece, or in some other way.
@@ -216,7 +241,8 @@ const IBAN: &[(&[u8; 2], u8)] = &[
 ];
 
 /// Proposes the IBAN that starts with the word at `start`.
-pub(super) fn iban(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
+pub(super) fn iban(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
+    let bytes = text.bytes();
     // Some write the word and the number in one.
     let glued = bytes.get(start..start + 4).is_some_and(|word| word.eq_ignore_ascii_case(b"IBAN"));
     let start = if glued { start + 4 } else { start };
@@ -225,34 +251,42 @@ pub(super) fn iban(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     if !starts_at(bytes, start) && !glued {
         return;
     }
-    let (mut rest, mut count, mut end) = (0u32, 0u8, start);
-    let mut head = 0u32;
-    while count < *length {
+    let (mut head, mut rest, mut count, mut end) = (0u64, 0u64, 0u8, start);
+    let mut mistaken = None;
+    while count < 34 {
         let byte = at(bytes, end).to_ascii_uppercase();
         let value = match byte {
-            b'0'..=b'9' => u32::from(byte - b'0'),
-            b'A'..=b'Z' => u32::from(byte - b'A') + 10,
+            b'0'..=b'9' => u64::from(byte - b'0'),
+            b'A'..=b'Z' => u64::from(byte - b'A') + 10,
             b' ' | b'-' | b'.' if count >= 2 && at(bytes, end + 1).is_ascii_alphanumeric() => {
                 end += 1;
                 continue;
             }
-            _ => return,
+            _ => break,
         };
         if matches!(count, 2 | 3) && value > 9 {
             return;
         }
-        let turn = |sum: u32| (sum * if value > 9 { 100 } else { 10 } + value) % 97;
         // The first four characters are read last.
-        if count < 4 {
-            head = if value > 9 { head * 100 + value } else { head * 10 + value }
-        } else {
-            rest = turn(rest)
+        let read = if count < 4 { &mut head } else { &mut rest };
+        *read = (*read * if value > 9 { 100 } else { 10 } + value) % 970_000_000;
+        if count >= 4 {
+            rest %= 97;
         }
         (count, end) = (count + 1, end + 1);
+        if count >= 15 && !is_word(at(bytes, end)) && (rest * 1_000_000 + head) % 97 == 1 {
+            if count == *length {
+                out.push(Candidate::new(start, end, Entity::Iban, 0.98));
+                return;
+            }
+            mistaken = Some(end);
+        }
     }
-    let whole = (u64::from(rest) * 1_000_000 + u64::from(head)) % 97;
-    if whole == 1 && !is_word(at(bytes, end)) {
-        out.push(Candidate::new(start, end, Entity::Iban, 0.98));
+    // The check digits are right, the length is not the country's.
+    if let Some(end) = mistaken {
+        let announced = glued
+            || Context::of(text, start, end).has_before(&["iban", "account", "konto", "compte", "cuenta"]);
+        out.push(Candidate::new(start, end, Entity::Iban, if announced { 0.8 } else { 0.52 }));
     }
 }
 
@@ -282,8 +316,7 @@ pub(super) fn crypto(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     }
 }
 
-/// Base 58 of 25 bytes; four of them are the checksum, which only double SHA-256 could verify: BLAKE3 and the like are
-/// of no use here, so that form, length and alphabet decide.
+/// Base 58 of 25 bytes: a version, a hash, and as checksum the first four bytes of their double SHA-256.
 fn base58_check(word: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     let mut number = [0u8; 25];
@@ -299,8 +332,9 @@ fn base58_check(word: &[u8]) -> bool {
             return false;
         }
     }
-    let mixed = word.iter().any(u8::is_ascii_lowercase) && word.iter().any(u8::is_ascii_uppercase);
-    matches!(number.first(), Some(0 | 5)) && mixed
+    let (body, check) = number.split_at(21);
+    let sum = digest(&SHA256, digest(&SHA256, body).as_ref());
+    matches!(number.first(), Some(0 | 5)) && sum.as_ref().get(..4) == Some(check)
 }
 
 /// BIP 173 and BIP 350.

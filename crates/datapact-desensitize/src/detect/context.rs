@@ -7,6 +7,67 @@ const BEFORE: usize = 56;
 /// How far behind a value a word may still speak of it, in bytes of text.
 const AFTER: usize = 24;
 
+/// What makes an amount of the number before it.
+const UNITS: &[&str] = &[
+    "eur",
+    "euro",
+    "euros",
+    "usd",
+    "dollars",
+    "dollar",
+    "gbp",
+    "chf",
+    "jpy",
+    "cny",
+    "inr",
+    "pln",
+    "zl",
+    "kc",
+    "czk",
+    "sek",
+    "nok",
+    "dkk",
+    "kr",
+    "rub",
+    "руб",
+    "try",
+    "tl",
+    "brl",
+    "krw",
+    "huf",
+    "ft",
+    "ron",
+    "mio",
+    "million",
+    "millionen",
+    "millions",
+    "km",
+    "kg",
+    "mb",
+    "gb",
+    "kb",
+    "bytes",
+    "ms",
+    "m2",
+    "kwh",
+    "%",
+    "€",
+    "$",
+    "£",
+    "¥",
+    "₹",
+    "₽",
+    "₩",
+    "元",
+    "円",
+    "원",
+    "人",
+    "people",
+    "items",
+    "units",
+    "pcs",
+];
+
 /// What stands around a value, in small letters without accents.
 pub(super) struct Context {
     before: String,
@@ -26,6 +87,29 @@ impl Context {
     /// Whether one of the words stands before the value.
     pub(super) fn has_before(&self, words: &[&str]) -> bool {
         words.iter().any(|word| contains(&self.before, word))
+    }
+
+    /// Whether one of the words stands among the last few before the value.
+    pub(super) fn has_just_before(&self, words: &[&str]) -> bool {
+        let start = self.before.len().saturating_sub(20);
+        let start = (start..=self.before.len()).find(|&at| self.before.is_char_boundary(at)).unwrap_or(start);
+        let near = self.before.get(start..).unwrap_or_default();
+        words.iter().any(|word| contains(near, word))
+    }
+
+    /// Whether a currency or a unit makes an amount of the value.
+    pub(super) fn is_amount(&self) -> bool {
+        let after = self.after.trim_start();
+        let unit = |unit: &&str| {
+            after.strip_prefix(*unit).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+        };
+        UNITS.iter().any(unit)
+            || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
+    }
+
+    /// Whether the text around the value is Chinese, Japanese or Korean.
+    pub(super) fn is_east_asian(&self) -> bool {
+        self.before.chars().chain(self.after.chars()).any(|c| (0x2E80..0xE000).contains(&u32::from(c)))
     }
 
     /// Whether one of the words is the very last before the value.

@@ -163,7 +163,7 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
             _ => {
                 network::at_start(text, index, &mut out);
                 date::at_letter(text, index, &mut out);
-                account::iban(bytes, index, &mut out);
+                account::iban(text, index, &mut out);
                 account::crypto(bytes, index, &mut out);
                 national::at_word(text, index, &mut out);
                 place::at_word(text, index, &mut out);

@@ -125,6 +125,8 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
         return;
     }
     let digit_first = at(bytes, start).is_ascii_digit();
+    // What stands before is the same for all.
+    let mut context = None;
     for id in NationalId::all() {
         for (form, sure) in id.0.forms {
             let first = form.bytes().next();
@@ -132,11 +134,17 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
                 continue;
             }
             let Some(found) = match_form(form, bytes, start) else { continue };
-            if !(id.0.check)(found.compact()) {
-                continue;
-            }
-            let context = Context::of(text, start, found.end);
-            let confidence = if context.has(id.words()) {
+            let passes = (id.0.check)(found.compact());
+            let context = context.get_or_insert_with(|| Context::of(text, start, found.end));
+            let confidence = if !passes {
+                // What is called by the identifier's own name is one, if with a mistake in it.
+                if !id.words().iter().any(|word| context.ends_with(&[word]) && is_own(word)) {
+                    continue;
+                }
+                0.55
+            } else if context.is_amount() && *sure < 0.9 {
+                0.1
+            } else if context.has(id.words()) {
                 sure.max(0.9)
             } else if context.has(WORDS) {
                 sure.max(0.75 - id.chance())
@@ -153,6 +161,11 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
             break;
         }
     }
+}
+
+/// Whether a word announces one kind of identifier only.
+fn is_own(word: &str) -> bool {
+    !WORDS.contains(&word) && NationalId::all().filter(|id| id.words().contains(&word)).count() == 1
 }
 
 /// Whether an identifier may start here at all: a digit soon, as plain words have none.

@@ -138,7 +138,14 @@ fn mac(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let (end, confidence) = if matches!(pair, b':' | b'-' | b' ' | b'.') && written(6, 2, pair) {
         (start + 17, if pair == b' ' { 0.5 } else { 0.95 })
     } else if matches!(quad, b'.' | b'-' | b':') && written(3, 4, quad) {
-        (start + 14, if quad == b'.' { 0.9 } else { 0.5 })
+        // Numbers of all kinds are written in groups of four digits.
+        let letters = bytes.get(start..start + 14).is_some_and(|run| run.iter().any(u8::is_ascii_alphabetic));
+        let sure = match (quad, letters) {
+            (b'.', true) => 0.9,
+            (_, true) => 0.6,
+            _ => 0.1,
+        };
+        (start + 14, sure)
     } else if hex(start, 12) {
         let announced = Context::of(text, start, start + 12).has(&[
             "mac",

@@ -180,7 +180,7 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     let before = previous(bytes, start);
     let first = at(bytes, start);
     // What a number starts with before this place covers it.
-    let covered = matches!(before, b'+' | b'(') || (first == b'(' && before == b'+');
+    let covered = matches!(before, b'+' | b'(');
     if is_word(before) || covered || (first != b'+' && !starts_at(bytes, start)) {
         return;
     }
@@ -200,18 +200,21 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
 
 /// The numbers that start here, from short to long: each ends with a group of digits.
 fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
+    // `(+44) 20 ...` has its country code in brackets.
+    let wrapped = at(bytes, start) == b'(' && at(bytes, start + 1) == b'+';
+    let plus = wrapped || at(bytes, start) == b'+';
     let mut number = Number {
         digits: [0; DIGITS_MAX],
         length: 0,
         groups: Vec::new(),
-        plus: at(bytes, start) == b'+',
+        plus,
         bracketed: false,
         separator: 0,
         mixed: false,
-        end: start + usize::from(at(bytes, start) == b'+'),
+        end: start + usize::from(plus) + usize::from(wrapped),
     };
     let mut found = Vec::new();
-    let mut open = false;
+    let mut open = wrapped;
     while number.groups.len() < GROUPS_MAX {
         // What stands between groups: up to three of these, and brackets in pairs.
         let (mut index, gap) = (number.end, number.end);
@@ -301,6 +304,9 @@ fn judge(number: &Number, context: &Context) -> Option<f32> {
     if written <= 0.0 {
         return None;
     }
+    if context.is_amount() && !announced {
+        return Some(0.1);
+    }
     if context.ends_with(OTHERS) && !announced {
         return Some((written - 0.35).max(0.1));
     }
@@ -312,7 +318,10 @@ fn judge(number: &Number, context: &Context) -> Option<f32> {
         };
         return Some((written + 0.2).clamp(floor, 0.95));
     }
-    Some(written)
+    // Eleven digits from 13 to 19 on are a mobile number in China.
+    let chinese =
+        written >= 0.45 && digits.len() == 11 && digits.starts_with(b"1") && context.is_east_asian();
+    Some(if chinese { written + 0.2 } else { written })
 }
 
 /// How much the way in which a national number is written says; 0 for what is none.
@@ -355,6 +364,7 @@ fn written(number: &Number, national: Verdict) -> f32 {
             7..=15 => 0.2,
             _ => 0.0,
         },
+        [2, 2, 2, 2] if number.separator == b' ' => either(0.55, 0.5),
         _ if leading_zero && (9..=12).contains(&digits.len()) && groups.len() <= 6 => either(0.72, 0.5),
         _ if leading_zero && (7..=8).contains(&digits.len()) => either(0.4, 0.25),
         [3, 4, 4] if digits.starts_with(b"1") => either(0.7, 0.4),

@@ -327,7 +327,7 @@ fn announced_postcode(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
     if at(bytes, end) == b'-' && (2..=4).contains(&more) {
         end += 1 + more;
     }
-    if !is_word(at(bytes, end)) && Context::of(text, start, start).has_before(POSTCODE) {
+    if !is_word(at(bytes, end)) && Context::of(text, start, start).has_just_before(POSTCODE) {
         out.push(Candidate::new(start, end, Entity::PostalCode, 0.8));
     }
 }

@@ -145,7 +145,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "au-tfn",
         name: "Tax File Number (Australia)",
         words: &["tfn", "tax file"],
-        forms: &[("999~999~999", 0.55), ("999999999", 0.2)],
+        forms: &[("999~999~999", 0.5), ("999999999", 0.2)],
         chance: 0.09,
         check: |id| weighted(id, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) && !uniform(id),
     },
