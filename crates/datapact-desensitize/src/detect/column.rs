@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::date::Order;
 use super::header::{Announced, announced};
 use super::sample::Sample;
 use super::{Entity, Found, NationalId, date, find, mask, whole};
-use crate::rules::{DateStep, Entities, Generalize, Rule, Transform};
+use crate::rules::{DateStep, DayOrder, Entities, Generalize, Rule, Transform};
 
 /// From this confidence on a proposal needs no review.
 const SURE: f32 = 0.8;
@@ -59,6 +60,18 @@ struct Tally {
     confidence: f32,
     entity: Option<Entity>,
     kind: Option<NationalId>,
+}
+
+/// Which of day and month is first in the dates of a column that a rule generalizes, if it has to be told.
+pub(super) fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
+    if !matches!(rule.transform, Transform::Generalize(Generalize::Date(_))) {
+        return None;
+    }
+    let values: Vec<&str> = sample.values().iter().map(|value| value.trim()).collect();
+    match date::order_of(&values) {
+        Order::Told(order) => Some(order),
+        _ => None,
+    }
 }
 
 /// Judges a column and proposes its rule.
@@ -168,7 +181,11 @@ impl Known<'_> {
             );
         }
         if let Some(verdict) = self.by_values() {
-            return verdict;
+            // Streets and the like have more forms than recognizers know; the header may know better.
+            let better =
+                || self.by_header().filter(|header| header.found == verdict.found && header.review.is_none());
+            let unsure = verdict.review.is_some().then(better).flatten();
+            return unsure.unwrap_or(verdict);
         }
         if let Some(verdict) = self.free_text() {
             return verdict;
@@ -245,25 +262,33 @@ impl Known<'_> {
 
     /// Dates: of birth if the header says so, and perhaps if they go back a lifetime.
     fn dates(&self, sure: f32) -> Verdict {
-        let birth = self.header.contains(&Announced::Entity(Entity::BirthDate));
-        if birth {
-            return Verdict {
-                found: Some(Entity::BirthDate.name()),
-                confidence: sure.max(0.9),
-                transform: transform_for(Entity::BirthDate),
-                review: None,
+        let order = date::order_of(self.values);
+        let birth_dates = |confidence, why: Option<&str>| {
+            let transform = match order {
+                // What the rule could not read it would take away all the same.
+                Order::Unreadable => Transform::Redact { with: None },
+                _ => transform_for(Entity::BirthDate),
             };
+            let why = match order {
+                Order::Plain | Order::Told(_) => why,
+                Order::Either => Some("say by `dates` which of day and month is first"),
+                Order::Unreadable => Some("dates of this form cannot be generalized"),
+            };
+            Verdict {
+                found: Some(Entity::BirthDate.name()),
+                confidence,
+                transform,
+                review: why.map(str::to_owned),
+            }
+        };
+        if self.header.contains(&Announced::Entity(Entity::BirthDate)) {
+            return birth_dates(sure.max(0.9), None);
         }
         let years: Vec<u64> = self.values.iter().filter_map(|value| date::year_of(value)).collect();
         let (first, last) =
             (years.iter().min().copied().unwrap_or(0), years.iter().max().copied().unwrap_or(0));
         if last.saturating_sub(first) >= 25 {
-            return review(
-                Some(Entity::BirthDate.name()),
-                0.5,
-                transform_for(Entity::BirthDate),
-                "dates over many years may be dates of birth",
-            );
+            return birth_dates(0.5, Some("dates over many years may be dates of birth"));
         }
         Verdict {
             found: Some(Entity::Date.name()),

@@ -103,8 +103,7 @@ impl Context {
         let unit = |unit: &&str| {
             after.strip_prefix(*unit).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        UNITS.iter().any(unit)
-            || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
+        UNITS.iter().any(unit) || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
     }
 
     /// Whether the text around the value is Chinese, Japanese or Korean.

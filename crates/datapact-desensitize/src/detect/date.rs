@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::fold::{Folded, LETTER, at, plain, starts_at};
 use super::{Candidate, Entity};
+use crate::rules::DayOrder;
 
 /// Words that announce a date of birth.
 pub(super) const BIRTH: &[&str] = &[
@@ -106,6 +107,49 @@ pub(super) fn year_of(value: &str) -> Option<u64> {
         Some(if last < 30 { 2000 + last } else { 1900 + last })
     };
     four.or(bare).or_else(two)
+}
+
+/// How a rule can read the dates of a column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// As they are.
+    Plain,
+    /// If it is told which of day and month is first.
+    Told(DayOrder),
+    /// They fit both orders.
+    Either,
+    /// They have names of months, or years of two digits.
+    Unreadable,
+}
+
+/// How a rule can read these dates.
+pub(super) fn order_of(values: &[&str]) -> Order {
+    let (mut day_first, mut month_first, mut slashed, mut unreadable) = (0usize, 0usize, 0usize, 0usize);
+    for value in values {
+        let day = value.split([' ', 'T']).next().unwrap_or_default();
+        let parts: Vec<&str> = day.split(['-', '.', '/']).collect();
+        let digits =
+            parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        match (digits, parts.as_slice()) {
+            (true, [year, _, _]) if year.len() == 4 => {}
+            (true, [_, _, year]) if year.len() == 4 && day.contains('.') => {}
+            (true, [first, second, year]) if year.len() == 4 => {
+                let above = |part: &str| part.parse::<u8>().is_ok_and(|number| number > 12);
+                slashed += 1;
+                day_first += usize::from(above(first));
+                month_first += usize::from(above(second));
+            }
+            (true, [whole]) if whole.len() == 8 => {}
+            _ => unreadable += 1,
+        }
+    }
+    match (day_first, month_first) {
+        _ if unreadable * 20 > values.len() => Order::Unreadable,
+        _ if slashed == 0 => Order::Plain,
+        (_, 0) if day_first > 0 => Order::Told(DayOrder::DayMonth),
+        (0, _) if month_first > 0 => Order::Told(DayOrder::MonthDay),
+        _ => Order::Either,
+    }
 }
 
 /// Proposes the date that starts with the digit at `start`.
@@ -349,6 +393,16 @@ mod tests {
             is(text, "birth-date");
         }
         no("paid on 12.03.1985", "birth-date");
+    }
+
+    #[test]
+    fn orders_of_days_and_months() {
+        assert_eq!(order_of(&["2024-05-06", "06.05.2024", "20240506", "2024-05-06 10:00"]), Order::Plain);
+        assert_eq!(order_of(&["5/6/2024", "31/12/2024"]), Order::Told(DayOrder::DayMonth));
+        assert_eq!(order_of(&["5/6/2024", "12/31/2024"]), Order::Told(DayOrder::MonthDay));
+        assert_eq!(order_of(&["5/6/2024"]), Order::Either);
+        assert_eq!(order_of(&["31/12/2024", "12/31/2024"]), Order::Either);
+        assert_eq!(order_of(&["5 June 2024"]), Order::Unreadable);
     }
 
     #[test]

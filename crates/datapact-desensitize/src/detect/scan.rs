@@ -1,9 +1,9 @@
 //! The scan of a whole table, from which rules are proposed.
 
-use super::column::{Evidence, judge};
+use super::column::{Evidence, judge, order};
 use super::sample::Sample;
 use crate::error::Result;
-use crate::rules::Rules;
+use crate::rules::{Reading, Rule, Rules};
 use crate::table::{Input, Kind, Record};
 
 /// How many records go by between two calls of `progress`.
@@ -58,7 +58,95 @@ pub fn scan(input: &mut Input, progress: &mut dyn FnMut(u64)) -> Result<Proposal
         samples.push(Sample::new(columns.len(), samples.len()));
     }
     let judged = columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample));
-    let (rules, evidence) = judged.unzip();
-    let rules = Rules { columns: rules, ..Rules::default() };
+    let (mut proposed, mut evidence): (Vec<Rule>, Vec<Evidence>) = judged.unzip();
+    let orders: Vec<_> = proposed.iter().zip(&samples).map(|(rule, sample)| order(rule, sample)).collect();
+    // One order holds for the whole file.
+    let dates = orders.iter().flatten().next().copied();
+    for ((rule, evidence), order) in proposed.iter_mut().zip(&mut evidence).zip(&orders) {
+        if order.is_some() && *order != dates {
+            let why = "its dates have another order of day and month than those of another column".to_owned();
+            (rule.review, evidence.review) = (Some(why.clone()), Some(why));
+        }
+    }
+    let reading = Reading { dates, ..Reading::default() };
+    let rules = Rules { columns: proposed, reading, ..Rules::default() };
     Ok(Proposal { rules, columns: evidence, records })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{Cursor, Write as _};
+
+    use super::*;
+    use crate::format::Options;
+
+    fn scanned(csv: &str) -> Proposal {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(csv.as_bytes()).unwrap();
+        let mut input = Input::file(file, Some("csv"), Options::default()).unwrap();
+        scan(&mut input, &mut |_| {}).unwrap()
+    }
+
+    /// The labelled table: the second line says what each column is, and whether it is to be reviewed.
+    #[test]
+    fn the_labelled_table() {
+        let text = include_str!("../../testdata/people.csv");
+        let mut lines = text.lines();
+        let (header, labels) = (lines.next().unwrap(), lines.next().unwrap());
+        let rest: Vec<&str> = lines.collect();
+        let proposal = scanned(&format!("{header}\n{}\n", rest.join("\n")));
+        assert_eq!(proposal.records, rest.len() as u64);
+        for (column, label) in proposal.columns.iter().zip(labels.split(',')) {
+            let (found, review) = label.split_once('?').map_or((label, false), |(found, _)| (found, true));
+            assert_eq!(column.found.unwrap_or("-"), found, "{column:?}");
+            assert_eq!(column.review.is_some(), review, "{column:?}");
+        }
+        assert_eq!(proposal.columns.len(), labels.split(',').count());
+    }
+
+    #[test]
+    fn no_value_is_in_a_proposal() {
+        let proposal = scanned(
+            "who,note\nAda Sentinel,ada@sentinel.example or 020 7946 0123\nBob Sentinel,none at all here\n",
+        );
+        let text = proposal.rules.to_toml() + &serde_json::to_string(&proposal.columns).unwrap();
+        for part in ["entinel", "7946", "ada", "none at"] {
+            assert!(!text.contains(part), "{part}: {text}");
+        }
+        assert!(proposal.columns.iter().any(|column| column.found == Some("free-text")));
+    }
+
+    #[test]
+    fn what_is_proposed_is_a_rule_file() {
+        let text = include_str!("../../testdata/people.csv");
+        let proposal = scanned(text);
+        let rules = Rules::parse(&proposal.rules.to_toml()).unwrap();
+        assert_eq!(rules.columns.len(), proposal.columns.len());
+        assert!(
+            rules
+                .columns
+                .iter()
+                .zip(&proposal.rules.columns)
+                .all(|(read, made)| read.transform == made.transform)
+        );
+    }
+
+    #[test]
+    fn an_order_of_day_and_month_is_told() {
+        let proposal = scanned("born,due\n31/12/1985,1\n05/06/1990,2\n");
+        assert_eq!(proposal.rules.reading.dates, Some(crate::rules::DayOrder::DayMonth));
+        assert!(scanned("birth date\n05/06/1990\n").columns.iter().all(|column| column.review.is_some()));
+    }
+
+    #[test]
+    fn streams_and_tables_without_records_are_scanned() {
+        let stream = Box::new(Cursor::new(b"email,x\n".to_vec()));
+        let mut input = Input::stream(stream, Some("csv"), Options::default());
+        let proposal = scan(&mut input, &mut |_| {}).unwrap();
+        let found: Vec<_> =
+            proposal.columns.iter().map(|column| (column.found, column.review.is_some())).collect();
+        assert_eq!(found, [(Some("email"), true), (None, false)]);
+    }
 }

@@ -1,5 +1,7 @@
 //! `desensitize`: takes out of a table what identifies people, by rules (DP-1, SH-1).
 
+mod scan;
+
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{Args, Subcommand};
 use datapact_core::desensitization::Desensitization;
+use datapact_desensitize::format::Options;
 use datapact_desensitize::rules::RULES_BYTES_MAX;
 use datapact_desensitize::table::Input;
 use datapact_desensitize::{Error, Plan, Preview, PseudonymKey, Report, preview, run};
@@ -36,6 +39,7 @@ A rule file says for every column what becomes of it; docs/desensitization.md sh
   bin = 10
 
 Examples:
+  datapact desensitize scan raw.csv -o rules.toml
   datapact desensitize key pseudonyms.key
   datapact desensitize run raw.csv --rules rules.toml --pseudonym-key pseudonyms.key --dry-run
   datapact desensitize run raw.csv --rules rules.toml -o clean.csv --report report.html
@@ -51,6 +55,7 @@ pub(crate) struct Desensitize {
 
 #[derive(Subcommand)]
 enum Verb {
+    Scan(scan::Scan),
     Run(Run),
     /// Make the key from which pseudonyms come
     ///
@@ -91,6 +96,7 @@ struct Run {
 impl Desensitize {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
+            Verb::Scan(scan) => scan.run(context),
             Verb::Run(run) => run.run(context),
             Verb::Key { file } => {
                 #[derive(Serialize)]
@@ -109,7 +115,7 @@ impl Desensitize {
 impl Run {
     fn run(self, context: &Context) -> Result<()> {
         let plan = plan(&self.rules, self.pseudonym_key.as_deref())?;
-        let mut input = open(&self.file, &plan)?;
+        let mut input = open(&self.file, plan.rules().options.clone())?;
         let to_stdout = self.output.as_deref().is_some_and(files::is_stream);
         let passes = if plan.needs_survey().is_some() { 2 } else { 1 };
         let length = input.length().map(|length| length * passes);
@@ -188,9 +194,8 @@ fn plan(rules: &Path, key: Option<&Path>) -> Result<Plan> {
     Plan::new(&file, folder, key).map_err(|error| failure(error, rules))
 }
 
-fn open(path: &Path, plan: &Plan) -> Result<Input> {
+fn open(path: &Path, options: Options) -> Result<Input> {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    let options = plan.rules().options.clone();
     let (stream, length) = files::open_input_to_send(path)?;
     if length.is_none() {
         return Ok(Input::stream(stream, extension, options));
@@ -237,7 +242,7 @@ pub(crate) fn begin(
 ) -> Result<(Box<dyn Read + Send>, Desensitizing)> {
     let plan = plan(rules, key)?;
     plan.check_reviewed().map_err(|error| failure(error, rules))?;
-    let mut input = open(path, &plan)?;
+    let mut input = open(path, plan.rules().options.clone())?;
     if let Some(what) = plan.needs_survey().filter(|_| !input.is_seekable()) {
         return Err(failure(Error::NotSeekable(what), path));
     }
