@@ -74,8 +74,11 @@ pub trait Management: Send + Sync {
 pub struct ManagementInfo {
     /// Its name, the issuer of its tokens.
     pub name: String,
-    /// The ledger's kind: `embedded`.
+    /// The ledger's kind: `embedded`, or that of the chain which the log mirrors.
     pub ledger_kind: String,
+    /// The contract on a chain that all shares' contracts come from (CAIP-10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger_contract: Option<String>,
     /// The ledger's id, the audience of what it records.
     pub ledger: String,
     /// How many entries it has.

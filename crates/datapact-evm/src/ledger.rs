@@ -364,6 +364,10 @@ impl Ledger for EvmLedger {
             && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
     }
 
+    fn kind(&self) -> &str {
+        KIND
+    }
+
     fn origin(&self) -> String {
         self.inner.caip10(self.inner.config.contract)
     }

@@ -295,7 +295,7 @@ impl Ledger for EmbeddedLedger {
 
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         Ok(LedgerInfo {
-            kind: "embedded".to_owned(),
+            kind: self.kind().to_owned(),
             id: self.id().to_owned(),
             contract_version: CONTRACT_VERSION,
             size: *self.size.borrow(),
@@ -303,6 +303,10 @@ impl Ledger for EmbeddedLedger {
             log_key: Some(self.key.public().to_string()),
             witness_keys: self.witnesses.iter().map(ToString::to_string).collect(),
         })
+    }
+
+    fn kind(&self) -> &str {
+        "embedded"
     }
 
     fn origin(&self) -> String {

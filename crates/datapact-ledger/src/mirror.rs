@@ -220,8 +220,11 @@ impl Ledger for MirroredLedger {
 
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         let log = self.log.info().await?;
-        let chain = self.chain.info().await?;
-        Ok(LedgerInfo { kind: chain.kind, contract: chain.contract, ..log })
+        Ok(LedgerInfo { kind: self.chain.kind().to_owned(), contract: Some(self.chain.origin()), ..log })
+    }
+
+    fn kind(&self) -> &str {
+        self.chain.kind()
     }
 
     fn origin(&self) -> String {

@@ -138,6 +138,9 @@ pub trait Ledger: Send + Sync {
     /// Whether this ledger holds just this receipt at its position.
     async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError>;
 
+    /// `embedded`, or the adapter's name.
+    fn kind(&self) -> &str;
+
     /// What tells this ledger from every other: the log's origin, or the chain and the contract on it.
     fn origin(&self) -> String;
 

@@ -119,7 +119,7 @@ fn account_retention_days() -> u32 {
     30
 }
 
-/// The embedded ledger's configuration.
+/// The ledger's configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerConfig {
@@ -131,6 +131,10 @@ pub struct LedgerConfig {
     /// How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
     #[serde(default)]
     pub quorum: Option<u32>,
+    /// The `ledger.toml` of the chain that decides and records, and that the log mirrors; without it the log is the
+    /// ledger. Chosen once: a ledger never becomes another's mirror.
+    #[serde(default)]
+    pub chain: Option<PathBuf>,
 }
 
 /// A key server's configuration.
@@ -147,6 +151,9 @@ pub struct KeyServerConfig {
     pub ledger: String,
     /// The log's verifier key (C2SP signed-note `vkey`).
     pub log_key: String,
+    /// The `ledger.toml` of this key server's own node, when management's ledger is a chain.
+    #[serde(default)]
+    pub chain: Option<PathBuf>,
     /// The file with the key-encryption key: 64 hexadecimal digits, 0600; made at the first start.
     pub kek: PathBuf,
     /// How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
@@ -241,6 +248,7 @@ impl ServerConfig for ManagementConfig {
             .iter_mut()
             .chain(&mut self.storage_servers)
             .map(|peer| &mut peer.certificate)
+            .chain(&mut self.ledger.chain)
             .collect()
     }
 
@@ -276,7 +284,7 @@ impl ServerConfig for KeyServerConfig {
     }
 
     fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
-        vec![&mut self.kek]
+        std::iter::once(&mut self.kek).chain(&mut self.chain).collect()
     }
 
     fn validate(&self) -> Result<(), String> {

@@ -1,5 +1,6 @@
 //! The three servers: management, key server and storage server.
 
+mod chain;
 pub mod config;
 pub mod key;
 pub mod management;

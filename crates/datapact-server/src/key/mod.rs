@@ -137,6 +137,12 @@ impl KeyService {
             [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS].concat();
         let store = Store::open(&path, &migrations).await?;
         let kek = open_kek(config, &store).await?;
+        let chain = match &config.chain {
+            Some(path) => {
+                Some(crate::chain::open(path, &config.ledger, Arc::clone(&trust), Arc::clone(&clock))?)
+            }
+            None => None,
+        };
         let witness = witness_key(data, &name)?;
         let witness_public = witness.public().clone();
         let follower = FollowerConfig {
@@ -144,7 +150,7 @@ impl KeyService {
             witness: Some(witness),
             source: Arc::new(follow::PublicLog(Arc::clone(&public))),
             clock: Arc::clone(&clock),
-            chain: None,
+            chain,
         };
         let copy = Arc::new(Follower::open(store.clone(), follower).await?);
         let tasks = vec![

@@ -25,6 +25,7 @@ impl Session {
         Ok(ManagementInfo {
             name: self.server.name.clone(),
             ledger_kind: info.kind,
+            ledger_contract: info.contract,
             ledger: info.id,
             size: info.size,
             key_servers: self.server.key_server_endpoints(),

@@ -45,6 +45,7 @@ use datapact_core::token::TokenKey;
 use datapact_core::trust::Trust;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::mirror::{self, MirroredLedger};
 use datapact_ledger::note::VerifyingKey;
 use datapact_ledger::store::{Migration, StoreError};
 use datapact_ledger::{Ledger, LedgerError, Store};
@@ -180,6 +181,16 @@ impl ManagementServer {
             clock: Arc::clone(&clock),
         };
         let log = Arc::new(EmbeddedLedger::open(store.clone(), embedded).await?);
+        let decides: Arc<dyn Ledger> = match &config.ledger.chain {
+            None => {
+                mirror::is_none(store.read()).await?;
+                ledger(Arc::clone(&log))
+            }
+            Some(path) => {
+                let chain = crate::chain::open(path, log.id(), Arc::clone(&trust), Arc::clone(&clock))?;
+                Arc::new(MirroredLedger::open(chain, Arc::clone(&log)).await?)
+            }
+        };
         let (next, event) = projector::position(&store).await?;
         let server = Arc::new(Server {
             name: config.server.name().map_err(wrong)?,
@@ -189,7 +200,7 @@ impl ManagementServer {
             account_retention_seconds: u64::from(config.account_retention_days) * 24 * 60 * 60,
             marker: Marker::open(&store).await?,
             notices: notices::Notices::new(),
-            ledger: ledger(Arc::clone(&log)),
+            ledger: decides,
             ledger_id: log.id().to_owned(),
             log,
             log_policy,
@@ -208,7 +219,18 @@ impl ManagementServer {
         accounts::ensure_administrators(&server, &config.administrators).await?;
         let projector = tokio::spawn(projector::project(Arc::clone(&server)));
         let mut this = Self { server, tasks: vec![projector], _lock: lock };
-        intents::recover(&this.server).await?;
+        match &config.ledger.chain {
+            None => intents::recover(&this.server).await?,
+            // A chain may stand still for long; nobody has to wait for it but who asks it.
+            Some(_) => {
+                let server = Arc::clone(&this.server);
+                this.tasks.push(tokio::spawn(async move {
+                    if let Err(error) = intents::recover(&server).await {
+                        tracing::error!(%error, "what was open when the process ended cannot be read");
+                    }
+                }));
+            }
+        }
         this.server.post_disabled().await.map_err(accounts::failed)?;
         this.tasks.extend(notices::deliver(&this.server));
         this.tasks.push(tokio::spawn(erasure::tidy(Arc::clone(&this.server))));

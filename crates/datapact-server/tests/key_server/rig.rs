@@ -257,6 +257,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
         management_public: endpoint("https://management.example:9080"),
         ledger: LEDGER.to_owned(),
         log_key: log_key().public().to_string(),
+        chain: None,
         kek: dir.join("kek"),
         current_seconds: 1,
     }

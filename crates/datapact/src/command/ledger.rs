@@ -1,5 +1,7 @@
 //! `ledger`: the log that everything stands on.
 
+pub(crate) mod network;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -26,7 +28,9 @@ Examples:
   datapact ledger info
   datapact ledger export log-copy
   datapact ledger verify log-copy
-  datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)";
+  datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)
+  datapact ledger up quorum --validators 4 --dir my-chain     (a network on this machine; see docs/ledgers/)
+  datapact ledger down --dir my-chain";
 
 /// See, export and verify the ledger
 #[derive(Args)]
@@ -53,6 +57,24 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         log_policy: Option<PathBuf>,
     },
+    /// Start an Ethereum-family network on this machine, and describe it in `DIR/ledger.toml`
+    Up(network::Up),
+    /// End the network of a folder; its state stays for the next `up`
+    Down {
+        /// The network's folder
+        #[arg(long, value_name = "DIR", default_value = network::DIR)]
+        dir: PathBuf,
+    },
+    /// The contract on a chain
+    #[command(subcommand, arg_required_else_help = true)]
+    Contract(Contract),
+}
+
+/// The chain on which shares are decided, where that is not the log itself.
+#[derive(Subcommand)]
+enum Contract {
+    /// Put the contract on a chain and describe it in a `ledger.toml`; without `--key-file`, with a fresh account
+    Deploy(network::Deploy),
 }
 
 #[derive(Serialize)]
@@ -74,12 +96,16 @@ impl Ledger {
                     ("management", info.name.clone()),
                     ("ledger", info.ledger.clone()),
                     ("kind", info.ledger_kind.clone()),
+                    ("contract", info.ledger_contract.clone().unwrap_or_else(|| "-".to_owned())),
                     ("entries", info.size.to_string()),
                     ("key servers", urls(&info.key_servers)),
                     ("storage servers", urls(&info.storage_servers)),
                 ]);
                 context.output.result(&info, text)
             }
+            Verb::Up(up) => network::up(context, up),
+            Verb::Down { dir } => network::down(context, &dir),
+            Verb::Contract(Contract::Deploy(deploy)) => network::deploy(context, deploy),
             Verb::Export { dir } => {
                 let session = context.session()?;
                 let source = PublicLog(session.public());

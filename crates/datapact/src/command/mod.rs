@@ -9,7 +9,7 @@ mod desensitize;
 mod identity;
 mod inspect;
 mod join;
-mod ledger;
+pub(crate) mod ledger;
 mod notification;
 mod open;
 mod profile;

@@ -1,5 +1,6 @@
 //! `datapact quickstart`: both procedures of the Recommendation (7.3.1, 7.3.2) between real processes, in one command.
 
+mod chain;
 mod servers;
 mod site;
 
@@ -27,6 +28,7 @@ use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::Output;
+use chain::{Chain, LedgerKind};
 use servers::Servers;
 use site::{ADMINISTRATOR, Site};
 
@@ -43,7 +45,8 @@ const PUBLICATION_TIMEOUT: Duration = Duration::from_secs(20);
 Examples:
   datapact quickstart
   datapact quickstart my-data.csv
-  datapact quickstart --exit --json --data /tmp/try")]
+  datapact quickstart --exit --json --data /tmp/try
+  datapact quickstart --ledger quorum      (needs a build with `--features evm`)")]
 pub(crate) struct Quickstart {
     /// The file to share instead of the sample dataset
     file: Option<PathBuf>,
@@ -53,6 +56,9 @@ pub(crate) struct Quickstart {
     /// Where everything is kept; a later run goes on with what is there
     #[arg(long, value_name = "DIR", default_value = "datapact-quickstart")]
     data: PathBuf,
+    /// Which ledger decides and records
+    #[arg(long, value_enum, default_value_t = LedgerKind::Embedded)]
+    ledger: LedgerKind,
 }
 
 impl Quickstart {
@@ -180,10 +186,34 @@ impl Quickstart {
 }
 
 async fn run(args: &Quickstart, output: Output, interrupted: impl Future<Output = ()>) -> Result<()> {
-    let (site, existed) = Site::open(&args.data)?;
-    let mut steps = Steps { output, number: 0, since: Instant::now() };
-    let mut servers = Servers::start(&site).await?;
-    let shown = show(args, &site, existed, &servers, &mut steps);
+    let (site, existed) = Site::open(&args.data, args.ledger)?;
+    let steps = Steps { output, number: 0, since: Instant::now() };
+    let chain = Chain::start(args.ledger, &site.network()).await?;
+    let result = on_chain(args, &site, existed, &chain, steps, interrupted).await;
+    let stopped = chain.stop().await;
+    result.and(stopped)
+}
+
+async fn on_chain(
+    args: &Quickstart,
+    site: &Site,
+    existed: bool,
+    chain: &Chain,
+    mut steps: Steps,
+    interrupted: impl Future<Output = ()>,
+) -> Result<()> {
+    let nodes = chain.nodes();
+    if !nodes.is_empty() {
+        let title = match args.ledger {
+            LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
+            _ => "An Ethereum development node runs; the contract is on its chain",
+        };
+        let lines: Vec<_> =
+            nodes.iter().map(|node| format!("{} (process {})", node.url, node.process)).collect();
+        steps.done("6.1, 7.1", title, &lines, json!({ "nodes": nodes }))?;
+    }
+    let mut servers = Servers::start(site).await?;
+    let shown = show(args, site, existed, &servers, &mut steps);
     tokio::pin!(interrupted);
     let result = tokio::select! {
         result = shown => result,
@@ -191,7 +221,7 @@ async fn run(args: &Quickstart, output: Output, interrupted: impl Future<Output 
     };
     let result = match result {
         Ok(share) if !args.exit => {
-            steps.output.note(next_commands(&site, share));
+            steps.output.note(next_commands(site, share));
             tokio::select! {
                 () = interrupted => Ok(()),
                 role = servers.ended() => {

@@ -15,6 +15,7 @@ use datapact_server::config::{self, ManagementConfig};
 use datapact_server::ports::PortBlock;
 use serde::{Deserialize, Serialize};
 
+use super::chain::LedgerKind;
 use crate::failure::{Failure, Result};
 
 /// How long the quickstart's certificates last.
@@ -22,6 +23,8 @@ const VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Says that a folder is one of the quickstart's, which may be made anew when it is not finished.
 const MARK: &str = ".datapact-quickstart";
 const PORTS: &str = "ports.json";
+/// The kind of ledger that the site was made with.
+const LEDGER: &str = "ledger";
 
 /// The administrator of the quickstart's management.
 pub(super) const ADMINISTRATOR: &str = "clinic:CN=admin,O=Clinic";
@@ -53,7 +56,7 @@ fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
 
 impl Site {
     /// Opens the site in `folder`, making it if there is none.
-    pub(super) fn open(folder: &Path) -> Result<(Self, bool)> {
+    pub(super) fn open(folder: &Path, ledger: LedgerKind) -> Result<(Self, bool)> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed(folder, e))?;
         let folder = folder.canonicalize().map_err(|e| failed(folder, e))?;
         let mark = folder.join(MARK);
@@ -69,14 +72,35 @@ impl Site {
         })?;
         let mut site = Self { folder, _lock: lock, _ports: None };
         let existed = site.folder.join(PORTS).exists();
-        if !existed {
-            site._ports = Some(site.make()?);
+        if existed {
+            site.confirm(ledger)?;
+        } else {
+            site._ports = Some(site.make(ledger)?);
         }
         Ok((site, existed))
     }
 
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Where the chain is kept, if the ledger is one.
+    pub(super) fn network(&self) -> PathBuf {
+        self.folder.join("network")
+    }
+
+    /// Refuses another ledger than the one that the site was made with.
+    fn confirm(&self, ledger: LedgerKind) -> Result<()> {
+        let made = fs::read_to_string(self.folder.join(LEDGER)).unwrap_or_else(|_| "embedded".to_owned());
+        if made.trim() == ledger.name() {
+            return Ok(());
+        }
+        let detail =
+            format!("the quickstart in `{}` has the ledger `{}`", self.folder.display(), made.trim());
+        Err(Failure::usage(
+            detail,
+            format!("run it with `--ledger {}`, or in a new folder with `--data DIR`", made.trim()),
+        ))
     }
 
     /// The home with the profiles.
@@ -106,7 +130,7 @@ impl Site {
     }
 
     /// Makes everything. The ports come last: without them the site is not finished, and is made anew.
-    fn make(&self) -> Result<PortBlock> {
+    fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&self.folder, e)),
@@ -133,15 +157,16 @@ impl Site {
             .map_err(|e| failed(&key_data, e))?;
         self.write(
             "servers/management/management.toml",
-            &management_toml(&ports, &witness.public().to_string()),
+            &management_toml(&ports, &witness.public().to_string(), ledger),
         )?;
         let path = self.config("management");
         let management: ManagementConfig = config::load(&path).map_err(|e| failed(&path, e))?;
         let data = &management.server.data;
         let keys = datapact_server::management::Keys::open(data, &management.ledger.id)
             .map_err(|e| failed(data, e))?;
-        self.write("servers/key/key.toml", &key_toml(&ports, &keys.log_vkey().to_string()))?;
+        self.write("servers/key/key.toml", &key_toml(&ports, &keys.log_vkey().to_string(), ledger))?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
+        self.write(LEDGER, ledger.name())?;
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
         self.write(PORTS, &ports)?;
         Ok(block)
@@ -219,7 +244,13 @@ fn endpoint(role: &str, port: u16) -> String {
     format!("url = \"https://{role}.quickstart.test:{port}\"\nconnect = \"127.0.0.1:{port}\"\n")
 }
 
-fn management_toml(ports: &Ports, witness: &str) -> String {
+/// Where a server finds its node of the chain, if the ledger is one.
+fn chain(file: Option<&str>) -> String {
+    file.map(|file| format!("chain = \"../../network/{file}\"\n")).unwrap_or_default()
+}
+
+fn management_toml(ports: &Ports, witness: &str, ledger: LedgerKind) -> String {
+    let chain = chain(ledger.files().map(|[own, _]| own));
     let peer = |kind: &str, role: &str, port: u16| {
         format!("[[{kind}]]\n{}certificate = \"../{role}/certificate.pem\"\n", endpoint(role, port))
     };
@@ -228,18 +259,19 @@ fn management_toml(ports: &Ports, witness: &str) -> String {
         format!("administrators = [\"{ADMINISTRATOR}\"]\n"),
         server_toml("management", ports.management, ports.management_public, allow),
         format!("[public]\n{}", endpoint("management", ports.management_public)),
-        format!("[ledger]\nid = \"management.quickstart.test/ledger\"\nwitnesses = [\"{witness}\"]\n"),
+        format!("[ledger]\nid = \"management.quickstart.test/ledger\"\nwitnesses = [\"{witness}\"]\n{chain}"),
         peer("key_servers", "key", ports.key),
         peer("storage_servers", "storage", ports.storage),
     ]
     .join("\n")
 }
 
-fn key_toml(ports: &Ports, log_key: &str) -> String {
+fn key_toml(ports: &Ports, log_key: &str, ledger: LedgerKind) -> String {
+    let chain = chain(ledger.files().map(|[_, own]| own));
     let allow = r#""clinic", "lab", "server:management.quickstart.test""#;
     [
         format!(
-            "ledger = \"management.quickstart.test/ledger\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n"
+            "ledger = \"management.quickstart.test/ledger\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n{chain}"
         ),
         server_toml("key", ports.key, ports.key_public, allow),
         format!("[management]\n{}", endpoint("management", ports.management)),

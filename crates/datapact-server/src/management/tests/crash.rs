@@ -57,6 +57,9 @@ impl Ledger for Killed {
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         self.0.info().await
     }
+    fn kind(&self) -> &str {
+        self.0.kind()
+    }
     fn origin(&self) -> String {
         self.0.origin()
     }
