@@ -3,7 +3,11 @@
 
 mod check;
 mod conformance;
+<<<<<<< HEAD
 mod contracts;
+=======
+mod fuzz;
+>>>>>>> fac9e1c (Fuzz every reader of foreign bytes with coverage, and do by hand what only the SDK did in tests)
 mod readme;
 mod tidy;
 mod tree;
@@ -16,16 +20,26 @@ usage: cargo xtask COMMAND
   check         all checks: fmt, tidy, conformance, deny, contracts, clippy, doc, test
   fmt|tidy|conformance|deny|contracts|clippy|doc|test
                 one of them
+  fuzz [TARGET] [SECONDS]
+                feeds each reader of foreign bytes, or one, what libFuzzer makes of a corpus, for 60 s each
   readme        runs the README's commands, as a reader would";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = fuzz::stand_in(&arguments) {
+        return code;
+    }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let failures = match *arguments.as_slice() {
-        ["check"] => check::run(&check::ALL),
-        ["readme"] => check::run(&[("readme", readme::run)]),
+    let failures: Vec<String> = match *arguments.as_slice() {
+        ["check"] => names(check::run(&check::ALL)),
+        ["fuzz", ref rest @ ..] => {
+            let seconds = rest.iter().find_map(|argument| argument.parse().ok());
+            let target = rest.iter().find(|argument| argument.parse::<u64>().is_err());
+            fuzz::run(target.copied(), seconds)
+        }
+        ["readme"] => names(check::run(&[("readme", readme::run)])),
         [name] => match check::ALL.iter().find(|(step, _)| *step == name) {
-            Some(step) => check::run(&[*step]),
+            Some(step) => names(check::run(&[*step])),
             None => return usage(),
         },
         _ => return usage(),
@@ -35,6 +49,10 @@ fn main() -> ExitCode {
     }
     eprintln!("\nfailed: {}", failures.join(", "));
     ExitCode::FAILURE
+}
+
+fn names(failed: Vec<&'static str>) -> Vec<String> {
+    failed.into_iter().map(str::to_owned).collect()
 }
 
 fn usage() -> ExitCode {

@@ -1,0 +1,185 @@
+//! Every reader of bytes that somebody else made.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_api::endpoint::Endpoint;
+use datapact_api::key_server::{ReleaseKey, StoreKey};
+use datapact_api::management::{CatalogQuery, Invitation, NewInvitation, RecordQuery};
+use datapact_client::audit::{Bundle, Known};
+use datapact_core::contract::{Call, Values, decide, keys};
+use datapact_core::document::{
+    AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
+};
+use datapact_core::id::{Commitment, Digest, KeyId, ShareId};
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signed;
+use datapact_core::package::{DataKey, Expected, PackageReader};
+use datapact_core::policy::SharingPolicy;
+use datapact_core::release::SealedKey;
+use datapact_core::terms::{Country, Industry, Name, Terms};
+use datapact_core::token::Jwks;
+use datapact_core::trust::{Trust, public_key, server_name, subject};
+use datapact_ledger::audit;
+use datapact_ledger::entry::Entry;
+use datapact_ledger::log_policy::LogPolicy;
+use datapact_ledger::note::{Checkpoint, SigningKey, VerifyingKey};
+use datapact_ledger::path::Resource;
+use datapact_ledger::proof::Proof;
+use datapact_ledger::source::{LogSource, SourceError};
+use datapact_server::config::{KeyServerConfig, ManagementConfig, StorageServerConfig};
+
+/// Name and reader. A corpus for a name stands under `fuzz/corpus/NAME`.
+pub(crate) const ALL: &[(&str, fn(&[u8]))] = &[
+    ("document", document),
+    ("text", text),
+    ("certificate", certificate),
+    ("package", package),
+    ("contract", contract),
+    ("log", log),
+    ("log-audit", log_audit),
+    ("api", api),
+    ("audit-bundle", audit_bundle),
+    ("config", config),
+];
+
+fn document(bytes: &[u8]) {
+    fn read<B: datapact_core::document::Body>(text: &str) {
+        if let Ok(read) = Signed::<B>::parse(text) {
+            assert_eq!(read.as_str(), text);
+            let _ = read.verify(&Trust::default(), "m.example/ledger", 0);
+        }
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    read::<SharingPolicy>(text);
+    read::<AccessRequest>(text);
+    read::<KeyRequest>(text);
+    read::<KeyRelease>(text);
+    read::<PackageMetadata>(text);
+    read::<UsageReport>(text);
+    read::<Statement>(text);
+    assert!(Jwks::default().verify(text, "m", "k", 0, 0).is_err());
+}
+
+fn text(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    macro_rules! written_back {
+        ($($type:ty),*) => {
+            $(if let Ok(read) = text.parse::<$type>() {
+                assert_eq!(read.to_string(), text);
+            })*
+        };
+    }
+    written_back!(Identity, Country, Industry, Name, Digest, Commitment, ShareId, KeyId);
+    if let Ok(endpoint) = Endpoint::of_address(text) {
+        assert!(endpoint.name().is_ok() && endpoint.serves(text));
+    }
+}
+
+fn certificate(bytes: &[u8]) {
+    let der = rustls_pki_types::CertificateDer::from(bytes);
+    let _ = (public_key(&der), subject(&der), server_name(&der));
+    let mut trust = Trust::default();
+    let _ = trust.add("lab", vec![der.into_owned()], vec![bytes.to_vec()]);
+    let _ = DataKey::from_file(bytes);
+}
+
+/// The key of the vectors in `testdata/package`, so that the corpus gets past it.
+const KEY: [u8; 32] = [0x42; 32];
+
+fn package(bytes: &[u8]) {
+    let Ok(reader) = PackageReader::open(bytes.to_vec()) else { return };
+    let _ = reader.inspect();
+    if let Ok(package) = reader.unlock(&DataKey::from_bytes(KEY), &Expected::default()) {
+        let _ = package.decrypt_to(&mut Cursor::new(Vec::new()), &mut |_| {});
+    }
+}
+
+fn contract(bytes: &[u8]) {
+    // Calls, one a line, each decided over what those before it left.
+    let mut values = Values::new();
+    for (time, line) in (1_000..).zip(bytes.split(|byte| *byte == b'\n').take(50)) {
+        let Ok(call) = serde_json::from_slice::<Call>(line) else { continue };
+        let touched = keys(&call);
+        let known = touched.iter().filter_map(|key| Some((key.clone(), values.get(key)?.clone())));
+        if let Ok(outcome) = decide(&call, &known.collect(), time) {
+            assert!(outcome.writes.keys().all(|key| touched.contains(key)));
+            values.extend(outcome.writes);
+        }
+    }
+}
+
+fn log(bytes: &[u8]) {
+    if let Ok(entry) = Entry::parse(bytes) {
+        assert_eq!(entry.to_bytes().as_deref(), Some(bytes));
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Some(resource) = Resource::parse(text) {
+        assert_eq!(resource.to_string(), text);
+    }
+    if let Ok(key) = text.parse::<VerifyingKey>() {
+        assert_eq!(key.to_string(), text);
+        let _ = Checkpoint::open(bytes, &key, &[]);
+    }
+    if let Ok(policy) = text.parse::<LogPolicy>() {
+        assert_eq!(policy.to_string(), text);
+    }
+    if let Ok(proof) = text.parse::<Proof>() {
+        assert_eq!(proof.to_string().parse::<Proof>().as_ref(), Ok(&proof));
+    }
+    let _ = SigningKey::parse(text);
+}
+
+/// A log whose signed checkpoint is one of `testdata/ledger`, and whose files are the input, one after the other.
+struct Files<'a>(std::sync::Mutex<std::slice::Split<'a, u8, fn(&u8) -> bool>>);
+
+#[async_trait]
+impl LogSource for Files<'_> {
+    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        if path == "checkpoint" {
+            return Ok(Some(include_bytes!("../../testdata/ledger/logs/good/checkpoint").to_vec()));
+        }
+        Ok(self.0.lock().ok().and_then(|mut files| files.next()).map(<[u8]>::to_vec))
+    }
+
+    async fn wait_newer(&self, _: u64, _: Duration) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+fn log_audit(bytes: &[u8]) {
+    let policy = include_str!("../../testdata/ledger/policy");
+    let Ok(policy) = policy.parse::<LogPolicy>() else { return };
+    let is_end: fn(&u8) -> bool = |byte| *byte == 0xff;
+    let files = Files(std::sync::Mutex::new(bytes.split(is_end)));
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
+    let report = runtime.block_on(audit::verify(&files, &policy));
+    assert!(report.is_err() || report.is_ok_and(|report| report.fault.is_some()));
+}
+
+fn api(bytes: &[u8]) {
+    let _ = serde_json::from_slice::<ReleaseKey>(bytes);
+    let _ = serde_json::from_slice::<StoreKey>(bytes);
+    let _ = serde_json::from_slice::<Invitation>(bytes);
+    let _ = serde_json::from_slice::<NewInvitation>(bytes);
+    let _ = serde_json::from_slice::<CatalogQuery>(bytes);
+    let _ = serde_json::from_slice::<RecordQuery>(bytes);
+    let _ = serde_json::from_slice::<SealedKey>(bytes);
+    if let Ok(terms) = serde_json::from_slice::<Terms>(bytes) {
+        let _ = terms.validate();
+    }
+}
+
+fn audit_bundle(bytes: &[u8]) {
+    if let Ok(bundle) = Bundle::parse(bytes) {
+        assert!(bundle.verify(&Known::default()).is_err());
+    }
+}
+
+fn config(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let _ = toml::from_str::<ManagementConfig>(text);
+    let _ = toml::from_str::<KeyServerConfig>(text);
+    let _ = toml::from_str::<StorageServerConfig>(text);
+}
