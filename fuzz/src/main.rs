@@ -10,7 +10,7 @@ mod targets;
 use std::sync::OnceLock;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    static TARGET: OnceLock<fn(&[u8])> = OnceLock::new();
+    static TARGET: OnceLock<targets::Target> = OnceLock::new();
     let target = TARGET.get_or_init(|| {
         let wanted = std::env::var("DATAPACT_FUZZ_TARGET").unwrap_or_default();
         match targets::ALL.iter().find(|(name, _)| *name == wanted) {

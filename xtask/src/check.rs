@@ -5,13 +5,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::tree::{TextFile, root, text_files};
-use crate::{conformance, contracts, tidy};
+use crate::{conformance, contracts, fuzz, tidy};
 
 /// A check: what it found wrong, one line each.
 type Step = (&'static str, fn() -> Vec<String>);
 
 /// All steps, the cheapest first.
-pub(crate) const ALL: [Step; 8] = [
+pub(crate) const ALL: [Step; 9] = [
     ("fmt", || cargo(&["fmt", "--all", "--check"], &[])),
     ("tidy", || on_files(|files| tidy::check(&root(), files))),
     ("conformance", || on_files(|files| conformance::check(&root(), files))),
@@ -22,6 +22,8 @@ pub(crate) const ALL: [Step; 8] = [
         cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
     }),
     ("test", test),
+    // A short form; `cargo xtask fuzz TARGET SECONDS` is the long one.
+    ("fuzz", || fuzz::run(None, Some(3))),
 ];
 
 /// Runs the steps, all of them even if one fails, and returns the names of those that failed.

@@ -48,7 +48,6 @@ fn try_run(wanted: Option<&str>, seconds: u64) -> Result<Vec<String>, String> {
     }
     let mut findings = Vec::new();
     for target in &targets {
-        println!("-- {target}, {seconds} s");
         findings.extend(fuzz(&program, target, &corpus.join(target), seconds)?);
     }
     Ok(findings)
@@ -100,9 +99,13 @@ fn fuzz(program: &Path, target: &str, seeds: &Path, seconds: u64) -> Result<Vec<
     if target == "package" {
         command.arg(root().join("testdata/package"));
     }
-    let status = command.status().map_err(|e| format!("cannot run `{}`: {e}", program.display()))?;
-    if status.success() {
+    let output = command.output().map_err(|e| format!("cannot run `{}`: {e}", program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let units = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units: "));
+    println!("{target}: {} inputs in {seconds} s", units.unwrap_or("no").trim());
+    if output.status.success() && units.is_some() {
         return Ok(Vec::new());
     }
-    Ok(vec![format!("{target}: {status}; the input is in `{}`", failed.display())])
+    eprintln!("{said}");
+    Ok(vec![format!("{target}: {}; the input is in `{}`", output.status, failed.display())])
 }

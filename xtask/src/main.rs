@@ -3,11 +3,8 @@
 
 mod check;
 mod conformance;
-<<<<<<< HEAD
 mod contracts;
-=======
 mod fuzz;
->>>>>>> fac9e1c (Fuzz every reader of foreign bytes with coverage, and do by hand what only the SDK did in tests)
 mod readme;
 mod tidy;
 mod tree;

@@ -234,11 +234,11 @@ fn what_else_users_and_operators_do(dir: &Path, key: &Server) {
     // Refused by the key server, the share stays as it was everywhere.
     refused(dir, &suspend, 4);
     let show = ["share", "show", notes, "--profile", "alice", "--passphrase-file", "passphrase"];
-    assert_eq!(one(dir, &show)["policy"]["state"], "active");
+    assert_eq!(one(dir, &show)["state"], "active");
     hang_up("[\"server\", \"lab\"]", all);
     until(|| run(dir, &audit).status.code() == Some(0));
     ok(dir, &suspend);
-    assert_eq!(one(dir, &show)["policy"]["state"], "suspended");
+    assert_eq!(one(dir, &show)["state"], "suspended");
 }
 
 /// Waits until it is so: a list is in force a moment after the signal.
@@ -261,10 +261,10 @@ fn bundle_is_evidence(dir: &Path, share: &str) {
     let verified = one(dir, &verify(&["evidence.json"]));
     assert_eq!((&verified["good"], verified["share"].as_str()), (&Value::Bool(true), Some(share)));
     assert_eq!(verified["accesses"].as_array().unwrap().len(), 4);
-    assert_eq!(verified["not_proven"].as_array().unwrap().len(), 6);
+    let not_proven = |report: &Value| report["not_proven"].as_array().unwrap().len();
     let anchored = ["--log", "copy", "--log-policy", "copy/log-policy", "--trust", "key/trust.toml"];
     let whole = one(dir, &verify(&[&["evidence.json"], &anchored[..]].concat()));
-    assert_eq!(whole["not_proven"].as_array().unwrap().len(), 3);
+    assert_eq!(not_proven(&verified), not_proven(&whole) + 3);
 
     let bundle: Value = serde_json::from_slice(&fs::read(dir.join("evidence.json")).unwrap()).unwrap();
     let changed = |change: Change<'_>| {
