@@ -36,7 +36,7 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
             if issuer(number) {
                 best = Some((end, sure * rarity(length)));
             } else {
-                unknown = Some((end, 0.1));
+                unknown = Some((end, 0.05));
             }
         }
         let spaced = matches!(byte, b' ' | b'-' | b'.' | b'/') && at(bytes, end + 1).is_ascii_digit();
@@ -113,7 +113,7 @@ fn issuer(number: &[u8]) -> bool {
         15 => matches!(two, 34 | 37) || matches!(four, 1800 | 2131),
         16 => {
             two / 10 == 4
-                || matches!(two, 51..=55 | 30 | 36 | 38 | 39 | 56..=58 | 60..=65 | 67..=69 | 81 | 82)
+                || matches!(two, 51..=55 | 30 | 35 | 36 | 38 | 39 | 56..=58 | 60..=65 | 67..=69 | 81 | 82)
                 || matches!(four, 2200..=2204 | 2221..=2720 | 3528..=3589 | 5018 | 5020 | 5038 | 9792)
         }
         12 | 17..=19 => {

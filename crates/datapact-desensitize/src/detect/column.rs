@@ -212,7 +212,7 @@ impl Known<'_> {
                 (Some(Entity::PaymentCard), _) => 0.05,
                 _ => 1.0,
             };
-            let proven = share >= 0.95 && chance <= 0.1 && distinct >= PROOF;
+            let proven = mean >= 0.15 && share >= 0.95 && chance <= 0.1 && distinct >= PROOF;
             let sure = if proven { mean.max(0.9 - chance) } else { mean };
             let agreed = self
                 .header

@@ -79,6 +79,12 @@ impl Context {
         Self { before: plain(text.before(start, BEFORE)), after: plain(text.after(end, AFTER)) }
     }
 
+    /// The same start, with another end.
+    pub(super) fn end_at(&mut self, text: &Folded<'_>, end: usize) -> &Self {
+        self.after = plain(text.after(end, AFTER));
+        self
+    }
+
     /// Whether one of the words stands before the value, or close behind it.
     pub(super) fn has(&self, words: &[&str]) -> bool {
         words.iter().any(|word| contains(&self.before, word) || contains(&self.after, word))

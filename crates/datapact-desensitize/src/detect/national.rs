@@ -135,7 +135,8 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
             }
             let Some(found) = match_form(form, bytes, start) else { continue };
             let passes = (id.0.check)(found.compact());
-            let context = context.get_or_insert_with(|| Context::of(text, start, found.end));
+            let context = context.get_or_insert_with(|| Context::of(text, start, start));
+            let context = context.end_at(text, found.end);
             let confidence = if !passes {
                 // What is called by the identifier's own name is one, if with a mistake in it.
                 if !id.words().iter().any(|word| context.ends_with(&[word]) && is_own(word)) {

@@ -184,11 +184,14 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     if is_word(before) || covered || (first != b'+' && !starts_at(bytes, start)) {
         return;
     }
+    // `#0123456789` is the number of something.
+    let numbered = before == b'#';
     let mut best: Option<(Number, f32)> = None;
     let mut context = None;
     for number in readings(bytes, start) {
-        let context = context.get_or_insert_with(|| Context::of(text, start, number.end));
+        let context = context.get_or_insert_with(|| Context::of(text, start, start)).end_at(text, number.end);
         let Some(sure) = judge(&number, context) else { continue };
+        let sure = if numbered { sure - 0.3 } else { sure };
         if best.as_ref().is_none_or(|(_, surest)| sure >= *surest) {
             best = Some((number, sure));
         }
@@ -247,17 +250,17 @@ fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
         // The trunk prefix after a country code, `+44 (0)20`, is not dialled from abroad.
         let international = number.plus || number.digits().starts_with(b"00");
         let trunk =
-            open && digits == 1 && at(bytes, index) == b'0' && at(bytes, index + 1) == b')' && international;
-        if !trunk {
-            for byte in bytes.iter().skip(index).take(digits) {
-                if number.push(*byte).is_none() {
-                    return found;
-                }
+            usize::from(open && at(bytes, index) == b'0' && international && !number.groups.is_empty());
+        for byte in bytes.iter().skip(index + trunk).take(digits - trunk) {
+            if number.push(*byte).is_none() {
+                return found;
             }
-            number.groups.push(digits);
+        }
+        if digits > trunk {
+            number.groups.push(digits - trunk);
         }
         number.end = index + digits;
-        if !open && !trunk && number.length >= 5 && ends(bytes, number.end) {
+        if !open && digits > trunk && number.length >= 5 && ends(bytes, number.end) {
             found.push(number.clone());
         }
     }
@@ -288,7 +291,7 @@ fn judge(number: &Number, context: &Context) -> Option<f32> {
     if number.plus {
         return match plan::international(digits) {
             Verdict::Valid => Some(0.97),
-            Verdict::Possible => Some(0.8),
+            Verdict::Possible => Some(if announced { 0.94 } else { 0.8 }),
             Verdict::Impossible => (announced && (8..=15).contains(&digits.len())).then_some(0.55),
         };
     }
@@ -356,6 +359,7 @@ fn written(number: &Number, national: Verdict) -> f32 {
             }
         }
         // Dates, sums and versions are written like this too.
+        [4, 4, 4] | [4, 4, 4, 4] => 0.2,
         [4, 2, 2] | [2, 2, 4] | [1, 2, 4] | [2, 1, 4] | [1, 1, 4] => 0.1,
         [1, 3, 3, 2, 2] | [1, 3, 3, 4] if matches!(digits.first(), Some(b'7' | b'8')) => either(0.8, 0.5),
         [_] => match digits.len() {

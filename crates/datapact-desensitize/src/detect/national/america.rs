@@ -24,7 +24,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "ca-sin",
         name: "Social Insurance Number (Canada)",
         words: &["sin", "social insurance", "assurance sociale", "nas"],
-        forms: &[("999-999-999", 0.65), ("999~999~999", 0.5), ("999999999", 0.25)],
+        forms: &[("999-999-999", 0.65), ("999~999~999", 0.53), ("999999999", 0.25)],
         chance: 0.1,
         // A first digit 0 is for fictitious numbers, 8 for businesses.
         check: |id| luhn(id) && !matches!(digit(id, 0), 0 | 8),

@@ -60,8 +60,10 @@ impl Region {
         } else {
             digits.strip_prefix(self.trunk.as_bytes()).map_or(Verdict::Impossible, |rest| self.judge(rest))
         };
-        // Where the prefix is 0, a number without it is incomplete; other prefixes are often left out.
-        if self.trunk == "0" { with } else { with.max(self.judge(digits)) }
+        // Where the prefix is 0, a number without it is incomplete, but for some countries where nobody writes it; other
+        // prefixes are often left out.
+        let needed = self.trunk == "0" && !matches!(self.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
+        if needed { with } else { with.max(self.judge(digits)) }
     }
 }
 
