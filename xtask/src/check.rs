@@ -61,7 +61,17 @@ fn test() -> Vec<String> {
     }
     let kinds: [&[&str]; 3] = [&["--lib", "--bins"], &["--test", "*"], &["--doc"]];
     let run = |kind: &&[&str]| cargo(&[&["test", "--workspace", "--no-fail-fast"], *kind].concat(), &[]);
-    kinds.iter().flat_map(run).collect()
+    let mut findings: Vec<String> = kinds.iter().flat_map(run).collect();
+    findings.extend(test_on_remote_stores());
+    findings
+}
+
+/// The end-to-end tests once more, on PostgreSQL and S3 instead of files.
+fn test_on_remote_stores() -> Vec<String> {
+    let tests = ["sharing", "concurrency", "crash", "hostile"];
+    let chosen = tests.iter().flat_map(|name| ["--test", name]);
+    let arguments: Vec<&str> = ["test", "--workspace", "--no-fail-fast"].into_iter().chain(chosen).collect();
+    cargo(&arguments, &[("DATAPACT_TEST_STORES", "remote")])
 }
 
 /// Licences, sources and banned crates; known vulnerabilities where their database can be had.

@@ -2,6 +2,9 @@
 //!
 //! One task decides calls, up to [`BATCH_MAX`] in one transaction under one checkpoint; who called is answered after
 //! the commit. So a checkpoint is durable before anybody sees it, and the log never signs two that contradict.
+//!
+//! Several processes with the same key may have such a task on one PostgreSQL database: the store lets one transaction
+//! write at a time, each begins with what the log is by then, and a checkpoint is only written after its predecessor.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,7 @@ use datapact_core::contract::{
     ShareRecord, check, decide, keys,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use sea_orm::ConnectionTrait;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::entry::{ENTRY_BYTES_MAX, Entry};
@@ -22,6 +26,11 @@ use crate::proof::Proof;
 use crate::store::{BATCH_MAX, Store};
 use crate::tables::{self, Batch, Overlay};
 use crate::tree::Edge;
+
+/// How often a process looks for what others have added to a database that they share.
+const SHARED_POLL: Duration = Duration::from_millis(50);
+/// How long it rests when the database is away.
+const SHARED_REST: Duration = Duration::from_secs(1);
 
 /// What an embedded ledger is made of, besides its [`Store`] (opened with [`tables::MIGRATIONS`]).
 pub struct EmbeddedConfig {
@@ -84,35 +93,22 @@ impl EmbeddedLedger {
                 "the log's key must be a log key, and each witness's a witness key".to_owned(),
             ));
         }
-        if tables::newest_size(store.read()).await?.is_none() {
-            let note = key.checkpoint(0, &Edge::default().root());
-            store
-                .write(move |tx| Box::pin(async move { tables::write_checkpoint(tx, 0, &note).await }))
-                .await
-                .map_err(|error: crate::store::StoreError| LedgerError::from(error))?;
-        }
+        let of_job = Arc::clone(&key);
+        let head =
+            store.write(move |tx| Box::pin(async move { Head::begin_or_load(tx, &of_job).await })).await?;
         let on = store.read();
-        let size = tables::newest_size(on).await?.unwrap_or(0);
-        let note = tables::checkpoint(on, size).await?.unwrap_or_default();
-        let signed = Checkpoint::open(note.as_bytes(), key.public(), &[]).map_err(|error| {
-            LedgerError::Misconfigured(format!("the ledger in this database is of another key: {error}"))
-        })?;
-        let edge = tables::edge(on, size).await?;
-        if edge.root() != *signed.root() || !tables::entries(on, size, 1).await?.is_empty() {
-            let reason =
-                format!("the tree of {size} entries is not the one that was signed; restore a backup");
-            return Err(LedgerError::Corrupt { position: None, reason });
-        }
-        let time = tables::newest_time(on).await?;
         let cosigned = tables::cosigned_size(on).await?.unwrap_or(0);
         let (jobs, queue) = mpsc::channel(4 * BATCH_MAX);
-        let (grown, size) = watch::channel(size);
+        let (grown, size) = watch::channel(head.edge.size());
+        let cosigned = watch::Sender::new(cosigned);
+        if store.location().is_shared() {
+            tokio::spawn(watch_others(store.clone(), grown.clone(), cosigned.clone()));
+        }
         let decider = Decider {
             store: store.clone(),
             key: Arc::clone(&key),
             clock: Arc::clone(&config.clock),
-            edge,
-            time,
+            head,
             grown,
         };
         tokio::spawn(decider.run(queue));
@@ -124,7 +120,7 @@ impl EmbeddedLedger {
             clock: config.clock,
             jobs,
             size,
-            cosigned: watch::Sender::new(cosigned),
+            cosigned,
         })
     }
 
@@ -177,7 +173,7 @@ impl EmbeddedLedger {
                 })
             })
             .await?;
-        self.cosigned.send_if_modified(|newest| std::mem::replace(newest, size.max(*newest)) < size);
+        raise(&self.cosigned, size);
         Ok(())
     }
 
@@ -218,10 +214,29 @@ impl EmbeddedLedger {
 
     /// The bytes of the entry at `position`.
     pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, LedgerError> {
-        if position >= *self.size.borrow() {
+        if i64::try_from(position).is_err() {
             return Ok(None);
         }
         Ok(tables::entries(self.store.read(), position, 1).await?.pop())
+    }
+}
+
+/// Sets what is watched to `value`, unless it is larger already.
+fn raise(watched: &watch::Sender<u64>, value: u64) {
+    watched.send_if_modified(|newest| std::mem::replace(newest, value.max(*newest)) < value);
+}
+
+/// Tells this process of entries and cosignatures that came by others, until the ledger is dropped.
+async fn watch_others(store: Store, grown: watch::Sender<u64>, cosigned: watch::Sender<u64>) {
+    while !grown.is_closed() {
+        match tables::sizes(store.read()).await {
+            Ok((newest, newest_cosigned)) => {
+                raise(&grown, newest);
+                raise(&cosigned, newest_cosigned);
+                tokio::time::sleep(SHARED_POLL).await;
+            }
+            Err(_) => tokio::time::sleep(SHARED_REST).await,
+        }
     }
 }
 
@@ -283,7 +298,7 @@ impl Ledger for EmbeddedLedger {
     }
 
     async fn head(&self) -> Result<Position, LedgerError> {
-        Ok(*self.size.borrow())
+        Ok(tables::newest_size(self.store.read()).await?.unwrap_or(0))
     }
 
     async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
@@ -298,7 +313,7 @@ impl Ledger for EmbeddedLedger {
             kind: self.kind().to_owned(),
             id: self.id().to_owned(),
             contract_version: CONTRACT_VERSION,
-            size: *self.size.borrow(),
+            size: tables::newest_size(self.store.read()).await?.unwrap_or(0),
             contract: None,
             log_key: Some(self.key.public().to_string()),
             witness_keys: self.witnesses.iter().map(ToString::to_string).collect(),
@@ -318,13 +333,52 @@ impl Ledger for EmbeddedLedger {
     }
 }
 
-/// The one task that appends.
+/// What the log is after its newest entry.
+#[derive(Clone)]
+struct Head {
+    edge: Edge,
+    /// The time of the newest entry.
+    time: Timestamp,
+}
+
+impl Head {
+    /// What the tables hold, which must be what was signed; an empty log if they hold nothing.
+    async fn begin_or_load(tx: &impl ConnectionTrait, key: &SigningKey) -> Result<Self, LedgerError> {
+        let Some(size) = tables::newest_size(tx).await? else {
+            let edge = Edge::default();
+            tables::write_checkpoint(tx, 0, &key.checkpoint(0, &edge.root())).await?;
+            return Ok(Self { edge, time: 0 });
+        };
+        let note = tables::checkpoint(tx, size).await?.unwrap_or_default();
+        let signed = Checkpoint::open(note.as_bytes(), key.public(), &[]).map_err(|error| {
+            LedgerError::Misconfigured(format!("the ledger in this database is of another key: {error}"))
+        })?;
+        let edge = tables::edge(tx, size).await?;
+        if edge.root() != *signed.root() || !tables::entries(tx, size, 1).await?.is_empty() {
+            let reason =
+                format!("the tree of {size} entries is not the one that was signed; restore a backup");
+            return Err(LedgerError::Corrupt { position: None, reason });
+        }
+        Ok(Self { edge, time: tables::newest_time(tx).await? })
+    }
+
+    /// This one, if nobody has added anything since; otherwise what the tables hold. Nobody else adds anything before
+    /// `tx` ends.
+    async fn current(self, tx: &impl ConnectionTrait, key: &SigningKey) -> Result<Self, LedgerError> {
+        if tables::newest_size(tx).await? == Some(self.edge.size()) {
+            return Ok(self);
+        }
+        Self::begin_or_load(tx, key).await
+    }
+}
+
+/// The one task that appends in this process.
 struct Decider {
     store: Store,
     key: Arc<SigningKey>,
     clock: Clock,
-    edge: Edge,
-    time: Timestamp,
+    /// As this process last saw it.
+    head: Head,
     grown: watch::Sender<u64>,
 }
 
@@ -360,83 +414,100 @@ impl Decider {
 
     /// Appends `recorded`, with the times that the chain gave it, under one checkpoint.
     async fn record(&mut self, recorded: Recorded) -> Result<(), LedgerError> {
-        let (edge, key, time) = (self.edge.clone(), Arc::clone(&self.key), self.time);
-        let written = self.store.write(move |tx| {
-            Box::pin(async move {
-                let calls: Vec<Call> = recorded.events.iter().map(|event| event.receipt.call()).collect();
-                let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
-                let mut batch = Batch::new(edge, overlay);
-                let mut newest = time;
-                for (event, call) in recorded.events.into_iter().zip(calls) {
-                    let entry = Entry::new(call, event.time);
-                    let differs = |why: String| LedgerError::Corrupt {
-                        position: Some(event.position),
-                        reason: format!("the chain has recorded what these rules do not grant: {why}"),
-                    };
-                    let values = batch.overlay.values(&keys(&entry.call));
-                    let outcome =
-                        entry.replay(newest, &values).map_err(|fault| differs(fault.to_string()))?;
-                    if outcome.receipt != event.receipt {
-                        return Err(differs("its receipt is another".to_owned()));
-                    }
-                    let bytes = entry.to_bytes().ok_or_else(|| {
-                        differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes"))
-                    })?;
-                    newest = event.time;
-                    batch.push(event.time, bytes, outcome);
-                }
-                let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
-                let edge = batch.write(tx).await?;
-                tables::write_checkpoint(tx, edge.size(), &note).await?;
-                tables::write_mirror(tx, &recorded.chain, recorded.next).await?;
-                Ok::<_, LedgerError>((edge, newest))
-            })
-        });
-        (self.edge, self.time) = written.await?;
-        self.grown.send_replace(self.edge.size());
+        let (head, key) = (self.head.clone(), Arc::clone(&self.key));
+        let written =
+            self.store.write(move |tx| Box::pin(async move { record_all(tx, head, &key, recorded).await }));
+        self.head = written.await?;
+        raise(&self.grown, self.head.edge.size());
         Ok(())
     }
 
     /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.
     async fn decide(&mut self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
         let now = (self.clock)();
-        if self.time > now + CLOCK_SKEW_SECONDS_MAX {
-            let ahead = self.time - now;
-            return Err(LedgerError::Misconfigured(format!(
-                "the newest entry is {ahead} s ahead of this machine's clock; set the clock"
-            )));
-        }
-        let time = now.max(self.time);
-        let edge = self.edge.clone();
+        let head = self.head.clone();
         let key = Arc::clone(&self.key);
-        let (edge, answers) = self
+        let (head, answers) = self
             .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
-                    let mut batch = Batch::new(edge.clone(), overlay);
-                    let answers: Answers = calls
-                        .into_iter()
-                        .map(|call| append(&mut batch, key.public().name(), call, time))
-                        .collect();
-                    if batch.is_empty() {
-                        return Ok::<_, LedgerError>((edge, answers));
-                    }
-                    let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
-                    let edge = batch.write(tx).await?;
-                    tables::write_checkpoint(tx, edge.size(), &note).await?;
-                    Ok((edge, answers))
-                })
-            })
+            .write(move |tx| Box::pin(async move { decide_all(tx, head, &key, calls, now).await }))
             .await?;
-        let size = edge.size();
-        if size > self.edge.size() {
-            self.time = time;
-            self.edge = edge;
-            self.grown.send_replace(size);
-        }
+        raise(&self.grown, head.edge.size());
+        self.head = head;
         Ok(answers)
     }
+}
+
+async fn decide_all(
+    tx: &impl ConnectionTrait,
+    head: Head,
+    key: &SigningKey,
+    calls: Vec<Call>,
+    now: Timestamp,
+) -> Result<(Head, Answers), LedgerError> {
+    let head = head.current(tx, key).await?;
+    if head.time > now + CLOCK_SKEW_SECONDS_MAX {
+        let ahead = head.time - now;
+        return Err(LedgerError::Misconfigured(format!(
+            "the newest entry is {ahead} s ahead of this machine's clock; set the clock"
+        )));
+    }
+    let time = now.max(head.time);
+    let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
+    let mut batch = Batch::new(head.edge.clone(), overlay);
+    let answers: Answers =
+        calls.into_iter().map(|call| append(&mut batch, key.public().name(), call, time)).collect();
+    if batch.is_empty() {
+        return Ok((head, answers));
+    }
+    let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
+    let edge = batch.write(tx).await?;
+    tables::advance_checkpoint(tx, head.edge.size(), edge.size(), &note).await?;
+    Ok((Head { edge, time }, answers))
+}
+
+async fn record_all(
+    tx: &impl ConnectionTrait,
+    head: Head,
+    key: &SigningKey,
+    recorded: Recorded,
+) -> Result<Head, LedgerError> {
+    let head = head.current(tx, key).await?;
+    let mut events = recorded.events;
+    // Another process may have mirrored some of them meanwhile.
+    if let Some((chain, next)) = tables::mirror(tx).await?
+        && chain == recorded.chain
+    {
+        events.retain(|event| event.position >= next);
+    }
+    if events.is_empty() {
+        return Ok(head);
+    }
+    let calls: Vec<Call> = events.iter().map(|event| event.receipt.call()).collect();
+    let overlay = Overlay::load(tx, calls.iter().flat_map(keys)).await?;
+    let mut batch = Batch::new(head.edge.clone(), overlay);
+    let mut newest = head.time;
+    for (event, call) in events.into_iter().zip(calls) {
+        let entry = Entry::new(call, event.time);
+        let differs = |why: String| LedgerError::Corrupt {
+            position: Some(event.position),
+            reason: format!("the chain has recorded what these rules do not grant: {why}"),
+        };
+        let values = batch.overlay.values(&keys(&entry.call));
+        let outcome = entry.replay(newest, &values).map_err(|fault| differs(fault.to_string()))?;
+        if outcome.receipt != event.receipt {
+            return Err(differs("its receipt is another".to_owned()));
+        }
+        let bytes = entry
+            .to_bytes()
+            .ok_or_else(|| differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes")))?;
+        newest = event.time;
+        batch.push(event.time, bytes, outcome);
+    }
+    let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
+    let edge = batch.write(tx).await?;
+    tables::advance_checkpoint(tx, head.edge.size(), edge.size(), &note).await?;
+    tables::write_mirror(tx, &recorded.chain, recorded.next).await?;
+    Ok(Head { edge, time: newest })
 }
 
 fn append(batch: &mut Batch, id: &str, call: Call, time: Timestamp) -> Result<LedgerReceipt, LedgerError> {

@@ -17,6 +17,7 @@ use crate::embedded::address;
 use crate::entry::{Entry, EntryFault};
 use crate::mirror;
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use crate::path::Resource;
 use crate::port::{Clock, Event, Ledger, LedgerCopy, LedgerError, Position};
 use crate::proof::Proof;
 use crate::source::{self, Bundle, LogSource, Trouble};
@@ -221,6 +222,15 @@ impl Follower {
             return Ok(None);
         }
         Ok(Proof::make_under(self.store.read(), position, size, checkpoint.to_owned()).await?)
+    }
+
+    /// One of the log's public resources, as [`crate::embedded::EmbeddedLedger::read`] gives it, from this copy.
+    pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.believe()?;
+        match Resource::parse(path) {
+            Some(resource) => Ok(tables::resource(self.store.read(), resource).await?),
+            None => Ok(None),
+        }
     }
 
     /// The bytes of the entry at `position`.

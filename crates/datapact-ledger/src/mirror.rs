@@ -139,6 +139,12 @@ impl Mirror {
     }
 
     async fn step(&self, compared: &mut bool) -> Result<(), LedgerError> {
+        if !*compared {
+            // Another process may have gone on meanwhile.
+            if let Some((_, next)) = tables::mirror(self.log.store().read()).await? {
+                self.state.next.send_replace(next);
+            }
+        }
         let next = *self.state.next.borrow();
         if !*compared {
             self.compare(next).await?;

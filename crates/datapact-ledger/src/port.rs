@@ -48,7 +48,11 @@ impl From<StoreError> for LedgerError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Damaged(_) => Self::Corrupt { position: None, reason: error.to_string() },
-            StoreError::Newer { .. } | StoreError::Migrations(_) => Self::Misconfigured(error.to_string()),
+            StoreError::Newer { .. }
+            | StoreError::Migrations(_)
+            | StoreError::Foreign { .. }
+            | StoreError::NotBuilt
+            | StoreError::NoFile => Self::Misconfigured(error.to_string()),
             StoreError::Database(_) | StoreError::Closed => Self::Unavailable(error.to_string()),
         }
     }

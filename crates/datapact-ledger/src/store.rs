@@ -3,26 +3,31 @@
 //! One task owns the only write connection. It takes up to [`BATCH_MAX`] waiting jobs at a time, runs each inside its
 //! own savepoint, commits them together and answers after the commit: what was answered is durable, and many
 //! callers share one flush to the disk. Reads use a pool of connections that cannot write.
+//!
+//! Several processes may work on one PostgreSQL database. Each has its writing task, and each of its transactions
+//! begins by locking the same row, so that a job sees everything that was committed before it and nothing else
+//! changes while it runs: what holds for one process holds for all.
+
+mod location;
+mod migrate;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr,
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use tokio::sync::{mpsc, oneshot};
+
+pub use location::{Location, Postgres};
 
 /// The most jobs that share one commit.
 pub const BATCH_MAX: usize = 256;
 /// Jobs that may wait before callers of [`Store::write`] have to.
 const QUEUE_MAX: usize = 4 * BATCH_MAX;
-const READERS_MAX: u32 = 8;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the store could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -42,6 +47,22 @@ pub enum StoreError {
         /// The newest version known.
         known: u32,
     },
+    /// The database belongs to somebody else.
+    #[error("the database is of `{found}`, not of `{expected}`; give each server a database of its own")]
+    Foreign {
+        /// Whose it is.
+        found: String,
+        /// Who wanted to use it.
+        expected: String,
+    },
+    /// This program was built without PostgreSQL.
+    #[error(
+        "this program was built without PostgreSQL; build it with `--features postgres`, or use a release"
+    )]
+    NotBuilt,
+    /// What only a database file can do.
+    #[error("this is a PostgreSQL database; use PostgreSQL's own tools, such as `pg_dump`")]
+    NoFile,
     /// The modules given at opening contradict each other.
     #[error("the migrations of `{0}` do not count 1, 2, 3 and so on")]
     Migrations(String),
@@ -51,6 +72,47 @@ pub enum StoreError {
     /// Something in the database is not what this program writes there.
     #[error("the database is damaged: {0}; restore it from a backup")]
     Damaged(String),
+}
+
+impl StoreError {
+    /// Whether the same call may well succeed later: the database is away, or its disk is full or read-only.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Database(error) => is_temporary(error),
+            _ => false,
+        }
+    }
+}
+
+fn is_temporary(error: &DbErr) -> bool {
+    use sea_orm::sqlx::Error;
+    let error = match error {
+        DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => error,
+        _ => return false,
+    };
+    match error.as_ref() {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        Error::PoolTimedOut | Error::PoolClosed | Error::WorkerCrashed => true,
+        Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            match code.parse::<u32>() {
+                // SQLite's result codes, of which the lowest byte is the kind: BUSY, LOCKED, READONLY, IOERR, FULL and
+                // CANTOPEN. PostgreSQL's codes have five digits or letters.
+                Ok(code_of_sqlite) if code.len() < 5 => {
+                    [5, 6, 8, 10, 13, 14].contains(&(code_of_sqlite & 0xff))
+                }
+                // PostgreSQL's classes: connection, rollback, resources, operator intervention, system; read-only and
+                // a lock that was not to be had.
+                _ => {
+                    ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+                        || ["25006", "55P03"].contains(&code.as_ref())
+                }
+            }
+        }
+        _ => false,
+    }
 }
 
 /// One step of one module's schema. A module's versions count from 1; a step never changes once released.
@@ -69,21 +131,35 @@ pub struct Migration {
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
     read: DatabaseConnection,
-    path: PathBuf,
+    location: Location,
 }
 
 impl Store {
-    /// Opens the database at `path`, making it where there is none, and brings it to the newest schema.
+    /// Opens the SQLite database at `path`, making it where there is none, and brings it to the newest schema.
     ///
     /// # Errors
     /// [`StoreError::Newer`] when a newer program has written it; nothing is changed then.
     pub async fn open(path: &Path, migrations: &[Migration]) -> Result<Self, StoreError> {
-        let write = Database::connect(options(path, false)).await?;
-        migrate(&write, migrations).await?;
-        let read = Database::connect(options(path, true)).await?;
+        Self::connect(&Location::Sqlite(path.to_owned()), None, migrations).await
+    }
+
+    /// Opens the database at `location` as `owner`'s, and brings it to the newest schema. Whose a database is was said
+    /// when it was first opened with an owner.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Foreign`] when it is somebody else's;
+    /// nothing is changed then.
+    pub async fn connect(
+        location: &Location,
+        owner: Option<&str>,
+        migrations: &[Migration],
+    ) -> Result<Self, StoreError> {
+        let write = location.writer().await?;
+        migrate::migrate(&write, migrations, owner).await?;
+        let read = location.readers().await?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(write_jobs(write, queue));
-        Ok(Self { jobs, read, path: path.to_owned() })
+        Ok(Self { jobs, read, location: location.clone() })
     }
 
     /// Runs `job` on the write connection and returns its answer once its writes are durable. A job that fails
@@ -108,19 +184,31 @@ impl Store {
         &self.read
     }
 
-    /// Writes a consistent copy of the database to `target`, which must not exist, while the store is in use.
-    pub async fn backup(&self, target: &Path) -> Result<(), StoreError> {
-        let target = target.to_str().ok_or_else(|| DbErr::Custom("the path is not UTF-8".to_owned()))?;
-        // A reading connection may write nothing, not even elsewhere.
-        let connection = Database::connect(options(&self.path, false)).await?;
-        connection.execute_raw(statement(&connection, "VACUUM INTO $1", [target.into()])).await?;
+    /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist. Another process may be
+    /// using the database. The copy is on the disk when this returns.
+    pub async fn snapshot(path: &Path, target: &Path) -> Result<(), StoreError> {
+        let connection = Location::Sqlite(path.to_owned()).writer().await?;
+        let text = target.to_str().ok_or_else(|| DbErr::Custom("the path is not UTF-8".to_owned()))?;
+        connection.execute_raw(statement(&connection, "VACUUM INTO $1", [text.into()])).await?;
         connection.close().await?;
-        Ok(())
+        let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
+        synced.map_err(|e| DbErr::Custom(format!("`{text}`: {e}")).into())
+    }
+
+    /// Writes a consistent copy of the database to `target`, which must not exist, while the store is in use.
+    ///
+    /// # Errors
+    /// [`StoreError::NoFile`] for PostgreSQL, which has tools of its own for it.
+    pub async fn backup(&self, target: &Path) -> Result<(), StoreError> {
+        match &self.location {
+            Location::Sqlite(path) => Self::snapshot(path, target).await,
+            Location::Postgres(_) => Err(StoreError::NoFile),
+        }
     }
 
     /// Where the database is.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 }
 
@@ -148,78 +236,6 @@ pub(crate) fn placeholders(rows: usize, columns: usize) -> String {
         text.push(')');
     }
     text
-}
-
-fn options(path: &Path, readers: bool) -> ConnectOptions {
-    let path = path.to_owned();
-    let mut options = ConnectOptions::new("sqlite:");
-    options
-        .max_connections(if readers { READERS_MAX } else { 1 })
-        .min_connections(1)
-        .sqlx_logging(false)
-        .map_sqlx_sqlite_opts(move |options| {
-            let options = options
-                .filename(&path)
-                .create_if_missing(!readers)
-                .foreign_keys(true)
-                .busy_timeout(BUSY_TIMEOUT)
-                .statement_cache_capacity(256)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full);
-            if readers { options.pragma("query_only", "ON") } else { options }
-        });
-    // The write connection lives as long as the store.
-    if !readers {
-        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
-    }
-    options
-}
-
-async fn migrate(on: &DatabaseConnection, migrations: &[Migration]) -> Result<(), StoreError> {
-    let tx = begin(on).await?;
-    tx.execute_unprepared(
-        "CREATE TABLE IF NOT EXISTS schema_version (module TEXT NOT NULL PRIMARY KEY, version INTEGER NOT NULL)",
-    )
-    .await?;
-    let mut modules: Vec<&str> = migrations.iter().map(|m| m.module).collect();
-    modules.sort_unstable();
-    modules.dedup();
-    for module in modules {
-        let mut steps: Vec<&Migration> = migrations.iter().filter(|m| m.module == module).collect();
-        steps.sort_by_key(|m| m.version);
-        if !steps.iter().map(|m| m.version).eq(1..=steps.len() as u32) {
-            return Err(StoreError::Migrations(module.to_owned()));
-        }
-        let found = tx
-            .query_one_raw(statement(
-                &tx,
-                "SELECT version FROM schema_version WHERE module = $1",
-                [module.into()],
-            ))
-            .await?;
-        let found = match found {
-            Some(row) => row.try_get_by_index::<i32>(0)? as u32,
-            None => 0,
-        };
-        let known = steps.len() as u32;
-        if found > known {
-            return Err(StoreError::Newer { module: module.to_owned(), found, known });
-        }
-        for step in steps.iter().filter(|m| m.version > found) {
-            for sql in step.statements {
-                tx.execute_unprepared(sql).await?;
-            }
-        }
-        tx.execute_raw(statement(
-            &tx,
-            "INSERT INTO schema_version (module, version) VALUES ($1, $2) \
-             ON CONFLICT (module) DO UPDATE SET version = excluded.version",
-            [module.into(), (known as i32).into()],
-        ))
-        .await?;
-    }
-    tx.commit().await?;
-    Ok(())
 }
 
 /// A write transaction from its first statement on, so that it never has to be upgraded.
@@ -290,6 +306,9 @@ async fn write_jobs(on: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn Jo
 
 async fn write_batch(on: &DatabaseConnection, batch: &mut [Box<dyn Job>]) -> Result<(), DbErr> {
     let tx = begin(on).await?;
+    if tx.get_database_backend() == DbBackend::Postgres {
+        tx.query_one_raw(statement(&tx, migrate::LOCK_HEAD, [])).await?;
+    }
     for job in batch {
         let savepoint = tx.begin().await?;
         if job.run(&savepoint).await {
@@ -302,7 +321,7 @@ async fn write_batch(on: &DatabaseConnection, batch: &mut [Box<dyn Job>]) -> Res
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -332,37 +351,113 @@ mod tests {
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     }
 
-    #[tokio::test]
-    async fn a_failing_job_rolls_back_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("db"), &[TABLE]).await.unwrap();
-        let results = futures_util::future::join_all((0..600).map(|k| put(&store, k, k % 7 == 3))).await;
-        for (k, result) in results.iter().enumerate() {
-            assert_eq!(result.is_err(), k % 7 == 3, "{k}");
+    async fn locations(dir: &tempfile::TempDir) -> Vec<Location> {
+        let mut locations = vec![Location::Sqlite(dir.path().join("db"))];
+        #[cfg(feature = "postgres")]
+        if let Some(server) = crate::testing::postgres::shared() {
+            locations.push(Location::Postgres(server.database().await));
         }
-        assert!(matches!(put(&store, 0, false).await, Err(StoreError::Database(_))));
-        assert_eq!(keys(&store).await, (0..600).filter(|k| k % 7 != 3).collect::<Vec<_>>());
+        locations
+    }
+
+    async fn connect(location: &Location, migrations: &[Migration]) -> Result<Store, StoreError> {
+        Store::connect(location, Some("t"), migrations).await
     }
 
     #[tokio::test]
-    async fn migrations_go_forward_and_newer_is_refused() {
+    async fn a_failing_job_rolls_back_alone() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("db");
+        for location in locations(&dir).await {
+            let store = connect(&location, &[TABLE]).await.unwrap();
+            let results = futures_util::future::join_all((0..600).map(|k| put(&store, k, k % 7 == 3))).await;
+            for (k, result) in results.iter().enumerate() {
+                assert_eq!(result.is_err(), k % 7 == 3, "{k}");
+            }
+            let again = put(&store, 0, false).await.unwrap_err();
+            assert!(matches!(again, StoreError::Database(_)) && !again.is_temporary());
+            assert_eq!(keys(&store).await, (0..600).filter(|k| k % 7 != 3).collect::<Vec<_>>());
+        }
+    }
+
+    #[tokio::test]
+    async fn migrations_go_forward_and_newer_or_foreign_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
         let second =
             Migration { module: "t", version: 2, statements: &["ALTER TABLE t ADD COLUMN note TEXT"] };
-        put(&Store::open(&path, &[TABLE]).await.unwrap(), 1, false).await.unwrap();
-        let store = Store::open(&path, &[second, TABLE]).await.unwrap();
-        assert_eq!(keys(&store).await, [1]);
-        assert!(matches!(Store::open(&path, &[second]).await, Err(StoreError::Migrations(_))));
-        let newer = Store::open(&path, &[TABLE]).await;
-        assert!(matches!(newer, Err(StoreError::Newer { found: 2, known: 1, .. })));
+        for location in locations(&dir).await {
+            // Many at once, as when several processes start.
+            let opened = (0..4).map(|_| connect(&location, &[TABLE]));
+            for opened in futures_util::future::join_all(opened).await {
+                opened.unwrap();
+            }
+            put(&connect(&location, &[TABLE]).await.unwrap(), 1, false).await.unwrap();
+            let store = connect(&location, &[second, TABLE]).await.unwrap();
+            assert_eq!(keys(&store).await, [1]);
+            assert!(matches!(connect(&location, &[second]).await, Err(StoreError::Migrations(_))));
+            let newer = connect(&location, &[TABLE]).await;
+            assert!(matches!(newer, Err(StoreError::Newer { found: 2, known: 1, .. })));
+            let foreign = Store::connect(&location, Some("u"), &[second, TABLE]).await;
+            assert!(matches!(foreign, Err(StoreError::Foreign { found, .. }) if found == "t"));
+        }
     }
 
     #[tokio::test]
     async fn readers_cannot_write() {
         let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(&dir.path().join("db"), &[TABLE]).await.unwrap();
-        assert!(store.read().execute_unprepared("INSERT INTO t VALUES (1)").await.is_err());
-        store.backup(&dir.path().join("copy")).await.unwrap();
+        for location in locations(&dir).await {
+            let store = connect(&location, &[TABLE]).await.unwrap();
+            assert!(store.read().execute_unprepared("INSERT INTO t VALUES (1)").await.is_err());
+            let backup = store.backup(&dir.path().join("copy")).await;
+            assert_eq!(backup.is_ok(), !location.is_shared());
+        }
+    }
+
+    /// A job of one process that reads and then writes what it read is not disturbed by those of another.
+    #[cfg(feature = "postgres")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn several_processes_write_one_after_the_other() {
+        let Some(server) = crate::testing::postgres::shared() else { return };
+        let location = Location::Postgres(server.database().await);
+        let stores =
+            [connect(&location, &[TABLE]).await.unwrap(), connect(&location, &[TABLE]).await.unwrap()];
+        let next = |store: &Store| {
+            let store = store.clone();
+            async move {
+                store
+                    .write(|tx| {
+                        Box::pin(async move {
+                            let sql = "SELECT COALESCE(MAX(k), 0) FROM t";
+                            let row = tx.query_one_raw(statement(tx, sql, [])).await?.unwrap();
+                            let next = row.try_get_by_index::<i64>(0)? + 1;
+                            tx.execute_raw(statement(tx, "INSERT INTO t VALUES ($1)", [next.into()])).await?;
+                            Ok::<_, StoreError>(())
+                        })
+                    })
+                    .await
+            }
+        };
+        let work = (0..400).map(|i| next(&stores[i % 2]));
+        for done in futures_util::future::join_all(work).await {
+            done.unwrap();
+        }
+        assert_eq!(keys(&stores[0]).await, (1..=400).collect::<Vec<_>>());
+    }
+
+    /// What was answered is there after the server has crashed; nothing has to be restarted for it to go on.
+    #[cfg(feature = "postgres")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_database_that_was_away_is_used_again() {
+        let Some(server) = crate::testing::postgres::Server::start() else { return };
+        let location = Location::Postgres(server.database().await);
+        let store = connect(&location, &[TABLE]).await.unwrap();
+        put(&store, 1, false).await.unwrap();
+        server.stop();
+        let away = put(&store, 2, false).await.unwrap_err();
+        assert!(away.is_temporary(), "{away:?}");
+        let away = store.read().query_all_raw(statement(store.read(), "SELECT k FROM t", [])).await;
+        assert!(StoreError::from(away.unwrap_err()).is_temporary());
+        server.resume();
+        put(&store, 3, false).await.unwrap();
+        assert_eq!(keys(&store).await, [1, 3]);
     }
 }

@@ -189,6 +189,22 @@ pub(crate) async fn write_checkpoint(
     Ok(())
 }
 
+/// Writes the checkpoint that follows the one of `before` entries, which must be the newest.
+pub(crate) async fn advance_checkpoint(
+    on: &impl ConnectionTrait,
+    before: u64,
+    size: u64,
+    note: &str,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO ledger_checkpoint (size, note) SELECT $1, $2 \
+               WHERE (SELECT MAX(size) FROM ledger_checkpoint) = $3";
+    let values = [int(size), note.into(), int(before)];
+    match on.execute_raw(statement(on, sql, values)).await?.rows_affected() {
+        1 => Ok(()),
+        _ => Err(StoreError::Damaged(format!("the checkpoint of {before} entries is not the newest"))),
+    }
+}
+
 pub(crate) async fn write_cosignature(
     on: &impl ConnectionTrait,
     size: u64,
@@ -214,6 +230,14 @@ pub(crate) async fn newest_size(on: &impl ConnectionTrait) -> Result<Option<u64>
     let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_checkpoint", [])).await?;
     let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     size.map(from_int).transpose()
+}
+
+/// The sizes of the newest checkpoint and of the newest cosigned one; 0 where there is none.
+pub(crate) async fn sizes(on: &impl ConnectionTrait) -> Result<(u64, u64), StoreError> {
+    let sql = "SELECT (SELECT MAX(size) FROM ledger_checkpoint), (SELECT MAX(size) FROM ledger_cosignature)";
+    let Some(row) = on.query_one_raw(statement(on, sql, [])).await? else { return Ok((0, 0)) };
+    let size = |index| row.try_get_by_index::<Option<i64>>(index).map(|size| from_int(size.unwrap_or(0)));
+    Ok((size(0)??, size(1)??))
 }
 
 /// The size of the newest cosigned checkpoint.
@@ -268,6 +292,11 @@ pub(crate) async fn entries(
     let sql = "SELECT entry FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
     let rows = on.query_all_raw(statement(on, sql, [int(from), int(max as u64)])).await?;
     Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+/// How many entries the log in `on` has.
+pub async fn size(on: &impl ConnectionTrait) -> Result<u64, StoreError> {
+    count(on).await
 }
 
 /// How many entries there are.
@@ -359,11 +388,8 @@ pub(crate) async fn newest_time(on: &impl ConnectionTrait) -> Result<Timestamp, 
     row.map_or(Ok(0), |row| position(&row, 0))
 }
 
-pub(crate) async fn events(
-    on: &impl ConnectionTrait,
-    from: Position,
-    max: usize,
-) -> Result<Vec<Event>, StoreError> {
+/// What is recorded from `from` on, in order; at most `max`, and at most [`EVENTS_MAX`].
+pub async fn events(on: &impl ConnectionTrait, from: Position, max: usize) -> Result<Vec<Event>, StoreError> {
     let sql =
         "SELECT position, time, receipt FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
     let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };

@@ -1,5 +1,8 @@
 //! Signers, trust and signed documents for tests, of this crate and of others (feature `testing`).
 
+#[cfg(feature = "postgres")]
+pub mod postgres;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

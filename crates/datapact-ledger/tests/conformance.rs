@@ -11,32 +11,34 @@ use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::note::KeyKind;
 use datapact_ledger::port::system_clock;
+use datapact_ledger::store::Location;
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_ledger::testing::{Fixture, postgres, signing_key};
 use datapact_ledger::{Ledger as _, Store, audit, conformance};
 
 const ID: &str = "ledger.example";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
-    let dir = tempfile::tempdir().unwrap();
-    let fixture = Fixture::new(ID);
+async fn open(location: &Location, fixture: &Fixture) -> Arc<EmbeddedLedger> {
     let trust = fixture.trust();
-    let key = signing_key(1, ID, KeyKind::Log);
-    let public = key.public().clone();
     let config = EmbeddedConfig {
-        key,
+        key: signing_key(1, ID, KeyKind::Log),
         witnesses: Vec::new(),
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),
     };
-    let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
-    let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
-    let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
+    let store = Store::connect(location, Some(ID), MIGRATIONS).await.unwrap();
+    Arc::new(EmbeddedLedger::open(store, config).await.unwrap())
+}
+
+/// Runs the suite on each of `ledgers`, which are the same one, at once, while it is followed.
+async fn conforms(ledgers: &[Arc<EmbeddedLedger>], copy: &Location, fixture: &Fixture) {
+    let public = signing_key(1, ID, KeyKind::Log).public().clone();
+    let store = Store::connect(copy, None, MIGRATIONS).await.unwrap();
+    let last = ledgers.last().unwrap();
     let config = FollowerConfig {
         log: public.clone(),
         witness: None,
-        source: ledger.clone(),
+        source: last.clone(),
         clock: system_clock(),
         chain: None,
     };
@@ -50,14 +52,36 @@ async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
             }
         }
     });
-    conformance::all(ledger.as_ref(), &fixture).await;
+    let suites = ledgers.iter().map(|ledger| conformance::all(ledger.as_ref(), fixture));
+    futures_util::future::join_all(suites).await;
     following.abort();
     assert!(following.await.is_err_and(|error| error.is_cancelled()));
     let polled = follower.poll().await.unwrap();
-    assert!(polled.size > 2000);
+    assert!(polled.size > 2000 * ledgers.len() as u64);
     let policy = LogPolicy::new(&public, &[]).unwrap();
-    let report = audit::verify(ledger.as_ref(), &policy).await.unwrap();
-    assert_eq!((report.size, report.fault), (polled.size, None));
+    for ledger in ledgers {
+        let report = audit::verify(ledger.as_ref(), &policy).await.unwrap();
+        assert_eq!((report.size, report.fault), (polled.size, None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
+    let dir = tempfile::tempdir().unwrap();
+    let fixture = Fixture::new(ID);
+    let location = Location::Sqlite(dir.path().join("ledger"));
+    let ledger = open(&location, &fixture).await;
+    conforms(&[ledger], &Location::Sqlite(dir.path().join("copy")), &fixture).await;
+}
+
+/// Two processes on one PostgreSQL database are one ledger; a follower may have its copy there, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_embedded_ledgers_on_one_postgresql_database_conform_as_one() {
+    let Some(server) = postgres::shared() else { return };
+    let fixture = Fixture::new(ID);
+    let location = Location::Postgres(server.database().await);
+    let ledgers = [open(&location, &fixture).await, open(&location, &fixture).await];
+    conforms(&ledgers, &Location::Postgres(server.database().await), &fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use datapact_api::gate::Pattern;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::stores::{DatabaseConfig, ObjectsConfig};
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -39,6 +41,9 @@ pub struct Common {
     pub trust: PathBuf,
     /// Where this server keeps everything it keeps.
     pub data: PathBuf,
+    /// PostgreSQL instead of a database file in `data`.
+    #[serde(default)]
+    pub database: Option<DatabaseConfig>,
     /// Whom it admits.
     pub access: Access,
 }
@@ -173,6 +178,9 @@ pub struct StorageServerConfig {
     pub server: Common,
     /// Management, which may ask what is stored.
     pub management: Endpoint,
+    /// S3-compatible storage instead of a folder in `data`.
+    #[serde(default)]
+    pub objects: Option<ObjectsConfig>,
     /// The largest package, in bytes; 1 TiB if not given.
     #[serde(default = "package_bytes_max")]
     pub package_bytes_max: u64,
@@ -212,6 +220,7 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     let common = config.common_mut();
     [&mut common.certificate, &mut common.private_key, &mut common.trust, &mut common.data]
         .into_iter()
+        .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
         .for_each(absolute);
     config.common().access.parse().map_err(wrong)?;
     config.common().name().map_err(wrong)?;
@@ -306,7 +315,12 @@ impl ServerConfig for StorageServerConfig {
         &mut self.server
     }
 
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        self.objects.iter_mut().flat_map(ObjectsConfig::paths_mut).collect()
+    }
+
     fn validate(&self) -> Result<(), String> {
-        self.management.name().map(drop).map_err(|e| format!("`management`: {e}"))
+        self.management.name().map_err(|e| format!("`management`: {e}"))?;
+        self.objects.as_ref().map_or(Ok(()), ObjectsConfig::validate)
     }
 }

@@ -1,5 +1,6 @@
 //! The three servers: management, key server and storage server.
 
+pub mod backup;
 mod chain;
 pub mod config;
 pub mod key;
@@ -8,6 +9,7 @@ pub mod ports;
 pub mod run;
 mod secret_file;
 pub mod storage;
+pub mod stores;
 pub mod tls;
 mod users;
 

@@ -183,6 +183,13 @@ impl Public for KeyService {
     async fn health(&self) -> ApiResult<Health> {
         KeyService::health(self).await.map(|()| crate::health(self.name(), "key"))
     }
+
+    async fn log(&self, path: &str) -> ApiResult<Bytes> {
+        self.read_log(path)
+            .await?
+            .map(Bytes::from)
+            .ok_or_else(|| Problem::not_found("the log has no such file"))
+    }
 }
 
 /// What all servers are made of.

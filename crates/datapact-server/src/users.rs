@@ -80,7 +80,7 @@ impl Users {
         let (on, sql) = (self.store.read(), "SELECT refused FROM user_status WHERE mark = $1");
         let row = on.query_one_raw(statement(on, sql, [self.marker.of(identity).into()])).await;
         let refused = row.and_then(|row| row.map(|row| row.try_get_by_index::<i64>(0)).transpose());
-        match refused.map_err(Problem::internal)? {
+        match refused.map_err(|e| crate::stores::problem(e.into()))? {
             Some(refused) if refused != 0 => {
                 Err(Problem::forbidden("your account is disabled").hint("ask an administrator"))
             }

@@ -95,6 +95,11 @@ async fn nothing_is_lost(site: &Site, titles: &[String], opened: &[(ShareId, usi
     let mut files: Vec<String> = site.package_files();
     files.iter_mut().for_each(|file| *file = file.split('-').next().unwrap().to_owned());
     files.sort();
+    if site.stores.is_some() {
+        // In a bucket, what a killed upload leaves goes only after a day: another server may be writing it.
+        files.retain(|file| packages.contains(file));
+        files.dedup();
+    }
     assert_eq!(files, packages);
     for (share, accesses) in opened {
         let audit = until_done("auditing", || async { clinic.provider().audit(share).await }).await;

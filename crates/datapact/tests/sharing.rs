@@ -2,6 +2,10 @@
 //! made, found, opened, refused, suspended, audited, and its log exported and verified.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
+#[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::panic)]
+#[path = "support/stores.rs"]
+mod stores;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -311,6 +315,11 @@ fn a_share_from_creation_to_audit() {
     let dir = temporary.path();
     let ports = PortBlock::reserve().unwrap();
     configure(dir, &ports);
+    let roles = ["management", "key", "storage"];
+    let stores = stores::remote().then(|| stores::Stores::start(&roles));
+    for (stores, role) in stores.iter().flat_map(|stores| roles.map(|role| (stores, role))) {
+        stores.configure(role, &dir.join(format!("{role}/{role}.toml")));
+    }
     let management = Server::start(dir, "management");
     let key = Server::start(dir, "key");
     let storage = Server::start(dir, "storage");

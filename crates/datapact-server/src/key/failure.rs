@@ -33,7 +33,7 @@ impl From<Failure> for Problem {
     fn from(failure: Failure) -> Self {
         match failure {
             Failure::Refused(problem) => problem,
-            Failure::Store(error) => Self::internal(error),
+            Failure::Store(error) => crate::stores::problem(error),
         }
     }
 }

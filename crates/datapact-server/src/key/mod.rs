@@ -132,10 +132,10 @@ impl KeyService {
             let detail = format!("`log_key` is of the ledger `{}`, not of `{}`", log.name(), config.ledger);
             return Err(OpenError::Configuration(detail));
         }
-        let path = data.join(DATABASE_FILE);
+        let location = config.server.database(DATABASE_FILE)?;
         let migrations =
             [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS].concat();
-        let store = Store::open(&path, &migrations).await?;
+        let store = Store::connect(&location, Some(&format!("key server {name}")), &migrations).await?;
         let kek = open_kek(config, &store).await?;
         let chain = match &config.chain {
             Some(path) => {
@@ -183,6 +183,11 @@ impl KeyService {
     /// Why not.
     pub async fn health(&self) -> Result<()> {
         self.copy.current(self.current).await.map_err(copy_problem)
+    }
+
+    /// A file of the log (C2SP tlog-tiles), from the key server's own copy: whoever restores management needs it.
+    pub async fn read_log(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        self.copy.read(path).await.map_err(copy_problem)
     }
 
     /// The server's name.
@@ -242,7 +247,8 @@ async fn open_kek(config: &KeyServerConfig, store: &Store) -> std::result::Resul
         Failure::Refused(problem) => OpenError::Configuration(problem.detail),
     };
     let proof = tables::kek_proof(store.read(), KEK_VERSION).await.map_err(failed)?;
-    let kek = Kek::open(&config.kek, store.path(), proof.is_some())?;
+    let database = std::path::PathBuf::from(store.location().to_string());
+    let kek = Kek::open(&config.kek, &database, proof.is_some())?;
     // Encrypted like a key, under names that no key has.
     let bound = Bound { key: &KeyId([0; 16]), package: &Digest([0; 32]) };
     match proof {

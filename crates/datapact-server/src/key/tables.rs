@@ -202,7 +202,8 @@ pub(super) async fn put_policy(on: &impl ConnectionTrait, row: &PolicyRow) -> Re
     let sql = format!(
         "INSERT INTO key_policy ({POLICY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (policy) DO UPDATE SET call = COALESCE(key_policy.call, excluded.call), \
-         withheld = MAX(key_policy.withheld, excluded.withheld)"
+         withheld = CASE WHEN key_policy.withheld > excluded.withheld \
+         THEN key_policy.withheld ELSE excluded.withheld END"
     );
     let values: [Value; 12] = [
         text(&row.policy),

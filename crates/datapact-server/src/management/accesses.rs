@@ -33,6 +33,13 @@ impl Session {
             let now = server.now();
             let record = server.ledger.share(&share).await?.ok_or(Refusal::UnknownShare)?;
             server.still_offered(&share, &account.identity).await?;
+            if server.policy(&record.policy.policy).await?.is_none() {
+                let detail = "management does not have this share's policy";
+                let problem = Problem::new(Kind::Unavailable, detail);
+                return Err(problem
+                    .hint("try again in a moment; if it stays so, ask the provider to share it anew")
+                    .into());
+            }
             let kept = server.opening(&share, &account.identity).await?;
             let drawn = kept.is_none();
             let consumer =

@@ -264,9 +264,6 @@ pub(super) async fn ensure_administrators(
     for line in identities {
         let identity: Identity =
             line.parse().map_err(|e| OpenError::Configuration(format!("`administrators`: `{line}`: {e}")))?;
-        if find(server.store.read(), &identity).await.map_err(failed)?.is_some() {
-            continue;
-        }
         let account = Account {
             id: AccountId::random(),
             identity,
@@ -276,14 +273,18 @@ pub(super) async fn ensure_administrators(
             created: now,
             erase_at: None,
         };
-        let insert = server.store.write(move |tx| {
+        let add = server.store.write(move |tx| {
             Box::pin(async move {
+                // Another process may have done it.
+                if find(tx, &account.identity).await?.is_some() {
+                    return Ok(());
+                }
                 insert(tx, &account).await?;
                 let author = Author { actor: Some(account.id), statement: None };
                 record(tx, now, &author, Deed::Configured).await.map(drop)
             })
         });
-        insert.await.map_err(failed)?;
+        add.await.map_err(failed)?;
     }
     Ok(())
 }

@@ -26,10 +26,7 @@ impl From<Problem> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self(match error {
-            StoreError::Closed => Problem::new(Kind::Unavailable, "management is shutting down; try again"),
-            error => Problem::internal(error),
-        })
+        Self(crate::stores::problem(error))
     }
 }
 

@@ -9,14 +9,26 @@ use datapact_core::contract::{Call, Documents};
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_ledger::LedgerError;
-use sea_orm::ConnectionTrait;
+use datapact_ledger::store::Migration;
+use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::failure::{Failure, Result};
-use super::schema::{json, row, rows, run, text};
+use super::schema::{json, number, row, rows, run, text};
 use super::{PROJECTION_TIMEOUT, Server};
 
 /// The most documents that are worked on at once.
 const WORKING_MAX: usize = 10_000;
+
+/// How long the documents of a refused call are kept where another process may be executing it again, in seconds.
+const REFUSED_SECONDS: u64 = 60 * 60;
+
+/// What several processes need, beside the tables of management. The name sorts after `management`.
+pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+    module: "management_intent",
+    version: 1,
+    // When the ledger refused it.
+    statements: &["ALTER TABLE intent ADD COLUMN refused BIGINT"],
+}];
 
 /// What became of an intent.
 pub(super) enum Submitted {
@@ -101,6 +113,7 @@ impl Server {
                     if run(tx, sql, values).await? == 1 {
                         return Ok(Stored::Open(Box::new((call, documents))));
                     }
+                    run(tx, "UPDATE intent SET refused = NULL WHERE id = $1", [text(id)]).await?;
                     let sql = "SELECT call, documents FROM intent WHERE id = $1";
                     let row = row(tx, sql, [text(id)]).await?;
                     let row = row.ok_or_else(|| Problem::internal("an intent is there and not there"))?;
@@ -134,7 +147,13 @@ impl Server {
         }
     }
 
+    /// Forgets an intent that the ledger has refused. Another process may just be executing it again, by terms that
+    /// grant it, and then needs the documents; so these stay for a while where there may be another.
     async fn forget(&self, id: Digest) -> Result<()> {
+        if self.store.location().is_shared() {
+            let now = self.now();
+            return self.store.write(move |tx| Box::pin(mark_refused(tx, id, now))).await;
+        }
         self.store
             .write(move |tx| {
                 Box::pin(
@@ -178,6 +197,13 @@ impl Server {
     }
 }
 
+async fn mark_refused(on: &DatabaseTransaction, id: Digest, now: u64) -> Result<()> {
+    run(on, "UPDATE intent SET refused = $2 WHERE id = $1", [text(id), number(now)]).await?;
+    let before = number(now.saturating_sub(REFUSED_SECONDS));
+    run(on, "DELETE FROM intent WHERE refused < $1", [before]).await?;
+    Ok(())
+}
+
 async fn salt_of(on: &impl ConnectionTrait, share: &ShareId, identity: &Identity) -> Result<Option<Salt>> {
     let sql = "SELECT salt FROM salt WHERE share = $1 AND identity = $2";
     Ok(row(on, sql, [text(share), text(identity)]).await?.map(|row| row.parse(0)).transpose()?)
@@ -205,7 +231,7 @@ async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Resu
 
 /// Executes again what was open when the process ended.
 pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<(), LedgerError> {
-    let sql = "SELECT id, call, documents FROM intent ORDER BY id";
+    let sql = "SELECT id, call, documents FROM intent WHERE refused IS NULL ORDER BY id";
     for row in rows(server.store.read(), sql, []).await? {
         let id: Digest = row.parse(0)?;
         let (call, documents): (Call, Documents) = (row.json(1)?, row.json(2)?);

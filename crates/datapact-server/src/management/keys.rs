@@ -17,6 +17,8 @@ use crate::secret_file::{self, SecretFileError};
 
 const LOG_KEY: &str = "log.key";
 const TOKEN_KEY: &str = "token.key";
+/// The files with management's secrets.
+pub(crate) const SECRET_FILES: &[&str] = &[LOG_KEY, TOKEN_KEY];
 
 /// Why the keys could not be made or read.
 #[derive(Debug, thiserror::Error)]

@@ -54,8 +54,11 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::config::{ManagementConfig, Peer};
 use crate::users::Marker;
+pub(crate) use keys::SECRET_FILES;
 pub use keys::{Keys, KeysError};
 
+/// The database, in the data folder.
+pub(crate) const DATABASE_FILE: &str = "management.sqlite";
 /// How long an answer waits for its projection.
 const PROJECTION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many clients may follow the publications at once.
@@ -90,7 +93,7 @@ pub enum OpenError {
 pub struct ManagementServer {
     server: Arc<Server>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    _lock: std::fs::File,
+    _lock: Option<std::fs::File>,
 }
 
 /// What all sessions share.
@@ -167,12 +170,12 @@ impl ManagementServer {
         let wrong = OpenError::Configuration;
         let data = &config.server.data;
         let keys = Keys::open(data, &config.ledger.id)?;
-        let lock = lock(data)?;
+        let location = config.server.database(DATABASE_FILE).map_err(KeysError::Secret)?;
+        let lock = if location.is_shared() { None } else { Some(lock(data)?) };
         let witnesses = witnesses(config)?;
         let log_policy = log_policy(keys.log_vkey(), &witnesses, config.ledger.quorum)?;
-        let migrations: Vec<Migration> =
-            datapact_ledger::tables::MIGRATIONS.iter().chain(schema::MIGRATIONS).copied().collect();
-        let store = Store::open(&data.join("management.sqlite"), &migrations).await?;
+        let owner = format!("management of {}", config.ledger.id);
+        let store = Store::connect(&location, Some(&owner), &migrations()).await?;
         let of_ledger = Arc::clone(&trust);
         let embedded = EmbeddedConfig {
             key: keys.log,
@@ -258,7 +261,12 @@ impl Drop for ManagementServer {
     }
 }
 
-/// One process at a time: two writers would fork the log.
+/// All tables in management's database.
+pub(crate) fn migrations() -> Vec<Migration> {
+    [datapact_ledger::tables::MIGRATIONS, schema::MIGRATIONS, intents::MIGRATIONS].concat()
+}
+
+/// One process at a time works on a database file. On PostgreSQL there may be several.
 fn lock(data: &std::path::Path) -> Result<std::fs::File, OpenError> {
     let path = data.join("lock");
     let failed = |e: std::io::Error| OpenError::Keys(KeysError::File(path.clone(), e));

@@ -198,7 +198,7 @@ async fn add_access(
     request: &Signed<AccessRequest>,
 ) -> Result<()> {
     let (share, consumer) = (record.request.share, request.signer());
-    let provider = provider_of(on, &share).await?;
+    let Some(provider) = provider_of(on, &share).await? else { return Ok(()) };
     let sql = "INSERT INTO access (request, share, provider, consumer, position, record, document) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let (id, document) = (request.id(), request.as_str());
@@ -223,7 +223,7 @@ async fn add_usage(
     report: &Signed<UsageReport>,
 ) -> Result<()> {
     let (share, consumer) = (record.usage.share, report.signer());
-    let provider = provider_of(on, &share).await?;
+    let Some(provider) = provider_of(on, &share).await? else { return Ok(()) };
     let sql = "INSERT INTO usage (report, share, provider, consumer, position, record, document) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
     let (id, document) = (report.id(), report.as_str());
@@ -248,10 +248,13 @@ fn record_row(
     [text(id), text(share), text(provider), text(consumer), number(position), record, text(document)]
 }
 
-async fn provider_of(on: &impl ConnectionTrait, share: &ShareId) -> Result<Identity> {
+/// A share's provider. None when its policies were lost with a disk: only the ledger knows of it then.
+async fn provider_of(on: &impl ConnectionTrait, share: &ShareId) -> Result<Option<Identity>> {
     let found = row(on, "SELECT provider FROM share WHERE id = $1", [text(share)]).await?;
-    let found = found.ok_or_else(|| StoreError::Damaged(format!("the share {share} is not projected")))?;
-    Ok(found.parse(0)?)
+    if found.is_none() {
+        tracing::error!(%share, "this management has no policy of a share on the ledger");
+    }
+    Ok(found.map(|row| row.parse(0)).transpose()?)
 }
 
 /// What a search for words looks at.

@@ -32,6 +32,9 @@ const REGISTRATION_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// How many unfilled registrations one provider may have.
 const REGISTRATIONS_MAX: u64 = 1_000;
 
+/// The database, in the data folder.
+pub(crate) const DATABASE_FILE: &str = "storage.sqlite";
+
 /// A storage server.
 pub struct StorageService {
     name: String,
@@ -50,12 +53,16 @@ impl StorageService {
     /// Opens what the configuration names, and removes what uploads that were cut off have left.
     pub async fn open(config: &StorageServerConfig, trust: Source<Trust>, clock: Clock) -> Result<Arc<Self>> {
         let data = &config.server.data;
-        let migrations = [schema::MIGRATIONS, crate::users::MIGRATIONS].concat();
-        let store =
-            Store::open(&data.join("storage.sqlite"), &migrations).await.map_err(Problem::internal)?;
-        let users = Users::open(&store).await.map_err(Problem::internal)?;
-        let objects = Objects::open(&data.join("packages"))?;
         let name = config.server.name().map_err(Problem::malformed)?;
+        let location = config.server.database(DATABASE_FILE).map_err(Problem::internal)?;
+        let owner = format!("storage server {name}");
+        let migrations = [schema::MIGRATIONS, crate::users::MIGRATIONS].concat();
+        let store = Store::connect(&location, Some(&owner), &migrations).await.map_err(Problem::internal)?;
+        let users = Users::open(&store).await.map_err(Problem::internal)?;
+        let objects = match &config.objects {
+            None => Objects::open(&data.join("packages"))?,
+            Some(bucket) => Objects::open_bucket(bucket)?,
+        };
         let management = config.management.name().map_err(Problem::malformed)?;
         let service = Self {
             name,
@@ -69,7 +76,12 @@ impl StorageService {
             package_bytes_max: config.package_bytes_max,
             provider_bytes_max: config.provider_bytes_max,
         };
-        service.tidy().await?;
+        match service.tidy().await {
+            Err(problem) if service.objects.is_remote() => {
+                tracing::warn!(%problem, "tidying up failed; it is tried again in an hour");
+            }
+            tidied => tidied?,
+        }
         Ok(Arc::new(service))
     }
 
@@ -78,8 +90,10 @@ impl StorageService {
     pub async fn tidy(&self) -> Result<()> {
         let before = (self.clock)().saturating_sub(REGISTRATION_SECONDS_MAX);
         schema::forget_unconfirmed(&self.store, before).await?;
+        // Listed first: whatever is named later is not among them.
+        let objects = self.objects.list(before).await?;
         let named = schema::objects(&self.store).await?;
-        for object in self.objects.list().await? {
+        for object in objects {
             if !named.contains(&object) && !self.objects.is_in_flight(&object) {
                 self.objects.delete(&object).await?;
             }
@@ -152,6 +166,7 @@ impl StorageServerService for StorageService {
 impl Public for StorageService {
     async fn health(&self) -> Result<Health> {
         schema::objects(&self.store).await?;
+        self.objects.check().await?;
         Ok(crate::health(&self.name, "storage"))
     }
 }

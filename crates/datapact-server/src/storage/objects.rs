@@ -1,6 +1,9 @@
-//! Packages as objects: files here, any `object_store` later.
+//! Packages as objects: files, or objects of S3-compatible storage.
 //!
 //! Every upload gets an object name of its own, so that nothing relies on the store to refuse an overwrite.
+
+#[cfg(feature = "s3")]
+mod s3;
 
 use std::collections::HashSet;
 use std::io;
@@ -11,15 +14,19 @@ use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::ByteStream;
-use datapact_core::id::{PackageId, random};
+use datapact_core::id::{PackageId, Timestamp, random};
 use datapact_core::package::ReadAt;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart};
 
-/// How much is sent to the store at once, in bytes.
+use crate::stores::ObjectsConfig;
+
+/// How much is sent to the store at once, in bytes; the least that S3 takes.
 const PART_BYTES: usize = 5 * 1024 * 1024;
+/// How many parts an object may have; S3 takes 10,000. Larger objects have larger parts.
+const PARTS_OF_OBJECT_MAX: u64 = 9_000;
 /// How long an upload may pause: who stops halfway holds no connection for longer.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How many parts may be under way.
@@ -28,6 +35,13 @@ const PARTS_MAX: usize = 2;
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
     in_flight: Arc<Mutex<HashSet<String>>>,
+    /// Whether other processes may be writing to it, too.
+    remote: bool,
+}
+
+/// How much of an object of `size` bytes is sent at once.
+fn part_bytes(size: u64) -> usize {
+    usize::try_from(size.div_ceil(PARTS_OF_OBJECT_MAX)).map_or(PART_BYTES, |least| least.max(PART_BYTES))
 }
 
 impl Objects {
@@ -35,7 +49,34 @@ impl Objects {
         std::fs::create_dir_all(folder).map_err(Problem::internal)?;
         remove_staged(folder).map_err(Problem::internal)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(Problem::internal)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), in_flight: Arc::default() })
+        Ok(Self { store: Arc::new(store), in_flight: Arc::default(), remote: false })
+    }
+
+    /// A bucket of S3-compatible storage. It need not be there yet.
+    #[cfg(feature = "s3")]
+    pub(super) fn open_bucket(config: &ObjectsConfig) -> Result<Self> {
+        let store = s3::bucket(config).map_err(|why| Problem::malformed(format!("`objects`: {why}")))?;
+        Ok(Self { store, in_flight: Arc::default(), remote: true })
+    }
+
+    /// A bucket of S3-compatible storage, for which this program was not built.
+    #[cfg(not(feature = "s3"))]
+    pub(super) fn open_bucket(_config: &ObjectsConfig) -> Result<Self> {
+        let problem = Problem::malformed("`objects`: this program was built without S3");
+        Err(problem.hint("build it with `--features s3`, or use a release"))
+    }
+
+    /// Whether it is a bucket, which may be away while this server runs.
+    pub(super) fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// Asks the store for something, whatever it has.
+    pub(super) async fn check(&self) -> Result<()> {
+        match self.store.head(&Path::from("check")).await {
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     /// Writes exactly `size` bytes to a new object; anything else leaves nothing.
@@ -44,8 +85,8 @@ impl Objects {
         let mut upload =
             Upload { name: name.clone(), store: self.store.clone(), in_flight: self.in_flight.clone() };
         upload.mark(true);
-        let multipart = self.store.put_multipart(&Path::from(name)).await.map_err(Problem::internal)?;
-        let mut write = WriteMultipart::new_with_chunk_size(multipart, PART_BYTES);
+        let multipart = self.store.put_multipart(&Path::from(name)).await.map_err(|e| failed(&e))?;
+        let mut write = WriteMultipart::new_with_chunk_size(multipart, part_bytes(size));
         let mut received = 0_u64;
         let cut = loop {
             let Ok(next) = tokio::time::timeout(PAUSE_MAX, bytes.next()).await else {
@@ -95,15 +136,18 @@ impl Objects {
         Ok(Source { store: self.store.clone(), path, len: meta.size, runtime })
     }
 
-    pub(super) async fn list(&self) -> Result<Vec<String>> {
-        let names = self.store.list(None).map_ok(|meta| meta.location.to_string());
-        names.try_collect().await.map_err(Problem::internal)
+    /// The objects there are; in a bucket, where other processes may be writing, those from before a moment.
+    pub(super) async fn list(&self, before: Timestamp) -> Result<Vec<String>> {
+        let old =
+            |meta: &ObjectMeta| u64::try_from(meta.last_modified.timestamp()).is_ok_and(|at| at < before);
+        let listed = self.store.list(None).try_filter(|meta| std::future::ready(!self.remote || old(meta)));
+        listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(|e| failed(&e))
     }
 
     pub(super) async fn delete(&self, name: &str) -> Result<()> {
         match self.store.delete(&Path::from(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(Problem::internal(e)),
+            Err(e) => Err(failed(&e)),
         }
     }
 

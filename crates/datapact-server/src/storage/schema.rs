@@ -43,8 +43,8 @@ pub(super) struct Stored {
     pub(super) size: u64,
 }
 
-fn failed(error: impl std::fmt::Display) -> Problem {
-    Problem::internal(format!("the storage server's database: {error}"))
+fn failed(error: impl Into<StoreError>) -> Problem {
+    crate::stores::problem(error.into())
 }
 
 /// What a writing job fails with.

@@ -244,6 +244,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
     let endpoint = |url: &str| Endpoint { url: url.to_owned(), connect: None };
     KeyServerConfig {
         server: Common {
+            database: None,
             url: format!("https://{KEYS}:9443"),
             listen: any,
             public_listen: any,

@@ -209,7 +209,7 @@ fn management_keys(config: &ManagementConfig) -> Vec<String> {
     config.ledger.witnesses.clone()
 }
 
-fn config_failure(error: ConfigError) -> Failure {
+pub(super) fn config_failure(error: ConfigError) -> Failure {
     match error {
         ConfigError::Read(path, error) => Failure::file("read", &path, &error),
         ConfigError::Wrong(..) => Failure::usage(error, "`datapact config init` writes an example"),
@@ -277,6 +277,14 @@ provider_bytes_max = 1099511627776
 
 [management]
 url = "https://management.example:8443"
+
+# S3-compatible storage instead of a folder in `data`. Without `secret_key_file`, DATAPACT_S3_SECRET_KEY holds the key.
+# [objects]
+# bucket = "packages"
+# endpoint = "https://s3.example"
+# region = "us-east-1"
+# access_key_id = "datapact"
+# secret_key_file = "s3.secret"
 "#
         .to_owned(),
     };
@@ -307,6 +315,14 @@ trust = "trust.toml"
 # Everything that this server keeps.
 data = "data"
 
+# PostgreSQL instead of a database file in `data`. TLS is used unless `host` is this machine or a socket's folder.
+# Without `password_file`, DATAPACT_DATABASE_PASSWORD holds the password.
+# [server.database]
+# host = "/run/postgresql"
+# name = "datapact_{table}"
+# user = "datapact"
+# password_file = "database.password"
+
 # Whom it admits: realms, or single identities as `realm:subject`. Read again when this file changes.
 [server.access]
 allow = ["server"]
@@ -316,6 +332,11 @@ deny = []
             Role::Management => "management",
             Role::Key => "key server",
             Role::Storage => "storage server",
+        },
+        table = match role {
+            Role::Management => "management",
+            Role::Key => "key",
+            Role::Storage => "storage",
         },
     )
 }

@@ -1,6 +1,7 @@
 //! One file a noun: its arguments, and what they do.
 
 mod account;
+mod backup;
 mod ca;
 mod catalog;
 mod completion;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Verify(verify::Verify),
     Serve(serve::Serve),
     Config(config::Config),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Ca(ca::Ca),
     Completion(completion::Completion),
 }
@@ -71,6 +74,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Verify(command) => command.run(context),
         Command::Serve(command) => command.run(context),
         Command::Config(command) => command.run(context),
+        Command::Backup(command) => command.run(context),
+        Command::Restore(command) => command.run(context),
         Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
     }

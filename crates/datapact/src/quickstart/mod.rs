@@ -53,6 +53,9 @@ pub(crate) struct Quickstart {
     /// End when all is shown, instead of leaving the servers running until Ctrl-C
     #[arg(long)]
     exit: bool,
+    /// Make CAs, certificates and configuration files only, to change them before the servers first start
+    #[arg(long, conflicts_with_all = ["file", "exit"])]
+    prepare: bool,
     /// Where everything is kept; a later run goes on with what is there
     #[arg(long, value_name = "DIR", default_value = "datapact-quickstart")]
     data: PathBuf,
@@ -187,6 +190,11 @@ impl Quickstart {
 
 async fn run(args: &Quickstart, output: Output, interrupted: impl Future<Output = ()>) -> Result<()> {
     let (site, existed) = Site::open(&args.data, args.ledger)?;
+    if args.prepare {
+        let configs: Vec<_> = ["management", "key", "storage"].iter().map(|role| site.config(role)).collect();
+        let lines: Vec<_> = configs.iter().map(|path| path.display().to_string()).collect();
+        return output.result(&json!({ "existed": existed, "configs": configs }), lines.join("\n"));
+    }
     let steps = Steps { output, number: 0, since: Instant::now() };
     let chain = Chain::start(args.ledger, &site.network()).await?;
     let result = on_chain(args, &site, existed, &chain, steps, interrupted).await;

@@ -11,6 +11,9 @@
     reason = "shared by several test programs, none of which uses all of it"
 )]
 
+pub mod proxy;
+pub mod stores;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::Future;
@@ -37,9 +40,10 @@ use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::terms::Terms;
-use datapact_ledger::store::{Store, statement};
+use datapact_ledger::store::{Location, Store, statement};
 use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
+use stores::Stores;
 use tempfile::TempDir;
 
 pub const ROLES: [&str; 3] = ["management", "key", "storage"];
@@ -62,6 +66,8 @@ pub fn now() -> Timestamp {
 pub struct Site {
     folder: TempDir,
     servers: Mutex<BTreeMap<&'static str, Server>>,
+    /// Where the servers keep what they keep, if not in files.
+    pub stores: Option<Stores>,
 }
 
 struct Server {
@@ -85,8 +91,25 @@ impl Site {
     /// Makes a site and starts its servers. It has the profiles `admin`, `clinic` (a provider), `lab` (a consumer
     /// in DE) and `lab-overseas` (one in US), and one share, which `lab` has opened.
     pub fn start() -> Self {
-        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default() };
+        Self::start_on(stores::remote())
+    }
+
+    /// The same, on PostgreSQL and S3, or on files.
+    pub fn start_on(remote: bool) -> Self {
+        Self::start_with(remote.then(|| Stores::start(&ROLES)))
+    }
+
+    /// The same, on these stores; on files without any.
+    pub fn start_with(stores: Option<Stores>) -> Self {
+        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores };
         let data = site.path().to_str().unwrap().to_owned();
+        if let Some(stores) = &site.stores {
+            let output = site.run(None, &["quickstart", "--prepare", "--data", &data]);
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            for role in ROLES {
+                stores.configure(role, &site.config(role));
+            }
+        }
         let output = site.run(None, &["quickstart", "--exit", "--json", "--data", &data]);
         assert!(output.status.success(), "quickstart: {}", String::from_utf8_lossy(&output.stderr));
         for role in ROLES {
@@ -126,7 +149,7 @@ impl Site {
 
     fn spawn(&self, role: &str) -> Option<Child> {
         let log = File::options().create(true).append(true).open(self.log_path(role)).unwrap();
-        let config = self.file(&format!("servers/{role}/{role}.toml"));
+        let config = self.config(role);
         let mut child = Command::new(env!("CARGO_BIN_EXE_datapact"))
             .args(["serve", role, "--json", "--until-eof", "--config"])
             .arg(config)
@@ -143,6 +166,11 @@ impl Site {
         let _ = child.kill();
         let _ = child.wait();
         None
+    }
+
+    /// A server's configuration file.
+    pub fn config(&self, role: &str) -> PathBuf {
+        self.file(&format!("servers/{role}/{role}.toml"))
     }
 
     fn log_path(&self, role: &str) -> PathBuf {
@@ -219,8 +247,11 @@ impl Site {
 
     /// Rows that `sql` selects in a server's database, as their first column.
     pub async fn select(&self, role: &str, sql: &str) -> Vec<String> {
-        let path = self.file(&format!("servers/{role}/data/{role}.sqlite"));
-        let store = Store::open(&path, &[]).await.unwrap();
+        let location = match &self.stores {
+            Some(stores) => stores.location(role),
+            None => Location::Sqlite(self.file(&format!("servers/{role}/data/{role}.sqlite"))),
+        };
+        let store = Store::connect(&location, None, &[]).await.unwrap();
         let rows = store.read().query_all_raw(statement(store.read(), sql, [])).await.unwrap();
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     }
@@ -237,7 +268,10 @@ impl Site {
 
     /// The package files there are.
     pub fn package_files(&self) -> Vec<String> {
-        let folder = self.file("servers/storage/data/packages");
+        let folder = match &self.stores {
+            Some(stores) => stores.s3.bucket(),
+            None => self.file("servers/storage/data/packages"),
+        };
         let files = std::fs::read_dir(folder).unwrap();
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     }

@@ -1,0 +1,190 @@
+//! Where a store's database is, and how it is connected to.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use zeroize::Zeroizing;
+
+use super::StoreError;
+
+const READERS_MAX: u32 = 8;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where a store's database is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// A SQLite file, made where there is none. One process at a time may write to it.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database, which must exist; several processes may work on it.
+    Postgres(Postgres),
+}
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct Postgres {
+    /// A name or an address, or the folder of the server's socket, which begins with `/`.
+    pub host: String,
+    /// Its port; with a socket, the number in the socket's name.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// The role to connect as; it must own the database's tables.
+    pub user: String,
+    /// The role's password, where the server asks for one.
+    pub password: Option<Zeroizing<String>>,
+    /// The roots that the server's certificate must come from, PEM; the usual public ones if not given.
+    pub ca: Option<PathBuf>,
+}
+
+/// Without the password.
+impl fmt::Debug for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}/{} as {}", self.host, self.port, self.database, self.user)
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "{}", path.display()),
+            Self::Postgres(postgres) => write!(f, "{postgres:?}"),
+        }
+    }
+}
+
+impl Location {
+    /// Whether several processes may work on it.
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
+    /// The one connection that writes.
+    pub(crate) async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
+        match self {
+            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, false)).await?),
+            Self::Postgres(postgres) => postgres.connect(false).await,
+        }
+    }
+
+    /// A pool of connections that cannot write.
+    pub(super) async fn readers(&self) -> Result<DatabaseConnection, StoreError> {
+        match self {
+            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, true)).await?),
+            Self::Postgres(postgres) => postgres.connect(true).await,
+        }
+    }
+}
+
+fn sqlite(path: &Path, readers: bool) -> ConnectOptions {
+    let path = path.to_owned();
+    let mut options = ConnectOptions::new("sqlite:");
+    options
+        .max_connections(if readers { READERS_MAX } else { 1 })
+        .min_connections(1)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |options| {
+            let options = options
+                .filename(&path)
+                .create_if_missing(!readers)
+                .foreign_keys(true)
+                .busy_timeout(BUSY_TIMEOUT)
+                .statement_cache_capacity(256)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full);
+            if readers { options.pragma("query_only", "ON") } else { options }
+        });
+    // The write connection lives as long as the store.
+    if !readers {
+        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
+    }
+    options
+}
+
+#[cfg(not(feature = "postgres"))]
+impl Postgres {
+    async fn connect(&self, _readers: bool) -> Result<DatabaseConnection, StoreError> {
+        Err(StoreError::NotBuilt)
+    }
+}
+
+#[cfg(feature = "postgres")]
+mod connect {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
+    use sea_orm::sqlx::{ConnectOptions as _, Executor as _};
+    use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
+
+    use super::{Postgres, READERS_MAX, StoreError};
+
+    /// How long a job waits for a database that is away; then its caller is told.
+    const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+    /// What the server does by itself to a client that hangs, so that it does not hold up the others: milliseconds.
+    const SETTINGS: [(&str, &str); 5] = [
+        ("lock_timeout", "10000"),
+        ("statement_timeout", "60000"),
+        ("idle_in_transaction_session_timeout", "20000"),
+        ("tcp_keepalives_idle", "20"),
+        ("client_min_messages", "warning"),
+    ];
+
+    impl Postgres {
+        pub(super) async fn connect(&self, readers: bool) -> Result<DatabaseConnection, StoreError> {
+            let pool = PgPoolOptions::new()
+                .max_connections(if readers { READERS_MAX } else { 1 })
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                .after_connect(|connection, _| {
+                    Box::pin(async move {
+                        // What was answered must be durable, whatever the server's default. A stricter one stays.
+                        connection
+                            .execute(
+                                "SELECT set_config('synchronous_commit', 'on', false) \
+                                 WHERE current_setting('synchronous_commit') = 'off'",
+                            )
+                            .await?;
+                        Ok(())
+                    })
+                })
+                .connect_with(self.options(readers))
+                .await
+                .map_err(|e| DbErr::Conn(RuntimeErr::SqlxError(e.into())))?;
+            Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        }
+
+        fn options(&self, readers: bool) -> PgConnectOptions {
+            let mut options = PgConnectOptions::new_without_pgpass()
+                .port(self.port)
+                .username(&self.user)
+                .database(&self.database)
+                .application_name("datapact")
+                .statement_cache_capacity(256)
+                .options(SETTINGS)
+                .disable_statement_logging();
+            options = match self.host.starts_with('/') {
+                true => options.socket(&self.host),
+                false => options.host(&self.host).ssl_mode(self.ssl_mode()),
+            };
+            if readers {
+                options = options.options([("default_transaction_read_only", "on")]);
+            }
+            if let Some(password) = &self.password {
+                options = options.password(password);
+            }
+            if let Some(ca) = &self.ca {
+                options = options.ssl_root_cert(ca);
+            }
+            options
+        }
+
+        /// Whatever leaves this machine is encrypted, to a server with the right certificate.
+        fn ssl_mode(&self) -> PgSslMode {
+            let loopback = self.host == "localhost"
+                || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            if loopback && self.ca.is_none() { PgSslMode::Prefer } else { PgSslMode::VerifyFull }
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Backups of what a server keeps on its machine, and their restoration.
+//!
+//! A backup is a folder: a consistent copy of the database, made while the server runs; the server's own secrets, but not
+//! the key server's KEK, which is kept apart; the packages; and, written last, `backup.json` with the digest of each
+//! file. A server on PostgreSQL or S3 is backed up by these stores' own means.
+
+pub mod tail;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest;
+use datapact_core::id::Timestamp;
+use datapact_ledger::LedgerError;
+use datapact_ledger::store::{Location, Store, StoreError, statement};
+use sea_orm::ConnectionTrait as _;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Common, KeyServerConfig, ManagementConfig, StorageServerConfig};
+use crate::key;
+use crate::management::{self, Keys};
+use crate::secret_file::SecretFileError;
+use crate::storage;
+
+const MANIFEST: &str = "backup.json";
+const FORMAT: u32 = 1;
+const PACKAGES: &str = "packages";
+/// What a database under restoration is called.
+const STAGED: &str = "restoring.sqlite";
+const BUFFER_BYTES: usize = 256 * 1024;
+
+/// Why a backup could not be made or restored.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// A file.
+    #[error("`{path}`: {error}", path = .0.display(), error = .1)]
+    File(PathBuf, io::Error),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] management::KeysError),
+    /// The configuration.
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
+    /// What is to be written is there already.
+    #[error("`{path}` exists; move it away first", path = .0.display())]
+    Occupied(PathBuf),
+    /// The folder is no whole backup of this server.
+    #[error("`{path}` is not a backup to restore here: {detail}", path = .0.display(), detail = .1)]
+    NotThis(PathBuf, String),
+    /// The server keeps its state elsewhere.
+    #[error("this server keeps its state in PostgreSQL, which has its own tools for backups")]
+    Elsewhere,
+    /// Another process works on the data.
+    #[error("the data folder `{path}` is in use; stop the server first", path = .0.display())]
+    InUse(PathBuf),
+}
+
+type Result<T> = std::result::Result<T, BackupError>;
+
+/// What there is to keep of a server.
+pub struct Plan {
+    role: &'static str,
+    /// Which server it is.
+    owner: String,
+    data: PathBuf,
+    database: PathBuf,
+    /// Files in the data folder.
+    secrets: &'static [&'static str],
+    packages: bool,
+}
+
+/// What a backup holds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The layout's version, 1.
+    pub format: u32,
+    /// `management`, `key` or `storage`.
+    pub role: String,
+    /// Which server it is of.
+    pub owner: String,
+    /// When it was begun.
+    pub time: Timestamp,
+    /// SHA-256 of each file, by its path in the backup, in hexadecimal digits.
+    pub files: BTreeMap<String, String>,
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
+    move |error| BackupError::File(path.to_owned(), error)
+}
+
+impl Plan {
+    /// Management's database with the ledger, and its keys.
+    pub fn management(config: &ManagementConfig) -> Result<Self> {
+        let owner = config.ledger.id.clone();
+        Self::new("management", owner, &config.server, management::DATABASE_FILE, management::SECRET_FILES)
+    }
+
+    /// The key server's database and its witness key. The KEK is not in it.
+    pub fn key(config: &KeyServerConfig) -> Result<Self> {
+        let owner = config.server.url.clone();
+        Self::new("key", owner, &config.server, key::DATABASE_FILE, &[key::WITNESS_FILE])
+    }
+
+    /// The storage server's database and its packages, if they are files.
+    pub fn storage(config: &StorageServerConfig) -> Result<Self> {
+        let owner = config.server.url.clone();
+        let plan = Self::new("storage", owner, &config.server, storage::DATABASE_FILE, &[])?;
+        Ok(Self { packages: config.objects.is_none(), ..plan })
+    }
+
+    fn new(
+        role: &'static str,
+        owner: String,
+        common: &Common,
+        database: &str,
+        secrets: &'static [&'static str],
+    ) -> Result<Self> {
+        match common.database(database)? {
+            Location::Sqlite(path) => {
+                Ok(Self { role, owner, data: common.data.clone(), database: path, secrets, packages: false })
+            }
+            Location::Postgres(_) => Err(BackupError::Elsewhere),
+        }
+    }
+
+    /// Writes a backup to `folder`, which must not exist, while the server runs or not.
+    pub async fn back_up(&self, folder: &Path, time: Timestamp) -> Result<Manifest> {
+        if folder.exists() {
+            return Err(BackupError::Occupied(folder.to_owned()));
+        }
+        if !self.database.exists() {
+            return Err(BackupError::File(self.database.clone(), io::ErrorKind::NotFound.into()));
+        }
+        make_folder(folder)?;
+        let mut manifest = Manifest {
+            format: FORMAT,
+            role: self.role.to_owned(),
+            owner: self.owner.clone(),
+            time,
+            files: BTreeMap::new(),
+        };
+        let name = file_name(&self.database);
+        let copy = folder.join(&name);
+        Store::snapshot(&self.database, &copy).await?;
+        manifest.files.insert(name, hash(&copy)?);
+        for secret in self.secrets {
+            let digest = copy_file(&self.data.join(secret), &folder.join(secret))?;
+            manifest.files.insert((*secret).to_owned(), digest);
+        }
+        if self.packages {
+            make_folder(&folder.join(PACKAGES))?;
+            for object in objects(&copy).await? {
+                let (from, to) =
+                    (self.data.join(PACKAGES).join(&object), folder.join(PACKAGES).join(&object));
+                match copy_file(&from, &to) {
+                    Ok(digest) => drop(manifest.files.insert(format!("{PACKAGES}/{object}"), digest)),
+                    // Deleted since the database was copied.
+                    Err(BackupError::File(path, error)) if path == from && is_missing(&error) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            sync_folder(&folder.join(PACKAGES))?;
+        }
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|e| at(folder)(e.into()))?;
+        write_new(&folder.join(MANIFEST), &text)?;
+        sync_folder(folder)?;
+        Ok(manifest)
+    }
+
+    /// Checks the backup in `folder` and copies it to the data folder, where the server has kept nothing yet. The database
+    /// comes under another name, until [`Staged::finish`].
+    pub fn stage(&self, folder: &Path) -> Result<(Staged, Manifest)> {
+        let not_this = |detail: String| BackupError::NotThis(folder.to_owned(), detail);
+        let path = folder.join(MANIFEST);
+        let text = fs::read(&path).map_err(at(&path))?;
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| not_this(e.to_string()))?;
+        if manifest.format != FORMAT {
+            return Err(not_this(format!("its format is {}, this program knows {FORMAT}", manifest.format)));
+        }
+        if manifest.role != self.role || manifest.owner != self.owner {
+            return Err(not_this(format!("it is of the {} server `{}`", manifest.role, manifest.owner)));
+        }
+        if self.database.exists() {
+            return Err(BackupError::Occupied(self.database.clone()));
+        }
+        make_folder(&self.data)?;
+        let lock = lock(&self.data)?;
+        let database = file_name(&self.database);
+        let staged = Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
+        staged.remove()?;
+        for (name, digest) in &manifest.files {
+            let target = match name.strip_prefix(&format!("{PACKAGES}/")) {
+                Some(object) if self.packages && is_plain(object) => {
+                    make_folder(&self.data.join(PACKAGES))?;
+                    self.data.join(name)
+                }
+                None if *name == database => staged.file.clone(),
+                None if self.secrets.contains(&name.as_str()) => self.data.join(name),
+                _ => return Err(not_this(format!("it holds `{name}`"))),
+            };
+            let same = target.exists() && hash(&target)? == *digest;
+            if !same && copy_file(&folder.join(name), &target)? != *digest {
+                let _ = fs::remove_file(&target);
+                return Err(not_this(format!("`{name}` is not what was backed up")));
+            }
+        }
+        if !staged.file.exists() {
+            return Err(not_this("it holds no database".to_owned()));
+        }
+        Ok((staged, manifest))
+    }
+}
+
+/// A restored database that is not yet in its place.
+pub struct Staged {
+    file: PathBuf,
+    database: PathBuf,
+    _lock: File,
+}
+
+impl Staged {
+    /// Opens it, to complete it.
+    pub async fn open(&self, config: &ManagementConfig) -> Result<(Store, Keys)> {
+        let keys = Keys::open(&config.server.data, &config.ledger.id)?;
+        Ok((Store::open(&self.file, &management::migrations()).await?, keys))
+    }
+
+    /// Puts it in its place.
+    pub async fn finish(self) -> Result<()> {
+        let whole = self.file.with_extension("whole");
+        match fs::remove_file(&whole) {
+            Err(error) if !is_missing(&error) => return Err(at(&whole)(error)),
+            _ => {}
+        }
+        // One file, whatever was written to it since it was staged.
+        Store::snapshot(&self.file, &whole).await?;
+        fs::rename(&whole, &self.database).map_err(at(&self.database))?;
+        sync_folder(self.database.parent().unwrap_or(Path::new(".")))?;
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<()> {
+        for suffix in ["", "-wal", "-shm"] {
+            let path = PathBuf::from(format!("{}{suffix}", self.file.display()));
+            match fs::remove_file(&path) {
+                Err(error) if !is_missing(&error) => return Err(at(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The objects that a storage server's database names.
+async fn objects(database: &Path) -> Result<Vec<String>> {
+    let store = Store::open(database, &[]).await?;
+    let sql = "SELECT object FROM package WHERE object IS NOT NULL ORDER BY object";
+    let rows =
+        store.read().query_all_raw(statement(store.read(), sql, [])).await.map_err(StoreError::from)?;
+    let names = rows.iter().map(|row| row.try_get_by_index::<String>(0));
+    Ok(names.collect::<std::result::Result<_, _>>().map_err(StoreError::from)?)
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn make_folder(folder: &Path) -> Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))
+}
+
+fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(at(path))
+}
+
+/// Copies a file to a new one and returns the digest of what was copied.
+fn copy_file(from: &Path, to: &Path) -> Result<String> {
+    let source = File::open(from).map_err(at(from))?;
+    let mut options = OpenOptions::new();
+    let target =
+        options.write(true).create_new(true).mode(0o600).open(to).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Occupied(to.to_owned()),
+            _ => at(to)(error),
+        })?;
+    let digest = pump(source, Some(&target)).map_err(at(to))?;
+    target.sync_all().map_err(at(to))?;
+    Ok(digest)
+}
+
+fn hash(path: &Path) -> Result<String> {
+    File::open(path).and_then(|file| pump(file, None)).map_err(at(path))
+}
+
+fn pump(mut source: File, mut target: Option<&File>) -> io::Result<String> {
+    let mut context = digest::Context::new(&digest::SHA256);
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let length = source.read(&mut buffer)?;
+        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(hex::encode(context.finish()));
+        };
+        context.update(bytes);
+        if let Some(target) = &mut target {
+            target.write_all(bytes)?;
+        }
+    }
+}
+
+fn lock(data: &Path) -> Result<File> {
+    let path = data.join("lock");
+    let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(BackupError::InUse(data.to_owned())),
+        Err(fs::TryLockError::Error(error)) => Err(at(&path)(error)),
+    }
+}

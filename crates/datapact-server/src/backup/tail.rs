@@ -1,0 +1,106 @@
+//! The entries that a restored ledger lacks: every one that the log has signed since the backup stands at its followers.
+//! They are fetched, checked and replayed before the log signs anything again, so that it never contradicts itself.
+
+use std::sync::Arc;
+
+use datapact_core::contract::Receipt;
+use datapact_core::id::{Digest, ShareId, Timestamp};
+use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::note::{Checkpoint, VerifyingKey};
+use datapact_ledger::port::{Clock, EVENTS_MAX};
+use datapact_ledger::source::LogSource;
+use datapact_ledger::store::{Store, StoreError, statement};
+use datapact_ledger::{LedgerError, mirror, tables};
+use sea_orm::ConnectionTrait as _;
+use serde::Serialize;
+
+use super::Result;
+
+/// What was fetched, and what management lacks for it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Tail {
+    /// How many entries the backup's log had.
+    pub backed_up: u64,
+    /// How many it has now.
+    pub size: u64,
+    /// The documents behind the new entries: they stand on no server, only with whoever signed them.
+    pub lost: Vec<Lost>,
+}
+
+/// An entry whose documents are lost.
+#[derive(Debug, Clone, Serialize)]
+pub struct Lost {
+    /// Where it stands.
+    pub position: u64,
+    /// When it was recorded.
+    pub time: Timestamp,
+    /// `policy`, `access` or `usage`.
+    pub document: &'static str,
+    /// The document's digest.
+    pub id: Digest,
+    /// The share.
+    pub share: ShareId,
+}
+
+/// Brings the log in `store` to the longest that any of `followers` holds.
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] when a follower holds another log than this one; then `store` is not to be used. A log that
+/// mirrors a chain needs no follower: the chain has all that it records.
+pub async fn fetch(
+    store: &Store,
+    log: &VerifyingKey,
+    followers: &[Arc<dyn LogSource>],
+    clock: Clock,
+) -> Result<Tail> {
+    let backed_up = tables::size(store.read()).await?;
+    if mirror::is_none(store.read()).await.is_err() {
+        return Ok(Tail { backed_up, size: backed_up, lost: Vec::new() });
+    }
+    let mut sources = Vec::new();
+    for source in followers {
+        let away = |why: String| LedgerError::Unavailable(format!("a follower does not answer: {why}"));
+        let note = source.fetch("checkpoint").await.map_err(|e| away(e.to_string()))?;
+        let note = note.ok_or_else(|| away("it has no checkpoint".to_owned()))?;
+        let checkpoint = Checkpoint::open(&note, log, &[]).map_err(|e| LedgerError::Corrupt {
+            position: None,
+            reason: format!("a follower holds a checkpoint that is not of this log: {e}"),
+        })?;
+        sources.push((checkpoint.size(), Arc::clone(source)));
+    }
+    // The longest first; what the others hold must then be the same, and is compared.
+    sources.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    if let Some((size, source)) = sources.into_iter().next()
+        && size >= backed_up
+    {
+        let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None };
+        Follower::open(store.clone(), config).await?.poll().await?;
+    }
+    let size = tables::size(store.read()).await?;
+    Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
+}
+
+async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
+    let mut lost = Vec::new();
+    let mut next = from;
+    while next < size {
+        let events = tables::events(store.read(), next, EVENTS_MAX).await?;
+        let Some(last) = events.last() else { break };
+        next = last.position + 1;
+        for event in events {
+            let (document, id) = match &event.receipt {
+                Receipt::Policy(record) => ("policy", record.policy.policy),
+                Receipt::Access(record) => ("access", record.request.request),
+                Receipt::Usage(record) => ("usage", record.usage.report),
+            };
+            let sql = "SELECT 1 FROM intent WHERE id = $1";
+            let kept = statement(store.read(), sql, [id.to_string().into()]);
+            // The backup holds the intent of a call that was just being executed.
+            if store.read().query_one_raw(kept).await.map_err(StoreError::from)?.is_none() {
+                let share = *event.receipt.share();
+                lost.push(Lost { position: event.position, time: event.time, document, id, share });
+            }
+        }
+    }
+    Ok(lost)
+}
