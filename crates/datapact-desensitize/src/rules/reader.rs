@@ -76,7 +76,17 @@ pub(super) fn parse(text: &str) -> Result<Rules> {
     if columns.len() > COLUMNS_MAX {
         return Err(fault(text, 0..0, format_args!("there are more than {COLUMNS_MAX} rules")));
     }
-    let columns = columns.into_iter().map(rule).collect::<Result<Vec<_>>>()?;
+    // Rules stand in the file's order: lines are counted on, not anew.
+    let (mut at, mut line) = (0, 1);
+    let columns = columns
+        .into_iter()
+        .map(|keys| {
+            let start = keys.span.start.max(at);
+            line += line_of(text.get(at..start).unwrap_or_default(), start - at) - 1;
+            at = start;
+            rule(keys, line)
+        })
+        .collect::<Result<Vec<_>>>()?;
     let rules = Rules { options, reading, formulas, columns, k_anonymity };
     check(&rules)?;
     Ok(rules)
@@ -127,8 +137,7 @@ fn k_anonymity(mut keys: Keys<'_>) -> Result<KAnonymity> {
     Ok(KAnonymity { k: k as u64, suppress_max, diversity })
 }
 
-fn rule(mut keys: Keys<'_>) -> Result<Rule> {
-    let line = line_of(keys.text, keys.span.start);
+fn rule(mut keys: Keys<'_>, line: usize) -> Result<Rule> {
     let name = keys.need("name", text)?;
     if name.is_empty() || name.len() > NAME_BYTES_MAX {
         return Err(fault(
