@@ -211,24 +211,28 @@ library Policies {
     function has(bytes memory data, uint256 from, uint256 values, uint256 width, bytes32 value)
         private
         pure
-        returns (bool)
+        returns (bool found)
     {
         uint256 unused = 256 - 8 * width;
-        bytes32 wanted = value >> unused;
-        for (uint256 i = 0; i < values; i++) {
-            if (word(data, from + i * width) >> unused == wanted) return true;
+        // A loop of few instructions: it goes through up to 256 values.
+        assembly ("memory-safe") {
+            let wanted := shr(unused, value)
+            let at := add(add(data, 0x20), from)
+            let end := add(at, mul(values, width))
+            for {} lt(at, end) { at := add(at, width) } {
+                if eq(shr(unused, mload(at)), wanted) {
+                    found := 1
+                    break
+                }
+            }
         }
-        return false;
     }
 
     function covers(bytes memory data, uint256 from, uint256 values, bytes11 industry) private pure returns (bool) {
         if (industry == 0) return false;
         bytes11[5] memory above = Codes.above(industry);
-        for (uint256 i = 0; i < values; i++) {
-            bytes11 listed = bytes11(word(data, from + i * INDUSTRY));
-            for (uint256 j = 0; j < above.length; j++) {
-                if (listed == above[j]) return true;
-            }
+        for (uint256 i = 0; i < above.length; i++) {
+            if (has(data, from, values, INDUSTRY, above[i])) return true;
         }
         return false;
     }

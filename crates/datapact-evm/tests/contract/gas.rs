@@ -185,5 +185,5 @@ fn the_largest_policy_can_be_set_and_its_last_values_are_found() {
     };
     let sent = chain.execute(&Call::RequestAccess(last), NOW);
     sent.answer.unwrap();
-    assert!(sent.gas < 1_000_000, "{}", sent.gas);
+    assert!(sent.gas < 250_000, "{}", sent.gas);
 }
