@@ -324,7 +324,7 @@ fn judge(number: &Number, context: &Context) -> Option<f32> {
     // Eleven digits from 13 to 19 on are a mobile number in China.
     let chinese =
         written >= 0.45 && digits.len() == 11 && digits.starts_with(b"1") && context.is_east_asian();
-    Some(if chinese { written + 0.2 } else { written })
+    Some(if chinese { written + 0.08 } else { written })
 }
 
 /// How much the way in which a national number is written says; 0 for what is none.

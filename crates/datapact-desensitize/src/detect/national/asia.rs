@@ -121,7 +121,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "tr-tckn",
         name: "Kimlik number (Turkey)",
         words: &["tckn", "kimlik", "tc no", "t.c."],
-        forms: &[("99999999999", 0.55)],
+        forms: &[("99999999999", 0.61)],
         chance: 0.01,
         check: tr_tckn,
     },
