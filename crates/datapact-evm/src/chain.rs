@@ -143,7 +143,7 @@ impl Chain {
             if block.parent_hash != head.hash {
                 return Err(self.reorganised(head.number));
             }
-            let logs = self.rpc.logs(self.contract, block.number, block.number, &[]).await?;
+            let logs = self.rpc.logs_of(self.contract, block.hash).await?;
             let events = logs.iter().map(event).collect::<Result<Vec<_>, _>>()?;
             let events: Vec<(B256, Event)> = events.into_iter().flatten().collect();
             head = Head { number: block.number, hash: block.hash };
@@ -232,6 +232,12 @@ impl Chain {
             let to = (block + range - 1).min(first - 1).min(head.number);
             match self.rpc.logs(self.contract, block, to, &[]).await {
                 Ok(logs) => {
+                    // A node that is behind has no events in blocks that it does not have.
+                    if self.rpc.block(&quantity(to)).await?.is_none() {
+                        return Err(LedgerError::Unavailable(format!(
+                            "the node has no block {to} at the moment"
+                        )));
+                    }
                     for log in &logs {
                         found.extend(
                             event(log)?.map(|(_, event)| event).filter(|event| event.position >= from),

@@ -21,7 +21,7 @@ use crate::abi::sol_types::{Registry, Share};
 use crate::abi::{self, Revert, Target};
 use crate::chain::{Chain, position};
 use crate::config::{EvmConfig, KIND};
-use crate::rpc::{Rpc, RpcError};
+use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 use crate::submit::{Done, Submitter};
 
@@ -195,7 +195,7 @@ impl Inner {
     ) -> Result<Option<C::Return>, LedgerError> {
         match self.rpc.view(None, to, &call.abi_encode().into()).await {
             Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
-            Err(RpcError::Node { data: Some(_), .. }) => Ok(None),
+            Err(error) if error.reverted().is_some() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -228,14 +228,14 @@ impl Inner {
                 Ok(true) => Ok(Trial::Repeat),
                 Err(error) => Err(LedgerError::Unavailable(error.to_string())),
             },
-            Err(RpcError::Node { data: Some(data), message, .. }) => match abi::revert(&data) {
-                Revert::Refused(refusal) => Err(refusal.into()),
-                Revert::NotSubmitter(account) => Err(self.not_submitter(account)),
-                Revert::Other => {
-                    Err(Refusal::Malformed { detail: format!("the chain cannot read it ({message})") }.into())
+            Err(error) => match error.reverted().map(|data| abi::revert(&data)) {
+                Some(Revert::Refused(refusal)) => Err(refusal.into()),
+                Some(Revert::NotSubmitter(account)) => Err(self.not_submitter(account)),
+                Some(Revert::Other) => {
+                    Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }.into())
                 }
+                None => Err(error.into()),
             },
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -341,6 +341,10 @@ impl Ledger for EvmLedger {
     }
 
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        let reached = self.inner.chain.head().borrow().is_some();
+        if !reached {
+            self.inner.advance().await?;
+        }
         self.inner.chain.events(from, max).await
     }
 

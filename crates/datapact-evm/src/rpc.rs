@@ -52,6 +52,17 @@ pub enum RpcError {
     },
 }
 
+impl RpcError {
+    /// The data of a call that the contract reverted; none when that is not what happened.
+    pub fn reverted(&self) -> Option<Bytes> {
+        match self {
+            Self::Node { data: Some(data), .. } => Some(data.clone()),
+            Self::Node { message, .. } if message.to_lowercase().contains("revert") => Some(Bytes::new()),
+            _ => None,
+        }
+    }
+}
+
 impl From<RpcError> for LedgerError {
     fn from(error: RpcError) -> Self {
         match &error {
@@ -337,6 +348,13 @@ impl Rpc {
             "address": address, "fromBlock": quantity(from), "toBlock": quantity(to), "topics": topics,
         }]);
         let logs: Vec<Log> = self.call("eth_getLogs", filter).await?;
+        Ok(logs.into_iter().filter(|log| log.address == address).collect())
+    }
+
+    /// The events of `address` in one block. A node that does not have the block says so, rather than that there are none.
+    pub async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<Log>, RpcError> {
+        let logs: Vec<Log> =
+            self.call("eth_getLogs", json!([{ "address": address, "blockHash": block }])).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 

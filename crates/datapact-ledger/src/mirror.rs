@@ -145,11 +145,14 @@ impl Mirror {
                 self.state.next.send_replace(next);
             }
         }
-        let next = *self.state.next.borrow();
         if !*compared {
-            self.compare(next).await?;
+            // Another process may have mirrored more meanwhile.
+            let kept = tables::mirror(self.log.store().read()).await?.map_or(0, |(_, next)| next);
+            self.state.next.send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
+            self.compare(kept).await?;
             *compared = true;
         }
+        let next = *self.state.next.borrow();
         let events = self.chain.events(next, BATCH).await?;
         let Some(last) = events.last() else {
             return self.chain.wait(next, IDLE).await.map(drop);
