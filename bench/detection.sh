@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What detection finds, beside Presidio's pattern recognizers, on labelled sentences and tables that Faker makes.
 #
-#   bench/detection.sh [SENTENCES] [SEED] [--misses]      (4000 sentences and seed 1 unless told otherwise)
+#   bench/detection.sh [SENTENCES] [SEED] [--misses] [--labelled=FILE]      (4000 sentences and seed 1 unless told otherwise)
 #
 # Needs Python 3 with `faker` and `presidio-analyzer`; PYTHON names it. Without them a virtual environment is made in
 # the target folder, from PyPI. How fast detection is does not matter here, so that a development build does.

@@ -410,7 +410,7 @@ fn name_first(text: &Folded<'_>, start: usize) -> Option<usize> {
         let name = name.trim_end_matches('.');
         let ending = STREET_END
             .iter()
-            .any(|end| name.ends_with(end) && (name.len() > end.len() + 1 || word.0 > start));
+            .any(|end| name.ends_with(end) && (name.len() > end.len() + 2 || word.0 > start));
         if ending
             && (first.is_ascii_uppercase() || first == LETTER)
             && let Some(end) = number(word.1)
@@ -474,7 +474,9 @@ mod tests {
         ] {
             whole(text, "address");
         }
-        for text in ["12 people walk", "in 1985 Street", "Step 12", "the street 12 is", "5 way"] {
+        for text in
+            ["12 people walk", "in 1985 Street", "Step 12", "the street 12 is", "During 1984", "5 way"]
+        {
             no(text, "address");
         }
     }
