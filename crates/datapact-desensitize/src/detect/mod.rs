@@ -4,7 +4,7 @@
 //! its header says in several languages and by a sample of its values.
 //!
 //! Each family of entities has a file; each is a function that proposes what starts at one place of a text
-//! ([`fold::Folded`], one byte a character) with a confidence, from its form, its check digits and the words around
+//! (`fold::Folded`, one byte a character) with a confidence, from its form, its check digits and the words around
 //! it. Nothing goes back further than a bounded number of characters, so that the time grows with the length of the
 //! text alone. Names of people in free text are not found: that needs a model of the language. Columns of names are
 //! found by their headers.
