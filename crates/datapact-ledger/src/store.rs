@@ -14,6 +14,7 @@ mod migrate;
 use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use sea_orm::{
@@ -28,6 +29,9 @@ pub use location::{Location, Postgres};
 pub const BATCH_MAX: usize = 256;
 /// Jobs that may wait before callers of [`Store::write`] have to.
 const QUEUE_MAX: usize = 4 * BATCH_MAX;
+
+/// How long a failed connection may take to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the store could not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -154,11 +158,11 @@ impl Store {
         owner: Option<&str>,
         migrations: &[Migration],
     ) -> Result<Self, StoreError> {
-        let write = location.writer().await?;
+        let write = location.writer(true).await?;
         migrate::migrate(&write, migrations, owner).await?;
         let read = location.readers().await?;
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(write_jobs(write, queue));
+        tokio::spawn(write_jobs(location.clone(), write, queue));
         Ok(Self { jobs, read, location: location.clone() })
     }
 
@@ -184,10 +188,15 @@ impl Store {
         &self.read
     }
 
+    /// Connections that only read the database at `location`, which another process may be using.
+    pub async fn reader(location: &Location) -> Result<DatabaseConnection, StoreError> {
+        location.readers().await
+    }
+
     /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist. Another process may be
     /// using the database. The copy is on the disk when this returns.
     pub async fn snapshot(path: &Path, target: &Path) -> Result<(), StoreError> {
-        let connection = Location::Sqlite(path.to_owned()).writer().await?;
+        let connection = Location::Sqlite(path.to_owned()).writer(false).await?;
         let text = target.to_str().ok_or_else(|| DbErr::Custom("the path is not UTF-8".to_owned()))?;
         connection.execute_raw(statement(&connection, "VACUUM INTO $1", [text.into()])).await?;
         connection.close().await?;
@@ -291,15 +300,44 @@ where
     }
 }
 
-async fn write_jobs(on: DatabaseConnection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+/// Commits waiting jobs together, for as long as there are callers.
+async fn write_jobs(
+    location: Location,
+    connection: DatabaseConnection,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+) {
+    let mut connection = Some(connection);
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
-        let committed = write_batch(&on, &mut batch).await.map_err(|error| {
+        let committed = write_or_reconnect(&location, &mut connection, &mut batch).await;
+        if let Err(error) = &committed {
             tracing::error!(%error, "a commit failed; nothing of it was written");
-            StoreError::from(error)
-        });
+        }
         for job in batch.drain(..) {
             job.answer(committed.clone());
+        }
+    }
+}
+
+/// A connection on which a transaction failed is not used again: the database may have ended the transaction by itself, as
+/// SQLite does on a full disk, so that what is said of the next one would not be so.
+async fn write_or_reconnect(
+    location: &Location,
+    connection: &mut Option<DatabaseConnection>,
+    batch: &mut [Box<dyn Job>],
+) -> Result<(), StoreError> {
+    let on = match connection.take() {
+        Some(on) => on,
+        None => location.writer(false).await?,
+    };
+    match write_batch(&on, batch).await {
+        Ok(()) => {
+            *connection = Some(on);
+            Ok(())
+        }
+        Err(error) => {
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, on.close()).await;
+            Err(error.into())
         }
     }
 }

@@ -159,7 +159,8 @@ impl Plan {
         }
         if self.packages {
             make_folder(&folder.join(PACKAGES))?;
-            for object in objects(&copy).await? {
+            // Those of now: what was deleted since the copy is gone, and what came since does no harm.
+            for object in objects(&self.database).await? {
                 let (from, to) =
                     (self.data.join(PACKAGES).join(&object), folder.join(PACKAGES).join(&object));
                 match copy_file(&from, &to) {
@@ -263,10 +264,10 @@ impl Staged {
 
 /// The objects that a storage server's database names.
 async fn objects(database: &Path) -> Result<Vec<String>> {
-    let store = Store::open(database, &[]).await?;
+    let on = Store::reader(&Location::Sqlite(database.to_owned())).await?;
     let sql = "SELECT object FROM package WHERE object IS NOT NULL ORDER BY object";
-    let rows =
-        store.read().query_all_raw(statement(store.read(), sql, [])).await.map_err(StoreError::from)?;
+    let rows = on.query_all_raw(statement(&on, sql, [])).await.map_err(StoreError::from)?;
+    on.close().await.map_err(StoreError::from)?;
     let names = rows.iter().map(|row| row.try_get_by_index::<String>(0));
     Ok(names.collect::<std::result::Result<_, _>>().map_err(StoreError::from)?)
 }

@@ -61,10 +61,10 @@ impl Location {
         matches!(self, Self::Postgres(_))
     }
 
-    /// The one connection that writes.
-    pub(crate) async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
+    /// The one connection that writes; to a file that is made where there is none, if `make`.
+    pub(crate) async fn writer(&self, make: bool) -> Result<DatabaseConnection, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, false)).await?),
+            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, false, make)).await?),
             Self::Postgres(postgres) => postgres.connect(false).await,
         }
     }
@@ -72,13 +72,13 @@ impl Location {
     /// A pool of connections that cannot write.
     pub(super) async fn readers(&self) -> Result<DatabaseConnection, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, true)).await?),
+            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, true, false)).await?),
             Self::Postgres(postgres) => postgres.connect(true).await,
         }
     }
 }
 
-fn sqlite(path: &Path, readers: bool) -> ConnectOptions {
+fn sqlite(path: &Path, readers: bool, make: bool) -> ConnectOptions {
     let path = path.to_owned();
     let mut options = ConnectOptions::new("sqlite:");
     options
@@ -88,7 +88,7 @@ fn sqlite(path: &Path, readers: bool) -> ConnectOptions {
         .map_sqlx_sqlite_opts(move |options| {
             let options = options
                 .filename(&path)
-                .create_if_missing(!readers)
+                .create_if_missing(make)
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
                 .statement_cache_capacity(256)

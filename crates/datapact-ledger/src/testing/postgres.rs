@@ -140,7 +140,7 @@ impl Server {
     /// A new, empty database.
     pub async fn database(&self) -> Postgres {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let on = Location::Postgres(self.named("postgres")).writer().await.expect("the server answers");
+        let on = Location::Postgres(self.named("postgres")).writer(true).await.expect("the server answers");
         on.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database can be made");
         on.close().await.expect("it answers");
         self.named(&name)
