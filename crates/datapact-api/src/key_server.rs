@@ -25,7 +25,9 @@ pub trait KeyServer: Send + Sync {
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus>;
     /// Providers: what is stored of their key; also management's, to confirm it (SH-7).
     async fn key_status(&self, id: &KeyId) -> Result<KeyStatus>;
-    /// Providers: destroys a key that no policy names.
+    /// Providers: their keys behind `after`, by identifier; pages hold 200 (KS-6).
+    async fn keys(&self, after: Option<&KeyId>) -> Result<Vec<KeyStatus>>;
+    /// Providers: destroys a key that no policy names, or only policies that are superseded or revoked.
     async fn delete_key(&self, id: &KeyId) -> Result<()>;
     /// Management: shows a policy that the key's provider signed; only under a policy that was shown is a key
     /// released (SH-7).

@@ -57,8 +57,10 @@ pub trait Management: Send + Sync {
     async fn usages(&self, query: &RecordQuery) -> Result<Vec<UsageEntry>>;
     /// Providers: the entries about their shares whose documents were erased with the users who signed them.
     async fn erasures(&self, query: &RecordQuery) -> Result<Vec<Erasure>>;
-    /// The caller's notifications behind sequence number `after`, oldest first (US-5).
-    async fn notifications(&self, after: u64) -> Result<Vec<Notification>>;
+    /// The caller's notifications, oldest first (US-5); pages hold 200.
+    async fn notifications(&self, query: &NotificationQuery) -> Result<Vec<Notification>>;
+    /// Acknowledges the caller's notifications up to `sequence`: until then they are kept, however long.
+    async fn acknowledge(&self, sequence: u64) -> Result<()>;
     /// A C2SP tlog-proof of the entry at `position`, with the cosignatures that the log's policy demands; waits
     /// for them a few seconds.
     async fn proof(&self, position: u64) -> Result<LedgerProof>;
@@ -360,6 +362,18 @@ pub struct UsageEntry {
     pub record: UsageRecord,
     /// The consumer's signed report.
     pub report: Signed<UsageReport>,
+}
+
+/// Which notifications.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotificationQuery {
+    /// Only those behind this sequence number, for the next page.
+    #[serde(default)]
+    pub after: u64,
+    /// Those that were acknowledged, too; they are kept for 90 days.
+    #[serde(default)]
+    pub all: bool,
 }
 
 /// Something that a user should know (US-5).

@@ -28,7 +28,9 @@ pub trait StorageServer: Send + Sync {
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus>;
     /// The package's bytes from `range` (all of them if none), to any user whom the access list admits (DS-2).
     async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download>;
-    /// Providers: deletes a package.
+    /// Providers: their packages behind `after`, by identifier; pages hold 200 (DS-3).
+    async fn packages(&self, after: Option<&PackageId>) -> Result<Vec<PackageStatus>>;
+    /// Providers: deletes a package; also management, when its share has ended.
     async fn delete_package(&self, id: &PackageId) -> Result<()>;
     /// Management: what a user is from now on.
     async fn set_user(&self, notice: &UserNotice) -> Result<()>;

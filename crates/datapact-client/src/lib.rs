@@ -7,6 +7,7 @@ pub mod admin;
 pub mod audit;
 pub mod ca;
 pub mod consumer;
+pub mod custody;
 pub mod error;
 pub mod home;
 pub mod join;

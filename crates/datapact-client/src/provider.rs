@@ -171,9 +171,24 @@ impl Provider {
         let package = retry(|| storage.register_package()).await?;
         expect_address(storage_endpoint, &package.address, &format!("/v1/packages/{}", package.id))?;
         let desensitization = create.desensitization.clone();
-        let mut policy = first_policy(create, key.clone(), &package);
+        self.place(input, first_policy(create, key, &package), desensitization, progress).await
+    }
+
+    /// Seals `input` under the key and package that `policy` names, both registered just now, stores them, and sets
+    /// the policy.
+    pub(crate) async fn place(
+        &self,
+        input: Box<dyn Read + Send>,
+        mut policy: SharingPolicy,
+        desensitization: Option<Arc<OnceLock<Desensitization>>>,
+        progress: ProgressSink,
+    ) -> Result<SetShare> {
         policy.validate()?;
+        let session = &self.session;
         let share = policy.share;
+        let (key, package) = (policy.information.key.clone(), policy.information.package.clone());
+        let (_, key_server) = session.key_server_of(&key.address)?;
+        let (_, storage) = session.storage_server_of(&package.address)?;
         let job = |policy| Job::Create {
             share,
             key: key.clone(),
@@ -214,17 +229,7 @@ impl Provider {
 
     /// Changes terms, permission or information: a successor, signed.
     pub async fn update(&self, share: &ShareId, change: ChangeShare) -> Result<SetShare> {
-        self.succeed(share, false, |policy| {
-            let information = &mut policy.information;
-            set(&mut information.title, change.title);
-            set(&mut information.categories, change.categories);
-            set(&mut information.introduction, change.introduction);
-            set(&mut information.usage, change.usage);
-            set(&mut information.price, change.price);
-            set(&mut policy.terms, change.terms);
-            set(&mut policy.permission, change.permission);
-        })
-        .await
+        self.succeed(share, false, |policy| change.apply(policy)).await
     }
 
     /// Stops access until [`Provider::resume`]: at the key server at once, then on the ledger. Success means both.
@@ -262,7 +267,7 @@ impl Provider {
     }
 
     /// What management says about a share, if the policy is this user's own and the receipt fits it.
-    fn checked(&self, own: &OwnShare) -> Result<ShareView> {
+    pub(crate) fn checked(&self, own: &OwnShare) -> Result<ShareView> {
         let document = own.policy.document();
         self.is_mine(&own.policy)?;
         check_receipt(&own.policy, &own.receipt)?;
@@ -319,23 +324,28 @@ impl Provider {
         change: impl FnOnce(&mut SharingPolicy),
     ) -> Result<SetShare> {
         let own = self.own(share).await?;
-        let mut policy = self.checked(&own)?.policy;
-        let before = policy.state;
-        if before == ShareState::Revoked {
-            return Err(Problem::from(datapact_core::contract::Refusal::Revoked).into());
-        }
+        let mut policy = self.next_version(&own)?;
         change(&mut policy);
-        policy.version = policy
-            .version
-            .checked_add(1)
-            .ok_or_else(|| ClientError::usage("the share has no versions left", "make a new share"))?;
-        policy.previous = Some(own.policy.id());
         policy.validate()?;
         let session = &self.session;
         let signed = session.profile().signer().sign(session.ledger(), session.now(), policy);
         let work = Work::begin(&session.state()?)?;
         work.save(&Job::Successor { policy: signed.clone(), withhold })?;
         self.set(work, &signed, withhold).await
+    }
+
+    /// The next version of a share, as its newest one is.
+    pub(crate) fn next_version(&self, own: &OwnShare) -> Result<SharingPolicy> {
+        let mut policy = self.checked(own)?.policy;
+        if policy.state == ShareState::Revoked {
+            return Err(Problem::from(datapact_core::contract::Refusal::Revoked).into());
+        }
+        policy.version = policy
+            .version
+            .checked_add(1)
+            .ok_or_else(|| ClientError::usage("the share has no versions left", "make a new share"))?;
+        policy.previous = Some(own.policy.id());
+        Ok(policy)
     }
 
     /// Hands a signed policy in. What fails for the moment is kept for the next run.
@@ -357,8 +367,8 @@ impl Provider {
                 ..error.to_problem()
             })),
             Err(error) => {
-                let _ = match policy.body().version {
-                    1 => self.undo(work, policy.body().share).await.map(drop),
+                let _ = match work.job() {
+                    Ok(Some(Job::Create { .. })) => self.undo(work, policy.body().share).await.map(drop),
                     _ => work.finish(),
                 };
                 Err(error)
@@ -411,7 +421,8 @@ impl Provider {
             return Ok("there was nothing to undo");
         };
         let own = retry(|| self.session.management.shares()).await?;
-        if own.iter().any(|own| own.policy.body().share == share) {
+        let is_made = |policy: &SharingPolicy| policy.share == share && policy.information.key.id == key.id;
+        if own.iter().any(|own| is_made(own.policy.body())) {
             work.finish()?;
             return Ok("the share was made after all");
         }
@@ -421,6 +432,20 @@ impl Provider {
         unless_temporary(retry(|| storage.delete_package(&package)).await)?;
         work.finish()?;
         Ok("the share was not made; its key and package are deleted")
+    }
+}
+
+impl ChangeShare {
+    /// Makes the changes.
+    pub(crate) fn apply(self, policy: &mut SharingPolicy) {
+        let information = &mut policy.information;
+        set(&mut information.title, self.title);
+        set(&mut information.categories, self.categories);
+        set(&mut information.introduction, self.introduction);
+        set(&mut information.usage, self.usage);
+        set(&mut information.price, self.price);
+        set(&mut policy.terms, self.terms);
+        set(&mut policy.permission, self.permission);
     }
 }
 
@@ -468,7 +493,7 @@ fn first_policy(create: CreateShare, key: KeyReference, package: &PackageAddress
 }
 
 /// A server gives out addresses on itself only.
-fn expect_address(server: &Endpoint, address: &str, path: &str) -> Result<()> {
+pub(crate) fn expect_address(server: &Endpoint, address: &str, path: &str) -> Result<()> {
     if address.strip_prefix(server.url.as_str()) == Some(path) {
         return Ok(());
     }

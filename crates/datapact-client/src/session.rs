@@ -11,15 +11,14 @@ use datapact_api::http_api::{
     Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
 };
 use datapact_api::key_server::KeyServer;
-use datapact_api::management::{Account, Management, ManagementInfo, Notification};
+use datapact_api::management::{Account, Management, ManagementInfo, Notification, NotificationQuery};
 use datapact_api::problem::Problem;
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_core::id::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::error::{ClientError, Result};
-use crate::home::{read_json, write_json};
 use crate::profile::Profile;
 
 /// How often something is tried that fails for the moment.
@@ -197,29 +196,32 @@ impl Session {
         choose("storage server", &self.storage_servers, wanted)
     }
 
-    /// Notifications that were not acknowledged on this machine, or all of them (US-5), oldest first.
+    /// Notifications that were not acknowledged, or all that are kept (US-5), oldest first.
     pub async fn notifications(&self, all: bool) -> Result<Vec<Notification>> {
-        let after = if all { 0 } else { self.acknowledged()?.acknowledged };
-        retry(|| self.management.notifications(after)).await
+        let mut found: Vec<Notification> = Vec::new();
+        loop {
+            let after = found.last().map_or(0, |notification| notification.sequence);
+            let query = NotificationQuery { after, all };
+            let page = retry(|| self.management.notifications(&query)).await?;
+            if page.first().is_none_or(|first| first.sequence <= after) {
+                return Ok(found);
+            }
+            found.extend(page);
+        }
     }
 
-    /// Acknowledges the notifications up to `sequence`.
-    pub fn acknowledge(&self, sequence: u64) -> Result<()> {
-        let acknowledged = self.acknowledged()?.acknowledged.max(sequence);
-        write_json(&self.state()?.join(NOTIFICATIONS), &Acknowledged { acknowledged })
+    /// Acknowledges the notifications up to `sequence`: management need not keep them any longer.
+    pub async fn acknowledge(&self, sequence: u64) -> Result<()> {
+        retry(|| self.management.acknowledge(sequence)).await
     }
 
-    fn acknowledged(&self) -> Result<Acknowledged> {
-        Ok(read_json(&self.state()?.join(NOTIFICATIONS))?.unwrap_or_default())
+    pub(crate) fn key_servers(&self) -> &[(Endpoint, Arc<dyn KeyServer>)] {
+        &self.key_servers
     }
-}
 
-const NOTIFICATIONS: &str = "notifications.json";
-
-#[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Acknowledged {
-    acknowledged: u64,
+    pub(crate) fn storage_servers(&self) -> &[(Endpoint, Arc<dyn StorageServer>)] {
+        &self.storage_servers
+    }
 }
 
 fn choose<'a, S: ?Sized>(

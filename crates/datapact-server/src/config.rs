@@ -88,6 +88,10 @@ pub struct ManagementConfig {
     /// How many days a deleted account waits, disabled, until it is erased: 30 if not given, at most 3650.
     #[serde(default = "account_retention_days")]
     pub account_retention_days: u32,
+    /// How many days after a share has ended, or its package was replaced, the package is deleted: 90 if not given,
+    /// at most 3650.
+    #[serde(default = "retention_days")]
+    pub package_retention_days: u32,
     /// The identities that are administrators from the start: `realm:subject`.
     pub administrators: Vec<String>,
     /// Key servers, the first is the default.
@@ -123,6 +127,13 @@ fn token_seconds() -> u64 {
 fn account_retention_days() -> u32 {
     30
 }
+
+fn retention_days() -> u32 {
+    90
+}
+
+/// The longest retention, in days.
+const RETENTION_DAYS_MAX: u32 = 3650;
 
 /// The ledger's configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -164,6 +175,10 @@ pub struct KeyServerConfig {
     /// How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
     #[serde(default = "current_seconds")]
     pub current_seconds: u64,
+    /// How many days after a share has ended, or its key was replaced, the key is destroyed: 90 if not given, at most
+    /// 3650.
+    #[serde(default = "retention_days")]
+    pub key_retention_days: u32,
 }
 
 fn current_seconds() -> u64 {
@@ -268,8 +283,11 @@ impl ServerConfig for ManagementConfig {
         if !(30..=datapact_core::token::TOKEN_SECONDS_MAX).contains(&self.token_seconds) {
             return Err("`token_seconds` must be 30 to 600".to_owned());
         }
-        if self.account_retention_days > 3650 {
-            return Err("`account_retention_days` must be at most 3650".to_owned());
+        let longest = self.account_retention_days.max(self.package_retention_days);
+        if longest > RETENTION_DAYS_MAX {
+            return Err(
+                "`account_retention_days` and `package_retention_days` must be at most 3650".to_owned()
+            );
         }
         for line in &self.administrators {
             line.parse::<datapact_core::identity::Identity>()
@@ -301,6 +319,9 @@ impl ServerConfig for KeyServerConfig {
         self.management_public.name().map_err(|e| format!("`management_public`: {e}"))?;
         if !(1..=60).contains(&self.current_seconds) {
             return Err("`current_seconds` must be 1 to 60".to_owned());
+        }
+        if self.key_retention_days > RETENTION_DAYS_MAX {
+            return Err("`key_retention_days` must be at most 3650".to_owned());
         }
         Ok(())
     }

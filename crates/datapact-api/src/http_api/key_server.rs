@@ -14,8 +14,8 @@ use datapact_core::policy::SharingPolicy;
 use http::Method;
 use serde::{Deserialize, Serialize};
 
-use super::client::{Http, to_json};
-use super::{Path, gated, json};
+use super::client::{Http, to_json, with_query};
+use super::{Behind, Path, Query, gated, json};
 use crate::administration::UserNotice;
 use crate::gate::{Caller, Gate};
 use crate::key_server::*;
@@ -41,7 +41,11 @@ pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) ->
     let router = Router::new()
         .route(
             "/v1/keys",
-            post(async |State(s): App, Extension(c): Who| s.session(c).register_key().await.map(Json)),
+            post(async |State(s): App, Extension(c): Who| s.session(c).register_key().await.map(Json)).get(
+                async |State(s): App, Extension(c): Who, Query(query): Query<Behind<KeyId>>| {
+                    s.session(c).keys(query.after.as_ref()).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/keys/{id}",
@@ -106,6 +110,10 @@ impl KeyServer for KeyServerClient {
 
     async fn key_status(&self, id: &KeyId) -> Result<KeyStatus> {
         self.0.get(&format!("/v1/keys/{id}")).await
+    }
+
+    async fn keys(&self, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+        self.0.get(&with_query("/v1/keys", &Behind { after: after.copied() })?).await
     }
 
     async fn delete_key(&self, id: &KeyId) -> Result<()> {

@@ -58,6 +58,12 @@ struct After {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Acknowledged {
+    sequence: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct When {
     #[serde(default)]
     now: bool,
@@ -173,8 +179,14 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
         )
         .route(
             "/v1/notifications",
-            get(async |State(s): App, Extension(c): Who, Query(query): Query<After>| {
-                s.session(c).notifications(query.after).await.map(Json)
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<NotificationQuery>| {
+                s.session(c).notifications(&query).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/notifications/acknowledged",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).acknowledge(json::<Acknowledged>(&body)?.sequence).await.map(Json)
             }),
         )
         .route(
@@ -328,8 +340,12 @@ impl Management for ManagementClient {
         self.0.get(&with_query("/v1/erasures", query)?).await
     }
 
-    async fn notifications(&self, after: u64) -> Result<Vec<Notification>> {
-        self.0.get(&with_query("/v1/notifications", &After { after })?).await
+    async fn notifications(&self, query: &NotificationQuery) -> Result<Vec<Notification>> {
+        self.0.get(&with_query("/v1/notifications", query)?).await
+    }
+
+    async fn acknowledge(&self, sequence: u64) -> Result<()> {
+        self.0.post("/v1/notifications/acknowledged", &Acknowledged { sequence }).await
     }
 
     async fn proof(&self, position: u64) -> Result<LedgerProof> {

@@ -39,6 +39,14 @@ fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| Problem::malformed(format!("the body is not as specified: {e}")))
 }
 
+/// Where a page begins: behind this identifier.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Behind<T> {
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    after: Option<T>,
+}
+
 /// A path parameter, refused as a problem.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(Problem))]

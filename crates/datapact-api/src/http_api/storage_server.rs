@@ -14,8 +14,8 @@ use datapact_core::id::PackageId;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode, header};
 
-use super::client::Http;
-use super::{Path, gated, json};
+use super::client::{Http, with_query};
+use super::{Behind, Path, Query, gated, json};
 use crate::administration::UserNotice;
 use crate::gate::{Caller, Gate, OCTET_STREAM};
 use crate::problem::{Kind, Problem, Result};
@@ -35,7 +35,10 @@ pub fn storage_server_router(service: Arc<dyn StorageServerService>, gate: Arc<G
     let router = Router::new()
         .route(
             "/v1/packages",
-            post(async |State(s): App, Extension(c): Who| s.session(c).register_package().await.map(Json)),
+            post(async |State(s): App, Extension(c): Who| s.session(c).register_package().await.map(Json))
+                .get(async |State(s): App, Extension(c): Who, Query(query): Query<Behind<PackageId>>| {
+                    s.session(c).packages(query.after.as_ref()).await.map(Json)
+                }),
         )
         .route(
             "/v1/packages/{id}",
@@ -164,6 +167,10 @@ impl StorageServer for StorageServerClient {
             }
         };
         Ok(Download { size, first, length, bytes: response.bytes_stream().map_err(io::Error::other).boxed() })
+    }
+
+    async fn packages(&self, after: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
+        self.0.get(&with_query("/v1/packages", &Behind { after: after.copied() })?).await
     }
 
     async fn delete_package(&self, id: &PackageId) -> Result<()> {

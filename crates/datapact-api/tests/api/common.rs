@@ -280,6 +280,10 @@ impl StorageServer for Session {
         Ok(Download { size: SIZE, first: range.first, length, bytes })
     }
 
+    async fn packages(&self, _after: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
+        Ok(Vec::new())
+    }
+
     async fn delete_package(&self, _id: &PackageId) -> Result<()> {
         Ok(())
     }

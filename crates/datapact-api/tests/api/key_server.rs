@@ -42,6 +42,9 @@ impl KeyServer for Echo {
     async fn key_status(&self, _id: &KeyId) -> Result<KeyStatus> {
         absent()
     }
+    async fn keys(&self, _after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+        absent()
+    }
     async fn delete_key(&self, _id: &KeyId) -> Result<()> {
         Ok(())
     }

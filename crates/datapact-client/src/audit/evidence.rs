@@ -10,7 +10,7 @@ use datapact_core::contract::{
     AccessRecord, CLOCK_SKEW_SECONDS_MAX, Call, Documents, RecordUsage, RequestAccess, SetPolicy,
     UsageRecord, check,
 };
-use datapact_core::id::{Commitment, Digest, KeyId, ShareId, Timestamp};
+use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
@@ -132,7 +132,7 @@ impl<'a> Audit<'a> {
         let server = Endpoint::of_address(&key.address).map_err(ClientError::untrusted)?;
         let name = server.name().map_err(ClientError::untrusted)?;
         let releases = shown.releases.as_deref().unwrap_or_default();
-        let released = audit.releases(key.id, name, releases, &listed, ledger);
+        let released = audit.releases(name, releases, &listed, ledger);
         let accesses = audit.accesses(ledger, &listed, &released);
         Ok(Found { accesses, findings: audit.findings })
     }
@@ -303,7 +303,6 @@ impl<'a> Audit<'a> {
     /// Each release is the key server's own statement, of a key request that the consumer of an access signed.
     pub(super) fn releases(
         &mut self,
-        key: KeyId,
         key_server: &str,
         releases: &[ReleaseEntry],
         shown: &Listed,
@@ -319,7 +318,7 @@ impl<'a> Audit<'a> {
                 continue;
             };
             let access = shown.accesses.get(&request);
-            match self.release(entry, key_server, key, access, record) {
+            match self.release(entry, key_server, access, record) {
                 Ok(()) => {
                     released.entry(request).or_insert(entry.release.document().time);
                 }
@@ -333,7 +332,6 @@ impl<'a> Audit<'a> {
         &self,
         entry: &ReleaseEntry,
         name: &str,
-        key: KeyId,
         access: Option<&AccessEntry>,
         record: &AccessRecord,
     ) -> std::result::Result<(), String> {
@@ -346,7 +344,8 @@ impl<'a> Audit<'a> {
         if *release.signer() != Identity::server(name) {
             return Err("somebody else than the key server states it".to_owned());
         }
-        if (said.share, said.key, asked.key) != (self.share, key, key) {
+        // Earlier versions may have had other keys; the key server gives each out for its own policy only.
+        if said.share != self.share || said.key != asked.key {
             return Err("it is of another share or key".to_owned());
         }
         if (said.key_request, asked.request) != (key_request.id(), said.request) {

@@ -110,7 +110,7 @@ impl Scene {
         let id = self.ledger.policies[0].2.policy;
         audit.policies(id, Some(&self.policy), &self.ledger);
         let shown = audit.shown(&self.ledger, self.accesses.clone(), self.usages.clone());
-        let released = audit.releases(self.key.id, "keys.example", &self.releases, &shown, &self.ledger);
+        let released = audit.releases("keys.example", &self.releases, &shown, &self.ledger);
         let accesses = audit.accesses(&self.ledger, &shown, &released);
         (audit.findings.iter().map(|finding| finding.finding).collect(), accesses)
     }

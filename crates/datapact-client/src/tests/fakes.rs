@@ -422,7 +422,10 @@ impl Management for Fake {
     async fn usages(&self, _: &RecordQuery) -> Result<Vec<UsageEntry>> {
         not_here()
     }
-    async fn notifications(&self, _: u64) -> Result<Vec<Notification>> {
+    async fn acknowledge(&self, _: u64) -> Result<()> {
+        not_here()
+    }
+    async fn notifications(&self, _: &NotificationQuery) -> Result<Vec<Notification>> {
         not_here()
     }
     async fn proof(&self, _: u64) -> Result<LedgerProof> {
@@ -453,6 +456,9 @@ impl KeyServer for Fake {
         })
     }
     async fn key_status(&self, _: &KeyId) -> Result<KeyStatus> {
+        not_here()
+    }
+    async fn keys(&self, _: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
         not_here()
     }
     async fn delete_key(&self, _: &KeyId) -> Result<()> {
@@ -542,6 +548,9 @@ impl StorageServer for Fake {
         Ok(Download { size, first, length: end - first, bytes: stream::iter(parts).boxed() })
     }
     async fn set_user(&self, _: &UserNotice) -> Result<()> {
+        not_here()
+    }
+    async fn packages(&self, _: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
         not_here()
     }
     async fn delete_package(&self, _: &PackageId) -> Result<()> {

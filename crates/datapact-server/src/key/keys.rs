@@ -2,13 +2,18 @@
 
 use datapact_api::key_server::{KeyStatus, StoreKey};
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_core::contract::ShareRecord;
 use datapact_core::id::{KeyId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::permission::KeyReference;
+use datapact_core::policy::ShareState;
+use datapact_ledger::LedgerCopy;
+use datapact_ledger::store::Store;
 
 use super::KeyService;
+use super::failure::{Failure, copy_problem};
 use super::kek::{self, Bound, KEK_VERSION};
-use super::tables::{self, KeyEntry, StoredKey};
+use super::tables::{self, KeyEntry, PolicyRow, StoredKey};
 
 /// How long a registration waits to be filled, in seconds: a day.
 pub(super) const UNFILLED_SECONDS_MAX: u64 = 24 * 60 * 60;
@@ -102,14 +107,31 @@ impl KeyService {
         }
     }
 
+    /// The owner's keys behind `after`, by identifier.
+    pub(super) async fn keys_of(&self, owner: &Identity, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+        let entries = tables::entries_of(self.store.read(), &owner.to_string(), after).await?;
+        let now = (self.clock)();
+        let alive = entries.iter().filter(|entry| is_alive(entry, now));
+        Ok(alive.map(|entry| self.status_of(entry.id, entry.stored.as_ref())).collect())
+    }
+
     pub(super) async fn delete(&self, owner: &Identity, id: &KeyId) -> Result<()> {
         let (id, owner) = (*id, owner.to_string());
+        let entry = owned(tables::key(self.store.read(), &id).await?, &id, &owner)?;
+        let on_ledger = match &entry.stored {
+            Some(stored) => self.copy.share(&stored.share).await.map_err(copy_problem)?,
+            None => None,
+        };
         self.write(move |tx| {
             Box::pin(async move {
-                owned(tables::key(tx, &id).await?, &id, &owner)?;
-                if tables::is_key_named(tx, &id).await? {
+                let entry = owned(tables::key(tx, &id).await?, &id, &owner)?;
+                let rows = match &entry.stored {
+                    Some(stored) => tables::policies(tx, &stored.share, &owner).await?,
+                    None => Vec::new(),
+                };
+                if is_current(&rows, on_ledger.as_ref(), &id) {
                     let detail = format!("a policy names the key `{id}`, so it stays");
-                    let hint = "revoke the share to end all access; its key is then never released again";
+                    let hint = "revoke the share to end all access, or publish a version with another key";
                     return Err(Problem::new(Kind::Conflict, detail).hint(hint).into());
                 }
                 tables::delete_key(tx, &id).await
@@ -117,6 +139,52 @@ impl KeyService {
         })
         .await
     }
+}
+
+/// Whether a policy that is or may become the share's newest names `key`: one that was shown and is not older than
+/// the ledger's newest, unless its provider has revoked the share.
+fn is_current(rows: &[PolicyRow], on_ledger: Option<&ShareRecord>, key: &KeyId) -> bool {
+    if rows.iter().any(|row| row.state == ShareState::Revoked) {
+        return false;
+    }
+    let newest = on_ledger.map_or(0, |record| record.policy.version);
+    rows.iter().any(|row| row.key == *key && row.version >= newest)
+}
+
+/// Destroys the keys of shares that ended before `before`, and those that a version of before then has replaced, as
+/// this server's own copy of the ledger says.
+pub(super) async fn destroy_ended(
+    store: &Store,
+    copy: &impl LedgerCopy,
+    before: Timestamp,
+) -> std::result::Result<(), Failure> {
+    for (share, owner) in tables::maybe_ended(store.read(), before).await? {
+        let newest = copy.share(&share).await.map_err(|e| Failure::Refused(copy_problem(e)))?;
+        // What the ledger does not hold may still come.
+        let Some(newest) = newest else { continue };
+        let ended = newest.policy.expires <= before
+            || (newest.policy.state == ShareState::Revoked && newest.time <= before);
+        if !ended && newest.time > before {
+            continue;
+        }
+        let job = store.write(move |tx| {
+            Box::pin(async move {
+                let rows = tables::policies(tx, &share, &owner).await?;
+                let current = rows.iter().filter(|row| row.version >= newest.policy.version);
+                let current: Vec<KeyId> = current.map(|row| row.key).collect();
+                // A later version may make an expired share active again; it was shown first.
+                let revived = rows.iter().any(|row| row.version > newest.policy.version);
+                for key in tables::keys_of_share(tx, &share, &owner).await? {
+                    if !current.contains(&key) || (ended && !revived) {
+                        tables::delete_key(tx, &key).await?;
+                    }
+                }
+                Ok::<_, Failure>(())
+            })
+        });
+        job.await?;
+    }
+    Ok(())
 }
 
 pub(super) fn oldest_unfilled(now: Timestamp) -> Timestamp {

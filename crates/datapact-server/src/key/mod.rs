@@ -155,7 +155,13 @@ impl KeyService {
         let copy = Arc::new(Follower::open(store.clone(), follower).await?);
         let tasks = vec![
             tokio::spawn(follow::follow(Arc::clone(&copy), management)).abort_handle(),
-            tokio::spawn(tidy(store.clone(), Arc::clone(&clock))).abort_handle(),
+            tokio::spawn(tidy(
+                store.clone(),
+                Arc::clone(&copy),
+                u64::from(config.key_retention_days) * 24 * 60 * 60,
+                Arc::clone(&clock),
+            ))
+            .abort_handle(),
         ];
         let users = Users::open(&store).await?;
         Ok(Arc::new(Self {
@@ -266,8 +272,9 @@ async fn open_kek(config: &KeyServerConfig, store: &Store) -> std::result::Resul
     Ok(kek)
 }
 
-/// Forgets registrations that were never filled, and sealed keys whose tokens are dead.
-async fn tidy(store: Store, clock: Clock) {
+/// Forgets registrations that were never filled, and sealed keys whose tokens are dead; destroys keys whose retention
+/// is over.
+async fn tidy(store: Store, copy: Arc<Follower>, retention: u64, clock: Clock) {
     let mut every = tokio::time::interval(TIDY_EVERY);
     loop {
         every.tick().await;
@@ -280,6 +287,9 @@ async fn tidy(store: Store, clock: Clock) {
         });
         if let Err(failure) = tidied.await {
             tracing::warn!(problem = %Problem::from(failure), "old registrations and releases could not be tidied");
+        }
+        if let Err(failure) = keys::destroy_ended(&store, &*copy, now.saturating_sub(retention)).await {
+            tracing::warn!(problem = %Problem::from(failure), "keys of ended shares could not be destroyed");
         }
     }
 }
@@ -321,6 +331,10 @@ impl KeyServer for Session {
             return self.server.status(None, id).await;
         }
         self.server.status(Some(self.user().await?), id).await
+    }
+
+    async fn keys(&self, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+        self.server.keys_of(self.user().await?, after).await
     }
 
     async fn delete_key(&self, id: &KeyId) -> Result<()> {

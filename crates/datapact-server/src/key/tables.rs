@@ -177,8 +177,49 @@ pub(super) async fn forget_unpublished(on: &impl ConnectionTrait, before: Timest
     Ok(())
 }
 
-pub(super) async fn is_key_named(on: &impl ConnectionTrait, key: &KeyId) -> Result<bool, Failure> {
-    Ok(count(on, "SELECT COUNT(*) FROM key_policy WHERE key = $1", [text(key)]).await? > 0)
+/// How many keys a page holds.
+const PAGE: u64 = 200;
+
+/// The registrations of `owner` behind `after`, by identifier.
+pub(super) async fn entries_of(
+    on: &impl ConnectionTrait,
+    owner: &str,
+    after: Option<&KeyId>,
+) -> Result<Vec<KeyEntry>, Failure> {
+    let sql = "SELECT id FROM key_entry WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    let rows = on.query_all_raw(statement(on, sql, [owner.into(), after.into(), int(PAGE)])).await?;
+    let mut entries = Vec::with_capacity(rows.len());
+    for row in rows {
+        entries.extend(key(on, &parse(&row.try_get_by_index::<String>(0)?)?).await?);
+    }
+    Ok(entries)
+}
+
+/// The filled keys of `owner` on `share`.
+pub(super) async fn keys_of_share(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    owner: &str,
+) -> Result<Vec<KeyId>, Failure> {
+    let sql = "SELECT id FROM key_entry WHERE share = $1 AND owner = $2";
+    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into()])).await?;
+    rows.iter().map(|row| parse(&row.try_get_by_index::<String>(0)?)).collect()
+}
+
+/// Shares, with their owners, that keep a key here and may have ended, or replaced a key, before `before`.
+pub(super) async fn maybe_ended(
+    on: &impl ConnectionTrait,
+    before: Timestamp,
+) -> Result<Vec<(ShareId, String)>, Failure> {
+    let sql = "SELECT DISTINCT p.share, p.owner FROM key_policy p \
+               WHERE (p.expires <= $1 OR p.version > 1) AND EXISTS \
+               (SELECT 1 FROM key_entry e WHERE e.share = p.share AND e.owner = p.owner)";
+    let rows = on.query_all_raw(statement(on, sql, [int(before)])).await?;
+    let pair = |row: &QueryResult| {
+        Ok((parse(&row.try_get_by_index::<String>(0)?)?, row.try_get_by_index::<String>(1)?))
+    };
+    rows.iter().map(pair).collect()
 }
 
 const POLICY_COLUMNS: &str = "policy, share, owner, version, state, expires, signed, key, package, package_id, \

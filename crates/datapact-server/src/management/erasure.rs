@@ -34,6 +34,9 @@ pub(super) async fn tidy(server: Arc<Server>) {
         if let Err(Failure(problem)) = server.erase_due().await {
             tracing::warn!(%problem, "what is due could not be erased; trying again");
         }
+        if let Err(Failure(problem)) = server.delete_packages().await {
+            tracing::warn!(%problem, "packages of ended shares could not be deleted; trying again");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod policies;
 mod projector;
 mod public;
 mod publication;
+mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -103,6 +104,7 @@ struct Server {
     public: Endpoint,
     token_seconds: u64,
     account_retention_seconds: u64,
+    package_retention_seconds: u64,
     store: Store,
     marker: Marker,
     notices: notices::Notices,
@@ -201,6 +203,7 @@ impl ManagementServer {
             public: config.public.clone(),
             token_seconds: config.token_seconds,
             account_retention_seconds: u64::from(config.account_retention_days) * 24 * 60 * 60,
+            package_retention_seconds: u64::from(config.package_retention_days) * 24 * 60 * 60,
             marker: Marker::open(&store).await?,
             notices: notices::Notices::new(),
             ledger: decides,
@@ -462,8 +465,12 @@ impl Management for Session {
         Ok(self.erasures_of(query).await?)
     }
 
-    async fn notifications(&self, after: u64) -> problem::Result<Vec<Notification>> {
-        Ok(self.own_notifications(after).await?)
+    async fn notifications(&self, query: &NotificationQuery) -> problem::Result<Vec<Notification>> {
+        Ok(self.own_notifications(query).await?)
+    }
+
+    async fn acknowledge(&self, sequence: u64) -> problem::Result<()> {
+        Ok(self.acknowledge_notifications(sequence).await?)
     }
 
     async fn proof(&self, position: u64) -> problem::Result<LedgerProof> {

@@ -18,6 +18,7 @@ use sea_orm::ConnectionTrait;
 use super::Server;
 use super::failure::{Failure, Result};
 use super::publication::NotificationBody;
+use super::retention;
 use super::schema::{json, number, row, run, text};
 
 /// The most events that are applied in one transaction.
@@ -26,7 +27,7 @@ const EVENTS_MAX: usize = 256;
 const IDLE: Duration = Duration::from_secs(5);
 /// How long it rests after a failure.
 const REST: Duration = Duration::from_millis(500);
-/// How long notifications are kept.
+/// How long notifications that were acknowledged are kept.
 const NOTIFICATION_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// Where the projector stands, and what numbers it has given out.
@@ -99,7 +100,7 @@ async fn apply_all(
         apply(on, &mut cursor, event, contract).await?;
         cursor.next = next;
     }
-    run(on, "DELETE FROM notification WHERE time < $1", [number(oldest)]).await?;
+    run(on, "DELETE FROM notification WHERE time < $1 AND acknowledged = 1", [number(oldest)]).await?;
     cursor.write(on).await?;
     Ok(cursor)
 }
@@ -163,10 +164,12 @@ async fn set_policy(
         text(policy.as_str()),
     ];
     run(on, sql, values).await?;
-    let sql = "INSERT INTO share (id, provider, realm, policy, event, state, expires, words, entry, accesses) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0) ON CONFLICT (id) DO UPDATE SET \
+    retention::replaced(on, &entry, time).await?;
+    let sql = "INSERT INTO share (id, provider, realm, policy, event, state, expires, words, entry, changed, \
+               accesses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT (id) DO UPDATE SET \
                policy = excluded.policy, event = excluded.event, state = excluded.state, \
-               expires = excluded.expires, words = excluded.words, entry = excluded.entry";
+               expires = excluded.expires, words = excluded.words, entry = excluded.entry, \
+               changed = excluded.changed, package_gone = 0";
     let values = [
         text(share),
         text(provider),
@@ -177,6 +180,7 @@ async fn set_policy(
         number(entry.expires),
         text(words(&entry)),
         json(&entry)?,
+        number(time),
     ];
     run(on, sql, values).await?;
     run(on, "DELETE FROM category WHERE share = $1", [text(share)]).await?;

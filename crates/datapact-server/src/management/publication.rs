@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::management::{CatalogDetail, CatalogEntry, CatalogQuery, Notification, NotificationEvent};
+use datapact_api::management::{
+    CatalogDetail, CatalogEntry, CatalogQuery, Notification, NotificationEvent, NotificationQuery,
+};
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{Refusal, eligible};
@@ -19,7 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Session;
 use super::failure::Result;
 use super::projector::state_name;
-use super::schema::{number, row, rows, text};
+use super::schema::{number, row, rows, run, text};
 
 /// How many entries a search returns if not told.
 const SEARCH_DEFAULT: u32 = 50;
@@ -118,11 +120,14 @@ impl Session {
         Ok(batches.flat_map(stream::iter).boxed())
     }
 
-    pub(super) async fn own_notifications(&self, after: u64) -> Result<Vec<Notification>> {
+    pub(super) async fn own_notifications(&self, query: &NotificationQuery) -> Result<Vec<Notification>> {
         let account = self.active_account().await?;
-        let sql = "SELECT sequence, time, body FROM notification WHERE holder = $1 AND sequence > $2 \
-                   ORDER BY sequence LIMIT $3";
-        let values = [text(&account.identity), number(after), number(NOTIFICATIONS_PAGE)];
+        let open = if query.all { "" } else { "AND acknowledged = 0" };
+        let sql = format!(
+            "SELECT sequence, time, body FROM notification WHERE holder = $1 AND sequence > $2 {open} \
+             ORDER BY sequence LIMIT $3"
+        );
+        let values = [text(&account.identity), number(query.after), number(NOTIFICATIONS_PAGE)];
         let found = rows(self.server.store.read(), sql, values).await?;
         found
             .iter()
@@ -131,6 +136,24 @@ impl Session {
                 Ok(Notification { sequence: row.number(0)?, time: row.number(1)?, share, event })
             })
             .collect()
+    }
+}
+
+impl Session {
+    pub(super) async fn acknowledge_notifications(&self, sequence: u64) -> Result<()> {
+        let account = self.active_account().await?;
+        let values = [text(&account.identity), number(sequence)];
+        self.server
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let sql = "UPDATE notification SET acknowledged = 1 \
+                               WHERE holder = $1 AND sequence <= $2 AND acknowledged = 0";
+                    run(tx, sql, values).await?;
+                    Ok(())
+                })
+            })
+            .await
     }
 }
 

@@ -15,6 +15,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     crate::users::MARKS,
     Migration { module: "management", version: 1, statements: FIRST },
     Migration { module: "management", version: 2, statements: ADMINISTRATION },
+    Migration { module: "management", version: 3, statements: RETENTION },
 ];
 
 /// What administrators do, and what is left of users who were erased.
@@ -43,6 +44,18 @@ const ADMINISTRATION: &[&str] = &[
     "CREATE TABLE tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
     // Salts of erased users whom a live policy names: erased when that ends.
     "CREATE TABLE salt_later (share TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (share, identity))",
+];
+
+/// What is kept until it is acknowledged, and what is deleted when its time is over.
+const RETENTION: &[&str] = &[
+    "ALTER TABLE notification ADD COLUMN acknowledged BIGINT NOT NULL DEFAULT 0",
+    // The ledger's time of the newest version, and whether its package was deleted since.
+    "ALTER TABLE share ADD COLUMN changed BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE share ADD COLUMN package_gone BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX share_expires ON share (package_gone, expires)",
+    // Packages of earlier versions that later ones do not name.
+    "CREATE TABLE replaced (package TEXT NOT NULL PRIMARY KEY, address TEXT NOT NULL, time BIGINT NOT NULL)",
+    "CREATE INDEX replaced_time ON replaced (time)",
 ];
 
 const FIRST: &[&str] = &[

@@ -85,6 +85,29 @@ pub(super) async fn row(store: &Store, id: &PackageId) -> Result<Option<Row>> {
     row.map_err(failed)?.map(|row| parse(&row).map_err(failed)).transpose()
 }
 
+/// How many registrations a page holds.
+const PAGE: u64 = 200;
+
+/// A provider's registrations behind `after`, by identifier.
+pub(super) async fn rows_of(
+    store: &Store,
+    provider: &Identity,
+    after: Option<&PackageId>,
+) -> Result<Vec<(PackageId, Row)>> {
+    let sql = "SELECT id, realm, subject, object, digest, size FROM package \
+               WHERE realm = $1 AND subject = $2 AND id > $3 ORDER BY id LIMIT $4";
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    let values =
+        [provider.realm.clone().into(), provider.subject.clone().into(), after.into(), signed(PAGE).into()];
+    let rows = store.read().query_all_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
+    let entry = |row: &QueryResult| {
+        let id: String = row.try_get("", "id").map_err(failed)?;
+        let id = id.parse().map_err(|_| failed(DbErr::Custom("a damaged package id".to_owned())))?;
+        Ok((id, parse(row).map_err(failed)?))
+    };
+    rows.iter().map(entry).collect()
+}
+
 fn parse(row: &QueryResult) -> std::result::Result<Row, DbErr> {
     let damaged = |e: &dyn std::fmt::Display| DbErr::Custom(format!("a damaged row: {e}"));
     let object: Option<String> = row.try_get("", "object")?;

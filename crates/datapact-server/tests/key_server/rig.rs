@@ -166,7 +166,10 @@ impl Management for TestManagement {
     async fn usages(&self, _: &RecordQuery) -> Result<Vec<UsageEntry>> {
         Err(nothing())
     }
-    async fn notifications(&self, _: u64) -> Result<Vec<Notification>> {
+    async fn acknowledge(&self, _: u64) -> Result<()> {
+        Err(nothing())
+    }
+    async fn notifications(&self, _: &NotificationQuery) -> Result<Vec<Notification>> {
         Err(nothing())
     }
     async fn proof(&self, _: u64) -> Result<LedgerProof> {
@@ -261,6 +264,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
         chain: None,
         kek: dir.join("kek"),
         current_seconds: 1,
+        key_retention_days: 90,
     }
 }
 

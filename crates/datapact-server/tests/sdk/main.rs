@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use datapact_api::management::{AccountUpdate, CatalogQuery};
 use datapact_api::problem::Kind;
+use datapact_client::custody::Replacement;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};
 use datapact_client::provider::{ChangeShare, CreateShare, SetShare};
 use datapact_client::{ClientError, Consumer, Provider, no_progress};
@@ -210,6 +211,57 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
     assert_eq!(seen, [(true, false), (false, true)]);
     assert!(report.accesses[1].released.is_none() && report.accesses[1].usages[0].action.is_none());
     assert_eq!(world.admin.history().await.unwrap().len(), 10);
+}
+
+fn replacement(data: &[u8], destroy_before: bool) -> Replacement {
+    let input = Box::new(io::Cursor::new(data.to_vec()));
+    Replacement { input, media_type: None, change: ChangeShare::default(), destroy_before }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
+    let world = World::start().await;
+    let ann = Provider::new(world.user("clinic", "Ann", "SE").await);
+    let bob = Consumer::new(world.user("lab", "Bob", "SE").await);
+    let first = share(&ann, b"first", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
+    let target = Target::Share(first.share);
+    assert_eq!(open(&bob, &target).await.unwrap().1, b"first");
+    // Only what no current policy names can be destroyed.
+    assert_eq!(ann.delete_key(&first.key.id).await.unwrap_err().kind(), Kind::Conflict);
+
+    let second = ann.replace(&first.share, replacement(b"second", false), no_progress()).await.unwrap();
+    assert_eq!((second.version, &second.contract), (2, &first.contract));
+    assert_eq!(open(&bob, &target).await.unwrap().1, b"second");
+    let keys = |all: Vec<datapact_api::key_server::KeyStatus>| -> BTreeSet<_> {
+        all.into_iter().map(|status| status.key.id).collect()
+    };
+    assert_eq!(keys(ann.keys().await.unwrap()), BTreeSet::from([first.key.id, second.key.id]));
+    assert_eq!(ann.packages().await.unwrap().len(), 2);
+    assert!(Provider::new(bob.session().clone()).keys().await.unwrap().is_empty());
+    ann.delete_key(&first.key.id).await.unwrap();
+    ann.delete_package(&first.package.id).await.unwrap();
+
+    let third = ann.replace(&first.share, replacement(b"third", true), no_progress()).await.unwrap();
+    assert_eq!(keys(ann.keys().await.unwrap()), BTreeSet::from([third.key.id]));
+    assert_eq!(ann.packages().await.unwrap().len(), 1);
+    assert_eq!(open(&bob, &target).await.unwrap().1, b"third");
+    // The releases of all three keys fit the audit.
+    let report = ann.audit(&first.share).await.unwrap();
+    assert!(report.good, "{:?}", report.findings);
+    assert!(report.accesses.iter().all(|access| access.released.is_some()));
+
+    let erased = ann.revoke_and_erase(&first.share).await.unwrap();
+    assert!(erased.revoked.is_some());
+    assert_eq!(erased.opened.len(), 1);
+    assert_eq!((erased.opened[0].consumer.subject.as_str(), erased.opened[0].accesses), ("CN=Bob", 3));
+    assert!(ann.keys().await.unwrap().is_empty() && ann.packages().await.unwrap().is_empty());
+    let again = ann.revoke_and_erase(&first.share).await.unwrap();
+    assert!(again.revoked.is_none() && again.opened == erased.opened);
+    assert_eq!(rule(&open(&bob, &target).await.unwrap_err()), Some("revoked"));
+    let told = ann.session().notifications(false).await.unwrap();
+    ann.session().acknowledge(told.last().unwrap().sequence).await.unwrap();
+    assert!(ann.session().notifications(false).await.unwrap().is_empty());
+    assert_eq!(ann.session().notifications(true).await.unwrap(), told);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

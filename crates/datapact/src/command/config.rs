@@ -228,6 +228,12 @@ administrators = []
 # How long an access token lives, in seconds, 30 to 600.
 token_seconds = 300
 
+# How many days a deleted account waits, disabled, until it is erased.
+account_retention_days = 30
+
+# How many days after a share has ended, or its package was replaced, the package is deleted.
+package_retention_days = 90
+
 # How others reach this server's public listener.
 [public]
 url = "https://{name}:{public_port}"
@@ -262,6 +268,9 @@ kek = "kek"
 
 # How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
 current_seconds = 5
+
+# How many days after a share has ended, or its key was replaced, the key is destroyed.
+key_retention_days = 90
 
 [management]
 url = "https://management.example:8443"

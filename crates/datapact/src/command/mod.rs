@@ -10,9 +10,11 @@ mod desensitize;
 mod identity;
 mod inspect;
 mod join;
+mod key;
 pub(crate) mod ledger;
 mod notification;
 mod open;
+mod package;
 mod profile;
 mod record;
 mod serve;
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Catalog(catalog::Catalog),
     Open(open::Open),
     Record(record::Record),
+    Key(key::Key),
+    Package(package::Package),
     Notification(notification::Notification),
     Desensitize(desensitize::Desensitize),
     Wrap(wrap::Wrap),
@@ -61,6 +65,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Catalog(command) => command.run(context),
         Command::Open(command) => command.run(context),
         Command::Record(command) => command.run(context),
+        Command::Key(command) => command.run(context),
+        Command::Package(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Desensitize(command) => command.run(context),
         Command::Wrap(command) => command.run(context),

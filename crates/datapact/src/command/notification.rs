@@ -23,7 +23,7 @@ pub(crate) struct Notification {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// List notifications, oldest first: those not acknowledged on this machine
+    /// List notifications, oldest first: those not acknowledged yet
     List {
         /// The acknowledged ones too
         #[arg(long)]
@@ -51,7 +51,7 @@ impl Notification {
                 context.output.list(&list, ["NUMBER", "TIME", "SHARE", "EVENT"], &rows)
             }
             Verb::Ack { sequence } => {
-                session.acknowledge(sequence)?;
+                context.block_on(async { Ok(session.acknowledge(sequence).await?) })?;
                 let text = format!("acknowledged up to {sequence}");
                 context.output.result(&Acknowledged { acknowledged: sequence }, text)
             }

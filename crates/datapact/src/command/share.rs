@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use datapact_client::custody::{ErasedShare, Replacement};
 use datapact_client::provider::{ChangeShare, CreateShare, Provider, SetShare, ShareView};
 use datapact_core::id::ShareId;
 use datapact_core::identity::Identity;
@@ -15,7 +16,7 @@ use crate::command::desensitize;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
 use crate::files::NewFile;
-use crate::output::{self, fields};
+use crate::output::{self, fields, table};
 use crate::terms::{FromText, Moment, PriceText, TermsFile, Times};
 use crate::{audit_text, files, media_type};
 
@@ -48,7 +49,13 @@ enum Verb {
     /// Let a suspended share give access again
     Resume(Which),
     /// End access for good: at the key server at once, and on the ledger
-    Revoke(Which),
+    Revoke {
+        /// The share
+        share: ShareId,
+        /// Destroy its key and package as well, and say who was given access before
+        #[arg(long)]
+        erase: bool,
+    },
     /// Audit a share: replay the ledger, and compare it with requests, releases and reports
     ///
     /// Follows the log from the last checkpoint that this profile has kept, so that a log which was rolled back or
@@ -129,7 +136,8 @@ all others away; --terms with [allow] replaces who may access as a whole.
 
 Examples:
   datapact share update 5d41... --times 10
-  datapact share update 5d41... --allow-country SE,DE,NO --expires 90d")]
+  datapact share update 5d41... --allow-country SE,DE,NO --expires 90d
+  datapact share update 5d41... --file vitals-2027.csv")]
 struct Update {
     /// The share
     share: ShareId,
@@ -141,6 +149,12 @@ struct Update {
     /// Take the price away
     #[arg(long, conflicts_with = "price")]
     no_price: bool,
+    /// Publish these data instead, as the next version under the same contract; `-` for standard input
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// With --file: the media type of the new data; as before if not given
+    #[arg(long, value_name = "TYPE/SUBTYPE", requires = "file")]
+    media_type: Option<String>,
 }
 
 #[derive(Args)]
@@ -238,7 +252,15 @@ impl Share {
                 let set = context.block_on(async { Ok(provider.resume(&share).await?) })?;
                 report(context, &set)
             }
-            Verb::Revoke(Which { share }) => {
+            Verb::Revoke { share, erase: true } => {
+                context.output.confirm(format_args!(
+                    "end access to share `{share}` for good, and destroy its key and package?"
+                ))?;
+                let provider = Provider::new(context.session_finishing_work()?);
+                let erased = context.block_on(async { Ok(provider.revoke_and_erase(&share).await?) })?;
+                context.output.result(&erased, erased_text(&erased))
+            }
+            Verb::Revoke { share, erase: false } => {
                 context.output.confirm(format_args!("end access to share `{share}` for good?"))?;
                 let provider = Provider::new(context.session_finishing_work()?);
                 let set = context.block_on(async { Ok(provider.revoke(&share).await?) })?;
@@ -359,11 +381,17 @@ impl Update {
         let file = args.read()?;
         if file.media_type.is_some() || file.key_server.is_some() || file.storage_server.is_some() {
             return Err(Failure::usage(
-                "media type and servers of a share cannot be changed",
-                "take them out of the terms file, or create another share",
+                "media type and servers of a share cannot be changed by a terms file",
+                "take them out of it; `--file` with `--media-type` publishes other data",
             ));
         }
+        let data = self.file.as_deref().map(files::open_input_to_send).transpose()?;
+        let (input, length) = match data {
+            Some((input, length)) => (Some(input), length),
+            None => (None, None),
+        };
         let provider = Provider::new(context.session_finishing_work()?);
+        let (sink, bar) = context.output.transfer(length);
         let set = context.block_on(async {
             let current = provider.show(&self.share).await?.policy;
             let now = now();
@@ -395,12 +423,18 @@ impl Update {
                 terms: (terms != current.terms).then_some(terms),
                 permission: (permission != current.permission).then_some(permission),
             };
+            if let Some(input) = input {
+                let media_type = self.media_type.clone();
+                let replacement = Replacement { input, media_type, change, destroy_before: false };
+                return Ok(provider.replace(&self.share, replacement, sink).await?);
+            }
             if change == ChangeShare::default() {
                 return Err(Failure::usage("nothing is to be changed", "say what, such as `--times 10`"));
             }
             Ok(provider.update(&self.share, change).await?)
-        })?;
-        report(context, &set)
+        });
+        bar.finish_and_clear();
+        report(context, &set?)
     }
 }
 
@@ -452,7 +486,24 @@ fn allowed(allow: &crate::terms::Allow) -> Terms {
     }
 }
 
-fn report(context: &Context, set: &SetShare) -> Result<()> {
+fn erased_text(erased: &ErasedShare) -> String {
+    let mut text = fields(&[
+        ("share", erased.share.to_string()),
+        ("revoked", if erased.revoked.is_some() { "now" } else { "before" }.to_owned()),
+        ("key destroyed", erased.key.to_string()),
+        ("package deleted", erased.package.to_string()),
+    ]);
+    let rows: Vec<_> = erased
+        .opened
+        .iter()
+        .map(|opened| [opened.consumer.to_string(), opened.accesses.to_string(), output::time(opened.last)])
+        .collect();
+    text.push_str("\nwere given access before, and may have kept what they saw:\n");
+    text.push_str(&table(["CONSUMER", "ACCESSES", "LAST"], &rows));
+    text
+}
+
+pub(crate) fn report(context: &Context, set: &SetShare) -> Result<()> {
     let mut lines = vec![
         ("share", set.share.to_string()),
         ("version", format!("{}, {}", set.version, output::state(set.state))),

@@ -58,7 +58,7 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     assert_eq!((world.size().await, world.count("intent").await), (2, 0));
     // US-5: both are told, once.
     for user in [&provider, &consumer] {
-        let told = world.as_user(user).notifications(0).await.unwrap();
+        let told = world.as_user(user).notifications(&NotificationQuery::default()).await.unwrap();
         let granted = NotificationEvent::AccessGranted {
             request: request.id(),
             consumer: consumer.identity(),
@@ -150,7 +150,7 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
     let grant = session.request_access(&consumer.signer.sign(LEDGER, world.now(), body)).await.unwrap();
     assert_eq!(grant.permission.purpose, Some(purpose));
     // The provider is told of the grant alone.
-    let told = world.as_user(&provider).notifications(0).await.unwrap();
+    let told = world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap();
     let granted = |n: &&Notification| matches!(n.event, NotificationEvent::AccessGranted { .. });
     assert_eq!(told.iter().filter(granted).count(), 1);
 }
@@ -235,7 +235,7 @@ async fn ur_2_usage_is_reported_by_the_accesss_consumer_only() {
     }
     assert!(world.as_user(&other).usages(&RecordQuery::default()).await.unwrap().is_empty());
     assert_eq!(world.as_user(&other).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
-    let told = world.as_user(&provider).notifications(0).await.unwrap();
+    let told = world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap();
     assert!(matches!(told.last().unwrap().event, NotificationEvent::UsageReported { .. }));
 }
 

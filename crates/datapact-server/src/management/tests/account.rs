@@ -25,7 +25,7 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
         world.as_user(&user).account().await.map(drop),
         world.as_user(&user).catalog(&CatalogQuery::default()).await.map(drop),
         world.as_user(&user).publications(None).await.map(drop),
-        world.as_user(&user).notifications(0).await.map(drop),
+        world.as_user(&user).notifications(&NotificationQuery::default()).await.map(drop),
         world.as_user(&user).accesses(&RecordQuery::default()).await.map(drop),
         world.as_user(&user).info().await.map(drop),
     ] {

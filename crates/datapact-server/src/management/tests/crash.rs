@@ -110,10 +110,10 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
         (world.size().await, world.count("intent").await, world.count("publication").await),
         (3, 0, 2)
     );
-    assert_eq!(publisher.notifications(0).await.unwrap().len(), 3);
+    assert_eq!(publisher.notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
     // Nor is anything applied twice by starting again.
     world.open(|log| log).await;
-    assert_eq!(world.as_user(&provider).notifications(0).await.unwrap().len(), 3);
+    assert_eq!(world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
     assert_eq!(world.as_user(&provider).shares().await.unwrap()[1].accesses, 1);
 }
 

@@ -69,6 +69,9 @@ impl KeyServer for FakeKeys {
         let keys = self.keys.lock().unwrap();
         keys.get(id).map(|(_, status)| status.clone()).ok_or_else(|| Problem::not_found("no such key"))
     }
+    async fn keys(&self, _: Option<&KeyId>) -> problem::Result<Vec<KeyStatus>> {
+        not_used()
+    }
     async fn delete_key(&self, _: &KeyId) -> problem::Result<()> {
         not_used()
     }
@@ -118,8 +121,12 @@ impl StorageServer for FakeStorage {
     async fn download(&self, _: &PackageId, _: Option<ByteRange>) -> problem::Result<Download> {
         not_used()
     }
-    async fn delete_package(&self, _: &PackageId) -> problem::Result<()> {
+    async fn packages(&self, _: Option<&PackageId>) -> problem::Result<Vec<PackageStatus>> {
         not_used()
+    }
+    async fn delete_package(&self, id: &PackageId) -> problem::Result<()> {
+        let gone = self.packages.lock().unwrap().remove(id);
+        gone.map(drop).ok_or_else(|| Problem::not_found("no such package"))
     }
     async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
         self.told.lock().unwrap().push(notice.clone());

@@ -32,11 +32,17 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     let own = session.shares().await.unwrap();
     assert_eq!((own.len(), &own[0].receipt, &own[0].policy), (1, &receipt, &policy));
     // DP-9.
-    let told = session.notifications(0).await.unwrap();
+    let told = session.notifications(&NotificationQuery::default()).await.unwrap();
     let event =
         NotificationEvent::PolicySet { version: 1, state: ShareState::Active, contract: receipt.contract };
     assert_eq!((told.len(), &told[0].event, told[0].share), (1, &event, receipt.share));
-    assert!(session.notifications(told[0].sequence).await.unwrap().is_empty());
+    assert!(
+        session
+            .notifications(&NotificationQuery { after: told[0].sequence, all: false })
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

@@ -192,3 +192,62 @@ async fn proofs_wait_for_the_quorum_and_only_key_servers_cosign() {
     parsed.verify(&log_policy, proof.entry.as_bytes()).unwrap();
     assert_eq!(refused(session.proof(1).await).kind, Kind::NotFound);
 }
+
+#[tokio::test]
+async fn us_5_a_notification_is_kept_until_it_is_acknowledged() {
+    let world = World::new().await;
+    let (provider, other) = (world.provider().await, world.consumer("Other").await);
+    for _ in 0..3 {
+        world.published(&provider, |_| {}).await;
+    }
+    let (open, all) = (NotificationQuery::default(), NotificationQuery { after: 0, all: true });
+    let session = world.as_user(&provider);
+    let told = session.notifications(&open).await.unwrap();
+    assert_eq!(told.len(), 3);
+    // Nobody acknowledges for somebody else.
+    world.as_user(&other).acknowledge(told[2].sequence).await.unwrap();
+    session.acknowledge(told[1].sequence).await.unwrap();
+    assert_eq!(session.notifications(&open).await.unwrap(), told[2..]);
+    assert_eq!(session.notifications(&all).await.unwrap(), told);
+    // A year later the acknowledged ones are gone, the other is not.
+    world.pass(366 * 24 * 60 * 60);
+    let policy = world.policy(&provider, |_| {});
+    session.set_policy(&policy).await.unwrap();
+    let left = session.notifications(&all).await.unwrap();
+    assert_eq!((left.len(), left[0].sequence), (2, told[2].sequence));
+}
+
+#[tokio::test]
+async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {
+    let world = World::new().await;
+    let provider = world.provider().await;
+    let day = 24 * 60 * 60;
+    let lasting = |p: &mut SharingPolicy| p.permission.expires += 400 * day;
+    let revoked = world.published(&provider, lasting).await;
+    let expired = world.published(&provider, |_| {}).await;
+    let kept = world.published(&provider, lasting).await;
+    let replaced = world.published(&provider, lasting).await;
+    let session = world.as_user(&provider);
+    session
+        .set_policy(&world.successor(&provider, &revoked, |p| p.state = ShareState::Revoked))
+        .await
+        .unwrap();
+    // Another package, stored under the same share.
+    let other = world.policy(&provider, |_| {});
+    world.keys.keys.lock().unwrap().get_mut(&other.body().information.key.id).unwrap().1.share =
+        Some(replaced.body().share);
+    let next = world.successor(&provider, &replaced, |p| p.information = other.body().information.clone());
+    session.set_policy(&next).await.unwrap();
+
+    let stored = |policy: &Signed<SharingPolicy>| {
+        world.storage.packages.lock().unwrap().contains_key(&policy.body().information.package.id)
+    };
+    let packages = [&revoked, &expired, &replaced, &kept, &next];
+    world.pass(90 * day - 5);
+    world.server().server.delete_packages().await.unwrap();
+    assert_eq!(packages.map(stored), [true; 5]);
+    world.pass(3700);
+    world.server().server.delete_packages().await.unwrap();
+    assert_eq!(packages.map(stored), [false, false, false, true, true]);
+    world.server().server.delete_packages().await.unwrap();
+}
