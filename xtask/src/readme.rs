@@ -17,6 +17,8 @@ use crate::tree::root;
 
 /// How long the quickstart may take until it says where its profiles are.
 const QUICKSTART_TIMEOUT: Duration = Duration::from_secs(300);
+/// A file of the reader's own, with personal data.
+const RESULTS: &str = "name,email,born,value\nAda Holm,ada@example.org,1980-12-10,0.5\nBen Lund,ben@example.org,1975-03-02,0.7\n";
 /// What it says then, before the folder.
 const HOME_VARIABLE: &str = "DATAPACT_HOME=";
 
@@ -48,7 +50,7 @@ impl Reader {
         }
         let failed = |error| format!("cannot prepare `{}`: {error}", self.directory.display());
         fs::create_dir_all(&self.directory).map_err(failed)?;
-        fs::write(self.directory.join("results.csv"), "sample,value\n1,0.5\n").map_err(failed)?;
+        fs::write(self.directory.join("results.csv"), RESULTS).map_err(failed)?;
         fs::write(self.directory.join("datapact"), stand_in()).map_err(failed)?;
         blocks.iter().try_for_each(|block| self.block(block))
     }

@@ -14,7 +14,7 @@ use crate::table::Field;
 use crate::transform::coarse::Scale;
 
 /// How much memory classes and values may take, in bytes, estimated.
-const MEMORY_BYTES: usize = 48 << 20;
+const MEMORY_BYTES: usize = 32 << 20;
 /// How many class looks the exhaustive search may take.
 const LOOKS_MAX: usize = 40_000_000;
 /// The most combinations of levels that are tried exhaustively.
@@ -132,7 +132,7 @@ impl<'a> Survey<'a> {
             self.bytes += bytes;
         }
         let (hash, l) = (self.hasher.hash_one(sensitive), self.l());
-        let class_bytes = 96 + 4 * self.axes.len() + 8 * l;
+        let class_bytes = 144 + 4 * self.axes.len() + 8 * l;
         let class = self.classes.entry(codes.into_boxed_slice()).or_insert_with(|| {
             self.bytes += class_bytes;
             Class::default()
@@ -168,7 +168,7 @@ impl<'a> Survey<'a> {
         self.classes = classes;
         let values: usize =
             self.axes.iter().flat_map(|axis| &axis.values).map(|value| value_bytes(value)).sum();
-        self.bytes = values + self.classes.len() * (96 + 4 * self.axes.len() + 8 * l);
+        self.bytes = values + self.classes.len() * (144 + 4 * self.axes.len() + 8 * l);
         true
     }
 
