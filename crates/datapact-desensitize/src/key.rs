@@ -80,9 +80,10 @@ impl Pseudonyms {
         self.message.truncate(self.prefix);
         self.message.extend_from_slice(value);
         let tag = hmac::sign(&self.key, &self.message);
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
-        let digits = tag.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-        out.extend(digits.take(self.digits));
+        let mut digits = [0; 64];
+        let encoded = hex::encode_to_slice(tag.as_ref(), &mut digits);
+        debug_assert!(encoded.is_ok(), "a tag has 32 bytes");
+        out.extend_from_slice(digits.get(..self.digits).unwrap_or(&digits));
     }
 }
 

@@ -201,6 +201,14 @@ fn mask(field: Field<'_>, first: usize, last: usize, with: char, out: &mut Vec<u
     let (first, last) = if first + last < count { (first, last) } else { (0, 0) };
     let mut replacement = [0; 4];
     let replacement = with.encode_utf8(&mut replacement).as_bytes();
+    if text.is_ascii() && replacement.len() == 1 {
+        let (begin, end) =
+            (text.get(..first).unwrap_or_default(), text.get(count - last..).unwrap_or_default());
+        out.extend_from_slice(begin.as_bytes());
+        out.resize(out.len() + count - first - last, replacement.first().copied().unwrap_or(b'*'));
+        out.extend_from_slice(end.as_bytes());
+        return true;
+    }
     for (index, c) in text.chars().enumerate() {
         if index < first || index >= count - last {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
