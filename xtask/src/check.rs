@@ -17,7 +17,9 @@ pub(crate) const ALL: [Step; 9] = [
     ("conformance", || on_files(|files| conformance::check(&root(), files))),
     ("deny", deny),
     ("contracts", contracts::run),
-    ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
+    ("clippy", || {
+        cargo(&["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"], &[])
+    }),
     ("doc", || {
         cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
     }),
@@ -55,12 +57,14 @@ fn on_files(check: impl Fn(&[TextFile]) -> Vec<String>) -> Vec<String> {
 /// Everything is built once, also the examples that some tests start; then unit tests run before those that start
 /// servers. Everywhere the same packages are chosen, so that nothing is built twice; and all go on after a failure.
 fn test() -> Vec<String> {
-    let built = cargo(&["test", "--workspace", "--no-run"], &[]);
+    let built = cargo(&["test", "--workspace", "--all-features", "--no-run"], &[]);
     if !built.is_empty() {
         return built;
     }
     let kinds: [&[&str]; 3] = [&["--lib", "--bins"], &["--test", "*"], &["--doc"]];
-    let run = |kind: &&[&str]| cargo(&[&["test", "--workspace", "--no-fail-fast"], *kind].concat(), &[]);
+    let run = |kind: &&[&str]| {
+        cargo(&[&["test", "--workspace", "--all-features", "--no-fail-fast"], *kind].concat(), &[])
+    };
     let mut findings: Vec<String> = kinds.iter().flat_map(run).collect();
     findings.extend(test_on_remote_stores());
     findings
@@ -70,7 +74,8 @@ fn test() -> Vec<String> {
 fn test_on_remote_stores() -> Vec<String> {
     let tests = ["sharing", "concurrency", "crash", "hostile"];
     let chosen = tests.iter().flat_map(|name| ["--test", name]);
-    let arguments: Vec<&str> = ["test", "--workspace", "--no-fail-fast"].into_iter().chain(chosen).collect();
+    let arguments: Vec<&str> =
+        ["test", "--workspace", "--all-features", "--no-fail-fast"].into_iter().chain(chosen).collect();
     cargo(&arguments, &[("DATAPACT_TEST_STORES", "remote")])
 }
 
