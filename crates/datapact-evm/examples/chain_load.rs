@@ -1,7 +1,7 @@
 //! What a chain bears, and what of it Datapact makes use of: accesses on a QBFT network of four validators on this machine, first
 //! as bare transactions, then by the adapter as fast as it can, then at 80 % of the bare rate for a while.
 //!
-//! `cargo run --release -p datapact-evm --example chain_load [accesses]`; figures are in `docs/benchmarks.md`.
+//! `cargo run --release -p datapact-evm --example chain_load [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::sync::Arc;
