@@ -260,6 +260,11 @@ fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
             number.groups.push(digits - trunk);
         }
         number.end = index + digits;
+        // Nobody writes a number digit by digit; lists of digits are common, and would take long.
+        let apart = number.groups.iter().filter(|length| **length == 1).count();
+        if apart > 2 {
+            break;
+        }
         if !open && digits > trunk && number.length >= 5 && ends(bytes, number.end) {
             found.push(number.clone());
         }

@@ -52,19 +52,6 @@ impl Region {
             Verdict::Possible
         }
     }
-
-    /// A national number as it is dialled within the country: with its trunk prefix, if there is one.
-    fn judge_dialled(&self, digits: &[u8]) -> Verdict {
-        let with = if self.trunk.is_empty() {
-            Verdict::Impossible
-        } else {
-            digits.strip_prefix(self.trunk.as_bytes()).map_or(Verdict::Impossible, |rest| self.judge(rest))
-        };
-        // Where the prefix is 0, a number without it is incomplete, but for some countries where nobody writes it; other
-        // prefixes are often left out.
-        let needed = self.trunk == "0" && !matches!(self.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
-        if needed { with } else { with.max(self.judge(digits)) }
-    }
 }
 
 /// Judges the digits behind a `+`.
@@ -82,15 +69,43 @@ pub(super) fn international(digits: &[u8]) -> Verdict {
 
 /// Judges digits as they are dialled within some country.
 pub(super) fn national(digits: &[u8]) -> Verdict {
-    let mut best = Verdict::Impossible;
+    let lead = |digits: &[u8]| number(digits.get(..3).unwrap_or(digits)) as usize;
+    let look = |(trunk, verdicts): &(&str, Vec<Verdict>)| {
+        let rest = digits.strip_prefix(trunk.as_bytes())?;
+        verdicts.get(rest.len() * 1000 + lead(rest)).copied()
+    };
+    DIALLED.iter().filter_map(look).max().unwrap_or(Verdict::Impossible)
+}
+
+/// For each trunk prefix (none included) the verdict of all countries together on the length of what follows, times
+/// 1000, plus its leading three digits.
+static DIALLED: LazyLock<Vec<(&'static str, Vec<Verdict>)>> = LazyLock::new(|| {
+    let mut tables: Vec<(&'static str, Vec<Verdict>)> = Vec::new();
     for region in REGIONS.iter() {
-        best = best.max(region.judge_dialled(digits));
-        if best == Verdict::Valid {
-            break;
+        // Where the prefix is 0, a number without it is incomplete, but for some countries where nobody writes it;
+        // other prefixes are often left out.
+        let needed = region.trunk == "0" && !matches!(region.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
+        for trunk in [Some(region.trunk), (!needed).then_some("")].into_iter().flatten() {
+            let place = tables.iter().position(|(known, _)| *known == trunk).unwrap_or_else(|| {
+                tables.push((trunk, vec![Verdict::Impossible; LENGTHS * 1000]));
+                tables.len() - 1
+            });
+            let Some((_, table)) = tables.get_mut(place) else { continue };
+            for (length, ranges) in &region.lengths {
+                for lead in 0..1000u16 {
+                    let valid = ranges.iter().any(|(low, high)| (*low..=*high).contains(&lead));
+                    if let Some(verdict) = table.get_mut(length * 1000 + usize::from(lead)) {
+                        *verdict = (*verdict).max(if valid { Verdict::Valid } else { Verdict::Possible });
+                    }
+                }
+            }
         }
     }
-    best
-}
+    tables
+});
+
+/// One more than the longest national number (ITU-T E.164 allows 15 digits; a few are longer).
+const LENGTHS: usize = 20;
 
 /// Judges digits as they are dialled in North America.
 pub(super) fn north_american(digits: &[u8]) -> Verdict {
