@@ -145,8 +145,9 @@ pub(crate) fn lanes(batch: u64) -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get).min(most)
 }
 
-/// The most bytes in all lanes together.
-const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// The most bytes in all lanes together: with the 8 MiB of hashes of the largest package and the program itself, no
+/// more than 32 MB.
+const BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
