@@ -61,7 +61,9 @@ fn test() -> Vec<String> {
     if !built.is_empty() {
         return built;
     }
-    let kinds: [&[&str]; 3] = [&["--lib", "--bins"], &["--test", "*"], &["--doc"]];
+    // The fuzzing program is no test, and would be run as one.
+    let kinds: [&[&str]; 3] =
+        [&["--exclude", "datapact-fuzz", "--lib", "--bins"], &["--test", "*"], &["--doc"]];
     let run = |kind: &&[&str]| {
         cargo(&[&["test", "--workspace", "--all-features", "--no-fail-fast"], *kind].concat(), &[])
     };
