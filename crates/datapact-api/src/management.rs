@@ -9,7 +9,7 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::permission::RequestedPermission;
 use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
-use datapact_core::terms::Name;
+use datapact_core::terms::{Country, Industry, Name};
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
@@ -235,7 +235,7 @@ pub struct OwnShare {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogQuery {
-    /// Words in title, introduction or usage.
+    /// Words in title, introduction or usage: whole ones, in any case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
     /// A category.
@@ -244,6 +244,24 @@ pub struct CatalogQuery {
     /// The realm of the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub realm: Option<String>,
+    /// The provider, `realm:subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// An industry that the terms admit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub industry: Option<Industry>,
+    /// A country that the terms admit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<Country>,
+    /// The highest price, in minor units of `currency`; 0 alone finds what costs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_max: Option<u64>,
+    /// The currency of `price_max` (ISO 4217).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// Only what may be accessed at this time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_at: Option<Timestamp>,
     /// At most this many, 1 to 100; 50 if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,

@@ -34,6 +34,9 @@ pub(super) async fn tidy(server: Arc<Server>) {
         if let Err(Failure(problem)) = server.erase_due().await {
             tracing::warn!(%problem, "what is due could not be erased; trying again");
         }
+        if let Err(Failure(problem)) = server.forget_expired().await {
+            tracing::warn!(%problem, "expired shares could not be taken out of the catalog's index");
+        }
         if let Err(Failure(problem)) = server.delete_packages().await {
             tracing::warn!(%problem, "packages of ended shares could not be deleted; trying again");
         }
@@ -130,7 +133,7 @@ async fn nothing_under_way(on: &impl ConnectionTrait, identity: &Identity) -> Re
 
 /// What the user shared: nobody finds it any more, and its key and package go at the other servers.
 async fn erase_shares(on: &impl ConnectionTrait, identity: &Identity) -> Result<()> {
-    for table in ["category", "publication", "erasure"] {
+    for table in ["term", "publication", "erasure"] {
         let sql = format!("DELETE FROM {table} WHERE share IN (SELECT id FROM share WHERE provider = $1)");
         run(on, &sql, [text(identity)]).await?;
     }

@@ -20,6 +20,7 @@ mod public;
 mod publication;
 mod retention;
 mod schema;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -238,6 +239,7 @@ impl ManagementServer {
             }
         }
         this.server.post_disabled().await.map_err(accounts::failed)?;
+        this.server.index_all().await.map_err(accounts::failed)?;
         this.tasks.extend(notices::deliver(&this.server));
         this.tasks.push(tokio::spawn(erasure::tidy(Arc::clone(&this.server))));
         Ok(Arc::new(this))

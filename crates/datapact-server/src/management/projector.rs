@@ -20,6 +20,7 @@ use super::failure::{Failure, Result};
 use super::publication::NotificationBody;
 use super::retention;
 use super::schema::{json, number, row, run, text};
+use super::search;
 
 /// The most events that are applied in one transaction.
 const EVENTS_MAX: usize = 256;
@@ -168,7 +169,7 @@ async fn set_policy(
     let sql = "INSERT INTO share (id, provider, realm, policy, event, state, expires, words, entry, changed, \
                accesses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0) ON CONFLICT (id) DO UPDATE SET \
                policy = excluded.policy, event = excluded.event, state = excluded.state, \
-               expires = excluded.expires, words = excluded.words, entry = excluded.entry, \
+               expires = excluded.expires, entry = excluded.entry, \
                changed = excluded.changed, package_gone = 0";
     let values = [
         text(share),
@@ -178,16 +179,12 @@ async fn set_policy(
         number(cursor.event),
         text(state_name(state)),
         number(entry.expires),
-        text(words(&entry)),
+        text(""),
         json(&entry)?,
         number(time),
     ];
     run(on, sql, values).await?;
-    run(on, "DELETE FROM category WHERE share = $1", [text(share)]).await?;
-    for category in &body.information.categories {
-        let sql = "INSERT INTO category (share, category) VALUES ($1, $2)";
-        run(on, sql, [text(share), text(category)]).await?;
-    }
+    search::index(on, &entry, body).await?;
     let sql = "INSERT INTO publication (event, entry, share) VALUES ($1, $2, $3)";
     run(on, sql, [number(cursor.event), json(&entry)?, text(share)]).await?;
     let event = NotificationEvent::PolicySet { version, state, contract };
@@ -259,12 +256,6 @@ async fn provider_of(on: &impl ConnectionTrait, share: &ShareId) -> Result<Optio
         tracing::error!(%share, "this management has no policy of a share on the ledger");
     }
     Ok(found.map(|row| row.parse(0)).transpose()?)
-}
-
-/// What a search for words looks at.
-fn words(entry: &CatalogEntry) -> String {
-    let information = &entry.information;
-    format!("{}\n{}\n{}", information.title, information.introduction, information.usage).to_lowercase()
 }
 
 /// A state's name in the database.

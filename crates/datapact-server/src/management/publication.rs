@@ -4,32 +4,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::management::{
-    CatalogDetail, CatalogEntry, CatalogQuery, Notification, NotificationEvent, NotificationQuery,
+    CatalogDetail, CatalogEntry, Notification, NotificationEvent, NotificationQuery,
 };
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{Refusal, eligible};
 use datapact_core::id::{Salt, ShareId};
-use datapact_core::policy::ShareState;
 use datapact_core::terms::Name;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use sea_orm::Value;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Session;
 use super::failure::Result;
-use super::projector::state_name;
 use super::schema::{number, row, rows, run, text};
 
-/// How many entries a search returns if not told.
-const SEARCH_DEFAULT: u32 = 50;
-/// How many at most.
-const SEARCH_MAX: u32 = 100;
-/// The longest search text, in bytes, and the most words in it.
-const SEARCH_BYTES_MAX: usize = 200;
-const SEARCH_WORDS_MAX: usize = 8;
 /// How many notifications an answer holds.
 const NOTIFICATIONS_PAGE: u64 = 200;
 /// How many publications a subscriber is read ahead.
@@ -45,37 +35,6 @@ pub(super) struct NotificationBody {
 }
 
 impl Session {
-    /// Shares that are not revoked and not expired.
-    pub(super) async fn search(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
-        self.active_account().await?;
-        let limit = query.limit.unwrap_or(SEARCH_DEFAULT);
-        if !(1..=SEARCH_MAX).contains(&limit) {
-            return Err(Problem::malformed(format!("`limit` must be 1 to {SEARCH_MAX}")).into());
-        }
-        let mut sql = "SELECT entry FROM share WHERE state <> $1 AND expires > $2".to_owned();
-        let mut values: Vec<Value> = vec![text(state_name(ShareState::Revoked)), number(self.server.now())];
-        let mut add = |condition: &str, value: Value| {
-            values.push(value);
-            sql.push_str(" AND ");
-            sql.push_str(&condition.replace('?', &format!("${}", values.len())));
-        };
-        for pattern in patterns(query.text.as_deref().unwrap_or_default())? {
-            add("words LIKE ? ESCAPE '!'", text(pattern));
-        }
-        if let Some(category) = &query.category {
-            add("id IN (SELECT share FROM category WHERE category = ?)", text(category));
-        }
-        if let Some(realm) = &query.realm {
-            add("realm = ?", text(realm));
-        }
-        if let Some(before) = query.before {
-            add("event < ?", number(before));
-        }
-        sql.push_str(&format!(" ORDER BY event DESC LIMIT {limit}"));
-        let found = rows(self.server.store.read(), sql, values).await?;
-        Ok(found.iter().map(|row| row.json(0)).collect::<std::result::Result<_, _>>()?)
-    }
-
     pub(super) async fn detail(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail> {
         let account = self.active_account().await?;
         let (server, caller) = (&self.server, &account.identity);
@@ -184,18 +143,4 @@ impl Subscription {
             let _ = tokio::time::timeout(SUBSCRIPTION_CHECK, more).await.map(|newest| newest.map(|_| ()));
         }
     }
-}
-
-/// `LIKE` patterns, one a word, with `!` before what would be a wildcard.
-fn patterns(text: &str) -> Result<Vec<String>> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    if text.len() > SEARCH_BYTES_MAX || words.len() > SEARCH_WORDS_MAX {
-        let detail = format!("a search has at most {SEARCH_WORDS_MAX} words and {SEARCH_BYTES_MAX} bytes");
-        return Err(Problem::malformed(detail).into());
-    }
-    let pattern = |word: &str| {
-        let escaped = word.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
-        format!("%{escaped}%")
-    };
-    Ok(words.into_iter().map(pattern).collect())
 }

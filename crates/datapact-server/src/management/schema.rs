@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { module: "management", version: 1, statements: FIRST },
     Migration { module: "management", version: 2, statements: ADMINISTRATION },
     Migration { module: "management", version: 3, statements: RETENTION },
+    Migration { module: "management", version: 4, statements: SEARCH },
 ];
 
 /// What administrators do, and what is left of users who were erased.
@@ -56,6 +57,20 @@ const RETENTION: &[&str] = &[
     // Packages of earlier versions that later ones do not name.
     "CREATE TABLE replaced (package TEXT NOT NULL PRIMARY KEY, address TEXT NOT NULL, time BIGINT NOT NULL)",
     "CREATE INDEX replaced_time ON replaced (time)",
+];
+
+/// What shares are found by.
+const SEARCH: &[&str] = &[
+    "DROP TABLE category",
+    "CREATE TABLE term (share TEXT NOT NULL, term TEXT NOT NULL, event BIGINT NOT NULL, \
+     PRIMARY KEY (share, term))",
+    "CREATE INDEX term_event ON term (term, event, share)",
+    // 0 not yet, 1 yes, 2 no longer, since it has expired.
+    "ALTER TABLE share ADD COLUMN indexed BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE share ADD COLUMN not_before BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE share ADD COLUMN price BIGINT",
+    "ALTER TABLE share ADD COLUMN currency TEXT",
+    "CREATE INDEX share_indexed ON share (indexed, expires)",
 ];
 
 const FIRST: &[&str] = &[

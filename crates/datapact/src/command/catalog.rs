@@ -4,16 +4,20 @@ use clap::{Args, Subcommand};
 use datapact_api::management::{CatalogEntry, CatalogQuery};
 use datapact_client::consumer::{Consumer, Offer};
 use datapact_core::id::ShareId;
-use datapact_core::terms::Name;
+use datapact_core::identity::Identity;
+use datapact_core::policy::Price;
+use datapact_core::terms::{Country, Industry, Name};
 use futures_util::StreamExt as _;
 
-use crate::context::Context;
+use crate::context::{Context, now};
 use crate::failure::Result;
 use crate::output::{self, fields, plain};
+use crate::terms::{Moment, PriceText};
 
 const AFTER_HELP: &str = "\
 Examples:
   datapact catalog search --category vitals diabetes
+  datapact catalog search --country SE --industry isic4:86 --price 100.00EUR
   datapact catalog show 5d41... --purpose research
   datapact catalog watch --json | while read -r line; do ...; done";
 
@@ -50,7 +54,7 @@ enum Verb {
 
 #[derive(Args)]
 struct Search {
-    /// Words in title, introduction or usage
+    /// Words in title, introduction or usage, all of which must be there
     words: Vec<String>,
     /// A category
     #[arg(long, value_name = "NAME")]
@@ -58,6 +62,21 @@ struct Search {
     /// The realm of the provider
     #[arg(long)]
     realm: Option<String>,
+    /// The provider, as `realm:subject`
+    #[arg(long, value_name = "IDENTITY")]
+    provider: Option<Identity>,
+    /// An industry that may access, such as `isic4:86`
+    #[arg(long, value_name = "CODE")]
+    industry: Option<Industry>,
+    /// A country that may access, such as `SE`
+    #[arg(long, value_name = "CODE")]
+    country: Option<Country>,
+    /// The highest price, such as `10.00EUR`; `free` for what costs nothing
+    #[arg(long, value_name = "PRICE", value_parser = price)]
+    price: Option<Highest>,
+    /// Only what may be accessed then: `30d` from now, or a date
+    #[arg(long, value_name = "WHEN")]
+    valid: Option<Moment>,
     /// At most this many, 1 to 100
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     limit: Option<u32>,
@@ -72,8 +91,21 @@ impl Catalog {
         match self.command {
             Verb::Search(search) => {
                 let text = (!search.words.is_empty()).then(|| search.words.join(" "));
-                let Search { category, realm, limit, before, .. } = search;
-                let query = CatalogQuery { text, category, realm, limit, before };
+                let Search { category, realm, provider, industry, country, price, valid, .. } = search;
+                let price = price.map(|Highest(price)| price);
+                let query = CatalogQuery {
+                    text,
+                    category,
+                    realm,
+                    provider: provider.map(|provider| provider.to_string()),
+                    industry,
+                    country,
+                    price_max: price.as_ref().map(|price| price.as_ref().map_or(0, |price| price.amount)),
+                    currency: price.flatten().map(|price| price.currency),
+                    valid_at: valid.map(|moment| moment.at(now())),
+                    limit: search.limit,
+                    before: search.before,
+                };
                 let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 context.output.list(&entries, ["SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"], &rows)
@@ -97,6 +129,18 @@ impl Catalog {
             }
         }
     }
+}
+
+/// A highest price; none for what costs nothing.
+#[derive(Debug, Clone)]
+struct Highest(Option<Price>);
+
+fn price(text: &str) -> std::result::Result<Highest, String> {
+    if text == "free" {
+        return Ok(Highest(None));
+    }
+    let price = text.parse::<PriceText>().map_err(|e| e.to_string())?;
+    Ok(Highest(Some(price.0)))
 }
 
 fn row(entry: &CatalogEntry) -> [String; 5] {
