@@ -3,6 +3,7 @@
 pub(crate) mod network;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use datapact_api::problem::{Kind, Problem};
@@ -19,6 +20,10 @@ use crate::output::{self, fields};
 
 /// The file of an export that says whose signatures the exporter believes. Whoever has a profile uses its own.
 const LOG_POLICY: &str = "log-policy";
+
+/// How often a server's log is looked at until its witnesses have cosigned it, and how long apart.
+const COSIGNED_TRIES: usize = 10;
+const COSIGNED_WAIT: Duration = Duration::from_millis(300);
 
 const AFTER_HELP: &str = "\
 A log is a C2SP tlog-tiles log: any such tool can read an export. `verify` checks the checkpoint's signatures,
@@ -133,6 +138,15 @@ impl Ledger {
                         let session = context.session()?;
                         let source = PublicLog(session.public());
                         let verified = async {
+                            for _ in 1..COSIGNED_TRIES {
+                                match audit::verify(&source, &policy).await {
+                                    // Its newest checkpoint may be waiting for the witnesses' cosignatures.
+                                    Ok(report) if report.log.is_none() => {
+                                        tokio::time::sleep(COSIGNED_WAIT).await
+                                    }
+                                    verified => return verified.map_err(|e| failure(e, Path::new("-"))),
+                                }
+                            }
                             audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-")))
                         };
                         context.block_on(verified)?
