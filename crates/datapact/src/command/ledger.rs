@@ -10,7 +10,7 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_client::audit::PublicLog;
 use datapact_ledger::audit::{self, AuditError, Report};
 use datapact_ledger::log_policy::{LogPolicy, POLICY_BYTES_MAX};
-use datapact_ledger::source::Directory;
+use datapact_ledger::source::{Directory, LogSource as _};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -114,8 +114,19 @@ impl Ledger {
             Verb::Export { dir } => {
                 let session = context.session()?;
                 let source = PublicLog(session.public());
-                let entries = context
-                    .block_on(async { audit::export(&source, &dir).await.map_err(|e| failure(e, &dir)) })?;
+                let policy = context.profile()?.log_policy().clone();
+                let exported = async {
+                    // A copy whose checkpoint lacks cosignatures would not verify.
+                    for _ in 1..COSIGNED_TRIES {
+                        let note = source.fetch("checkpoint").await.ok().flatten();
+                        if note.is_some_and(|note| policy.open(&note).is_ok()) {
+                            break;
+                        }
+                        tokio::time::sleep(COSIGNED_WAIT).await;
+                    }
+                    audit::export(&source, &dir).await.map_err(|e| failure(e, &dir))
+                };
+                let entries = context.block_on(exported)?;
                 let policy = dir.join(LOG_POLICY);
                 std::fs::write(&policy, context.profile()?.log_policy().to_string())
                     .map_err(|error| Failure::file("write", &policy, &error))?;
