@@ -1,0 +1,1 @@
+//! The client side: the gateway service of a peer, blocks, and the ledger port on them.

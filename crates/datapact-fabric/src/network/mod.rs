@@ -1,0 +1,1 @@
+//! Networks on one machine, of Fabric's own programs.

@@ -1,0 +1,1 @@
+//! Envelopes, headers, blocks, identities and policies (`common`, `msp`).

@@ -1,0 +1,1 @@
+//! Proposals, transactions, chaincode input and events (`peer`).

@@ -1,0 +1,1 @@
+//! The stream between a peer and its chaincode (`peer/chaincode_shim`).
