@@ -1,1 +1,555 @@
-//! Networks on one machine, of Fabric's own programs.
+//! Networks on one machine, of Fabric's own programs, for tests and for trying out: two organisations, management's and
+//! the key server's, with a peer and a chaincode process each, and one orderer (Raft) or four (BFT). A network's folder
+//! holds all of it; what runs in it ends with [`Network::down`], not with this process.
+
+mod channel;
+mod describe;
+mod files;
+mod package;
+mod ports;
+mod process;
+mod program;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use ports::PortBlock;
+
+pub use package::Package;
+pub use program::{FABRIC_BIN, Programs};
+
+/// The file that describes the network as management's ledger.
+pub const LEDGER_FILE: &str = "ledger.toml";
+/// The file that describes the network as the key server's ledger: by its own organisation's peer.
+pub const KEY_LEDGER_FILE: &str = "ledger-key.toml";
+/// The channel's name.
+pub const CHANNEL: &str = "datapact";
+/// The chaincode's name on the channel.
+pub const CHAINCODE: &str = "datapact";
+/// The file in a network's folder that says what is in it; its `kind` is [`KIND`].
+pub const RECORD_FILE: &str = "network.json";
+/// What [`RECORD_FILE`] says of a network of this kind.
+pub const KIND: &str = "fabric";
+
+const ORDERER_MSP: &str = "OrdererMSP";
+const ORDERER_DOMAIN: &str = "orderers.localhost";
+const LOCK_FILE: &str = "lock";
+/// How long nodes may take to answer, and to agree on a block.
+const READY_TIMEOUT: Duration = Duration::from_secs(180);
+const POLL: Duration = Duration::from_millis(100);
+/// How often other ports are tried when one was taken meanwhile.
+const TRIES: usize = 3;
+/// What Go says when it was.
+const PORT_TAKEN: &str = "address already in use";
+
+/// Why a network does not run.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}; {hint}")]
+pub struct NetworkError {
+    /// What is wrong.
+    pub detail: String,
+    /// How to go on.
+    pub hint: String,
+}
+
+impl NetworkError {
+    pub(crate) fn new(detail: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
+        Self { detail: detail.to_string(), hint: hint.to_string() }
+    }
+
+    fn file(path: &Path, error: impl std::fmt::Display) -> Self {
+        Self::new(format!("`{}`: {error}", path.display()), "choose another folder with `--dir DIR`")
+    }
+}
+
+type Result<T> = std::result::Result<T, NetworkError>;
+
+/// How the orderers agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Orderers {
+    /// One orderer (etcdraft).
+    Raft,
+    /// Four orderers, of which one may fail in whatever way (SmartBFT); Fabric 3.
+    Bft,
+}
+
+impl Orderers {
+    /// How many there are.
+    pub fn number(self) -> u16 {
+        match self {
+            Self::Raft => 1,
+            Self::Bft => 4,
+        }
+    }
+}
+
+/// What a new network is to be.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How the orderers agree.
+    pub orderers: Orderers,
+    /// How long an orderer waits for more transactions before it makes a block: 1 ms to 60 s. The largest part of the
+    /// time until a transaction is committed when few are submitted.
+    pub batch_timeout: Duration,
+    /// The ledger's id, as in management's configuration: both organisations' chaincode is started with it.
+    pub ledger: String,
+}
+
+/// An organisation with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Organisation {
+    Management,
+    Key,
+}
+
+impl Organisation {
+    const ALL: [Self; 2] = [Self::Management, Self::Key];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Key => "key",
+        }
+    }
+
+    fn domain(self) -> String {
+        format!("{}.localhost", self.name())
+    }
+
+    fn msp(self) -> &'static str {
+        match self {
+            Self::Management => "ManagementMSP",
+            Self::Key => "KeyMSP",
+        }
+    }
+}
+
+/// What runs as a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Node {
+    /// From 1.
+    Orderer(u16),
+    Peer(Organisation),
+    Chaincode(Organisation),
+}
+
+impl Node {
+    fn name(self) -> String {
+        match self {
+            Self::Orderer(at) => format!("orderer-{at}"),
+            Self::Peer(organisation) => format!("peer-{}", organisation.name()),
+            Self::Chaincode(organisation) => format!("chaincode-{}", organisation.name()),
+        }
+    }
+
+    /// Which port of the network's it listens on: two for each of up to four orderers, then the others'.
+    fn port_at(self) -> u16 {
+        match self {
+            Self::Orderer(at) => (at - 1) * 2,
+            Self::Peer(organisation) => 8 + organisation as u16,
+            Self::Chaincode(organisation) => 10 + organisation as u16,
+        }
+    }
+}
+
+const _: () = assert!(ports::LENGTH >= 12);
+
+/// A network's folder, held by this process while it is changed.
+#[derive(Debug)]
+pub struct Network {
+    dir: PathBuf,
+    record: Record,
+    _lock: fs::File,
+    _ports: Option<PortBlock>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    kind: Kind,
+    orderers: Orderers,
+    batch_timeout_ms: u64,
+    ledger: String,
+    /// The lowest of the ports, 0 before they are chosen.
+    first_port: u16,
+    /// Whether all have joined the channel; its configuration names the ports, so they are for good then.
+    made: bool,
+    /// Those that are thought to run.
+    processes: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Kind {
+    #[serde(rename = "fabric")]
+    Fabric,
+}
+
+/// A node as it runs.
+#[derive(Debug, Clone, Serialize)]
+pub struct Running {
+    /// `orderer-1` to `orderer-4`, `peer-management`, `peer-key`, `chaincode-management`, `chaincode-key`.
+    pub node: String,
+    /// Where it listens.
+    pub address: String,
+    /// Its process.
+    pub process: u32,
+}
+
+impl Network {
+    /// The network in `dir`, or a new one as `options` say.
+    ///
+    /// # Errors
+    /// When there is another kind of network, or one with other orderers or another ledger id, or something else, or
+    /// somebody else works on it.
+    pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| NetworkError::file(dir, e))?;
+        let (dir, lock) = locked(dir)?;
+        if dir.join(RECORD_FILE).exists() {
+            let network = Self::read(dir, lock)?;
+            let other = if network.record.orderers != options.orderers {
+                Some("other orderers")
+            } else if network.record.ledger != options.ledger {
+                Some("another ledger id")
+            } else {
+                None
+            };
+            if let Some(other) = other {
+                let detail = format!("the network in `{}` has {other}", network.dir.display());
+                return Err(NetworkError::new(
+                    detail,
+                    "that cannot change; choose another folder with `--dir DIR`",
+                ));
+            }
+            return Ok(network);
+        }
+        let others = fs::read_dir(&dir).map_err(|e| NetworkError::file(&dir, e))?;
+        if others.filter_map(std::result::Result::ok).any(|entry| entry.file_name() != LOCK_FILE) {
+            let detail = format!("`{}` is not empty and holds no network", dir.display());
+            return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
+        }
+        let batch_timeout_ms = options.batch_timeout.as_millis().clamp(1, 60_000) as u64;
+        let record = Record {
+            kind: Kind::Fabric,
+            orderers: options.orderers,
+            batch_timeout_ms,
+            ledger: options.ledger.clone(),
+            first_port: 0,
+            made: false,
+            processes: BTreeMap::new(),
+        };
+        let network = Self { dir, record, _lock: lock, _ports: None };
+        network.save()?;
+        Ok(network)
+    }
+
+    /// The network in `dir`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn existing(dir: &Path) -> Result<Self> {
+        if !dir.join(RECORD_FILE).exists() {
+            let detail = format!("`{}` holds no network", dir.display());
+            return Err(NetworkError::new(
+                detail,
+                "name the folder that `ledger up` was given with `--dir DIR`",
+            ));
+        }
+        let (dir, lock) = locked(dir)?;
+        Self::read(dir, lock)
+    }
+
+    fn read(dir: PathBuf, lock: fs::File) -> Result<Self> {
+        let path = dir.join(RECORD_FILE);
+        let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
+        let record: Record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+        let ports = PortBlock::again(record.first_port);
+        Ok(Self { dir, record, _lock: lock, _ports: ports })
+    }
+
+    /// Where everything is.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The file that describes the network as management's ledger.
+    pub fn ledger_file(&self) -> PathBuf {
+        self.dir.join(LEDGER_FILE)
+    }
+
+    /// The file that describes the network as the key server's ledger.
+    pub fn key_ledger_file(&self) -> PathBuf {
+        self.dir.join(KEY_LEDGER_FILE)
+    }
+
+    /// The nodes that run now.
+    pub fn running(&self) -> Vec<Running> {
+        let running = |node: Node| {
+            let process = self.process(node)?;
+            Some(Running { node: node.name(), address: self.address(node), process })
+        };
+        self.nodes().into_iter().filter_map(running).collect()
+    }
+
+    /// Starts what does not run, makes channel and chaincode the first time, and waits until both organisations' peers
+    /// and chaincode answer.
+    ///
+    /// # Errors
+    /// When something does not come up, with what it said last. What this call has started is ended again.
+    pub async fn up(&mut self, programs: &Programs) -> Result<Vec<Running>> {
+        self.start_channel(programs).await?;
+        let before = self.running();
+        if let Err(error) = self.deploy(programs).await {
+            self.end_all_but(&before).await?;
+            return Err(error);
+        }
+        self.describe()?;
+        Ok(self.running())
+    }
+
+    /// Starts orderers and peers and makes the channel, without the chaincode.
+    ///
+    /// # Errors
+    /// As [`Network::up`].
+    pub async fn start_channel(&mut self, programs: &Programs) -> Result<Vec<Running>> {
+        if let (Orderers::Bft, Some(version @ (..=2, _))) = (self.record.orderers, programs.version) {
+            let detail =
+                format!("Fabric {}.{} has no BFT orderers: these came with 3.0", version.0, version.1);
+            return Err(NetworkError::new(detail, "use Fabric 3.1, or `--orderers raft`"));
+        }
+        let before = self.running();
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            self.choose_ports()?;
+            let Err(error) = self.make_channel(programs).await else { return Ok(self.running()) };
+            self.end_all_but(&before).await?;
+            // Somebody may have taken a port between its choice and its use.
+            if self.record.made || tried == TRIES || !error.detail.contains(PORT_TAKEN) {
+                return Err(error);
+            }
+        }
+    }
+
+    /// Ends all nodes; their state stays.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    pub async fn down(&mut self) -> Result<()> {
+        self.end_all_but(&[]).await
+    }
+
+    /// Ends one node, by its name; at once, as a crash would, if `kill`.
+    ///
+    /// # Errors
+    /// When there is none of this name, or its process does not end.
+    pub async fn stop_node(&mut self, name: &str, kill: bool) -> Result<()> {
+        let node = self.named(name)?;
+        if let Some(process) = self.process(node) {
+            process::end(process, &self.dir, kill).await?;
+        }
+        self.record.processes.remove(name);
+        self.save()
+    }
+
+    /// Starts one node, by its name, where it was before, and waits until it listens.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it does not come up.
+    pub async fn start_node(&mut self, programs: &Programs, name: &str) -> Result<()> {
+        let node = self.named(name)?;
+        self.spawn(programs, node)?;
+        self.listening(node).await
+    }
+
+    fn named(&self, name: &str) -> Result<Node> {
+        let nodes = self.nodes();
+        nodes.iter().copied().find(|node| node.name() == name).ok_or_else(|| {
+            let names: Vec<String> = nodes.iter().map(|node| node.name()).collect();
+            NetworkError::new(
+                format!("there is no node `{name}`"),
+                format!("name one of {}", names.join(", ")),
+            )
+        })
+    }
+
+    async fn end_all_but(&mut self, others: &[Running]) -> Result<()> {
+        // The chaincode first: a peer that ends waits for it.
+        for node in self.nodes().into_iter().rev() {
+            if !others.iter().any(|other| other.node == node.name()) {
+                self.stop_node(&node.name(), false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In the order in which they are started.
+    fn nodes(&self) -> Vec<Node> {
+        let orderers = (1..=self.record.orderers.number()).map(Node::Orderer);
+        let peers = Organisation::ALL.into_iter().map(Node::Peer);
+        orderers.chain(peers).chain(Organisation::ALL.into_iter().map(Node::Chaincode)).collect()
+    }
+
+    fn process(&self, node: Node) -> Option<u32> {
+        let process = self.record.processes.get(&node.name()).copied();
+        process.filter(|id| process::is_alive(*id, &self.dir))
+    }
+
+    fn port(&self, node: Node) -> u16 {
+        self.record.first_port + node.port_at()
+    }
+
+    fn address(&self, node: Node) -> String {
+        format!("127.0.0.1:{}", self.port(node))
+    }
+
+    /// Where an orderer is administered.
+    fn admin_address(&self, orderer: u16) -> String {
+        format!("127.0.0.1:{}", self.port(Node::Orderer(orderer)) + 1)
+    }
+
+    fn node_dir(&self, node: Node) -> PathBuf {
+        self.dir.join(node.name())
+    }
+
+    fn node_log(&self, node: Node) -> PathBuf {
+        self.dir.join(format!("{}.log", node.name()))
+    }
+
+    fn save(&self) -> Result<()> {
+        let path = self.dir.join(RECORD_FILE);
+        let text = serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
+        self.write(&path, text.as_bytes())
+    }
+
+    /// Ports for all: the former ones, or, while no channel has them for good and they are taken, others.
+    fn choose_ports(&mut self) -> Result<()> {
+        let taken = self.taken_port();
+        match taken {
+            None if self.record.first_port != 0 => return Ok(()),
+            Some((node, port)) if self.record.made || !self.running().is_empty() => {
+                let detail = format!(
+                    "port {port}, which the channel knows {} by, is taken by another program",
+                    node.name()
+                );
+                return Err(NetworkError::new(detail, "end that program"));
+            }
+            _ => {}
+        }
+        let Some(block) = PortBlock::reserve() else {
+            return Err(NetworkError::new("no free ports were found", "end other programs and try again"));
+        };
+        // What stands for the former ports is nothing to the new ones.
+        files::remove(&self.block())?;
+        for node in self.nodes() {
+            files::remove(&self.node_dir(node))?;
+        }
+        self.record.first_port = block.first();
+        self._ports = Some(block);
+        self.save()
+    }
+
+    /// A port of a node that does not run, on which somebody else listens.
+    fn taken_port(&self) -> Option<(Node, u16)> {
+        let ports = |node: Node| {
+            let port = self.port(node);
+            [Some(port), matches!(node, Node::Orderer(_)).then_some(port + 1)].map(|port| (node, port))
+        };
+        let down = self.nodes().into_iter().filter(|node| self.process(*node).is_none());
+        down.flat_map(ports)
+            .find_map(|(node, port)| Some((node, port.filter(|port| !ports::is_free(*port))?)))
+    }
+
+    fn spawn(&mut self, programs: &Programs, node: Node) -> Result<()> {
+        if self.process(node).is_some() {
+            return Ok(());
+        }
+        let dir = self.node_dir(node);
+        fs::create_dir_all(&dir).map_err(|e| NetworkError::file(&dir, e))?;
+        let program = match node {
+            Node::Orderer(_) => &programs.orderer,
+            Node::Peer(_) => &programs.peer,
+            Node::Chaincode(_) => &programs.chaincode,
+        };
+        let mut command = process::command(program);
+        command.current_dir(&dir).env("FABRIC_CFG_PATH", &dir);
+        // Blocks and calls are logged at `info`; what this leaves out is how often, not what is wrong.
+        command.env("FABRIC_LOGGING_SPEC", std::env::var_os(LOGGING).unwrap_or_else(|| "warning".into()));
+        command.env("FABRIC_LOGGING_FORMAT", LOG_FORMAT);
+        match node {
+            Node::Orderer(_) => {}
+            Node::Peer(_) => {
+                command.args(["node", "start"]);
+            }
+            Node::Chaincode(organisation) => self.chaincode_command(&mut command, organisation)?,
+        }
+        let name = dir.join(program.file_name().unwrap_or_default());
+        let process = process::start(command, &name, &self.node_log(node))?;
+        self.record.processes.insert(node.name(), process);
+        self.save()
+    }
+
+    fn chaincode_command(&self, command: &mut Command, organisation: Organisation) -> Result<()> {
+        command
+            .env("CHAINCODE_SERVER_ADDRESS", self.address(Node::Chaincode(organisation)))
+            .env("CHAINCODE_ID", self.package(organisation)?.id)
+            .args(["--ledger", &self.record.ledger])
+            .args(["--submitter", Organisation::Management.msp()])
+            .args(["--administrator", Organisation::Key.msp()])
+            .args(["--administrator", Organisation::Management.msp()]);
+        Ok(())
+    }
+
+    /// The chaincode's package of an organisation: it says where that organisation's process listens.
+    fn package(&self, organisation: Organisation) -> Result<Package> {
+        Package::new(&format!("{CHAINCODE}_1"), &self.address(Node::Chaincode(organisation)))
+    }
+
+    /// Waits until a node takes connections.
+    async fn listening(&self, node: Node) -> Result<()> {
+        let end = Instant::now() + READY_TIMEOUT;
+        while tokio::net::TcpStream::connect(self.address(node)).await.is_err() {
+            self.still_up(node, end)?;
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    /// What is wrong with a node that does not answer, if it has ended or it is past `end`.
+    fn still_up(&self, node: Node, end: Instant) -> Result<()> {
+        if self.process(node).is_some() && Instant::now() < end {
+            return Ok(());
+        }
+        let log = self.node_log(node);
+        let detail = format!("{} does not answer: {}", node.name(), process::last_words(&log));
+        Err(NetworkError::new(detail, format!("its log is `{}`", log.display())))
+    }
+}
+
+/// How much Fabric's programs log; the one of their settings that this process hands on.
+const LOGGING: &str = "FABRIC_LOGGING_SPEC";
+/// Fabric's own, without colours.
+const LOG_FORMAT: &str =
+    "%{time:2006-01-02 15:04:05.000 MST} %{level:.4s} [%{module}] %{shortfunc}: %{message}";
+
+fn locked(dir: &Path) -> Result<(PathBuf, fs::File)> {
+    let dir = dir.canonicalize().map_err(|e| NetworkError::file(dir, e))?;
+    let path = dir.join(LOCK_FILE);
+    let lock = fs::File::create(&path).map_err(|e| NetworkError::file(&path, e))?;
+    lock.try_lock().map_err(|_| {
+        let detail = format!("another program works on the network in `{}`", dir.display());
+        NetworkError::new(detail, "wait until it is done")
+    })?;
+    Ok((dir, lock))
+}

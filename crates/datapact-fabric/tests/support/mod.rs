@@ -1,0 +1,69 @@
+//! What the tests against a real network share: a network in a folder of its own, ended with the test.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Once;
+use std::time::Duration;
+
+use datapact_fabric::network::{Network, Options, Orderers, Programs};
+
+/// The ledger's id.
+pub const ID: &str = "ledger.example";
+
+static SAID: Once = Once::new();
+
+/// A network that runs until this is dropped.
+pub struct TestNetwork {
+    pub network: Network,
+    pub programs: Programs,
+    pub dir: tempfile::TempDir,
+}
+
+impl TestNetwork {
+    /// Orderers, peers and channel, without the chaincode. None where Fabric's programs are not found, which one line says.
+    pub async fn channel(orderers: Orderers) -> Option<Self> {
+        let mut this = Self::new(orderers).await?;
+        this.network.start_channel(&this.programs).await.unwrap();
+        Some(this)
+    }
+
+    /// All of it. None where Fabric's programs are not found, which one line says.
+    pub async fn up(orderers: Orderers) -> Option<Self> {
+        let mut this = Self::new(orderers).await?;
+        this.network.up(&this.programs).await.unwrap();
+        Some(this)
+    }
+
+    async fn new(orderers: Orderers) -> Option<Self> {
+        let chaincode = Path::new(env!("CARGO_BIN_EXE_datapact-chaincode"));
+        let programs = match Programs::find(None, Some(chaincode)).await {
+            Ok(programs) => programs,
+            Err(error) => {
+                // Not by `eprintln!`, which the tests' harness keeps to itself.
+                SAID.call_once(|| writeln!(std::io::stderr(), "!!!! not run on Fabric: {error}").unwrap());
+                return None;
+            }
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let network = Network::open(&dir.path().join("network"), &options(orderers)).unwrap();
+        Some(Self { network, programs, dir })
+    }
+}
+
+/// What the tests' networks are.
+pub fn options(orderers: Orderers) -> Options {
+    Options { orderers, batch_timeout: Duration::from_millis(50), ledger: ID.to_owned() }
+}
+
+impl Drop for TestNetwork {
+    fn drop(&mut self) {
+        let network = &mut self.network;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(network.down()).unwrap();
+            });
+        });
+    }
+}
