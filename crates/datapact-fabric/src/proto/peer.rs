@@ -54,6 +54,14 @@ pub struct ChaincodeId {
     pub version: String,
 }
 
+/// Which chaincode a proposal is for: the extension of its channel header.
+#[derive(Clone, PartialEq, Eq, Hash, Message)]
+pub struct ChaincodeHeaderExtension {
+    /// The chaincode.
+    #[prost(message, optional, tag = "2")]
+    pub chaincode_id: Option<ChaincodeId>,
+}
+
 /// A chaincode's arguments.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct ChaincodeInput {
