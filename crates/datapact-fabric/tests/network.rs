@@ -9,23 +9,33 @@ use std::process::Command;
 use datapact_fabric::network::{Network, Orderers};
 use support::{TestNetwork, options};
 
-/// What `peer channel getinfo` says of the channel on an organisation's peer: its height and newest block's hash.
-fn channel(network: &TestNetwork, organisation: &str) -> (u64, String) {
+/// What `peer` says when an organisation's administrator asks its own peer.
+fn peer(network: &TestNetwork, organisation: &str, args: &[&str]) -> Result<String, String> {
     let dir = network.network.dir();
-    let admin =
-        format!("crypto/peerOrganizations/{organisation}.localhost/users/Admin@{organisation}.localhost/msp");
+    let users = dir.join(format!("crypto/peerOrganizations/{organisation}.localhost/users"));
     let output = Command::new(&network.programs.peer)
         .env("FABRIC_CFG_PATH", dir.join(format!("peer-{organisation}")))
-        .env("CORE_PEER_MSPCONFIGPATH", dir.join(admin))
-        .args(["channel", "getinfo", "--channelID", "datapact"])
+        .env("CORE_PEER_MSPCONFIGPATH", users.join(format!("Admin@{organisation}.localhost/msp")))
+        .args(args)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let json = said.lines().find_map(|line| line.strip_prefix("Blockchain info: ")).unwrap_or_else(|| {
-        panic!("{said}{}", String::from_utf8_lossy(&output.stderr));
-    });
+    let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    if output.status.success() { Ok(said) } else { Err(errors) }
+}
+
+/// The channel on an organisation's peer: its height and newest block's hash.
+fn channel(network: &TestNetwork, organisation: &str) -> (u64, String) {
+    let said = peer(network, organisation, &["channel", "getinfo", "--channelID", "datapact"]).unwrap();
+    let json = said.lines().find_map(|line| line.strip_prefix("Blockchain info: ")).unwrap();
     let info: serde_json::Value = serde_json::from_str(json).unwrap();
     (info["height"].as_u64().unwrap(), info["currentBlockHash"].as_str().unwrap().to_owned())
+}
+
+/// What the chaincode on an organisation's peer says of itself.
+fn info(network: &TestNetwork, organisation: &str) -> Option<serde_json::Value> {
+    let query = ["chaincode", "query", "-C", "datapact", "-n", "datapact", "-c", r#"{"Args":["info"]}"#];
+    let said = peer(network, organisation, &query).ok()?;
+    Some(serde_json::from_str(said.trim()).unwrap())
 }
 
 fn nodes(network: &Network) -> Vec<String> {
@@ -86,6 +96,30 @@ async fn bft_orderers_make_a_channel_and_one_of_four_may_be_missing() {
     network.network.stop_node("orderer-3", true).await.unwrap();
     network.network.start_node(&network.programs, "orderer-3").await.unwrap();
     assert_eq!(channel(&network, "key"), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_organisations_have_the_chaincode_and_it_comes_back_after_a_crash() {
+    let Some(mut network) = TestNetwork::up(Orderers::Raft).await else { return };
+    let set_up = info(&network, "management").unwrap();
+    assert_eq!(set_up["set_up"]["ledger"], support::ID);
+    assert_eq!(set_up["set_up"]["submitter"], "ManagementMSP");
+    assert_eq!(info(&network, "key").unwrap(), set_up);
+
+    network.network.stop_node("chaincode-key", true).await.unwrap();
+    network.network.start_node(&network.programs, "chaincode-key").await.unwrap();
+    // The peer notices the broken stream by itself, and connects again when it is asked the next time.
+    let mut tries = 0;
+    while info(&network, "key").as_ref() != Some(&set_up) {
+        tries += 1;
+        assert!(tries < 1_000, "the peer does not find its chaincode again");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+
+    network.network.down().await.unwrap();
+    let height = network.network.up(&network.programs).await.map(|_| channel(&network, "key").0).unwrap();
+    assert_eq!(info(&network, "key").unwrap(), set_up);
+    assert_eq!(channel(&network, "management").0, height, "what is done is not done again");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::process;
 use super::{
@@ -40,7 +40,7 @@ impl Network {
         let node = Node::Orderer(at);
         let list = self
             .until(node, async || {
-                process::run(self.admin(programs, at, &["channel", "list"])).await.and_then(json)
+                process::run(self.admin(programs, at, &["channel", "list"])).await.and_then(parse)
             })
             .await?;
         let channels = list.get("channels").and_then(Value::as_array);
@@ -52,7 +52,7 @@ impl Network {
         let mut join =
             self.admin(programs, at, &["channel", "join", "--channelID", CHANNEL, "--config-block"]);
         join.arg(self.block());
-        let joined = json(process::run(join).await?)?;
+        let joined = parse(process::run(join).await?)?;
         match joined.get("error") {
             None => Ok(()),
             Some(error) => Err(self.failed(node, error)),
@@ -93,16 +93,30 @@ impl Network {
             self.until(Node::Peer(Organisation::Management), async || self.commit(programs).await).await?;
         }
         for organisation in Organisation::ALL {
-            let answers = async || process::run(self.query(programs, organisation)).await;
-            self.until(Node::Peer(organisation), answers).await?;
+            let set_up = async || self.set_up(programs, organisation).await;
+            self.until(Node::Peer(organisation), set_up).await?;
         }
         Ok(())
+    }
+
+    /// Has the chaincode set up, as an organisation's peer sees it, in the name of the key server's administrator.
+    async fn set_up(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
+        let info = parse(process::run(self.query(programs, organisation)).await?)?;
+        if info.get("set_up").is_some() {
+            return Ok(());
+        }
+        let arguments = json!({ "Args": ["set-up", self.agreed().to_string()] });
+        let mut invoke = self.peer(programs, Organisation::Key, &["chaincode", "invoke", "--waitForEvent"]);
+        self.on_channel(&mut invoke);
+        invoke.args(["--ctor", &arguments.to_string()]);
+        self.at_both_peers(&mut invoke);
+        process::run(invoke).await.map(drop)
     }
 
     async fn install(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
         let package = self.package(organisation)?;
         let query = ["lifecycle", "chaincode", "queryinstalled", "--output", "json"];
-        let installed = json(process::run(self.peer(programs, organisation, &query)).await?)?;
+        let installed = parse(process::run(self.peer(programs, organisation, &query)).await?)?;
         let installed = installed.get("installed_chaincodes").and_then(Value::as_array);
         if installed.is_some_and(|all| {
             all.iter().any(|one| one.get("package_id").is_some_and(|id| *id == package.id))
@@ -134,10 +148,7 @@ impl Network {
         }
         let mut commit = self.peer(programs, Organisation::Management, &["lifecycle", "chaincode", "commit"]);
         self.define(&mut commit);
-        for organisation in Organisation::ALL {
-            commit.args(["--peerAddresses", &self.address(Node::Peer(organisation)), "--tlsRootCertFiles"]);
-            commit.arg(self.peer_tls_ca(organisation));
-        }
+        self.at_both_peers(&mut commit);
         process::run(commit).await.map(drop)
     }
 
@@ -150,11 +161,25 @@ impl Network {
     /// What all approve: both organisations' peers must endorse.
     fn define(&self, command: &mut Command) {
         let peers = Organisation::ALL.map(|organisation| format!("'{}.peer'", organisation.msp()));
+        self.on_channel(command);
+        command
+            .args(["--version", VERSION, "--sequence", SEQUENCE])
+            .args(["--signature-policy", &format!("AND({})", peers.join(", "))]);
+    }
+
+    fn on_channel(&self, command: &mut Command) {
         command
             .args(["--orderer", &self.address(Node::Orderer(1)), "--tls", "--cafile"])
             .arg(self.orderer_tls_ca())
-            .args(["--channelID", CHANNEL, "--name", CHAINCODE, "--version", VERSION, "--sequence", SEQUENCE])
-            .args(["--signature-policy", &format!("AND({})", peers.join(", "))]);
+            .args(["--channelID", CHANNEL, "--name", CHAINCODE]);
+    }
+
+    /// Whom to ask to endorse, in the order in which the certificates are given.
+    fn at_both_peers(&self, command: &mut Command) {
+        for organisation in Organisation::ALL {
+            command.args(["--peerAddresses", &self.address(Node::Peer(organisation)), "--tlsRootCertFiles"]);
+            command.arg(self.peer_tls_ca(organisation));
+        }
     }
 
     /// Asks a peer's chaincode what it is.
@@ -210,7 +235,7 @@ impl Network {
 }
 
 /// The JSON that a command said, behind a line that `osnadmin` begins with.
-fn json(said: String) -> Result<Value> {
+fn parse(said: String) -> Result<Value> {
     let text = said.trim();
     let text =
         if text.starts_with("Status:") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text };

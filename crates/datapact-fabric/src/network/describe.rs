@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{CHAINCODE, CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Result};
+use super::{
+    CHAINCODE, CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Orderers, Organisation, Result,
+};
 
 /// A `ledger.toml`, with paths relative to its folder.
 #[derive(Serialize)]
@@ -12,17 +14,25 @@ struct LedgerFile {
     kind: &'static str,
     channel: &'static str,
     chaincode: &'static str,
-    msp_id: &'static str,
-    certificate: PathBuf,
-    key: PathBuf,
-    tls_ca: PathBuf,
-    peers: [Peer; 1],
+    consensus: Orderers,
+    peers: Vec<NodeEntry>,
+    orderers: Vec<NodeEntry>,
+    identity: Identity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    administrator: Option<Identity>,
 }
 
 #[derive(Serialize)]
-struct Peer {
-    address: String,
+struct Identity {
     msp_id: &'static str,
+    certificate_file: PathBuf,
+    key_file: PathBuf,
+}
+
+#[derive(Serialize)]
+struct NodeEntry {
+    address: String,
+    tls_ca_file: PathBuf,
 }
 
 impl Network {
@@ -31,22 +41,37 @@ impl Network {
         for (organisation, path) in
             Organisation::ALL.into_iter().zip([self.ledger_file(), self.key_ledger_file()])
         {
-            let user = format!("User1@{}-cert.pem", organisation.domain());
-            let msp = self.user_crypto(organisation, "User1").join("msp");
+            let keeps_trust = organisation == Organisation::Key;
             let file = LedgerFile {
                 kind: super::KIND,
                 channel: CHANNEL,
                 chaincode: CHAINCODE,
-                msp_id: organisation.msp(),
-                certificate: self.relative(&msp.join("signcerts").join(user)),
-                key: self.relative(&msp.join("keystore/priv_sk")),
-                tls_ca: self.relative(&self.peer_tls_ca(organisation)),
-                peers: [Peer { address: self.address(Node::Peer(organisation)), msp_id: organisation.msp() }],
+                consensus: self.record.orderers,
+                peers: vec![self.entry(Node::Peer(organisation), &self.peer_tls_ca(organisation))],
+                orderers: (1..=self.record.orderers.number())
+                    .map(|at| self.entry(Node::Orderer(at), &self.orderer_tls_ca()))
+                    .collect(),
+                identity: self.identity(organisation, "User1"),
+                administrator: keeps_trust.then(|| self.identity(organisation, "Admin")),
             };
             let text = toml::to_string(&file).map_err(|e| NetworkError::file(&path, e))?;
             self.write(&path, text.as_bytes())?;
         }
         Ok(())
+    }
+
+    fn entry(&self, node: Node, tls_ca: &Path) -> NodeEntry {
+        NodeEntry { address: format!("grpcs://{}", self.address(node)), tls_ca_file: self.relative(tls_ca) }
+    }
+
+    fn identity(&self, organisation: Organisation, user: &str) -> Identity {
+        let msp = self.user_crypto(organisation, user).join("msp");
+        let certificate = format!("signcerts/{user}@{}-cert.pem", organisation.domain());
+        Identity {
+            msp_id: organisation.msp(),
+            certificate_file: self.relative(&msp.join(certificate)),
+            key_file: self.relative(&msp.join("keystore/priv_sk")),
+        }
     }
 
     fn relative(&self, path: &Path) -> PathBuf {

@@ -506,9 +506,19 @@ impl Network {
             .env("CHAINCODE_ID", self.package(organisation)?.id)
             .args(["--ledger", &self.record.ledger])
             .args(["--submitter", Organisation::Management.msp()])
-            .args(["--administrator", Organisation::Key.msp()])
-            .args(["--administrator", Organisation::Management.msp()]);
+            .args(["--administrator", Organisation::Key.msp()]);
         Ok(())
+    }
+
+    /// What both organisations agree to: management submits, and the key server's administrators say whose signatures
+    /// count, so that management alone cannot vouch for a certification authority.
+    fn agreed(&self) -> serde_json::Value {
+        serde_json::json!({
+            "administrators": [Organisation::Key.msp()],
+            "chaincode": CHAINCODE,
+            "ledger": self.record.ledger,
+            "submitter": Organisation::Management.msp(),
+        })
     }
 
     /// The chaincode's package of an organisation: it says where that organisation's process listens.

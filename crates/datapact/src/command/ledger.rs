@@ -1,5 +1,6 @@
 //! `ledger`: the log that everything stands on.
 
+mod fabric;
 pub(crate) mod network;
 
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ Examples:
   datapact ledger verify log-copy
   datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)
   datapact ledger up quorum --validators 4 --dir my-chain     (a network on this machine; see docs/ledgers/)
+  datapact ledger up fabric --orderers bft --dir my-channel
   datapact ledger down --dir my-chain";
 
 /// See, export and verify the ledger
@@ -62,7 +64,7 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         log_policy: Option<PathBuf>,
     },
-    /// Start an Ethereum-family network on this machine, and describe it in `DIR/ledger.toml`
+    /// Start a network on this machine, and describe it in `DIR/ledger.toml`
     Up(network::Up),
     /// End the network of a folder; its state stays for the next `up`
     Down {

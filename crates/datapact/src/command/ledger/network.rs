@@ -1,8 +1,9 @@
-//! Chains as ledgers: networks on one machine, and the contract on any (feature `evm`).
+//! Networks on one machine as ledgers (features `evm` and `fabric`), and the contract on any chain (`evm`).
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
@@ -16,6 +17,8 @@ pub(super) enum NetworkKind {
     Devnode,
     /// GoQuorum validators that agree by QBFT
     Quorum,
+    /// Hyperledger Fabric: management's organisation and the key server's, a peer each
+    Fabric,
 }
 
 /// Which network, and where.
@@ -23,18 +26,42 @@ pub(super) enum NetworkKind {
 pub(super) struct Up {
     /// What kind of network
     kind: NetworkKind,
-    /// How many validators agree; with 4, one may fail
+    /// `quorum`: how many validators agree; with 4, one may fail
     #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
     validators: u8,
+    #[command(flatten)]
+    fabric: super::fabric::Options,
     /// The network's folder; one that is there is started again with its state
     #[arg(long, value_name = "DIR", default_value = DIR)]
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     /// Anvil's program; found in the PATH, or installed once by npm into the user's cache
     #[arg(long, value_name = "FILE")]
     anvil: Option<PathBuf>,
     /// GoQuorum's program; built once through the Go module proxy into the user's cache
     #[arg(long, value_name = "FILE")]
     geth: Option<PathBuf>,
+}
+
+/// What a network's folder says of it.
+#[derive(Deserialize)]
+struct Record {
+    kind: String,
+}
+
+pub(super) fn up(context: &Context, up: Up) -> Result<()> {
+    match up.kind {
+        NetworkKind::Fabric => super::fabric::up(context, &up.dir, up.fabric),
+        NetworkKind::Devnode | NetworkKind::Quorum => up_chain(context, up),
+    }
+}
+
+pub(super) fn down(context: &Context, dir: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(dir.join("network.json")).unwrap_or_default();
+    match serde_json::from_str(&text) {
+        Ok(Record { kind }) if kind == "fabric" => super::fabric::down(context, dir),
+        // What is not there, or not a network, is said there, too.
+        _ => down_chain(context, dir),
+    }
 }
 
 /// Where the contract goes, and who submits.
@@ -78,13 +105,13 @@ pub(crate) fn missing() -> Failure {
 }
 
 #[cfg(not(feature = "evm"))]
-pub(super) fn up(_: &Context, up: Up) -> Result<()> {
-    let Up { kind: _, validators: _, dir: _, anvil: _, geth: _ } = up;
+fn up_chain(_: &Context, up: Up) -> Result<()> {
+    let Up { kind: _, validators: _, fabric: _, dir: _, anvil: _, geth: _ } = up;
     Err(missing())
 }
 
 #[cfg(not(feature = "evm"))]
-pub(super) fn down(_: &Context, _: &Path) -> Result<()> {
+fn down_chain(_: &Context, _: &Path) -> Result<()> {
     Err(missing())
 }
 
@@ -105,9 +132,11 @@ pub(super) fn deploy(_: &Context, deploy: Deploy) -> Result<()> {
 }
 
 #[cfg(feature = "evm")]
+pub(super) use with_evm::deploy;
+#[cfg(feature = "evm")]
 pub(crate) use with_evm::failed;
 #[cfg(feature = "evm")]
-pub(super) use with_evm::{deploy, down, up};
+use with_evm::{down_chain, up_chain};
 
 #[cfg(feature = "evm")]
 mod with_evm {
@@ -143,10 +172,10 @@ mod with_evm {
         Failure::local(error.detail, error.hint)
     }
 
-    pub(in super::super) fn up(context: &Context, up: Up) -> Result<()> {
+    pub(super) fn up_chain(context: &Context, up: Up) -> Result<()> {
         let (program, kind, nodes) = match up.kind {
             NetworkKind::Devnode => (network::anvil(up.anvil.as_deref()), Kind::Devnode, 1),
-            NetworkKind::Quorum => (network::geth(up.geth.as_deref()), Kind::Quorum, up.validators.into()),
+            _ => (network::geth(up.geth.as_deref()), Kind::Quorum, up.validators.into()),
         };
         let program = program.map_err(failed)?;
         let mut network = Network::open(&up.dir, kind, nodes).map_err(failed)?;
@@ -162,7 +191,7 @@ mod with_evm {
         context.output.result(&started, text)
     }
 
-    pub(in super::super) fn down(context: &Context, dir: &Path) -> Result<()> {
+    pub(super) fn down_chain(context: &Context, dir: &Path) -> Result<()> {
         let mut network = Network::existing(dir).map_err(failed)?;
         context.block_on(async { network.down().await.map_err(failed) })?;
         let text = format!("the network in {} is down; `ledger up` starts it again", network.dir().display());
