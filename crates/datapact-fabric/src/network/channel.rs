@@ -10,6 +10,7 @@ use super::process;
 use super::{
     CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT, Result,
 };
+use crate::contract::encoding::canonical_text;
 
 /// The definition that both organisations approve the first time; later ones are the operators' to commit.
 const VERSION: &str = "1";
@@ -105,7 +106,7 @@ impl Network {
         if info.get("set_up").is_some() {
             return Ok(());
         }
-        let arguments = json!({ "Args": ["set-up", self.agreed().to_string()] });
+        let arguments = json!({ "Args": ["set-up", canonical_text(&super::agreed(&self.record.ledger))] });
         let mut invoke = self.peer(programs, Organisation::Key, &["chaincode", "invoke", "--waitForEvent"]);
         self.on_channel(&mut invoke);
         invoke.args(["--ctor", &arguments.to_string()]);

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::contract::SetUp;
 use ports::PortBlock;
 
 pub use package::Package;
@@ -210,6 +211,7 @@ impl Network {
     /// When there is another kind of network, or one with other orderers or another ledger id, or something else, or
     /// somebody else works on it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
+        agreed(&options.ledger).validate().map_err(|e| NetworkError::new(e, "choose another id"))?;
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -501,24 +503,13 @@ impl Network {
     }
 
     fn chaincode_command(&self, command: &mut Command, organisation: Organisation) -> Result<()> {
+        let SetUp { administrators, chaincode, ledger, submitter } = agreed(&self.record.ledger);
         command
             .env("CHAINCODE_SERVER_ADDRESS", self.address(Node::Chaincode(organisation)))
             .env("CHAINCODE_ID", self.package(organisation)?.id)
-            .args(["--ledger", &self.record.ledger])
-            .args(["--submitter", Organisation::Management.msp()])
-            .args(["--administrator", Organisation::Key.msp()]);
+            .args(["--ledger", &ledger, "--chaincode", &chaincode, "--submitter", &submitter])
+            .args(administrators.iter().flat_map(|administrator| ["--administrator", administrator]));
         Ok(())
-    }
-
-    /// What both organisations agree to: management submits, and the key server's administrators say whose signatures
-    /// count, so that management alone cannot vouch for a certification authority.
-    fn agreed(&self) -> serde_json::Value {
-        serde_json::json!({
-            "administrators": [Organisation::Key.msp()],
-            "chaincode": CHAINCODE,
-            "ledger": self.record.ledger,
-            "submitter": Organisation::Management.msp(),
-        })
     }
 
     /// The chaincode's package of an organisation: it says where that organisation's process listens.
@@ -562,4 +553,15 @@ fn locked(dir: &Path) -> Result<(PathBuf, fs::File)> {
         NetworkError::new(detail, "wait until it is done")
     })?;
     Ok((dir, lock))
+}
+
+/// What both organisations agree to: management submits, and the key server's administrators say whose signatures
+/// count, so that management alone cannot vouch for a certification authority.
+fn agreed(ledger: &str) -> SetUp {
+    SetUp {
+        administrators: [Organisation::Key.msp().to_owned()].into(),
+        chaincode: CHAINCODE.to_owned(),
+        ledger: ledger.to_owned(),
+        submitter: Organisation::Management.msp().to_owned(),
+    }
 }
