@@ -1,5 +1,7 @@
 //! What the tests against a real network share: a network in a folder of its own, ended with the test.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::explicit_write)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::explicit_write)]
+
+pub mod cli;
 
 use std::io::Write as _;
 use std::path::Path;
