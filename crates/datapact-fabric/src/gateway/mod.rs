@@ -1,1 +1,23 @@
 //! The client side: the gateway service of a peer, blocks, and the ledger port on them.
+//!
+//! [`FabricLedger`] is the adapter and [`config`] the `ledger.toml` that describes a channel; [`Gateway`] asks and
+//! submits, for the adapter and for whoever sets a channel up ([`admin`]); [`inspect`] reads single transactions
+//! for people. What is believed of whom: `docs/spec/fabric.md`, "The client".
+
+pub mod admin;
+mod block;
+mod chain;
+mod client;
+pub mod config;
+mod error;
+mod identity;
+pub mod inspect;
+mod ledger;
+mod node;
+mod proposal;
+mod turns;
+
+pub use client::{Answer, Commit, Gateway};
+pub use config::FabricConfig;
+pub use error::GatewayError;
+pub use ledger::{FabricLedger, FabricOptions};

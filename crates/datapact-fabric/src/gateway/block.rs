@@ -1,0 +1,351 @@
+//! Blocks: their hashes, and what the contract announced in them. Nothing that a peer sends is trusted to be well formed.
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use bytes::Bytes;
+use datapact_core::contract::{CONTRACT_VERSION, Receipt};
+use datapact_core::id::Timestamp;
+use datapact_ledger::LedgerError;
+use datapact_ledger::port::{Event, Position};
+use prost::Message as _;
+use serde::Deserialize;
+
+use super::proposal::{ENDORSER_TRANSACTION, Endorsed};
+use crate::proto::common::{Block, BlockHeader, ChannelHeader, Envelope, Payload};
+use crate::proto::peer::ChaincodeEvent;
+
+/// A position is a block's number, then 20 bits for the transaction's place in it.
+const PLACE_BITS: u32 = 20;
+/// Where the validation codes stand in a block's metadata.
+const CODES: usize = 2;
+/// The validation code of a transaction that counts.
+pub(crate) const VALID: u8 = 0;
+/// The name of the contract's event.
+const EVENT: &str = "datapact";
+
+/// Where a transaction of `block` stands.
+pub(crate) fn position(block: u64, place: u64) -> Position {
+    (block << PLACE_BITS) | place
+}
+
+/// The block of a position.
+pub(crate) fn block_of(position: Position) -> u64 {
+    position >> PLACE_BITS
+}
+
+/// SHA-256.
+pub(crate) type Hash = [u8; 32];
+
+/// A block that a peer has committed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CommittedBlock {
+    pub(crate) number: u64,
+    pub(crate) hash: Hash,
+    pub(crate) previous_hash: Bytes,
+    pub(crate) transactions: Vec<Committed>,
+}
+
+/// A transaction in it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Committed {
+    /// Its id; empty for what is no endorsed transaction.
+    pub(crate) id: String,
+    /// What the peer makes of it.
+    pub(crate) code: u8,
+    /// What the contract announced in it, if it is valid and the contract's.
+    pub(crate) event: Option<Event>,
+}
+
+/// The event's payload.
+#[derive(Deserialize)]
+struct Announced {
+    contract_version: u32,
+    receipt: Receipt,
+    time: Timestamp,
+}
+
+impl CommittedBlock {
+    /// Reads a block and checks it against its own header.
+    ///
+    /// # Errors
+    /// [`LedgerError::Corrupt`] when the block contradicts itself, or the contract announces what cannot be read.
+    pub(crate) fn read(block: Block, chaincode: &str) -> Result<Self, LedgerError> {
+        let header = block.header.ok_or_else(|| corrupt(None, "a block has no header"))?;
+        let number = header.number;
+        let at = |reason: &str| corrupt(Some(position(number, 0)), reason);
+        if number > u64::MAX >> PLACE_BITS {
+            return Err(corrupt(None, "a block's number is out of range"));
+        }
+        let data = block.data.map(|data| data.data).unwrap_or_default();
+        if data.len() >= 1 << PLACE_BITS {
+            return Err(at("a block has too many transactions"));
+        }
+        let mut context = Context::new(&SHA256);
+        data.iter().for_each(|envelope| context.update(envelope));
+        if context.finish().as_ref() != header.data_hash.as_ref() {
+            return Err(at("a block's transactions are not those that its header names"));
+        }
+        let metadata = block.metadata.map(|metadata| metadata.metadata).unwrap_or_default();
+        let codes = metadata.get(CODES).cloned().unwrap_or_default();
+        // The first block, of the configuration, has none.
+        if codes.len() != data.len() && number > 0 {
+            return Err(at("a block's validation codes are not as many as its transactions"));
+        }
+        let codes = codes.into_iter().chain(std::iter::repeat(VALID));
+        let mut transactions = Vec::with_capacity(data.len());
+        for (place, (envelope, code)) in (0..).zip(data.into_iter().zip(codes)) {
+            transactions.push(read(envelope, code, position(number, place), chaincode)?);
+        }
+        Ok(Self { number, hash: hash(&header), previous_hash: header.previous_hash, transactions })
+    }
+
+    /// Its events, in order.
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.transactions.iter().filter_map(|transaction| transaction.event.as_ref())
+    }
+}
+
+fn corrupt(position: Option<Position>, reason: &str) -> LedgerError {
+    LedgerError::Corrupt { position, reason: format!("{reason}; the peer is damaged or lies") }
+}
+
+fn read(envelope: Bytes, code: u8, position: Position, chaincode: &str) -> Result<Committed, LedgerError> {
+    let other = Committed { id: String::new(), code, event: None };
+    let Ok(envelope) = Envelope::decode(envelope) else { return Ok(other) };
+    let Ok(payload) = Payload::decode(envelope.payload) else { return Ok(other) };
+    let header = payload.header.unwrap_or_default();
+    let Ok(header) = ChannelHeader::decode(header.channel_header) else { return Ok(other) };
+    if header.r#type != ENDORSER_TRANSACTION {
+        return Ok(other);
+    }
+    let event = if code == VALID { announced(payload.data, chaincode, position)? } else { None };
+    Ok(Committed { id: header.tx_id, code, event })
+}
+
+/// What the contract announced, if it is the contract's transaction.
+fn announced(data: Bytes, chaincode: &str, position: Position) -> Result<Option<Event>, LedgerError> {
+    let Some(Endorsed { action, .. }) = Endorsed::read(data) else { return Ok(None) };
+    if action.chaincode_id.is_none_or(|id| id.name != chaincode) || action.events.is_empty() {
+        return Ok(None);
+    }
+    let unreadable = |why: String| LedgerError::Corrupt {
+        position: Some(position),
+        reason: format!("what the contract announced cannot be read: {why}"),
+    };
+    let event = ChaincodeEvent::decode(action.events).map_err(|e| unreadable(e.to_string()))?;
+    if event.event_name != EVENT {
+        return Ok(None);
+    }
+    let Announced { contract_version, receipt, time } =
+        serde_json::from_slice(&event.payload).map_err(|e| unreadable(e.to_string()))?;
+    if contract_version != CONTRACT_VERSION {
+        return Err(unreadable(format!(
+            "it is of version {contract_version} of the rules, and this program knows {CONTRACT_VERSION}; update it"
+        )));
+    }
+    Ok(Some(Event { position, time, receipt }))
+}
+
+/// A header's hash: SHA-256 of `SEQUENCE { INTEGER number, OCTET STRING previous_hash, OCTET STRING data_hash }`.
+pub(crate) fn hash(header: &BlockHeader) -> Hash {
+    let mut content = Vec::with_capacity(80);
+    let number = header.number.to_be_bytes();
+    let zeros = number.iter().take_while(|byte| **byte == 0).count().min(7);
+    let digits: Vec<u8> = number.iter().skip(zeros).copied().collect();
+    let sign = digits.first().is_some_and(|byte| byte & 0x80 != 0);
+    tag(&mut content, 0x02, digits.len() + usize::from(sign));
+    content.extend(sign.then_some(0));
+    content.extend(digits);
+    for hash in [&header.previous_hash, &header.data_hash] {
+        tag(&mut content, 0x04, hash.len());
+        content.extend_from_slice(hash);
+    }
+    let mut sequence = Vec::with_capacity(content.len() + 4);
+    tag(&mut sequence, 0x30, content.len());
+    sequence.extend(content);
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, &sequence).as_ref());
+    hash
+}
+
+/// A DER tag and its length.
+fn tag(out: &mut Vec<u8>, tag: u8, length: usize) {
+    out.push(tag);
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.push(short),
+        _ => {
+            let bytes = length.to_be_bytes();
+            let digits: Vec<u8> = bytes.iter().skip_while(|byte| **byte == 0).copied().collect();
+            out.push(0x80 | u8::try_from(digits.len()).unwrap_or(0));
+            out.extend(digits);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+    use datapact_core::contract::{Call, UsageRecord};
+
+    use super::*;
+    use crate::proto::common::{BlockData, BlockMetadata, Header};
+    use crate::proto::peer::{
+        ChaincodeAction, ChaincodeActionPayload, ChaincodeEndorsedAction, ChaincodeId,
+        ProposalResponsePayload, Transaction, TransactionAction,
+    };
+
+    pub(crate) fn receipt() -> Receipt {
+        let call = serde_json::json!({
+            "call": "record-usage",
+            "share": "5a".repeat(16),
+            "request": "01".repeat(32),
+            "report": "02".repeat(32),
+            "consumer": "03".repeat(32),
+        });
+        let Call::RecordUsage(usage) = serde_json::from_value(call).unwrap() else { panic!("no usage") };
+        Receipt::Usage(UsageRecord { usage, time: 7 })
+    }
+
+    fn transaction(id: &str, chaincode: &str, event: &str, payload: &[u8]) -> Bytes {
+        let event = ChaincodeEvent {
+            chaincode_id: chaincode.to_owned(),
+            tx_id: id.to_owned(),
+            event_name: event.to_owned(),
+            payload: Bytes::copy_from_slice(payload),
+        };
+        let action = ChaincodeAction {
+            events: event.encode_to_vec().into(),
+            chaincode_id: Some(ChaincodeId { name: chaincode.to_owned(), ..ChaincodeId::default() }),
+            ..ChaincodeAction::default()
+        };
+        let endorsed = ProposalResponsePayload {
+            extension: action.encode_to_vec().into(),
+            ..ProposalResponsePayload::default()
+        };
+        let payload = ChaincodeActionPayload {
+            action: Some(ChaincodeEndorsedAction {
+                proposal_response_payload: endorsed.encode_to_vec().into(),
+                endorsements: Vec::new(),
+            }),
+            ..ChaincodeActionPayload::default()
+        };
+        let action =
+            TransactionAction { payload: payload.encode_to_vec().into(), ..TransactionAction::default() };
+        let header =
+            ChannelHeader { r#type: ENDORSER_TRANSACTION, tx_id: id.to_owned(), ..ChannelHeader::default() };
+        let header = Header { channel_header: header.encode_to_vec().into(), ..Header::default() };
+        let data = Transaction { actions: vec![action] }.encode_to_vec().into();
+        let payload = Payload { header: Some(header), data }.encode_to_vec().into();
+        Envelope { payload, signature: Bytes::new() }.encode_to_vec().into()
+    }
+
+    fn block(number: u64, data: Vec<Bytes>, codes: &[u8]) -> Block {
+        let data_hash = Bytes::copy_from_slice(digest(&SHA256, &data.concat()).as_ref());
+        Block {
+            header: Some(BlockHeader { number, previous_hash: Bytes::from_static(&[9; 32]), data_hash }),
+            data: Some(BlockData { data }),
+            metadata: Some(BlockMetadata {
+                metadata: vec![Bytes::new(), Bytes::new(), Bytes::copy_from_slice(codes)],
+            }),
+        }
+    }
+
+    fn announced() -> Vec<u8> {
+        serde_json::to_vec(&serde_json::json!({ "contract_version": 1, "receipt": receipt(), "time": 7 }))
+            .unwrap()
+    }
+
+    #[test]
+    fn only_valid_transactions_of_the_contract_count_each_at_its_place() {
+        let said = announced();
+        let data = vec![
+            transaction("a", "datapact", "datapact", &said),
+            transaction("b", "other", "datapact", b"whatever"),
+            Bytes::from_static(b"\xff\xff\xff"),
+            transaction("c", "datapact", "other", b"whatever"),
+            transaction("d", "datapact", "datapact", &said),
+            transaction("e", "datapact", "datapact", &said),
+        ];
+        let block = CommittedBlock::read(block(5, data, &[11, 0, 255, 0, 0, 0]), "datapact").unwrap();
+        let found: Vec<_> = block.events().map(|event| event.position).collect();
+        assert_eq!(found, [position(5, 4), position(5, 5)]);
+        let ids: Vec<_> = block.transactions.iter().map(|it| (it.id.as_str(), it.code)).collect();
+        assert_eq!(ids, [("a", 11), ("b", 0), ("", 255), ("c", 0), ("d", 0), ("e", 0)]);
+        assert_eq!(block.events().next().unwrap().receipt, receipt());
+        assert_eq!(block_of(found[1]), 5);
+    }
+
+    #[test]
+    fn a_block_that_contradicts_itself_is_not_believed() {
+        let good = block(5, vec![transaction("a", "datapact", "datapact", &announced())], &[0]);
+        CommittedBlock::read(good.clone(), "datapact").unwrap();
+        let edits: [(&str, fn(&mut Block)); 6] = [
+            ("no header", |block| block.header = None),
+            ("are not those", |block| block.data.as_mut().unwrap().data.push(Bytes::from_static(b"x"))),
+            ("validation codes", |block| block.metadata = None),
+            ("out of range", |block| block.header.as_mut().unwrap().number = u64::MAX),
+            ("cannot be read", |it| {
+                *it = block(5, vec![transaction("a", "datapact", "datapact", b"{}")], &[0])
+            }),
+            ("version 2", |it| {
+                let later = String::from_utf8(announced()).unwrap().replace("version\":1", "version\":2");
+                *it = block(5, vec![transaction("a", "datapact", "datapact", later.as_bytes())], &[0]);
+            }),
+        ];
+        for (said, edit) in edits {
+            let mut bad = good.clone();
+            edit(&mut bad);
+            let error = CommittedBlock::read(bad, "datapact").unwrap_err();
+            assert!(matches!(error, LedgerError::Corrupt { .. }));
+            assert!(error.to_string().contains(said), "`{error}` does not say `{said}`");
+        }
+    }
+
+    #[test]
+    fn cut_and_changed_bytes_are_no_reason_to_panic() {
+        let good =
+            block(5, vec![transaction("a", "datapact", "datapact", &announced())], &[0]).encode_to_vec();
+        for at in 0..good.len() {
+            if let Ok(block) = Block::decode(&good[..at]) {
+                let _ = CommittedBlock::read(block, "datapact");
+            }
+            let mut changed = good.clone();
+            changed[at] ^= 0x81;
+            if let Ok(mut changed) = Block::decode(changed.as_slice()) {
+                // So that it is read to its end.
+                if let (Some(header), Some(data)) = (changed.header.as_mut(), changed.data.as_ref()) {
+                    header.data_hash = Bytes::copy_from_slice(digest(&SHA256, &data.data.concat()).as_ref());
+                }
+                let _ = CommittedBlock::read(changed, "datapact");
+            }
+        }
+    }
+
+    #[test]
+    fn a_headers_hash_is_of_its_der() {
+        let header = |number| BlockHeader {
+            number,
+            previous_hash: Bytes::from_static(&[1; 32]),
+            data_hash: Bytes::from_static(&[2; 32]),
+        };
+        let der = |number: &[u8]| {
+            let length = u8::try_from(2 + number.len() + 34 + 34).unwrap();
+            let mut der = vec![0x30, length, 0x02, u8::try_from(number.len()).unwrap()];
+            der.extend(number);
+            der.extend([0x04, 32]);
+            der.extend([1; 32]);
+            der.extend([0x04, 32]);
+            der.extend([2; 32]);
+            digest(&SHA256, &der).as_ref().to_vec()
+        };
+        for (number, encoded) in [
+            (0, &[0][..]),
+            (127, &[127]),
+            (128, &[0, 128]),
+            (256, &[1, 0]),
+            (u64::MAX, &[0, 255, 255, 255, 255, 255, 255, 255, 255]),
+        ] {
+            assert_eq!(hash(&header(number)).to_vec(), der(encoded));
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! The adapter: the ledger port on a channel of Hyperledger Fabric.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use datapact_core::contract::{
+    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord, Value, check,
+    counter_key, share_key, usage_key,
+};
+use datapact_core::id::{Commitment, Digest, ShareId};
+use datapact_ledger::port::{
+    Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource,
+};
+use tokio::sync::OnceCell;
+use tokio::task::AbortHandle;
+
+use super::admin::{self, TrustKeeper};
+use super::chain::Chain;
+use super::client::Gateway;
+use super::config::{FabricConfig, KIND};
+use super::error::GatewayError;
+use super::identity::FileIdentity;
+use super::proposal::Invocation;
+use super::turns::Turns;
+use crate::contract::Failure;
+use crate::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
+
+/// How often the trust configuration is looked at.
+const KEEP_TRUST: Duration = Duration::from_secs(3);
+
+/// What an adapter needs beside the `ledger.toml`.
+pub struct FabricOptions {
+    /// The ledger's id: the audience of every document that it records.
+    pub id: String,
+    /// Who certifies the signers of documents.
+    pub trust: Arc<dyn TrustSource>,
+    /// This machine's clock.
+    pub clock: Clock,
+}
+
+/// A ledger on a channel of Hyperledger Fabric.
+pub struct FabricLedger {
+    inner: Arc<Inner>,
+    tasks: Vec<AbortHandle>,
+}
+
+struct Inner {
+    options: FabricOptions,
+    gateway: Arc<Gateway>,
+    chain: Arc<Chain>,
+    turns: Turns,
+    trust: TrustKeeper,
+    /// The submitter's MSP, once the chaincode was found to be what the options say.
+    checked: OnceCell<String>,
+}
+
+impl Drop for FabricLedger {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl FabricLedger {
+    /// Opens the ledger that the `ledger.toml` at `path` describes. Its peers need not be up: what cannot be reached
+    /// is reached for again.
+    ///
+    /// # Errors
+    /// [`LedgerError::Misconfigured`] when the file is wrong.
+    pub fn open(path: &Path, options: FabricOptions) -> Result<Self, LedgerError> {
+        Ok(Self::with(FabricConfig::load(path)?, options))
+    }
+
+    /// Opens the ledger that `config` describes, on a tokio runtime.
+    pub fn with(config: FabricConfig, options: FabricOptions) -> Self {
+        let administrator = config.administrator.clone().map(FileIdentity::new);
+        let gateway = Gateway::new(config, Arc::clone(&options.clock));
+        let chain = Arc::new(Chain::new(Arc::clone(&gateway)));
+        let trust = TrustKeeper::new(administrator, Arc::clone(&options.trust));
+        let turns = Turns::default();
+        let inner = Arc::new(Inner { options, gateway, chain, turns, trust, checked: OnceCell::new() });
+        let mut tasks = vec![tokio::spawn(Arc::clone(&inner.chain).follow()).abort_handle()];
+        if inner.trust.keeps() {
+            tasks.push(tokio::spawn(keep_trust(Arc::clone(&inner))).abort_handle());
+        }
+        Self { inner, tasks }
+    }
+
+    /// The channel, as single transactions are looked at.
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.inner.gateway
+    }
+}
+
+async fn keep_trust(inner: Arc<Inner>) {
+    let mut said = None;
+    loop {
+        let why = inner.trust.keep(&inner.gateway).await.err().map(|error| error.to_string());
+        if let Some(why) = &why
+            && said.as_ref() != Some(why)
+        {
+            tracing::error!(why, "the channel's trust configuration cannot be replaced by this server's");
+        }
+        said = why;
+        tokio::time::sleep(KEEP_TRUST).await;
+    }
+}
+
+impl Inner {
+    /// Checks, once, that the chaincode is what the options say; the MSP of those whose calls it takes.
+    async fn ready(&self) -> Result<&str, LedgerError> {
+        self.checked.get_or_try_init(|| self.check_chaincode()).await.map(String::as_str)
+    }
+
+    async fn check_chaincode(&self) -> Result<String, LedgerError> {
+        let info = admin::info(&self.gateway).await?;
+        let wrong =
+            |what: String| LedgerError::Misconfigured(format!("the chaincode at {}: {what}", self.origin()));
+        if info.contract_version != CONTRACT_VERSION {
+            return Err(wrong(format!(
+                "its rules have version {}, and this program knows {CONTRACT_VERSION}",
+                info.contract_version
+            )));
+        }
+        let set_up = info.set_up.ok_or_else(|| wrong("nobody has set it up yet".to_owned()))?;
+        if set_up.ledger != self.options.id {
+            return Err(wrong(format!(
+                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, `channel` or `chaincode`",
+                set_up.ledger, self.options.id
+            )));
+        }
+        Ok(set_up.submitter)
+    }
+
+    fn origin(&self) -> String {
+        let FabricConfig { channel, chaincode, .. } = self.gateway.config();
+        format!("fabric:{channel}/{chaincode}")
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        format!("{}/{share}", self.origin())
+    }
+
+    fn receipt(&self, position: Position, receipt: Receipt) -> LedgerReceipt {
+        LedgerReceipt { address: self.address(receipt.share()), position, receipt }
+    }
+
+    /// What the chaincode keeps under a key.
+    async fn state(&self, function: &str, args: &[&str]) -> Result<Option<StateValue<Value>>, LedgerError> {
+        self.ready().await?;
+        let bytes = self.gateway.evaluate(function, args).await?;
+        admin::parse(&self.gateway, function, &bytes)
+    }
+
+    /// Where the transaction stands that has recorded `receipt`.
+    async fn recorded(
+        &self,
+        transaction: &str,
+        block: Option<u64>,
+        receipt: Receipt,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        let corrupt = |position, reason: String| LedgerError::Corrupt { position, reason };
+        match self.chain.find(transaction, block).await? {
+            Some(event) if event.receipt == receipt => Ok(self.receipt(event.position, receipt)),
+            Some(event) => Err(corrupt(
+                Some(event.position),
+                format!(
+                    "the transaction `{transaction}` has recorded something else than the chaincode says"
+                ),
+            )),
+            None => {
+                Err(corrupt(None, format!("no block holds the transaction `{transaction}` that recorded it")))
+            }
+        }
+    }
+
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        let options = &self.options;
+        let checked = check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
+        let stale = match checked {
+            // A repeat after a lost answer or a crash may come late.
+            Err(error @ CheckError::Stale { .. }) => Some(error),
+            checked => checked.map(|()| None)?,
+        };
+        let submitter = self.ready().await?;
+        let msp = &self.gateway.config().identity.msp_id;
+        if submitter != msp {
+            return Err(LedgerError::Misconfigured(format!(
+                "the chaincode at {} takes calls from `{submitter}` only, and `identity` is of `{msp}`",
+                self.origin()
+            )));
+        }
+        self.trust.keep(&self.gateway).await?;
+        self.chain.begun().await?;
+        let mut invocation = Invocation::new("execute", [canonical(call)]);
+        invocation.transient.insert(DOCUMENTS.to_owned(), canonical(documents));
+        // Calls that write the same key would conflict in a block for certain.
+        let _turn = self.turns.take(written(call)).await;
+        let (answer, commit) = match (self.gateway.submit(None, invocation).await, stale) {
+            (Err(GatewayError::Refused { failure: Failure::Documents { .. }, .. }), Some(stale)) => {
+                return Err(stale.into());
+            }
+            (answer, _) => answer?,
+        };
+        let granted: Granted = admin::parse(&self.gateway, "execute", &answer.payload)?;
+        self.recorded(&granted.transaction, commit.map(|commit| commit.block), granted.receipt).await
+    }
+}
+
+/// The key that a call writes and that others may write, too.
+fn written(call: &Call) -> String {
+    match call {
+        Call::SetPolicy(set) => share_key(&set.share),
+        Call::RequestAccess(request) => counter_key(&request.share, &request.consumer),
+        Call::RecordUsage(usage) => usage_key(&usage.report),
+    }
+}
+
+#[async_trait]
+impl Ledger for FabricLedger {
+    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        self.inner.execute(call, documents).await
+    }
+
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        match self.inner.state("share", &[&share.to_string()]).await?.map(|value| value.record) {
+            Some(Value::Share(record)) => Ok(Some(record)),
+            Some(_) => Err(other_value()),
+            None => Ok(None),
+        }
+    }
+
+    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        let Some(StateValue { record, transaction, .. }) =
+            self.inner.state("access", &[&request.to_string()]).await?
+        else {
+            return Ok(None);
+        };
+        let Value::Access(record) = record else { return Err(other_value()) };
+        let recorded = self.inner.recorded(&transaction, None, Receipt::Access(record.clone())).await?;
+        Ok(Some((recorded.position, record)))
+    }
+
+    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+        let args = [share.to_string(), consumer.to_string()];
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        match self.inner.state("counter", &args).await?.map(|value| value.record) {
+            Some(Value::Counter(counter)) => Ok(counter),
+            Some(_) => Err(other_value()),
+            None => Ok(Counter { granted: 0 }),
+        }
+    }
+
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        self.inner.chain.begun().await?;
+        self.inner.chain.events(from, max).await
+    }
+
+    async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+        self.inner.chain.wait(from, timeout).await
+    }
+
+    async fn head(&self) -> Result<Position, LedgerError> {
+        self.inner.ready().await?;
+        self.inner.chain.current().await
+    }
+
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        let at = receipt.position;
+        let found = self.events(at, 1).await?.pop();
+        Ok(receipt.address == self.address(receipt.receipt.share())
+            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
+    }
+
+    fn kind(&self) -> &str {
+        KIND
+    }
+
+    fn origin(&self) -> String {
+        self.inner.origin()
+    }
+
+    async fn info(&self) -> Result<LedgerInfo, LedgerError> {
+        self.inner.ready().await?;
+        Ok(LedgerInfo {
+            kind: KIND.to_owned(),
+            id: self.inner.options.id.clone(),
+            contract_version: CONTRACT_VERSION,
+            size: self.inner.gateway.height().await?.height,
+            contract: Some(self.inner.origin()),
+            log_key: None,
+            witness_keys: Vec::new(),
+        })
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        self.inner.address(share)
+    }
+}
+
+fn other_value() -> LedgerError {
+    LedgerError::Corrupt { position: None, reason: "the chaincode keeps another value there".to_owned() }
+}
