@@ -14,7 +14,7 @@ use sea_orm::ConnectionTrait;
 use tokio::sync::Mutex;
 
 use crate::embedded::address;
-use crate::entry::{Entry, EntryFault};
+use crate::entry::{Entry, EntryFault, mirrored_earliest};
 use crate::mirror;
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use crate::path::Resource;
@@ -427,6 +427,7 @@ impl Follower {
         let first = head.edge.size();
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
+            mirror: self.config.chain.is_some(),
             // An entry that the log did not have when it last confirmed is not older than that. A mirror's times are the chain's, and were compared.
             earliest: match (&self.config.chain, self.shared().confirmed_time) {
                 (None, Some(time)) => time.saturating_sub(CLOCK_SKEW_SECONDS_MAX),
@@ -480,7 +481,7 @@ impl Follower {
                                 let reason = "the chain, in the own node, has recorded something else";
                                 return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
                             }
-                            newest = entry.time;
+                            newest = newest.max(entry.time);
                             batch.push(entry.time, bytes, outcome);
                         }
                         if let Some(note) = signed {
@@ -531,6 +532,8 @@ fn describe(position: Option<Position>, reason: &str) -> String {
 /// How an entry's time must lie to the follower's own clock.
 #[derive(Clone, Copy)]
 struct TimeRules {
+    /// Whether the times are a chain's.
+    mirror: bool,
     earliest: Timestamp,
     now: Timestamp,
 }
@@ -539,13 +542,14 @@ impl TimeRules {
     fn replay(
         &self,
         entry: &Entry,
-        previous: Timestamp,
+        newest: Timestamp,
         overlay: &Overlay,
     ) -> Result<datapact_core::contract::Outcome, EntryFault> {
         if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) || entry.time < self.earliest {
             return Err(EntryFault::Skew(entry.time.abs_diff(self.now)));
         }
-        entry.replay(previous, &overlay.values(&keys(&entry.call)))
+        let earliest = if self.mirror { mirrored_earliest(newest) } else { newest };
+        entry.replay(earliest, &overlay.values(&keys(&entry.call)))
     }
 }
 

@@ -1,12 +1,19 @@
 //! The rules that are Fabric's own, and the ledger's conformance suite on them.
 
+use std::sync::{Arc, Mutex};
+
 use datapact_core::contract::{Attributes, Call, Documents, REQUEST_AGE_SECONDS_MAX};
 use datapact_core::document::UsageAction;
 use datapact_core::permission::{AccessTimes, TIME_MAX};
 use datapact_core::terms::Terms;
 use datapact_ledger::conformance;
-use datapact_ledger::port::system_clock;
-use datapact_ledger::testing::Fixture;
+use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
+use datapact_ledger::mirror::MirroredLedger;
+use datapact_ledger::note::KeyKind;
+use datapact_ledger::port::{Ledger as _, system_clock};
+use datapact_ledger::store::Store;
+use datapact_ledger::tables::MIGRATIONS;
+use datapact_ledger::testing::{Fixture, signing_key};
 
 use super::host::{Channel, LEDGER, certificate, clock_at, json, set_up};
 use crate::contract::encoding::{
@@ -19,7 +26,7 @@ const NOW: u64 = 1_800_000_000;
 struct Case {
     channel: Channel,
     fixture: Fixture,
-    hands: std::sync::Arc<std::sync::Mutex<u64>>,
+    hands: Arc<Mutex<u64>>,
 }
 
 async fn case() -> Case {
@@ -148,8 +155,7 @@ async fn refusals_of_documents_name_nobody() {
     let (call, documents) = share.request(&ann);
     let Documents::Access { request, attributes, .. } = documents.clone() else { panic!() };
     let stolen = Documents::Access { request, consumer: bob.opening(), attributes };
-    let stranger =
-        Fixture::with_clock(LEDGER, std::sync::Arc::new(|| NOW)).share(AccessTimes::Unlimited, |_| {});
+    let stranger = Fixture::with_clock(LEDGER, Arc::new(|| NOW)).share(AccessTimes::Unlimited, |_| {});
     let (unknown, of_unknown) = stranger.set();
     for (call, documents, check) in [
         (&call, &stolen, "opening"),
@@ -303,7 +309,7 @@ async fn the_set_up_is_what_every_endorsers_organisation_agreed_to() {
 async fn the_trust_configuration_is_replaced_by_admins_and_only_the_one_they_know() {
     let case = case().await;
     let old = TrustConfiguration::of(&case.fixture.trust());
-    let other = Fixture::with_clock(LEDGER, std::sync::Arc::new(|| NOW));
+    let other = Fixture::with_clock(LEDGER, Arc::new(|| NOW));
     let new = TrustConfiguration::of(&other.trust());
     let (old_digest, new_digest) = (old.digest().to_string(), new.digest().to_string());
     let (text, old_text) = (json(&new), json(&old));
@@ -341,4 +347,35 @@ async fn the_trust_configuration_is_replaced_by_admins_and_only_the_one_they_kno
     assert!(matches!(case.failure(&case.channel.call(&call, &documents)).await, Failure::Documents { .. }));
     case.channel.submit(case.channel.of_admin(&["set-trust", &old_text, &new_digest])).await.unwrap();
     case.granted(&(call, documents)).await;
+}
+
+/// Proposals bring their own times, and blocks order them otherwise: the log that mirrors the channel holds them still.
+#[tokio::test]
+async fn times_that_go_back_by_what_clocks_may_differ_are_mirrored() {
+    let case = case().await;
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(&dir.path().join("log.sqlite"), MIGRATIONS).await.unwrap();
+    let trust = case.fixture.trust();
+    let config = EmbeddedConfig {
+        key: signing_key(1, LEDGER, KeyKind::Log),
+        witnesses: Vec::new(),
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock: system_clock(),
+    };
+    let log = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
+    let Case { channel, fixture, hands } = case;
+    let mirrored = MirroredLedger::open(Arc::new(channel), log).await.unwrap();
+    let share = fixture.share(AccessTimes::Unlimited, |_| {});
+    let (call, documents) = share.set();
+    mirrored.execute(&call, &documents).await.unwrap();
+    let consumer = fixture.consumer("Ann");
+    for time in [NOW + 60, NOW - 60] {
+        *hands.lock().unwrap() = NOW;
+        let (call, documents) = share.request(&consumer);
+        *hands.lock().unwrap() = time;
+        let receipt = mirrored.execute(&call, &documents).await.unwrap();
+        assert!(mirrored.verify(&receipt).await.unwrap());
+    }
+    let times: Vec<u64> = mirrored.events(0, 10).await.unwrap().iter().map(|event| event.time).collect();
+    assert_eq!(times, [NOW, NOW + 60, NOW - 60]);
 }
