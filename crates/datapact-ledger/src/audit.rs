@@ -6,7 +6,7 @@ use std::path::Path;
 use datapact_core::contract::{Value, keys};
 use serde::Serialize;
 
-use crate::entry::{Entry, mirrored_earliest};
+use crate::entry::{DISORDER_SECONDS_MAX, Entry};
 use crate::log_policy::LogPolicy;
 use crate::note::Checkpoint;
 use crate::path::Resource;
@@ -200,9 +200,10 @@ impl Audit<'_> {
         let entry = Entry::parse(bytes).map_err(|fault| fault.to_string())?;
         let known = |key: String| self.values.get(&key).map(|value| (key.clone(), value.clone()));
         let values = keys(&entry.call).into_iter().filter_map(known).collect();
-        let outcome =
-            entry.replay(mirrored_earliest(self.time), &values).map_err(|fault| fault.to_string())?;
-        self.time = self.time.max(entry.time);
+        let outcome = entry
+            .replay(self.time.saturating_sub(DISORDER_SECONDS_MAX), &values)
+            .map_err(|fault| fault.to_string())?;
+        self.time = entry.time;
         self.values.extend(outcome.writes);
         (self.see)(position, &entry);
         Ok(())

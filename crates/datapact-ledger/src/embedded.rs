@@ -18,7 +18,7 @@ use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::ConnectionTrait;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::entry::{ENTRY_BYTES_MAX, Entry, mirrored_earliest};
+use crate::entry::{DISORDER_SECONDS_MAX, ENTRY_BYTES_MAX, Entry};
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use crate::path::Resource;
 use crate::port::{Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource};
@@ -493,15 +493,15 @@ async fn record_all(
             reason: format!("the chain has recorded what these rules do not grant: {why}"),
         };
         let values = batch.overlay.values(&keys(&entry.call));
-        let outcome =
-            entry.replay(mirrored_earliest(newest), &values).map_err(|fault| differs(fault.to_string()))?;
+        let earliest = newest.saturating_sub(DISORDER_SECONDS_MAX);
+        let outcome = entry.replay(earliest, &values).map_err(|fault| differs(fault.to_string()))?;
         if outcome.receipt != event.receipt {
             return Err(differs("its receipt is another".to_owned()));
         }
         let bytes = entry
             .to_bytes()
             .ok_or_else(|| differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes")))?;
-        newest = newest.max(event.time);
+        newest = event.time;
         batch.push(event.time, bytes, outcome);
     }
     let note = key.checkpoint(batch.edge.size(), &batch.edge.root());

@@ -1,8 +1,6 @@
 //! The embedded ledger's entries.
 
-use datapact_core::contract::{
-    CLOCK_SKEW_SECONDS_MAX, CONTRACT_VERSION, Call, Outcome, Refusal, Values, decide,
-};
+use datapact_core::contract::{CONTRACT_VERSION, Call, Outcome, Refusal, Values, decide};
 use datapact_core::id::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +18,11 @@ pub struct Entry {
     /// The call.
     pub call: Call,
 }
+
+/// How far an entry of a chain's mirror may be before the entry before it, in seconds. On a chain whose transactions
+/// bear their submitters' times (Fabric), they need not stand in the order of these times. A log that is the ledger
+/// itself has no such entries, and whoever follows it takes none; an audit, which need not know which it is, does.
+pub const DISORDER_SECONDS_MAX: u64 = 300;
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,15 +47,6 @@ pub enum EntryFault {
     Repeat,
 }
 
-/// How far a mirror's entry may be before the latest one so far, in seconds: a chain whose transactions bring their own
-/// times (Fabric) orders them otherwise, and two endorsers' clocks may be off, one this way, one that.
-pub const MIRROR_BACK_SECONDS_MAX: u64 = 2 * CLOCK_SKEW_SECONDS_MAX;
-
-/// The earliest time of a mirror's entry after entries up to `newest`. No rule depends on the order of such times.
-pub fn mirrored_earliest(newest: Timestamp) -> Timestamp {
-    newest.saturating_sub(MIRROR_BACK_SECONDS_MAX)
-}
-
 impl Entry {
     /// The entry of `call` under the present rules.
     pub fn new(call: Call, time: Timestamp) -> Self {
@@ -70,13 +64,12 @@ impl Entry {
         if entry.to_bytes().as_deref() == Some(bytes) { Ok(entry) } else { Err(EntryFault::Malformed) }
     }
 
-    /// Decides the entry again: what it changed. It must not be before `earliest`: the time of the entry before it, or,
-    /// in what may be a chain's mirror, [`mirrored_earliest`] of the latest time so far.
-    pub fn replay(&self, earliest: Timestamp, values: &Values) -> Result<Outcome, EntryFault> {
+    /// Decides the entry again, after an entry of time `previous`: what it changed.
+    pub fn replay(&self, previous: Timestamp, values: &Values) -> Result<Outcome, EntryFault> {
         if self.version != CONTRACT_VERSION {
             return Err(EntryFault::Version(self.version));
         }
-        if self.time < earliest {
+        if self.time < previous {
             return Err(EntryFault::Backwards);
         }
         let outcome = decide(&self.call, values, self.time).map_err(EntryFault::Refused)?;

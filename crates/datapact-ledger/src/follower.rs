@@ -14,7 +14,7 @@ use sea_orm::ConnectionTrait;
 use tokio::sync::Mutex;
 
 use crate::embedded::address;
-use crate::entry::{Entry, EntryFault, mirrored_earliest};
+use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::mirror;
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use crate::path::Resource;
@@ -427,13 +427,13 @@ impl Follower {
         let first = head.edge.size();
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
-            mirror: self.config.chain.is_some(),
             // An entry that the log did not have when it last confirmed is not older than that. A mirror's times are the chain's, and were compared.
             earliest: match (&self.config.chain, self.shared().confirmed_time) {
                 (None, Some(time)) => time.saturating_sub(CLOCK_SKEW_SECONDS_MAX),
                 _ => 0,
             },
             now: (self.config.clock)(),
+            disorder: if self.config.chain.is_some() { DISORDER_SECONDS_MAX } else { 0 },
         };
         let mut note = Some(format!("{checkpoint}"));
         while head.edge.size() < checkpoint.size() || note.is_some() {
@@ -481,7 +481,7 @@ impl Follower {
                                 let reason = "the chain, in the own node, has recorded something else";
                                 return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
                             }
-                            newest = newest.max(entry.time);
+                            newest = entry.time;
                             batch.push(entry.time, bytes, outcome);
                         }
                         if let Some(note) = signed {
@@ -532,24 +532,23 @@ fn describe(position: Option<Position>, reason: &str) -> String {
 /// How an entry's time must lie to the follower's own clock.
 #[derive(Clone, Copy)]
 struct TimeRules {
-    /// Whether the times are a chain's.
-    mirror: bool,
     earliest: Timestamp,
     now: Timestamp,
+    /// How far an entry may be before the one before it, in seconds.
+    disorder: u64,
 }
 
 impl TimeRules {
     fn replay(
         &self,
         entry: &Entry,
-        newest: Timestamp,
+        previous: Timestamp,
         overlay: &Overlay,
     ) -> Result<datapact_core::contract::Outcome, EntryFault> {
         if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) || entry.time < self.earliest {
             return Err(EntryFault::Skew(entry.time.abs_diff(self.now)));
         }
-        let earliest = if self.mirror { mirrored_earliest(newest) } else { newest };
-        entry.replay(earliest, &overlay.values(&keys(&entry.call)))
+        entry.replay(previous.saturating_sub(self.disorder), &overlay.values(&keys(&entry.call)))
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::audit::{self, Report};
-use datapact_ledger::entry::{Entry, MIRROR_BACK_SECONDS_MAX};
+use datapact_ledger::entry::{DISORDER_SECONDS_MAX, Entry};
 use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey};
 use datapact_ledger::source::Directory;
@@ -132,7 +132,7 @@ async fn a_signed_log_that_breaks_the_contract_is_found_out() {
     let log = log(10);
     log.edit(|entries| {
         let mut entry = Entry::parse(&entries[10]).unwrap();
-        entry.time = NOW - MIRROR_BACK_SECONDS_MAX;
+        entry.time = NOW - DISORDER_SECONDS_MAX - 1;
         entries[10] = entry.to_bytes().unwrap();
     });
     let policy = LogPolicy::new(log_key().public(), &[]).unwrap();

@@ -9,7 +9,7 @@ use datapact_core::contract::{Values, keys};
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::DocumentError;
 use datapact_core::trust::Trust;
-use datapact_ledger::entry::{Entry, mirrored_earliest};
+use datapact_ledger::entry::{DISORDER_SECONDS_MAX, Entry};
 use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::note::Checkpoint;
 use datapact_ledger::proof::Proof;
@@ -250,9 +250,9 @@ impl Bundle {
             let touched = keys(&entry.call);
             let touched =
                 touched.into_iter().filter_map(|key| Some((key.clone(), values.get(&key)?.clone())));
-            let outcome = entry.replay(mirrored_earliest(time), &touched.collect()).map_err(|e| wrong(&e))?;
+            let outcome = entry.replay(time.saturating_sub(DISORDER_SECONDS_MAX), &touched.collect()).map_err(|e| wrong(&e))?;
             values.extend(outcome.writes);
-            (next, time) = (position + 1, time.max(entry.time));
+            (next, time) = (position + 1, entry.time);
             ledger.add(position, entry);
         }
         under.map(|checkpoint| (ledger, checkpoint)).ok_or_else(|| {
