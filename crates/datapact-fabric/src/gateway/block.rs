@@ -279,7 +279,8 @@ pub(crate) mod tests {
     fn a_block_that_contradicts_itself_is_not_believed() {
         let good = block(5, vec![transaction("a", "datapact", "datapact", &announced())], &[0]);
         CommittedBlock::read(good.clone(), "datapact").unwrap();
-        let edits: [(&str, fn(&mut Block)); 6] = [
+        type Edit = (&'static str, fn(&mut Block));
+        let edits: [Edit; 6] = [
             ("no header", |block| block.header = None),
             ("are not those", |block| block.data.as_mut().unwrap().data.push(Bytes::from_static(b"x"))),
             ("validation codes", |block| block.metadata = None),
