@@ -5,6 +5,7 @@ mod support;
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 use datapact_core::contract::{Attributes, Call, Documents, Refusal};
 use datapact_core::document::UsageAction;
@@ -12,9 +13,14 @@ use datapact_core::id::ShareId;
 use datapact_core::permission::AccessTimes;
 use datapact_core::terms::Terms;
 use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
-use datapact_fabric::contract::{Failure, SetUp};
-use datapact_fabric::network::Orderers;
-use datapact_ledger::testing::{Fixture, TestUser};
+use datapact_fabric::contract::{Contract, Failure, SetUp};
+use datapact_fabric::network::{Orderers, Package};
+use datapact_fabric::shim::serve;
+use datapact_ledger::port::system_clock;
+use datapact_ledger::testing::{Fixture, ShareState, TestUser};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
 use support::cli::ORGANISATIONS;
 use support::{ID, TestNetwork};
 
@@ -93,7 +99,7 @@ async fn the_contract_decides_on_real_peers() {
 
     // The chaincode of one organisation dies: nothing is endorsed, nothing is lost, and it is found again.
     network.network.stop_node("chaincode-key", true).await.unwrap();
-    let suspend = share.next(|policy| policy.state = datapact_ledger::testing::ShareState::Suspended);
+    let suspend = share.next(|policy| policy.state = ShareState::Suspended);
     let arguments = ["execute", &serde_json::to_string(&suspend.0).unwrap()];
     network.invoke("management", "User1", &arguments, Some(&suspend.1)).unwrap_err();
     let before = network.query("management", &["share", &id]).unwrap();
@@ -105,10 +111,37 @@ async fn the_contract_decides_on_real_peers() {
         assert_eq!(after["record"]["policy"]["state"], "suspended");
     }
 
+    // The next version of the chaincode, in processes of its own, finds all of it.
+    for node in ORGANISATIONS.map(|organisation| format!("chaincode-{organisation}")) {
+        network.network.stop_node(&node, false).await.unwrap();
+    }
+    let (first, second) = (next_version(&set_up).await, next_version(&set_up).await);
+    network.upgrade([&first, &second], "2");
+    let stored = network.query("key", &["access", &request_id(&access.0)]).unwrap();
+    assert_eq!(stored["record"]["access"], 1);
+    network.execute(&access).unwrap();
+    network.execute(&share.next(|policy| policy.state = ShareState::Active)).unwrap();
+    let consumer = ann.opening().commitment(&share.id()).to_string();
+    assert_eq!(network.query("management", &["counter", &id, &consumer]).unwrap()["record"]["granted"], 1);
+
     // PR-1: whatever the peers and the orderer keep.
     network.network.down().await.unwrap();
     let documents = [&share.set(), &access].map(|(_, documents)| serde_json::to_string(documents).unwrap());
     pr_1_nothing_that_identifies_a_person_is_kept(network.network.dir(), &share.id(), &ann, &documents);
+}
+
+/// A chaincode that serves until the test ends, in a package that says where.
+async fn next_version(agreed: &SetUp) -> Package {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let package = Package::new("datapact_2", &listener.local_addr().unwrap().to_string()).unwrap();
+    let contract = Arc::new(Contract::new(Some(agreed.clone()), system_clock()));
+    let id = package.id.clone();
+    let (stop, stopping) = watch::channel(false);
+    tokio::spawn(async move {
+        let _stop = stop;
+        serve(listener, None, id, contract, stopping).await
+    });
+    package
 }
 
 /// Searches every file of every node: ledgers, state, logs.
