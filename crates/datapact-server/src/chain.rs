@@ -29,6 +29,7 @@ pub(crate) fn open(
     let Kind { kind } = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     match kind.as_str() {
         "ethereum" => ethereum(path, id, trust, clock),
+        "fabric" => fabric(path, id, trust, clock),
         other => Err(wrong(format!("the kind of ledger `{other}` is none that this program knows"))),
     }
 }
@@ -49,6 +50,22 @@ fn ethereum(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn 
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of an Ethereum-family ledger, and this program was built without them; build it with \
          `cargo build --release --features evm`",
+        path.display()
+    )))
+}
+
+#[cfg(feature = "fabric")]
+fn fabric(path: &Path, id: &str, trust: Source<Trust>, clock: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
+    use datapact_fabric::gateway::{FabricLedger, FabricOptions};
+    let options = FabricOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
+    Ok(Arc::new(FabricLedger::open(path, options)?))
+}
+
+#[cfg(not(feature = "fabric"))]
+fn fabric(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
+    Err(LedgerError::Misconfigured(format!(
+        "`{}` is of Hyperledger Fabric, and this program was built without it; build it with \
+         `cargo build --release --features fabric`",
         path.display()
     )))
 }

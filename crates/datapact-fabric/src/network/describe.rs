@@ -2,73 +2,47 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-
-use super::{
-    CHAINCODE, CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Orderers, Organisation, Result,
-};
-
-/// A `ledger.toml`, with paths relative to its folder.
-#[derive(Serialize)]
-struct LedgerFile {
-    kind: &'static str,
-    channel: &'static str,
-    chaincode: &'static str,
-    consensus: Orderers,
-    peers: Vec<NodeEntry>,
-    orderers: Vec<NodeEntry>,
-    identity: Identity,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    administrator: Option<Identity>,
-}
-
-#[derive(Serialize)]
-struct Identity {
-    msp_id: &'static str,
-    certificate_file: PathBuf,
-    key_file: PathBuf,
-}
-
-#[derive(Serialize)]
-struct NodeEntry {
-    address: String,
-    tls_ca_file: PathBuf,
-}
+use super::{CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result};
+use crate::gateway::FabricConfig;
+use crate::gateway::config::{Consensus, IdentityConfig, KIND, NodeConfig};
 
 impl Network {
-    /// Writes both organisations' ledger files.
+    /// Writes both organisations' ledger files, with paths relative to the folder.
     pub(super) fn describe(&self) -> Result<()> {
         for (organisation, path) in
             Organisation::ALL.into_iter().zip([self.ledger_file(), self.key_ledger_file()])
         {
             let keeps_trust = organisation == Organisation::Key;
-            let file = LedgerFile {
-                kind: super::KIND,
-                channel: CHANNEL,
-                chaincode: CHAINCODE,
-                consensus: self.record.orderers,
-                peers: vec![self.entry(Node::Peer(organisation), &self.peer_tls_ca(organisation))],
-                orderers: (1..=self.record.orderers.number())
-                    .map(|at| self.entry(Node::Orderer(at), &self.orderer_tls_ca()))
-                    .collect(),
+            let config = FabricConfig {
+                kind: KIND.to_owned(),
+                channel: CHANNEL.to_owned(),
+                chaincode: CHAINCODE.to_owned(),
+                consensus: match self.record.orderers {
+                    Orderers::Raft => Consensus::Raft,
+                    Orderers::Bft => Consensus::Bft,
+                },
                 identity: self.identity(organisation, "User1"),
                 administrator: keeps_trust.then(|| self.identity(organisation, "Admin")),
+                tls: None,
+                peers: vec![self.described(Node::Peer(organisation), &self.peer_tls_ca(organisation))],
+                orderers: (1..=self.record.orderers.number())
+                    .map(|at| self.described(Node::Orderer(at), &self.orderer_tls_ca()))
+                    .collect(),
             };
-            let text = toml::to_string(&file).map_err(|e| NetworkError::file(&path, e))?;
-            self.write(&path, text.as_bytes())?;
+            self.write(&path, config.to_text().as_bytes())?;
         }
         Ok(())
     }
 
-    fn entry(&self, node: Node, tls_ca: &Path) -> NodeEntry {
-        NodeEntry { address: format!("grpcs://{}", self.address(node)), tls_ca_file: self.relative(tls_ca) }
+    fn described(&self, node: Node, tls_ca: &Path) -> NodeConfig {
+        NodeConfig { address: self.url(node), tls_ca_file: Some(self.relative(tls_ca)), server_name: None }
     }
 
-    fn identity(&self, organisation: Organisation, user: &str) -> Identity {
+    fn identity(&self, organisation: Organisation, user: &str) -> IdentityConfig {
         let msp = self.user_crypto(organisation, user).join("msp");
         let certificate = format!("signcerts/{user}@{}-cert.pem", organisation.domain());
-        Identity {
-            msp_id: organisation.msp(),
+        IdentityConfig {
+            msp_id: organisation.msp().to_owned(),
             certificate_file: self.relative(&msp.join(certificate)),
             key_file: self.relative(&msp.join("keystore/priv_sk")),
         }

@@ -34,10 +34,11 @@ pub const KEY_LEDGER_FILE: &str = "ledger-key.toml";
 pub const CHANNEL: &str = "datapact";
 /// The chaincode's name on the channel.
 pub const CHAINCODE: &str = "datapact";
-/// The file in a network's folder that says what is in it; its `kind` is [`KIND`].
-pub const RECORD_FILE: &str = "network.json";
-/// What [`RECORD_FILE`] says of a network of this kind.
-pub const KIND: &str = "fabric";
+/// The file in a network's folder that says what is in it.
+const RECORD_FILE: &str = "network.json";
+
+/// How long the orderers of a network for trying out wait for more transactions.
+pub const BATCH_TIMEOUT: Duration = Duration::from_millis(50);
 
 const ORDERER_MSP: &str = "OrdererMSP";
 const ORDERER_DOMAIN: &str = "orderers.localhost";
@@ -198,7 +199,10 @@ enum Kind {
 pub struct Running {
     /// `orderer-1` to `orderer-4`, `peer-management`, `peer-key`, `chaincode-management`, `chaincode-key`.
     pub node: String,
-    /// Where it listens.
+    /// Where it listens: `grpcs://HOST:PORT`, or `grpc://HOST:PORT` for chaincode, to which its peer alone connects.
+    pub url: String,
+    /// The same without the scheme: `HOST:PORT`.
+    #[serde(skip)]
     pub address: String,
     /// Its process.
     pub process: u32,
@@ -299,7 +303,7 @@ impl Network {
     pub fn running(&self) -> Vec<Running> {
         let running = |node: Node| {
             let process = self.process(node)?;
-            Some(Running { node: node.name(), address: self.address(node), process })
+            Some(Running { node: node.name(), url: self.url(node), address: self.address(node), process })
         };
         self.nodes().into_iter().filter_map(running).collect()
     }
@@ -414,6 +418,11 @@ impl Network {
 
     fn address(&self, node: Node) -> String {
         format!("127.0.0.1:{}", self.port(node))
+    }
+
+    fn url(&self, node: Node) -> String {
+        let scheme = if matches!(node, Node::Chaincode(_)) { "grpc" } else { "grpcs" };
+        format!("{scheme}://{}", self.address(node))
     }
 
     /// Where an orderer is administered.

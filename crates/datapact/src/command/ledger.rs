@@ -1,6 +1,6 @@
 //! `ledger`: the log that everything stands on.
 
-mod fabric;
+pub(crate) mod fabric;
 pub(crate) mod network;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::command::ledger;
 use crate::failure::Result;
 
 /// Which ledger decides and records.
@@ -16,6 +17,8 @@ pub(super) enum LedgerKind {
     Devnode,
     /// Four GoQuorum validators that agree by QBFT
     Quorum,
+    /// A Hyperledger Fabric network: management's organisation and the key server's, one orderer
+    Fabric,
 }
 
 impl LedgerKind {
@@ -25,6 +28,7 @@ impl LedgerKind {
             Self::Embedded => "embedded",
             Self::Devnode => "devnode",
             Self::Quorum => "quorum",
+            Self::Fabric => "fabric",
         }
     }
 
@@ -35,6 +39,8 @@ impl LedgerKind {
             Self::Devnode => Some(["ledger.toml", "ledger-node-1.toml"]),
             // Not the node that management asks first.
             Self::Quorum => Some(["ledger.toml", "ledger-node-4.toml"]),
+            // The key server's own organisation's peer.
+            Self::Fabric => Some(["ledger.toml", "ledger-key.toml"]),
         }
     }
 }
@@ -42,50 +48,72 @@ impl LedgerKind {
 /// A node, as it is shown.
 #[derive(Serialize)]
 pub(super) struct Node {
+    /// What it is, where there are nodes of several kinds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) node: Option<String>,
     pub(super) url: String,
     pub(super) process: u32,
 }
 
-#[cfg(not(feature = "evm"))]
-pub(super) struct Chain;
+/// The network that runs, where there is to be one.
+pub(super) enum Chain {
+    Embedded,
+    #[cfg(feature = "evm")]
+    Evm(datapact_evm::network::Network),
+    #[cfg(feature = "fabric")]
+    Fabric(datapact_fabric::network::Network),
+}
 
-#[cfg(not(feature = "evm"))]
 impl Chain {
-    /// Starts the network, where there is to be one.
-    pub(super) async fn start(kind: LedgerKind, _: &Path) -> Result<Self> {
+    /// Starts the network in `folder`, where there is to be one, as the ledger `id`.
+    pub(super) async fn start(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
         match kind {
-            LedgerKind::Embedded => Ok(Self),
-            _ => Err(crate::command::ledger::network::missing()),
+            LedgerKind::Embedded => Ok(Self::Embedded),
+            LedgerKind::Devnode | LedgerKind::Quorum => Self::start_evm(kind, folder).await,
+            LedgerKind::Fabric => Self::start_fabric(folder, id).await,
         }
     }
 
-    pub(super) fn nodes(&self) -> Vec<Node> {
-        Vec::new()
+    #[cfg(not(feature = "evm"))]
+    async fn start_evm(_: LedgerKind, _: &Path) -> Result<Self> {
+        Err(ledger::network::missing())
     }
 
-    pub(super) async fn stop(self) -> Result<()> {
-        Ok(())
-    }
-}
-
-#[cfg(feature = "evm")]
-pub(super) struct Chain(Option<datapact_evm::network::Network>);
-
-#[cfg(feature = "evm")]
-impl Chain {
-    /// Starts the network, where there is to be one.
-    pub(super) async fn start(kind: LedgerKind, folder: &Path) -> Result<Self> {
-        use crate::command::ledger::network::failed;
+    #[cfg(feature = "evm")]
+    async fn start_evm(kind: LedgerKind, folder: &Path) -> Result<Self> {
         use datapact_evm::network::{self, Kind, Network};
+        use ledger::network::failed;
         let (program, kind, nodes) = match kind {
-            LedgerKind::Embedded => return Ok(Self(None)),
             LedgerKind::Devnode => (network::anvil(None), Kind::Devnode, 1),
-            LedgerKind::Quorum => (network::geth(None), Kind::Quorum, 4),
+            _ => (network::geth(None), Kind::Quorum, 4),
         };
         let program = program.map_err(failed)?;
         let mut network = Network::open(folder, kind, nodes).map_err(failed)?;
         match network.up(&program).await {
-            Ok(_) => Ok(Self(Some(network))),
+            Ok(_) => Ok(Self::Evm(network)),
+            Err(error) => {
+                // The first error says more than what ending the nodes may say.
+                let _ = network.down().await;
+                Err(failed(error))
+            }
+        }
+    }
+
+    #[cfg(not(feature = "fabric"))]
+    async fn start_fabric(_: &Path, _: &str) -> Result<Self> {
+        Err(ledger::fabric::missing())
+    }
+
+    #[cfg(feature = "fabric")]
+    async fn start_fabric(folder: &Path, id: &str) -> Result<Self> {
+        use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers, Programs};
+        use ledger::fabric::failed;
+        let programs = Programs::find(None, None).await.map_err(failed)?;
+        let options =
+            Options { orderers: Orderers::Raft, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
+        let mut network = Network::open(folder, &options).map_err(failed)?;
+        match network.up(&programs).await {
+            Ok(_) => Ok(Self::Fabric(network)),
             Err(error) => {
                 // The first error says more than what ending the nodes may say.
                 let _ = network.down().await;
@@ -96,15 +124,37 @@ impl Chain {
 
     /// The nodes that run.
     pub(super) fn nodes(&self) -> Vec<Node> {
-        let running = self.0.iter().flat_map(datapact_evm::network::Network::running);
-        running.map(|node| Node { url: node.url, process: node.process }).collect()
+        match self {
+            Self::Embedded => Vec::new(),
+            #[cfg(feature = "evm")]
+            Self::Evm(network) => {
+                let node = |node: datapact_evm::network::Running| Node {
+                    node: None,
+                    url: node.url,
+                    process: node.process,
+                };
+                network.running().into_iter().map(node).collect()
+            }
+            #[cfg(feature = "fabric")]
+            Self::Fabric(network) => {
+                let node = |node: datapact_fabric::network::Running| Node {
+                    node: Some(node.node),
+                    url: node.url,
+                    process: node.process,
+                };
+                network.running().into_iter().map(node).collect()
+            }
+        }
     }
 
     /// Ends the network; its state stays.
     pub(super) async fn stop(self) -> Result<()> {
-        match self.0 {
-            Some(mut network) => network.down().await.map_err(crate::command::ledger::network::failed),
-            None => Ok(()),
+        match self {
+            Self::Embedded => Ok(()),
+            #[cfg(feature = "evm")]
+            Self::Evm(mut network) => network.down().await.map_err(ledger::network::failed),
+            #[cfg(feature = "fabric")]
+            Self::Fabric(mut network) => network.down().await.map_err(ledger::fabric::failed),
         }
     }
 }

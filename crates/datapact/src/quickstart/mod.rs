@@ -46,7 +46,8 @@ Examples:
   datapact quickstart
   datapact quickstart my-data.csv
   datapact quickstart --exit --json --data /tmp/try
-  datapact quickstart --ledger quorum      (needs a build with `--features evm`)")]
+  datapact quickstart --ledger quorum      (needs a build with `--features evm`)
+  datapact quickstart --ledger fabric      (needs a build with `--features fabric`, and Fabric's programs)")]
 pub(crate) struct Quickstart {
     /// The file to share instead of the sample dataset
     file: Option<PathBuf>,
@@ -196,7 +197,7 @@ async fn run(args: &Quickstart, output: Output, interrupted: impl Future<Output 
         return output.result(&json!({ "existed": existed, "configs": configs }), lines.join("\n"));
     }
     let steps = Steps { output, number: 0, since: Instant::now() };
-    let chain = Chain::start(args.ledger, &site.network()).await?;
+    let chain = Chain::start(args.ledger, &site.network(), site::LEDGER_ID).await?;
     let result = on_chain(args, &site, existed, &chain, steps, interrupted).await;
     let stopped = chain.stop().await;
     result.and(stopped)
@@ -214,10 +215,16 @@ async fn on_chain(
     if !nodes.is_empty() {
         let title = match args.ledger {
             LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
+            LedgerKind::Fabric => {
+                "Two organisations of a Fabric network, management's and the key server's, have the contract as chaincode"
+            }
             _ => "An Ethereum development node runs; the contract is on its chain",
         };
-        let lines: Vec<_> =
-            nodes.iter().map(|node| format!("{} (process {})", node.url, node.process)).collect();
+        let line = |node: &chain::Node| match &node.node {
+            Some(name) => format!("{name}: {} (process {})", node.url, node.process),
+            None => format!("{} (process {})", node.url, node.process),
+        };
+        let lines: Vec<_> = nodes.iter().map(line).collect();
         steps.done("6.1, 7.1", title, &lines, json!({ "nodes": nodes }))?;
     }
     let mut servers = Servers::start(site).await?;

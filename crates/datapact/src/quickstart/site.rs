@@ -23,6 +23,8 @@ const VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// Says that a folder is one of the quickstart's, which may be made anew when it is not finished.
 const MARK: &str = ".datapact-quickstart";
 const PORTS: &str = "ports.json";
+/// The id of the ledger.
+pub(super) const LEDGER_ID: &str = "management.quickstart.test/ledger";
 /// The kind of ledger that the site was made with.
 const LEDGER: &str = "ledger";
 
@@ -259,7 +261,7 @@ fn management_toml(ports: &Ports, witness: &str, ledger: LedgerKind) -> String {
         format!("administrators = [\"{ADMINISTRATOR}\"]\n"),
         server_toml("management", ports.management, ports.management_public, allow),
         format!("[public]\n{}", endpoint("management", ports.management_public)),
-        format!("[ledger]\nid = \"management.quickstart.test/ledger\"\nwitnesses = [\"{witness}\"]\n{chain}"),
+        format!("[ledger]\nid = \"{LEDGER_ID}\"\nwitnesses = [\"{witness}\"]\n{chain}"),
         peer("key_servers", "key", ports.key),
         peer("storage_servers", "storage", ports.storage),
     ]
@@ -270,9 +272,7 @@ fn key_toml(ports: &Ports, log_key: &str, ledger: LedgerKind) -> String {
     let chain = chain(ledger.files().map(|[_, own]| own));
     let allow = r#""clinic", "lab", "server:management.quickstart.test""#;
     [
-        format!(
-            "ledger = \"management.quickstart.test/ledger\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n{chain}"
-        ),
+        format!("ledger = \"{LEDGER_ID}\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n{chain}"),
         server_toml("key", ports.key, ports.key_public, allow),
         format!("[management]\n{}", endpoint("management", ports.management)),
         format!("[management_public]\n{}", endpoint("management", ports.management_public)),

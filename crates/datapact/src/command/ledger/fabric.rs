@@ -33,7 +33,7 @@ pub(super) struct Options {
 }
 
 #[cfg(not(feature = "fabric"))]
-fn missing() -> Failure {
+pub(crate) fn missing() -> Failure {
     Failure::usage(
         "this program was built without Hyperledger Fabric",
         "build it with `cargo build --release --features fabric`",
@@ -52,6 +52,8 @@ pub(super) fn down(_: &Context, _: &Path) -> Result<()> {
     Err(missing())
 }
 
+#[cfg(feature = "fabric")]
+pub(crate) use with_fabric::failed;
 #[cfg(feature = "fabric")]
 pub(super) use with_fabric::{down, up};
 
@@ -78,7 +80,7 @@ mod with_fabric {
         dir: &'a Path,
     }
 
-    fn failed(error: NetworkError) -> Failure {
+    pub(crate) fn failed(error: NetworkError) -> Failure {
         Failure::local(error.detail, error.hint)
     }
 
@@ -95,7 +97,7 @@ mod with_fabric {
             let nodes = network.up(&programs).await.map_err(failed)?;
             Ok::<_, Failure>((network, nodes))
         })?;
-        let node = |node: &Running| format!("{} at {} (process {})", node.node, node.address, node.process);
+        let node = |node: &Running| format!("{}: {} (process {})", node.node, node.url, node.process);
         let text = fields(&[
             ("ledger", network.ledger_file().display().to_string()),
             ("key server's", network.key_ledger_file().display().to_string()),

@@ -42,28 +42,6 @@ pub(super) struct Up {
     geth: Option<PathBuf>,
 }
 
-/// What a network's folder says of it.
-#[derive(Deserialize)]
-struct Record {
-    kind: String,
-}
-
-pub(super) fn up(context: &Context, up: Up) -> Result<()> {
-    match up.kind {
-        NetworkKind::Fabric => super::fabric::up(context, &up.dir, up.fabric),
-        NetworkKind::Devnode | NetworkKind::Quorum => up_chain(context, up),
-    }
-}
-
-pub(super) fn down(context: &Context, dir: &Path) -> Result<()> {
-    let text = std::fs::read_to_string(dir.join("network.json")).unwrap_or_default();
-    match serde_json::from_str(&text) {
-        Ok(Record { kind }) if kind == "fabric" => super::fabric::down(context, dir),
-        // What is not there, or not a network, is said there, too.
-        _ => down_chain(context, dir),
-    }
-}
-
 /// Where the contract goes, and who submits.
 #[derive(Debug, Args)]
 pub(super) struct Deploy {
@@ -94,6 +72,34 @@ pub(super) struct Deploy {
     /// The `ledger.toml` to write; must not exist
     #[arg(short, long, value_name = "FILE", default_value = "ledger.toml")]
     output: PathBuf,
+}
+
+/// What a network's folder says of it.
+#[derive(Deserialize)]
+struct Record {
+    kind: String,
+}
+
+pub(super) fn up(context: &Context, up: Up) -> Result<()> {
+    match up.kind {
+        NetworkKind::Fabric => super::fabric::up(context, &up.dir, up.fabric),
+        NetworkKind::Devnode | NetworkKind::Quorum => up_chain(context, up),
+    }
+}
+
+pub(super) fn down(context: &Context, dir: &Path) -> Result<()> {
+    let path = dir.join("network.json");
+    let text = match std::fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let hint = "name the folder that `ledger up` was given with `--dir DIR`";
+            return Err(Failure::local(format!("`{}` holds no network", dir.display()), hint));
+        }
+        read => read.map_err(|error| Failure::file("read", &path, &error))?,
+    };
+    match serde_json::from_str(&text) {
+        Ok(Record { kind }) if kind == "fabric" => super::fabric::down(context, dir),
+        _ => down_chain(context, dir),
+    }
 }
 
 #[cfg(not(feature = "evm"))]
