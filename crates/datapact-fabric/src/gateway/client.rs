@@ -1,5 +1,6 @@
 //! Asking and submitting through the gateway service of a peer, and getting blocks from peers and orderers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -223,6 +224,21 @@ impl Gateway {
         self.query(&self.config.chaincode, invocation).await
     }
 
+    /// Lets the contract's chaincode change something, in the name of the own identity, and waits for it: what it
+    /// answers, and the commit, which a repeat does not need.
+    ///
+    /// # Errors
+    /// What the chaincode, a peer or an orderer says, or that what became of it is not known.
+    pub async fn invoke(
+        &self,
+        function: &str,
+        args: impl IntoIterator<Item = Vec<u8>>,
+        transient: BTreeMap<String, Vec<u8>>,
+    ) -> Result<(Answer, Option<Commit>), LedgerError> {
+        let invocation = Invocation { transient, ..Invocation::new(function, args) };
+        Ok(self.submit(None, invocation).await?)
+    }
+
     /// Lets the contract's chaincode be endorsed by as many organisations as its policy asks for, in the name of
     /// `who`, or of the own identity.
     pub(crate) async fn endorse(
@@ -321,7 +337,7 @@ impl Gateway {
         let mut tries = Tries::new();
         loop {
             let answer = match self.endorse(who, invocation.clone()).await {
-                Err(error) if error.is_disagreement() => {
+                Err(error) if error.is_passing() => {
                     tries.again(&error.to_string()).await?;
                     continue;
                 }

@@ -78,13 +78,21 @@ impl GatewayError {
         Self::Misconfigured(format!("`{address}`: {hint} ({cause})"))
     }
 
-    /// Whether another endorser, perhaps some blocks behind, did not agree with the own peer.
-    pub(crate) fn is_disagreement(&self) -> bool {
+    /// Whether asking again may help: another endorser, perhaps some blocks behind, did not agree with the own peer, or
+    /// the peer had too much to do.
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Refused { own, .. } => !own,
+            Self::Refused { own: false, failure } => matches!(
+                failure,
+                Failure::Refused { .. }
+                    | Failure::Documents { .. }
+                    | Failure::NotSetUp
+                    | Failure::TrustChanged { .. }
+            ),
             Self::Said { code: Code::Aborted, said, .. } => {
                 said.contains("collect enough") && said.contains("do not match")
             }
+            Self::Said { code: Code::ResourceExhausted, .. } => true,
             _ => false,
         }
     }
@@ -166,10 +174,11 @@ fn hint(said: &str) -> Option<&'static str> {
         || (has("chaincode") && has("not found"))
     {
         Some(
-            "no such chaincode runs on that channel at the own organisation's peers, or it has just been started; \
-              correct `channel` or `chaincode`, or install and commit it",
+            "no peer of the own organisation has that chaincode on that channel, or it has just been started; correct \
+              `msp_id`, `channel` or `chaincode`, or install and commit it",
         )
-    } else if has("channel not found")
+    } else if has("could not get last config for channel")
+        || has("channel not found")
         || has("no such channel")
         || has("not a member of channel")
         || has("ledger not found")
@@ -239,7 +248,7 @@ mod tests {
         let said = "chaincode response 500, {\"failure\":\"refused\",\"refusal\":{\"rule\":\"version\",\"expected\":5}}";
         for (message, own) in [(first, true), (others, false)] {
             let error = aborted(message, &[said]);
-            assert_eq!(error.is_disagreement(), !own);
+            assert_eq!(error.is_passing(), !own);
             assert!(matches!(
                 LedgerError::from(error),
                 LedgerError::Refused(Refusal::Version { expected: 5 })
@@ -271,7 +280,7 @@ mod tests {
             "failed to collect enough transaction endorsements",
             &["ProposalResponsePayloads do not match"],
         );
-        assert!(mismatch.is_disagreement());
+        assert!(mismatch.is_passing());
         assert!(matches!(LedgerError::from(aborted(first, &["whatever"])), LedgerError::Unavailable(_)));
     }
 

@@ -160,18 +160,19 @@ impl Inner {
         block: Option<u64>,
         receipt: Receipt,
     ) -> Result<LedgerReceipt, LedgerError> {
-        let corrupt = |position, reason: String| LedgerError::Corrupt { position, reason };
         match self.chain.find(transaction, block).await? {
             Some(event) if event.receipt == receipt => Ok(self.receipt(event.position, receipt)),
-            Some(event) => Err(corrupt(
-                Some(event.position),
-                format!(
+            Some(event) => Err(LedgerError::Corrupt {
+                position: Some(event.position),
+                reason: format!(
                     "the transaction `{transaction}` has recorded something else than the chaincode says"
                 ),
-            )),
-            None => {
-                Err(corrupt(None, format!("no block holds the transaction `{transaction}` that recorded it")))
-            }
+            }),
+            // The state may be another peer's of the organisation, some blocks ahead.
+            None => Err(LedgerError::Unavailable(format!(
+                "no block of the peer `{}` holds the transaction `{transaction}` that recorded it yet",
+                self.gateway.preferred()
+            ))),
         }
     }
 

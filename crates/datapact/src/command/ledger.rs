@@ -1,5 +1,6 @@
 //! `ledger`: the log that everything stands on.
 
+mod channel;
 pub(crate) mod fabric;
 pub(crate) mod network;
 
@@ -50,7 +51,11 @@ pub(crate) struct Ledger {
 #[derive(Subcommand)]
 enum Verb {
     /// Show the ledger, its size, and the servers that go with its management
-    Info,
+    Info {
+        /// Show the Fabric channel of this `ledger.toml` instead, as its peer and orderers say
+        #[arg(long, value_name = "FILE")]
+        chain: Option<PathBuf>,
+    },
     /// Copy the whole log to a new folder of static files, with the profile's log policy as `log-policy` in it
     Export {
         /// The folder; must be empty or not exist
@@ -63,6 +68,12 @@ enum Verb {
         /// Whose signatures are believed (C2SP tlog-policy); the profile's if not given
         #[arg(long, value_name = "FILE")]
         log_policy: Option<PathBuf>,
+        /// Look at one transaction on the Fabric channel of this `ledger.toml` instead
+        #[arg(long, value_name = "FILE", requires = "transaction", conflicts_with_all = ["dir", "log_policy"])]
+        chain: Option<PathBuf>,
+        /// The transaction's id
+        #[arg(long, value_name = "ID", requires = "chain")]
+        transaction: Option<String>,
     },
     /// Start a network on this machine, and describe it in `DIR/ledger.toml`
     Up(network::Up),
@@ -93,7 +104,11 @@ struct Exported<'a> {
 impl Ledger {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
-            Verb::Info => {
+            Verb::Info { chain: Some(file) } => channel::info(context, &file),
+            Verb::Verify { chain: Some(file), transaction: Some(transaction), .. } => {
+                channel::verify(context, &file, &transaction)
+            }
+            Verb::Info { chain: None } => {
                 let session = context.session()?;
                 let info = context.block_on(async { Ok(session.info().await?) })?;
                 let urls = |servers: &[datapact_api::endpoint::Endpoint]| {
@@ -135,7 +150,7 @@ impl Ledger {
                 let text = format!("{entries} entries in {}", dir.display());
                 context.output.result(&Exported { folder: &dir, entries }, text)
             }
-            Verb::Verify { dir, log_policy } => {
+            Verb::Verify { dir, log_policy, .. } => {
                 let policy = match log_policy {
                     Some(path) => read_policy(&path)?,
                     None => context.profile()?.log_policy().clone(),

@@ -1,0 +1,61 @@
+//! The adapter on a real network of two organisations: the ledger conformance suite, by Raft and by BFT orderers.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod adapter;
+mod support;
+
+use datapact_fabric::gateway::inspect;
+use datapact_fabric::network::Orderers;
+use datapact_ledger::conformance;
+use datapact_ledger::port::Ledger as _;
+use datapact_ledger::testing::Fixture;
+use support::{ID, TestNetwork};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_conforms_on_raft_and_the_other_organisations_peer_holds_the_same() {
+    let Some(network) = TestNetwork::up(Orderers::Raft).await else { return };
+    let fixture = Fixture::new(ID);
+    let ledger = adapter::ledger(&network, &fixture);
+    conformance::all(&ledger, &fixture).await;
+
+    // The key server's view: its own organisation's peer, and the orderers.
+    let key = adapter::key_ledger(&network, &fixture);
+    let head = key.head().await.unwrap();
+    assert!(head >= ledger.head().await.unwrap(), "nothing was recorded meanwhile");
+    let (ours, theirs) = (all(&ledger).await, all(&key).await);
+    assert!(ours.len() > 2000 && ours == theirs);
+    assert!(ours.last().unwrap().position < head);
+
+    // What an operator sees of the last one.
+    let transaction = adapter::transaction_of(&ledger, ours.last().unwrap()).await;
+    let report = inspect::transaction(key.gateway(), &transaction).await.unwrap().unwrap();
+    assert_eq!((report.code.as_str(), report.position), ("VALID", ours.last().unwrap().position));
+    let mut endorsers: Vec<_> =
+        report.endorsements.iter().map(|it| (it.msp_id.as_str(), it.is_signed)).collect();
+    endorsers.sort_unstable();
+    assert_eq!(endorsers, [("KeyMSP", true), ("ManagementMSP", true)]);
+    assert_eq!(report.orderer_signatures, 1);
+    assert!(inspect::transaction(key.gateway(), &"0".repeat(64)).await.unwrap().is_none());
+    let channel = inspect::channel(key.gateway()).await.unwrap();
+    assert_eq!((channel.ledger.as_deref(), channel.height), (Some(ID), channel.newest_block + 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_conforms_on_bft() {
+    let Some(network) = TestNetwork::up(Orderers::Bft).await else { return };
+    let fixture = Fixture::new(ID);
+    let ledger = adapter::ledger(&network, &fixture);
+    conformance::all(&ledger, &fixture).await;
+}
+
+async fn all(ledger: &datapact_fabric::gateway::FabricLedger) -> Vec<datapact_ledger::port::Event> {
+    let mut found: Vec<datapact_ledger::port::Event> = Vec::new();
+    loop {
+        let from = found.last().map_or(0, |event| event.position + 1);
+        let more = ledger.events(from, 1000).await.unwrap();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
+}
