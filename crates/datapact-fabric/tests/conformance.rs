@@ -11,8 +11,12 @@ use datapact_ledger::port::Ledger as _;
 use datapact_ledger::testing::Fixture;
 use support::{ID, TestNetwork};
 
+/// One network at a time: two on one small machine would make each other slow.
+static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_conforms_on_raft_and_the_other_organisations_peer_holds_the_same() {
+    let _one = ONE.lock().await;
     let Some(network) = TestNetwork::up(Orderers::Raft).await else { return };
     let fixture = Fixture::new(ID);
     let ledger = adapter::ledger(&network, &fixture);
@@ -42,6 +46,7 @@ async fn the_ledger_conforms_on_raft_and_the_other_organisations_peer_holds_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_conforms_on_bft() {
+    let _one = ONE.lock().await;
     let Some(network) = TestNetwork::up(Orderers::Bft).await else { return };
     let fixture = Fixture::new(ID);
     let ledger = adapter::ledger(&network, &fixture);
