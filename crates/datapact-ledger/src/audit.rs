@@ -203,7 +203,7 @@ impl Audit<'_> {
         let outcome = entry
             .replay(self.time.saturating_sub(DISORDER_SECONDS_MAX), &values)
             .map_err(|fault| fault.to_string())?;
-        self.time = entry.time;
+        self.time = self.time.max(entry.time);
         self.values.extend(outcome.writes);
         (self.see)(position, &entry);
         Ok(())

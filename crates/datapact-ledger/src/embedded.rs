@@ -501,7 +501,7 @@ async fn record_all(
         let bytes = entry
             .to_bytes()
             .ok_or_else(|| differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes")))?;
-        newest = event.time;
+        newest = newest.max(event.time);
         batch.push(event.time, bytes, outcome);
     }
     let note = key.checkpoint(batch.edge.size(), &batch.edge.root());

@@ -19,7 +19,7 @@ pub struct Entry {
     pub call: Call,
 }
 
-/// How far an entry of a chain's mirror may be before the entry before it, in seconds. On a chain whose transactions
+/// How far an entry of a chain's mirror may be before the latest of those before it, in seconds. On a chain whose transactions
 /// bear their submitters' times (Fabric), they need not stand in the order of these times. A log that is the ledger
 /// itself has no such entries, and whoever follows it takes none; an audit, which need not know which it is, does.
 pub const DISORDER_SECONDS_MAX: u64 = 300;

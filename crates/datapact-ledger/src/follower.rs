@@ -481,7 +481,7 @@ impl Follower {
                                 let reason = "the chain, in the own node, has recorded something else";
                                 return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
                             }
-                            newest = entry.time;
+                            newest = newest.max(entry.time);
                             batch.push(entry.time, bytes, outcome);
                         }
                         if let Some(note) = signed {

@@ -225,7 +225,7 @@ impl Bundle {
         let mut under: Option<Checkpoint> = None;
         let mut ledger = OnLedger::default();
         let mut values = Values::new();
-        let (mut next, mut time) = (0, 0);
+        let (mut next, mut newest): (u64, u64) = (0, 0);
         for proved in &self.entries {
             let proof: Proof = proved.proof.parse().map_err(ClientError::untrusted)?;
             let position = proof.position();
@@ -250,9 +250,11 @@ impl Bundle {
             let touched = keys(&entry.call);
             let touched =
                 touched.into_iter().filter_map(|key| Some((key.clone(), values.get(&key)?.clone())));
-            let outcome = entry.replay(time.saturating_sub(DISORDER_SECONDS_MAX), &touched.collect()).map_err(|e| wrong(&e))?;
+            let outcome = entry
+                .replay(newest.saturating_sub(DISORDER_SECONDS_MAX), &touched.collect())
+                .map_err(|e| wrong(&e))?;
             values.extend(outcome.writes);
-            (next, time) = (position + 1, entry.time);
+            (next, newest) = (position + 1, newest.max(entry.time));
             ledger.add(position, entry);
         }
         under.map(|checkpoint| (ledger, checkpoint)).ok_or_else(|| {
