@@ -19,6 +19,8 @@ pub(super) enum LedgerKind {
     Quorum,
     /// A Hyperledger Fabric network: management's organisation and the key server's, one orderer
     Fabric,
+    /// The same with four orderers that agree by BFT
+    FabricBft,
 }
 
 impl LedgerKind {
@@ -29,6 +31,7 @@ impl LedgerKind {
             Self::Devnode => "devnode",
             Self::Quorum => "quorum",
             Self::Fabric => "fabric",
+            Self::FabricBft => "fabric-bft",
         }
     }
 
@@ -40,7 +43,7 @@ impl LedgerKind {
             // Not the node that management asks first.
             Self::Quorum => Some(["ledger.toml", "ledger-node-4.toml"]),
             // The key server's own organisation's peer.
-            Self::Fabric => Some(["ledger.toml", "ledger-key.toml"]),
+            Self::Fabric | Self::FabricBft => Some(["ledger.toml", "ledger-key.toml"]),
         }
     }
 }
@@ -70,7 +73,7 @@ impl Chain {
         match kind {
             LedgerKind::Embedded => Ok(Self::Embedded),
             LedgerKind::Devnode | LedgerKind::Quorum => Self::start_evm(kind, folder).await,
-            LedgerKind::Fabric => Self::start_fabric(folder, id).await,
+            LedgerKind::Fabric | LedgerKind::FabricBft => Self::start_fabric(kind, folder, id).await,
         }
     }
 
@@ -100,17 +103,17 @@ impl Chain {
     }
 
     #[cfg(not(feature = "fabric"))]
-    async fn start_fabric(_: &Path, _: &str) -> Result<Self> {
+    async fn start_fabric(_: LedgerKind, _: &Path, _: &str) -> Result<Self> {
         Err(ledger::fabric::missing())
     }
 
     #[cfg(feature = "fabric")]
-    async fn start_fabric(folder: &Path, id: &str) -> Result<Self> {
+    async fn start_fabric(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
         use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers, Programs};
         use ledger::fabric::failed;
         let programs = Programs::find(None, None).await.map_err(failed)?;
-        let options =
-            Options { orderers: Orderers::Raft, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
+        let orderers = if kind == LedgerKind::FabricBft { Orderers::Bft } else { Orderers::Raft };
+        let options = Options { orderers, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
         let mut network = Network::open(folder, &options).map_err(failed)?;
         match network.up(&programs).await {
             Ok(_) => Ok(Self::Fabric(network)),

@@ -215,7 +215,7 @@ async fn on_chain(
     if !nodes.is_empty() {
         let title = match args.ledger {
             LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
-            LedgerKind::Fabric => {
+            LedgerKind::Fabric | LedgerKind::FabricBft => {
                 "Two organisations of a Fabric network, management's and the key server's, have the contract as chaincode"
             }
             _ => "An Ethereum development node runs; the contract is on its chain",
