@@ -85,6 +85,12 @@ pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) ->
             }),
         )
         .route(
+            "/v1/revocations",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).revoke_token(&json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
             "/v1/users",
             post(async |State(s): App, Extension(c): Who, body: Bytes| {
                 s.session(c).set_user(&json(&body)?).await.map(Json)
@@ -126,6 +132,10 @@ impl KeyServer for KeyServerClient {
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         self.0.post("/v1/withhold", &Withhold { policy }).await
+    }
+
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        self.0.post("/v1/revocations", revocation).await
     }
 
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {

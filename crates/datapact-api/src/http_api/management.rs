@@ -1,5 +1,6 @@
 //! Management's routes and client.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -11,14 +12,14 @@ use axum::routing::{get, patch, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, ShareId};
+use datapact_core::id::{AccountId, Digest, ShareId};
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::terms::Name;
 use eventsource_stream::Eventsource as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Http, to_json, with_query};
@@ -34,6 +35,9 @@ pub trait ManagementService: Send + Sync + 'static {
     fn session(self: Arc<Self>, caller: Caller) -> Box<dyn Management>;
 }
 
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
+
 type App = State<Arc<dyn ManagementService>>;
 type Who = Extension<Caller>;
 
@@ -41,12 +45,6 @@ type Who = Extension<Caller>;
 #[serde(deny_unknown_fields)]
 struct Join {
     code: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Token {
-    token: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -163,6 +161,15 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
             }),
         )
         .route(
+            "/v1/accesses/{request}/token",
+            get(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
+                s.session(c).token(&request).await.map(Json)
+            })
+            .delete(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
+                s.session(c).revoke_token(&request).await.map(Json)
+            }),
+        )
+        .route(
             "/v1/usages",
             get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
                 s.session(c).usages(&query).await.map(Json)
@@ -204,8 +211,9 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
         )
         .route(
             "/v1/introspect",
-            post(async |State(s): App, Extension(c): Who, body: Bytes| {
-                s.session(c).introspect(&json::<Token>(&body)?.token).await.map(Json)
+            post(async |State(s): App, Extension(c): Who, headers: HeaderMap, body: Bytes| {
+                let told = s.session(c).introspect(&token_parameter(&headers, &body)?).await?;
+                Ok::<_, Problem>(([(header::CACHE_CONTROL, "no-store")], Json(told)))
             }),
         )
         .with_state(service);
@@ -230,6 +238,24 @@ async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> R
         Ok::<_, Infallible>(event.unwrap_or_default())
     });
     Ok(Sse::new(events.boxed()).keep_alive(KeepAlive::default()))
+}
+
+/// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing; none stands twice
+/// (RFC 6749).
+fn token_parameter(headers: &HeaderMap, body: &Bytes) -> Result<String> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
+        return Err(Problem::malformed(format!("the body must be `{FORM}`")));
+    }
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(body)
+        .map_err(|e| Problem::malformed(format!("the body is no form: {e}")))?;
+    let mut names = BTreeSet::new();
+    if !pairs.iter().all(|(name, _)| names.insert(name)) {
+        return Err(Problem::malformed("a parameter stands twice"));
+    }
+    let token = pairs.iter().find(|(name, _)| name == "token").map(|(_, token)| token.clone());
+    token.filter(|token| !token.is_empty()).ok_or_else(|| Problem::malformed("there is no parameter `token`"))
 }
 
 fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
@@ -357,6 +383,15 @@ impl Management for ManagementClient {
     }
 
     async fn introspect(&self, token: &str) -> Result<Introspection> {
-        self.0.post("/v1/introspect", &Token { token: token.to_owned() }).await
+        let form = serde_urlencoded::to_string([("token", token)]).map_err(Problem::malformed)?;
+        self.0.call_with(Method::POST, "/v1/introspect", Some((FORM, form.into_bytes()))).await
+    }
+
+    async fn token(&self, request: &Digest) -> Result<Introspection> {
+        self.0.get(&format!("/v1/accesses/{request}/token")).await
+    }
+
+    async fn revoke_token(&self, request: &Digest) -> Result<()> {
+        self.0.call(Method::DELETE, &format!("/v1/accesses/{request}/token"), None).await
     }
 }

@@ -438,6 +438,12 @@ impl Management for Fake {
     async fn introspect(&self, _: &str) -> Result<Introspection> {
         not_here()
     }
+    async fn token(&self, _: &Digest) -> Result<Introspection> {
+        not_here()
+    }
+    async fn revoke_token(&self, _: &Digest) -> Result<()> {
+        not_here()
+    }
 }
 
 #[async_trait]
@@ -488,6 +494,9 @@ impl KeyServer for Fake {
         };
         let released = ReleasedKey { sealed, release: self.0.key_signer.sign(LEDGER, now(), body) };
         Ok(turn(&self.0.lies.released, released))
+    }
+    async fn revoke_token(&self, _: &TokenRevocation) -> Result<()> {
+        not_here()
     }
     async fn releases(&self, _: &ShareId) -> Result<Vec<ReleaseEntry>> {
         not_here()

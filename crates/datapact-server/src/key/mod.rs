@@ -19,7 +19,7 @@ use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::{Caller, Clock, Source};
 use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
-    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
+    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
 };
 use datapact_api::management::Management;
 use datapact_api::problem::{Problem, Result};
@@ -282,6 +282,7 @@ async fn tidy(store: Store, copy: Arc<Follower>, retention: u64, clock: Clock) {
         let tidied = store.write(move |tx| {
             Box::pin(async move {
                 tables::forget_unpublished(tx, keys::oldest_unfilled(now)).await?;
+                tables::forget_revocations(tx, now).await?;
                 tables::forget_sealed(tx, now.saturating_sub(2 * TOKEN_SECONDS_MAX)).await
             })
         });
@@ -348,6 +349,11 @@ impl KeyServer for Session {
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         self.server.withhold(self.user().await?, policy).await
+    }
+
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        self.caller.require_server(&self.server.management)?;
+        self.server.revoke_token(revocation).await
     }
 
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {

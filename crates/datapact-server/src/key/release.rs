@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey};
+use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey, TokenRevocation};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::AccessRecord;
@@ -82,6 +82,10 @@ impl KeyService {
                     if entry.and_then(|entry| entry.stored).as_ref() != Some(&decision.stored) {
                         return Err(unknown(&id).into());
                     }
+                    if tables::is_revoked(tx, &row.request).await? {
+                        let problem = Problem::forbidden("the access token was revoked");
+                        return Err(problem.hint("ask for access again").into());
+                    }
                     if tables::is_tombstone(tx, &row.share, &mark).await? {
                         let detail = "an erased account of yours has accessed this share";
                         return Err(Problem::forbidden(detail)
@@ -108,6 +112,15 @@ impl KeyService {
             })
             .await?;
         answer(row)
+    }
+
+    /// From now on nothing is released for an access (MG-16). A job like a release: either that stands on record before,
+    /// or it does not happen.
+    pub(super) async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        // No token outlives this, whatever management says.
+        let until = revocation.until.min((self.clock)().saturating_add(2 * TOKEN_SECONDS_MAX));
+        let request = revocation.request;
+        self.write(move |tx| Box::pin(async move { tables::revoke(tx, &request, until).await })).await
     }
 
     /// Decides a release: every check stands here, in this order, and each says why it refuses.

@@ -24,6 +24,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             "CREATE TABLE key_tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
         ],
     },
+    Migration {
+        module: "key_token",
+        version: 1,
+        // Accesses whose tokens were revoked, until none can live any more.
+        statements: &[
+            "CREATE TABLE key_revocation (request TEXT NOT NULL PRIMARY KEY, until BIGINT NOT NULL)",
+        ],
+    },
 ];
 
 const FIRST: &[&str] = &[
@@ -307,6 +315,28 @@ pub(super) async fn is_tombstone(
 ) -> Result<bool, Failure> {
     let sql = "SELECT COUNT(*) FROM key_tombstone WHERE share = $1 AND mark = $2";
     Ok(count(on, sql, [text(share), mark.into()]).await? > 0)
+}
+
+/// Revokes the tokens of an access.
+pub(super) async fn revoke(
+    on: &impl ConnectionTrait,
+    request: &Digest,
+    until: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "INSERT INTO key_revocation (request, until) VALUES ($1, $2) ON CONFLICT (request) DO NOTHING";
+    on.execute_raw(statement(on, sql, [text(request), int(until)])).await?;
+    Ok(())
+}
+
+/// Whether the tokens of an access were revoked.
+pub(super) async fn is_revoked(on: &impl ConnectionTrait, request: &Digest) -> Result<bool, Failure> {
+    Ok(count(on, "SELECT COUNT(*) FROM key_revocation WHERE request = $1", [text(request)]).await? > 0)
+}
+
+/// Forgets the revocations of tokens that are dead anyway.
+pub(super) async fn forget_revocations(on: &impl ConnectionTrait, now: Timestamp) -> Result<(), Failure> {
+    on.execute_raw(statement(on, "DELETE FROM key_revocation WHERE until <= $1", [int(now)])).await?;
+    Ok(())
 }
 
 /// Destroys what names `identity`: its keys, policies and requests. `mark` makes what stands for it on a share.

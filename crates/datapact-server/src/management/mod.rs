@@ -23,6 +23,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -268,7 +269,8 @@ impl Drop for ManagementServer {
 
 /// All tables in management's database.
 pub(crate) fn migrations() -> Vec<Migration> {
-    [datapact_ledger::tables::MIGRATIONS, schema::MIGRATIONS, intents::MIGRATIONS].concat()
+    [datapact_ledger::tables::MIGRATIONS, schema::MIGRATIONS, intents::MIGRATIONS, tokens::MIGRATIONS]
+        .concat()
 }
 
 /// One process at a time works on a database file. On PostgreSQL there may be several.
@@ -485,5 +487,13 @@ impl Management for Session {
 
     async fn introspect(&self, token: &str) -> problem::Result<Introspection> {
         Ok(self.examine(token).await?)
+    }
+
+    async fn token(&self, request: &Digest) -> problem::Result<Introspection> {
+        Ok(self.token_of(request).await?)
+    }
+
+    async fn revoke_token(&self, request: &Digest) -> problem::Result<()> {
+        Ok(self.revoke(request).await?)
     }
 }

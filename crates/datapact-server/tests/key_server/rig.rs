@@ -178,6 +178,12 @@ impl Management for TestManagement {
     async fn introspect(&self, _: &str) -> Result<Introspection> {
         Err(nothing())
     }
+    async fn token(&self, _: &Digest) -> Result<Introspection> {
+        Err(nothing())
+    }
+    async fn revoke_token(&self, _: &Digest) -> Result<()> {
+        Err(nothing())
+    }
 }
 
 /// The key server and all around it. Management's log is in memory, so that it can record anything.

@@ -19,6 +19,7 @@ mod profile;
 mod record;
 mod serve;
 mod share;
+mod token;
 mod unwrap;
 mod verify;
 mod wrap;
@@ -38,6 +39,7 @@ pub(crate) enum Command {
     Record(record::Record),
     Key(key::Key),
     Package(package::Package),
+    Token(token::Token),
     Notification(notification::Notification),
     Desensitize(desensitize::Desensitize),
     Wrap(wrap::Wrap),
@@ -67,6 +69,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Record(command) => command.run(context),
         Command::Key(command) => command.run(context),
         Command::Package(command) => command.run(context),
+        Command::Token(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Desensitize(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
