@@ -44,8 +44,34 @@ pub struct Common {
     /// PostgreSQL instead of a database file in `data`.
     #[serde(default)]
     pub database: Option<DatabaseConfig>,
+    /// The operator's listener: health, readiness and metrics. None if not given.
+    #[serde(default)]
+    pub operator: Option<Operator>,
     /// Whom it admits.
     pub access: Access,
+}
+
+/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach it, and therefore
+/// on this machine only unless it is said otherwise.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be an address that other machines reach, for a container's network, say.
+    #[serde(default)]
+    pub beyond_this_machine: bool,
+}
+
+impl Operator {
+    fn validate(&self) -> Result<(), String> {
+        if self.beyond_this_machine || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err("`operator.listen` is not a loopback address; anybody there could read the figures. \
+             Set `operator.beyond_this_machine = true` if only its operator reaches that network"
+            .to_owned())
+    }
 }
 
 /// An access list: realms (`clinic`) or identities (`clinic:CN=alice`).
@@ -239,6 +265,7 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
         .for_each(absolute);
     config.common().access.parse().map_err(wrong)?;
     config.common().name().map_err(wrong)?;
+    config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
     config.validate().map_err(wrong)?;
     Ok(config)
 }

@@ -5,6 +5,7 @@ mod chain;
 pub mod config;
 pub mod key;
 pub mod management;
+pub mod operator;
 pub mod ports;
 pub mod run;
 mod secret_file;

@@ -38,6 +38,8 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
 use crate::config::KeyServerConfig;
+use crate::operator::clock_is_sane;
+use crate::operator::metrics::Reading;
 use crate::users::Users;
 
 pub use crate::secret_file::SecretFileError;
@@ -209,6 +211,44 @@ impl KeyService {
     /// The public key of the cosignatures (C2SP vkey).
     pub fn witness_vkey(&self) -> String {
         self.witness.to_string()
+    }
+
+    /// Whether the ledger's newest entry is of the past.
+    pub(crate) async fn clock_is_sane(&self) -> std::result::Result<(), String> {
+        let newest = datapact_ledger::tables::newest_time(self.store.read()).await;
+        clock_is_sane((self.clock)(), newest.map_err(|error| error.to_string())?)
+    }
+
+    /// Figures for the operator.
+    pub(crate) async fn figures(&self) -> Vec<Reading> {
+        let help = "Jobs that wait for the database's writer";
+        let mut readings = vec![
+            Reading::count("datapact_write_queue", help, self.store.waiting() as u64),
+            Reading::count(
+                "datapact_ledger_entries",
+                "Entries of the ledger, all replayed",
+                self.copy.size(),
+            ),
+        ];
+        if let Some(age) = self.copy.confirmed() {
+            let help = "Since when the copy of the ledger was last confirmed to be current";
+            readings.push(Reading::gauge("datapact_follower_confirmed_seconds", help, age.as_secs_f64()));
+        }
+        if let Ok(size) = datapact_ledger::tables::cosigned_size(self.store.read()).await {
+            let help = "Entries under the newest checkpoint that was cosigned";
+            readings.push(Reading::count("datapact_ledger_cosigned_entries", help, size.unwrap_or(0)));
+        }
+        if let Ok(time) = datapact_ledger::tables::newest_time(self.store.read()).await {
+            let help = "The time of the ledger's newest entry, in seconds since 1970";
+            readings.push(Reading::count("datapact_ledger_newest_timestamp_seconds", help, time));
+        }
+        if let Ok((registered, stored)) = tables::totals(self.store.read()).await {
+            let unfilled = registered.saturating_sub(stored);
+            readings.push(Reading::count("datapact_keys", "Keys stored", stored));
+            let help = "Registrations that wait for their keys";
+            readings.push(Reading::count("datapact_keys_unfilled", help, unfilled));
+        }
+        readings
     }
 
     /// The database, for backups.

@@ -178,6 +178,13 @@ pub(super) async fn keys_of(on: &impl ConnectionTrait, owner: &str, filled: bool
     count(on, &sql, [owner.into()]).await
 }
 
+/// How many keys are registered, and how many of them stored.
+pub(super) async fn totals(on: &impl ConnectionTrait) -> Result<(u64, u64), Failure> {
+    let sql = "SELECT COUNT(*), COUNT(sealed) FROM key_entry";
+    let row = on.query_one_raw(statement(on, sql, [])).await?;
+    row.map_or(Ok((0, 0)), |row| Ok((number(&row, 0)?, number(&row, 1)?)))
+}
+
 /// Forgets registrations made before `before` that no policy was shown for: the share was not made.
 pub(super) async fn forget_unpublished(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
     let sql = "DELETE FROM key_entry WHERE registered < $1 AND id NOT IN (SELECT key FROM key_policy)";

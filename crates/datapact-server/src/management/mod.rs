@@ -9,6 +9,7 @@ mod accounts;
 mod actions;
 mod erasure;
 mod failure;
+mod figures;
 mod grant;
 mod intents;
 mod keys;

@@ -257,6 +257,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             url: format!("https://{KEYS}:9443"),
             listen: any,
             public_listen: any,
+            operator: None,
             certificate: dir.join("unused"),
             private_key: dir.join("unused"),
             trust: dir.join("unused"),
