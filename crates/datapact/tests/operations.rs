@@ -8,9 +8,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use datapact_api::gate::system_clock;
-use datapact_api::http_api::{Http, PublicClient};
+use datapact_api::http_api::{Http, Public as _, PublicClient};
 use datapact_api::problem::Kind;
-use datapact_core::id::ShareId;
 use datapact_core::permission::AccessTimes;
 use serde_json::Value;
 use support::{PATIENCE, ROLES, Site, data};
@@ -78,10 +77,11 @@ async fn readiness_tells_the_truth_and_figures_name_nobody() {
     }
 
     let (clinic, lab) = (site.user("clinic"), site.user("lab"));
-    let share = clinic.share("figures", &data(1, 10_000), AccessTimes::Times(1)).await.unwrap().share;
+    let set = clinic.share("figures", &data(1, 10_000), AccessTimes::Times(1)).await.unwrap();
+    let share = set.share;
     lab.open(share).await.unwrap();
-    lab.open(share).await.expect_err("the one access is used up");
-    lab.open(ShareId([7; 16])).await.expect_err("there is no such share");
+    let second = lab.request(share, set.policy);
+    lab.session.management().request_access(&second).await.expect_err("the one access is used up");
     let [management, key, storage] = ROLES.map(|role| get(&site, role, "/metrics").1);
     assert_eq!(
         figure(&management, "datapact_accesses_total{outcome=\"granted\"}"),

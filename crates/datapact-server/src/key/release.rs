@@ -14,11 +14,9 @@ use datapact_core::jws::Signed;
 use datapact_core::release::{SealedKey, seal};
 use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
 use datapact_ledger::LedgerCopy as _;
-use zeroize::Zeroizing;
 
 use super::KeyService;
 use super::failure::copy_problem;
-use super::kek::Bound;
 use super::keys::unknown;
 use super::policies::{OnLedger, standing};
 use super::tables::{self, ReleaseRow, StoredKey};
@@ -48,7 +46,7 @@ impl KeyService {
         let now = (self.clock)();
         let key_request = &asked.key_request;
         let sealed = {
-            let plain = self.open_stored(id, &decision.stored)?;
+            let plain = self.open_stored(id, &decision.stored).await?;
             seal(&plain, &key_request.body().recipient, &key_request.id()).map_err(Problem::malformed)?
         };
         let statement = KeyRelease {
@@ -79,7 +77,8 @@ impl KeyService {
                     let rows = tables::policies(tx, &row.share, &row.owner).await?;
                     standing(&rows, &decision.on_ledger, &id, clock())?;
                     let entry = tables::key(tx, &id).await?;
-                    if entry.and_then(|entry| entry.stored).as_ref() != Some(&decision.stored) {
+                    let stored = entry.and_then(|entry| entry.stored);
+                    if !stored.is_some_and(|stored| stored.is(&decision.stored)) {
                         return Err(unknown(&id).into());
                     }
                     if tables::is_revoked(tx, &row.request).await? {
@@ -246,14 +245,6 @@ impl KeyService {
             }
             _ => Err(Problem::internal("the copy of the ledger holds an access without its policy")),
         }
-    }
-
-    fn open_stored(&self, id: &KeyId, stored: &StoredKey) -> Result<Zeroizing<[u8; 32]>> {
-        let bound = Bound { key: id, package: &stored.package };
-        self.kek.open_sealed(bound, &stored.sealed).map_err(|error| {
-            tracing::error!(key = %id, "a stored key does not open: its row was altered");
-            Problem::internal(error)
-        })
     }
 
     pub(super) async fn releases_of(&self, owner: &Identity, share: &ShareId) -> Result<Vec<ReleaseEntry>> {

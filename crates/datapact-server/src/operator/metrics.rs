@@ -10,7 +10,7 @@ use datapact_api::problem::Code;
 use hyper::Method;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -58,6 +58,15 @@ impl Reading {
     pub(crate) fn of(mut self, label: &'static str, value: impl Into<String>) -> Self {
         self.labels.push((label, value.into()));
         self
+    }
+}
+
+impl Reading {
+    fn encode(&self, encoder: MetricEncoder<'_>) -> Result<(), std::fmt::Error> {
+        match self.counter {
+            true => ConstCounter::new(self.value).encode(encoder),
+            false => ConstGauge::new(self.value).encode(encoder),
+        }
     }
 }
 
@@ -212,13 +221,13 @@ impl Collector for Readings {
             let Some(first) = group.first() else { continue };
             let kind = if first.counter { MetricType::Counter } else { MetricType::Gauge };
             let mut metric = encoder.encode_descriptor(first.name, first.help, None, kind)?;
+            // One of its kind has no labels, not even empty ones.
+            if first.labels.is_empty() {
+                first.encode(metric)?;
+                continue;
+            }
             for reading in group {
-                let of_labels = metric.encode_family(&reading.labels)?;
-                if reading.counter {
-                    ConstCounter::new(reading.value).encode(of_labels)?;
-                } else {
-                    ConstGauge::new(reading.value).encode(of_labels)?;
-                }
+                reading.encode(metric.encode_family(&reading.labels)?)?;
             }
         }
         Ok(())

@@ -10,6 +10,7 @@ mod desensitize;
 mod identity;
 mod inspect;
 mod join;
+mod kek;
 mod key;
 pub(crate) mod ledger;
 mod notification;
@@ -55,6 +56,7 @@ pub(crate) enum Command {
     Config(config::Config),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Kek(kek::Kek),
     Ca(ca::Ca),
     Completion(completion::Completion),
 }
@@ -85,6 +87,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Config(command) => command.run(context),
         Command::Backup(command) => command.run(context),
         Command::Restore(command) => command.run(context),
+        Command::Kek(command) => command.run(context),
         Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
     }
