@@ -11,5 +11,6 @@ pub mod management;
 pub mod peer;
 pub mod problem;
 pub mod storage_server;
+pub mod subscription;
 pub mod tls;
 pub mod trust_file;

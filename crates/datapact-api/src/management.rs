@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Refusal, UsageRecord};
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, Timestamp};
+use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, SubscriptionId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::permission::RequestedPermission;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::administration::{Action, Erasure};
 use crate::endpoint::Endpoint;
 use crate::problem::Result;
+use crate::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
 
 /// Management, as one caller sees it.
 #[async_trait]
@@ -47,6 +48,24 @@ pub trait Management: Send + Sync {
     async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail>;
     /// New and changed information as it is published, from behind the event `after` (MG-15).
     async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
+    /// The caller's subscriptions, oldest first.
+    async fn subscriptions(&self) -> Result<Vec<Subscription>>;
+    /// One of them.
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription>;
+    /// Keeps a subscription under an id that the caller has drawn, or replaces what it says. A repeat answers the same.
+    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription>;
+    /// Ends a subscription; what waits to be sent is dropped.
+    async fn delete_subscription(&self, id: &SubscriptionId) -> Result<()>;
+    /// What a subscription is about, as it is published, from behind the event `after`; from its beginning if none.
+    async fn follow_subscription(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
+    /// What could not be sent to a webhook, behind the event `after`; pages hold 200.
+    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>>;
+    /// Sends dead letters again.
+    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()>;
     /// Consumers: asks the contract for one access (MG-8 to MG-12). A repeat answers with the first receipt.
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant>;
     /// The caller's own accesses, and those to its own shares (MG-13), with what opens them.

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::stores::{DatabaseConfig, ObjectsConfig};
+use crate::webhook::WebhooksConfig;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +119,9 @@ pub struct ManagementConfig {
     /// at most 3650.
     #[serde(default = "retention_days")]
     pub package_retention_days: u32,
+    /// Calling subscribers' webhooks; nobody's are called without it.
+    #[serde(default)]
+    pub webhooks: Option<WebhooksConfig>,
     /// The identities that are administrators from the start: `realm:subject`.
     pub administrators: Vec<String>,
     /// Key servers, the first is the default.
@@ -300,6 +304,7 @@ impl ServerConfig for ManagementConfig {
             .chain(&mut self.storage_servers)
             .map(|peer| &mut peer.certificate)
             .chain(&mut self.ledger.chain)
+            .chain(self.webhooks.iter_mut().flat_map(|webhooks| &mut webhooks.ca))
             .collect()
     }
 
@@ -316,6 +321,7 @@ impl ServerConfig for ManagementConfig {
                 "`account_retention_days` and `package_retention_days` must be at most 3650".to_owned()
             );
         }
+        self.webhooks.as_ref().map_or(Ok(()), WebhooksConfig::validate)?;
         for line in &self.administrators {
             line.parse::<datapact_core::identity::Identity>()
                 .map_err(|e| format!("`administrators`: `{line}`: {e}"))?;

@@ -12,7 +12,7 @@ use axum::routing::{get, patch, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, ShareId};
+use datapact_core::id::{AccountId, Digest, ShareId, SubscriptionId};
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::terms::Name;
@@ -28,6 +28,7 @@ use crate::administration::{Action, Erasure};
 use crate::gate::{Caller, Gate};
 use crate::management::*;
 use crate::problem::{Kind, Problem, Result};
+use crate::subscription::*;
 
 /// Makes management as one caller sees it.
 pub trait ManagementService: Send + Sync + 'static {
@@ -152,6 +153,40 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
         )
         .route("/v1/publications", get(publications))
         .route(
+            "/v1/subscriptions",
+            get(async |State(s): App, Extension(c): Who| s.session(c).subscriptions().await.map(Json)),
+        )
+        .route(
+            "/v1/subscriptions/{id}",
+            get(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
+                s.session(c).subscription(&id).await.map(Json)
+            })
+            .put(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
+                s.session(c).set_subscription(&id, &json(&body)?).await.map(Json)
+            })
+            .delete(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
+                s.session(c).delete_subscription(&id).await.map(Json)
+            }),
+        )
+        .route("/v1/subscriptions/{id}/publications", get(follow))
+        .route(
+            "/v1/subscriptions/{id}/dead-letters",
+            get(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<SubscriptionId>,
+                       Query(query): Query<After>| {
+                    s.session(c).dead_letters(&id, query.after).await.map(Json)
+                },
+            ),
+        )
+        .route(
+            "/v1/subscriptions/{id}/redeliveries",
+            post(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
+                s.session(c).redeliver(&id, &json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
             "/v1/accesses",
             get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
                 s.session(c).accesses(&query).await.map(Json)
@@ -220,16 +255,27 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
     gated(router, gate)
 }
 
-/// Server-sent events; each event's id is the publication's number, so that a client resumes with Last-Event-ID.
 async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
-    let after = match headers.get("last-event-id") {
-        Some(id) => {
-            let id = id.to_str().ok().and_then(|text| text.parse().ok());
-            Some(id.ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))?)
-        }
-        None => None,
-    };
-    let entries = s.session(c).publications(after).await?;
+    s.session(c).publications(last_event(&headers)?).await.map(event_stream)
+}
+
+async fn follow(
+    State(s): App,
+    Extension(c): Who,
+    Path(id): Path<SubscriptionId>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse> {
+    s.session(c).follow_subscription(&id, last_event(&headers)?).await.map(event_stream)
+}
+
+fn last_event(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let id = id.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))
+}
+
+/// Server-sent events; each event's id is the publication's number, so that a client resumes with Last-Event-ID.
+fn event_stream(entries: BoxStream<'static, Result<CatalogEntry>>) -> impl IntoResponse {
     let events = entries.map(|entry| {
         let event = match entry {
             Ok(entry) => Event::default().event("publication").id(entry.event.to_string()).json_data(&entry),
@@ -237,7 +283,7 @@ async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> R
         };
         Ok::<_, Infallible>(event.unwrap_or_default())
     });
-    Ok(Sse::new(events.boxed()).keep_alive(KeepAlive::default()))
+    Sse::new(events.boxed()).keep_alive(KeepAlive::default())
 }
 
 /// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing; none stands twice
@@ -265,6 +311,40 @@ fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
 /// Management over HTTP.
 #[derive(Clone)]
 pub struct ManagementClient(pub Http);
+
+impl ManagementClient {
+    async fn events(
+        &self,
+        target: &str,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        let mut request = self.0.request(Method::GET, target, None);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let http = self.0.clone();
+        let events = self.0.send(request).await?.bytes_stream().eventsource();
+        let entries = events.filter_map(move |event| {
+            let entry = match event {
+                Ok(event) if event.event == "publication" => Some(
+                    serde_json::from_str(&event.data)
+                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
+                ),
+                Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
+                    http::StatusCode::SERVICE_UNAVAILABLE,
+                    event.data.as_bytes(),
+                ))),
+                Ok(_) => None,
+                Err(_) => Some(Err(Problem::new(
+                    Kind::Unavailable,
+                    format!("the connection to `{}` ended", http.name()),
+                ))),
+            };
+            std::future::ready(entry)
+        });
+        Ok(entries.boxed())
+    }
+}
 
 #[async_trait]
 impl Management for ManagementClient {
@@ -319,31 +399,39 @@ impl Management for ManagementClient {
     }
 
     async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
-        let mut request = self.0.request(Method::GET, "/v1/publications", None);
-        if let Some(after) = after {
-            request = request.header("last-event-id", after);
-        }
-        let http = self.0.clone();
-        let events = self.0.send(request).await?.bytes_stream().eventsource();
-        let entries = events.filter_map(move |event| {
-            let entry = match event {
-                Ok(event) if event.event == "publication" => Some(
-                    serde_json::from_str(&event.data)
-                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
-                ),
-                Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
-                    http::StatusCode::SERVICE_UNAVAILABLE,
-                    event.data.as_bytes(),
-                ))),
-                Ok(_) => None,
-                Err(_) => Some(Err(Problem::new(
-                    Kind::Unavailable,
-                    format!("the connection to `{}` ended", http.name()),
-                ))),
-            };
-            std::future::ready(entry)
-        });
-        Ok(entries.boxed())
+        self.events("/v1/publications", after).await
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        self.0.get("/v1/subscriptions").await
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription> {
+        self.0.get(&format!("/v1/subscriptions/{id}")).await
+    }
+
+    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription> {
+        self.0.call(Method::PUT, &format!("/v1/subscriptions/{id}"), Some(to_json(new)?)).await
+    }
+
+    async fn delete_subscription(&self, id: &SubscriptionId) -> Result<()> {
+        self.0.call(Method::DELETE, &format!("/v1/subscriptions/{id}"), None).await
+    }
+
+    async fn follow_subscription(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        self.events(&format!("/v1/subscriptions/{id}/publications"), after).await
+    }
+
+    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>> {
+        self.0.get(&with_query(&format!("/v1/subscriptions/{id}/dead-letters"), &After { after })?).await
+    }
+
+    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()> {
+        self.0.post(&format!("/v1/subscriptions/{id}/redeliveries"), again).await
     }
 
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {

@@ -20,6 +20,7 @@ mod profile;
 mod record;
 mod serve;
 mod share;
+mod subscription;
 mod token;
 mod unwrap;
 mod verify;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     Key(key::Key),
     Package(package::Package),
     Token(token::Token),
+    Subscription(subscription::Subscription),
     Notification(notification::Notification),
     Desensitize(desensitize::Desensitize),
     Wrap(wrap::Wrap),
@@ -72,6 +74,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Key(command) => command.run(context),
         Command::Package(command) => command.run(context),
         Command::Token(command) => command.run(context),
+        Command::Subscription(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Desensitize(command) => command.run(context),
         Command::Wrap(command) => command.run(context),

@@ -6,6 +6,7 @@ mod account;
 mod crash;
 mod policy;
 mod publication;
+mod subscription;
 mod token;
 
 use std::collections::{BTreeSet, HashMap};
