@@ -12,21 +12,30 @@ impl Needles {
         Self(bytes)
     }
 
-    /// 1 for each byte that is a needle, else 0. Compilers make a few vector instructions of it.
+    /// A bit for each of the first bytes of `text` that is a needle, the lowest for the first.
     #[inline]
-    fn flags<const N: usize>(&self, block: &[u8; N]) -> [u8; N] {
+    fn bits(&self, text: &[u8]) -> u64 {
+        match text.first_chunk() {
+            Some(block) => self.bits_of(block),
+            None => {
+                let mut block = [0; BLOCK];
+                for (to, from) in block.iter_mut().zip(text) {
+                    *to = *from;
+                }
+                // What is behind the text is no hit, even if a needle is zero.
+                self.bits_of(&block) & !(u64::MAX << text.len())
+            }
+        }
+    }
+
+    #[inline]
+    fn bits_of(&self, block: &[u8; BLOCK]) -> u64 {
         let [a, b, c, d] = self.0;
-        let mut flags = [0; N];
+        // Compilers make a few vector instructions of this.
+        let mut flags = [0; BLOCK];
         for (flag, byte) in flags.iter_mut().zip(block) {
             *flag = u8::from(*byte == a) | u8::from(*byte == b) | u8::from(*byte == c) | u8::from(*byte == d);
         }
-        flags
-    }
-
-    /// A bit for each byte that is a needle, the lowest for the first.
-    #[inline]
-    fn bits(&self, block: &[u8; BLOCK]) -> u64 {
-        let flags = self.flags(block);
         let mut bits = 0;
         for word in flags.as_chunks::<8>().0.iter().rev() {
             // The product's highest byte has the eight flags as bits: no two of its other terms meet.
@@ -38,14 +47,7 @@ impl Needles {
 
     /// Whether one of them is in `text`.
     pub(crate) fn any(&self, text: &[u8]) -> bool {
-        let (blocks, rest) = text.as_chunks::<16>();
-        let mut any = [0; 16];
-        for block in blocks {
-            for (any, flag) in any.iter_mut().zip(self.flags(block)) {
-                *any |= flag;
-            }
-        }
-        any != [0; 16] || rest.iter().any(|byte| self.0.contains(byte))
+        text.chunks(BLOCK).any(|block| self.bits(block) != 0)
     }
 
     /// Where they are in `text`, in order.
@@ -71,15 +73,7 @@ impl Iterator for Places<'_> {
     fn next(&mut self) -> Option<usize> {
         while self.bits == 0 {
             let rest = self.text.get(self.next..).filter(|rest| !rest.is_empty())?;
-            self.bits = match rest.first_chunk::<BLOCK>() {
-                Some(block) => self.needles.bits(block),
-                None => {
-                    let mut block = [0; BLOCK];
-                    block.get_mut(..rest.len())?.copy_from_slice(rest);
-                    // What is behind the rest is no hit, even if a needle is zero.
-                    self.needles.bits(&block) & !(u64::MAX << rest.len())
-                }
-            };
+            self.bits = self.needles.bits(rest);
             self.next += BLOCK;
         }
         let place = self.next - BLOCK + self.bits.trailing_zeros() as usize;

@@ -53,28 +53,28 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
     value.is_finite().then_some(Number { value, decimals: decimals.min(DECIMALS_MAX) })
 }
 
-/// Most numbers are up to 15 digits and perhaps a mark, which a float holds as well as the power of ten that divides
-/// them: the quotient is the nearest float. The outer none is for other texts.
+/// Most numbers are whole, or up to 15 digits and a mark, which a float holds as well as the power of ten that divides
+/// them: the quotient is the nearest float. The outer none is for longer ones and such with an exponent.
 fn parse_short(digits: &[u8], mark: u8) -> Option<Option<Number>> {
-    if digits.len() > 16 {
+    if digits.len() > 19 {
         return None;
     }
     let (mut units, mut at) = (0_u64, None);
     for (index, byte) in digits.iter().enumerate() {
         let digit = byte.wrapping_sub(b'0');
         if digit < 10 {
-            // Sixteen digits fit.
+            // Nineteen digits fit.
             units = units.wrapping_mul(10).wrapping_add(u64::from(digit));
         } else if *byte == mark && at.is_none() && index > 0 {
             at = Some(index);
         } else {
-            return None;
+            return if matches!(byte, b'e' | b'E') { None } else { Some(None) };
         }
     }
-    if digits.len() - usize::from(at.is_some()) > 15 {
+    let Some(at) = at else { return Some(Some(Number { value: units as f64, decimals: 0 })) };
+    if digits.len() > 16 {
         return None;
     }
-    let Some(at) = at else { return Some(Some(Number { value: units as f64, decimals: 0 })) };
     let decimals = digits.len() - at - 1;
     let power = POWERS.get(decimals).filter(|_| decimals > 0);
     Some(power.map(|power| Number { value: units as f64 / power, decimals }))
