@@ -8,6 +8,7 @@ pub mod gate;
 pub mod http_api;
 pub mod key_server;
 pub mod management;
+pub mod openapi;
 pub mod peer;
 pub mod problem;
 pub mod storage_server;

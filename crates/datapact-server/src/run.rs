@@ -20,6 +20,7 @@ use datapact_api::http_api::{
 };
 use datapact_api::key_server::KeyServer;
 use datapact_api::management::Invitation;
+use datapact_api::openapi;
 use datapact_api::problem::{Problem, Result as ApiResult};
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
@@ -355,9 +356,14 @@ impl Frame {
         let panel = operated.map(|listener| {
             tokio::spawn(listener.serve(operator::router(Arc::new(panel)), std::future::pending()))
         });
+        let description = openapi::router(match self.role {
+            "management" => openapi::Role::Management,
+            "key" => openapi::Role::Key,
+            _ => openapi::Role::Storage,
+        });
         tokio::join!(
             gated.serve(counted(router, "main"), ended(stopped.clone())),
-            open.serve(counted(public_router(public), "public"), ended(stopped))
+            open.serve(counted(public_router(public).merge(description), "public"), ended(stopped))
         );
         panel.iter().for_each(tokio::task::JoinHandle::abort);
         signal.abort();

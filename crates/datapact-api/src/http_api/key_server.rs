@@ -38,7 +38,11 @@ struct Withhold<T> {
 
 /// The routes of a key server.
 pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) -> Router {
-    let router = Router::new()
+    gated(routes(service), gate)
+}
+
+pub(crate) fn routes(service: Arc<dyn KeyServerService>) -> Router {
+    Router::new()
         .route(
             "/v1/keys",
             post(async |State(s): App, Extension(c): Who| s.session(c).register_key().await.map(Json)).get(
@@ -96,8 +100,7 @@ pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) ->
                 s.session(c).set_user(&json(&body)?).await.map(Json)
             }),
         )
-        .with_state(service);
-    gated(router, gate)
+        .with_state(service)
 }
 
 /// A key server over HTTP.

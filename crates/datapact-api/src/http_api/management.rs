@@ -84,7 +84,11 @@ struct Document<T> {
 
 /// The routes of management.
 pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -> Router {
-    let router = Router::new()
+    gated(routes(service), gate)
+}
+
+pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
+    Router::new()
         .route("/v1/info", get(async |State(s): App, Extension(c): Who| s.session(c).info().await.map(Json)))
         .route(
             "/v1/join",
@@ -251,8 +255,7 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
                 Ok::<_, Problem>(([(header::CACHE_CONTROL, "no-store")], Json(told)))
             }),
         )
-        .with_state(service);
-    gated(router, gate)
+        .with_state(service)
 }
 
 async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
