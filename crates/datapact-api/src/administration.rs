@@ -62,6 +62,11 @@ pub enum Deed {
         /// From when on.
         erase_at: Timestamp,
     },
+    /// The access token of an access of somebody else's was revoked.
+    TokenRevoked {
+        /// The access, by its request's document id.
+        request: Digest,
+    },
     /// The account and everything that named its holder was erased; nobody need have asked again.
     Erased {
         /// Which.

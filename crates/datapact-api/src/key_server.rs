@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use datapact_core::commitment::Opening;
 use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest};
-use datapact_core::id::{Digest, KeyId, ShareId};
+use datapact_core::id::{Digest, KeyId, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::permission::KeyReference;
 use datapact_core::policy::SharingPolicy;
@@ -34,6 +34,8 @@ pub trait KeyServer: Send + Sync {
     async fn show_policy(&self, shown: &ShownPolicy) -> Result<()>;
     /// Providers: from now on nothing is released under the share; `policy` suspends or revokes it.
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()>;
+    /// Management: nothing more is released for an access (MG-16).
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()>;
     /// Management: what a user is from now on.
     async fn set_user(&self, notice: &UserNotice) -> Result<()>;
     /// Consumers: the key, sealed to the key request's recipient (KS-4, KS-5).
@@ -80,6 +82,16 @@ pub struct ShownPolicy {
     pub owner: Opening,
     /// What opens the commitments to the users named.
     pub users: Vec<Opening>,
+}
+
+/// An access whose token was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRevocation {
+    /// The access request's document id.
+    pub request: Digest,
+    /// When no token for it can live any more, so that the revocation may be forgotten.
+    pub until: Timestamp,
 }
 
 /// A request for a key.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Refusal, UsageRecord};
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, ShareId, Timestamp};
+use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, SubscriptionId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::permission::RequestedPermission;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::administration::{Action, Erasure};
 use crate::endpoint::Endpoint;
 use crate::problem::Result;
+use crate::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
 
 /// Management, as one caller sees it.
 #[async_trait]
@@ -47,6 +48,24 @@ pub trait Management: Send + Sync {
     async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail>;
     /// New and changed information as it is published, from behind the event `after` (MG-15).
     async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
+    /// The caller's subscriptions, oldest first.
+    async fn subscriptions(&self) -> Result<Vec<Subscription>>;
+    /// One of them.
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription>;
+    /// Keeps a subscription under an id that the caller has drawn, or replaces what it says. A repeat answers the same.
+    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription>;
+    /// Ends a subscription; what waits to be sent is dropped.
+    async fn delete_subscription(&self, id: &SubscriptionId) -> Result<()>;
+    /// What a subscription is about, as it is published, from behind the event `after`; from its beginning if none.
+    async fn follow_subscription(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
+    /// What could not be sent to a webhook, behind the event `after`; pages hold 200.
+    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>>;
+    /// Sends dead letters again.
+    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()>;
     /// Consumers: asks the contract for one access (MG-8 to MG-12). A repeat answers with the first receipt.
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant>;
     /// The caller's own accesses, and those to its own shares (MG-13), with what opens them.
@@ -68,6 +87,12 @@ pub trait Management: Send + Sync {
     async fn add_cosignature(&self, note: &str) -> Result<()>;
     /// Servers: whether a token is good (RFC 7662).
     async fn introspect(&self, token: &str) -> Result<Introspection>;
+    /// The consumer, the provider and administrators: whether the access token of an access, named by the document id
+    /// of its request, is good.
+    async fn token(&self, request: &Digest) -> Result<Introspection>;
+    /// The same: the access token of an access is good for nothing from now on, at the key server too. A repeat
+    /// changes nothing; what was released before stays released.
+    async fn revoke_token(&self, request: &Digest) -> Result<()>;
 }
 
 /// What goes with a management.
@@ -456,7 +481,36 @@ pub struct LedgerProof {
 pub struct Introspection {
     /// Whether it is.
     pub active: bool,
-    /// Its claims, if it is.
+    /// What it says, if it is.
     #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
-    pub claims: Option<datapact_core::token::AccessToken>,
+    pub token: Option<TokenDescription>,
+}
+
+/// What others than its holder are told of an access token: nothing that opens a commitment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenDescription {
+    /// The management's name.
+    pub iss: String,
+    /// The consumer's account.
+    pub sub: AccountId,
+    /// The same.
+    pub client_id: AccountId,
+    /// The key server's name.
+    pub aud: String,
+    /// The access record's time.
+    pub iat: Timestamp,
+    /// The token is dead from this second on.
+    pub exp: Timestamp,
+    /// The token's identifier, told to who has shown the token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jti: Option<Digest>,
+    /// The certificate that it is bound to, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<datapact_core::token::Confirmation>,
+    /// The share.
+    pub share: ShareId,
+    /// The key that it gets.
+    pub key: KeyId,
+    /// The package that the key opens.
+    pub package: PackageId,
 }

@@ -186,9 +186,16 @@ impl Problem {
     }
 }
 
+/// What a refusal is called in figures, an extension of its response: the contract's rule, or the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub &'static str);
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let headers = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.kind.status(), headers, self.to_json().to_string()).into_response()
+        let code = Code(self.refusal.as_ref().map_or(self.kind.name(), Refusal::rule));
+        let mut response = (self.kind.status(), headers, self.to_json().to_string()).into_response();
+        response.extensions_mut().insert(code);
+        response
     }
 }

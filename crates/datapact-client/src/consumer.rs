@@ -2,15 +2,17 @@
 //! (DC-1 to DC-9). Opening a share is in [`crate::open`].
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use datapact_api::administration::Erasure;
 use datapact_api::management::{
     AccessEntry, CatalogDetail, CatalogEntry, CatalogQuery, RecordQuery, UsageEntry, UsageReceipt,
 };
+use datapact_api::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
 use datapact_core::contract::Refusal;
 use datapact_core::document::UsageReport;
-use datapact_core::id::{Digest, ShareId, Timestamp};
+use datapact_core::id::{Digest, ShareId, SubscriptionId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::permission::AccessPermission;
 use datapact_core::policy::SharingPolicy;
@@ -140,6 +142,25 @@ impl Consumer {
     /// connection is taken up again.
     pub fn watch(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         let path = self.session.state()?.join(WATCH);
+        self.events(path, None, after)
+    }
+
+    /// What is published and fits a subscription, from its beginning on; for the rest as [`Self::watch`].
+    pub fn follow(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        let path = self.session.state()?.join(format!("watch-{id}.json"));
+        self.events(path, Some(*id), after)
+    }
+
+    fn events(
+        &self,
+        path: PathBuf,
+        of: Option<SubscriptionId>,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         let seen = match after {
             Some(event) => Some(event),
             None => read_json::<Watched>(&path)?.map(|watched| watched.event),
@@ -161,7 +182,7 @@ impl Consumer {
                 loop {
                     let next = match &mut stream {
                         Some(open) => open.next().await,
-                        None => match session.management.publications(seen).await {
+                        None => match open(&session, of, seen).await {
                             Ok(open) => stream.insert(open).next().await,
                             Err(problem) => Some(Err(problem)),
                         },
@@ -194,6 +215,62 @@ impl Consumer {
     /// The user's usage reports, and those on its own shares, oldest first.
     pub async fn usages(&self, share: Option<ShareId>) -> Result<Vec<UsageEntry>> {
         all_usages(&self.session, share).await
+    }
+}
+
+impl Consumer {
+    /// Keeps a subscription at management, under an id drawn for it (MG-15). A repeat makes no second one.
+    pub async fn subscribe(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription> {
+        let kept = retry(|| self.session.management.set_subscription(id, new)).await?;
+        if (kept.id, &kept.filter) != (*id, &new.filter) {
+            return Err(ClientError::untrusted("management keeps another subscription than asked for"));
+        }
+        Ok(kept)
+    }
+
+    /// The user's subscriptions, oldest first.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        retry(|| self.session.management.subscriptions()).await
+    }
+
+    /// One of them.
+    pub async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription> {
+        retry(|| self.session.management.subscription(id)).await
+    }
+
+    /// Ends a subscription.
+    pub async fn unsubscribe(&self, id: &SubscriptionId) -> Result<()> {
+        retry(|| self.session.management.delete_subscription(id)).await
+    }
+
+    /// What could not be sent to a subscription's webhook.
+    pub async fn dead_letters(&self, id: &SubscriptionId) -> Result<Vec<DeadLetter>> {
+        let mut found: Vec<DeadLetter> = Vec::new();
+        loop {
+            let after = found.last().map_or(0, |letter| letter.event);
+            let page = retry(|| self.session.management.dead_letters(id, after)).await?;
+            if page.first().is_none_or(|first| first.event <= after) {
+                return Ok(found);
+            }
+            found.extend(page);
+        }
+    }
+
+    /// Sends dead letters again; all of them if no event is given.
+    pub async fn redeliver(&self, id: &SubscriptionId, events: &[u64]) -> Result<()> {
+        let again = Redelivery { events: events.to_vec() };
+        retry(|| self.session.management.redeliver(id, &again)).await
+    }
+}
+
+async fn open(
+    session: &Session,
+    of: Option<SubscriptionId>,
+    after: Option<u64>,
+) -> datapact_api::problem::Result<BoxStream<'static, datapact_api::problem::Result<CatalogEntry>>> {
+    match of {
+        Some(id) => session.management.follow_subscription(&id, after).await,
+        None => session.management.publications(after).await,
     }
 }
 

@@ -11,11 +11,13 @@ use datapact_api::http_api::{
     Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
 };
 use datapact_api::key_server::KeyServer;
-use datapact_api::management::{Account, Management, ManagementInfo, Notification, NotificationQuery};
+use datapact_api::management::{
+    Account, Introspection, Management, ManagementInfo, Notification, NotificationQuery,
+};
 use datapact_api::problem::Problem;
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
-use datapact_core::id::Timestamp;
+use datapact_core::id::{Digest, Timestamp};
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};
@@ -213,6 +215,17 @@ impl Session {
     /// Acknowledges the notifications up to `sequence`: management need not keep them any longer.
     pub async fn acknowledge(&self, sequence: u64) -> Result<()> {
         retry(|| self.management.acknowledge(sequence)).await
+    }
+
+    /// Whether the access token of an access is good; `request` is the document id of the access request (MG-16).
+    pub async fn token(&self, request: &Digest) -> Result<Introspection> {
+        retry(|| self.management.token(request)).await
+    }
+
+    /// Revokes the access token of an access, one's own or one to an own share; administrators any. Once this returns,
+    /// the key server releases nothing for it any more.
+    pub async fn revoke_token(&self, request: &Digest) -> Result<()> {
+        retry(|| self.management.revoke_token(request)).await
     }
 
     pub(crate) fn key_servers(&self) -> &[(Endpoint, Arc<dyn KeyServer>)] {

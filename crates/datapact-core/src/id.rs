@@ -113,7 +113,12 @@ random_id!(
     AccountId, "an account id"
 );
 
-debug!(Digest, Commitment, ShareId, PackageId, KeyId, AccountId);
+random_id!(
+    /// A subscription that management keeps (MG-15).
+    SubscriptionId, "a subscription id"
+);
+
+debug!(Digest, Commitment, ShareId, PackageId, KeyId, AccountId, SubscriptionId);
 
 impl fmt::Debug for Salt {
     /// Without its bytes, which link a person to the ledger: they have no business in a log.

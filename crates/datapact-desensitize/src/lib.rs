@@ -14,6 +14,7 @@ mod encoding;
 mod error;
 pub mod format;
 mod key;
+mod needles;
 mod report;
 pub mod rules;
 mod run;

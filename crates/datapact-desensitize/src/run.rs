@@ -292,6 +292,7 @@ impl Moments {
 struct Bound<'p> {
     rule: &'p Rule,
     op: Op,
+    quasi: bool,
     /// Where it stands in what goes out; none if it is dropped.
     place: Option<usize>,
     absent: u64,
@@ -427,7 +428,8 @@ impl<'p> Engine<'p> {
                     self.columns.iter().filter_map(|column| column.place).next_back().map_or(0, |p| p + 1),
                 ),
             };
-            self.columns.push(Bound { rule, op, place, absent: 0, kept: 0, changed: 0, redacted: 0 });
+            let quasi = matches!(rule.transform, Transform::QuasiIdentifier(_));
+            self.columns.push(Bound { rule, op, quasi, place, absent: 0, kept: 0, changed: 0, redacted: 0 });
             self.sample_places.push(place);
         }
         Ok(())
@@ -447,8 +449,7 @@ impl<'p> Engine<'p> {
         self.out.clear();
         for (index, column) in self.columns.iter_mut().enumerate() {
             let field = record.field(index);
-            let quasi = matches!(column.rule.transform, Transform::QuasiIdentifier(_));
-            let op = &mut column.op;
+            let (op, quasi) = (&mut column.op, column.quasi);
             let done = match column.place {
                 None if field.is_absent() => Done::Absent(field.kind),
                 None => Done::Changed(Kind::Missing),

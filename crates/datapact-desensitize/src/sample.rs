@@ -2,7 +2,6 @@
 //!
 //! It keeps hashes and numbers only: what stood in a field cannot be had back from it.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 
 use crate::report::{Correlation, Distribution, Loss};
@@ -16,6 +15,8 @@ const RECORDS_MAX: usize = 10_000;
 const FIELDS_MAX: usize = 400_000;
 /// The most numeric columns whose correlations are reported.
 const CORRELATED_MAX: usize = 12;
+/// Stands for the hash of an absent value.
+const NONE: u32 = u32::MAX;
 /// How many bars a distribution has.
 const BARS: usize = 16;
 
@@ -100,7 +101,7 @@ impl Sample {
             return Value { hash: None, number: f64::NAN };
         }
         let number = measure(field.bytes, self.reading).unwrap_or(f64::NAN);
-        Value { hash: Some(self.hasher.hash_one(field.bytes) as u32), number }
+        Value { hash: Some((self.hasher.hash_one(field.bytes) as u32).min(NONE - 1)), number }
     }
 
     fn column(&self, index: usize) -> impl Iterator<Item = Cell> {
@@ -109,23 +110,22 @@ impl Sample {
 
     /// What a column's values lost, and how they were and are distributed.
     pub(crate) fn loss(&self, index: usize, transform: &Transform) -> Loss {
-        let mut joint: HashMap<(u32, Option<u32>), u32> = HashMap::new();
-        let (mut before, mut after): (HashMap<u32, u32>, HashMap<Option<u32>, u32>) = Default::default();
+        // Both hashes of each value in one number, the one before in the upper half.
+        let mut joint: Vec<u64> = Vec::with_capacity(self.records.len());
+        let mut after: Vec<u64> = Vec::with_capacity(self.records.len());
         for cell in self.column(index) {
             if let Some(hash) = cell.before.hash {
-                *joint.entry((hash, cell.after.hash)).or_default() += 1;
-                *before.entry(hash).or_default() += 1;
-                *after.entry(cell.after.hash).or_default() += 1;
+                joint.push(u64::from(hash) << 32 | u64::from(cell.after.hash.unwrap_or(NONE)));
+                after.push(u64::from(cell.after.hash.unwrap_or(NONE)));
             }
         }
-        let total: u32 = before.values().sum();
-        let entropy = |counts: &mut dyn Iterator<Item = u32>| {
-            let share = |count: u32| f64::from(count) / f64::from(total.max(1));
-            counts.map(|count| -share(count) * share(count).log2()).sum::<f64>()
-        };
-        let of_before = entropy(&mut before.values().copied());
+        let total = joint.len();
+        joint.sort_unstable();
+        after.sort_unstable();
+        let before: Vec<u64> = joint.iter().map(|both| both >> 32).collect();
+        let of_before = entropy(&before);
         // What the value before says that the value after does not: H(before | after) of H(before).
-        let open = entropy(&mut joint.values().copied()) - entropy(&mut after.values().copied());
+        let open = entropy(&joint) - entropy(&after);
         let numeric = self.numeric(index);
         let information = match transform {
             _ if total == 0 => 0.0,
@@ -142,8 +142,8 @@ impl Sample {
         let distribution = numeric.map(|(before, after)| Distribution::new(&before, &after, BARS));
         Loss {
             information: information.clamp(0.0, 1.0),
-            distinct_before: before.len() as u64,
-            distinct_after: after.keys().flatten().count() as u64,
+            distinct_before: runs(&before).count() as u64,
+            distinct_after: runs(&after).filter(|run| run.first() != Some(&u64::from(NONE))).count() as u64,
             distribution,
         }
     }
@@ -187,23 +187,42 @@ impl Sample {
     }
 }
 
+/// Equal values in sorted ones.
+fn runs(sorted: &[u64]) -> impl Iterator<Item = &[u64]> {
+    sorted.chunk_by(|a, b| a == b)
+}
+
+/// Of how values are distributed, in bits.
+fn entropy(sorted: &[u64]) -> f64 {
+    let share = |run: &[u64]| run.len() as f64 / sorted.len() as f64;
+    runs(sorted).map(|run| -share(run) * share(run).log2()).sum()
+}
+
 /// The number that a value is or stands for: a number, the middle of a range, or a date in years.
 fn measure(bytes: &[u8], reading: Reading) -> Option<f64> {
+    let bytes = bytes.trim_ascii();
+    // Most values are text.
+    if !matches!(bytes.first(), Some(b'0'..=b'9' | b'+' | b'-')) {
+        return None;
+    }
     if let Some(number) = number::parse(bytes, reading.decimal) {
         return Some(number.value);
     }
-    let text = std::str::from_utf8(bytes).ok()?;
-    if let Some((low, high)) = text.split_once("..") {
-        let low = number::parse(low.as_bytes(), reading.decimal)?.value;
-        let high = number::parse(high.as_bytes(), reading.decimal)?.value;
+    let split = |mark: &[u8; 2]| {
+        let at = bytes.array_windows().position(|pair| pair == mark)?;
+        Some((bytes.get(..at)?, bytes.get(at + 2..)?))
+    };
+    if let Some((low, high)) = split(b"..") {
+        let low = number::parse(low, reading.decimal)?.value;
+        let high = number::parse(high, reading.decimal)?.value;
         return Some(f64::midpoint(low, high));
     }
-    if let Some(decade) = text.strip_suffix('s') {
-        return Some(number::parse(decade.as_bytes(), b'.')?.value + 5.0);
+    if let Some(decade) = bytes.strip_suffix(b"s") {
+        return Some(number::parse(decade, b'.')?.value + 5.0);
     }
-    if let Some((year, quarter)) = text.split_once("-Q") {
-        let quarter = number::parse(quarter.as_bytes(), b'.')?.value;
-        return Some(number::parse(year.as_bytes(), b'.')?.value + (quarter - 0.5) / 4.0);
+    if let Some((year, quarter)) = split(b"-Q") {
+        let quarter = number::parse(quarter, b'.')?.value;
+        return Some(number::parse(year, b'.')?.value + (quarter - 0.5) / 4.0);
     }
     let date = date::parse(bytes, reading.dates)?;
     Some(f64::from(date.year) + date.month.map_or(0.5, |month| (f64::from(month) - 0.5) / 12.0))

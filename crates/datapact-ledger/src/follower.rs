@@ -147,6 +147,11 @@ impl Follower {
         self.shared().size
     }
 
+    /// How long ago the copy was last confirmed to be current; none when it never was since it was opened.
+    pub fn confirmed(&self) -> Option<Duration> {
+        self.shared().confirmed.map(|confirmed| confirmed.elapsed())
+    }
+
     /// Asks the log for its newest checkpoint, checks and replays all that is new, and cosigns it.
     ///
     /// # Errors

@@ -215,6 +215,23 @@ impl Store {
         }
     }
 
+    /// Whether the database answers readers and takes a commit.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn check(&self) -> Result<(), StoreError> {
+        self.read.query_one_raw(statement(&self.read, "SELECT 1", [])).await?;
+        self.write(|tx| {
+            Box::pin(async move { Ok(tx.query_one_raw(statement(tx, "SELECT 1", [])).await.map(drop)?) })
+        })
+        .await
+    }
+
+    /// How many jobs wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// Where the database is.
     pub fn location(&self) -> &Location {
         &self.location

@@ -241,7 +241,7 @@ pub(crate) async fn sizes(on: &impl ConnectionTrait) -> Result<(u64, u64), Store
 }
 
 /// The size of the newest cosigned checkpoint.
-pub(crate) async fn cosigned_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
+pub async fn cosigned_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
     let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_cosignature", [])).await?;
     let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     size.map(from_int).transpose()
@@ -382,7 +382,7 @@ pub(crate) async fn clear_fault(on: &impl ConnectionTrait) -> Result<(), StoreEr
 }
 
 /// The time of the newest entry; 0 when there is none.
-pub(crate) async fn newest_time(on: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
+pub async fn newest_time(on: &impl ConnectionTrait) -> Result<Timestamp, StoreError> {
     let sql = "SELECT time FROM ledger_entry ORDER BY position DESC LIMIT 1";
     let row = on.query_one_raw(statement(on, sql, [])).await?;
     row.map_or(Ok(0), |row| position(&row, 0))

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::stores::{DatabaseConfig, ObjectsConfig};
+use crate::webhook::WebhooksConfig;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -44,8 +45,34 @@ pub struct Common {
     /// PostgreSQL instead of a database file in `data`.
     #[serde(default)]
     pub database: Option<DatabaseConfig>,
+    /// The operator's listener: health, readiness and metrics. None if not given.
+    #[serde(default)]
+    pub operator: Option<Operator>,
     /// Whom it admits.
     pub access: Access,
+}
+
+/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach it, and therefore
+/// on this machine only unless it is said otherwise.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be an address that other machines reach, for a container's network, say.
+    #[serde(default)]
+    pub beyond_this_machine: bool,
+}
+
+impl Operator {
+    fn validate(&self) -> Result<(), String> {
+        if self.beyond_this_machine || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err("`operator.listen` is not a loopback address; anybody there could read the figures. \
+             Set `operator.beyond_this_machine = true` if only its operator reaches that network"
+            .to_owned())
+    }
 }
 
 /// An access list: realms (`clinic`) or identities (`clinic:CN=alice`).
@@ -92,6 +119,9 @@ pub struct ManagementConfig {
     /// at most 3650.
     #[serde(default = "retention_days")]
     pub package_retention_days: u32,
+    /// Calling subscribers' webhooks; nobody's are called without it.
+    #[serde(default)]
+    pub webhooks: Option<WebhooksConfig>,
     /// The identities that are administrators from the start: `realm:subject`.
     pub administrators: Vec<String>,
     /// Key servers, the first is the default.
@@ -239,6 +269,7 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
         .for_each(absolute);
     config.common().access.parse().map_err(wrong)?;
     config.common().name().map_err(wrong)?;
+    config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
     config.validate().map_err(wrong)?;
     Ok(config)
 }
@@ -273,6 +304,7 @@ impl ServerConfig for ManagementConfig {
             .chain(&mut self.storage_servers)
             .map(|peer| &mut peer.certificate)
             .chain(&mut self.ledger.chain)
+            .chain(self.webhooks.iter_mut().flat_map(|webhooks| &mut webhooks.ca))
             .collect()
     }
 
@@ -289,6 +321,7 @@ impl ServerConfig for ManagementConfig {
                 "`account_retention_days` and `package_retention_days` must be at most 3650".to_owned()
             );
         }
+        self.webhooks.as_ref().map_or(Ok(()), WebhooksConfig::validate)?;
         for line in &self.administrators {
             line.parse::<datapact_core::identity::Identity>()
                 .map_err(|e| format!("`administrators`: `{line}`: {e}"))?;

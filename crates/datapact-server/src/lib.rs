@@ -5,6 +5,7 @@ mod chain;
 pub mod config;
 pub mod key;
 pub mod management;
+pub mod operator;
 pub mod ports;
 pub mod run;
 mod secret_file;
@@ -12,6 +13,7 @@ pub mod storage;
 pub mod stores;
 pub mod tls;
 mod users;
+pub mod webhook;
 
 /// What a server says of its health.
 pub(crate) fn health(server: &str, role: &str) -> datapact_api::http_api::Health {

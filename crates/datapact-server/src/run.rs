@@ -5,11 +5,12 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use axum::Router;
+use axum::{Router, middleware};
 use bytes::Bytes;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{AccessList, Clock, Gate, Source, system_clock};
@@ -19,6 +20,7 @@ use datapact_api::http_api::{
 };
 use datapact_api::key_server::KeyServer;
 use datapact_api::management::Invitation;
+use datapact_api::openapi;
 use datapact_api::problem::{Problem, Result as ApiResult};
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
@@ -36,6 +38,9 @@ use crate::config::{
 };
 use crate::key::KeyService;
 use crate::management::ManagementServer;
+use crate::operator::expiry::Watched;
+use crate::operator::metrics::{Metrics, Reading, count};
+use crate::operator::{self, Check, Operated, Panel};
 use crate::storage::StorageService;
 use crate::tls::{Limits, Listener};
 
@@ -85,6 +90,9 @@ pub struct Ready {
     pub listen: SocketAddr,
     /// Where it listens without.
     pub public_listen: SocketAddr,
+    /// Where it listens for its operator, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
 }
 
 /// Serves management until `shutdown`.
@@ -116,7 +124,11 @@ pub async fn serve_management(
             tracing::error!(%error, "the other servers' certificates were not read; the previous ones stay in force");
         }
     };
-    frame.run(router, service, reload, ready, shutdown).await
+    let peers = config.key_servers.iter().chain(&config.storage_servers);
+    let peers =
+        peers.filter_map(|peer| Some((peer.endpoint().name().ok()?.to_owned(), peer.certificate.clone())));
+    let peers = peers.collect();
+    frame.run(router, service, peers, reload, ready, shutdown).await
 }
 
 /// Where the configured administrators find what they need to join: they have their accounts already, so there is
@@ -151,7 +163,7 @@ pub async fn serve_key(
     let trust = frame.trust.source();
     let service = KeyService::open(&config, trust, signer, public, management, frame.clock.clone()).await?;
     let router = key_server_router(service.clone(), frame.gate());
-    frame.run(router, service, || (), ready, shutdown).await
+    frame.run(router, service, Vec::new(), || (), ready, shutdown).await
 }
 
 /// Serves a storage server until `shutdown`.
@@ -173,7 +185,7 @@ pub async fn serve_storage(
         }
     });
     let router = storage_server_router(service.clone(), frame.gate());
-    let result = frame.run(router, service, || (), ready, shutdown).await;
+    let result = frame.run(router, service, Vec::new(), || (), ready, shutdown).await;
     tidy.abort();
     result
 }
@@ -189,6 +201,21 @@ impl Public for KeyService {
             .await?
             .map(Bytes::from)
             .ok_or_else(|| Problem::not_found("the log has no such file"))
+    }
+}
+
+#[async_trait]
+impl Operated for KeyService {
+    async fn checks(&self) -> Vec<Check> {
+        vec![
+            Check::of("database", self.database().check()).await,
+            Check::of("ledger", KeyService::health(self)).await,
+            Check::of("clock", self.clock_is_sane()).await,
+        ]
+    }
+
+    async fn readings(&self) -> Vec<Reading> {
+        self.figures().await
     }
 }
 
@@ -249,16 +276,35 @@ impl Frame {
         Arc::new(Gate::new(&self.name, self.trust.source(), access, self.clock.clone()))
     }
 
-    async fn run<P: Public>(
+    async fn run<S: Public + Operated>(
         self,
         router: Router,
-        public: Arc<P>,
+        service: Arc<S>,
+        peers: Vec<(String, PathBuf)>,
         reload: impl Fn() + Send + 'static,
         ready: impl FnOnce(Ready),
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
+        let metrics = Arc::new(Metrics::new(self.role));
+        let watched = Watched::new(&self.name, &self.chain, self.trust.clone(), peers, self.clock.clone());
+        let watched = Arc::new(watched);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let panel = Panel {
+            server: self.name.clone(),
+            role: self.role,
+            operated: service.clone(),
+            metrics: Arc::clone(&metrics),
+            watched: Arc::clone(&watched),
+            clock: self.clock.clone(),
+            data: self.common.data.clone(),
+            stopping: Arc::clone(&stopping),
+            asking: tokio::sync::Mutex::default(),
+        };
+        let counted = |router: Router, listener| {
+            router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
+        };
         let public: Arc<dyn Public> =
-            Arc::new(WithRevocationLists { inner: public, trust: self.common.trust.clone() });
+            Arc::new(WithRevocationLists { inner: service, trust: self.common.trust.clone() });
         let failed = |address: SocketAddr| move |e: std::io::Error| ServeError::Listen(address, e);
         let (listen, public_listen) = (self.common.listen, self.common.public_listen);
         let gated = Listener::bind(
@@ -274,8 +320,18 @@ impl Frame {
             Listener::bind(public_listen, self.chain.clone(), self.key.clone_key(), None, Limits::default())
                 .await
                 .map_err(failed(public_listen))?;
-        let watches =
-            [tokio::spawn(self.trust.clone().watch()), tokio::spawn(self.access.clone().watch(reload))];
+        let operated = match &self.common.operator {
+            Some(operator) => {
+                let listener = Listener::bind_plain(operator.listen, Limits::operator()).await;
+                Some(listener.map_err(failed(operator.listen))?)
+            }
+            None => None,
+        };
+        let watches = [
+            tokio::spawn(self.trust.clone().watch()),
+            tokio::spawn(self.access.clone().watch(reload)),
+            tokio::spawn(watched.warn()),
+        ];
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let ended = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await;
@@ -285,16 +341,31 @@ impl Frame {
             url: self.common.url.clone(),
             listen: gated.local_addr().map_err(failed(listen))?,
             public_listen: open.local_addr().map_err(failed(public_listen))?,
+            operator_listen: operated
+                .as_ref()
+                .map(|listener| listener.local_addr().map_err(failed(public_listen)))
+                .transpose()?,
         });
         tracing::info!(role = self.role, name = %self.name, "listening");
         let signal = tokio::spawn(async move {
             shutdown.await;
+            stopping.store(true, Ordering::Relaxed);
             let _ = stop.send(true);
         });
+        // The operator sees the end of the server, too: its listener goes last.
+        let panel = operated.map(|listener| {
+            tokio::spawn(listener.serve(operator::router(Arc::new(panel)), std::future::pending()))
+        });
+        let description = openapi::router(match self.role {
+            "management" => openapi::Role::Management,
+            "key" => openapi::Role::Key,
+            _ => openapi::Role::Storage,
+        });
         tokio::join!(
-            gated.serve(router, ended(stopped.clone())),
-            open.serve(public_router(public), ended(stopped))
+            gated.serve(counted(router, "main"), ended(stopped.clone())),
+            open.serve(counted(public_router(public).merge(description), "public"), ended(stopped))
         );
+        panel.iter().for_each(tokio::task::JoinHandle::abort);
         signal.abort();
         watches.iter().for_each(tokio::task::JoinHandle::abort);
         tracing::info!(role = self.role, "stopped");

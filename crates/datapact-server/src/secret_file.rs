@@ -80,3 +80,22 @@ pub(crate) fn read_or_make(
     made.map_err(io_error)?;
     read(path)?.ok_or_else(|| io_error(io::ErrorKind::NotFound.into()))
 }
+
+/// Puts `text` in the place of what `path` holds. After a crash the file has the one content or the other.
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), SecretFileError> {
+    let io_error = |error| SecretFileError::Io(path.to_owned(), error);
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let part = folder.join(format!(".{}.part", KeyId(random())));
+    let written = (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&part, path)?;
+        fs::File::open(folder)?.sync_all()
+    })();
+    if written.is_err() {
+        // Best effort: a left-over part is never read.
+        let _ = fs::remove_file(&part);
+    }
+    written.map_err(io_error)
+}

@@ -21,6 +21,7 @@ use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -52,10 +53,18 @@ impl Default for Limits {
     }
 }
 
-/// A TLS listener of one server.
+impl Limits {
+    /// For the operator's listener, where a few probes ask now and then.
+    pub(crate) fn operator() -> Self {
+        Self { connections: 32, header: Duration::from_secs(30), ..Self::default() }
+    }
+}
+
+/// A listener of one server: TLS, but for the operator's.
 pub struct Listener {
     tcp: TcpListener,
-    config: Arc<ServerConfig>,
+    /// None for plain HTTP.
+    config: Option<Arc<ServerConfig>>,
     trust: Option<Arc<ReloadableTrust>>,
     limits: Limits,
 }
@@ -76,7 +85,15 @@ impl Listener {
     ) -> io::Result<Self> {
         let config = server_config(chain, key, clients.clone()).map_err(io::Error::other)?;
         let tcp = TcpListener::bind(address).await?;
-        Ok(Self { tcp, config: Arc::new(config), trust: clients, limits })
+        Ok(Self { tcp, config: Some(Arc::new(config)), trust: clients, limits })
+    }
+
+    /// Listens at `address` without TLS, for the operator of this machine.
+    ///
+    /// # Errors
+    /// When the address cannot be bound.
+    pub(crate) async fn bind_plain(address: SocketAddr, limits: Limits) -> io::Result<Self> {
+        Ok(Self { tcp: TcpListener::bind(address).await?, config: None, trust: None, limits })
     }
 
     /// Where it listens.
@@ -93,7 +110,7 @@ impl Listener {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let (stop, stopped) = watch::channel(());
         let mut connections = JoinSet::new();
-        let acceptor = TlsAcceptor::from(self.config);
+        let acceptor = self.config.map(TlsAcceptor::from);
         tokio::pin!(shutdown);
         loop {
             // A slot first: who finds none waits in the kernel's queue.
@@ -144,7 +161,7 @@ async fn accept(tcp: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStr
 
 /// What one connection needs.
 struct Connection {
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     trust: Option<Arc<ReloadableTrust>>,
     limits: Limits,
     router: Router,
@@ -153,7 +170,8 @@ struct Connection {
 impl Connection {
     /// Shakes hands and answers requests until the peer leaves or the server stops.
     async fn run(self, stream: TcpStream, mut stopped: watch::Receiver<()>) {
-        let handshake = tokio::time::timeout(self.limits.handshake, self.acceptor.accept(stream));
+        let Some(acceptor) = self.acceptor.clone() else { return self.answer(stream, None, stopped).await };
+        let handshake = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             _ = stopped.changed() => return,
             result = handshake => match result {
@@ -169,6 +187,16 @@ impl Connection {
                 Err(error) => return tracing::debug!(%error, "a peer was refused"),
             },
         };
+        self.answer(stream, peer, stopped).await;
+    }
+
+    /// Answers requests until the peer leaves or the server stops.
+    async fn answer<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+        self,
+        stream: S,
+        peer: Option<AuthenticatedPeer>,
+        mut stopped: watch::Receiver<()>,
+    ) {
         let router = self.router;
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
             let mut request = request.map(Body::new);

@@ -570,11 +570,10 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
         "only the server `management.quickstart.test` may call this",
     );
     // What is the servers' alone is no user's.
-    let servers_only =
-        [("/v1/introspect", json!({ "token": "x" })), ("/v1/log/cosignatures", json!({ "document": "x" }))];
-    for (target, body) in servers_only {
-        let answer = world.lab.management.call(&post(target, body.to_string().as_bytes()));
-        answer.is_problem(403, "forbidden", "");
+    let cosignature = json!({ "document": "x" }).to_string();
+    let form = post("/v1/introspect", b"token=x").header("content-type", "application/x-www-form-urlencoded");
+    for call in [form, post("/v1/log/cosignatures", cosignature.as_bytes())] {
+        world.lab.management.call(&call).is_problem(403, "forbidden", "");
     }
     for target in ["/v1/accounts", "/v1/invitations"] {
         let answer = match target {

@@ -115,10 +115,20 @@ impl Http {
         target: &str,
         body: Option<Vec<u8>>,
     ) -> Result<T> {
-        let content = body.as_deref().map(Digest::of);
+        self.call_with(method, target, body.map(|body| ("application/json", body))).await
+    }
+
+    /// A call with or without a body, whose media type stands beside it, and a JSON answer.
+    pub(crate) async fn call_with<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        target: &str,
+        body: Option<(&str, Vec<u8>)>,
+    ) -> Result<T> {
+        let content = body.as_ref().map(|(_, body)| Digest::of(body));
         let mut request = self.request(method, target, content).timeout(CALL_TIMEOUT);
-        if let Some(body) = body {
-            request = request.header(header::CONTENT_TYPE, "application/json").body(body);
+        if let Some((media_type, body)) = body {
+            request = request.header(header::CONTENT_TYPE, media_type).body(body);
         }
         let response = self.send(request).await?;
         let answer = self.read(response, ANSWER_BYTES_MAX).await?;

@@ -38,7 +38,11 @@ struct Withhold<T> {
 
 /// The routes of a key server.
 pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) -> Router {
-    let router = Router::new()
+    gated(routes(service), gate)
+}
+
+pub(crate) fn routes(service: Arc<dyn KeyServerService>) -> Router {
+    Router::new()
         .route(
             "/v1/keys",
             post(async |State(s): App, Extension(c): Who| s.session(c).register_key().await.map(Json)).get(
@@ -85,13 +89,18 @@ pub fn key_server_router(service: Arc<dyn KeyServerService>, gate: Arc<Gate>) ->
             }),
         )
         .route(
+            "/v1/revocations",
+            post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).revoke_token(&json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
             "/v1/users",
             post(async |State(s): App, Extension(c): Who, body: Bytes| {
                 s.session(c).set_user(&json(&body)?).await.map(Json)
             }),
         )
-        .with_state(service);
-    gated(router, gate)
+        .with_state(service)
 }
 
 /// A key server over HTTP.
@@ -126,6 +135,10 @@ impl KeyServer for KeyServerClient {
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         self.0.post("/v1/withhold", &Withhold { policy }).await
+    }
+
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        self.0.post("/v1/revocations", revocation).await
     }
 
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {

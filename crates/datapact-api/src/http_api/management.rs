@@ -1,5 +1,6 @@
 //! Management's routes and client.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -11,14 +12,14 @@ use axum::routing::{get, patch, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, ShareId};
+use datapact_core::id::{AccountId, Digest, ShareId, SubscriptionId};
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::terms::Name;
 use eventsource_stream::Eventsource as _;
 use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, header};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Http, to_json, with_query};
@@ -27,12 +28,16 @@ use crate::administration::{Action, Erasure};
 use crate::gate::{Caller, Gate};
 use crate::management::*;
 use crate::problem::{Kind, Problem, Result};
+use crate::subscription::*;
 
 /// Makes management as one caller sees it.
 pub trait ManagementService: Send + Sync + 'static {
     /// For `caller`, who has passed the gate.
     fn session(self: Arc<Self>, caller: Caller) -> Box<dyn Management>;
 }
+
+/// The media type of forms.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 type App = State<Arc<dyn ManagementService>>;
 type Who = Extension<Caller>;
@@ -41,12 +46,6 @@ type Who = Extension<Caller>;
 #[serde(deny_unknown_fields)]
 struct Join {
     code: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Token {
-    token: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,7 +84,11 @@ struct Document<T> {
 
 /// The routes of management.
 pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -> Router {
-    let router = Router::new()
+    gated(routes(service), gate)
+}
+
+pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
+    Router::new()
         .route("/v1/info", get(async |State(s): App, Extension(c): Who| s.session(c).info().await.map(Json)))
         .route(
             "/v1/join",
@@ -154,12 +157,55 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
         )
         .route("/v1/publications", get(publications))
         .route(
+            "/v1/subscriptions",
+            get(async |State(s): App, Extension(c): Who| s.session(c).subscriptions().await.map(Json)),
+        )
+        .route(
+            "/v1/subscriptions/{id}",
+            get(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
+                s.session(c).subscription(&id).await.map(Json)
+            })
+            .put(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
+                s.session(c).set_subscription(&id, &json(&body)?).await.map(Json)
+            })
+            .delete(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
+                s.session(c).delete_subscription(&id).await.map(Json)
+            }),
+        )
+        .route("/v1/subscriptions/{id}/publications", get(follow))
+        .route(
+            "/v1/subscriptions/{id}/dead-letters",
+            get(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<SubscriptionId>,
+                       Query(query): Query<After>| {
+                    s.session(c).dead_letters(&id, query.after).await.map(Json)
+                },
+            ),
+        )
+        .route(
+            "/v1/subscriptions/{id}/redeliveries",
+            post(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
+                s.session(c).redeliver(&id, &json(&body)?).await.map(Json)
+            }),
+        )
+        .route(
             "/v1/accesses",
             get(async |State(s): App, Extension(c): Who, Query(query): Query<RecordQuery>| {
                 s.session(c).accesses(&query).await.map(Json)
             })
             .post(async |State(s): App, Extension(c): Who, body: Bytes| {
                 s.session(c).request_access(&signed::<AccessRequest>(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/accesses/{request}/token",
+            get(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
+                s.session(c).token(&request).await.map(Json)
+            })
+            .delete(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
+                s.session(c).revoke_token(&request).await.map(Json)
             }),
         )
         .route(
@@ -204,24 +250,35 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
         )
         .route(
             "/v1/introspect",
-            post(async |State(s): App, Extension(c): Who, body: Bytes| {
-                s.session(c).introspect(&json::<Token>(&body)?.token).await.map(Json)
+            post(async |State(s): App, Extension(c): Who, headers: HeaderMap, body: Bytes| {
+                let told = s.session(c).introspect(&token_parameter(&headers, &body)?).await?;
+                Ok::<_, Problem>(([(header::CACHE_CONTROL, "no-store")], Json(told)))
             }),
         )
-        .with_state(service);
-    gated(router, gate)
+        .with_state(service)
+}
+
+async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
+    s.session(c).publications(last_event(&headers)?).await.map(event_stream)
+}
+
+async fn follow(
+    State(s): App,
+    Extension(c): Who,
+    Path(id): Path<SubscriptionId>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse> {
+    s.session(c).follow_subscription(&id, last_event(&headers)?).await.map(event_stream)
+}
+
+fn last_event(headers: &HeaderMap) -> Result<Option<u64>> {
+    let Some(id) = headers.get("last-event-id") else { return Ok(None) };
+    let id = id.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some).ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))
 }
 
 /// Server-sent events; each event's id is the publication's number, so that a client resumes with Last-Event-ID.
-async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
-    let after = match headers.get("last-event-id") {
-        Some(id) => {
-            let id = id.to_str().ok().and_then(|text| text.parse().ok());
-            Some(id.ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))?)
-        }
-        None => None,
-    };
-    let entries = s.session(c).publications(after).await?;
+fn event_stream(entries: BoxStream<'static, Result<CatalogEntry>>) -> impl IntoResponse {
     let events = entries.map(|entry| {
         let event = match entry {
             Ok(entry) => Event::default().event("publication").id(entry.event.to_string()).json_data(&entry),
@@ -229,7 +286,25 @@ async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> R
         };
         Ok::<_, Infallible>(event.unwrap_or_default())
     });
-    Ok(Sse::new(events.boxed()).keep_alive(KeepAlive::default()))
+    Sse::new(events.boxed()).keep_alive(KeepAlive::default())
+}
+
+/// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing; none stands twice
+/// (RFC 6749).
+fn token_parameter(headers: &HeaderMap, body: &Bytes) -> Result<String> {
+    let media_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(FORM) {
+        return Err(Problem::malformed(format!("the body must be `{FORM}`")));
+    }
+    let pairs: Vec<(String, String)> = serde_urlencoded::from_bytes(body)
+        .map_err(|e| Problem::malformed(format!("the body is no form: {e}")))?;
+    let mut names = BTreeSet::new();
+    if !pairs.iter().all(|(name, _)| names.insert(name)) {
+        return Err(Problem::malformed("a parameter stands twice"));
+    }
+    let token = pairs.iter().find(|(name, _)| name == "token").map(|(_, token)| token.clone());
+    token.filter(|token| !token.is_empty()).ok_or_else(|| Problem::malformed("there is no parameter `token`"))
 }
 
 fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
@@ -239,6 +314,40 @@ fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
 /// Management over HTTP.
 #[derive(Clone)]
 pub struct ManagementClient(pub Http);
+
+impl ManagementClient {
+    async fn events(
+        &self,
+        target: &str,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        let mut request = self.0.request(Method::GET, target, None);
+        if let Some(after) = after {
+            request = request.header("last-event-id", after);
+        }
+        let http = self.0.clone();
+        let events = self.0.send(request).await?.bytes_stream().eventsource();
+        let entries = events.filter_map(move |event| {
+            let entry = match event {
+                Ok(event) if event.event == "publication" => Some(
+                    serde_json::from_str(&event.data)
+                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
+                ),
+                Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
+                    http::StatusCode::SERVICE_UNAVAILABLE,
+                    event.data.as_bytes(),
+                ))),
+                Ok(_) => None,
+                Err(_) => Some(Err(Problem::new(
+                    Kind::Unavailable,
+                    format!("the connection to `{}` ended", http.name()),
+                ))),
+            };
+            std::future::ready(entry)
+        });
+        Ok(entries.boxed())
+    }
+}
 
 #[async_trait]
 impl Management for ManagementClient {
@@ -293,31 +402,39 @@ impl Management for ManagementClient {
     }
 
     async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
-        let mut request = self.0.request(Method::GET, "/v1/publications", None);
-        if let Some(after) = after {
-            request = request.header("last-event-id", after);
-        }
-        let http = self.0.clone();
-        let events = self.0.send(request).await?.bytes_stream().eventsource();
-        let entries = events.filter_map(move |event| {
-            let entry = match event {
-                Ok(event) if event.event == "publication" => Some(
-                    serde_json::from_str(&event.data)
-                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
-                ),
-                Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
-                    http::StatusCode::SERVICE_UNAVAILABLE,
-                    event.data.as_bytes(),
-                ))),
-                Ok(_) => None,
-                Err(_) => Some(Err(Problem::new(
-                    Kind::Unavailable,
-                    format!("the connection to `{}` ended", http.name()),
-                ))),
-            };
-            std::future::ready(entry)
-        });
-        Ok(entries.boxed())
+        self.events("/v1/publications", after).await
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        self.0.get("/v1/subscriptions").await
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription> {
+        self.0.get(&format!("/v1/subscriptions/{id}")).await
+    }
+
+    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription> {
+        self.0.call(Method::PUT, &format!("/v1/subscriptions/{id}"), Some(to_json(new)?)).await
+    }
+
+    async fn delete_subscription(&self, id: &SubscriptionId) -> Result<()> {
+        self.0.call(Method::DELETE, &format!("/v1/subscriptions/{id}"), None).await
+    }
+
+    async fn follow_subscription(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        self.events(&format!("/v1/subscriptions/{id}/publications"), after).await
+    }
+
+    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>> {
+        self.0.get(&with_query(&format!("/v1/subscriptions/{id}/dead-letters"), &After { after })?).await
+    }
+
+    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()> {
+        self.0.post(&format!("/v1/subscriptions/{id}/redeliveries"), again).await
     }
 
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
@@ -357,6 +474,15 @@ impl Management for ManagementClient {
     }
 
     async fn introspect(&self, token: &str) -> Result<Introspection> {
-        self.0.post("/v1/introspect", &Token { token: token.to_owned() }).await
+        let form = serde_urlencoded::to_string([("token", token)]).map_err(Problem::malformed)?;
+        self.0.call_with(Method::POST, "/v1/introspect", Some((FORM, form.into_bytes()))).await
+    }
+
+    async fn token(&self, request: &Digest) -> Result<Introspection> {
+        self.0.get(&format!("/v1/accesses/{request}/token")).await
+    }
+
+    async fn revoke_token(&self, request: &Digest) -> Result<()> {
+        self.0.call(Method::DELETE, &format!("/v1/accesses/{request}/token"), None).await
     }
 }

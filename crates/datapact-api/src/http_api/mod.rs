@@ -34,6 +34,15 @@ fn gated(router: Router, gate: Arc<Gate>) -> Router {
         .layer(middleware::from_fn_with_state(gate, pass))
 }
 
+/// The routes without the gate and the fallbacks, to compare them with the OpenAPI documents.
+#[cfg(test)]
+pub(crate) mod ungated {
+    pub(crate) use super::key_server::routes as key_server;
+    pub(crate) use super::management::routes as management;
+    pub(crate) use super::public::routes as public;
+    pub(crate) use super::storage_server::routes as storage_server;
+}
+
 /// Reads a JSON body.
 fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| Problem::malformed(format!("the body is not as specified: {e}")))

@@ -71,6 +71,10 @@ type App = State<Arc<dyn Public>>;
 
 /// The routes of a public listener.
 pub fn public_router(public: Arc<dyn Public>) -> Router {
+    routes(public).fallback(|| async { Problem::not_found("there is no such address here") })
+}
+
+pub(crate) fn routes(public: Arc<dyn Public>) -> Router {
     Router::new()
         .route("/healthz", get(async |State(s): App| s.health().await.map(Json)))
         .route("/.well-known/jwks.json", get(async |State(s): App| s.jwks().await.map(Json)))
@@ -82,7 +86,6 @@ pub fn public_router(public: Arc<dyn Public>) -> Router {
             }),
         )
         .route("/crl/{realm}", get(crl))
-        .fallback(|| async { Problem::not_found("there is no such address here") })
         .with_state(public)
 }
 

@@ -32,7 +32,11 @@ type Who = Extension<Caller>;
 
 /// The routes of a storage server.
 pub fn storage_server_router(service: Arc<dyn StorageServerService>, gate: Arc<Gate>) -> Router {
-    let router = Router::new()
+    gated(routes(service), gate)
+}
+
+pub(crate) fn routes(service: Arc<dyn StorageServerService>) -> Router {
+    Router::new()
         .route(
             "/v1/packages",
             post(async |State(s): App, Extension(c): Who| s.session(c).register_package().await.map(Json))
@@ -60,8 +64,7 @@ pub fn storage_server_router(service: Arc<dyn StorageServerService>, gate: Arc<G
                 s.session(c).set_user(&json(&body)?).await.map(Json)
             }),
         )
-        .with_state(service);
-    gated(router, gate)
+        .with_state(service)
 }
 
 async fn upload(

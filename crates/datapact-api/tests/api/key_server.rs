@@ -54,6 +54,9 @@ impl KeyServer for Echo {
     async fn withhold(&self, _policy: &Signed<SharingPolicy>) -> Result<()> {
         absent()
     }
+    async fn revoke_token(&self, _revocation: &TokenRevocation) -> Result<()> {
+        absent()
+    }
     async fn set_user(&self, _notice: &UserNotice) -> Result<()> {
         absent()
     }

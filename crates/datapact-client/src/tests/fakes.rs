@@ -15,6 +15,7 @@ use datapact_api::key_server::*;
 use datapact_api::management::*;
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::*;
+use datapact_api::subscription::*;
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, LedgerTerms, UsageRecord};
 use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
@@ -435,7 +436,38 @@ impl Management for Fake {
     async fn add_cosignature(&self, _: &str) -> Result<()> {
         not_here()
     }
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        not_here()
+    }
+    async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
+        not_here()
+    }
+    async fn set_subscription(&self, _: &SubscriptionId, _: &NewSubscription) -> Result<Subscription> {
+        not_here()
+    }
+    async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
+        not_here()
+    }
+    async fn follow_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        not_here()
+    }
+    async fn dead_letters(&self, _: &SubscriptionId, _: u64) -> Result<Vec<DeadLetter>> {
+        not_here()
+    }
+    async fn redeliver(&self, _: &SubscriptionId, _: &Redelivery) -> Result<()> {
+        not_here()
+    }
     async fn introspect(&self, _: &str) -> Result<Introspection> {
+        not_here()
+    }
+    async fn token(&self, _: &Digest) -> Result<Introspection> {
+        not_here()
+    }
+    async fn revoke_token(&self, _: &Digest) -> Result<()> {
         not_here()
     }
 }
@@ -488,6 +520,9 @@ impl KeyServer for Fake {
         };
         let released = ReleasedKey { sealed, release: self.0.key_signer.sign(LEDGER, now(), body) };
         Ok(turn(&self.0.lies.released, released))
+    }
+    async fn revoke_token(&self, _: &TokenRevocation) -> Result<()> {
+        not_here()
     }
     async fn releases(&self, _: &ShareId) -> Result<Vec<ReleaseEntry>> {
         not_here()

@@ -186,6 +186,27 @@ impl<S: ReadAt> PackageReader<S> {
         }
     }
 
+    /// Checks every byte against what the provider signed, for who keeps a package and has no key.
+    ///
+    /// # Errors
+    /// [`PackageError::Resealed`] when the hashes are not those that were signed, [`PackageError::Altered`] when the
+    /// content is not.
+    pub fn verify(&self) -> Result<(), PackageError> {
+        let mut list = vec![[0; 32]; self.groups.entries() as usize];
+        self.source.read_exact_at(self.content, list.as_flattened_mut()).map_err(PackageError::read)?;
+        let tree = Tree::new(self.groups, list, &self.metadata.body().root).ok_or(PackageError::Resealed)?;
+        let mut group = Vec::new();
+        for index in 0..self.groups.count() {
+            let offset = index * self.groups.size();
+            group.resize(self.groups.len(index) as usize, 0);
+            self.source.read_exact_at(offset, &mut group).map_err(PackageError::read)?;
+            if !tree.verifies(index, &group) {
+                return Err(PackageError::Altered { offset, group_bytes: group.len() as u64 });
+            }
+        }
+        Ok(())
+    }
+
     fn check(&self, expected: &Expected) -> Result<(), PackageError> {
         if let Some(digest) = expected.metadata
             && digest != self.metadata.id()

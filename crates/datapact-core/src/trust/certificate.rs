@@ -2,10 +2,10 @@
 
 use rustls_pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
 use super::TrustError;
-use crate::id::Digest;
+use crate::id::{Digest, Timestamp};
 use crate::identity::{SUBJECT_BYTES_MAX, is_plain};
 
 /// The longest certificate that is read, in bytes.
@@ -90,6 +90,27 @@ pub fn escape(value: &str) -> String {
         text.push(c);
     }
     text
+}
+
+/// The first and the last second at which a certificate is valid (RFC 5280 clause 4.1.2.5).
+///
+/// # Errors
+/// [`TrustError::Unusable`] when it is no certificate.
+pub fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), TrustError> {
+    let parsed = parse(certificate)?;
+    let second = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+    Ok((second(parsed.validity().not_before), second(parsed.validity().not_after)))
+}
+
+/// When a revocation list (DER) is followed by the next (RFC 5280 clause 5.1.2.5); none when it does not say.
+///
+/// # Errors
+/// [`TrustError::Unusable`] when it is no revocation list.
+pub fn next_update(list: &[u8]) -> Result<Option<Timestamp>, TrustError> {
+    let Ok(([], list)) = CertificateRevocationList::from_der(list) else {
+        return Err(TrustError::Unusable("it is not a DER revocation list".to_owned()));
+    };
+    Ok(list.next_update().map(|time| u64::try_from(time.timestamp()).unwrap_or(0)))
 }
 
 /// The server that a certificate names: the first DNS name of its subject alternative names, in lower case.

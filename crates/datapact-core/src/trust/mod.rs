@@ -14,7 +14,9 @@ use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::X509Certificate;
 
 use certificate::parse;
-pub use certificate::{PublicKey, escape, is_host_name, public_key, server_name, subject};
+pub use certificate::{
+    PublicKey, escape, is_host_name, next_update, public_key, server_name, subject, validity,
+};
 use revocation::{RevocationList, Status};
 
 use crate::id::{Digest, Timestamp};

@@ -87,12 +87,17 @@ impl Context {
 
     /// Whether one of the words stands before the value, or close behind it.
     pub(super) fn has(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| contains(&self.before, word) || contains(&self.after, word))
+        contains_any(&self.before, words) || contains_any(&self.after, words)
     }
 
     /// Whether one of the words stands before the value.
     pub(super) fn has_before(&self, words: &[&str]) -> bool {
-        words.iter().any(|word| contains(&self.before, word))
+        contains_any(&self.before, words)
+    }
+
+    /// Whether one of the words stands close behind the value.
+    pub(super) fn has_after(&self, words: &[&str]) -> bool {
+        contains_any(&self.after, words)
     }
 
     /// Whether one of the words stands among the last few before the value.
@@ -100,7 +105,7 @@ impl Context {
         let start = self.before.len().saturating_sub(20);
         let start = (start..=self.before.len()).find(|&at| self.before.is_char_boundary(at)).unwrap_or(start);
         let near = self.before.get(start..).unwrap_or_default();
-        words.iter().any(|word| contains(near, word))
+        contains_any(near, words)
     }
 
     /// Whether a currency or a unit makes an amount of the value.
@@ -127,14 +132,40 @@ impl Context {
 /// Whether `word` stands in `text` as a word. A word of four letters or more may go on (`telefon` in
 /// `telefonnummer`); an ideographic one stands anywhere.
 pub(super) fn contains(text: &str, word: &str) -> bool {
-    let spaced = word.chars().next().is_some_and(|first| u32::from(first) < 0x2E80);
-    text.match_indices(word).any(|(at, _)| {
-        let before = text.get(..at).and_then(|rest| rest.chars().next_back());
-        let after = text.get(at + word.len()..).and_then(|rest| rest.chars().next());
-        let starts = before.is_none_or(|c| !c.is_alphanumeric() || u32::from(c) >= 0x2E80);
-        let ends = word.len() >= 4 || after.is_none_or(|c| !c.is_alphabetic() || u32::from(c) >= 0x2E80);
-        !spaced || (starts && ends)
+    contains_any(text, &[word])
+}
+
+/// Whether one of the words, each of which begins with a letter, stands in `text`. They are looked for only where words
+/// begin: a list of numbers has none, and takes no time.
+fn contains_any(text: &str, words: &[&str]) -> bool {
+    let is_dense = |c: char| u32::from(c) >= 0x2E80;
+    let mut before: Option<char> = None;
+    text.char_indices().any(|(at, c)| {
+        let begins = is_dense(c)
+            || (c.is_alphabetic()
+                && before.is_none_or(|before| !before.is_alphanumeric() || is_dense(before)));
+        before = Some(c);
+        let rest = if begins { text.get(at..).unwrap_or_default() } else { return false };
+        count_looks(words.len());
+        words.iter().any(|word| {
+            let Some(behind) = rest.strip_prefix(word) else { return false };
+            let after = behind.chars().next();
+            is_dense(c)
+                || word.len() >= 4
+                || after.is_none_or(|after| !after.is_alphabetic() || is_dense(after))
+        })
     })
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many words were compared with the text at one place: what the time of detection depends on.
+    pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+fn count_looks(_words: usize) {
+    #[cfg(test)]
+    LOOKS.set(LOOKS.get() + _words);
 }
 
 #[cfg(test)]

@@ -187,10 +187,9 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     // `#0123456789` is the number of something.
     let numbered = before == b'#';
     let mut best: Option<(Number, f32)> = None;
-    let mut context = None;
+    let mut around = Around { text, start, context: None, announced: false };
     for number in readings(bytes, start) {
-        let context = context.get_or_insert_with(|| Context::of(text, start, start)).end_at(text, number.end);
-        let Some(sure) = judge(&number, context) else { continue };
+        let Some(sure) = judge(&number, &mut around) else { continue };
         let sure = if numbered { sure - 0.3 } else { sure };
         if best.as_ref().is_none_or(|(_, surest)| sure >= *surest) {
             best = Some((number, sure));
@@ -284,22 +283,50 @@ fn ends(bytes: &[u8], index: usize) -> bool {
     !is_word(next) && !joined && next != b'%'
 }
 
-fn judge(number: &Number, context: &Context) -> Option<f32> {
+/// What stands around the numbers that start at one place: before them all the same.
+struct Around<'t> {
+    text: &'t Folded<'t>,
+    start: usize,
+    context: Option<Context>,
+    announced: bool,
+}
+
+impl Around<'_> {
+    /// The context of a number with this end, and whether a word announces it.
+    fn of(&mut self, end: usize) -> (&Context, bool) {
+        let (text, start) = (self.text, self.start);
+        let context = match &mut self.context {
+            Some(context) => context,
+            none => {
+                let context = none.insert(Context::of(text, start, start));
+                self.announced = context.has_before(WORDS);
+                context
+            }
+        };
+        let context = context.end_at(text, end);
+        (context, self.announced || context.has_after(WORDS))
+    }
+}
+
+fn judge(number: &Number, around: &mut Around<'_>) -> Option<f32> {
     let digits = number.digits();
+    if number.plus {
+        let verdict = plan::international(digits);
+        if verdict == Verdict::Valid {
+            return Some(0.97);
+        }
+        let (_, announced) = around.of(number.end);
+        return match verdict {
+            Verdict::Impossible => (announced && (8..=15).contains(&digits.len())).then_some(0.55),
+            _ => Some(if announced { 0.94 } else { 0.8 }),
+        };
+    }
     let prefixed = ["00", "011", "001"].iter().find_map(|prefix| {
         let rest = digits.strip_prefix(prefix.as_bytes())?;
         // `001 234 ...` is the prefix 00 and the code 1.
         let rest = if *prefix == "001" { digits.strip_prefix(b"00")? } else { rest };
         (rest.len() >= 8).then(|| plan::international(rest)).filter(|verdict| *verdict > Verdict::Impossible)
     });
-    let announced = context.has(WORDS);
-    if number.plus {
-        return match plan::international(digits) {
-            Verdict::Valid => Some(0.97),
-            Verdict::Possible => Some(if announced { 0.94 } else { 0.8 }),
-            Verdict::Impossible => (announced && (8..=15).contains(&digits.len())).then_some(0.55),
-        };
-    }
     if !(5..=15).contains(&digits.len()) && prefixed.is_none() {
         return None;
     }
@@ -312,10 +339,11 @@ fn judge(number: &Number, context: &Context) -> Option<f32> {
     if written <= 0.0 {
         return None;
     }
-    if context.is_amount() && !announced {
+    let (context, announced) = around.of(number.end);
+    if !announced && context.is_amount() {
         return Some(0.1);
     }
-    if context.ends_with(OTHERS) && !announced {
+    if !announced && context.ends_with(OTHERS) {
         return Some((written - 0.35).max(0.1));
     }
     if announced && digits.len() >= 6 {

@@ -43,6 +43,33 @@ fn long_texts_lose_nothing_at_the_joints() {
     assert_eq!((count(Entity::Email), count(Entity::Phone)), (parts, parts));
 }
 
+/// Each place looks at a bounded number of words, whatever stands around it: lists of numbers took minutes.
+#[test]
+fn the_work_grows_with_the_length_of_the_text_alone() {
+    for part in [
+        "12 345 67 ",
+        "1 2 3 4 5 ",
+        "030 12 34 ",
+        "x 12 tel 345-67 ",
+        "+49 30 12 ",
+        "(12) 34 ",
+        "12345678901 ",
+    ] {
+        let looks = |bytes: usize| {
+            let before = context::LOOKS.get();
+            find(&part.repeat(bytes / part.len()));
+            context::LOOKS.get() - before
+        };
+        let (short, long) = (looks(20_000), looks(80_000));
+        assert!(long <= 5 * short + 1000, "{part}: {short} and {long}");
+        assert!(long <= 1000 * 80_000, "{part}: {long}");
+    }
+    let lists = "12 345 67 8.9 ".repeat(1000);
+    let before = context::LOOKS.get();
+    find(&lists);
+    assert_eq!(context::LOOKS.get(), before, "where no word is, none is looked for");
+}
+
 /// The golden corpus: `name<tab>text` lines; what is to be found stands between `«` and `»`.
 #[test]
 fn the_labelled_corpus() {

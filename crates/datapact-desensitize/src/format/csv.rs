@@ -8,9 +8,8 @@ use std::io::{Read, Write};
 use super::{Buffered, Dialect, Formulas, Options, Outgoing};
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
-use crate::table::{
-    COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Sink, Source,
-};
+use crate::needles::Needles;
+use crate::table::{COLUMNS_MAX, Column, Field, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Sink, Source};
 
 const DELIMITERS: [u8; 4] = *b",;\t|";
 const QUOTES: [u8; 2] = *b"\"'";
@@ -86,13 +85,7 @@ impl CsvSource {
             let mut more = true;
             let (bytes, lines) = loop {
                 match parse(self.text.unread(), &self.dialect, !more, record) {
-                    Parsed::Record { bytes, lines, fields } => {
-                        if fields > COLUMNS_MAX {
-                            let detail = format!("there are more than {COLUMNS_MAX} fields");
-                            return Err(Error::malformed(self.position(), detail, HEADER));
-                        }
-                        break (bytes, lines);
-                    }
+                    Parsed::Record { bytes, lines, .. } => break (bytes, lines),
                     Parsed::End => return Ok(false),
                     Parsed::Broken { at, line, detail } => {
                         let mut position = self.position();
@@ -124,6 +117,7 @@ impl CsvSource {
 }
 
 const HEADER: &str = "repair the file's header, or say `header = false` in the rule file if it has none";
+const TOO_MANY: &str = "there are more than 100000 fields";
 const QUOTING: &str = "repair the file's quoting, or say `delimiter` and `quote` in the rule file";
 
 impl Source for CsvSource {
@@ -166,95 +160,75 @@ enum Parsed {
 
 /// Reads the record at the begin of `text` into `record`; `last` says that nothing comes behind `text`.
 fn parse(text: &[u8], dialect: &Dialect, last: bool, record: &mut Record) -> Parsed {
-    match memchr::memchr2(b'\n', dialect.quote, text) {
-        Some(at) if text.get(at) == Some(&b'\n') => {
-            let line = text.get(..at).unwrap_or_default();
-            unquoted(line.strip_suffix(b"\r").unwrap_or(line), at + 1, dialect, record)
-        }
-        None if !last => Parsed::More,
-        None if text.is_empty() => Parsed::End,
-        None => unquoted(text.strip_suffix(b"\r").unwrap_or(text), text.len(), dialect, record),
-        Some(_) => quoted(text, dialect, last, record),
+    if text.is_empty() {
+        return if last { Parsed::End } else { Parsed::More };
     }
-}
-
-/// A record without any quote: what most are.
-fn unquoted(line: &[u8], bytes: usize, dialect: &Dialect, record: &mut Record) -> Parsed {
-    if let Some(at) = memchr::memchr(b'\r', line) {
-        return Parsed::Broken { at, line: 0, detail: "there is a carriage return without a line feed" };
-    }
-    record.set_line(line, dialect.delimiter);
-    Parsed::Record { bytes, lines: 1, fields: record.len() }
-}
-
-fn quoted(text: &[u8], dialect: &Dialect, last: bool, record: &mut Record) -> Parsed {
     let Dialect { delimiter, quote, .. } = *dialect;
     record.clear();
-    let mut at = 0;
-    let mut lines = 0;
-    loop {
-        if text.get(at) == Some(&quote) {
-            let opened = (at, lines);
-            at += 1;
-            let mut complete = false;
-            record.push_with(|data| {
-                while let Some(rest) = text.get(at..) {
-                    let Some(end) = memchr::memchr(quote, rest) else { break };
-                    let piece = rest.get(..end).unwrap_or_default();
-                    lines += memchr::memchr_iter(b'\n', piece).count() as u64;
-                    data.extend_from_slice(piece);
-                    at += end + 1;
-                    if text.get(at) != Some(&quote) {
-                        complete = true;
-                        break;
+    // Of the field: where it starts, whether its quote is open and in which line, and where it was closed, if it was.
+    let (mut start, mut open, mut opened, mut closed) = (0, false, 0, 0);
+    let (mut lines, mut doubled) = (0, false);
+    let mut places = Needles::new([delimiter, quote, b'\n', b'\r']).places(text);
+    let (end, bytes) = loop {
+        let place = match places.next() {
+            Some(place) => place,
+            None if !last => return Parsed::More,
+            None if open => {
+                return Parsed::Broken { at: start, line: opened, detail: "this quote is never closed" };
+            }
+            None => text.len(),
+        };
+        let byte = text.get(place);
+        if open || byte == Some(&quote) {
+            match byte {
+                Some(byte) if *byte != quote => lines += u64::from(*byte == b'\n'),
+                // What follows decides whether it is the closing one.
+                Some(_) if open => {
+                    (open, closed) = (false, place);
+                    match text.get(place + 1) {
+                        None if !last => return Parsed::More,
+                        Some(next) if *next != quote && *next != delimiter && !b"\r\n".contains(next) => {
+                            let detail = "something follows the closing quote";
+                            return Parsed::Broken { at: place + 1, line: lines, detail };
+                        }
+                        _ => {}
                     }
-                    data.push(quote);
-                    at += 1;
                 }
-                Kind::Text
-            });
-            if !complete && last {
-                return Parsed::Broken { at: opened.0, line: opened.1, detail: "this quote is never closed" };
+                _ if place == start => (open, opened) = (true, lines),
+                _ if closed > 0 && closed + 1 == place => (open, doubled) = (true, true),
+                _ => {}
             }
-            // What follows the closing quote decides whether it is one.
-            if !complete || (at + 1 >= text.len() && !last) {
-                return Parsed::More;
-            }
+            continue;
+        }
+        if record.len() == COLUMNS_MAX {
+            return Parsed::Broken { at: start, line: lines, detail: TOO_MANY };
+        }
+        if closed > 0 {
+            record.mark(start + 1, closed);
+            closed = 0;
         } else {
-            let rest = text.get(at..).unwrap_or_default();
-            let end = match memchr::memchr2(delimiter, b'\n', rest) {
-                Some(end) => end,
-                None if last => rest.len(),
-                None => return Parsed::More,
-            };
-            let mut field = rest.get(..end).unwrap_or_default();
-            if rest.get(end) != Some(&delimiter) {
-                field = field.strip_suffix(b"\r").unwrap_or(field);
-            }
-            if let Some(inside) = memchr::memchr(b'\r', field) {
+            record.mark(start, place);
+        }
+        if byte == Some(&delimiter) {
+            start = place + 1;
+            continue;
+        }
+        match (byte, text.get(place + 1)) {
+            (Some(b'\n'), _) => break (place, place + 1),
+            (Some(_), Some(b'\n')) => break (place, place + 2),
+            (Some(_), Some(_)) => {
                 let detail = "there is a carriage return without a line feed";
-                return Parsed::Broken { at: at + inside, line: lines, detail };
+                return Parsed::Broken { at: place, line: lines, detail };
             }
-            record.push(Field::text(field));
-            at += end;
+            (_, None) if last => break (place, text.len()),
+            _ => return Parsed::More,
         }
-        if text.get(at) == Some(&b'\r') {
-            at += 1;
-            if !matches!(text.get(at), Some(b'\n') | None) {
-                let detail = "there is a carriage return without a line feed";
-                return Parsed::Broken { at, line: lines, detail };
-            }
-        }
-        match text.get(at) {
-            Some(byte) if *byte == delimiter => at += 1,
-            Some(b'\n') => return Parsed::Record { bytes: at + 1, lines: lines + 1, fields: record.len() },
-            None => return Parsed::Record { bytes: at, lines: lines + 1, fields: record.len() },
-            Some(_) => {
-                let detail = "something follows the closing quote";
-                return Parsed::Broken { at, line: lines, detail };
-            }
-        }
+    };
+    record.fill(text.get(..end).unwrap_or_default());
+    if doubled {
+        record.undouble(quote);
     }
+    Parsed::Record { bytes, lines: lines + 1, fields: record.len() }
 }
 
 /// The delimiter and quote under which the first lines are most alike.
@@ -300,7 +274,7 @@ pub(crate) struct CsvSink {
     formulas: Formulas,
     formula_cells: u64,
     columns: usize,
-    special: [bool; 256],
+    special: Needles,
 }
 
 impl CsvSink {
@@ -310,12 +284,6 @@ impl CsvSink {
         dialect: &Dialect,
         formulas: Formulas,
     ) -> Result<Self> {
-        let mut special = [false; 256];
-        for byte in [dialect.delimiter, dialect.quote, b'\n', b'\r'] {
-            if let Some(special) = special.get_mut(usize::from(byte)) {
-                *special = true;
-            }
-        }
         let mut sink = Self {
             output: Buffered::new(output),
             delimiter: dialect.delimiter,
@@ -324,7 +292,7 @@ impl CsvSink {
             formulas,
             formula_cells: 0,
             columns: columns.len(),
-            special,
+            special: Needles::new([dialect.delimiter, dialect.quote, b'\n', b'\r']),
         };
         if dialect.header {
             let mut header = Record::default();
@@ -340,8 +308,7 @@ impl CsvSink {
         let formula = is_formula(bytes);
         self.formula_cells += u64::from(formula);
         let escape = formula && self.formulas == Formulas::Escape;
-        let special = |byte: &u8| self.special.get(usize::from(*byte)).is_some_and(|special| *special);
-        let quoted = bytes.iter().any(special) || (bytes.is_empty() && self.columns == 1);
+        let quoted = self.special.any(bytes) || (bytes.is_empty() && self.columns == 1);
         if quoted {
             self.output.buffer.push(self.quote);
         }
@@ -364,11 +331,18 @@ impl CsvSink {
 
 impl Sink for CsvSink {
     fn write(&mut self, record: &Record) -> Result<()> {
+        // Few records have anything to quote or to escape.
+        let plain = self.columns > 1 && !self.special.any(record.bytes());
         for index in 0..self.columns {
             if index > 0 {
                 self.output.buffer.push(self.delimiter);
             }
-            self.cell(record.field(index).bytes);
+            let bytes = record.field(index).bytes;
+            if plain && !is_formula(bytes) {
+                self.output.buffer.extend_from_slice(bytes);
+            } else {
+                self.cell(bytes);
+            }
         }
         self.output.buffer.extend_from_slice(if self.crlf { b"\r\n" } else { b"\n" });
         self.output.flush_if_full()

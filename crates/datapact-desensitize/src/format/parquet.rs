@@ -1,5 +1,5 @@
-//! Parquet: flat columns. Values become text for transforms; columns that keep their type are written with it, others
-//! as strings.
+//! Parquet: flat columns, and nested ones that are dropped. Values become text for transforms; columns that keep their
+//! type are written with it, others as strings.
 
 mod codec;
 mod sink;
@@ -15,7 +15,10 @@ pub(super) use self::sink::ParquetSink;
 pub(super) use self::source::ParquetSource;
 use crate::error::{Error, Position};
 
-const HINT: &str = "write the file anew, with flat columns, such as by `pandas` or `duckdb`";
+const HINT: &str = "write the file anew, such as by `pandas` or `duckdb`";
+const NESTED: &str = "nested and repeated columns can only be dropped";
+const FLAT: &str =
+    "say `transform = \"drop\"`, or write the file anew with flat columns, such as by `duckdb`";
 
 /// What a file was like, for writing the same.
 #[derive(Debug, Clone)]

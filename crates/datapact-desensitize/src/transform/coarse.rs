@@ -75,8 +75,11 @@ impl Scale {
                     None => exactly(out),
                     Some((bin, decimals)) => {
                         // By way of the finest bin, so that what shares one shares all that hold it.
-                        let finest = bins.first().map_or(*bin, |(finest, _)| *finest);
-                        let low = number::floor_to(number::floor_to(found.value, finest), *bin);
+                        let low = match bins.first() {
+                            Some((finest, _)) if level > 1 => number::floor_to(found.value, *finest),
+                            _ => found.value,
+                        };
+                        let low = number::floor_to(low, *bin);
                         number::write(low, *decimals, reading.decimal, out);
                         out.extend_from_slice(b"..");
                         number::write(low + bin, *decimals, reading.decimal, out);
@@ -96,6 +99,16 @@ impl Scale {
                 }
             }
             Self::Postcode(kept) => {
+                if value.is_ascii() {
+                    let longest = kept.first().copied().unwrap_or(0);
+                    let prefix = step.and_then(|step| kept.get(step)).map_or(value.len(), |kept| *kept);
+                    let Some(prefix) = value.get(..prefix).filter(|_| longest < value.len()) else {
+                        return false;
+                    };
+                    out.extend_from_slice(prefix);
+                    out.resize(out.len() + value.len() - prefix.len(), b'*');
+                    return true;
+                }
                 let Ok(text) = std::str::from_utf8(value) else { return false };
                 // A value with nothing behind the longest prefix would stay whole.
                 if kept.first().is_some_and(|kept| text.chars().nth(*kept).is_none()) {

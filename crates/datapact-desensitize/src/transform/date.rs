@@ -1,7 +1,6 @@
 //! Dates in text, and what they are rounded down to.
 
-use std::io::Write as _;
-
+use super::number::write_units;
 use crate::rules::{DateStep, DayOrder};
 
 /// A day, month or year.
@@ -16,6 +15,12 @@ pub(crate) struct Date {
 /// where `order` says which of the two is meant; a time of day may follow behind a space or `T`.
 pub(crate) fn parse(bytes: &[u8], order: Option<DayOrder>) -> Option<Date> {
     let bytes = bytes.trim_ascii();
+    // What most dates look like.
+    if let (10, Some((year, rest))) = (bytes.len(), bytes.split_at_checked(4))
+        && let [b'-', m1, m2, b'-', d1, d2] = rest
+    {
+        return valid(number(year)?, Some(number(&[*m1, *m2])?), Some(number(&[*d1, *d2])?));
+    }
     let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'T' | b't')).unwrap_or(bytes.len());
     let (date, time) = bytes.split_at_checked(end)?;
     if time.get(1..).unwrap_or_default().iter().any(|byte| !is_of_time(*byte)) {
@@ -84,15 +89,24 @@ fn valid(year: u16, month: Option<u16>, day: Option<u16>) -> Option<Date> {
 
 /// Appends the period that holds the date; false if the date does not tell it.
 pub(crate) fn write(date: Date, step: DateStep, out: &mut Vec<u8>) -> bool {
-    let year = date.year;
-    let written = match (step, date.month) {
-        (DateStep::Month, Some(month)) => write!(out, "{year}-{month:02}"),
-        (DateStep::Quarter, Some(month)) => write!(out, "{year}-Q{}", (month - 1) / 3 + 1),
+    let year = i64::from(date.year);
+    match (step, date.month) {
+        (DateStep::Month, Some(month)) => {
+            write_units(year, 0, b'.', out);
+            out.extend_from_slice(&[b'-', b'0' + month / 10, b'0' + month % 10]);
+        }
+        (DateStep::Quarter, Some(month)) => {
+            write_units(year, 0, b'.', out);
+            out.extend_from_slice(&[b'-', b'Q', b'1' + (month - 1) / 3]);
+        }
         (DateStep::Month | DateStep::Quarter, None) => return false,
-        (DateStep::Year, _) => write!(out, "{year}"),
-        (DateStep::Decade, _) => write!(out, "{}s", year / 10 * 10),
-    };
-    written.is_ok()
+        (DateStep::Year, _) => write_units(year, 0, b'.', out),
+        (DateStep::Decade, _) => {
+            write_units(year / 10 * 10, 0, b'.', out);
+            out.push(b's');
+        }
+    }
+    true
 }
 
 #[cfg(test)]

@@ -123,14 +123,14 @@ impl Op {
     /// Appends what becomes of the value. If that is nothing, nothing is appended.
     pub(crate) fn apply(&mut self, field: Field<'_>, out: &mut Vec<u8>) -> Done {
         // `*` stands for absent values, too: that a value is absent may be what tells a record from others.
-        let any = matches!(self, Self::Coarse { scale, level } if *level >= scale.top());
-        if field.is_absent() && !any {
+        let is_any = |op: &Self| matches!(op, Self::Coarse { scale, level } if *level >= scale.top());
+        if field.is_absent() && !is_any(self) {
             return Done::Absent(field.kind);
         }
         let value = field.bytes;
         if field.kind == Kind::Nested
             && !matches!(self, Self::Keep | Self::Redact(_) | Self::Pseudonym(_))
-            && !any
+            && !is_any(self)
         {
             return Done::Redacted;
         }
@@ -185,7 +185,7 @@ impl Op {
             out.truncate(begin);
             return Done::Redacted;
         }
-        let same = out.get(begin..) == Some(value);
+        let same = out.get(begin) == value.first() && out.get(begin..) == Some(value);
         let kind = match (same, &*self) {
             (true, _) | (_, Self::Noise { .. } | Self::TopBottom { .. } | Self::Grid { .. }) => field.kind,
             _ => Kind::Text,
@@ -196,19 +196,20 @@ impl Op {
 
 /// Keeps the first and last characters, unless that would be all of them.
 fn mask(field: Field<'_>, first: usize, last: usize, with: char, out: &mut Vec<u8>) -> bool {
-    let text = field.as_str();
-    let count = if text.is_ascii() { text.len() } else { text.chars().count() };
-    let (first, last) = if first + last < count { (first, last) } else { (0, 0) };
-    let mut replacement = [0; 4];
-    let replacement = with.encode_utf8(&mut replacement).as_bytes();
-    if text.is_ascii() && replacement.len() == 1 {
-        let (begin, end) =
-            (text.get(..first).unwrap_or_default(), text.get(count - last..).unwrap_or_default());
-        out.extend_from_slice(begin.as_bytes());
-        out.resize(out.len() + count - first - last, replacement.first().copied().unwrap_or(b'*'));
-        out.extend_from_slice(end.as_bytes());
+    let bounds = |count: usize| if first + last < count { (first, last) } else { (0, 0) };
+    if field.bytes.is_ascii() && with.is_ascii() {
+        let count = field.bytes.len();
+        let (first, last) = bounds(count);
+        out.extend_from_slice(field.bytes.get(..first).unwrap_or_default());
+        out.resize(out.len() + count - first - last, with as u8);
+        out.extend_from_slice(field.bytes.get(count - last..).unwrap_or_default());
         return true;
     }
+    let text = field.as_str();
+    let count = text.chars().count();
+    let (first, last) = bounds(count);
+    let mut replacement = [0; 4];
+    let replacement = with.encode_utf8(&mut replacement).as_bytes();
     for (index, c) in text.chars().enumerate() {
         if index < first || index >= count - last {
             out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
@@ -256,18 +257,20 @@ fn scrub(text: &str, entities: &Entities, found: &mut Vec<Found>, out: &mut Vec<
 /// Random numbers from the cryptographic generator, fetched in blocks.
 #[derive(Default)]
 pub(crate) struct Random {
-    block: Vec<u8>,
+    block: Vec<[u8; 8]>,
 }
 
 impl Random {
     /// Uniform, above 0 and up to 1.
     fn uniform(&mut self) -> f64 {
-        if self.block.len() < 8 {
-            self.block = vec![0; 4096];
-            rand::fill(&mut self.block).expect("the operating system has random bytes");
-        }
-        let bytes = self.block.split_off(self.block.len() - 8);
-        let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
+        let bits = loop {
+            if let Some(bits) = self.block.pop() {
+                break u64::from_le_bytes(bits);
+            }
+            let mut bytes = [0; 4096];
+            rand::fill(&mut bytes).expect("the operating system has random bytes");
+            self.block.extend_from_slice(bytes.as_chunks().0);
+        };
         ((bits >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 

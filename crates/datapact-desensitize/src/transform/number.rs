@@ -21,11 +21,11 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
     if digits.is_empty() || digits.len() > 40 {
         return None;
     }
-    // Most numbers are short and whole.
-    if digits.len() <= 15 && digits.iter().all(u8::is_ascii_digit) {
-        let whole = digits.iter().fold(0_i64, |whole, digit| whole * 10 + i64::from(digit - b'0'));
-        let value = if bytes.first() == Some(&b'-') { -whole } else { whole };
-        return Some(Number { value: value as f64, decimals: 0 });
+    if let Some(read) = parse_short(digits, mark) {
+        return read.map(|Number { value, decimals }| Number {
+            value: if bytes.first() == Some(&b'-') { -value } else { value },
+            decimals,
+        });
     }
     let mut plain = [0; 41];
     let plain = plain.get_mut(..digits.len())?;
@@ -53,15 +53,44 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
     value.is_finite().then_some(Number { value, decimals: decimals.min(DECIMALS_MAX) })
 }
 
+/// Most numbers are whole, or up to 15 digits and a mark, which a float holds as well as the power of ten that divides
+/// them: the quotient is the nearest float. The outer none is for longer ones and such with an exponent.
+fn parse_short(digits: &[u8], mark: u8) -> Option<Option<Number>> {
+    if digits.len() > 19 {
+        return None;
+    }
+    let (mut units, mut at) = (0_u64, None);
+    for (index, byte) in digits.iter().enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            // Nineteen digits fit.
+            units = units.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if *byte == mark && at.is_none() && index > 0 {
+            at = Some(index);
+        } else {
+            return if matches!(byte, b'e' | b'E') { None } else { Some(None) };
+        }
+    }
+    let Some(at) = at else { return Some(Some(Number { value: units as f64, decimals: 0 })) };
+    if digits.len() > 16 {
+        return None;
+    }
+    let decimals = digits.len() - at - 1;
+    let power = POWERS.get(decimals).filter(|_| decimals > 0);
+    Some(power.map(|power| Number { value: units as f64 / power, decimals }))
+}
+
+/// Powers of ten, up to the most decimals of 15 digits.
+const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+
 /// Appends a number with this many decimals.
 pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) {
-    let value = if value == 0.0 { 0.0 } else { value }; // not `-0`
-    let from = out.len();
-    if decimals == 0 && value.abs() < 1e15 {
-        // Towards zero would be wrong for what noise makes.
-        write_whole(value.round() as i64, out);
+    // Most numbers are short; the standard library's way takes several times as long.
+    if let Some(units) = POWERS.get(decimals).and_then(|power| nearest(value * power)) {
+        write_units(units, decimals, mark, out);
         return;
     }
+    let from = out.len();
     let written = write!(out, "{value:.decimals$}");
     debug_assert!(written.is_ok(), "memory takes everything");
     if mark != b'.' {
@@ -73,21 +102,32 @@ pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a whole number; most numbers are, and the standard library's way takes several times as long.
-fn write_whole(value: i64, out: &mut Vec<u8>) {
-    if value < 0 {
+/// The nearest whole number, of numbers of up to 15 digits: `f64::round` is a call on most processors.
+fn nearest(value: f64) -> Option<i64> {
+    (value.abs() < 1e15).then(|| (value + 0.5_f64.copysign(value)) as i64)
+}
+
+/// Appends a whole number of units, of which ten to the power of `decimals`, at most 14, make one.
+pub(crate) fn write_units(units: i64, decimals: usize, mark: u8, out: &mut Vec<u8>) {
+    if units < 0 {
         out.push(b'-');
     }
-    let begin = out.len();
-    let mut rest = value.unsigned_abs();
-    loop {
-        out.push(b'0' + (rest % 10) as u8);
-        rest /= 10;
-        if rest == 0 {
+    let (mut text, mut rest, mut used) = ([0; 32], units.unsigned_abs(), 0);
+    // From the last digit to the first; a mark takes a place, too.
+    let least = if decimals > 0 { decimals + 2 } else { 1 };
+    for byte in text.iter_mut().rev() {
+        if used == decimals && decimals > 0 {
+            *byte = mark;
+        } else {
+            *byte = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        used += 1;
+        if rest == 0 && used >= least {
             break;
         }
     }
-    out.get_mut(begin..).unwrap_or_default().reverse();
+    out.extend_from_slice(text.get(text.len() - used..).unwrap_or_default());
 }
 
 /// How many decimals a width needs to be written exactly: 0 for 5, 1 for 2.5; at most 9.
@@ -100,15 +140,33 @@ pub(crate) fn decimals(width: f64) -> usize {
 /// binary fractions counts as one.
 pub(crate) fn floor_to(value: f64, width: f64) -> f64 {
     let ratio = value / width;
-    let nearest = ratio.round();
-    let steps = if (ratio - nearest).abs() < 1e-9 * nearest.abs().max(1.0) { nearest } else { ratio.floor() };
+    let near = nearest(ratio).map_or_else(|| ratio.round(), |near| near as f64);
+    let is_near = (ratio - near).abs() < 1e-9 * near.abs().max(1.0);
+    let steps = if is_near || near <= ratio { near } else { near - 1.0 };
     steps * width
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn numbers_are_those_that_the_standard_library_reads_and_writes(
+            text in "-?[0-9]{1,16}(\\.[0-9]{1,9})?",
+        ) {
+            let read = parse(text.as_bytes(), b'.').unwrap();
+            prop_assert_eq!(read.value, text.parse::<f64>().unwrap());
+            prop_assert_eq!(read.decimals, text.split_once('.').map_or(0, |(_, decimals)| decimals.len()));
+            let mut out = Vec::new();
+            write(read.value, read.decimals, b'.', &mut out);
+            let again: f64 = String::from_utf8(out).unwrap().parse().unwrap();
+            prop_assert_eq!(again, read.value);
+        }
+    }
 
     #[test]
     fn numbers_are_read_strictly() {
@@ -145,8 +203,17 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
-            [0.0, -0.0, 7.6, -7.6, 1e14, -120.0].map(whole),
-            ["0", "0", "8", "-8", "100000000000000", "-120"]
+            [0.0, -0.0, 7.6, -7.6, 1e14, -120.0, 1e15, 1e17].map(whole),
+            ["0", "0", "8", "-8", "100000000000000", "-120", "1000000000000000", "100000000000000000"]
         );
+        let decimals = |value, decimals| {
+            let mut out = Vec::new();
+            write(value, decimals, b',', &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(decimals(-0.04, 1), "0,0");
+        assert_eq!(decimals(-0.05, 2), "-0,05");
+        assert_eq!(decimals(12.5, 3), "12,500");
+        assert_eq!(decimals(123_456_789_012.25, 14), "123456789012,25000000000000");
     }
 }

@@ -12,13 +12,15 @@ use datapact_ledger::store::Store;
 
 use super::KeyService;
 use super::failure::{Failure, copy_problem};
-use super::kek::{self, Bound, KEK_VERSION};
+use super::kek;
 use super::tables::{self, KeyEntry, PolicyRow, StoredKey};
 
 /// How long a registration waits to be filled, in seconds: a day.
 pub(super) const UNFILLED_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// How many registrations of one provider may wait at a time.
 pub const UNFILLED_MAX: u64 = 100;
+/// How often a key is sealed while the key-encryption key changes.
+const TRIES: usize = 3;
 /// How many keys one provider may keep.
 pub const KEYS_MAX: u64 = 100_000;
 
@@ -58,26 +60,39 @@ impl KeyService {
     pub(super) async fn store(&self, owner: &Identity, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
         let plain = kek::decode(&key.key)
             .ok_or_else(|| Problem::malformed("the key must be 64 lower-case hexadecimal digits"))?;
-        let sealed = self.kek.seal(Bound { key: id, package: &key.package }, &plain);
-        let stored = StoredKey { share: key.share, package: key.package, sealed };
-        let (id, owner, now) = (*id, owner.to_string(), (self.clock)());
-        let wanted = stored.clone();
-        let before = self
-            .write(move |tx| {
-                Box::pin(async move {
-                    let entry = tables::key(tx, &id).await?.filter(|entry| is_alive(entry, now));
-                    let entry = owned(entry, &id, &owner)?;
-                    if entry.stored.is_none() {
-                        tables::fill_key(tx, &id, &wanted, KEK_VERSION).await?;
-                    }
-                    Ok(entry.stored)
+        let now = (self.clock)();
+        // A rotation may begin in between; then the key is sealed again, under the new version.
+        let mut filled = None;
+        for _ in 0..TRIES {
+            let sealed = self.seal_for(id, &key.package, &plain).await?;
+            let stored = StoredKey { share: key.share, package: key.package, ..sealed };
+            let (id, owner) = (*id, owner.to_string());
+            filled = self
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let entry = tables::key(tx, &id).await?.filter(|entry| is_alive(entry, now));
+                        let entry = owned(entry, &id, &owner)?;
+                        if entry.stored.is_none() {
+                            if tables::kek_in_use(tx).await? != stored.kek {
+                                return Ok(None);
+                            }
+                            tables::fill_key(tx, &id, &stored).await?;
+                        }
+                        Ok(Some((entry.stored, stored)))
+                    })
                 })
-            })
-            .await?;
+                .await?;
+            if filled.is_some() {
+                break;
+            }
+        }
+        let (before, stored) = filled.ok_or_else(|| {
+            Problem::new(Kind::Unavailable, "the key-encryption key is being changed").hint("try again")
+        })?;
+        let id = *id;
         if let Some(before) = before {
             // A repeat is answered as the first time; the keys themselves are compared in constant time.
-            let bound = Bound { key: &id, package: &before.package };
-            let known = self.kek.open_sealed(bound, &before.sealed).map_err(Problem::internal)?;
+            let known = self.open_stored(&id, &before).await?;
             let same_key =
                 aws_lc_rs::constant_time::verify_slices_are_equal(known.as_slice(), plain.as_slice()).is_ok();
             if !same_key || before.share != stored.share || before.package != stored.package {

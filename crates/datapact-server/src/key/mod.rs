@@ -8,6 +8,7 @@ mod jwks;
 mod kek;
 mod keys;
 mod policies;
+mod rekey;
 mod release;
 mod tables;
 
@@ -19,7 +20,7 @@ use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::{Caller, Clock, Source};
 use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
-    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
+    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
 };
 use datapact_api::management::Management;
 use datapact_api::problem::{Problem, Result};
@@ -38,16 +39,21 @@ use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
 use crate::config::KeyServerConfig;
+use crate::operator::clock_is_sane;
+use crate::operator::metrics::Reading;
 use crate::users::Users;
 
 pub use crate::secret_file::SecretFileError;
 pub use follow::{WITNESS_FILE, witness_key};
 pub use keys::{KEYS_MAX, UNFILLED_MAX};
+pub use rekey::{Rekeyed, rotate_kek};
 pub use release::RELEASES_MAX;
 
 use failure::{Failure, copy_problem};
 use jwks::JwksCache;
-use kek::{Bound, KEK_VERSION, Kek};
+use kek::{Bound, FIRST_VERSION, Kek};
+use tables::StoredKey;
+use zeroize::Zeroizing;
 
 /// The key server's database, in its data folder.
 pub const DATABASE_FILE: &str = "key.sqlite";
@@ -75,6 +81,14 @@ pub enum OpenError {
     /// The configuration.
     #[error("the configuration is wrong: {0}")]
     Configuration(String),
+    /// There is no key-encryption key to change yet.
+    #[error(
+        "this key server has stored nothing yet, so there is no key-encryption key to change; start it first"
+    )]
+    Unused,
+    /// Another process is changing the key-encryption key.
+    #[error("another process is changing the key-encryption key; let it finish")]
+    Rekeying,
 }
 
 /// The key server, for all callers.
@@ -211,6 +225,44 @@ impl KeyService {
         self.witness.to_string()
     }
 
+    /// Whether the ledger's newest entry is of the past.
+    pub(crate) async fn clock_is_sane(&self) -> std::result::Result<(), String> {
+        let newest = datapact_ledger::tables::newest_time(self.store.read()).await;
+        clock_is_sane((self.clock)(), newest.map_err(|error| error.to_string())?)
+    }
+
+    /// Figures for the operator.
+    pub(crate) async fn figures(&self) -> Vec<Reading> {
+        let help = "Jobs that wait for the database's writer";
+        let mut readings = vec![
+            Reading::count("datapact_write_queue", help, self.store.waiting() as u64),
+            Reading::count(
+                "datapact_ledger_entries",
+                "Entries of the ledger, all replayed",
+                self.copy.size(),
+            ),
+        ];
+        if let Some(age) = self.copy.confirmed() {
+            let help = "Since when the copy of the ledger was last confirmed to be current";
+            readings.push(Reading::gauge("datapact_follower_confirmed_seconds", help, age.as_secs_f64()));
+        }
+        if let Ok(size) = datapact_ledger::tables::cosigned_size(self.store.read()).await {
+            let help = "Entries under the newest checkpoint that was cosigned";
+            readings.push(Reading::count("datapact_ledger_cosigned_entries", help, size.unwrap_or(0)));
+        }
+        if let Ok(time) = datapact_ledger::tables::newest_time(self.store.read()).await {
+            let help = "The time of the ledger's newest entry, in seconds since 1970";
+            readings.push(Reading::count("datapact_ledger_newest_timestamp_seconds", help, time));
+        }
+        if let Ok((registered, stored)) = tables::totals(self.store.read()).await {
+            let unfilled = registered.saturating_sub(stored);
+            readings.push(Reading::count("datapact_keys", "Keys stored", stored));
+            let help = "Registrations that wait for their keys";
+            readings.push(Reading::count("datapact_keys_unfilled", help, unfilled));
+        }
+        readings
+    }
+
     /// The database, for backups.
     pub fn database(&self) -> &Store {
         &self.store
@@ -246,30 +298,74 @@ impl KeyService {
     }
 }
 
+impl KeyService {
+    /// A key under the version of the key-encryption key that is in use, for a share to be filled in.
+    async fn seal_for(&self, key: &KeyId, package: &Digest, plain: &[u8; 32]) -> Result<StoredKey> {
+        let kek = tables::kek_in_use(self.store.read()).await.map_err(Problem::from)?;
+        self.with_version(kek)?;
+        let sealed = self.kek.seal(Bound { key, package, kek }, plain);
+        let sealed = sealed.ok_or_else(|| Problem::internal("the key-encryption key in use is missing"))?;
+        Ok(StoredKey { share: ShareId([0; 16]), package: *package, kek, sealed })
+    }
+
+    /// Opens a stored key. One that a rotation has just encrypted anew is read again.
+    async fn open_stored(&self, id: &KeyId, stored: &StoredKey) -> Result<Zeroizing<[u8; 32]>> {
+        self.with_version(stored.kek)?;
+        let open = |stored: &StoredKey| {
+            let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
+            self.kek.open_sealed(bound, &stored.sealed)
+        };
+        if let Ok(plain) = open(stored) {
+            return Ok(plain);
+        }
+        let newest = tables::key(self.store.read(), id).await.map_err(Problem::from)?;
+        let newest = newest.and_then(|entry| entry.stored).filter(|newest| newest.kek > stored.kek);
+        if let Some(newest) = newest {
+            self.with_version(newest.kek)?;
+            if let Ok(plain) = open(&newest) {
+                return Ok(plain);
+            }
+        }
+        tracing::error!(key = %id, "a stored key does not open: its row was altered");
+        Err(Problem::internal(kek::OpenError))
+    }
+
+    /// Reads the file of the key-encryption key again if a rotation has put a version in that is not known here.
+    fn with_version(&self, version: u32) -> Result<()> {
+        if self.kek.has(version) {
+            return Ok(());
+        }
+        self.kek.reload().map_err(Problem::internal)
+    }
+}
+
 /// Opens the KEK file and proves that it is the one that this database was encrypted with.
 async fn open_kek(config: &KeyServerConfig, store: &Store) -> std::result::Result<Kek, OpenError> {
-    let failed = |failure: Failure| match failure {
-        Failure::Store(error) => OpenError::Store(error),
-        Failure::Refused(problem) => OpenError::Configuration(problem.detail),
-    };
-    let proof = tables::kek_proof(store.read(), KEK_VERSION).await.map_err(failed)?;
+    let proofs = tables::kek_proofs(store.read()).await.map_err(OpenError::from)?;
     let database = std::path::PathBuf::from(store.location().to_string());
-    let kek = Kek::open(&config.kek, &database, proof.is_some())?;
-    // Encrypted like a key, under names that no key has.
-    let bound = Bound { key: &KeyId([0; 16]), package: &Digest([0; 32]) };
-    match proof {
-        Some(proof) => {
-            kek.open_sealed(bound, &proof).map_err(|_| OpenError::WrongKek(config.kek.clone()))?;
-        }
-        None => {
-            let proof = kek.seal(bound, &[0; 32]);
-            let written = store.write(move |tx| {
-                Box::pin(async move { tables::write_kek_proof(tx, KEK_VERSION, &proof).await })
-            });
-            written.await.map_err(failed)?;
-        }
+    let kek = Kek::open(&config.kek, &database, !proofs.is_empty())?;
+    for (version, proof) in &proofs {
+        kek.open_sealed(Bound::proof(*version), proof)
+            .map_err(|_| OpenError::WrongKek(config.kek.clone()))?;
+    }
+    if proofs.is_empty() {
+        let proof = kek.seal(Bound::proof(FIRST_VERSION), &[0; 32]);
+        let proof = proof.ok_or_else(|| OpenError::WrongKek(config.kek.clone()))?;
+        let written = store.write(move |tx| {
+            Box::pin(async move { tables::write_kek_proof(tx, FIRST_VERSION, &proof).await })
+        });
+        written.await.map_err(OpenError::from)?;
     }
     Ok(kek)
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Refused(problem) => Self::Configuration(problem.detail),
+        }
+    }
 }
 
 /// Forgets registrations that were never filled, and sealed keys whose tokens are dead; destroys keys whose retention
@@ -282,6 +378,7 @@ async fn tidy(store: Store, copy: Arc<Follower>, retention: u64, clock: Clock) {
         let tidied = store.write(move |tx| {
             Box::pin(async move {
                 tables::forget_unpublished(tx, keys::oldest_unfilled(now)).await?;
+                tables::forget_revocations(tx, now).await?;
                 tables::forget_sealed(tx, now.saturating_sub(2 * TOKEN_SECONDS_MAX)).await
             })
         });
@@ -348,6 +445,11 @@ impl KeyServer for Session {
 
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         self.server.withhold(self.user().await?, policy).await
+    }
+
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        self.caller.require_server(&self.server.management)?;
+        self.server.revoke_token(revocation).await
     }
 
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey};
+use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey, TokenRevocation};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::AccessRecord;
@@ -14,11 +14,9 @@ use datapact_core::jws::Signed;
 use datapact_core::release::{SealedKey, seal};
 use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
 use datapact_ledger::LedgerCopy as _;
-use zeroize::Zeroizing;
 
 use super::KeyService;
 use super::failure::copy_problem;
-use super::kek::Bound;
 use super::keys::unknown;
 use super::policies::{OnLedger, standing};
 use super::tables::{self, ReleaseRow, StoredKey};
@@ -48,7 +46,7 @@ impl KeyService {
         let now = (self.clock)();
         let key_request = &asked.key_request;
         let sealed = {
-            let plain = self.open_stored(id, &decision.stored)?;
+            let plain = self.open_stored(id, &decision.stored).await?;
             seal(&plain, &key_request.body().recipient, &key_request.id()).map_err(Problem::malformed)?
         };
         let statement = KeyRelease {
@@ -79,8 +77,13 @@ impl KeyService {
                     let rows = tables::policies(tx, &row.share, &row.owner).await?;
                     standing(&rows, &decision.on_ledger, &id, clock())?;
                     let entry = tables::key(tx, &id).await?;
-                    if entry.and_then(|entry| entry.stored).as_ref() != Some(&decision.stored) {
+                    let stored = entry.and_then(|entry| entry.stored);
+                    if !stored.is_some_and(|stored| stored.is(&decision.stored)) {
                         return Err(unknown(&id).into());
+                    }
+                    if tables::is_revoked(tx, &row.request).await? {
+                        let problem = Problem::forbidden("the access token was revoked");
+                        return Err(problem.hint("ask for access again").into());
                     }
                     if tables::is_tombstone(tx, &row.share, &mark).await? {
                         let detail = "an erased account of yours has accessed this share";
@@ -108,6 +111,15 @@ impl KeyService {
             })
             .await?;
         answer(row)
+    }
+
+    /// From now on nothing is released for an access (MG-16). A job like a release: either that stands on record before,
+    /// or it does not happen.
+    pub(super) async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
+        // No token outlives this, whatever management says.
+        let until = revocation.until.min((self.clock)().saturating_add(2 * TOKEN_SECONDS_MAX));
+        let request = revocation.request;
+        self.write(move |tx| Box::pin(async move { tables::revoke(tx, &request, until).await })).await
     }
 
     /// Decides a release: every check stands here, in this order, and each says why it refuses.
@@ -233,14 +245,6 @@ impl KeyService {
             }
             _ => Err(Problem::internal("the copy of the ledger holds an access without its policy")),
         }
-    }
-
-    fn open_stored(&self, id: &KeyId, stored: &StoredKey) -> Result<Zeroizing<[u8; 32]>> {
-        let bound = Bound { key: id, package: &stored.package };
-        self.kek.open_sealed(bound, &stored.sealed).map_err(|error| {
-            tracing::error!(key = %id, "a stored key does not open: its row was altered");
-            Problem::internal(error)
-        })
     }
 
     pub(super) async fn releases_of(&self, owner: &Identity, share: &ShareId) -> Result<Vec<ReleaseEntry>> {

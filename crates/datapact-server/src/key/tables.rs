@@ -24,6 +24,14 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             "CREATE TABLE key_tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
         ],
     },
+    Migration {
+        module: "key_token",
+        version: 1,
+        // Accesses whose tokens were revoked, until none can live any more.
+        statements: &[
+            "CREATE TABLE key_revocation (request TEXT NOT NULL PRIMARY KEY, until BIGINT NOT NULL)",
+        ],
+    },
 ];
 
 const FIRST: &[&str] = &[
@@ -60,8 +68,17 @@ pub(super) struct KeyEntry {
 pub(super) struct StoredKey {
     pub(super) share: ShareId,
     pub(super) package: Digest,
-    /// Under the KEK.
+    /// The version of the KEK.
+    pub(super) kek: u32,
+    /// Under that.
     pub(super) sealed: String,
+}
+
+impl StoredKey {
+    /// Whether both are one key, be it under two versions of the KEK: what fills an entry is never replaced.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        (self.share, self.package) == (other.share, other.package)
+    }
 }
 
 /// A policy version that the provider signed: shown by management, or brought by the provider to withhold.
@@ -104,14 +121,15 @@ impl PolicyRow {
 }
 
 pub(super) async fn key(on: &impl ConnectionTrait, id: &KeyId) -> Result<Option<KeyEntry>, Failure> {
-    let sql = "SELECT owner, registered, share, package, sealed FROM key_entry WHERE id = $1";
+    let sql = "SELECT owner, registered, share, package, sealed, kek FROM key_entry WHERE id = $1";
     let Some(row) = on.query_one_raw(statement(on, sql, [text(id)])).await? else { return Ok(None) };
     let share: Option<String> = row.try_get_by_index(2)?;
     let package: Option<String> = row.try_get_by_index(3)?;
     let sealed: Option<String> = row.try_get_by_index(4)?;
     let stored = match (share, package, sealed) {
         (Some(share), Some(package), Some(sealed)) => {
-            Some(StoredKey { share: parse(&share)?, package: parse(&package)?, sealed })
+            let kek = version(&row, 5)?;
+            Some(StoredKey { share: parse(&share)?, package: parse(&package)?, kek, sealed })
         }
         (None, None, None) => None,
         _ => return Err(damaged("a key is half stored")),
@@ -144,14 +162,13 @@ pub(super) async fn fill_key(
     on: &impl ConnectionTrait,
     id: &KeyId,
     stored: &StoredKey,
-    kek: u32,
 ) -> Result<(), Failure> {
     let sql = "UPDATE key_entry SET share = $2, package = $3, kek = $4, sealed = $5 WHERE id = $1";
     let values = [
         text(id),
         text(&stored.share),
         text(&stored.package),
-        int(kek.into()),
+        int(stored.kek.into()),
         stored.sealed.as_str().into(),
     ];
     on.execute_raw(statement(on, sql, values)).await?;
@@ -168,6 +185,13 @@ pub(super) async fn keys_of(on: &impl ConnectionTrait, owner: &str, filled: bool
     let not = if filled { "NOT" } else { "" };
     let sql = format!("SELECT COUNT(*) FROM key_entry WHERE owner = $1 AND share IS {not} NULL");
     count(on, &sql, [owner.into()]).await
+}
+
+/// How many keys are registered, and how many of them stored.
+pub(super) async fn totals(on: &impl ConnectionTrait) -> Result<(u64, u64), Failure> {
+    let sql = "SELECT COUNT(*), COUNT(sealed) FROM key_entry";
+    let row = on.query_one_raw(statement(on, sql, [])).await?;
+    row.map_or(Ok((0, 0)), |row| Ok((number(&row, 0)?, number(&row, 1)?)))
 }
 
 /// Forgets registrations made before `before` that no policy was shown for: the share was not made.
@@ -309,6 +333,28 @@ pub(super) async fn is_tombstone(
     Ok(count(on, sql, [text(share), mark.into()]).await? > 0)
 }
 
+/// Revokes the tokens of an access.
+pub(super) async fn revoke(
+    on: &impl ConnectionTrait,
+    request: &Digest,
+    until: Timestamp,
+) -> Result<(), Failure> {
+    let sql = "INSERT INTO key_revocation (request, until) VALUES ($1, $2) ON CONFLICT (request) DO NOTHING";
+    on.execute_raw(statement(on, sql, [text(request), int(until)])).await?;
+    Ok(())
+}
+
+/// Whether the tokens of an access were revoked.
+pub(super) async fn is_revoked(on: &impl ConnectionTrait, request: &Digest) -> Result<bool, Failure> {
+    Ok(count(on, "SELECT COUNT(*) FROM key_revocation WHERE request = $1", [text(request)]).await? > 0)
+}
+
+/// Forgets the revocations of tokens that are dead anyway.
+pub(super) async fn forget_revocations(on: &impl ConnectionTrait, now: Timestamp) -> Result<(), Failure> {
+    on.execute_raw(statement(on, "DELETE FROM key_revocation WHERE until <= $1", [int(now)])).await?;
+    Ok(())
+}
+
 /// Destroys what names `identity`: its keys, policies and requests. `mark` makes what stands for it on a share.
 pub(super) async fn erase(
     on: &impl ConnectionTrait,
@@ -418,11 +464,18 @@ fn release_row(row: &QueryResult) -> Result<ReleaseRow, Failure> {
     })
 }
 
-/// What proves that a KEK is the one that this database was encrypted with.
-pub(super) async fn kek_proof(on: &impl ConnectionTrait, version: u32) -> Result<Option<String>, Failure> {
-    let sql = "SELECT sealed FROM key_kek WHERE version = $1";
-    let row = on.query_one_raw(statement(on, sql, [int(version.into())])).await?;
-    Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
+/// What proves each version of the KEK that this database is encrypted with. The greatest is the one in use.
+pub(super) async fn kek_proofs(on: &impl ConnectionTrait) -> Result<Vec<(u32, String)>, Failure> {
+    let rows =
+        on.query_all_raw(statement(on, "SELECT version, sealed FROM key_kek ORDER BY version", [])).await?;
+    rows.iter().map(|row| Ok((version(row, 0)?, row.try_get_by_index(1)?))).collect()
+}
+
+/// The version of the KEK in use; 0 in a new database.
+pub(super) async fn kek_in_use(on: &impl ConnectionTrait) -> Result<u32, Failure> {
+    let sql = "SELECT COALESCE(MAX(version), 0) FROM key_kek";
+    let number = count(on, sql, []).await?;
+    u32::try_from(number).map_err(|_| damaged("the version of the key-encryption key"))
 }
 
 pub(super) async fn write_kek_proof(
@@ -432,6 +485,40 @@ pub(super) async fn write_kek_proof(
 ) -> Result<(), Failure> {
     let sql = "INSERT INTO key_kek (version, sealed) VALUES ($1, $2)";
     on.execute_raw(statement(on, sql, [int(version.into()), sealed.into()])).await?;
+    Ok(())
+}
+
+/// Up to `max` keys under versions of the KEK before `version`.
+pub(super) async fn keys_before_kek(
+    on: &impl ConnectionTrait,
+    version: u32,
+    max: u64,
+) -> Result<Vec<(KeyId, StoredKey)>, Failure> {
+    let sql = "SELECT id FROM key_entry WHERE kek < $1 LIMIT $2";
+    let rows = on.query_all_raw(statement(on, sql, [int(version.into()), int(max)])).await?;
+    let mut keys = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = parse(&row.try_get_by_index::<String>(0)?)?;
+        keys.extend(key(on, &id).await?.and_then(|entry| Some((id, entry.stored?))));
+    }
+    Ok(keys)
+}
+
+/// Puts a key that was encrypted anew in its place.
+pub(super) async fn rekey(
+    on: &impl ConnectionTrait,
+    id: &KeyId,
+    kek: u32,
+    sealed: &str,
+) -> Result<(), Failure> {
+    let sql = "UPDATE key_entry SET kek = $2, sealed = $3 WHERE id = $1";
+    on.execute_raw(statement(on, sql, [text(id), int(kek.into()), sealed.into()])).await?;
+    Ok(())
+}
+
+/// Forgets the versions of the KEK before `version`, which nothing is encrypted with any more.
+pub(super) async fn forget_keks(on: &impl ConnectionTrait, version: u32) -> Result<(), Failure> {
+    on.execute_raw(statement(on, "DELETE FROM key_kek WHERE version < $1", [int(version.into())])).await?;
     Ok(())
 }
 
@@ -457,6 +544,10 @@ fn int(number: u64) -> Value {
 
 fn number(row: &QueryResult, index: usize) -> Result<u64, Failure> {
     u64::try_from(row.try_get_by_index::<i64>(index)?).map_err(|_| damaged("a number is negative"))
+}
+
+fn version(row: &QueryResult, index: usize) -> Result<u32, Failure> {
+    u32::try_from(number(row, index)?).map_err(|_| damaged("a version of the key-encryption key"))
 }
 
 fn json(value: &impl serde::Serialize) -> String {

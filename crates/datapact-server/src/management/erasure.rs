@@ -18,7 +18,7 @@ use super::actions::{Author, record};
 use super::failure::{Failure, Result};
 use super::projector::state_name;
 use super::schema::{number, row, rows, run, text};
-use super::{Server, Session, accounts, notices};
+use super::{Server, Session, accounts, notices, subscriptions};
 use crate::users::Marker;
 
 /// How often what is due is erased.
@@ -86,6 +86,7 @@ impl Server {
                     erase_shares(tx, identity).await?;
                     erase_salts(tx, identity, &marker, now).await?;
                     erase_documents(tx, identity, now).await?;
+                    subscriptions::erase(tx, identity).await?;
                     run(tx, "DELETE FROM invitation WHERE account = $1", [text(id)]).await?;
                     run(tx, "UPDATE action SET statement = NULL WHERE actor = $1", [text(id)]).await?;
                     run(tx, "DELETE FROM account WHERE id = $1", [text(id)]).await?;

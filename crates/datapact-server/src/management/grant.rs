@@ -1,21 +1,16 @@
 //! Token management and access permission management (MG-16, PM-1, PM-2, AX-5 to AX-11): what a recorded access
 //! gives its consumer. It is made anew for each answer and never gives more life than the record allows.
 
-use datapact_api::management::{AccessGrant, Account, Introspection};
+use datapact_api::management::{AccessGrant, Account};
 use datapact_api::problem::Problem;
 use datapact_core::commitment::Opening;
 use datapact_core::contract::AccessRecord;
-use datapact_core::id::{AccountId, Digest};
+use datapact_core::id::Digest;
 use datapact_core::permission::RequestedPermission;
-use datapact_core::policy::ShareState;
 use datapact_core::token::{AccessToken, Confirmation, Jwks};
 
 use super::failure::Result;
-use super::schema::{row, text};
 use super::{Server, Session, policies};
-
-/// The longest token that is looked at, in bytes.
-const TOKEN_BYTES_MAX: usize = 16 * 1024;
 
 impl Session {
     /// The grant of an access of the caller.
@@ -28,6 +23,10 @@ impl Session {
     ) -> Result<AccessGrant> {
         let server = &self.server;
         let request = &record.request;
+        if server.is_revoked(&request.request).await? {
+            let problem = Problem::forbidden("the access token of this access was revoked");
+            return Err(problem.hint("ask for access anew, by a new request").into());
+        }
         let missing =
             || Problem::internal(format!("the policy {} of an access is not there", request.policy));
         let policy = server.policy(&request.policy).await?.ok_or_else(missing)?;
@@ -72,41 +71,11 @@ impl Session {
             storage_server_certificate: storage_server.pem(),
         })
     }
-
-    /// Tells a configured server whether a token for it is good (RFC 7662): signed here, alive, of an access that
-    /// the ledger holds, on a share that gives access, of an account that may do anything.
-    pub(super) async fn examine(&self, token: &str) -> Result<Introspection> {
-        let name = self.configured_server()?;
-        let server = &self.server;
-        let refused = Introspection { active: false, claims: None };
-        if token.len() > TOKEN_BYTES_MAX {
-            return Ok(refused);
-        }
-        let claims = server.jwks().verify(token, &server.name, name, server.now(), 0);
-        let Ok(claims) = claims else { return Ok(refused) };
-        let recorded = server.ledger.access(&claims.request).await?;
-        let recorded = recorded.is_some_and(|(at, record)| {
-            at == claims.position && record.request.share == claims.share && record.time == claims.iat
-        });
-        let share = server.ledger.share(&claims.share).await?;
-        let gives = share.is_some_and(|share| {
-            share.policy.state == ShareState::Active && server.now() < share.policy.expires
-        });
-        if !recorded || !gives || !server.is_active(&claims.sub).await? {
-            return Ok(refused);
-        }
-        Ok(Introspection { active: true, claims: Some(claims) })
-    }
 }
 
 impl Server {
     /// The keys that tokens are signed with.
     pub(super) fn jwks(&self) -> Jwks {
         Jwks { keys: vec![self.token.jwk().clone()] }
-    }
-
-    async fn is_active(&self, account: &AccountId) -> Result<bool> {
-        let sql = "SELECT 1 FROM account WHERE id = $1 AND active = 1";
-        Ok(row(self.store.read(), sql, [text(account)]).await?.is_some())
     }
 }

@@ -7,8 +7,10 @@
 mod accesses;
 mod accounts;
 mod actions;
+mod deliveries;
 mod erasure;
 mod failure;
+mod figures;
 mod grant;
 mod intents;
 mod keys;
@@ -21,8 +23,10 @@ mod publication;
 mod retention;
 mod schema;
 mod search;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -38,8 +42,9 @@ use datapact_api::key_server::KeyServer;
 use datapact_api::management::*;
 use datapact_api::problem;
 use datapact_api::storage_server::StorageServer;
+use datapact_api::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
 use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, ShareId};
+use datapact_core::id::{AccountId, Digest, ShareId, SubscriptionId};
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::terms::Name;
@@ -52,10 +57,11 @@ use datapact_ledger::note::VerifyingKey;
 use datapact_ledger::store::{Migration, StoreError};
 use datapact_ledger::{Ledger, LedgerError, Store};
 use futures_util::stream::BoxStream;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use crate::config::{ManagementConfig, Peer};
 use crate::users::Marker;
+use crate::webhook::Webhooks;
 pub(crate) use keys::SECRET_FILES;
 pub use keys::{Keys, KeysError};
 
@@ -127,6 +133,10 @@ struct Server {
     /// One lock for each document being worked on.
     working: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
     subscribers: Arc<Semaphore>,
+    /// Calls webhooks, if the operator lets it.
+    webhooks: Option<Arc<Webhooks>>,
+    /// Something is to be sent at once.
+    deliver_now: Notify,
 }
 
 /// A configured server.
@@ -197,6 +207,7 @@ impl ManagementServer {
                 Arc::new(MirroredLedger::open(chain, Arc::clone(&log)).await?)
             }
         };
+        let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose().map_err(wrong)?.map(Arc::new);
         let (next, event) = projector::position(&store).await?;
         let server = Arc::new(Server {
             name: config.server.name().map_err(wrong)?,
@@ -221,6 +232,8 @@ impl ManagementServer {
             stuck: Mutex::default(),
             working: Mutex::default(),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
+            webhooks,
+            deliver_now: Notify::new(),
             store,
         });
         accounts::ensure_administrators(&server, &config.administrators).await?;
@@ -242,6 +255,9 @@ impl ManagementServer {
         this.server.index_all().await.map_err(accounts::failed)?;
         this.tasks.extend(notices::deliver(&this.server));
         this.tasks.push(tokio::spawn(erasure::tidy(Arc::clone(&this.server))));
+        if let Some(webhooks) = this.server.webhooks.clone() {
+            this.tasks.push(tokio::spawn(deliveries::run_webhooks(Arc::clone(&this.server), webhooks)));
+        }
         Ok(Arc::new(this))
     }
 
@@ -268,7 +284,14 @@ impl Drop for ManagementServer {
 
 /// All tables in management's database.
 pub(crate) fn migrations() -> Vec<Migration> {
-    [datapact_ledger::tables::MIGRATIONS, schema::MIGRATIONS, intents::MIGRATIONS].concat()
+    [
+        datapact_ledger::tables::MIGRATIONS,
+        schema::MIGRATIONS,
+        intents::MIGRATIONS,
+        tokens::MIGRATIONS,
+        subscriptions::MIGRATIONS,
+    ]
+    .concat()
 }
 
 /// One process at a time works on a database file. On PostgreSQL there may be several.
@@ -444,7 +467,43 @@ impl Management for Session {
         &self,
         after: Option<u64>,
     ) -> problem::Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
-        Ok(self.subscribe(after).await?)
+        Ok(self.publications_from(after, None).await?)
+    }
+
+    async fn subscriptions(&self) -> problem::Result<Vec<Subscription>> {
+        Ok(self.own_subscriptions().await?)
+    }
+
+    async fn subscription(&self, id: &SubscriptionId) -> problem::Result<Subscription> {
+        Ok(self.own_subscription(id).await?)
+    }
+
+    async fn set_subscription(
+        &self,
+        id: &SubscriptionId,
+        new: &NewSubscription,
+    ) -> problem::Result<Subscription> {
+        Ok(self.keep_subscription(id, new).await?)
+    }
+
+    async fn delete_subscription(&self, id: &SubscriptionId) -> problem::Result<()> {
+        Ok(self.drop_subscription(id).await?)
+    }
+
+    async fn follow_subscription(
+        &self,
+        id: &SubscriptionId,
+        after: Option<u64>,
+    ) -> problem::Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
+        Ok(self.follow(id, after).await?)
+    }
+
+    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> problem::Result<Vec<DeadLetter>> {
+        Ok(self.dead_letters_of(id, after).await?)
+    }
+
+    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> problem::Result<()> {
+        Ok(self.send_again(id, again).await?)
     }
 
     async fn request_access(&self, request: &Signed<AccessRequest>) -> problem::Result<AccessGrant> {
@@ -485,5 +544,13 @@ impl Management for Session {
 
     async fn introspect(&self, token: &str) -> problem::Result<Introspection> {
         Ok(self.examine(token).await?)
+    }
+
+    async fn token(&self, request: &Digest) -> problem::Result<Introspection> {
+        Ok(self.token_of(request).await?)
+    }
+
+    async fn revoke_token(&self, request: &Digest) -> problem::Result<()> {
+        Ok(self.revoke(request).await?)
     }
 }

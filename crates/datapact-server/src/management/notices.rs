@@ -1,4 +1,4 @@
-//! Telling the key and storage servers what users are: from an outbox that is written with the change itself, so that
+//! Telling the key and storage servers what users are, and key servers what tokens are revoked: from an outbox that is written with the change itself, so that
 //! a server which was away hears of it as soon as it is back.
 
 use std::sync::Arc;
@@ -9,12 +9,12 @@ use datapact_api::key_server::KeyServer;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::StorageServer;
 use datapact_core::identity::Identity;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 use tokio::sync::watch;
 
-use super::Server;
 use super::failure::{Failure, Result};
 use super::schema::{json, number, row, rows, run, text};
+use super::{Server, tokens};
 
 /// How long an answer waits until all servers are told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -92,13 +92,20 @@ impl Server {
     /// # Errors
     /// When one of them is away; it is told as soon as it is back.
     pub(super) async fn tell(&self, identity: &Identity) -> Result<()> {
+        self.told_all("SELECT server FROM notice WHERE identity = $1 ORDER BY server", text(identity)).await
+    }
+
+    /// Waits until the outbox holds nothing more of what `sql` finds in it: the servers that are still to be told.
+    ///
+    /// # Errors
+    /// When one of them is away; it is told as soon as it is back.
+    pub(super) async fn told_all(&self, sql: &'static str, of: Value) -> Result<()> {
         self.notices.posted();
         let mut delivered = self.notices.delivered.subscribe();
         let told = tokio::time::timeout(PATIENCE, async {
             loop {
                 delivered.borrow_and_update();
-                let sql = "SELECT 1 FROM notice WHERE identity = $1 LIMIT 1";
-                if row(self.store.read(), sql, [text(identity)]).await?.is_none() {
+                if row(self.store.read(), sql, [of.clone()]).await?.is_none() {
                     return Ok::<_, Failure>(());
                 }
                 if delivered.changed().await.is_err() {
@@ -109,12 +116,8 @@ impl Server {
         if let Ok(outcome) = told.await {
             return outcome;
         }
-        let sql = "SELECT server FROM notice WHERE identity = $1 ORDER BY server";
-        let away: Vec<String> = rows(self.store.read(), sql, [text(identity)])
-            .await?
-            .iter()
-            .filter_map(|row| row.text(0).ok())
-            .collect();
+        let away: Vec<String> =
+            rows(self.store.read(), sql, [of]).await?.iter().filter_map(|row| row.text(0).ok()).collect();
         let detail = format!("it is done here, but {} could not be told yet", away.join(" and "));
         let hint = "each is told as soon as it answers; repeat the call to see whether it was";
         Err(Problem::new(Kind::Unavailable, detail).hint(hint).into())
@@ -174,6 +177,12 @@ async fn deliver_to(server: Arc<Server>, name: String, told: Told) {
 
 /// Delivers what is in the outbox; whether there was anything.
 async fn deliver_batch(server: &Server, name: &str, told: &Told) -> Result<bool> {
+    if let Told::Key(key_server) = told
+        && tokens::deliver(server, name, &**key_server).await?
+    {
+        server.notices.delivered.send_replace(());
+        return Ok(true);
+    }
     let sql = "SELECT identity, status, sequence FROM notice WHERE server = $1 ORDER BY sequence LIMIT $2";
     let found = rows(server.store.read(), sql, [text(name), number(BATCH)]).await?;
     for row in &found {

@@ -9,7 +9,7 @@ use datapact_api::management::{
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{Refusal, eligible};
-use datapact_core::id::{Salt, ShareId};
+use datapact_core::id::{Salt, ShareId, SubscriptionId};
 use datapact_core::terms::Name;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
@@ -19,6 +19,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::Session;
 use super::failure::Result;
 use super::schema::{number, row, rows, run, text};
+use super::search::Matcher;
+use super::subscriptions::filter_of;
 
 /// How many notifications an answer holds.
 const NOTIFICATIONS_PAGE: u64 = 200;
@@ -59,16 +61,17 @@ impl Session {
 
     /// Each subscriber reads the publications at its own pace from the database, so that none is lost, none holds
     /// up another, and a slow one costs no memory.
-    pub(super) async fn subscribe(
+    pub(super) async fn publications_from(
         &self,
         after: Option<u64>,
+        of: Option<SubscriptionId>,
     ) -> Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
         self.active_account().await?;
         let permit = Arc::clone(&self.server.subscribers).try_acquire_owned().map_err(|_| {
             Problem::new(Kind::Busy, "too many subscribers").hint("search the catalog, or try again later")
         })?;
         let next = after.unwrap_or_else(|| *self.server.published.borrow());
-        let subscription = Subscription { session: self.clone(), after: next, _permit: permit };
+        let subscription = Reader { session: self.clone(), after: next, of, _permit: permit };
         let batches = stream::unfold(Some(subscription), |subscription| async move {
             let mut subscription = subscription?;
             match subscription.next().await {
@@ -116,18 +119,24 @@ impl Session {
     }
 }
 
-struct Subscription {
+struct Reader {
     session: Session,
     after: u64,
+    /// The subscription that says what to read; all if none.
+    of: Option<SubscriptionId>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Subscription {
+impl Reader {
     /// The next publications, waiting for them.
     async fn next(&mut self) -> Result<Vec<CatalogEntry>> {
         let mut published = self.session.server.published.subscribe();
         loop {
             self.session.active_account().await?;
+            let matcher = match &self.of {
+                Some(id) => Some(Matcher::of(&filter_of(self.session.server.store.read(), id).await?)?),
+                None => None,
+            };
             let sql = "SELECT entry FROM publication WHERE event > $1 ORDER BY event LIMIT $2";
             let values = [number(self.after), number(READ_AHEAD)];
             let found = rows(self.session.server.store.read(), sql, values).await?;
@@ -135,6 +144,13 @@ impl Subscription {
                 found.iter().map(|row| row.json(0)).collect::<std::result::Result<_, _>>()?;
             if let Some(last) = entries.last() {
                 self.after = last.event;
+                let entries = match &matcher {
+                    Some(matcher) => self.matching(matcher, entries).await?,
+                    None => entries,
+                };
+                if entries.is_empty() {
+                    continue;
+                }
                 return Ok(entries);
             }
             let after = self.after;
@@ -142,5 +158,17 @@ impl Subscription {
             // An early end only means looking again.
             let _ = tokio::time::timeout(SUBSCRIPTION_CHECK, more).await.map(|newest| newest.map(|_| ()));
         }
+    }
+
+    async fn matching(&self, matcher: &Matcher, entries: Vec<CatalogEntry>) -> Result<Vec<CatalogEntry>> {
+        let mut found = Vec::new();
+        for entry in entries {
+            // What a provider who was erased since has published is gone with it.
+            let policy = self.session.server.policy(&entry.policy).await?;
+            if policy.is_some_and(|policy| matcher.matches(&entry, policy.body())) {
+                found.push(entry);
+            }
+        }
+        Ok(found)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use datapact_api::management::{CatalogEntry, CatalogQuery};
 use datapact_api::problem::Problem;
+use datapact_api::subscription::Filter;
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::{ShareState, SharingPolicy};
@@ -164,6 +165,38 @@ impl Asked {
         let last = self.groups.len() - 1;
         self.groups.swap(0, rarest.1.min(last));
         Ok(())
+    }
+}
+
+/// Tells whether a publication is what somebody looks for, as a search would.
+pub(super) struct Matcher {
+    asked: Asked,
+    price_max: Option<u64>,
+    currency: Option<String>,
+}
+
+impl Matcher {
+    /// # Errors
+    /// As a search for the same.
+    pub(super) fn of(filter: &Filter) -> Result<Self> {
+        let query = filter.query();
+        let asked = Asked::of(&query)?;
+        // What cannot be asked for is said by the search itself.
+        statement_of(&asked, &query, 0, SEARCH_DEFAULT)?;
+        Ok(Self { asked, price_max: filter.price_max, currency: filter.currency.clone() })
+    }
+
+    /// Whether `entry`, published for `policy`, is it; states do not matter.
+    pub(super) fn matches(&self, entry: &CatalogEntry, policy: &SharingPolicy) -> bool {
+        let terms = terms_of(entry, policy);
+        let within = match (&entry.information.price, self.price_max) {
+            (None, _) | (_, None) => true,
+            (Some(price), Some(max)) => match &self.currency {
+                Some(currency) => price.currency == *currency && price.amount <= max,
+                None => price.amount == 0,
+            },
+        };
+        within && self.asked.groups.iter().all(|group| group.iter().any(|term| terms.contains(term)))
     }
 }
 

@@ -23,6 +23,8 @@ use datapact_core::trust::Trust;
 use datapact_ledger::store::Store;
 
 use crate::config::StorageServerConfig;
+use crate::operator::metrics::Reading;
+use crate::operator::{Check, Operated, clock_is_sane};
 use crate::users::Users;
 use objects::Objects;
 use schema::{Row, Stored};
@@ -168,6 +170,37 @@ impl Public for StorageService {
         schema::objects(&self.store).await?;
         self.objects.check().await?;
         Ok(crate::health(&self.name, "storage"))
+    }
+}
+
+#[async_trait]
+impl Operated for StorageService {
+    async fn checks(&self) -> Vec<Check> {
+        let clock = async {
+            let newest = schema::newest(&self.store).await.map_err(|problem| problem.to_string())?;
+            clock_is_sane((self.clock)(), newest)
+        };
+        vec![
+            Check::of("database", self.store.check()).await,
+            Check::of("objects", self.objects.check()).await,
+            Check::of("clock", clock).await,
+        ]
+    }
+
+    async fn readings(&self) -> Vec<Reading> {
+        let help = "Jobs that wait for the database's writer";
+        let mut readings = vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
+        if let Ok((registered, stored, bytes)) = schema::totals(&self.store).await {
+            let help = "Registrations that wait for their packages";
+            readings.push(Reading::count(
+                "datapact_packages_unfilled",
+                help,
+                registered.saturating_sub(stored),
+            ));
+            readings.push(Reading::count("datapact_packages", "Packages stored", stored));
+            readings.push(Reading::count("datapact_package_bytes", "Bytes of packages stored", bytes));
+        }
+        readings
     }
 }
 

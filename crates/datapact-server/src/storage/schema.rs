@@ -238,3 +238,26 @@ async fn number(store: &Store, sql: &str, provider: &Identity) -> Result<u64> {
     let number: i64 = row.map_or(Ok(0), |row| row.try_get("", "n")).map_err(failed)?;
     Ok(u64::try_from(number).unwrap_or(0))
 }
+
+/// When the newest registration was made; 0 without any.
+pub(super) async fn newest(store: &Store) -> Result<Timestamp> {
+    let [newest] = numbers(store, "SELECT COALESCE(MAX(registered), 0) FROM package").await?;
+    Ok(newest)
+}
+
+/// How many registrations there are, how many are filled, and with how many bytes.
+pub(super) async fn totals(store: &Store) -> Result<(u64, u64, u64)> {
+    let sql = "SELECT COUNT(*), COUNT(object), CAST(COALESCE(SUM(size), 0) AS BIGINT) FROM package";
+    let [registered, stored, bytes] = numbers(store, sql).await?;
+    Ok((registered, stored, bytes))
+}
+
+async fn numbers<const N: usize>(store: &Store, sql: &str) -> Result<[u64; N]> {
+    let row = store.read().query_one_raw(statement(store.read(), sql, [])).await.map_err(failed)?;
+    let mut numbers = [0; N];
+    for (index, number) in numbers.iter_mut().enumerate() {
+        let found = row.as_ref().map(|row| row.try_get_by_index::<i64>(index)).transpose();
+        *number = u64::try_from(found.map_err(failed)?.unwrap_or(0)).unwrap_or(0);
+    }
+    Ok(numbers)
+}

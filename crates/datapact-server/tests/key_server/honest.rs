@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use datapact_api::http_api::KeyServerService as _;
-use datapact_api::key_server::ReleaseKey;
+use datapact_api::key_server::{ReleaseKey, TokenRevocation};
 use datapact_api::problem::Kind;
 use datapact_core::contract::Documents;
 use datapact_core::document::KeyRequest;
@@ -112,6 +112,32 @@ async fn ks_4_a_lost_recipient_key_costs_no_access() {
     rig.refused(&access, &consumer, Kind::Busy, "was released 32 times").await;
     let releases = rig.as_user(&share.provider).releases(&share.id()).await.unwrap();
     assert_eq!(releases.len() as u64, RELEASES_MAX, "each stands on record");
+}
+
+#[tokio::test]
+async fn mg_16_a_revoked_token_releases_nothing() {
+    let rig = Rig::new().await;
+    let share = rig.share(AccessTimes::Times(3), 7).await;
+    let consumer = rig.fixture.consumer("Consumer");
+    let (access, other) = (rig.access(&share, &consumer), rig.access(&share, &consumer));
+    let (key, asked) = (access.token.key, rig.ask(&access, &consumer));
+    rig.as_user(&consumer).release(&key, &asked).await.unwrap();
+    let revocation = TokenRevocation { request: access.request.id(), until: rig.now() + 600 };
+    for caller in [caller(&consumer.signer), caller(&share.provider.signer), server("storage.example")] {
+        let refused = rig.session(caller).revoke_token(&revocation).await;
+        check_refused(refused, Kind::Forbidden, "only the server");
+    }
+    for _ in 0..2 {
+        rig.as_management().revoke_token(&revocation).await.unwrap();
+    }
+    // Neither a new key request nor a repeat of the one that was answered before; also after a crash.
+    rig.refused(&access, &consumer, Kind::Forbidden, "was revoked").await;
+    check_refused(rig.as_user(&consumer).release(&key, &asked).await, Kind::Forbidden, "was revoked");
+    let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
+    let again = reopened.session(caller(&consumer.signer)).release(&key, &asked).await;
+    check_refused(again, Kind::Forbidden, "was revoked");
+    // Another access of the same consumer is not touched.
+    rig.granted(&other, &consumer, 7).await;
 }
 
 #[tokio::test]

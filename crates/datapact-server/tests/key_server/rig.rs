@@ -16,6 +16,7 @@ use datapact_api::key_server::*;
 use datapact_api::management::*;
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::subscription::*;
 use datapact_core::contract::{Call, Documents};
 use datapact_core::document::{AccessRequest, KeyRequest, UsageReport};
 use datapact_core::id::*;
@@ -175,7 +176,38 @@ impl Management for TestManagement {
     async fn proof(&self, _: u64) -> Result<LedgerProof> {
         Err(nothing())
     }
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        Err(nothing())
+    }
+    async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
+        Err(nothing())
+    }
+    async fn set_subscription(&self, _: &SubscriptionId, _: &NewSubscription) -> Result<Subscription> {
+        Err(nothing())
+    }
+    async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
+        Err(nothing())
+    }
+    async fn follow_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+        Err(nothing())
+    }
+    async fn dead_letters(&self, _: &SubscriptionId, _: u64) -> Result<Vec<DeadLetter>> {
+        Err(nothing())
+    }
+    async fn redeliver(&self, _: &SubscriptionId, _: &Redelivery) -> Result<()> {
+        Err(nothing())
+    }
     async fn introspect(&self, _: &str) -> Result<Introspection> {
+        Err(nothing())
+    }
+    async fn token(&self, _: &Digest) -> Result<Introspection> {
+        Err(nothing())
+    }
+    async fn revoke_token(&self, _: &Digest) -> Result<()> {
         Err(nothing())
     }
 }
@@ -251,6 +283,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             url: format!("https://{KEYS}:9443"),
             listen: any,
             public_listen: any,
+            operator: None,
             certificate: dir.join("unused"),
             private_key: dir.join("unused"),
             trust: dir.join("unused"),

@@ -280,6 +280,7 @@ fn action_row(action: &Action) -> [String; 4] {
         Deed::Deleted { account, erase_at } => {
             format!("deleted {account}, to be erased at {}", output::time(*erase_at))
         }
+        Deed::TokenRevoked { request } => format!("revoked the access token of the request {request}"),
         Deed::Erased { account } => format!("{account} was erased"),
     };
     let by = record.actor.map_or_else(|| "management".to_owned(), |actor| actor.to_string());

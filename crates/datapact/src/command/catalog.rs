@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use datapact_api::management::{CatalogEntry, CatalogQuery};
+use datapact_api::subscription::Filter;
 use datapact_client::consumer::{Consumer, Offer};
 use datapact_core::id::ShareId;
 use datapact_core::identity::Identity;
@@ -52,8 +53,9 @@ enum Verb {
     },
 }
 
+/// What to look for.
 #[derive(Args)]
-struct Search {
+pub(crate) struct FilterArguments {
     /// Words in title, introduction or usage, all of which must be there
     words: Vec<String>,
     /// A category
@@ -74,6 +76,29 @@ struct Search {
     /// The highest price, such as `10.00EUR`; `free` for what costs nothing
     #[arg(long, value_name = "PRICE", value_parser = price)]
     price: Option<Highest>,
+}
+
+impl FilterArguments {
+    pub(crate) fn filter(self) -> Filter {
+        let Self { words, category, realm, provider, industry, country, price } = self;
+        let price = price.map(|Highest(price)| price);
+        Filter {
+            text: (!words.is_empty()).then(|| words.join(" ")),
+            category,
+            realm,
+            provider: provider.map(|provider| provider.to_string()),
+            industry,
+            country,
+            price_max: price.as_ref().map(|price| price.as_ref().map_or(0, |price| price.amount)),
+            currency: price.flatten().map(|price| price.currency),
+        }
+    }
+}
+
+#[derive(Args)]
+struct Search {
+    #[command(flatten)]
+    filter: FilterArguments,
     /// Only what may be accessed then: `30d` from now, or a date
     #[arg(long, value_name = "WHEN")]
     valid: Option<Moment>,
@@ -90,22 +115,9 @@ impl Catalog {
         let consumer = Consumer::new(context.session()?);
         match self.command {
             Verb::Search(search) => {
-                let text = (!search.words.is_empty()).then(|| search.words.join(" "));
-                let Search { category, realm, provider, industry, country, price, valid, .. } = search;
-                let price = price.map(|Highest(price)| price);
-                let query = CatalogQuery {
-                    text,
-                    category,
-                    realm,
-                    provider: provider.map(|provider| provider.to_string()),
-                    industry,
-                    country,
-                    price_max: price.as_ref().map(|price| price.as_ref().map_or(0, |price| price.amount)),
-                    currency: price.flatten().map(|price| price.currency),
-                    valid_at: valid.map(|moment| moment.at(now())),
-                    limit: search.limit,
-                    before: search.before,
-                };
+                let Search { filter, valid, limit, before } = search;
+                let valid_at = valid.map(|moment| moment.at(now()));
+                let query = CatalogQuery { valid_at, limit, before, ..filter.filter().query() };
                 let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 context.output.list(&entries, ["SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"], &rows)
@@ -119,16 +131,20 @@ impl Catalog {
                 context.block_on(async {
                     let mut entries = consumer.watch(after)?.take(count.unwrap_or(usize::MAX));
                     while let Some(entry) = entries.next().await {
-                        let entry = entry?;
-                        let [share, title, provider, state, expires] = row(&entry).map(|cell| plain(&cell));
-                        let text = format!("{share}  {title}  by {provider}  {state}, expires {expires}");
-                        context.output.result(&entry, text)?;
+                        print_entry(context, &entry?)?;
                     }
                     Ok(())
                 })
             }
         }
     }
+}
+
+/// Prints an entry as it comes.
+pub(crate) fn print_entry(context: &Context, entry: &CatalogEntry) -> Result<()> {
+    let [share, title, provider, state, expires] = row(entry).map(|cell| plain(&cell));
+    let text = format!("{share}  {title}  by {provider}  {state}, expires {expires}");
+    context.output.result(entry, text)
 }
 
 /// A highest price; none for what costs nothing.

@@ -54,6 +54,9 @@ enum Verb {
         /// The port of the public listener
         #[arg(long, default_value_t = 8080)]
         public_port: u16,
+        /// The port of the operator's listener: health, readiness, metrics
+        #[arg(long, default_value_t = 9090)]
+        operator_port: u16,
         /// Where to write the configuration; everything else goes to its folder
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
@@ -97,8 +100,8 @@ struct Checked<'a> {
 impl Config {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
-            Verb::Init { role, name, port, public_port, output } => {
-                init(context, role, &name, port, public_port, &output)
+            Verb::Init { role, name, port, public_port, operator_port, output } => {
+                init(context, role, &name, [port, public_port, operator_port], &output)
             }
             Verb::Check { role, config } => {
                 let name = match role {
@@ -113,7 +116,7 @@ impl Config {
     }
 }
 
-fn init(context: &Context, role: Role, name: &str, port: u16, public_port: u16, output: &Path) -> Result<()> {
+fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Path) -> Result<()> {
     if !datapact_core::trust::is_host_name(name) {
         return Err(Failure::usage(format!("`{name}` is not a host name in lower case"), "give a DNS name"));
     }
@@ -152,7 +155,7 @@ fn init(context: &Context, role: Role, name: &str, port: u16, public_port: u16, 
         }
         Role::Storage => None,
     };
-    let text = sample(role, name, port, public_port);
+    let text = sample(role, name, ports);
     file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", output, &error))?;
     file.keep()?;
     let mut lines = vec![
@@ -216,7 +219,7 @@ pub(super) fn config_failure(error: ConfigError) -> Failure {
     }
 }
 
-fn sample(role: Role, name: &str, port: u16, public_port: u16) -> String {
+fn sample(role: Role, name: &str, [port, public_port, operator_port]: [u16; 3]) -> String {
     let ledger = ledger_id(name);
     let specific = match role {
         Role::Management => format!(
@@ -331,6 +334,10 @@ data = "data"
 # name = "datapact_{table}"
 # user = "datapact"
 # password_file = "database.password"
+
+# The operator's listener, plain HTTP on this machine: /healthz, /readyz and /metrics (docs/operations.md).
+[server.operator]
+listen = "127.0.0.1:{operator_port}"
 
 # Whom it admits: realms, or single identities as `realm:subject`. Read again when this file changes.
 [server.access]

@@ -10,6 +10,7 @@ mod desensitize;
 mod identity;
 mod inspect;
 mod join;
+mod kek;
 mod key;
 pub(crate) mod ledger;
 mod notification;
@@ -19,6 +20,8 @@ mod profile;
 mod record;
 mod serve;
 mod share;
+mod subscription;
+mod token;
 mod unwrap;
 mod verify;
 mod wrap;
@@ -38,6 +41,8 @@ pub(crate) enum Command {
     Record(record::Record),
     Key(key::Key),
     Package(package::Package),
+    Token(token::Token),
+    Subscription(subscription::Subscription),
     Notification(notification::Notification),
     Desensitize(desensitize::Desensitize),
     Wrap(wrap::Wrap),
@@ -53,6 +58,7 @@ pub(crate) enum Command {
     Config(config::Config),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    Kek(kek::Kek),
     Ca(ca::Ca),
     Completion(completion::Completion),
 }
@@ -67,6 +73,8 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Record(command) => command.run(context),
         Command::Key(command) => command.run(context),
         Command::Package(command) => command.run(context),
+        Command::Token(command) => command.run(context),
+        Command::Subscription(command) => command.run(context),
         Command::Notification(command) => command.run(context),
         Command::Desensitize(command) => command.run(context),
         Command::Wrap(command) => command.run(context),
@@ -82,6 +90,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Config(command) => command.run(context),
         Command::Backup(command) => command.run(context),
         Command::Restore(command) => command.run(context),
+        Command::Kek(command) => command.run(context),
         Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
     }

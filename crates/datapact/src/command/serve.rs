@@ -77,11 +77,13 @@ impl Serve {
         log(context.output.json());
         let output = context.output;
         let ready = move |ready: Ready| {
-            let text = fields(&[
+            let mut lines = vec![
                 ("ready", format!("{} at {}", ready.role, ready.url)),
                 ("listen", ready.listen.to_string()),
                 ("public", ready.public_listen.to_string()),
-            ]);
+            ];
+            lines.extend(ready.operator_listen.map(|operator| ("operator", operator.to_string())));
+            let text = fields(&lines);
             // One line for people, too: whoever waits for it reads a line.
             let text = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             if output.result(&ready, text.collect::<Vec<_>>().join(", ")).is_err() {

@@ -72,6 +72,8 @@ pub struct Site {
 
 struct Server {
     child: Child,
+    /// What it said when it began to listen.
+    ready: Value,
 }
 
 impl Server {
@@ -138,8 +140,8 @@ impl Site {
         // A client's outgoing connection may hold the port for a moment.
         let until = Instant::now() + PATIENCE;
         loop {
-            if let Some(child) = self.spawn(role) {
-                self.servers.lock().unwrap().insert(role, Server { child });
+            if let Some(server) = self.spawn(role) {
+                self.servers.lock().unwrap().insert(role, server);
                 return;
             }
             assert!(Instant::now() < until, "{role} does not start:\n{}", self.log(role));
@@ -147,7 +149,7 @@ impl Site {
         }
     }
 
-    fn spawn(&self, role: &str) -> Option<Child> {
+    fn spawn(&self, role: &str) -> Option<Server> {
         let log = File::options().create(true).append(true).open(self.log_path(role)).unwrap();
         let config = self.config(role);
         let mut child = Command::new(env!("CARGO_BIN_EXE_datapact"))
@@ -161,11 +163,16 @@ impl Site {
         let mut line = String::new();
         let read = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);
         if matches!(read, Ok(length) if length > 0) {
-            return Some(child);
+            return Some(Server { child, ready: serde_json::from_str(&line).unwrap() });
         }
         let _ = child.kill();
         let _ = child.wait();
         None
+    }
+
+    /// What the server said when it began to listen.
+    pub fn ready(&self, role: &str) -> Value {
+        self.servers.lock().unwrap()[role].ready.clone()
     }
 
     /// A server's configuration file.

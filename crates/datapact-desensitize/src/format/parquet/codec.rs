@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 
-use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type as Physical};
-use parquet::data_type::{ByteArray, FixedLenByteArray};
+use parquet::basic::{ConvertedType, LogicalType, Repetition, TimeUnit, Type as Physical};
+use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::schema::types::Type;
 use time::{Date, OffsetDateTime};
 
@@ -26,6 +26,8 @@ pub(super) enum Codec {
     Date,
     /// Units since 1970, of which a second has 10 to this power: `2024-05-17T10:20:30.5`.
     Timestamp(u32),
+    /// The same with nanoseconds, as a Julian day and the time within it: the way before timestamps had a type.
+    Int96,
     Decimal32(u32),
     Decimal64(u32),
     Text,
@@ -40,6 +42,7 @@ pub(super) enum Value {
     Bool(bool),
     I32(i32),
     I64(i64),
+    I96(Int96),
     F32(f32),
     F64(f64),
     Bytes(ByteArray),
@@ -47,11 +50,14 @@ pub(super) enum Value {
 }
 
 impl Codec {
-    /// The codec of a flat column; none if there is none.
+    /// The codec of a flat column; none of nested and repeated ones.
     pub(super) fn of(field: &Type) -> Option<Self> {
         let Type::PrimitiveType { basic_info, physical_type, scale, type_length, .. } = field else {
             return None;
         };
+        if basic_info.repetition() == Repetition::REPEATED {
+            return None;
+        }
         let logical = basic_info.logical_type_ref();
         let converted = basic_info.converted_type();
         let scale = u32::try_from(*scale).unwrap_or(0);
@@ -77,7 +83,7 @@ impl Codec {
             | (Physical::INT64, Some(LogicalType::Decimal(_)), _) => Self::Decimal64(scale),
             (Physical::INT64, _, ConvertedType::UINT_64) => Self::UInt64,
             (Physical::INT64, ..) => Self::Int64,
-            (Physical::INT96, ..) => return None,
+            (Physical::INT96, ..) => Self::Int96,
             (Physical::FLOAT, ..) => Self::Float,
             (Physical::DOUBLE, ..) => Self::Double,
             (Physical::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum | LogicalType::Json), _)
@@ -119,6 +125,10 @@ impl Codec {
                 write_time(*units, digits, out);
                 return Some(Kind::Text);
             }
+            (_, Value::I96(value)) => {
+                write_int96(value, out);
+                return Some(Kind::Text);
+            }
             (Self::Decimal32(scale), Value::I32(units)) => write_decimal(i64::from(*units), scale, out),
             (Self::Decimal64(scale), Value::I64(units)) => write_decimal(*units, scale, out),
             (Self::UInt32, Value::I32(value)) => write!(out, "{}", *value as u32),
@@ -155,6 +165,7 @@ impl Codec {
                 None => text.parse().ok()?,
             }),
             Self::Timestamp(digits) => Value::I64(read_time(text, digits).or_else(|| text.parse().ok())?),
+            Self::Int96 => Value::I96(read_int96(text)?),
             Self::Decimal32(scale) => Value::I32(i32::try_from(read_decimal(text, scale)?).ok()?),
             Self::Decimal64(scale) => Value::I64(read_decimal(text, scale)?),
             Self::Text => Value::Bytes(ByteArray::from(text)),
@@ -189,12 +200,15 @@ fn read_date(text: &str) -> Option<i64> {
 /// A moment, with as many decimals as it needs; as a plain number of units where no calendar has it.
 fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) {
     let per_second = 10_i64.pow(digits);
-    let (seconds, fraction) = (units.div_euclid(per_second), units.rem_euclid(per_second));
-    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
-    let Some(moment) = moment.filter(|moment| (1000..=9999).contains(&moment.year())) else {
+    if !write_moment(units.div_euclid(per_second), units.rem_euclid(per_second), digits, out) {
         out.extend_from_slice(units.to_string().as_bytes());
-        return;
-    };
+    }
+}
+
+/// False, and nothing is written, if no calendar has the moment.
+fn write_moment(seconds: i64, fraction: i64, digits: u32, out: &mut Vec<u8>) -> bool {
+    let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
+    let Some(moment) = moment.filter(|moment| (1000..=9999).contains(&moment.year())) else { return false };
     write_date(moment.date(), out);
     let written = write!(out, "T{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second());
     debug_assert!(written.is_ok(), "memory takes everything");
@@ -203,16 +217,55 @@ fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) {
         out.push(b'.');
         out.extend_from_slice(decimals.trim_end_matches('0').as_bytes());
     }
+    true
 }
 
 fn read_time(text: &str, digits: u32) -> Option<i64> {
+    let (seconds, fraction) = read_moment(text, digits)?;
+    seconds.checked_mul(10_i64.pow(digits))?.checked_add(fraction)
+}
+
+/// The seconds since 1970, and the fraction in units of which a second has 10 to the power of `digits`.
+fn read_moment(text: &str, digits: u32) -> Option<(i64, i64)> {
     let (date, time) = text.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));
     let mut parts = time.splitn(3, ':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
     let seconds = read_date(date)? * 86_400 + hour * 3_600 + minute * 60 + second;
     let fraction = format!("{fraction:0<width$}", width = digits as usize);
-    seconds.checked_mul(10_i64.pow(digits))?.checked_add(fraction.get(..digits as usize)?.parse().ok()?)
+    Some((seconds, fraction.get(..digits as usize)?.parse().ok()?))
+}
+
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+
+/// A moment, or the three numbers as hexadecimal digits where no calendar has it.
+fn write_int96(value: &Int96, out: &mut Vec<u8>) {
+    let &[low, high, day] = value.data() else { return };
+    let nanos = i64::from(high) << 32 | i64::from(low);
+    if (0..86_400 * NANOS_PER_SECOND).contains(&nanos) {
+        let seconds = (i64::from(day) - EPOCH) * 86_400 + nanos / NANOS_PER_SECOND;
+        if write_moment(seconds, nanos % NANOS_PER_SECOND, 9, out) {
+            return;
+        }
+    }
+    let written = write!(out, "{low:08x}{high:08x}{day:08x}");
+    debug_assert!(written.is_ok(), "memory takes everything");
+}
+
+fn read_int96(text: &str) -> Option<Int96> {
+    let mut value = Int96::new();
+    if let Some((seconds, fraction)) = read_moment(text, 9) {
+        let nanos = u64::try_from(seconds.rem_euclid(86_400) * NANOS_PER_SECOND + fraction).ok()?;
+        let day = u32::try_from(seconds.div_euclid(86_400) + EPOCH).ok()?;
+        value.set_data(nanos as u32, (nanos >> 32) as u32, day);
+        return Some(value);
+    }
+    let part = |at: usize| u32::from_str_radix(text.get(at..at + 8)?, 16).ok();
+    if text.len() != 24 {
+        return None;
+    }
+    value.set_data(part(0)?, part(8)?, part(16)?);
+    Some(value)
 }
 
 fn write_decimal(units: i64, scale: u32, out: &mut Vec<u8>) -> std::io::Result<()> {

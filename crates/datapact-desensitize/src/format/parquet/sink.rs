@@ -1,5 +1,6 @@
 //! Writing: row groups of bounded size.
 
+use std::collections::HashSet;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
 use super::codec::{Codec, Value};
-use super::{HINT, Layout};
+use super::{FLAT, HINT, Layout, NESTED};
 use crate::error::{Error, Position, Result, plain};
 use crate::format::Outgoing;
 use crate::table::{Record, Sink};
@@ -47,7 +48,17 @@ impl ParquetSink {
     ) -> Result<Self> {
         let mut fields: Vec<TypePtr> = Vec::new();
         let mut columns = Vec::new();
+        let nested: HashSet<&str> = layout
+            .fields
+            .iter()
+            .filter(|field| Codec::of(field).is_none())
+            .map(|field| field.name())
+            .collect();
         for column in outgoing {
+            if nested.contains(column.name.as_str()) {
+                let at = Position { column: Some(plain(&column.name)), ..Position::default() };
+                return Err(Error::malformed(at, NESTED, FLAT));
+            }
             let from = column.typed_as.and_then(|index| layout.fields.get(index));
             let (field, codec, required) = match from.and_then(|from| Some((from, Codec::of(from)?))) {
                 Some((from, codec)) => {
@@ -138,7 +149,7 @@ impl Gathered {
             ColumnWriter::DoubleColumnWriter(writer) => write!(writer, Value::F64),
             ColumnWriter::ByteArrayColumnWriter(writer) => write!(writer, Value::Bytes),
             ColumnWriter::FixedLenByteArrayColumnWriter(writer) => write!(writer, Value::Fixed),
-            ColumnWriter::Int96ColumnWriter(_) => {}
+            ColumnWriter::Int96ColumnWriter(writer) => write!(writer, Value::I96),
         }
         self.levels.clear();
         Ok(())

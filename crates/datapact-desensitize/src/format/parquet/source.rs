@@ -1,19 +1,20 @@
 //! Reading: some rows of all columns at a time.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use parquet::basic::{Compression, Repetition};
+use parquet::basic::Compression;
 use parquet::column::reader::ColumnReader;
-use parquet::data_type::{ByteArray, FixedLenByteArray};
+use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use super::codec::{Codec, Value};
 use super::{HINT, Layout, malformed};
 use crate::error::{Error, Position, Result, plain};
 use crate::format::Dialect;
-use crate::table::{COLUMNS_MAX, Column, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source};
+use crate::table::{COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source};
 
 /// The most rows of all columns that are read at once.
 const ROWS_MAX: usize = 256;
@@ -25,11 +26,13 @@ pub(in crate::format) struct ParquetSource {
     file: SerializedFileReader<File>,
     length: u64,
     columns: Vec<Column>,
-    codecs: Vec<Codec>,
+    /// The codec of each column, and which of the file's flat ones it is; none of nested ones, which are not read.
+    codecs: Vec<Option<(Codec, usize)>>,
     dialect: Dialect,
-    /// The readers of the columns of the current row group.
+    /// The readers of the flat columns of the current row group.
     readers: Vec<ColumnReader>,
     groups_begun: usize,
+    /// One for each reader.
     batches: Vec<Batch>,
     rows: usize,
     row: usize,
@@ -55,28 +58,32 @@ impl ParquetSource {
         if fields.is_empty() || fields.len() > COLUMNS_MAX {
             return Err(malformed(0, format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len())));
         }
+        let leaves = metadata.file_metadata().schema_descr();
+        let leaf_of: HashMap<usize, usize> =
+            (0..leaves.num_columns()).map(|leaf| (leaves.get_column_root_idx(leaf), leaf)).collect();
         let (mut columns, mut codecs, mut names) = (Vec::new(), Vec::new(), std::collections::HashSet::new());
         for field in &fields {
             let name = field.name();
             let at = Position { column: Some(plain(name)), ..Position::default() };
-            let repeated = field.get_basic_info().repetition() == Repetition::REPEATED;
-            let codec = Codec::of(field).filter(|_| !repeated).ok_or_else(|| {
-                Error::malformed(at.clone(), "nested, repeated and INT96 columns are not supported", HINT)
-            })?;
             if name.len() > NAME_BYTES_MAX || name.contains('\0') || !names.insert(name) {
                 return Err(Error::malformed(at, "the name is too long, or is another column's, too", HINT));
             }
+            codecs.push(Codec::of(field).zip(leaf_of.get(&columns.len()).copied()));
             columns.push(Column { name: name.to_owned() });
-            codecs.push(codec);
+        }
+        if codecs.iter().all(Option::is_none) {
+            return Err(malformed(0, "it has no flat column"));
         }
         let of_group = metadata.row_groups().first().and_then(|group| group.columns().first());
         let compression = match of_group.map(|column| column.compression()) {
-            Some(known @ (Compression::UNCOMPRESSED | Compression::GZIP(_))) => known,
-            _ => Compression::SNAPPY,
+            // The former way to frame LZ4 is not written any more.
+            Some(Compression::LZ4) => Compression::LZ4_RAW,
+            Some(known) => known,
+            None => Compression::SNAPPY,
         };
         let layout = Layout { fields: Arc::new(fields), compression };
         let dialect = Dialect { layout: Some(layout), ..Dialect::default() };
-        let batches = codecs.iter().map(|_| Batch::default()).collect();
+        let batches = codecs.iter().flatten().map(|_| Batch::default()).collect();
         Ok(Self {
             file,
             length,
@@ -115,10 +122,10 @@ impl ParquetSource {
                 return Ok(false);
             }
             let (file, group) = (&self.file, self.groups_begun);
-            let columns = self.columns.len();
+            let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
             self.readers = guarded(self.records + 1, || {
                 let group = file.get_row_group(group)?;
-                (0..columns).map(|index| group.get_column_reader(index)).collect()
+                leaves.map(|leaf| group.get_column_reader(leaf)).collect()
             })?;
             self.groups_begun += 1;
         }
@@ -165,7 +172,7 @@ impl Batch {
             ColumnReader::FixedLenByteArrayColumnReader(reader) => {
                 load!(reader, Value::Fixed, FixedLenByteArray)
             }
-            ColumnReader::Int96ColumnReader(_) => Ok(0),
+            ColumnReader::Int96ColumnReader(reader) => load!(reader, Value::I96, Int96),
         }
     }
 
@@ -193,7 +200,13 @@ impl Source for ParquetSource {
         record.clear();
         record.position = Position { record: self.records, ..Position::default() };
         let (row, mut bytes) = (self.row, 0);
-        for ((batch, codec), column) in self.batches.iter_mut().zip(&self.codecs).zip(&self.columns) {
+        let mut batches = self.batches.iter_mut();
+        for (codec, column) in self.codecs.iter().zip(&self.columns) {
+            let Some((codec, _)) = codec else {
+                record.push(Field { kind: Kind::Nested, bytes: b"..." });
+                continue;
+            };
+            let batch = batches.next().ok_or_else(|| malformed(self.records, "a column is missing"))?;
             let value = batch.next(row).ok_or_else(|| malformed(self.records, "a value is missing"))?;
             let Some(value) = value else {
                 record.push_with(|_| Kind::Null);

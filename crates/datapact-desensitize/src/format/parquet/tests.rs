@@ -11,6 +11,10 @@ use crate::table::{Field, Input, Kind, Record, Sink as _, Source as _};
 
 /// Three columns: a required id, a nullable date, a text.
 fn sample() -> Vec<u8> {
+    compressed(Compression::SNAPPY)
+}
+
+fn compressed(compression: Compression) -> Vec<u8> {
     use parquet::basic::{LogicalType, Repetition, Type as Physical};
     use parquet::schema::types::Type;
     let column = |name: &str, physical, logical, repetition| {
@@ -22,7 +26,7 @@ fn sample() -> Vec<u8> {
         column("born", Physical::INT32, Some(LogicalType::Date), Repetition::OPTIONAL),
         column("name", Physical::BYTE_ARRAY, Some(LogicalType::String), Repetition::OPTIONAL),
     ];
-    let layout = Layout { fields: Arc::new(fields), compression: Compression::SNAPPY };
+    let layout = Layout { fields: Arc::new(fields), compression };
     let outgoing: Vec<Outgoing> = ["id", "born", "name"]
         .iter()
         .enumerate()
@@ -83,6 +87,88 @@ fn a_file_is_desensitized_into_a_file_of_the_same_types() {
 }
 
 #[test]
+fn every_compression_comes_out_as_it_went_in() {
+    let plan = "version = 1\n[[column]]\nname = \"id\"\ntransform = \"keep\"\n\
+        [[column]]\nname = \"born\"\ntransform = \"drop\"\n\
+        [[column]]\nname = \"name\"\ntransform = \"mask\"\n";
+    for compression in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(Default::default()),
+        Compression::ZSTD(Default::default()),
+        Compression::BROTLI(Default::default()),
+        Compression::LZ4_RAW,
+    ] {
+        let out = desensitized(&compressed(compression), plan).unwrap();
+        let mut source = ParquetSource::open(out).unwrap();
+        let found = source.dialect().layout.as_ref().unwrap().compression;
+        assert_eq!(std::mem::discriminant(&found), std::mem::discriminant(&compression));
+        let mut record = Record::default();
+        assert!(source.read(&mut record).unwrap());
+        assert_eq!(record.field(1), Field::text(b"******"), "{compression:?}");
+    }
+}
+
+fn desensitized(bytes: &[u8], rules: &str) -> crate::Result<File> {
+    let plan = crate::Plan::new(rules.as_bytes(), std::path::Path::new("."), None).unwrap();
+    let mut input = Input::file(file(bytes), Some("parquet"), Options::default()).unwrap();
+    let out = tempfile::tempfile().unwrap();
+    crate::run(&mut input, &plan, Box::new(out.try_clone().unwrap()), &mut |_| {})?;
+    Ok(out)
+}
+
+/// A nested column between flat ones, one of which has the former type of timestamps.
+fn nested() -> Vec<u8> {
+    use parquet::data_type::{ByteArrayType, Int32Type, Int64Type, Int96, Int96Type};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema = "message m { required int64 id; required group g { required int32 a; repeated int32 b; } \
+        required int96 at; repeated int32 many; required binary name (STRING); }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let mut bytes = Vec::new();
+    let mut writer = SerializedFileWriter::new(&mut bytes, schema, Default::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut at = Int96::new();
+    at.set_data(500_000_000, 0, 2_440_589);
+    macro_rules! column {
+        ($type:ty, $values:expr, $definitions:expr) => {{
+            let mut column = group.next_column().unwrap().unwrap();
+            let repetitions: Option<&[i16]> = $definitions.map(|_| &[0][..]);
+            column.typed::<$type>().write_batch($values, $definitions, repetitions).unwrap();
+            column.close().unwrap();
+        }};
+    }
+    column!(Int64Type, &[7], None::<&[i16]>);
+    column!(Int32Type, &[1], None::<&[i16]>);
+    column!(Int32Type, &[2], Some(&[1][..]));
+    column!(Int96Type, &[at], None::<&[i16]>);
+    column!(Int32Type, &[3], Some(&[1][..]));
+    column!(ByteArrayType, &[ByteArray::from("Ada")], None::<&[i16]>);
+    group.close().unwrap();
+    writer.close().unwrap();
+    bytes
+}
+
+#[test]
+fn nested_columns_can_be_dropped_and_nothing_else() {
+    let rules = |g: &str| {
+        let columns = [("id", "keep"), ("g", g), ("at", "keep"), ("many", "drop"), ("name", "mask")];
+        let columns =
+            columns.map(|(name, to)| format!("[[column]]\nname = \"{name}\"\ntransform = \"{to}\"\n"));
+        format!("version = 1\n{}", columns.concat())
+    };
+    let mut source = ParquetSource::open(desensitized(&nested(), &rules("drop")).unwrap()).unwrap();
+    let mut record = Record::default();
+    assert!(source.read(&mut record).unwrap());
+    assert_eq!(record.field(0).bytes, b"7");
+    assert_eq!(record.field(1), Field::text(b"1970-01-02T00:00:00.5"));
+    assert_eq!(record.field(2), Field::text(b"***"));
+    for other in ["keep", "redact", "mask"] {
+        let error = desensitized(&nested(), &rules(other)).unwrap_err().to_string();
+        assert!(error.contains("`g`") && error.contains("can only be dropped"), "{error}");
+    }
+}
+
+#[test]
 fn a_pipe_is_refused_with_a_hint() {
     let stream = Box::new(std::io::Cursor::new(sample()));
     let error = Input::stream(stream, Some("parquet"), Options::default()).open().err().unwrap();
@@ -105,6 +191,12 @@ fn truncated_and_damaged_files_are_refused_and_never_panic() {
     }
 }
 
+fn int96(low: u32, high: u32, day: u32) -> Value {
+    let mut value = parquet::data_type::Int96::new();
+    value.set_data(low, high, day);
+    Value::I96(value)
+}
+
 #[test]
 fn every_type_comes_out_as_it_went_in() {
     for (codec, value, text) in [
@@ -120,6 +212,9 @@ fn every_type_comes_out_as_it_went_in() {
         (Codec::Timestamp(3), Value::I64(-1), "1969-12-31T23:59:59.999"),
         (Codec::Timestamp(9), Value::I64(1_500_000_000), "1970-01-01T00:00:01.5"),
         (Codec::Timestamp(6), Value::I64(i64::MAX), "9223372036854775807"),
+        (Codec::Int96, int96(1, 0, 2_440_588), "1970-01-01T00:00:00.000000001"),
+        (Codec::Int96, int96(0, 0, 5_373_484), "9999-12-31T00:00:00"),
+        (Codec::Int96, int96(u32::MAX, u32::MAX, 7), "ffffffffffffffff00000007"),
         (Codec::Decimal32(2), Value::I32(-5), "-0.05"),
         (Codec::Decimal64(3), Value::I64(1500), "1.500"),
         (Codec::Text, Value::Bytes(ByteArray::from("ö")), "ö"),

@@ -6,6 +6,8 @@ mod account;
 mod crash;
 mod policy;
 mod publication;
+mod subscription;
+mod token;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
@@ -13,7 +15,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::http_api::ManagementService as _;
-use datapact_api::key_server::{KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey};
+use datapact_api::key_server::{
+    KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
+};
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::storage_server::{ByteRange, ByteStream, Download, PackageAddress, PackageStatus};
@@ -40,6 +44,7 @@ struct FakeKeys {
     keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
     shown: Mutex<Vec<ShownPolicy>>,
     told: Mutex<Vec<UserNotice>>,
+    revoked: Mutex<Vec<TokenRevocation>>,
     away: Mutex<Option<Problem>>,
 }
 
@@ -90,6 +95,13 @@ impl KeyServer for FakeKeys {
     }
     async fn withhold(&self, _: &Signed<SharingPolicy>) -> problem::Result<()> {
         not_used()
+    }
+    async fn revoke_token(&self, revocation: &TokenRevocation) -> problem::Result<()> {
+        if let Some(problem) = self.away.lock().unwrap().clone() {
+            return Err(problem);
+        }
+        self.revoked.lock().unwrap().push(revocation.clone());
+        Ok(())
     }
     async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
         if let Some(problem) = self.away.lock().unwrap().clone() {

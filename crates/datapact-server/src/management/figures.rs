@@ -1,0 +1,88 @@
+//! What management tells its operator: whether it has what it needs, and its figures.
+
+use async_trait::async_trait;
+use datapact_api::http_api::Public as _;
+use datapact_ledger::tables::{cosigned_size, newest_time, size};
+
+use super::schema::row;
+use super::{ManagementServer, SUBSCRIBERS_MAX, Server};
+use crate::operator::metrics::Reading;
+use crate::operator::{Check, Operated, clock_is_sane};
+
+/// What waits, by name: tables that are empty when all is done.
+const WAITING: [(&str, &str, &str); 3] = [
+    ("datapact_intents", "Calls to the ledger that are not applied yet", "SELECT COUNT(*) FROM intent"),
+    (
+        "datapact_notifications_waiting",
+        "Notifications that nobody has acknowledged",
+        "SELECT COUNT(*) FROM notification WHERE acknowledged = 0",
+    ),
+    (
+        "datapact_notices_waiting",
+        "Changes of users that another server was not told of yet",
+        "SELECT COUNT(*) FROM notice",
+    ),
+];
+
+#[async_trait]
+impl Operated for ManagementServer {
+    async fn checks(&self) -> Vec<Check> {
+        let server = &self.server;
+        let clock = async {
+            let newest = newest_time(server.store.read()).await.map_err(|error| error.to_string())?;
+            clock_is_sane(server.now(), newest)
+        };
+        let ledger = async { self.health().await.map(drop) };
+        vec![
+            Check::of("database", server.store.check()).await,
+            Check::of("ledger", ledger).await,
+            Check::of("clock", clock).await,
+        ]
+    }
+
+    async fn readings(&self) -> Vec<Reading> {
+        self.server.figures().await
+    }
+}
+
+impl Server {
+    async fn figures(&self) -> Vec<Reading> {
+        let on = self.store.read();
+        let help = "Jobs that wait for the database's writer";
+        let mut readings = vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
+        let busy = SUBSCRIBERS_MAX.saturating_sub(self.subscribers.available_permits());
+        readings.push(Reading::count(
+            "datapact_subscribers",
+            "Clients that follow publications",
+            busy as u64,
+        ));
+        if let Ok(entries) = size(on).await {
+            readings.push(Reading::count("datapact_ledger_entries", "Entries of the log", entries));
+            if let Ok(cosigned) = cosigned_size(on).await {
+                let lag = entries.saturating_sub(cosigned.unwrap_or(0));
+                let help = "Entries that no key server has cosigned yet";
+                readings.push(Reading::count("datapact_follower_lag_entries", help, lag));
+            }
+        }
+        if let Ok(time) = newest_time(on).await {
+            let help = "The time of the ledger's newest entry, in seconds since 1970";
+            readings.push(Reading::count("datapact_ledger_newest_timestamp_seconds", help, time));
+        }
+        // The positions of a chain do not count entries.
+        if self.ledger.kind() == "embedded"
+            && let Ok(head) = self.ledger.head().await
+        {
+            let lag = head.saturating_sub(*self.projected.borrow());
+            let help = "Entries of the ledger that are not applied yet";
+            readings.push(Reading::count("datapact_projection_lag_entries", help, lag));
+        }
+        for (name, help, sql) in WAITING {
+            if let Ok(Some(row)) = row(on, sql, []).await
+                && let Ok(count) = row.number(0)
+            {
+                readings.push(Reading::count(name, help, count));
+            }
+        }
+        readings
+    }
+}

@@ -1,0 +1,148 @@
+//! What an operator of the servers meets: health, readiness and figures.
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use datapact_api::gate::system_clock;
+use datapact_api::http_api::{Http, Public as _, PublicClient};
+use datapact_api::problem::Kind;
+use datapact_core::permission::AccessTimes;
+use serde_json::Value;
+use support::{PATIENCE, ROLES, Site, data};
+
+/// Gives each server an operator's listener.
+fn with_operator(site: &Site) {
+    for role in ROLES {
+        let path = site.config(role);
+        let config = std::fs::read_to_string(&path).unwrap();
+        let operator = "[server.operator]\nlisten = \"127.0.0.1:0\"\n\n[server.access]";
+        std::fs::write(&path, config.replace("[server.access]", operator)).unwrap();
+        site.restart(role);
+    }
+}
+
+/// Status and body of `GET path` at the server's operator's listener.
+fn get(site: &Site, role: &str, path: &str) -> (u16, String) {
+    let address = site.ready(role)["operator_listen"].as_str().unwrap().to_owned();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Waits until `/readyz` answers `status`, and gives its checks.
+fn wait_ready(site: &Site, role: &str, status: u16) -> Value {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let (got, body) = get(site, role, "/readyz");
+        let readiness: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(readiness["ready"] == true, got == 200, "{body}");
+        if got == status {
+            return readiness;
+        }
+        assert!(Instant::now() < until, "{role}: {body}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn check<'a>(readiness: &'a Value, name: &str) -> &'a Value {
+    let checks = readiness["checks"].as_array().unwrap();
+    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {readiness}"))
+}
+
+/// The value of a figure, by its name and labels as they stand in the text.
+fn figure(text: &str, name: &str) -> Option<f64> {
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_tells_the_truth_and_figures_name_nobody() {
+    let site = Site::start();
+    with_operator(&site);
+    for role in ROLES {
+        let readiness = wait_ready(&site, role, 200);
+        assert_eq!(readiness["role"], role);
+        for name in ["database", "clock", "certificate"] {
+            assert_eq!(check(&readiness, name)["ok"], true);
+        }
+        assert_eq!(get(&site, role, "/healthz").0, 200);
+        assert_eq!(get(&site, role, "/elsewhere").0, 404);
+    }
+
+    let (clinic, lab) = (site.user("clinic"), site.user("lab"));
+    let set = clinic.share("figures", &data(1, 10_000), AccessTimes::Times(1)).await.unwrap();
+    let share = set.share;
+    lab.open(share).await.unwrap();
+    let second = lab.request(share, set.policy);
+    lab.session.management().request_access(&second).await.expect_err("the one access is used up");
+    let [management, key, storage] = ROLES.map(|role| get(&site, role, "/metrics").1);
+    assert_eq!(
+        figure(&management, "datapact_accesses_total{outcome=\"granted\"}"),
+        Some(1.0),
+        "{management}"
+    );
+    assert_eq!(
+        figure(&management, "datapact_accesses_total{outcome=\"access-times\"}"),
+        Some(1.0),
+        "{management}"
+    );
+    assert_eq!(figure(&key, "datapact_token_redemptions_total{outcome=\"released\"}"), Some(1.0), "{key}");
+    let upload = "datapact_http_requests_total{listener=\"main\",method=\"PUT\",route=\"/v1/packages/{id}\",status=\"200\"}";
+    assert_eq!(figure(&storage, upload), Some(1.0), "{storage}");
+    assert!(figure(&management, "datapact_ledger_entries").unwrap() >= 2.0);
+    assert!(figure(&key, "datapact_keys").unwrap() >= 2.0);
+    assert!(figure(&storage, "datapact_package_bytes").unwrap() >= 10_000.0);
+    for (role, text) in ROLES.iter().zip([&management, &key, &storage]) {
+        for name in ["datapact_write_queue", "process_resident_memory_bytes", "datapact_disk_free_bytes"] {
+            assert!(figure(text, name).is_some(), "{role}: {name}: {text}");
+        }
+        assert!(text.contains("datapact_expiry_timestamp_seconds{kind=\"server\""), "{text}");
+        for name in [share.to_string().as_str(), "CN=", "alice", "lab-overseas"] {
+            assert!(!text.contains(name), "{role} names `{name}`:\n{text}");
+        }
+    }
+
+    // The public listener has none of it.
+    let profile = site.profile("clinic");
+    let http = Http::new(&profile.enrolment().public, support::tls(&profile), None, system_clock()).unwrap();
+    let public = PublicClient(http);
+    assert!(public.log("../healthz").await.is_ok(), "the path leads out of the log's folder");
+    for path in ["../metrics", "../readyz"] {
+        assert_eq!(public.log(path).await.unwrap_err().kind, Kind::NotFound, "{path}");
+    }
+
+    // Without management a key server releases nothing, and says so.
+    site.kill("management");
+    let readiness = wait_ready(&site, "key", 503);
+    assert_eq!(check(&readiness, "ledger")["ok"], false);
+    assert_eq!(check(&readiness, "database")["ok"], true);
+    assert_eq!(get(&site, "key", "/healthz").0, 200);
+    site.restart("management");
+    wait_ready(&site, "key", 200);
+}
+
+/// The operator's listener is plain, so it stays on this machine unless it is said otherwise.
+#[test]
+fn the_operators_listener_is_refused_beyond_this_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("storage.toml");
+    let run = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_datapact"));
+        command.args(arguments).arg(&path).env_clear().output().unwrap()
+    };
+    let made = run(&["config", "init", "storage", "--name", "storage.test", "-o"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let config = std::fs::read_to_string(&path).unwrap();
+    assert!(config.contains("listen = \"127.0.0.1:9090\""), "{config}");
+    std::fs::write(&path, config.replace("127.0.0.1:9090", "0.0.0.0:9090")).unwrap();
+    let refused = run(&["config", "check", "storage", "--config"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("beyond_this_machine"), "{said}");
+}
