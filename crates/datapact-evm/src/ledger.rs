@@ -25,7 +25,7 @@ use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 use crate::submit::{Done, Submitter};
 
-/// How long a call waits for its block to be final.
+/// How long a call waits while none of the account's transactions becomes final.
 const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a call is tried when the chain changed between its trial and its block.
 const TRIES: usize = 4;
@@ -299,7 +299,7 @@ impl Ledger for EvmLedger {
                     (Trial::Change, None) => submitter.submit(to, input.clone(), gas(call)).await?,
                 },
             };
-            match under_way.wait(FINALITY_TIMEOUT).await {
+            match submitter.settled(&under_way, FINALITY_TIMEOUT).await {
                 Some(Done::Final(Some(event))) => return Ok(inner.receipt(*event)),
                 // Refused, or a repeat, by what came before it in its block: the next trial says which.
                 Some(Done::Final(None) | Done::Replaced) => {}
