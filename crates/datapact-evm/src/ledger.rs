@@ -306,9 +306,7 @@ impl Ledger for EvmLedger {
                 None => {
                     let latest = inner.rpc.latest().await?;
                     inner.chain.fresh(&latest)?;
-                    return Err(LedgerError::Unavailable(
-                        "no block has taken the transaction yet".to_owned(),
-                    ));
+                    return Err(submitter.waiting(&under_way).await);
                 }
             }
         }

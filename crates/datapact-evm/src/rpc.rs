@@ -15,7 +15,7 @@ use crate::abi::quantity;
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Requests under way at once.
+/// Requests under way at once, those for new blocks not counted.
 const REQUESTS_MAX: usize = 64;
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -243,6 +243,11 @@ impl Rpc {
     /// What the node that answered says, or that none does.
     pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
         let _permit = self.under_way.acquire().await.map_err(|e| RpcError::Unreachable(e.to_string()))?;
+        self.call_at_once(method, params).await
+    }
+
+    /// As [`Self::call`], but ahead of those that wait for their turn: new blocks are what most of them wait for.
+    async fn call_at_once<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.endpoints.len();
         let mut failure = None;
@@ -327,7 +332,7 @@ impl Rpc {
 
     /// The block `tag`: a number, or `latest`.
     pub async fn block(&self, tag: &str) -> Result<Option<Block>, RpcError> {
-        self.call("eth_getBlockByNumber", json!([tag, false])).await
+        self.call_at_once("eth_getBlockByNumber", json!([tag, false])).await
     }
 
     /// The newest block.
@@ -353,8 +358,8 @@ impl Rpc {
 
     /// The events of `address` in one block. A node that does not have the block says so, rather than that there are none.
     pub async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<Log>, RpcError> {
-        let logs: Vec<Log> =
-            self.call("eth_getLogs", json!([{ "address": address, "blockHash": block }])).await?;
+        let filter = json!([{ "address": address, "blockHash": block }]);
+        let logs: Vec<Log> = self.call_at_once("eth_getLogs", filter).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 

@@ -112,6 +112,16 @@ impl Submitter {
         }
     }
 
+    /// What to say of a transaction that waits for too long.
+    pub(crate) async fn waiting(&self, it: &UnderWay) -> LedgerError {
+        let (nonce, account) = (it.nonce, it.account);
+        let next = self.rpc.nonce(account, "latest").await;
+        let next = next.map_or_else(|error| error.to_string(), |next| next.to_string());
+        LedgerError::Unavailable(format!(
+            "no block has taken the transaction yet: it has the nonce {nonce} of {account}, and the chain is at {next}"
+        ))
+    }
+
     /// Sends `input` to `to`, unless it is under way.
     pub(crate) async fn submit(
         &self,
