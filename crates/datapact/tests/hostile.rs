@@ -127,7 +127,8 @@ impl Raw {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            written.and(read)?;
+            // What the server said about it counts for more than that it did not read on.
+            read.and(written)?;
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         };
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
