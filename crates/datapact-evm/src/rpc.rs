@@ -102,9 +102,6 @@ pub struct Block {
     #[serde(deserialize_with = "number")]
     /// When it was made, in seconds since 1970.
     pub timestamp: u64,
-    #[serde(deserialize_with = "number")]
-    /// How much gas it can hold.
-    pub gas_limit: u64,
     /// The hashes of its transactions.
     pub transactions: Vec<B256>,
 }
