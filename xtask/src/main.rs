@@ -14,7 +14,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
-  check         all checks: fmt, tidy, conformance, deny, contracts, clippy, doc, test
+  check         all checks: fmt, tidy, conformance, deny, contracts, clippy, doc, test, fuzz
   fmt|tidy|conformance|deny|contracts|clippy|doc|test
                 one of them
   fuzz [TARGET] [SECONDS]

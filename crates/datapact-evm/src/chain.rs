@@ -321,6 +321,10 @@ impl Chain {
 
 /// The event that a log is, if it is a receipt's, with its transaction.
 pub(crate) fn event(log: &Log) -> Result<Option<(B256, Event)>, LedgerError> {
+    if log.log_index >> PLACE_BITS != 0 || log.block_number >> (u64::BITS - PLACE_BITS) != 0 {
+        let reason = format!("the event {} of block {} has no position", log.log_index, log.block_number);
+        return Err(LedgerError::Corrupt { position: None, reason });
+    }
     let position = position(log.block_number, log.log_index);
     let receipt = abi::receipt(&log.data())
         .map_err(|error| LedgerError::Corrupt { position: Some(position), reason: error.to_string() })?;

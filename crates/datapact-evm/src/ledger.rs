@@ -25,7 +25,7 @@ use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 use crate::submit::{Done, Submitter};
 
-/// How long a call waits for its block to be final.
+/// How long a call waits while none of the account's transactions becomes final.
 const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a call is tried when the chain changed between its trial and its block.
 const TRIES: usize = 4;
@@ -217,6 +217,7 @@ impl Inner {
         input: &Bytes,
     ) -> Result<Trial, LedgerError> {
         let account = submitter.account().await?;
+        let known = self.chain.head().borrow().map(|head| head.number);
         let mut answer = self.rpc.view(Some(account), to, input).await;
         if matches!(&answer, Ok(output) if output.is_empty()) {
             // No such share: its future contract answers nothing, and what all of them are refuses in its stead.
@@ -229,13 +230,29 @@ impl Inner {
                 Err(error) => Err(LedgerError::Unavailable(error.to_string())),
             },
             Err(error) => match error.reverted().map(|data| abi::revert(&data)) {
-                Some(Revert::Refused(refusal)) => Err(refusal.into()),
+                Some(Revert::Refused(refusal)) => {
+                    self.not_behind(known).await?;
+                    Err(refusal.into())
+                }
                 Some(Revert::NotSubmitter(account)) => Err(self.not_submitter(account)),
                 Some(Revert::Other) => {
                     Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }.into())
                 }
                 None => Err(error.into()),
             },
+        }
+    }
+
+    /// A node that has not got the block `known`, which another had, refuses for want of what stands there: that is no
+    /// refusal of the contract's.
+    async fn not_behind(&self, known: Option<u64>) -> Result<(), LedgerError> {
+        let newest = self.rpc.latest().await?.number;
+        match known {
+            Some(known) if newest < known => Err(LedgerError::Unavailable(format!(
+                "the node at `{}` is behind: it has {newest} blocks, and {known} were seen",
+                self.rpc.preferred()
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -299,16 +316,14 @@ impl Ledger for EvmLedger {
                     (Trial::Change, None) => submitter.submit(to, input.clone(), gas(call)).await?,
                 },
             };
-            match under_way.wait(FINALITY_TIMEOUT).await {
+            match submitter.settled(&under_way, FINALITY_TIMEOUT).await {
                 Some(Done::Final(Some(event))) => return Ok(inner.receipt(*event)),
                 // Refused, or a repeat, by what came before it in its block: the next trial says which.
                 Some(Done::Final(None) | Done::Replaced) => {}
                 None => {
                     let latest = inner.rpc.latest().await?;
                     inner.chain.fresh(&latest)?;
-                    return Err(LedgerError::Unavailable(
-                        "no block has taken the transaction yet".to_owned(),
-                    ));
+                    return Err(submitter.waiting(&under_way).await);
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::abi::quantity;
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// Requests under way at once.
+/// Requests under way at once, those for new blocks not counted.
 const REQUESTS_MAX: usize = 64;
 /// The longest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -102,9 +102,6 @@ pub struct Block {
     #[serde(deserialize_with = "number")]
     /// When it was made, in seconds since 1970.
     pub timestamp: u64,
-    #[serde(deserialize_with = "number")]
-    /// How much gas it can hold.
-    pub gas_limit: u64,
     /// The hashes of its transactions.
     pub transactions: Vec<B256>,
 }
@@ -164,6 +161,9 @@ fn parse_quantity(text: &str) -> Option<u64> {
 
 struct Endpoint {
     url: String,
+    /// Scheme, host and port: what may be said of it. Its address may hold a key or a password, and what is said here reaches
+    /// users and logs.
+    shown: String,
     /// Whether it has said that it is of the chain.
     known: AtomicBool,
 }
@@ -202,11 +202,14 @@ impl Rpc {
         if endpoints.is_empty() {
             return Err(wrong("name at least one node".to_owned()));
         }
+        let mut known = Vec::new();
         for url in endpoints {
             let parsed: reqwest::Url = url.parse().map_err(|e| wrong(format!("`{url}`: {e}")))?;
             if !matches!(parsed.scheme(), "http" | "https") {
                 return Err(wrong(format!("`{url}` is neither http nor https")));
             }
+            let shown = parsed.origin().ascii_serialization();
+            known.push(Endpoint { url: url.clone(), shown, known: AtomicBool::new(false) });
         }
         // Whoever has chosen a provider before has chosen this one.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
@@ -217,13 +220,9 @@ impl Rpc {
             .no_proxy()
             .build()
             .map_err(|e| wrong(e.to_string()))?;
-        let endpoints = endpoints
-            .iter()
-            .map(|url| Endpoint { url: url.clone(), known: AtomicBool::new(false) })
-            .collect();
         Ok(Self {
             http,
-            endpoints,
+            endpoints: known,
             chain_id,
             preferred: AtomicUsize::new(0),
             id: AtomicU64::new(1),
@@ -231,10 +230,10 @@ impl Rpc {
         })
     }
 
-    /// The node that is asked first now.
+    /// The node that is asked first now, as it may be shown.
     pub fn preferred(&self) -> &str {
         let at = self.preferred.load(Ordering::Relaxed);
-        self.endpoints.get(at).map_or("", |endpoint| &endpoint.url)
+        self.endpoints.get(at).map_or("", |endpoint| &endpoint.shown)
     }
 
     /// Asks the preferred node, and the others when it does not answer.
@@ -243,6 +242,11 @@ impl Rpc {
     /// What the node that answered says, or that none does.
     pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
         let _permit = self.under_way.acquire().await.map_err(|e| RpcError::Unreachable(e.to_string()))?;
+        self.call_at_once(method, params).await
+    }
+
+    /// As [`Self::call`], but ahead of those that wait for their turn: new blocks are what most of them wait for.
+    async fn call_at_once<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.endpoints.len();
         let mut failure = None;
@@ -256,7 +260,7 @@ impl Rpc {
                 Ok(value) => {
                     if at != first {
                         tracing::warn!(
-                            endpoint = endpoint.url,
+                            endpoint = endpoint.shown,
                             "another node of the chain is asked from now on"
                         );
                         self.preferred.store(at, Ordering::Relaxed);
@@ -264,7 +268,7 @@ impl Rpc {
                     return serde_json::from_value(value).map_err(|e| {
                         RpcError::Unreachable(format!(
                             "`{}` answers `{method}` otherwise than expected: {e}",
-                            endpoint.url
+                            endpoint.shown
                         ))
                     });
                 }
@@ -283,10 +287,10 @@ impl Rpc {
         }
         let value = self.ask(endpoint, "eth_chainId", &json!([])).await?;
         let found = value.as_str().and_then(parse_quantity).ok_or_else(|| {
-            RpcError::Unreachable(format!("`{}` is no Ethereum JSON-RPC node", endpoint.url))
+            RpcError::Unreachable(format!("`{}` is no Ethereum JSON-RPC node", endpoint.shown))
         })?;
         if found != self.chain_id {
-            let (endpoint, expected) = (endpoint.url.clone(), self.chain_id);
+            let (endpoint, expected) = (endpoint.shown.clone(), self.chain_id);
             return Err(RpcError::WrongChain { endpoint, expected, found });
         }
         endpoint.known.store(true, Ordering::Relaxed);
@@ -298,14 +302,14 @@ impl Rpc {
         let unreachable = |why: String| {
             // What comes next at this address may be another node.
             endpoint.known.store(false, Ordering::Relaxed);
-            RpcError::Unreachable(format!("`{}`: {why}", endpoint.url))
+            RpcError::Unreachable(format!("`{}`: {why}", endpoint.shown))
         };
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let sent = self.http.post(&endpoint.url).json(&body).send().await;
-        let mut response = sent.map_err(|e| unreachable(cause(&e)))?;
+        let mut response = sent.map_err(|e| unreachable(cause(&e.without_url())))?;
         let status = response.status();
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| unreachable(cause(&e)))? {
+        while let Some(chunk) = response.chunk().await.map_err(|e| unreachable(cause(&e.without_url())))? {
             if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
                 return Err(unreachable(format!("its answer to `{method}` is too long")));
             }
@@ -317,7 +321,7 @@ impl Rpc {
         match answer.error {
             None => Ok(answer.result),
             Some(said) => Err(RpcError::Node {
-                endpoint: endpoint.url.clone(),
+                endpoint: endpoint.shown.clone(),
                 code: said.code,
                 message: said.message,
                 data: said.data.as_ref().and_then(revert_data),
@@ -327,7 +331,7 @@ impl Rpc {
 
     /// The block `tag`: a number, or `latest`.
     pub async fn block(&self, tag: &str) -> Result<Option<Block>, RpcError> {
-        self.call("eth_getBlockByNumber", json!([tag, false])).await
+        self.call_at_once("eth_getBlockByNumber", json!([tag, false])).await
     }
 
     /// The newest block.
@@ -353,8 +357,8 @@ impl Rpc {
 
     /// The events of `address` in one block. A node that does not have the block says so, rather than that there are none.
     pub async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<Log>, RpcError> {
-        let logs: Vec<Log> =
-            self.call("eth_getLogs", json!([{ "address": address, "blockHash": block }])).await?;
+        let filter = json!([{ "address": address, "blockHash": block }]);
+        let logs: Vec<Log> = self.call_at_once("eth_getLogs", filter).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 
@@ -403,4 +407,20 @@ fn cause(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn a_nodes_address_is_shown_without_what_it_may_hide() {
+        let url = "http://user:hunter2@127.0.0.1:9/v3/secret?token=secret".to_owned();
+        let rpc = Rpc::new(&[url], 1).unwrap();
+        let said = rpc.latest().await.unwrap_err().to_string();
+        assert!(said.contains("http://127.0.0.1:9"), "{said}");
+        assert!(!said.contains("secret") && !said.contains("hunter2"), "{said}");
+        assert_eq!(rpc.preferred(), "http://127.0.0.1:9");
+    }
 }

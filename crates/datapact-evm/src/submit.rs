@@ -1,14 +1,19 @@
 //! Submitting transactions: one account, one nonce after the other, each sent until a block holds it.
 //!
+//! Nonces are given out one at a time, but sent side by side: nodes keep what comes out of order until the gap closes. A
+//! nonce that a node refused to take is given out again, so that what comes behind it does not wait for ever.
+//!
 //! The same input is never under way twice: who asks again while it is waits for the same transaction. So a chain
 //! that stands still collects no repeats, and an answer that was lost doubles nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy::consensus::TxLegacy;
 use alloy::primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use alloy::signers::local::PrivateKeySigner;
 use datapact_ledger::LedgerError;
 use datapact_ledger::port::Event;
 use tokio::sync::watch;
@@ -19,6 +24,8 @@ use crate::signer::{FileSigner, sign};
 
 /// The most transactions under way.
 const UNDER_WAY_MAX: usize = 20_000;
+/// What a transaction that does nothing costs.
+const PLAIN_GAS: u64 = 21_000;
 /// How long a transaction may wait for its block before it is sent again.
 const SEND_AGAIN: Duration = Duration::from_secs(8);
 
@@ -42,12 +49,17 @@ pub(crate) struct UnderWay {
 }
 
 impl UnderWay {
-    /// What becomes of it; none when nothing is known after `timeout`.
-    pub(crate) async fn wait(&self, timeout: Duration) -> Option<Done> {
-        let mut done = self.done.subscribe();
-        let wait = done.wait_for(Option::is_some);
-        tokio::time::timeout(timeout, wait).await.ok()?.ok()?.clone()
+    async fn done(&self) -> Option<Done> {
+        self.done.subscribe().wait_for(Option::is_some).await.ok()?.clone()
     }
+}
+
+/// An account's nonces.
+struct Nonces {
+    account: Address,
+    next: u64,
+    /// Given out before, and not taken by a node.
+    free: BTreeSet<u64>,
 }
 
 /// Signs and sends.
@@ -56,16 +68,18 @@ pub(crate) struct Submitter {
     signer: FileSigner,
     chain_id: u64,
     gas_price: u64,
-    /// The next nonce of an account; none when the chain must be asked.
-    next: tokio::sync::Mutex<Option<(Address, u64)>>,
+    /// None when the chain must be asked.
+    nonces: tokio::sync::Mutex<Option<Nonces>>,
+    /// How many transactions were under way and are not any more.
+    ended: AtomicU64,
     /// By the digest of where they go and their input.
     under_way: Mutex<HashMap<B256, Arc<UnderWay>>>,
 }
 
 impl Submitter {
     pub(crate) fn new(rpc: Arc<Rpc>, signer: FileSigner, chain_id: u64, gas_price: u64) -> Self {
-        let (next, under_way) = (tokio::sync::Mutex::new(None), Mutex::default());
-        Self { rpc, signer, chain_id, gas_price, next, under_way }
+        let (nonces, under_way) = (tokio::sync::Mutex::new(None), Mutex::default());
+        Self { rpc, signer, chain_id, gas_price, nonces, ended: AtomicU64::new(0), under_way }
     }
 
     fn under_way(&self) -> MutexGuard<'_, HashMap<B256, Arc<UnderWay>>> {
@@ -82,6 +96,32 @@ impl Submitter {
         self.under_way().get(&key(to, input)).cloned()
     }
 
+    /// What becomes of a transaction; none when neither it nor any other has become final for as long as `patience`: in a
+    /// long queue it is enough that the queue moves.
+    pub(crate) async fn settled(&self, it: &UnderWay, patience: Duration) -> Option<Done> {
+        let mut before = self.ended.load(Ordering::Relaxed);
+        loop {
+            if let Ok(done) = tokio::time::timeout(patience, it.done()).await {
+                return done;
+            }
+            let now = self.ended.load(Ordering::Relaxed);
+            if now == before {
+                return None;
+            }
+            before = now;
+        }
+    }
+
+    /// What to say of a transaction that waits for too long.
+    pub(crate) async fn waiting(&self, it: &UnderWay) -> LedgerError {
+        let (nonce, account) = (it.nonce, it.account);
+        let next = self.rpc.nonce(account, "latest").await;
+        let next = next.map_or_else(|error| error.to_string(), |next| next.to_string());
+        LedgerError::Unavailable(format!(
+            "no block has taken the transaction yet: it has the nonce {nonce} of {account}, and the chain is at {next}"
+        ))
+    }
+
     /// Sends `input` to `to`, unless it is under way.
     pub(crate) async fn submit(
         &self,
@@ -91,41 +131,31 @@ impl Submitter {
     ) -> Result<Arc<UnderWay>, LedgerError> {
         let signer = self.signer.key().await?;
         let account = signer.address();
-        let mut next = self.next.lock().await;
-        let key = key(to, &input);
-        if let Some(found) = self.find(to, &input) {
-            return Ok(found);
-        }
-        if self.under_way().len() >= UNDER_WAY_MAX {
-            return Err(LedgerError::Unavailable("too many transactions wait for a block".to_owned()));
-        }
         // Once more when somebody else has used the account.
         for _ in 0..2 {
-            let nonce = match *next {
-                Some((of, nonce)) if of == account => nonce,
-                _ => self.free_nonce(account).await?,
-            };
-            *next = None;
-            let transaction = TxLegacy {
-                chain_id: Some(self.chain_id),
-                nonce,
-                gas_price: self.gas_price.into(),
-                gas_limit: gas,
-                to: TxKind::Call(to),
-                value: U256::ZERO,
-                input: input.clone(),
-            };
-            let (hash, raw) = sign(&signer, transaction)?;
-            match self.rpc.send(&raw).await {
-                Ok(_) => {}
-                Err(RpcError::Node { message, .. }) if is_known(&message) => {}
-                Err(RpcError::Node { message, .. }) if is_too_low(&message) => continue,
-                Err(error @ RpcError::Node { .. }) => return Err(error.into()),
-                // It may have arrived: it counts as under way and is sent again.
-                Err(RpcError::Unreachable(why)) => tracing::warn!(why, "a transaction may not have arrived"),
-                Err(error) => return Err(error.into()),
+            let mut nonces = self.nonces.lock().await;
+            if let Some(found) = self.find(to, &input) {
+                return Ok(found);
             }
-            *next = Some((account, nonce + 1));
+            if self.under_way().len() >= UNDER_WAY_MAX {
+                return Err(LedgerError::Unavailable("too many transactions wait for a block".to_owned()));
+            }
+            if nonces.as_ref().is_none_or(|nonces| nonces.account != account) {
+                let next = self.free_nonce(account).await?;
+                *nonces = Some(Nonces { account, next, free: BTreeSet::new() });
+            }
+            let Some(own) = nonces.as_mut() else { continue };
+            let nonce = own.free.pop_first().unwrap_or_else(|| {
+                own.next += 1;
+                own.next - 1
+            });
+            let (hash, raw) = match self.signed(&signer, nonce, to, input.clone(), gas) {
+                Ok(signed) => signed,
+                Err(error) => {
+                    own.free.insert(nonce);
+                    return Err(error);
+                }
+            };
             let under_way = Arc::new(UnderWay {
                 hash,
                 raw,
@@ -134,12 +164,62 @@ impl Submitter {
                 sent: Mutex::new(Instant::now()),
                 done: watch::Sender::new(None),
             });
-            self.under_way().insert(key, Arc::clone(&under_way));
-            return Ok(under_way);
+            self.under_way().insert(key(to, &input), Arc::clone(&under_way));
+            drop(nonces);
+            match self.rpc.send(&under_way.raw).await {
+                Ok(_) => return Ok(under_way),
+                Err(RpcError::Node { message, .. }) if is_known(&message) => return Ok(under_way),
+                Err(RpcError::Node { message, .. }) if is_too_low(&message) => {
+                    *self.nonces.lock().await = None;
+                    self.ended(&under_way, Done::Replaced);
+                }
+                // It may have arrived: it counts as under way and is sent again.
+                Err(RpcError::Unreachable(why)) => {
+                    tracing::warn!(why, "a transaction may not have arrived");
+                    return Ok(under_way);
+                }
+                Err(error) => {
+                    self.give_back(account, nonce).await;
+                    self.ended(&under_way, Done::Replaced);
+                    return Err(error.into());
+                }
+            }
         }
         Err(LedgerError::Unavailable(format!(
             "the nonces of the submitting account {account} are used by somebody else; give management its own account"
         )))
+    }
+
+    fn signed(
+        &self,
+        signer: &PrivateKeySigner,
+        nonce: u64,
+        to: Address,
+        input: Bytes,
+        gas: u64,
+    ) -> Result<(B256, Bytes), LedgerError> {
+        let transaction = TxLegacy {
+            chain_id: Some(self.chain_id),
+            nonce,
+            gas_price: self.gas_price.into(),
+            gas_limit: gas,
+            to: TxKind::Call(to),
+            value: U256::ZERO,
+            input,
+        };
+        sign(signer, transaction)
+    }
+
+    async fn give_back(&self, account: Address, nonce: u64) {
+        if let Some(nonces) = self.nonces.lock().await.as_mut().filter(|it| it.account == account) {
+            nonces.free.insert(nonce);
+        }
+    }
+
+    fn ended(&self, it: &UnderWay, done: Done) {
+        it.done.send_replace(Some(done));
+        self.ended.fetch_add(1, Ordering::Relaxed);
+        self.under_way().retain(|_, other| other.hash != it.hash);
     }
 
     /// The next nonce, behind the chain's and behind those under way that the node may have forgotten.
@@ -162,6 +242,7 @@ impl Submitter {
             }
             let event = block.events.iter().find(|(hash, _)| *hash == it.hash);
             it.done.send_replace(Some(Done::Final(event.map(|(_, event)| Box::new(event.clone())))));
+            self.ended.fetch_add(1, Ordering::Relaxed);
             false
         });
     }
@@ -169,6 +250,9 @@ impl Submitter {
     /// Sends again what has waited for long, in the nonces' order, and finds out what became of what was replaced or
     /// was not seen in a block. `newest` is the newest final block.
     pub(crate) async fn tend(&self, newest: u64) {
+        if let Err(error) = self.fill().await {
+            tracing::warn!(%error, "a gap between transactions stays open; trying again");
+        }
         let mut waiting: Vec<_> = {
             let under_way = self.under_way();
             let old = |it: &&Arc<UnderWay>| {
@@ -201,8 +285,28 @@ impl Submitter {
             },
             _ => return,
         };
-        it.done.send_replace(Some(done));
-        self.under_way().retain(|_, other| other.hash != it.hash);
+        self.ended(it, done);
+    }
+
+    /// Uses up the nonces that no node took and that nobody has asked for since, by transactions that do nothing: what
+    /// stands behind them would wait for ever.
+    async fn fill(&self) -> Result<(), LedgerError> {
+        let mut nonces = self.nonces.lock().await;
+        let Some(own) = nonces.as_mut() else { return Ok(()) };
+        let last = self.under_way().values().map(|it| it.nonce).max();
+        let gaps: Vec<u64> = own.free.iter().copied().filter(|nonce| last > Some(*nonce)).collect();
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let signer = self.signer.key().await?;
+        for nonce in gaps {
+            if signer.address() == own.account {
+                let (_, raw) = self.signed(&signer, nonce, own.account, Bytes::new(), PLAIN_GAS)?;
+                self.rpc.send(&raw).await?;
+            }
+            own.free.remove(&nonce);
+        }
+        Ok(())
     }
 }
 
@@ -223,3 +327,7 @@ fn is_too_low(message: &str) -> bool {
         || said.contains("nonce is too low")
         || said.contains("replacement transaction")
 }
+
+#[cfg(test)]
+#[path = "submit_tests.rs"]
+mod tests;

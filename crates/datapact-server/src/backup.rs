@@ -199,7 +199,10 @@ impl Plan {
         let database = file_name(&self.database);
         let staged = Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
         staged.remove()?;
-        for (name, digest) in &manifest.files {
+        // The database first: while it lies there no server starts, so none begins anew with the secrets restored.
+        let mut files: Vec<_> = manifest.files.iter().collect();
+        files.sort_by_key(|(name, _)| **name != database);
+        for (name, digest) in files {
             let target = match name.strip_prefix(&format!("{PACKAGES}/")) {
                 Some(object) if self.packages && is_plain(object) => {
                     make_folder(&self.data.join(PACKAGES))?;
@@ -220,6 +223,20 @@ impl Plan {
         }
         Ok((staged, manifest))
     }
+}
+
+/// Refuses a data folder in which a restoration was begun and not finished. A server that began anew there would sign what
+/// contradicts its own log, or tidy away the packages that were restored.
+pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(), &'static str> {
+    let database = match role {
+        "management" => management::DATABASE_FILE,
+        "key" => key::DATABASE_FILE,
+        _ => storage::DATABASE_FILE,
+    };
+    if data.join(STAGED).exists() && !data.join(database).exists() {
+        return Err("a backup was begun to be restored here and is not whole; run `datapact restore` again");
+    }
+    Ok(())
 }
 
 /// A restored database that is not yet in its place.
@@ -338,5 +355,28 @@ fn lock(data: &Path) -> Result<File> {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(BackupError::InUse(data.to_owned())),
         Err(fs::TryLockError::Error(error)) => Err(at(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_server_begins_anew_where_a_restoration_was_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let files = [management::DATABASE_FILE, key::DATABASE_FILE, storage::DATABASE_FILE];
+        for (role, database) in ["management", "key", "storage"].into_iter().zip(files) {
+            assert!(check_finished(data, role).is_ok());
+            fs::write(data.join(STAGED), "").unwrap();
+            assert!(check_finished(data, role).is_err());
+            // Ended, but for the tidying.
+            fs::write(data.join(database), "").unwrap();
+            assert!(check_finished(data, role).is_ok());
+            fs::remove_file(data.join(STAGED)).unwrap();
+            fs::remove_file(data.join(database)).unwrap();
+        }
     }
 }

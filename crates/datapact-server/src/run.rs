@@ -242,6 +242,8 @@ impl Frame {
         std::fs::create_dir_all(&common.data)
             .and_then(|()| std::fs::set_permissions(&common.data, std::fs::Permissions::from_mode(0o700)))
             .map_err(|e| ServeError::File(common.data.clone(), e.to_string()))?;
+        crate::backup::check_finished(&common.data, role)
+            .map_err(|why| ServeError::File(common.data.clone(), why.to_owned()))?;
         let trust = ReloadableTrust::load(&common.trust)?;
         let wrong = |detail: &str| ServeError::File(common.certificate.clone(), detail.to_owned());
         let chain = CertificateDer::pem_file_iter(&common.certificate)

@@ -103,6 +103,7 @@ fn two_networks_run_side_by_side_and_a_restart_keeps_the_contract() {
     let folder = TempDir::new().unwrap();
     let dir = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (one, other) = (dir("one"), dir("other"));
+    let _ended = [Ended(one.clone()), Ended(other.clone())];
     let up = |dir: &str| -> Value {
         serde_json::from_slice(&ok(datapact(&["--json", "ledger", "up", "devnode", "--dir", dir])).stdout)
             .unwrap()
@@ -127,6 +128,15 @@ fn two_networks_run_side_by_side_and_a_restart_keeps_the_contract() {
     assert_ne!(contract(&std::fs::read_to_string(&output).unwrap()), contract(&before));
     for dir in [&one, &other] {
         ok(datapact(&["ledger", "down", "--dir", dir]));
+    }
+}
+
+/// A network's folder, in which nothing runs any more when the test is over, however it ends.
+struct Ended(String);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = datapact(&["ledger", "down", "--dir", &self.0]).output();
     }
 }
 

@@ -28,7 +28,7 @@ use datapact_core::policy::SharingPolicy;
 use datapact_core::release::Recipient;
 use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
-use support::{ROLES, Site, User, data, now, tls};
+use support::{PATIENCE, ROLES, Site, User, data, now, tls};
 
 /// What a server answered.
 #[derive(Debug)]
@@ -127,7 +127,8 @@ impl Raw {
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
         let Some(end) = answer.windows(4).position(|window| window == b"\r\n\r\n") else {
-            written.and(read)?;
+            // What the server said about it counts for more than that it did not read on.
+            read.and(written)?;
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         };
         let head = String::from_utf8_lossy(&answer[..end]).into_owned();
@@ -813,7 +814,7 @@ async fn ds_1_ds_2_uploads_and_ranges_are_checked() {
         assert_eq!((answer.status, answer.body.as_slice()), (206, expected), "{value}");
     }
     // The abandoned upload has left nothing once the server has noticed.
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while world.state().await.files != before.files && Instant::now() < until {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

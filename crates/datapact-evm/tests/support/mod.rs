@@ -1,5 +1,5 @@
 //! What the adapter's tests share: a network in a folder of its own, ended with the test.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -36,7 +36,14 @@ impl TestNetwork {
         };
         let dir = tempfile::tempdir().unwrap();
         let mut network = Network::open(&dir.path().join("network"), kind, nodes).unwrap();
-        let nodes = network.up(&program).await.unwrap();
+        let nodes = match network.up(&program).await {
+            Ok(nodes) => nodes,
+            Err(error) => {
+                // Nothing is left running of a network that does not come up.
+                let _ = network.down().await;
+                panic!("{error}");
+            }
+        };
         Some(Self { network, program, nodes, dir })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datapact_core::contract::Receipt;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::note::{Checkpoint, VerifyingKey};
 use datapact_ledger::port::{Clock, EVENTS_MAX};
 use datapact_ledger::source::LogSource;
@@ -66,18 +67,36 @@ pub async fn fetch(
             position: None,
             reason: format!("a follower holds a checkpoint that is not of this log: {e}"),
         })?;
-        sources.push((checkpoint.size(), Arc::clone(source)));
+        sources.push((checkpoint.size(), note, Arc::clone(source)));
     }
     // The longest first; what the others hold must then be the same, and is compared.
-    sources.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-    if let Some((size, source)) = sources.into_iter().next()
+    sources.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
+    let mut sources = sources.into_iter();
+    if let Some((size, _, source)) = sources.next()
         && size >= backed_up
     {
         let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None };
-        Follower::open(store.clone(), config).await?.poll().await?;
+        let follower = Follower::open(store.clone(), config).await?;
+        follower.poll().await?;
+        for (size, note, _) in sources {
+            if !is_prefix(&follower, log, size, note).await? {
+                let reason = "two followers hold different logs that this log's key has signed".to_owned();
+                return Err(LedgerError::Corrupt { position: None, reason }.into());
+            }
+        }
     }
     let size = tables::size(store.read()).await?;
     Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
+}
+
+/// Whether the tree of `size` entries that `note` signs is the beginning of what `follower` holds: its last entry is proved
+/// by the follower's tree under the other's root.
+async fn is_prefix(follower: &Follower, log: &VerifyingKey, size: u64, note: Vec<u8>) -> Result<bool> {
+    let Some(last) = size.checked_sub(1) else { return Ok(true) };
+    let Ok(note) = String::from_utf8(note) else { return Ok(false) };
+    let (proof, entry) = (follower.proof_under(last, size, &note).await?, follower.entry(last).await?);
+    let policy = LogPolicy::new(log, &[]).map_err(|e| LedgerError::Misconfigured(e.to_string()))?;
+    Ok(proof.zip(entry).is_some_and(|(proof, entry)| proof.verify(&policy, &entry).is_ok()))
 }
 
 async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {

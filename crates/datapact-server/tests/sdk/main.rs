@@ -273,8 +273,9 @@ async fn an_interrupted_opening_costs_no_second_access() {
     let target = Target::Share(shared.share);
     // Killed while the plaintext was about to go out: the future is dropped.
     let run = bob.clone();
+    let (stall, stalled) = std::sync::mpsc::channel();
     let killed = tokio::spawn(async move {
-        let stalled = Output::Stream(Box::new(Stalled));
+        let stalled = Output::Stream(Box::new(Stalled(stalled)));
         let options = OpenOptions::default();
         run.open(&Target::Share(shared.share), &options, &|_| Ok(()), stalled, no_progress()).await.map(drop)
     });
@@ -282,6 +283,7 @@ async fn an_interrupted_opening_costs_no_second_access() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
     killed.abort();
+    drop(stall);
     assert!(killed.await.unwrap_err().is_cancelled());
     let (opened, plain) = open(&bob, &target).await.unwrap();
     assert_eq!((plain.as_slice(), opened.repeated, opened.permission.access), (&b"once"[..], true, 1));
@@ -294,12 +296,12 @@ async fn an_interrupted_opening_costs_no_second_access() {
     assert_eq!(std::fs::read_dir(work).unwrap().count(), 0);
 }
 
-/// An output that takes nothing for a while.
-struct Stalled;
+/// An output that takes nothing until its other end is gone.
+struct Stalled(std::sync::mpsc::Receiver<()>);
 
 impl Write for Stalled {
     fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-        std::thread::sleep(std::time::Duration::from_secs(2));
+        let _ = self.0.recv();
         Err(io::ErrorKind::BrokenPipe.into())
     }
 

@@ -20,6 +20,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 pub const HOUR: Duration = Duration::from_secs(3600);
 
@@ -94,6 +95,8 @@ pub struct World {
     pub trust: Arc<ReloadableTrust>,
     pub address: SocketAddr,
     pub stop: tokio::sync::oneshot::Sender<()>,
+    /// Told when a request for `/slow` is under way.
+    pub slow_started: &'static Notify,
 }
 
 const TRUST: &str = r#"
@@ -133,10 +136,11 @@ impl World {
         let listener = Listener::bind(any, chain, key, clients, limits).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
-        tokio::spawn(listener.serve(router(&trust), async move {
+        let slow_started: &'static Notify = Box::leak(Box::new(Notify::new()));
+        tokio::spawn(listener.serve(router(&trust, slow_started), async move {
             let _ = stopped.await;
         }));
-        Self { directory, clinic, servers, trust, address, stop }
+        Self { directory, clinic, servers, trust, address, stop, slow_started }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -158,7 +162,7 @@ impl World {
 }
 
 /// `/who` tells who shook hands, `/now` who that is at the request, `/slow` takes its time.
-fn router(trust: &Arc<ReloadableTrust>) -> Router {
+fn router(trust: &Arc<ReloadableTrust>, started: &'static Notify) -> Router {
     let who = |peer: Option<Extension<AuthenticatedPeer>>| async move {
         peer.map_or("nobody".to_owned(), |Extension(peer)| peer.identity.to_string())
     };
@@ -169,7 +173,8 @@ fn router(trust: &Arc<ReloadableTrust>) -> Router {
             Err(error) => error.to_string(),
         }
     };
-    let slow = || async {
+    let slow = move || async move {
+        started.notify_one();
         tokio::time::sleep(Duration::from_millis(300)).await;
         "slow"
     };

@@ -1,5 +1,6 @@
 //! `backup` and `restore`: what a server keeps on its machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -126,13 +127,15 @@ impl Restore {
             Role::Management => {
                 let config: ManagementConfig = load(&self.config).map_err(config_failure)?;
                 let sources = self.followers(&config)?;
-                if sources.len() < config.ledger.witnesses.len() {
+                // One that is given twice is one; a chain holds by itself what its log must not contradict.
+                let given: BTreeSet<&str> = self.follower.iter().map(String::as_str).collect();
+                if config.ledger.chain.is_none() && given.len() < config.ledger.witnesses.len() {
                     context.output.confirm(format_args!(
                         "{} key servers have cosigned this ledger, and {} are given; if another one has seen later \
                          entries, the ledger will contradict what it has signed, and that key server will release \
                          nothing any more. Go on?",
                         config.ledger.witnesses.len(),
-                        sources.len(),
+                        given.len(),
                     ))?;
                 }
                 Some((config, sources))

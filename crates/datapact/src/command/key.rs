@@ -32,7 +32,8 @@ enum Verb {
     List,
     /// Seal a share's data anew under a new key, and destroy the one before at once
     ///
-    /// No server keeps what the data could be read with, so they are given again.
+    /// No server keeps what the data could be read with, so they are given again, and sealed as they are: data that
+    /// were shared by `--desensitize` are to be desensitized first, by `desensitize run`.
     Rotate {
         /// The share
         share: ShareId,

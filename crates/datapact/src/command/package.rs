@@ -8,6 +8,7 @@ use datapact_client::Provider;
 use datapact_client::custody::Replacement;
 use datapact_client::provider::ChangeShare;
 use datapact_core::id::{PackageId, ShareId};
+use datapact_core::policy::SharingPolicy;
 use serde::Serialize;
 
 use crate::command::share::report;
@@ -35,7 +36,8 @@ enum Verb {
     List,
     /// Publish other data as the next version of a share, and delete the package and key before at once
     ///
-    /// `share update --file` does the same and leaves those who were just granted access the time to open it.
+    /// `share update --file` does the same and leaves those who were just granted access the time to open it. The file
+    /// is shared as it is: where rules are needed, let `desensitize run` make it.
     Replace {
         /// The share
         share: ShareId,
@@ -97,9 +99,23 @@ pub(crate) fn replace(
     let provider = Provider::new(context.session_finishing_work()?);
     let (sink, bar) = context.output.transfer(length);
     let replacement = Replacement { input, media_type, change: ChangeShare::default(), destroy_before };
-    let set = context.block_on(async { Ok(provider.replace(share, replacement, sink).await?) });
+    let set = context.block_on(async {
+        confirm_raw(context, &provider.show(share).await?.policy)?;
+        Ok(provider.replace(share, replacement, sink).await?)
+    });
     bar.finish_and_clear();
     report(context, &set?)
+}
+
+/// Asks before data go out as they are in the place of some that were desensitized: it may well be the raw file again.
+pub(crate) fn confirm_raw(context: &Context, current: &SharingPolicy) -> Result<()> {
+    if current.information.desensitization.is_none() {
+        return Ok(());
+    }
+    context.output.confirm(
+        "the data of this share were desensitized, and the file is shared as it is, without rules; is nothing in it \
+         that must be taken out?",
+    )
 }
 
 fn row(status: &PackageStatus) -> [String; 4] {

@@ -13,6 +13,7 @@ use datapact_core::policy::Price;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 
 use crate::command::desensitize;
+use crate::command::package::confirm_raw;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
 use crate::files::NewFile;
@@ -149,7 +150,7 @@ struct Update {
     /// Take the price away
     #[arg(long, conflicts_with = "price")]
     no_price: bool,
-    /// Publish these data instead, as the next version under the same contract; `-` for standard input
+    /// Publish these data instead, as they are, as the next version under the same contract; `-` for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// With --file: the media type of the new data; as before if not given
@@ -424,6 +425,7 @@ impl Update {
                 permission: (permission != current.permission).then_some(permission),
             };
             if let Some(input) = input {
+                confirm_raw(context, &current)?;
                 let media_type = self.media_type.clone();
                 let replacement = Replacement { input, media_type, change, destroy_before: false };
                 return Ok(provider.replace(&self.share, replacement, sink).await?);

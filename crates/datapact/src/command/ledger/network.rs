@@ -146,6 +146,7 @@ use with_evm::{down_chain, up_chain};
 
 #[cfg(feature = "evm")]
 mod with_evm {
+    use datapact_api::problem::{Kind as ProblemKind, Problem};
     use datapact_evm::config::{EvmConfig, SignerConfig};
     use datapact_evm::deploy::Deployment;
     use datapact_evm::network::{self, Kind, Network, NetworkError, Running};
@@ -216,8 +217,14 @@ mod with_evm {
         let owner = deploy.owner.as_deref().map(str::parse).transpose().map_err(|_| {
             Failure::usage("`--owner` is no account's address", "it has 40 hexadecimal digits after `0x`")
         })?;
-        let misconfigured =
-            |error: datapact_ledger::LedgerError| Failure::local(error, "see docs/ledgers/ethereum.md");
+        let wrong = |error: datapact_ledger::LedgerError| -> Failure {
+            match error {
+                datapact_ledger::LedgerError::Unavailable(_) => Problem::new(ProblemKind::Unavailable, error)
+                    .hint("check the nodes, and try again")
+                    .into(),
+                error => Failure::local(error, "see docs/ledgers/ethereum.md"),
+            }
+        };
         let signer = match (deploy.key_file, deploy.signer_passphrase_file) {
             (Some(key_file), Some(passphrase_file)) => {
                 let absolute =
@@ -227,7 +234,18 @@ mod with_evm {
             _ => {
                 let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
                 let folder = folder.canonicalize().map_err(|e| Failure::file("write", folder, &e))?;
-                signer::make(&folder).map_err(misconfigured)?.0
+                let (key, passphrase) = (folder.join("signer.json"), folder.join("signer.passphrase"));
+                if key.exists() && passphrase.exists() {
+                    // Made by a run that could not deploy, or another contract's: which one only the user knows.
+                    let (key, passphrase) = (key.display(), passphrase.display());
+                    return Err(Failure::usage(
+                        format!("there is an account's key already, `{key}`"),
+                        format!(
+                            "use it by `--key-file {key} --signer-passphrase-file {passphrase}`, or write to another folder"
+                        ),
+                    ));
+                }
+                signer::make(&folder).map_err(wrong)?.0
             }
         };
         let deployment = Deployment {
@@ -240,8 +258,8 @@ mod with_evm {
             owner,
         };
         let config = context.block_on(async {
-            let config = datapact_evm::deploy::deploy(deployment).await.map_err(misconfigured)?;
-            let key = signer::FileSigner::new(signer).key().await.map_err(misconfigured)?;
+            let config = datapact_evm::deploy::deploy(deployment).await.map_err(wrong)?;
+            let key = signer::FileSigner::new(signer).key().await.map_err(wrong)?;
             Ok::<(EvmConfig, _), Failure>((config, key.address()))
         });
         let (config, submitter) = config?;
