@@ -9,15 +9,20 @@ use std::sync::Arc;
 
 use datapact_core::contract::{Attributes, Call, Documents, Refusal};
 use datapact_core::document::UsageAction;
-use datapact_core::id::ShareId;
+use datapact_core::id::{Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::terms::Terms;
 use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
 use datapact_fabric::contract::{Contract, Failure, SetUp};
 use datapact_fabric::network::{Orderers, Package};
-use datapact_fabric::shim::serve;
+use datapact_fabric::shim::{ServerTls, serve};
 use datapact_ledger::port::system_clock;
 use datapact_ledger::testing::{Fixture, ShareState, TestUser};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose,
+};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -111,11 +116,11 @@ async fn the_contract_decides_on_real_peers() {
         assert_eq!(after["record"]["policy"]["state"], "suspended");
     }
 
-    // The next version of the chaincode, in processes of its own, finds all of it.
+    // The next version of the chaincode, elsewhere and one of them by TLS, finds all of it.
     for node in ORGANISATIONS.map(|organisation| format!("chaincode-{organisation}")) {
         network.network.stop_node(&node, false).await.unwrap();
     }
-    let (first, second) = (next_version(&set_up).await, next_version(&set_up).await);
+    let (first, second) = (next_version(&set_up, true).await, next_version(&set_up, false).await);
     network.upgrade([&first, &second], "2");
     let stored = network.query("key", &["access", &request_id(&access.0)]).unwrap();
     assert_eq!(stored["record"]["access"], 1);
@@ -130,18 +135,68 @@ async fn the_contract_decides_on_real_peers() {
     pr_1_nothing_that_identifies_a_person_is_kept(network.network.dir(), &share.id(), &ann, &documents);
 }
 
-/// A chaincode that serves until the test ends, in a package that says where.
-async fn next_version(agreed: &SetUp) -> Package {
+/// A chaincode that serves until the test ends, in a package that says where; by TLS with certificates on both sides
+/// if `by_tls`.
+async fn next_version(agreed: &SetUp, by_tls: bool) -> Package {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let package = Package::new("datapact_2", &listener.local_addr().unwrap().to_string()).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (tls, package) = if by_tls {
+        let (tls, connection) = both_sides(&address);
+        (Some(tls), package_of(&connection))
+    } else {
+        (None, Package::new("datapact_2", &address).unwrap())
+    };
     let contract = Arc::new(Contract::new(Some(agreed.clone()), system_clock()));
     let id = package.id.clone();
     let (stop, stopping) = watch::channel(false);
     tokio::spawn(async move {
         let _stop = stop;
-        serve(listener, None, id, contract, stopping).await
+        serve(listener, tls, id, contract, stopping).await
     });
     package
+}
+
+/// The chaincode's TLS, and the peer's `connection.json`.
+fn both_sides(address: &str) -> (ServerTls, serde_json::Value) {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let issue = |usage: ExtendedKeyUsagePurpose| {
+        let mut params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &ca).unwrap().pem(), key.serialize_pem())
+    };
+    let (certificate, key) = issue(ExtendedKeyUsagePurpose::ServerAuth);
+    let (client_certificate, client_key) = issue(ExtendedKeyUsagePurpose::ClientAuth);
+    let connection = json!({
+        "address": address, "dial_timeout": "10s", "tls_required": true, "root_cert": ca.pem(),
+        "client_auth_required": true, "client_cert": client_certificate, "client_key": client_key,
+    });
+    let tls = ServerTls {
+        key: key.into_bytes(),
+        certificate: certificate.into_bytes(),
+        client_ca: Some(ca.pem().into_bytes()),
+    };
+    (tls, connection)
+}
+
+/// As the operator's guide makes one.
+fn package_of(connection: &serde_json::Value) -> Package {
+    let dir = tempfile::tempdir().unwrap();
+    let tar = |archive: &str, files: &[&str]| {
+        let made = Command::new("tar").current_dir(dir.path()).args(["czf", archive]).args(files).status();
+        assert!(made.unwrap().success());
+    };
+    let metadata = json!({ "type": "ccaas", "label": "datapact_2" });
+    std::fs::write(dir.path().join("connection.json"), connection.to_string()).unwrap();
+    std::fs::write(dir.path().join("metadata.json"), metadata.to_string()).unwrap();
+    tar("code.tar.gz", &["connection.json"]);
+    tar("package.tgz", &["metadata.json", "code.tar.gz"]);
+    let bytes = std::fs::read(dir.path().join("package.tgz")).unwrap();
+    Package { id: format!("datapact_2:{}", Digest::of(&bytes)), bytes }
 }
 
 /// Searches every file of every node: ledgers, state, logs.

@@ -1,14 +1,17 @@
 //! The adapter on a real network of two organisations: the ledger conformance suite, by Raft and by BFT orderers.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod adapter;
 mod support;
 
+use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::inspect;
 use datapact_fabric::network::Orderers;
+use datapact_fabric::proto::common::Block;
 use datapact_ledger::conformance;
 use datapact_ledger::port::Ledger as _;
 use datapact_ledger::testing::Fixture;
+use prost::Message as _;
 use support::{ID, TestNetwork};
 
 /// One network at a time: two on one small machine would make each other slow.
@@ -51,6 +54,45 @@ async fn the_ledger_conforms_on_bft() {
     let fixture = Fixture::new(ID);
     let ledger = adapter::ledger(&network, &fixture);
     conformance::all(&ledger, &fixture).await;
+}
+
+/// Two processes of management, both asked by one consumer, until two requests were in each other's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn blocks_are_recorded_anew_when_that_is_asked_for() {
+    if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {
+        return;
+    }
+    let _one = ONE.lock().await;
+    loop {
+        let network = TestNetwork::up(Orderers::Raft).await.unwrap();
+        let fixture = Fixture::new(ID);
+        let (one, two) = (adapter::ledger(&network, &fixture), adapter::ledger(&network, &fixture));
+        let share = fixture.share(AccessTimes::Times(2), |_| {});
+        let (call, documents) = share.set();
+        one.execute(&call, &documents).await.unwrap();
+        two.share(&share.id()).await.unwrap().unwrap();
+        let consumer = fixture.consumer("Consumer");
+        let requests = [share.request(&consumer), share.request(&consumer)];
+        let (first, second) = tokio::join!(
+            one.execute(&requests[0].0, &requests[0].1),
+            two.execute(&requests[1].0, &requests[1].1)
+        );
+        first.and(second).unwrap();
+        let height = inspect::channel(one.gateway()).await.unwrap().height;
+        let (mut blocks, mut conflict) = (Vec::new(), false);
+        for number in 0..height {
+            let block = inspect::block(one.gateway(), number).await.unwrap();
+            let read = Block::decode(block.as_slice()).unwrap();
+            conflict |= read.metadata.unwrap().metadata[2].contains(&11);
+            blocks.push(hex::encode(block));
+        }
+        if conflict {
+            let recorded = serde_json::json!({ "chaincode": "datapact", "blocks": blocks });
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/blocks.json");
+            std::fs::write(file, format!("{recorded:#}\n")).unwrap();
+            return;
+        }
+    }
 }
 
 async fn all(ledger: &datapact_fabric::gateway::FabricLedger) -> Vec<datapact_ledger::port::Event> {

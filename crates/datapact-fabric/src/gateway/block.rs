@@ -322,6 +322,51 @@ pub(crate) mod tests {
         }
     }
 
+    /// Blocks of a real channel, from the first one on.
+    #[derive(Deserialize)]
+    struct Recorded {
+        chaincode: String,
+        blocks: Vec<String>,
+    }
+
+    #[test]
+    fn blocks_of_a_real_channel_link_and_say_what_was_recorded() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/blocks.json");
+        let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let blocks: Vec<Vec<u8>> = recorded.blocks.iter().map(|text| hex::decode(text).unwrap()).collect();
+        let mut previous: Option<Hash> = None;
+        let (mut events, mut codes) = (Vec::new(), Vec::new());
+        for (number, bytes) in (0..).zip(&blocks) {
+            let read =
+                CommittedBlock::read(Block::decode(bytes.as_slice()).unwrap(), &recorded.chaincode).unwrap();
+            assert_eq!(read.number, number);
+            assert!(previous.is_none_or(|hash| read.previous_hash == hash.as_slice()));
+            previous = Some(read.hash);
+            events.extend(read.events().cloned());
+            codes.extend(read.transactions.iter().map(|it| it.code));
+        }
+        // A share, and one access of each of two requests that were in each other's way.
+        assert_eq!(events.len(), 3);
+        assert!(matches!(events[0].receipt, Receipt::Policy(_)));
+        let mut accesses: Vec<u32> = Vec::new();
+        for event in &events[1..] {
+            let Receipt::Access(access) = &event.receipt else { panic!("no access") };
+            assert_eq!(event.time, access.time);
+            accesses.push(access.access);
+        }
+        assert_eq!(accesses, [1, 2]);
+        assert!(codes.contains(&11), "one had to be asked for again: MVCC_READ_CONFLICT");
+
+        let last = blocks.last().unwrap();
+        for at in (0..last.len()).step_by(5) {
+            let mut changed = last.clone();
+            changed[at] ^= 0x55;
+            if let Ok(block) = Block::decode(changed.as_slice()) {
+                let _ = CommittedBlock::read(block, &recorded.chaincode);
+            }
+        }
+    }
+
     #[test]
     fn a_headers_hash_is_of_its_der() {
         let header = |number| BlockHeader {

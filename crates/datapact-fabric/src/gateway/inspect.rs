@@ -100,6 +100,14 @@ pub async fn channel(gateway: &Gateway) -> Result<ChannelReport, LedgerError> {
     })
 }
 
+/// A block's bytes (`common.Block`), as the own peer keeps it.
+///
+/// # Errors
+/// What the peer says: there is no such block, for example.
+pub async fn block(gateway: &Gateway, number: u64) -> Result<Vec<u8>, LedgerError> {
+    Ok(gateway.block(number).await?.encode_to_vec())
+}
+
 /// Looks at a transaction: recomputes its block's hashes, follows them to the newest block, and checks the endorsers'
 /// signatures. None when the own peer knows no such transaction.
 ///

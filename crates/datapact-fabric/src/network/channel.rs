@@ -1,16 +1,19 @@
 //! The channel and the chaincode on it: each step is asked for first and done only if it is not done yet, so that what
 //! was interrupted goes on.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use datapact_ledger::LedgerError;
+use datapact_ledger::port::system_clock;
+use serde_json::Value;
 
 use super::process;
 use super::{
     CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT, Result,
 };
-use crate::contract::encoding::canonical_text;
+use crate::gateway::{FabricConfig, Gateway, admin};
 
 /// The definition that both organisations approve the first time; later ones are the operators' to commit.
 const VERSION: &str = "1";
@@ -93,25 +96,29 @@ impl Network {
             }
             self.until(Node::Peer(Organisation::Management), async || self.commit(programs).await).await?;
         }
-        for organisation in Organisation::ALL {
-            let set_up = async || self.set_up(programs, organisation).await;
-            self.until(Node::Peer(organisation), set_up).await?;
-        }
         Ok(())
     }
 
-    /// Has the chaincode set up, as an organisation's peer sees it, in the name of the key server's administrator.
-    async fn set_up(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
-        let info = parse(process::run(self.query(programs, organisation)).await?)?;
-        if info.get("set_up").is_some() {
-            return Ok(());
+    /// Has the chaincode set up, in the name of the key server's administrator, through each organisation's gateway.
+    /// What is set up already is endorsed again, which shows that this peer finds both: after a start that takes until
+    /// the peers have heard of each other.
+    pub(super) async fn set_up(&self) -> Result<()> {
+        let failed =
+            |error: LedgerError| NetworkError::new(error, "see the nodes' logs in the network's folder");
+        let load = |path: PathBuf| FabricConfig::load(&path).map_err(failed);
+        let administrator = load(self.key_ledger_file())?.administrator;
+        let who = administrator.as_ref().ok_or_else(|| {
+            NetworkError::new("nobody can set the chaincode up", "this is a defect; please report it")
+        })?;
+        let agreed = super::agreed(&self.record.ledger);
+        for (organisation, file) in
+            Organisation::ALL.into_iter().zip([self.ledger_file(), self.key_ledger_file()])
+        {
+            let gateway = Gateway::new(load(file)?, system_clock());
+            let set_up = async || admin::set_up(&gateway, who, &agreed).await.map_err(failed);
+            self.until(Node::Peer(organisation), set_up).await?;
         }
-        let arguments = json!({ "Args": ["set-up", canonical_text(&super::agreed(&self.record.ledger))] });
-        let mut invoke = self.peer(programs, Organisation::Key, &["chaincode", "invoke", "--waitForEvent"]);
-        self.on_channel(&mut invoke);
-        invoke.args(["--ctor", &arguments.to_string()]);
-        self.at_both_peers(&mut invoke);
-        process::run(invoke).await.map(drop)
+        Ok(())
     }
 
     async fn install(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
@@ -181,13 +188,6 @@ impl Network {
             command.args(["--peerAddresses", &self.address(Node::Peer(organisation)), "--tlsRootCertFiles"]);
             command.arg(self.peer_tls_ca(organisation));
         }
-    }
-
-    /// Asks a peer's chaincode what it is.
-    fn query(&self, programs: &Programs, organisation: Organisation) -> Command {
-        let mut command = self.peer(programs, organisation, &["chaincode", "query"]);
-        command.args(["--channelID", CHANNEL, "--name", CHAINCODE, "--ctor", r#"{"Args":["info"]}"#]);
-        command
     }
 
     /// `peer`, as the organisation's administrator to its peer.

@@ -309,19 +309,24 @@ impl Network {
     }
 
     /// Starts what does not run, makes channel and chaincode the first time, and waits until both organisations' peers
-    /// and chaincode answer.
+    /// endorse.
     ///
     /// # Errors
     /// When something does not come up, with what it said last. What this call has started is ended again.
     pub async fn up(&mut self, programs: &Programs) -> Result<Vec<Running>> {
-        self.start_channel(programs).await?;
         let before = self.running();
-        if let Err(error) = self.deploy(programs).await {
+        self.start_channel(programs).await?;
+        if let Err(error) = self.with_chaincode(programs).await {
             self.end_all_but(&before).await?;
             return Err(error);
         }
-        self.describe()?;
         Ok(self.running())
+    }
+
+    async fn with_chaincode(&mut self, programs: &Programs) -> Result<()> {
+        self.deploy(programs).await?;
+        self.describe()?;
+        self.set_up().await
     }
 
     /// Starts orderers and peers and makes the channel, without the chaincode.

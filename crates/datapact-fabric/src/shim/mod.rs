@@ -1,7 +1,7 @@
 //! The chaincode side of the stream between a peer and its chaincode, as a service.
 //!
 //! A peer dials in and calls `protos.Chaincode/Connect`, one stream both ways. [`serve`] answers any number of peers;
-//! [`stream`] is one peer's stream, [`transaction`] one of the many transactions in flight on it.
+//! `stream` is one peer's stream, `transaction` one of the many transactions in flight on it.
 
 mod service;
 mod stream;
