@@ -131,6 +131,8 @@ fn configure(dir: &Path, ports: &PortBlock) {
             &name,
             "--port",
             &port,
+            "--operator-port",
+            "0",
             "--public-port",
             &public,
             "-o",
