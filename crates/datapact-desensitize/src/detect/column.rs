@@ -86,7 +86,7 @@ pub(super) fn judge(name: &str, sample: &Sample, names: Option<&Names>) -> (Rule
     for value in &values {
         if let Some(names) = names {
             names.find(value, &mut named);
-            if named == [0..value.len()] {
+            if named.first() == Some(&(0..value.len())) {
                 let tally = wholly.entry(Entity::PersonName.name()).or_default();
                 tally.hits += 1;
                 tally.confidence += NAMED;
