@@ -35,7 +35,7 @@ const UPLOAD_BYTES: usize = 256 * 1024;
 /// A package up to this length is uploaded in one request.
 const WHOLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// How long an upload goes on without anything arriving.
-const UPLOAD_PATIENCE: Duration = Duration::from_secs(60);
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
 /// The longest pause before it does.
 const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(3);
 
