@@ -4,6 +4,7 @@
 mod check;
 mod conformance;
 mod contracts;
+mod dist;
 mod fuzz;
 mod readme;
 mod tidy;
@@ -19,7 +20,8 @@ usage: cargo xtask COMMAND
                 one of them
   fuzz [TARGET] [SECONDS]
                 feeds each reader of foreign bytes, or one, what libFuzzer makes of a corpus, for 60 s each
-  readme        runs the README's commands, as a reader would";
+  readme        runs the README's commands, as a reader would
+  dist [--dev]  a release archive in the target folder, unpacked and run once";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +35,13 @@ fn main() -> ExitCode {
             let seconds = rest.iter().find_map(|argument| argument.parse().ok());
             let target = rest.iter().find(|argument| argument.parse::<u64>().is_err());
             fuzz::run(target.copied(), seconds)
+        }
+        ["dist", ref rest @ ..] => {
+            if dist::run(rest) {
+                Vec::new()
+            } else {
+                vec!["dist".to_owned()]
+            }
         }
         ["readme"] => names(check::run(&[("readme", readme::run)])),
         [name] => match check::ALL.iter().find(|(step, _)| *step == name) {

@@ -9,7 +9,7 @@ use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::administration::UserNotice;
-use crate::problem::Result;
+use crate::problem::{Problem, Result};
 
 /// A stream of a package's bytes.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
@@ -24,6 +24,24 @@ pub trait StorageServer: Send + Sync {
     /// them arrive and their metadata is the caller's, for this identifier. A repeat of the same bytes answers
     /// the same; others are refused.
     async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus>;
+    /// Providers: how much of an upload in parts has arrived. What may still be arriving is ended first, so that what
+    /// is told stays so.
+    async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
+        Err(Problem::not_found(format!("uploads of `{id}` in parts are not taken here")))
+    }
+    /// Providers: goes on with an upload, of `size` bytes in all, at `offset`, which must be where it stands. What
+    /// arrives is kept, also when the connection is cut. With the last byte the package is stored as
+    /// [`StorageServer::upload`] does it; before that, the status says that it is not.
+    async fn append(
+        &self,
+        id: &PackageId,
+        offset: u64,
+        size: u64,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        drop(bytes);
+        Err(Problem::not_found(format!("uploads of `{id}` in parts are not taken here ({offset} of {size})")))
+    }
     /// What is stored; for its provider, and for management to confirm it (SH-7).
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus>;
     /// The package's bytes from `range` (all of them if none), to any user whom the access list admits (DS-2).
@@ -44,6 +62,16 @@ pub struct PackageAddress {
     pub id: PackageId,
     /// The URL to get it from.
     pub address: String,
+}
+
+/// How much of a package has arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UploadOffset {
+    /// The bytes that are kept; where to go on.
+    pub offset: u64,
+    /// Whether the package is stored already; there is nothing to go on with then.
+    pub stored: bool,
 }
 
 /// What is stored under a package's identifier.

@@ -218,6 +218,11 @@ impl ReloadableTrust {
         Arc::new(Self { path: None, loaded })
     }
 
+    /// One that another holds.
+    pub fn from_current(trust: Arc<Trust>) -> Arc<Self> {
+        Arc::new(Self { path: None, loaded: RwLock::new(Loaded { trust, stamps: Vec::new() }) })
+    }
+
     /// The configuration as last read.
     pub fn current(&self) -> Arc<Trust> {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).trust.clone()

@@ -1,14 +1,15 @@
 //! The provider: shares data under terms, changes and ends shares (7.3.1; DP-1 to DP-10, WR-1 to WR-7).
 
-use std::io::Read;
+use std::io::{Read, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{KeyServer, StoreKey};
 use datapact_api::management::{OwnShare, PolicyReceipt};
 use datapact_api::problem::{Kind, Problem};
-use datapact_api::storage_server::{PackageAddress, StorageServer};
+use datapact_api::storage_server::{ByteStream, PackageAddress, PackageStatus, StorageServer};
 use datapact_core::contract::Call;
 use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, ShareId, Timestamp};
@@ -19,17 +20,24 @@ use datapact_core::policy::{Price, ShareState, SharingInformation, SharingPolicy
 use datapact_core::terms::{Name, Terms};
 use futures_util::StreamExt as _;
 use serde::Serialize;
+use tokio::io::AsyncSeekExt as _;
 use tokio_util::io::ReaderStream;
 use zeroize::Zeroizing;
 
 use crate::error::{ClientError, Result};
 use crate::home::new_file;
 use crate::proof::{Proven, prove};
-use crate::session::{Progress, ProgressSink, Session, retry};
+use crate::session::{BACKOFF, Progress, ProgressSink, Session, retry};
 use crate::work::{Job, Work};
 
 /// Bytes handed to the connection at once.
 const UPLOAD_BYTES: usize = 256 * 1024;
+/// A package up to this length is uploaded in one request.
+const WHOLE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How long an upload goes on without anything arriving.
+const UPLOAD_PATIENCE: Duration = Duration::from_secs(30);
+/// The longest pause before it does.
+const UPLOAD_PAUSE_MAX: Duration = Duration::from_secs(3);
 
 /// A user who shares.
 #[derive(Clone)]
@@ -541,20 +549,58 @@ async fn upload(
     progress: &ProgressSink,
 ) -> Result<()> {
     let total = package.size;
-    let status = retry(|| async {
-        let file = tokio::fs::File::open(spool).await.map_err(|e| ClientError::file(spool, e))?;
+    let from = |offset: u64| async move {
+        let mut file = tokio::fs::File::open(spool).await.map_err(|e| ClientError::file(spool, e))?;
+        file.seek(SeekFrom::Start(offset)).await.map_err(|e| ClientError::file(spool, e))?;
         let progress = Arc::clone(progress);
-        let mut done = 0;
+        let mut done = offset;
         let bytes = ReaderStream::with_capacity(file, UPLOAD_BYTES).inspect(move |chunk| {
             done += chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
             progress(Progress::Uploading { done, total });
         });
-        storage.upload(&package.id, total, bytes.boxed()).await.map_err(ClientError::from)
-    })
-    .await?;
+        Ok::<_, ClientError>(bytes.boxed())
+    };
+    let status = if total <= WHOLE_BYTES_MAX {
+        retry(|| async {
+            let bytes = from(0).await?;
+            storage.upload(&package.id, total, bytes).await.map_err(ClientError::from)
+        })
+        .await?
+    } else {
+        upload_in_parts(storage, package, from).await?
+    };
     if status.stored && status.reference().as_ref() == Some(package) {
         Ok(())
     } else {
         Err(ClientError::untrusted("the storage server stored another package than uploaded"))
+    }
+}
+
+/// Uploads what the server has not got yet, and goes on after every cut for as long as something arrives.
+async fn upload_in_parts<F: Future<Output = Result<ByteStream>>>(
+    storage: &Arc<dyn StorageServer>,
+    package: &PackageReference,
+    from: impl Fn(u64) -> F,
+) -> Result<PackageStatus> {
+    let (mut arrived, mut since, mut failed) = (0, Instant::now(), 0);
+    loop {
+        let part = async {
+            let at = storage.upload_offset(&package.id).await?;
+            if at.offset > arrived {
+                (arrived, since, failed) = (at.offset, Instant::now(), 0);
+            }
+            if at.stored {
+                return storage.package_status(&package.id).await.map_err(ClientError::from);
+            }
+            let bytes = from(at.offset).await?;
+            storage.append(&package.id, at.offset, package.size, bytes).await.map_err(ClientError::from)
+        };
+        match part.await {
+            Err(error) if error.is_temporary() && since.elapsed() < UPLOAD_PATIENCE => {
+                failed += 1;
+                tokio::time::sleep(UPLOAD_PAUSE_MAX.min(BACKOFF * failed)).await;
+            }
+            outcome => return outcome,
+        }
     }
 }

@@ -39,7 +39,7 @@ fn find_lines() -> Result<(), Error> {
 fn scan_file(path: &str) -> Result<(), Error> {
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
     let mut input = Input::file(File::open(path)?, extension, Options::default())?;
-    let proposal = scan(&mut input, &mut |_| {})?;
+    let proposal = scan(&mut input, None, &mut |_| {})?;
     println!("{}", json!({ "file": path, "records": proposal.records, "columns": proposal.columns }));
     Ok(())
 }

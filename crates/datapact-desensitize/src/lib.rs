@@ -15,6 +15,7 @@ mod error;
 pub mod format;
 mod key;
 mod needles;
+mod quantile;
 mod report;
 pub mod rules;
 mod run;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result, plain};
 use crate::format::{Format, Formulas, Options};
 use crate::table::{COLUMNS_MAX, Column};
 pub use transform::{
-    Alphabet, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
+    Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
 };
 
 /// The longest rule file, in bytes.

@@ -3,20 +3,23 @@
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use datapact_core::id::Digest;
 use serde::Serialize;
 
 use crate::anonymity::{self, Solution, Survey};
+use crate::detect::Names;
 use crate::error::{Error, Position, Result, plain};
 use crate::format::{self, Format, Outgoing};
 use crate::key::{self, PseudonymKey};
+use crate::quantile::{Quantiles, Sorted};
 use crate::report::{Anonymity, ColumnReport, QuasiIdentifier, Report};
-use crate::rules::{Rule, Rules, Spread, Transform, no_such_column};
+use crate::rules::{self, Rule, Rules, Spread, Transform, no_such_column};
 use crate::sample::Sample;
 use crate::table::{Column, Input, Kind, Record, Source};
 use crate::transform::coarse::Scale;
-use crate::transform::{Done, Op, number};
+use crate::transform::{Done, Limit, Op, number};
 
 /// After how many records progress is told.
 const RECORDS_PER_STEP: u64 = 4096;
@@ -27,7 +30,12 @@ pub struct Plan {
     digest: Digest,
     folder: PathBuf,
     key: Option<PseudonymKey>,
+    /// The dictionaries of names that rules name.
+    names: HashMap<PathBuf, Arc<Names>>,
 }
+
+/// How many dictionaries of names there may be: all are in memory.
+const NAMES_MAX: usize = 1;
 
 impl Plan {
     /// Reads a rule file; `folder` is where it lies, for the files that it names.
@@ -41,7 +49,21 @@ impl Plan {
         if key.is_none() && rules.columns.iter().any(|rule| rule.transform.needs_key()) {
             return Err(key::missing());
         }
-        Ok(Self { rules, digest: Rules::digest(file), folder: folder.to_owned(), key })
+        let mut names = HashMap::new();
+        for rule in &rules.columns {
+            let Transform::Scrub { names: Some(file), .. } = &rule.transform else { continue };
+            if !names.contains_key(file) {
+                if names.len() == NAMES_MAX {
+                    return Err(Error::Rules {
+                        line: rule.line,
+                        detail: "there is another file of names already".to_owned(),
+                        hint: "put all names into one file",
+                    });
+                }
+                names.insert(file.clone(), Arc::new(Names::read(file, folder)?));
+            }
+        }
+        Ok(Self { rules, digest: Rules::digest(file), folder: folder.to_owned(), key, names })
     }
 
     /// The rules.
@@ -68,13 +90,21 @@ impl Plan {
             Some("k-anonymity")
         } else if self.rules.columns.iter().any(relative) {
             Some("noise relative to a column's deviation")
+        } else if self.rules.columns.iter().any(|rule| rule.transform.cuts_at_percentiles()) {
+            Some("cutting at percentiles")
         } else {
             None
         }
     }
 
     fn op(&self, rule: &Rule) -> Result<Op> {
-        Op::new(rule, self.rules.reading, &self.folder, self.key.as_ref())
+        let mut op = Op::new(rule, self.rules.reading, &self.folder, self.key.as_ref())?;
+        if let (Op::Scrub { names, .. }, Transform::Scrub { names: Some(file), .. }) =
+            (&mut op, &rule.transform)
+        {
+            *names = self.names.get(file).cloned();
+        }
+        Ok(op)
     }
 }
 
@@ -173,6 +203,8 @@ struct Surveyed {
     scales: Vec<Scale>,
     /// Standard deviations by column.
     deviations: HashMap<String, f64>,
+    /// The numbers of columns that are cut at percentiles.
+    numbers: HashMap<String, Sorted>,
     bytes: u64,
 }
 
@@ -185,6 +217,7 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     let mut scales = Vec::new();
     let mut quasi: Vec<(&str, Option<usize>)> = Vec::new();
     let mut noisy: Vec<(&str, Option<usize>, Moments)> = Vec::new();
+    let mut cut: Vec<(&str, Option<usize>, Quantiles)> = Vec::new();
     for rule in &rules.columns {
         match &rule.transform {
             Transform::QuasiIdentifier(levels) => {
@@ -192,6 +225,9 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
                 quasi.push((&rule.name, None));
             }
             Transform::Noise(Spread::Relative(_)) => noisy.push((&rule.name, None, Moments::default())),
+            transform if transform.cuts_at_percentiles() => {
+                cut.push((&rule.name, None, Quantiles::default()))
+            }
             _ => {}
         }
     }
@@ -215,6 +251,9 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
             for (name, place, _) in &mut noisy {
                 place.get_or_insert_if(*name == column.name, index);
             }
+            for (name, place, _) in &mut cut {
+                place.get_or_insert_if(*name == column.name, index);
+            }
             if let Some((rule, place, _)) = &mut sensitive {
                 place.get_or_insert_if(rule.name == column.name, index);
             }
@@ -224,6 +263,12 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
             let field = record.field(place.unwrap_or(usize::MAX));
             if let Some(number) = number::parse(field.bytes, rules.reading.decimal) {
                 moments.add(number.value);
+            }
+        }
+        for (_, place, quantiles) in &mut cut {
+            let field = record.field(place.unwrap_or(usize::MAX));
+            if let Some(number) = number::parse(field.bytes, rules.reading.decimal) {
+                quantiles.add(number.value);
             }
         }
         if let Some(classes) = &mut classes {
@@ -252,7 +297,8 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     let deviations =
         noisy.into_iter().map(|(name, _, moments)| (name.to_owned(), moments.deviation())).collect();
     let solution = classes.map(Survey::solve).transpose()?;
-    Ok(Surveyed { solution, scales, deviations, bytes })
+    let numbers = cut.into_iter().map(|(name, _, numbers)| (name.to_owned(), numbers.sorted())).collect();
+    Ok(Surveyed { solution, scales, deviations, numbers, bytes })
 }
 
 trait InsertIf<T> {
@@ -418,6 +464,16 @@ impl<'p> Engine<'p> {
                 (Op::Coarse { level, .. }, Transform::QuasiIdentifier(_), Some(solved)) => *level = solved,
                 (Op::Noise { deviation, .. }, Transform::Noise(Spread::Relative(relative)), _) => {
                     *deviation = relative * self.survey.deviations.get(&rule.name).copied().unwrap_or(0.0);
+                }
+                (Op::TopBottom { bottom, top, .. }, Transform::TopBottom { bottom: low, top: high }, _) => {
+                    let numbers = self.survey.numbers.get(&rule.name);
+                    let at = |bound| numbers?.percentile(rules::Bound::percentile(bound)?);
+                    if let Some(low) = at(*low) {
+                        *bottom = Limit::bottom(Some(low));
+                    }
+                    if let Some(high) = at(*high) {
+                        *top = Limit::top(Some(high));
+                    }
                 }
                 _ => {}
             }

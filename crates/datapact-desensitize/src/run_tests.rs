@@ -128,3 +128,35 @@ fn a_preview_shows_what_would_become_of_the_first_records() {
     assert_eq!(preview.columns[1].before, ["41", ""]);
     assert_eq!(preview.columns[1].after, [Some("**".to_owned()), None]);
 }
+
+#[test]
+fn numbers_are_cut_at_percentiles_of_the_whole_column() {
+    let rules = rule("n", "transform = \"top-bottom\"\nbottom-percentile = 10\ntop-percentile = 90");
+    let numbers: Vec<String> = (1..=10).map(|n| format!("{n}.5")).collect();
+    let (out, report) = ran(&format!("n\n{}\nmany\n", numbers.join("\n")), "csv", &rules).unwrap();
+    assert_eq!(out, "n\n1.5\n2.5\n3.5\n4.5\n5.5\n6.5\n7.5\n8.5\n9.5\n9.5\n\"\"\n");
+    assert_eq!((report.columns[0].changed, report.columns[0].redacted), (1, 1));
+    let stream = Input::stream(Box::new(std::io::empty()), Some("csv"), Options::default());
+    let error = run(&mut { stream }, &plan(&rules), Box::new(Shared::default()), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().starts_with("cutting at percentiles needs the data more than once"), "{error}");
+    let diverse = "[k-anonymity]\nk = 2\nl = 2\nsensitive = \"n\"\n".to_owned()
+        + &rules
+        + &rule("q", "transform = \"quasi-identifier\"\nas = \"category\"");
+    let error = Plan::new(format!("version = 1\n{diverse}").as_bytes(), Path::new("."), None).err().unwrap();
+    assert!(error.to_string().contains("cannot be sensitive and cut at percentiles"), "{error}");
+}
+
+#[test]
+fn names_of_a_dictionary_are_scrubbed_with_all_that_overlaps_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = "version = 1\n".to_owned() + &rule("note", "transform = \"scrub\"\nnames = \"names.txt\"");
+    let missing = Plan::new(rules.as_bytes(), folder.path(), None).err().unwrap().to_string();
+    assert!(missing.contains("the names in `names.txt` cannot be read"), "{missing}");
+    std::fs::write(folder.path().join("names.txt"), "ada\nLovelace\n").unwrap();
+    let plan = Plan::new(rules.as_bytes(), folder.path(), None).unwrap();
+    let out = Shared::default();
+    let data = "note\ncall Ada Lovelace at +49 30 123456\nAda ada@example.org wrote\nAdam lovelace\n";
+    run(&mut input(data, "csv"), &plan, Box::new(out.clone()), &mut |_| {}).unwrap();
+    let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(out, "note\ncall [person-name] at [phone]\n[email] wrote\nAdam lovelace\n");
+}

@@ -193,6 +193,16 @@ impl Store {
         location.readers().await
     }
 
+    /// Whether the database at `location` can be read; nothing is made or changed.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn look(location: &Location) -> Result<(), StoreError> {
+        let on = location.readers().await?;
+        on.query_one_raw(statement(&on, "SELECT 1", [])).await?;
+        Ok(on.close().await?)
+    }
+
     /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist. Another process may be
     /// using the database. The copy is on the disk when this returns.
     pub async fn snapshot(path: &Path, target: &Path) -> Result<(), StoreError> {

@@ -209,6 +209,17 @@ pub struct KeyServerConfig {
     /// 3650.
     #[serde(default = "retention_days")]
     pub key_retention_days: u32,
+    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not given, 1 to 720.
+    #[serde(default = "registration_hours")]
+    pub registration_hours: u32,
+}
+
+fn registration_hours() -> u32 {
+    24
+}
+
+fn check_registration_hours(hours: u32) -> Result<(), String> {
+    if (1..=720).contains(&hours) { Ok(()) } else { Err("`registration_hours` must be 1 to 720".to_owned()) }
 }
 
 fn current_seconds() -> u64 {
@@ -229,9 +240,12 @@ pub struct StorageServerConfig {
     /// The largest package, in bytes; 1 TiB if not given.
     #[serde(default = "package_bytes_max")]
     pub package_bytes_max: u64,
-    /// What one provider may store, in bytes; 1 TiB if not given.
+    /// What one provider may store, in bytes; 1 TiB if not given. An upload under way counts as it is announced.
     #[serde(default = "package_bytes_max")]
     pub provider_bytes_max: u64,
+    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not given, 1 to 720.
+    #[serde(default = "registration_hours")]
+    pub registration_hours: u32,
 }
 
 fn package_bytes_max() -> u64 {
@@ -356,7 +370,7 @@ impl ServerConfig for KeyServerConfig {
         if self.key_retention_days > RETENTION_DAYS_MAX {
             return Err("`key_retention_days` must be at most 3650".to_owned());
         }
-        Ok(())
+        check_registration_hours(self.registration_hours)
     }
 }
 
@@ -375,6 +389,7 @@ impl ServerConfig for StorageServerConfig {
 
     fn validate(&self) -> Result<(), String> {
         self.management.name().map_err(|e| format!("`management`: {e}"))?;
+        check_registration_hours(self.registration_hours)?;
         self.objects.as_ref().map_or(Ok(()), ObjectsConfig::validate)
     }
 }

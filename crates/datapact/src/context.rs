@@ -10,7 +10,7 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_client::{Home, Profile, Provider, Session};
 use datapact_core::id::Timestamp;
 use datapact_core::jws::Signer;
-use datapact_core::trust::Trust;
+use datapact_core::trust::{Trust, validity};
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -18,6 +18,8 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{Output, plain};
 
+/// From how many days before its end on commands say that the user's certificate ends.
+const EXPIRY_WARNING_DAYS: u64 = 14;
 /// The longest passphrase, in bytes.
 const PASSPHRASE_BYTES_MAX: usize = 1024;
 
@@ -56,7 +58,22 @@ impl Context {
 
     /// The servers of the chosen profile.
     pub(crate) fn session(&self) -> Result<Session> {
-        Ok(Session::connect(self.profile()?)?)
+        let profile = self.profile()?;
+        self.warn_of_expiry(&profile);
+        Ok(Session::connect(profile)?)
+    }
+
+    /// Says in time that the user's certificate ends.
+    fn warn_of_expiry(&self, profile: &Profile) {
+        let ends = profile.signer().chain().iter().filter_map(|certificate| validity(certificate).ok());
+        let Some(end) = ends.map(|(_, end)| end).min() else { return };
+        let days = end.saturating_sub(now()) / (24 * 60 * 60);
+        if days < EXPIRY_WARNING_DAYS {
+            self.output.note(format_args!(
+                "note: the certificate of `{}` ends in {days} days; `datapact identity renew` renews it",
+                profile.name()
+            ));
+        }
     }
 
     /// The servers of the chosen profile, once what an earlier run could not finish is finished or undone.

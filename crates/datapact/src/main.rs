@@ -4,6 +4,7 @@ mod audit_text;
 mod cli;
 mod command;
 mod context;
+mod doctor;
 mod failure;
 mod files;
 mod interrupt;

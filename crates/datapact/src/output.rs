@@ -146,7 +146,7 @@ fn print(line: &str) -> Result<()> {
 }
 
 /// Writes a line to standard error; if that fails there is nobody left to tell.
-fn complain(line: &str) {
+pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", line.trim_end_matches('\n'));
 }
 

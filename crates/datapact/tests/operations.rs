@@ -5,12 +5,14 @@ mod support;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
 use datapact_api::gate::system_clock;
 use datapact_api::http_api::{Http, Public as _, PublicClient};
 use datapact_api::problem::Kind;
 use datapact_core::permission::AccessTimes;
+use datapact_ledger::note::{KeyKind, SigningKey};
 use serde_json::Value;
 use support::{PATIENCE, ROLES, Site, data};
 
@@ -145,4 +147,71 @@ fn the_operators_listener_is_refused_beyond_this_machine() {
     let refused = run(&["config", "check", "storage", "--config"]);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("beyond_this_machine"), "{said}");
+}
+
+/// What `doctor` finds, and whether it is content.
+fn doctor(site: &Site, profile: Option<&str>, arguments: &[&str]) -> (Vec<Value>, bool) {
+    let output = site.run(profile, &[&["doctor", "--json"], arguments].concat());
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    let findings: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let errors = findings.iter().filter(|finding| finding["level"] == "error").count();
+    assert_eq!(output.status.code(), Some(if errors == 0 { 0 } else { 9 }), "{stdout}");
+    // A disk of whoever runs this may well be full.
+    let content = findings.iter().all(|finding| finding["level"] != "error" || finding["check"] == "disk");
+    (findings, content)
+}
+
+fn found<'a>(findings: &'a [Value], check: &str, level: &str) -> Vec<&'a Value> {
+    findings.iter().filter(|finding| finding["check"] == check && finding["level"] == level).collect()
+}
+
+#[test]
+fn doctor_finds_what_is_wrong_and_says_what_to_do() {
+    let site = Site::start();
+    let config = |role| site.config(role).to_str().unwrap().to_owned();
+    let (findings, content) = doctor(&site, Some("clinic"), &[]);
+    assert!(content, "{findings:?}");
+    assert_eq!(found(&findings, "server", "good").len(), 4, "{findings:?}");
+    for check in ["file-mode", "expiry", "clock", "ledger", "version", "account"] {
+        assert!(!found(&findings, check, "good").is_empty(), "{check}: {findings:?}");
+    }
+    for role in ROLES {
+        let (findings, content) = doctor(&site, None, &[role, "--config", &config(role)]);
+        assert!(content, "{role}: {findings:?}");
+        for check in ["file-mode", "expiry", "server", "certificate", "database"] {
+            assert!(!found(&findings, check, "good").is_empty(), "{role}: {check}: {findings:?}");
+        }
+    }
+
+    // Another log key than management's.
+    let other = SigningKey::generate("management.quickstart.test/ledger", KeyKind::Log).unwrap();
+    let other = SigningKey::parse(&other).unwrap().public().to_string();
+    let text = std::fs::read_to_string(site.config("key")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("log_key")).unwrap();
+    let changed = site.config("key").with_file_name("other.toml");
+    std::fs::write(&changed, text.replace(line, &format!("log_key = \"{other}\""))).unwrap();
+    let (findings, _) = doctor(&site, None, &["key", "--config", changed.to_str().unwrap()]);
+    assert_eq!(found(&findings, "ledger", "error").len(), 1, "{findings:?}");
+
+    // A server that is away, and a key that others may read.
+    site.kill("storage");
+    let (findings, _) = doctor(&site, Some("clinic"), &[]);
+    let away = found(&findings, "server", "error");
+    assert!(away.len() == 1 && away[0]["subject"].as_str().unwrap().contains("storage"), "{findings:?}");
+    let key = site.file("home/profiles/clinic/key.pem");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (findings, _) = doctor(&site, Some("clinic"), &[]);
+    let open = found(&findings, "file-mode", "error");
+    assert!(open.len() == 1 && open[0]["advice"].as_str().unwrap().contains("chmod 600"), "{findings:?}");
+}
+
+#[test]
+fn manual_pages_are_written_for_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_datapact"));
+    assert!(command.arg("man").arg(folder.path()).env_clear().output().unwrap().status.success());
+    for page in ["datapact.1", "datapact-serve.1", "datapact-share-create.1", "datapact-kek-rotate.1"] {
+        let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
+        assert!(text.contains(".SH NAME") && text.contains("datapact"), "{page}: {text}");
+    }
 }

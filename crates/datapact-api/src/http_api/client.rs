@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_core::document::Statement;
-use datapact_core::id::Digest;
+use datapact_core::id::{Digest, Timestamp};
 use datapact_core::jws::Signer;
 use http::{Method, header};
 use reqwest::{RequestBuilder, Response};
@@ -71,6 +71,20 @@ impl Http {
     /// The server's name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Asks for anything at all: whether the server answers with the certificate that it must have. Its clock, if it
+    /// tells it.
+    ///
+    /// # Errors
+    /// [`Kind::Unavailable`] or [`Kind::Untrusted`].
+    pub async fn probe(&self) -> Result<Option<Timestamp>> {
+        let request = self.client.get(format!("{}/healthz", self.endpoint.url)).timeout(CALL_TIMEOUT);
+        let response = request.send().await.map_err(|e| self.transport(&e))?;
+        let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
+        let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
+        let since = date.and_then(|date| date.duration_since(std::time::UNIX_EPOCH).ok());
+        Ok(since.map(|since| since.as_secs()))
     }
 
     /// A request, signed if this client signs; `content` is the digest of a JSON body.

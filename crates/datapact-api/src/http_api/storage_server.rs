@@ -13,6 +13,7 @@ use bytes::Bytes;
 use datapact_core::id::PackageId;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{HeaderMap, Method, StatusCode, header};
+use serde::{Deserialize, Serialize};
 
 use super::client::{Http, with_query};
 use super::{Behind, Path, Query, gated, json};
@@ -53,6 +54,13 @@ pub(crate) fn routes(service: Arc<dyn StorageServerService>) -> Router {
             ),
         )
         .route(
+            "/v1/packages/{id}/upload",
+            get(async |State(s): App, Extension(c): Who, Path(id): Path<PackageId>| {
+                s.session(c).upload_offset(&id).await.map(Json)
+            })
+            .patch(append),
+        )
+        .route(
             "/v1/packages/{id}/status",
             get(async |State(s): App, Extension(c): Who, Path(id): Path<PackageId>| {
                 s.session(c).package_status(&id).await.map(Json)
@@ -65,6 +73,29 @@ pub(crate) fn routes(service: Arc<dyn StorageServerService>) -> Router {
             }),
         )
         .with_state(service)
+}
+
+/// Where a part of an upload belongs.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    offset: u64,
+    size: u64,
+}
+
+async fn append(
+    State(s): App,
+    Extension(c): Who,
+    Path(id): Path<PackageId>,
+    Query(part): Query<Part>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<PackageStatus>> {
+    if headers.get(header::CONTENT_TYPE).is_none_or(|value| value != OCTET_STREAM) {
+        return Err(Problem::malformed(format!("a package is uploaded as `{OCTET_STREAM}`")));
+    }
+    let bytes = body.into_data_stream().map_err(io::Error::other).boxed();
+    s.session(c).append(&id, part.offset, part.size, bytes).await.map(Json)
 }
 
 async fn upload(
@@ -138,6 +169,30 @@ impl StorageServer for StorageServerClient {
             .request(Method::PUT, &format!("/v1/packages/{id}"), None)
             .header(header::CONTENT_TYPE, OCTET_STREAM)
             .header(header::CONTENT_LENGTH, size)
+            .body(reqwest::Body::wrap_stream(bytes));
+        let response = self.0.send(request).await?;
+        let answer = self.0.read(response, 64 * 1024).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed answer to an upload: {e}")))
+    }
+
+    async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
+        self.0.get(&format!("/v1/packages/{id}/upload")).await
+    }
+
+    async fn append(
+        &self,
+        id: &PackageId,
+        offset: u64,
+        size: u64,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        let target = with_query(&format!("/v1/packages/{id}/upload"), &Part { offset, size })?;
+        let request = self
+            .0
+            .request(Method::PATCH, &target, None)
+            .header(header::CONTENT_TYPE, OCTET_STREAM)
+            .header(header::CONTENT_LENGTH, size.saturating_sub(offset))
             .body(reqwest::Body::wrap_stream(bytes));
         let response = self.0.send(request).await?;
         let answer = self.0.read(response, 64 * 1024).await?;

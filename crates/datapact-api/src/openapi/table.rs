@@ -193,6 +193,8 @@ const STORAGE: &[Operation] = &[
     op("get", "/v1/packages/{id}", "download", "any admitted user", "The package, or a range of it", "").headers(&[("Range", "string")]).answer_as(OCTETS, "octets").ranges(),
     op("put", "/v1/packages/{id}", "upload", "its owner", "Store a package", "PackageStatus").body_as(OCTETS, "octets"),
     op("delete", "/v1/packages/{id}", "deletePackage", "its owner and management", "Delete a package", "Null"),
+    op("get", "/v1/packages/{id}/upload", "uploadOffset", "its owner", "How much of an upload in parts has arrived", "UploadOffset"),
+    op("patch", "/v1/packages/{id}/upload", "append", "its owner", "Go on with an upload in parts", "PackageStatus").query(&[("offset", "integer", true), ("size", "integer", true)]).body_as(OCTETS, "octets"),
     op("get", "/v1/packages/{id}/status", "packageStatus", "its owner and management", "What is stored of a package", "PackageStatus"),
     op("post", "/v1/users", "setUser", "management", "What a user is from now on", "Null").body("UserNotice"),
 ];

@@ -330,6 +330,7 @@ fn mg_17_schemas_and_examples_are_those_of_the_types() {
     agrees::<ReleaseEntry>("ReleaseEntry");
     agrees::<PackageAddress>("PackageAddress");
     agrees::<PackageStatus>("PackageStatus");
+    agrees::<UploadOffset>("UploadOffset");
     // Kinds that stand in problems, one by one.
     let kinds = schemas()["Problem"]["properties"]["type"]["enum"].clone();
     for kind in kinds.as_array().unwrap() {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::date::Order;
 use super::header::{Announced, announced};
 use super::sample::Sample;
-use super::{Entity, Found, NationalId, date, find, mask, whole};
+use super::{Entity, Found, Names, NationalId, date, find, mask, whole};
 use crate::rules::{DateStep, DayOrder, Entities, Generalize, Rule, Transform};
 
 /// From this confidence on a proposal needs no review.
@@ -14,6 +14,8 @@ const SURE: f32 = 0.8;
 const MOST: f32 = 0.5;
 /// The share of values from which they are worth a look.
 const SOME: f32 = 0.02;
+/// How sure it is that a value is a name that the dictionary has.
+const NAMED: f32 = 0.9;
 /// From so many different values on that all pass a check, the check proves what they are.
 const PROOF: usize = 8;
 
@@ -75,13 +77,24 @@ pub(super) fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
 }
 
 /// Judges a column and proposes its rule.
-pub(super) fn judge(name: &str, sample: &Sample) -> (Rule, Evidence) {
+pub(super) fn judge(name: &str, sample: &Sample, names: Option<&Names>) -> (Rule, Evidence) {
     let values: Vec<&str> =
         sample.values().iter().map(|value| value.trim()).filter(|value| !value.is_empty()).collect();
     let (mut wholly, mut within) =
         (HashMap::<&'static str, Tally>::new(), HashMap::<&'static str, usize>::new());
-    let mut inner = Vec::new();
+    let (mut inner, mut named) = (Vec::new(), Vec::new());
     for value in &values {
+        if let Some(names) = names {
+            names.find(value, &mut named);
+            if named.first() == Some(&(0..value.len())) {
+                let tally = wholly.entry(Entity::PersonName.name()).or_default();
+                tally.hits += 1;
+                tally.confidence += NAMED;
+                tally.entity = Some(Entity::PersonName);
+            } else if !named.is_empty() {
+                *within.entry(Entity::PersonName.name()).or_default() += 1;
+            }
+        }
         for (name, one) in best_of_each(whole(value)) {
             let tally = wholly.entry(name).or_default();
             tally.hits += 1;
@@ -95,7 +108,7 @@ pub(super) fn judge(name: &str, sample: &Sample) -> (Rule, Evidence) {
         inner.iter().for_each(|one| *within.entry(one.name()).or_default() += 1);
     }
     let header = announced(name);
-    let known = Known { values: &values, sample, header: &header, wholly: &wholly, within: &within };
+    let known = Known { values: &values, sample, names, header: &header, wholly: &wholly, within: &within };
     let verdict = known.verdict();
     let share = |hits: usize| hits as f32 / values.len().max(1) as f32;
     let sorted = |mut shares: Vec<(&'static str, f32)>| {
@@ -162,6 +175,7 @@ impl Announced {
 struct Known<'a> {
     values: &'a [&'a str],
     sample: &'a Sample,
+    names: Option<&'a Names>,
     header: &'a [Announced],
     wholly: &'a HashMap<&'static str, Tally>,
     within: &'a HashMap<&'static str, usize>,
@@ -194,6 +208,13 @@ impl Known<'_> {
             return verdict;
         }
         self.nothing()
+    }
+
+    fn scrub(&self) -> Transform {
+        Transform::Scrub {
+            entities: Entities(Entity::PERSONAL.to_vec()),
+            names: self.names.map(|names| names.file().to_owned()),
+        }
     }
 
     fn share(&self, hits: usize) -> f32 {
@@ -308,18 +329,21 @@ impl Known<'_> {
         if street || (mean < 6.0 && personal.is_none()) {
             return None;
         }
-        let scrub = Transform::Scrub(Entities(Entity::PERSONAL.to_vec()));
+        let of_names = match self.names {
+            Some(_) => "of names of people, only those in the dictionary are found",
+            None => "names of people in free text are not found",
+        };
         let why = match personal {
             Some((name, hits)) => format!(
-                "{:.0} % of the values contain {name}; names of people in free text are not found",
+                "{:.0} % of the values contain {name}; {of_names}",
                 (self.share(*hits) * 100.0).ceil()
             ),
-            None => "names of people in free text are not found".to_owned(),
+            None => of_names.to_owned(),
         };
         Some(Verdict {
             found: Some("free-text"),
             confidence: if personal.is_some() { 0.9 } else { 0.7 },
-            transform: scrub,
+            transform: self.scrub(),
             review: Some(why),
         })
     }
@@ -398,8 +422,7 @@ impl Known<'_> {
             !found.is_empty()
         });
         if marked {
-            let scrub = Transform::Scrub(Entities(Entity::PERSONAL.to_vec()));
-            return review(Some("free-text"), 0.6, scrub, "few values, but some, contain email");
+            return review(Some("free-text"), 0.6, self.scrub(), "few values, but some, contain email");
         }
         let strongest = self
             .wholly

@@ -6,8 +6,8 @@
 //! Each family of entities has a file; each is a function that proposes what starts at one place of a text
 //! (`fold::Folded`, one byte a character) with a confidence, from its form, its check digits and the words around
 //! it. Nothing goes back further than a bounded number of characters, so that the time grows with the length of the
-//! text alone. Names of people in free text are not found: that needs a model of the language. Columns of names are
-//! found by their headers.
+//! text alone. Names of people in free text are found only if they stand in a dictionary ([`Names`]): more needs a model
+//! of the language. Columns of names are found by their headers.
 //!
 //! Values never go into errors, and into proposals only masked.
 
@@ -20,6 +20,7 @@ mod entity;
 mod fold;
 mod header;
 mod mask;
+mod names;
 mod national;
 mod network;
 mod phone;
@@ -33,6 +34,7 @@ use std::ops::Range;
 pub use column::Evidence;
 pub use entity::Entity;
 use fold::{Folded, at, is_word, previous};
+pub use names::Names;
 pub use national::NationalId;
 pub use scan::{Proposal, scan};
 

@@ -1,5 +1,6 @@
 //! The scan of a whole table, from which rules are proposed.
 
+use super::Names;
 use super::column::{Evidence, judge, order};
 use super::sample::Sample;
 use crate::error::Result;
@@ -21,12 +22,12 @@ pub struct Proposal {
 }
 
 /// Reads a table once and proposes a rule for every column: by its header, and by a sample of its values from all over
-/// the table. `progress` is told how many bytes of the input were read. Memory stays bounded whatever the table.
+/// the table. `names` are looked for, too. `progress` is told how many bytes of the input were read. Memory stays bounded whatever the table.
 ///
 /// # Errors
 ///
 /// What reading the table refuses.
-pub fn scan(input: &mut Input, progress: &mut dyn FnMut(u64)) -> Result<Proposal> {
+pub fn scan(input: &mut Input, names: Option<&Names>, progress: &mut dyn FnMut(u64)) -> Result<Proposal> {
     let mut source = input.open()?;
     let (mut record, mut records) = (Record::default(), 0u64);
     let mut samples: Vec<Sample> = Vec::new();
@@ -57,7 +58,7 @@ pub fn scan(input: &mut Input, progress: &mut dyn FnMut(u64)) -> Result<Proposal
     while samples.len() < columns.len() {
         samples.push(Sample::new(columns.len(), samples.len()));
     }
-    let judged = columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample));
+    let judged = columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample, names));
     let (mut proposed, mut evidence): (Vec<Rule>, Vec<Evidence>) = judged.unzip();
     let orders: Vec<_> = proposed.iter().zip(&samples).map(|(rule, sample)| order(rule, sample)).collect();
     // One order holds for the whole file.
@@ -86,7 +87,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(csv.as_bytes()).unwrap();
         let mut input = Input::file(file, Some("csv"), Options::default()).unwrap();
-        scan(&mut input, &mut |_| {}).unwrap()
+        scan(&mut input, None, &mut |_| {}).unwrap()
     }
 
     /// The labelled table: the second line says what each column is, and whether it is to be reviewed.
@@ -119,6 +120,20 @@ mod tests {
     }
 
     #[test]
+    fn columns_with_names_of_a_dictionary_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("names.txt"), "Ada\nLovelace\n").unwrap();
+        let names = Names::read(std::path::Path::new("names.txt"), folder.path()).unwrap();
+        let csv = "x,y,z\nAda Lovelace,saw Ada,fine\nAda,rest,well\n".to_owned();
+        let mut input =
+            Input::stream(Box::new(Cursor::new(csv.into_bytes())), Some("csv"), Options::default());
+        let proposal = scan(&mut input, Some(&names), &mut |_| {}).unwrap();
+        let found: Vec<_> = proposal.columns.iter().map(|column| column.found).collect();
+        assert_eq!(found, [Some("person-name"), Some("free-text"), None]);
+        assert!(proposal.rules.to_toml().contains("names = \"names.txt\""));
+    }
+
+    #[test]
     fn what_is_proposed_is_a_rule_file() {
         let text = include_str!("../../testdata/people.csv");
         let proposal = scanned(text);
@@ -144,7 +159,7 @@ mod tests {
     fn streams_and_tables_without_records_are_scanned() {
         let stream = Box::new(Cursor::new(b"email,x\n".to_vec()));
         let mut input = Input::stream(stream, Some("csv"), Options::default());
-        let proposal = scan(&mut input, &mut |_| {}).unwrap();
+        let proposal = scan(&mut input, None, &mut |_| {}).unwrap();
         let found: Vec<_> =
             proposal.columns.iter().map(|column| (column.found, column.review.is_some())).collect();
         assert_eq!(found, [(Some("email"), true), (None, false)]);

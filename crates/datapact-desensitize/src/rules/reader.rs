@@ -10,13 +10,16 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    Alphabet, DateStep, DayOrder, Entities, Generalize, Hierarchy, KAnonymity, Levels, RULES_BYTES_MAX,
-    Reading, Rule, Rules, Spread, Transform,
+    Alphabet, Bound, DateStep, DayOrder, Entities, Generalize, Hierarchy, KAnonymity, Levels,
+    RULES_BYTES_MAX, Reading, Rule, Rules, Spread, Transform,
 };
 use crate::detect::Entity;
 use crate::error::{Error, Result, plain};
 use crate::format::{Format, Formulas, Options};
 use crate::table::{COLUMNS_MAX, NAME_BYTES_MAX};
+
+/// The most columns that are cut at percentiles: a sample of each is held in memory.
+const PERCENTILES_MAX: usize = 32;
 
 const SEE: &str = "docs/desensitization.md shows rule files";
 
@@ -99,6 +102,11 @@ fn check(rules: &Rules) -> Result<()> {
     if let Some(rule) = rules.columns.iter().find(|rule| !names.insert(rule.name.as_str())) {
         return at(rule.line, format!("the column `{}` has two rules", plain(&rule.name)));
     }
+    if let Some(rule) =
+        rules.columns.iter().filter(|rule| rule.transform.cuts_at_percentiles()).nth(PERCENTILES_MAX)
+    {
+        return at(rule.line, format!("no more than {PERCENTILES_MAX} columns can be cut at percentiles"));
+    }
     let quasi = rules.columns.iter().find(|rule| matches!(rule.transform, Transform::QuasiIdentifier(_)));
     match (&rules.k_anonymity, quasi) {
         (None, Some(rule)) => {
@@ -112,6 +120,10 @@ fn check(rules: &Rules) -> Result<()> {
             match rule.map(|rule| &rule.transform) {
                 Some(Transform::QuasiIdentifier(_)) => {
                     at(1, format!("`{}` cannot be sensitive and a quasi-identifier", plain(sensitive)))
+                }
+                // How diverse classes are is counted before percentiles are known.
+                Some(transform) if transform.cuts_at_percentiles() => {
+                    at(1, format!("`{}` cannot be sensitive and cut at percentiles", plain(sensitive)))
                 }
                 Some(_) => Ok(()),
                 None => at(1, format!("the sensitive column `{}` has no rule", plain(sensitive))),
@@ -207,24 +219,44 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
             }
         }
         "top-bottom" => {
-            let any = |value: &DeValue<'_>| number(value, f64::MIN, f64::MAX);
-            let (bottom, top) = (keys.take("bottom", any)?, keys.take("top", any)?);
-            if bottom.is_none() && top.is_none() {
-                return Err(keys.fault("top-bottom needs `bottom`, `top` or both"));
-            }
-            if bottom.zip(top).is_some_and(|(bottom, top)| bottom >= top) {
+            let (bottom, top) =
+                (bound(keys, "bottom", "bottom-percentile")?, bound(keys, "top", "top-percentile")?);
+            let crossed = match (bottom, top) {
+                (None, None) => {
+                    return Err(
+                        keys.fault("top-bottom needs `bottom`, `top`, or one of them with `-percentile`")
+                    );
+                }
+                (Some(Bound::At(bottom)), Some(Bound::At(top))) => bottom >= top,
+                (Some(Bound::Percentile(bottom)), Some(Bound::Percentile(top))) => bottom >= top,
+                _ => false,
+            };
+            if crossed {
                 return Err(keys.fault("`bottom` must be below `top`"));
             }
             Transform::TopBottom { bottom, top }
         }
         "quasi-identifier" => Transform::QuasiIdentifier(levels(keys)?),
-        _ => Transform::Scrub(Entities(
-            keys.take("entities", |value| {
+        _ => {
+            let entities = keys.take("entities", |value| {
                 list(value, |value| one_of(value, Entity::of_name, "an entity's name, such as email"))
-            })?
-            .unwrap_or_else(|| Entity::PERSONAL.to_vec()),
-        )),
+            })?;
+            Transform::Scrub {
+                entities: Entities(entities.unwrap_or_else(|| Entity::PERSONAL.to_vec())),
+                names: keys.take("names", text)?.map(PathBuf::from),
+            }
+        }
     })
+}
+
+fn bound(keys: &mut Keys<'_>, at: &'static str, percentile: &'static str) -> Result<Option<Bound>> {
+    let number_at = keys.take(at, |value| number(value, f64::MIN, f64::MAX))?;
+    let percent = keys.take(percentile, |value| number(value, 0.001, 99.999))?;
+    match (number_at, percent) {
+        (Some(_), Some(_)) => Err(keys.fault("a bound is a number or a percentile, not both")),
+        (Some(number), None) => Ok(Some(Bound::At(number))),
+        (None, percent) => Ok(percent.map(Bound::Percentile)),
+    }
 }
 
 fn date_step(value: &DeValue<'_>) -> Result<DateStep, String> {

@@ -74,7 +74,7 @@ relative = 0.1
 name = "height"
 transform = "top-bottom"
 bottom = 120
-top = 210.5
+top-percentile = 99.5
 [[column]]
 name = "card"
 transform = "mask"
@@ -83,6 +83,7 @@ keep-last = 4
 name = "notes"
 transform = "scrub"
 entities = ["email"]
+names = "people.txt"
 [[column]]
 name = "name"
 transform = "drop"

@@ -46,14 +46,19 @@ pub enum Transform {
     /// A number beyond a bound becomes the bound.
     TopBottom {
         /// The lowest number that stays.
-        bottom: Option<f64>,
+        bottom: Option<Bound>,
         /// The highest number that stays.
-        top: Option<f64>,
+        top: Option<Bound>,
     },
     /// The value is made as coarse as [`KAnonymity`] needs.
     QuasiIdentifier(Levels),
     /// Entities that detection finds in free text are replaced by their names, such as `[email]`.
-    Scrub(Entities),
+    Scrub {
+        /// Which.
+        entities: Entities,
+        /// A file of names of people, which are replaced, too; beside the rule file unless absolute.
+        names: Option<PathBuf>,
+    },
 }
 
 impl Transform {
@@ -70,7 +75,7 @@ impl Transform {
             Self::Noise(_) => "noise",
             Self::TopBottom { .. } => "top-bottom",
             Self::QuasiIdentifier(_) => "quasi-identifier",
-            Self::Scrub(_) => "scrub",
+            Self::Scrub { .. } => "scrub",
         }
     }
 
@@ -89,6 +94,11 @@ impl Transform {
                 | Self::TopBottom { .. }
                 | Self::Generalize(Generalize::Grid { .. })
         )
+    }
+
+    /// Whether it cuts numbers at percentiles.
+    pub(crate) fn cuts_at_percentiles(&self) -> bool {
+        matches!(self, Self::TopBottom { bottom, top } if [*bottom, *top].iter().any(|bound| Bound::percentile(*bound).is_some()))
     }
 
     /// The names of all transforms.
@@ -217,6 +227,33 @@ pub enum Spread {
     Absolute(f64),
     /// Of this many standard deviations of the column, which takes a pass of its own.
     Relative(f64),
+}
+
+/// A bound of numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// This number.
+    At(f64),
+    /// The number at this percentile of the column, which takes a pass of its own.
+    Percentile(f64),
+}
+
+impl Bound {
+    /// The number, if it is known without the data.
+    pub(crate) fn known(bound: Option<Self>) -> Option<f64> {
+        match bound {
+            Some(Self::At(number)) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// The percentile, if it is one.
+    pub(crate) fn percentile(bound: Option<Self>) -> Option<f64> {
+        match bound {
+            Some(Self::Percentile(percent)) => Some(percent),
+            _ => None,
+        }
+    }
 }
 
 /// How a quasi-identifier can be made coarser, from fine to coarse. Before the first level is the exact value;

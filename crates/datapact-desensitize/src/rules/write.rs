@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{DayOrder, Generalize, Levels, Rule, Rules, Spread, Transform};
+use super::{Bound, DayOrder, Generalize, Levels, Rule, Rules, Spread, Transform};
 use crate::format::Formulas;
 
 pub(super) fn to_toml(rules: &Rules) -> String {
@@ -131,8 +131,12 @@ impl Out {
             Transform::Noise(Spread::Relative(relative)) => self.plain("relative", number(*relative)),
             Transform::TopBottom { bottom, top } => {
                 for (key, bound) in [("bottom", bottom), ("top", top)] {
-                    if let Some(bound) = bound {
-                        self.plain(key, number(*bound));
+                    match bound {
+                        Some(Bound::At(at)) => self.plain(key, number(*at)),
+                        Some(Bound::Percentile(percent)) => {
+                            self.plain(&format!("{key}-percentile"), number(*percent));
+                        }
+                        None => {}
                     }
                 }
             }
@@ -155,8 +159,11 @@ impl Out {
                 }
                 Levels::Category => self.text("as", "category"),
             },
-            Transform::Scrub(entities) => {
+            Transform::Scrub { entities, names } => {
                 self.list("entities", &entities.0, |entity| quoted(entity.name()));
+                if let Some(names) = names {
+                    self.text("names", names.display());
+                }
             }
         }
     }

@@ -4,15 +4,17 @@ pub(crate) mod coarse;
 pub(crate) mod date;
 pub(crate) mod number;
 
+use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
 use self::coarse::{Scale, Tree};
-use crate::detect::{self, Found};
+use crate::detect::{self, Entity, Found, Names};
 use crate::error::Result;
 use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
-use crate::rules::{Entities, Generalize, Levels, Reading, Rule, Transform};
+use crate::rules::{Bound, Entities, Generalize, Levels, Reading, Rule, Transform};
 use crate::table::{Field, Kind};
 
 /// What became of a value.
@@ -48,8 +50,8 @@ pub(crate) enum Op {
     Coarse { scale: Scale, level: usize },
     Grid { cell: f64, decimals: usize, mark: u8 },
     Noise { deviation: f64, mark: u8, random: Random },
-    TopBottom { bottom: f64, top: f64, mark: u8 },
-    Scrub { entities: Entities, found: Vec<Found> },
+    TopBottom { bottom: Limit, top: Limit, mark: u8 },
+    Scrub { entities: Entities, names: Option<Arc<Names>>, found: Vec<Found>, named: Vec<Range<usize>> },
 }
 
 impl Op {
@@ -103,15 +105,18 @@ impl Op {
                 };
                 Self::Noise { deviation, mark: reading.decimal, random: Random::default() }
             }
+            // Percentiles and names are set by whom makes the plan.
             Transform::TopBottom { bottom, top } => Self::TopBottom {
-                bottom: bottom.unwrap_or(f64::NEG_INFINITY),
-                top: top.unwrap_or(f64::INFINITY),
+                bottom: Limit::bottom(Bound::known(*bottom)),
+                top: Limit::top(Bound::known(*top)),
                 mark: reading.decimal,
             },
             Transform::QuasiIdentifier(levels) => {
                 Self::Coarse { scale: Scale::new(levels, reading, folder)?, level: 0 }
             }
-            Transform::Scrub(entities) => Self::Scrub { entities: entities.clone(), found: Vec::new() },
+            Transform::Scrub { entities, .. } => {
+                Self::Scrub { entities: entities.clone(), names: None, found: Vec::new(), named: Vec::new() }
+            }
         })
     }
 
@@ -162,12 +167,12 @@ impl Op {
                 None => false,
             },
             Self::TopBottom { bottom, top, mark } => match number::parse(value, *mark) {
-                Some(number) if number.value > *top => {
-                    number::write(*top, number::decimals(*top), *mark, out);
+                Some(number) if number.value > top.at => {
+                    number::write(top.at, top.decimals, *mark, out);
                     true
                 }
-                Some(number) if number.value < *bottom => {
-                    number::write(*bottom, number::decimals(*bottom), *mark, out);
+                Some(number) if number.value < bottom.at => {
+                    number::write(bottom.at, bottom.decimals, *mark, out);
                     true
                 }
                 Some(_) => {
@@ -176,8 +181,12 @@ impl Op {
                 }
                 None => false,
             },
-            Self::Scrub { entities, found } => {
-                scrub(field.as_str(), entities, found, out);
+            Self::Scrub { entities, names, found, named } => {
+                detect::find(field.as_str(), &entities.0, found);
+                if let Some(names) = names {
+                    names.find(field.as_str(), named);
+                }
+                scrub(field.as_str(), found, named, out);
                 true
             }
         };
@@ -241,17 +250,51 @@ fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -
     write(second, out)
 }
 
-fn scrub(text: &str, entities: &Entities, found: &mut Vec<Found>, out: &mut Vec<u8>) {
-    detect::find(text, &entities.0, found);
+/// Replaces what was found. Where a name and an entity overlap, all that they cover goes.
+fn scrub(text: &str, found: &[Found], named: &[Range<usize>], out: &mut Vec<u8>) {
+    let mut pieces: Vec<(Range<usize>, Entity)> =
+        found.iter().map(|found| (found.range.clone(), found.entity)).collect();
+    pieces.extend(named.iter().map(|range| (range.clone(), Entity::PersonName)));
+    pieces.sort_by_key(|(range, _)| range.start);
+    pieces.dedup_by(|(next, next_is), (range, is)| {
+        let overlap = next.start < range.end;
+        if overlap {
+            range.end = range.end.max(next.end);
+            *is = if *is == Entity::PersonName { *next_is } else { *is };
+        }
+        overlap
+    });
     let mut from = 0;
-    for found in found.iter() {
-        out.extend_from_slice(text.get(from..found.range.start).unwrap_or_default().as_bytes());
+    for (range, entity) in pieces {
+        out.extend_from_slice(text.get(from..range.start).unwrap_or_default().as_bytes());
         out.push(b'[');
-        out.extend_from_slice(found.entity.name().as_bytes());
+        out.extend_from_slice(entity.name().as_bytes());
         out.push(b']');
-        from = found.range.end;
+        from = range.end;
     }
     out.extend_from_slice(text.get(from..).unwrap_or_default().as_bytes());
+}
+
+/// A bound, and with how many decimals it is written.
+pub(crate) struct Limit {
+    at: f64,
+    decimals: usize,
+}
+
+impl Limit {
+    /// What is below becomes it.
+    pub(crate) fn bottom(at: Option<f64>) -> Self {
+        Self::new(at.unwrap_or(f64::NEG_INFINITY))
+    }
+
+    /// What is above becomes it.
+    pub(crate) fn top(at: Option<f64>) -> Self {
+        Self::new(at.unwrap_or(f64::INFINITY))
+    }
+
+    fn new(at: f64) -> Self {
+        Self { at, decimals: number::decimals(at) }
+    }
 }
 
 /// Random numbers from the cryptographic generator, fetched in blocks.

@@ -2,7 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Alphabet, Spread};
+use crate::rules::{Alphabet, Bound, Spread};
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
@@ -49,10 +49,10 @@ fn each_transform_does_what_its_rule_says() {
             ("52.5,x", None),
         ],
     );
-    let clip = Transform::TopBottom { bottom: Some(18.0), top: Some(90.0) };
+    let clip = Transform::TopBottom { bottom: Some(Bound::At(18.0)), top: Some(Bound::At(90.0)) };
     check(&clip, &[("17.5", Some("18")), ("90.1", Some("90")), ("50.25", Some("50.25")), ("?", None)]);
     check(
-        &Transform::Scrub(Entities(vec![detect::Entity::Email])),
+        &Transform::Scrub { entities: Entities(vec![detect::Entity::Email]), names: None },
         &[("ask ada@example.org.", Some("ask [email]."))],
     );
     check(&Transform::Ff1 { domain: String::new(), alphabet: Alphabet::Digits }, &[("call me", None)]);

@@ -15,8 +15,6 @@ use super::failure::{Failure, copy_problem};
 use super::kek;
 use super::tables::{self, KeyEntry, PolicyRow, StoredKey};
 
-/// How long a registration waits to be filled, in seconds: a day.
-pub(super) const UNFILLED_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// How many registrations of one provider may wait at a time.
 pub const UNFILLED_MAX: u64 = 100;
 /// How often a key is sealed while the key-encryption key changes.
@@ -25,6 +23,11 @@ const TRIES: usize = 3;
 pub const KEYS_MAX: u64 = 100_000;
 
 impl KeyService {
+    /// Registrations from before then that are not filled are forgotten.
+    fn oldest_unfilled(&self) -> Timestamp {
+        (self.clock)().saturating_sub(self.registration_seconds)
+    }
+
     fn reference(&self, id: KeyId) -> KeyReference {
         KeyReference { id, address: self.address(&id) }
     }
@@ -36,12 +39,13 @@ impl KeyService {
 
     pub(super) async fn register(&self, owner: &Identity) -> Result<KeyReference> {
         let (id, owner, now) = (KeyId::random(), owner.to_string(), (self.clock)());
+        let oldest = self.oldest_unfilled();
         self.write(move |tx| {
             Box::pin(async move {
-                tables::forget_unpublished(tx, oldest_unfilled(now)).await?;
+                tables::forget_unpublished(tx, oldest).await?;
                 if tables::keys_of(tx, &owner, false).await? >= UNFILLED_MAX {
                     let detail = format!("{UNFILLED_MAX} of your keys are registered and not yet stored");
-                    let hint = "store or delete them; they are forgotten after a day";
+                    let hint = "store or delete them; they are forgotten after a time";
                     return Err(Problem::new(Kind::Busy, detail).hint(hint).into());
                 }
                 if tables::keys_of(tx, &owner, true).await? >= KEYS_MAX {
@@ -60,7 +64,7 @@ impl KeyService {
     pub(super) async fn store(&self, owner: &Identity, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
         let plain = kek::decode(&key.key)
             .ok_or_else(|| Problem::malformed("the key must be 64 lower-case hexadecimal digits"))?;
-        let now = (self.clock)();
+        let oldest = self.oldest_unfilled();
         // A rotation may begin in between; then the key is sealed again, under the new version.
         let mut filled = None;
         for _ in 0..TRIES {
@@ -70,7 +74,7 @@ impl KeyService {
             filled = self
                 .write(move |tx| {
                     Box::pin(async move {
-                        let entry = tables::key(tx, &id).await?.filter(|entry| is_alive(entry, now));
+                        let entry = tables::key(tx, &id).await?.filter(|entry| is_alive(entry, oldest));
                         let entry = owned(entry, &id, &owner)?;
                         if entry.stored.is_none() {
                             if tables::kek_in_use(tx).await? != stored.kek {
@@ -105,7 +109,7 @@ impl KeyService {
 
     /// The status of `id`, for its owner, or for management when `owner` is none.
     pub(super) async fn status(&self, owner: Option<&Identity>, id: &KeyId) -> Result<KeyStatus> {
-        let entry = tables::key(self.store.read(), id).await?.filter(|e| is_alive(e, (self.clock)()));
+        let entry = tables::key(self.store.read(), id).await?.filter(|e| is_alive(e, self.oldest_unfilled()));
         let entry = match owner {
             Some(owner) => owned(entry, id, &owner.to_string())?,
             None => entry.ok_or_else(|| unknown(id))?,
@@ -125,8 +129,8 @@ impl KeyService {
     /// The owner's keys behind `after`, by identifier.
     pub(super) async fn keys_of(&self, owner: &Identity, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
         let entries = tables::entries_of(self.store.read(), &owner.to_string(), after).await?;
-        let now = (self.clock)();
-        let alive = entries.iter().filter(|entry| is_alive(entry, now));
+        let oldest = self.oldest_unfilled();
+        let alive = entries.iter().filter(|entry| is_alive(entry, oldest));
         Ok(alive.map(|entry| self.status_of(entry.id, entry.stored.as_ref())).collect())
     }
 
@@ -202,12 +206,9 @@ pub(super) async fn destroy_ended(
     Ok(())
 }
 
-pub(super) fn oldest_unfilled(now: Timestamp) -> Timestamp {
-    now.saturating_sub(UNFILLED_SECONDS_MAX)
-}
-
-fn is_alive(entry: &KeyEntry, now: Timestamp) -> bool {
-    entry.stored.is_some() || entry.registered >= oldest_unfilled(now)
+/// Whether the entry is filled, or was registered at `oldest` or after it.
+fn is_alive(entry: &KeyEntry, oldest: Timestamp) -> bool {
+    entry.stored.is_some() || entry.registered >= oldest
 }
 
 /// The entry, if `owner` registered it. Whether somebody else's key exists is nobody's business.

@@ -101,6 +101,7 @@ pub struct KeyService {
     /// The ledger's id.
     ledger: String,
     current: Duration,
+    registration_seconds: u64,
     kek: Kek,
     store: Store,
     copy: Arc<Follower>,
@@ -172,7 +173,10 @@ impl KeyService {
             tokio::spawn(tidy(
                 store.clone(),
                 Arc::clone(&copy),
-                u64::from(config.key_retention_days) * 24 * 60 * 60,
+                Ages {
+                    registration: u64::from(config.registration_hours) * 60 * 60,
+                    retention: u64::from(config.key_retention_days) * 24 * 60 * 60,
+                },
                 Arc::clone(&clock),
             ))
             .abort_handle(),
@@ -185,6 +189,7 @@ impl KeyService {
             management: management_name.to_owned(),
             ledger: config.ledger.clone(),
             current: Duration::from_secs(config.current_seconds),
+            registration_seconds: u64::from(config.registration_hours) * 60 * 60,
             kek,
             store,
             copy,
@@ -368,16 +373,25 @@ impl From<Failure> for OpenError {
     }
 }
 
+/// How long things are kept, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Ages {
+    /// A registration that no policy names.
+    registration: u64,
+    /// The key of a share that has ended.
+    retention: u64,
+}
+
 /// Forgets registrations that were never filled, and sealed keys whose tokens are dead; destroys keys whose retention
 /// is over.
-async fn tidy(store: Store, copy: Arc<Follower>, retention: u64, clock: Clock) {
+async fn tidy(store: Store, copy: Arc<Follower>, ages: Ages, clock: Clock) {
     let mut every = tokio::time::interval(TIDY_EVERY);
     loop {
         every.tick().await;
         let now = clock();
         let tidied = store.write(move |tx| {
             Box::pin(async move {
-                tables::forget_unpublished(tx, keys::oldest_unfilled(now)).await?;
+                tables::forget_unpublished(tx, now.saturating_sub(ages.registration)).await?;
                 tables::forget_revocations(tx, now).await?;
                 tables::forget_sealed(tx, now.saturating_sub(2 * TOKEN_SECONDS_MAX)).await
             })
@@ -385,7 +399,7 @@ async fn tidy(store: Store, copy: Arc<Follower>, retention: u64, clock: Clock) {
         if let Err(failure) = tidied.await {
             tracing::warn!(problem = %Problem::from(failure), "old registrations and releases could not be tidied");
         }
-        if let Err(failure) = keys::destroy_ended(&store, &*copy, now.saturating_sub(retention)).await {
+        if let Err(failure) = keys::destroy_ended(&store, &*copy, now.saturating_sub(ages.retention)).await {
             tracing::warn!(problem = %Problem::from(failure), "keys of ended shares could not be destroyed");
         }
     }

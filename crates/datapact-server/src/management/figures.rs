@@ -10,7 +10,7 @@ use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
 
 /// What waits, by name: tables that are empty when all is done.
-const WAITING: [(&str, &str, &str); 3] = [
+const WAITING: [(&str, &str, &str); 5] = [
     ("datapact_intents", "Calls to the ledger that are not applied yet", "SELECT COUNT(*) FROM intent"),
     (
         "datapact_notifications_waiting",
@@ -21,6 +21,16 @@ const WAITING: [(&str, &str, &str); 3] = [
         "datapact_notices_waiting",
         "Changes of users that another server was not told of yet",
         "SELECT COUNT(*) FROM notice",
+    ),
+    (
+        "datapact_webhook_deliveries_waiting",
+        "Publications that a webhook has not taken yet",
+        "SELECT COUNT(*) FROM webhook_delivery WHERE dead = 0",
+    ),
+    (
+        "datapact_webhook_deliveries_dead",
+        "Publications that a webhook would not take",
+        "SELECT COUNT(*) FROM webhook_delivery WHERE dead = 1",
     ),
 ];
 

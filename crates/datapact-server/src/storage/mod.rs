@@ -4,6 +4,7 @@ mod objects;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod uploads;
 
 use std::sync::Arc;
 
@@ -14,11 +15,11 @@ use datapact_api::gate::{Caller, Clock};
 use datapact_api::http_api::{Health, Public, StorageServerService};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer,
+    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer, UploadOffset,
 };
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
-use datapact_core::package::PackageReader;
+use datapact_core::package::{PackageError, PackageReader, ReadAt};
 use datapact_core::trust::Trust;
 use datapact_ledger::store::Store;
 
@@ -26,11 +27,10 @@ use crate::config::StorageServerConfig;
 use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
 use crate::users::Users;
-use objects::Objects;
+use objects::{Objects, Upload};
 use schema::{Row, Stored};
+use uploads::Uploads;
 
-/// How long a registration waits to be filled and published, in seconds.
-const REGISTRATION_SECONDS_MAX: u64 = 24 * 60 * 60;
 /// How many unfilled registrations one provider may have.
 const REGISTRATIONS_MAX: u64 = 1_000;
 
@@ -44,11 +44,13 @@ pub struct StorageService {
     management: Identity,
     store: Store,
     objects: Objects,
+    uploads: Uploads,
     users: Users,
     trust: Source<Trust>,
     clock: Clock,
     package_bytes_max: u64,
     provider_bytes_max: u64,
+    registration_seconds: u64,
 }
 
 impl StorageService {
@@ -72,11 +74,13 @@ impl StorageService {
             management: Identity::server(management),
             store,
             objects,
+            uploads: Uploads::open(data).map_err(Problem::internal)?,
             users,
             trust,
             clock,
             package_bytes_max: config.package_bytes_max,
             provider_bytes_max: config.provider_bytes_max,
+            registration_seconds: u64::from(config.registration_hours) * 60 * 60,
         };
         match service.tidy().await {
             Err(problem) if service.objects.is_remote() => {
@@ -87,11 +91,12 @@ impl StorageService {
         Ok(Arc::new(service))
     }
 
-    /// Forgets registrations that within a day were not filled or whose package management never asked for, and
-    /// deletes objects that no registration names: a package without a share is not left for good.
+    /// Forgets registrations that within a configured time were not filled or whose package management never asked
+    /// for, and deletes objects and uploads that no registration names: a package without a share is not left for good.
     pub async fn tidy(&self) -> Result<()> {
-        let before = (self.clock)().saturating_sub(REGISTRATION_SECONDS_MAX);
+        let before = (self.clock)().saturating_sub(self.registration_seconds);
         schema::forget_unconfirmed(&self.store, before).await?;
+        self.tidy_uploads().await?;
         // Listed first: whatever is named later is not among them.
         let objects = self.objects.list(before).await?;
         let named = schema::objects(&self.store).await?;
@@ -101,6 +106,94 @@ impl StorageService {
             }
         }
         Ok(())
+    }
+
+    /// Deletes what has arrived for registrations that are filled or gone.
+    async fn tidy_uploads(&self) -> Result<()> {
+        for id in self.uploads.begun().map_err(Problem::internal)? {
+            let row = schema::row(&self.store, &id).await?;
+            if row.is_none_or(|row| row.stored.is_some()) {
+                self.uploads.forget(&id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what arrives of a package, and stores the package once it is whole. `provider` has registered it.
+    async fn take_part(
+        &self,
+        id: PackageId,
+        provider: Identity,
+        part: (u64, u64),
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        let (offset, size) = part;
+        let mut turn = self.uploads.take(&id).await;
+        let row = self.own_row(&id, &provider).await?;
+        if row.stored.is_some() {
+            let problem = Problem::new(Kind::Conflict, "a package is stored under this identifier");
+            return Err(problem.hint("ask for its status, or register a new one"));
+        }
+        if size > self.package_bytes_max {
+            return Err(too_large("a package", self.package_bytes_max, size));
+        }
+        if !schema::announce(&self.store, id, size, self.provider_bytes_max).await? {
+            return Err(too_large("all of a provider's packages together", self.provider_bytes_max, size));
+        }
+        if turn.append(offset, size, bytes).await? < size {
+            return Ok(self.status(id, row));
+        }
+        let path = turn.path.clone();
+        let source = tokio::task::spawn_blocking(move || std::fs::File::open(path));
+        let source = source.await.map_err(Problem::internal)?.map_err(Problem::internal)?;
+        let digest = match self.examine(source, id, &provider).await {
+            Ok(digest) => digest,
+            Err(problem) => {
+                // Going on with it would not make it better.
+                turn.forget().await?;
+                return Err(problem);
+            }
+        };
+        let upload = self.objects.adopt(&id, size, &turn.path).await?;
+        let status = self.fill(id, row, upload, digest, size).await?;
+        turn.forget().await?;
+        Ok(status)
+    }
+
+    /// Keeps an object that was examined, unless another was faster or the provider has no room for it.
+    async fn fill(
+        &self,
+        id: PackageId,
+        row: Row,
+        upload: Upload,
+        digest: Digest,
+        size: u64,
+    ) -> Result<PackageStatus> {
+        let stored = Stored { object: upload.name().to_owned(), digest, size };
+        match schema::fill(&self.store, id, stored.clone(), self.provider_bytes_max).await {
+            Ok(true) => {}
+            Ok(false) => {
+                upload.discard().await;
+                let row = self.own_row(&id, &row.provider).await?;
+                return match &row.stored {
+                    Some(other) if other.digest == digest => Ok(self.status(id, row)),
+                    Some(_) => {
+                        Err(Problem::new(Kind::Conflict, "another package is stored under this identifier")
+                            .hint("register a new one"))
+                    }
+                    None => {
+                        let what = "all of a provider's packages together";
+                        Err(too_large(what, self.provider_bytes_max, size))
+                    }
+                };
+            }
+            Err(problem) => {
+                upload.discard().await;
+                return Err(problem);
+            }
+        }
+        upload.keep();
+        Ok(self.status(id, Row { provider: row.provider, stored: Some(stored) }))
     }
 
     fn status(&self, id: PackageId, row: Row) -> PackageStatus {
@@ -133,11 +226,17 @@ impl StorageService {
         }
     }
 
-    /// What the uploaded bytes are: a whole package with this identifier, whose metadata `provider` signed.
-    async fn examine(&self, object: &str, id: PackageId, provider: &Identity) -> Result<Digest> {
-        let source = self.objects.source(object).await?;
+    /// What the uploaded bytes are: a whole package with this identifier, every byte of it as `provider` signed it.
+    async fn examine<S: ReadAt + Send + 'static>(
+        &self,
+        source: S,
+        id: PackageId,
+        provider: &Identity,
+    ) -> Result<Digest> {
         let read = tokio::task::spawn_blocking(move || {
-            PackageReader::open(source).map(|package| package.metadata().clone())
+            let package = PackageReader::open(source)?;
+            package.verify()?;
+            Ok::<_, PackageError>(package.metadata().clone())
         });
         let metadata = read
             .await
@@ -237,49 +336,54 @@ impl StorageServer for Session {
         let provider = self.user().await?;
         let service = &self.service;
         let row = service.own_row(id, provider).await?;
-        let too_large = |what: &str, max: u64| {
-            Problem::new(Kind::TooLarge, format!("{what} may be at most {max} bytes; this one has {size}"))
-        };
         if size > service.package_bytes_max {
-            return Err(too_large("a package", service.package_bytes_max));
+            return Err(too_large("a package", service.package_bytes_max, size));
         }
-        let used = schema::used(&service.store, provider).await?;
+        let used = schema::used(&service.store, provider, id).await?;
         if row.stored.is_none() && used.saturating_add(size) > service.provider_bytes_max {
-            return Err(too_large("all of a provider's packages together", service.provider_bytes_max));
+            let what = "all of a provider's packages together";
+            return Err(too_large(what, service.provider_bytes_max, size));
         }
         let upload = service.objects.write(id, size, bytes).await?;
-        let digest = match service.examine(upload.name(), *id, provider).await {
-            Ok(digest) => digest,
-            Err(problem) => {
-                upload.discard().await;
-                return Err(problem);
-            }
+        let examined = async {
+            let source = service.objects.source(upload.name()).await?;
+            service.examine(source, *id, provider).await
         };
-        let stored = Stored { object: upload.name().to_owned(), digest, size };
-        let kept = schema::fill(&service.store, *id, stored.clone(), service.provider_bytes_max).await;
-        match kept {
-            Ok(true) => {}
-            Ok(false) => {
-                upload.discard().await;
-                let row = service.own_row(id, provider).await?;
-                return match &row.stored {
-                    Some(other) if other.digest == digest => Ok(service.status(*id, row)),
-                    Some(_) => {
-                        Err(Problem::new(Kind::Conflict, "another package is stored under this identifier")
-                            .hint("register a new one"))
-                    }
-                    None => {
-                        Err(too_large("all of a provider's packages together", service.provider_bytes_max))
-                    }
-                };
-            }
+        match examined.await {
+            Ok(digest) => service.fill(*id, row, upload, digest, size).await,
             Err(problem) => {
                 upload.discard().await;
-                return Err(problem);
+                Err(problem)
             }
         }
-        upload.keep();
-        Ok(service.status(*id, Row { provider: row.provider, stored: Some(stored) }))
+    }
+
+    async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
+        let service = &self.service;
+        let provider = self.user().await?;
+        service.own_row(id, provider).await?;
+        let turn = service.uploads.take(id).await;
+        let stored = service.own_row(id, provider).await?.stored;
+        let offset = match &stored {
+            Some(stored) => stored.size,
+            None => turn.length().await?,
+        };
+        Ok(UploadOffset { offset, stored: stored.is_some() })
+    }
+
+    async fn append(
+        &self,
+        id: &PackageId,
+        offset: u64,
+        size: u64,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        let provider = self.user().await?.clone();
+        self.service.own_row(id, &provider).await?;
+        let (service, id) = (Arc::clone(&self.service), *id);
+        // A task of its own: whoever goes away ends the stream, but not the keeping of what has arrived.
+        let taken = tokio::spawn(async move { service.take_part(id, provider, (offset, size), bytes).await });
+        taken.await.map_err(Problem::internal)?
     }
 
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
@@ -330,6 +434,7 @@ impl StorageServer for Session {
         }
         // The registration goes first: what a kill leaves behind is an object that `tidy` deletes.
         let object = schema::delete(&service.store, *id).await?;
+        service.uploads.forget(id).await?;
         match object {
             Some(object) => service.objects.delete(&object).await,
             None => Ok(()),
@@ -345,6 +450,10 @@ impl StorageServer for Session {
         for object in schema::set_user(&service.store, mark, notice.clone()).await? {
             service.objects.delete(&object).await?;
         }
-        Ok(())
+        service.tidy_uploads().await
     }
+}
+
+fn too_large(what: &str, max: u64, size: u64) -> Problem {
+    Problem::new(Kind::TooLarge, format!("{what} may be at most {max} bytes; this one has {size}"))
 }

@@ -8,10 +8,11 @@ mod s3;
 use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
-use std::path::Path as FilePath;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::ByteStream;
 use datapact_core::id::{PackageId, Timestamp, random};
@@ -20,6 +21,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart};
+use tokio::io::AsyncReadExt as _;
 
 use crate::stores::ObjectsConfig;
 
@@ -28,15 +30,17 @@ const PART_BYTES: usize = 5 * 1024 * 1024;
 /// How many parts an object may have; S3 takes 10,000. Larger objects have larger parts.
 const PARTS_OF_OBJECT_MAX: u64 = 9_000;
 /// How long an upload may pause: who stops halfway holds no connection for longer.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// How much of a file is read at once.
+const PIECE_BYTES: usize = 1024 * 1024;
 /// How many parts may be under way.
 const PARTS_MAX: usize = 2;
 
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
     in_flight: Arc<Mutex<HashSet<String>>>,
-    /// Whether other processes may be writing to it, too.
-    remote: bool,
+    /// The folder; none in a bucket, which other processes may be writing to, too.
+    folder: Option<PathBuf>,
 }
 
 /// How much of an object of `size` bytes is sent at once.
@@ -49,14 +53,14 @@ impl Objects {
         std::fs::create_dir_all(folder).map_err(Problem::internal)?;
         remove_staged(folder).map_err(Problem::internal)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(Problem::internal)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), in_flight: Arc::default(), remote: false })
+        Ok(Self { store: Arc::new(store), in_flight: Arc::default(), folder: Some(folder.to_owned()) })
     }
 
     /// A bucket of S3-compatible storage. It need not be there yet.
     #[cfg(feature = "s3")]
     pub(super) fn open_bucket(config: &ObjectsConfig) -> Result<Self> {
         let store = s3::bucket(config).map_err(|why| Problem::malformed(format!("`objects`: {why}")))?;
-        Ok(Self { store, in_flight: Arc::default(), remote: true })
+        Ok(Self { store, in_flight: Arc::default(), folder: None })
     }
 
     /// A bucket of S3-compatible storage, for which this program was not built.
@@ -68,7 +72,7 @@ impl Objects {
 
     /// Whether it is a bucket, which may be away while this server runs.
     pub(super) fn is_remote(&self) -> bool {
-        self.remote
+        self.folder.is_none()
     }
 
     /// Asks the store for something, whatever it has.
@@ -79,13 +83,38 @@ impl Objects {
         }
     }
 
+    /// Makes an object of the file at `path`, which holds `size` bytes: a folder takes the file itself, a bucket a copy.
+    pub(super) async fn adopt(&self, id: &PackageId, size: u64, path: &FilePath) -> Result<Upload> {
+        let Some(folder) = &self.folder else {
+            let file = tokio::fs::File::open(path).await.map_err(Problem::internal)?;
+            return self.write(id, size, pieces(file)).await;
+        };
+        let upload = self.begin(id);
+        let (from, folder, name) = (path.to_owned(), folder.clone(), upload.name.clone());
+        let moved = tokio::task::spawn_blocking(move || {
+            std::fs::rename(from, folder.join(name))?;
+            std::fs::File::open(folder)?.sync_all()
+        });
+        moved.await.map_err(Problem::internal)?.map_err(|error| {
+            tracing::error!(%error, "an upload cannot be put among the packages");
+            store_failed()
+        })?;
+        Ok(upload)
+    }
+
+    /// An object that is about to be written.
+    fn begin(&self, id: &PackageId) -> Upload {
+        let name = format!("{id}-{}", hex::encode(random::<8>()));
+        let mut upload = Upload { name, store: self.store.clone(), in_flight: self.in_flight.clone() };
+        upload.mark(true);
+        upload
+    }
+
     /// Writes exactly `size` bytes to a new object; anything else leaves nothing.
     pub(super) async fn write(&self, id: &PackageId, size: u64, mut bytes: ByteStream) -> Result<Upload> {
-        let name = format!("{id}-{}", hex::encode(random::<8>()));
-        let mut upload =
-            Upload { name: name.clone(), store: self.store.clone(), in_flight: self.in_flight.clone() };
-        upload.mark(true);
-        let multipart = self.store.put_multipart(&Path::from(name)).await.map_err(|e| failed(&e))?;
+        let upload = self.begin(id);
+        let path = Path::from(upload.name.as_str());
+        let multipart = self.store.put_multipart(&path).await.map_err(|e| failed(&e))?;
         let mut write = WriteMultipart::new_with_chunk_size(multipart, part_bytes(size));
         let mut received = 0_u64;
         let cut = loop {
@@ -140,7 +169,8 @@ impl Objects {
     pub(super) async fn list(&self, before: Timestamp) -> Result<Vec<String>> {
         let old =
             |meta: &ObjectMeta| u64::try_from(meta.last_modified.timestamp()).is_ok_and(|at| at < before);
-        let listed = self.store.list(None).try_filter(|meta| std::future::ready(!self.remote || old(meta)));
+        let listed =
+            self.store.list(None).try_filter(|meta| std::future::ready(!self.is_remote() || old(meta)));
         listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(|e| failed(&e))
     }
 
@@ -171,8 +201,22 @@ fn remove_staged(folder: &FilePath) -> io::Result<()> {
 
 fn failed(error: &object_store::Error) -> Problem {
     tracing::error!(%error, "the object store failed");
+    store_failed()
+}
+
+fn store_failed() -> Problem {
     Problem::new(Kind::Unavailable, "the package store failed; the server's log says more")
         .hint("try again later")
+}
+
+/// What a file holds, as a stream.
+fn pieces(file: tokio::fs::File) -> ByteStream {
+    let next = async |mut file: tokio::fs::File| {
+        let mut piece = BytesMut::with_capacity(PIECE_BYTES);
+        let length = file.read_buf(&mut piece).await?;
+        Ok((length > 0).then(|| (piece.freeze(), file)))
+    };
+    futures_util::stream::try_unfold(file, next).boxed()
 }
 
 /// An object that has been written, and is to be kept or discarded. Dropped undecided (the caller went away), it is

@@ -11,7 +11,16 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use crate::users::Users;
 
-pub(super) const MIGRATIONS: &[Migration] = &[Migration {
+pub(super) const MIGRATIONS: &[Migration] = &[FIRST, ANNOUNCED];
+
+/// The size of an upload in parts, announced with its first part.
+const ANNOUNCED: Migration = Migration {
+    module: "storage",
+    version: 2,
+    statements: &["ALTER TABLE package ADD COLUMN announced BIGINT"],
+};
+
+const FIRST: Migration = Migration {
     module: "storage",
     version: 1,
     statements: &[
@@ -27,7 +36,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         )",
         "CREATE INDEX package_provider ON package (realm, subject)",
     ],
-}];
+};
 
 /// A registration.
 pub(super) struct Row {
@@ -135,8 +144,9 @@ pub(super) async fn fill(
         Box::pin(async move {
             let sql = "UPDATE package SET object = $1, digest = $2, size = $3
                 WHERE id = $4 AND object IS NULL AND $3 + (
-                    SELECT COALESCE(SUM(other.size), 0) FROM package other
-                    WHERE other.realm = package.realm AND other.subject = package.subject) <= $5";
+                    SELECT CAST(COALESCE(SUM(COALESCE(other.size, other.announced)), 0) AS BIGINT)
+                    FROM package other WHERE other.realm = package.realm
+                    AND other.subject = package.subject AND other.id <> $4) <= $5";
             let values = [
                 stored.object.into(),
                 stored.digest.to_string().into(),
@@ -144,6 +154,29 @@ pub(super) async fn fill(
                 id.to_string().into(),
                 signed(provider_bytes_max).into(),
             ];
+            let result = tx.execute_raw(statement(tx, sql, values)).await?;
+            Ok::<_, Failed>(result.rows_affected() == 1)
+        })
+    });
+    job.await.map_err(|Failed(problem)| problem)
+}
+
+/// Sets aside room for an upload in parts to a registration that is empty, unless the provider would then have more
+/// than `provider_bytes_max`.
+pub(super) async fn announce(
+    store: &Store,
+    id: PackageId,
+    size: u64,
+    provider_bytes_max: u64,
+) -> Result<bool> {
+    let job = store.write(move |tx| {
+        Box::pin(async move {
+            let sql = "UPDATE package SET announced = $1
+                WHERE id = $2 AND object IS NULL AND $1 + (
+                    SELECT CAST(COALESCE(SUM(COALESCE(other.size, other.announced)), 0) AS BIGINT)
+                    FROM package other WHERE other.realm = package.realm
+                    AND other.subject = package.subject AND other.id <> $2) <= $3";
+            let values = [signed(size).into(), id.to_string().into(), signed(provider_bytes_max).into()];
             let result = tx.execute_raw(statement(tx, sql, values)).await?;
             Ok::<_, Failed>(result.rows_affected() == 1)
         })
@@ -225,15 +258,20 @@ pub(super) async fn unfilled(store: &Store, provider: &Identity) -> Result<u64> 
     number(store, sql, provider).await
 }
 
-/// How many bytes a provider has stored.
-pub(super) async fn used(store: &Store, provider: &Identity) -> Result<u64> {
-    let sql =
-        "SELECT CAST(COALESCE(SUM(size), 0) AS BIGINT) AS n FROM package WHERE realm = $1 AND subject = $2";
-    number(store, sql, provider).await
+/// How many bytes a provider has stored or is uploading, but for the package `id`.
+pub(super) async fn used(store: &Store, provider: &Identity, id: &PackageId) -> Result<u64> {
+    let sql = "SELECT CAST(COALESCE(SUM(COALESCE(size, announced)), 0) AS BIGINT) AS n FROM package \
+               WHERE realm = $1 AND subject = $2 AND id <> $3";
+    let values = vec![provider.realm.clone().into(), provider.subject.clone().into(), id.to_string().into()];
+    one_number(store, sql, values).await
 }
 
 async fn number(store: &Store, sql: &str, provider: &Identity) -> Result<u64> {
-    let values = [provider.realm.clone().into(), provider.subject.clone().into()];
+    let values = vec![provider.realm.clone().into(), provider.subject.clone().into()];
+    one_number(store, sql, values).await
+}
+
+async fn one_number(store: &Store, sql: &str, values: Vec<sea_orm::Value>) -> Result<u64> {
     let row = store.read().query_one_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
     let number: i64 = row.map_or(Ok(0), |row| row.try_get("", "n")).map_err(failed)?;
     Ok(u64::try_from(number).unwrap_or(0))

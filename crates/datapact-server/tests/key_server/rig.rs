@@ -298,6 +298,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
         kek: dir.join("kek"),
         current_seconds: 1,
         key_retention_days: 90,
+        registration_hours: 24,
     }
 }
 

@@ -275,6 +275,9 @@ current_seconds = 5
 # How many days after a share has ended, or its key was replaced, the key is destroyed.
 key_retention_days = 90
 
+# How many hours a registered key waits for a policy that names it; then it is forgotten.
+registration_hours = 24
+
 [management]
 url = "https://management.example:8443"
 
@@ -286,6 +289,9 @@ url = "https://management.example:8080"
 # The largest package, and all that one provider may store, in bytes.
 package_bytes_max = 1099511627776
 provider_bytes_max = 1099511627776
+
+# How many hours a registered package waits for a policy that names it; then it is deleted.
+registration_hours = 24
 
 [management]
 url = "https://management.example:8443"

@@ -177,7 +177,7 @@ fn certificate_failure(error: trust::TrustError) -> Failure {
 }
 
 /// A private key that cannot be used.
-pub(super) fn key_failure(error: KeyFileError) -> Failure {
+pub(crate) fn key_failure(error: KeyFileError) -> Failure {
     match error {
         KeyFileError::File { path, source } => Failure::file("use", &path, &source),
         KeyFileError::TooOpen(ref path) => {

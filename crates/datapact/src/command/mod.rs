@@ -7,12 +7,14 @@ mod catalog;
 mod completion;
 mod config;
 mod desensitize;
+mod doctor;
 mod identity;
 mod inspect;
 mod join;
 mod kek;
 mod key;
 pub(crate) mod ledger;
+mod man;
 mod notification;
 mod open;
 mod package;
@@ -27,6 +29,8 @@ mod verify;
 mod wrap;
 
 use clap::Subcommand;
+
+pub(crate) use identity::key_failure;
 
 use crate::context::Context;
 use crate::failure::Result;
@@ -54,6 +58,7 @@ pub(crate) enum Command {
     Account(account::Account),
     Ledger(ledger::Ledger),
     Verify(verify::Verify),
+    Doctor(doctor::Doctor),
     Serve(serve::Serve),
     Config(config::Config),
     Backup(backup::Backup),
@@ -61,6 +66,7 @@ pub(crate) enum Command {
     Kek(kek::Kek),
     Ca(ca::Ca),
     Completion(completion::Completion),
+    Man(man::Man),
 }
 
 /// Does it.
@@ -86,6 +92,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Account(command) => command.run(context),
         Command::Ledger(command) => command.run(context),
         Command::Verify(command) => command.run(context),
+        Command::Doctor(command) => command.run(context),
         Command::Serve(command) => command.run(context),
         Command::Config(command) => command.run(context),
         Command::Backup(command) => command.run(context),
@@ -93,5 +100,6 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Kek(command) => command.run(context),
         Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
+        Command::Man(command) => command.run(context),
     }
 }

@@ -33,7 +33,9 @@ use datapact_client::ca::{Ca, Kind as CertificateKind};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};
 use datapact_client::provider::{CreateShare, SetShare};
-use datapact_client::{ClientError, Consumer, Home, Profile, Provider, Session, join, no_progress};
+use datapact_client::{
+    ClientError, Consumer, Home, Profile, ProgressSink, Provider, Session, join, no_progress,
+};
 use datapact_core::contract::Attributes;
 use datapact_core::document::AccessRequest;
 use datapact_core::id::{Digest, ShareId, Timestamp};
@@ -349,6 +351,17 @@ impl User {
 
     /// Shares `data` with everybody, `times` times each.
     pub async fn share(&self, title: &str, data: &[u8], times: AccessTimes) -> Result<SetShare, ClientError> {
+        self.share_telling(title, data, times, no_progress()).await
+    }
+
+    /// The same, telling of its progress.
+    pub async fn share_telling(
+        &self,
+        title: &str,
+        data: &[u8],
+        times: AccessTimes,
+        progress: ProgressSink,
+    ) -> Result<SetShare, ClientError> {
         let create = CreateShare {
             title: title.to_owned(),
             media_type: "application/octet-stream".to_owned(),
@@ -368,7 +381,7 @@ impl User {
             desensitization: None,
         };
         let input = Box::new(std::io::Cursor::new(data.to_vec()));
-        self.provider().create_share(input, create, no_progress()).await
+        self.provider().create_share(input, create, progress).await
     }
 }
 

@@ -1,10 +1,10 @@
 //! `desensitize scan`: proposes rules by what a table's headers and values look like.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
-use datapact_desensitize::detect::{Evidence, scan};
+use datapact_desensitize::detect::{Evidence, Names, scan};
 use datapact_desensitize::rules::Transform;
 use serde::Serialize;
 
@@ -19,7 +19,7 @@ use crate::output::table;
 /// Each column is taken for what it looks like: e-mail addresses, telephone numbers, payment cards, IBANs, national
 /// identifiers, dates of birth, addresses and more, or free text with such in it. Examples show the form of values only,
 /// `9` for digits and `x` for letters. What is not sure is marked `review`: read the rule, change it, and take the mark
-/// away. Names of people are found by headers, not in free text.
+/// away. Names of people are found by headers, and in free text only those of `--names`.
 #[derive(Args)]
 pub(super) struct Scan {
     /// The file, or `-` for standard input
@@ -27,6 +27,9 @@ pub(super) struct Scan {
     /// Where to write the rules (TOML), or `-` for standard output
     #[arg(long, short, value_name = "RULES")]
     output: Option<PathBuf>,
+    /// Names of people to look for in free text, one a line (UTF-8); the rules name this file, too
+    #[arg(long, value_name = "FILE")]
+    names: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -38,10 +41,11 @@ struct Scanned<'a> {
 
 impl Scan {
     pub(super) fn run(self, context: &Context) -> Result<()> {
+        let names = self.names.as_deref().map(|names| self.read_names(names)).transpose()?;
         let mut input = open(&self.file, Default::default())?;
         let to_stdout = self.output.as_deref().is_some_and(files::is_stream);
         let bar = context.output.beside_data(to_stdout).progress("scanning", input.length());
-        let proposal = scan(&mut input, &mut |done| bar.set_position(done));
+        let proposal = scan(&mut input, names.as_ref(), &mut |done| bar.set_position(done));
         bar.finish_and_clear();
         let proposal = proposal.map_err(|error| failure(error, &self.file))?;
         let mut rules = proposal.rules.to_toml();
@@ -72,6 +76,20 @@ impl Scan {
             return Ok(());
         }
         context.output.result(&scanned, text)
+    }
+}
+
+impl Scan {
+    /// Rules name files from where they lie.
+    fn read_names(&self, names: &Path) -> Result<Names> {
+        let beside =
+            self.output.as_deref().and_then(Path::parent).is_none_or(|folder| folder == Path::new(""));
+        let file = if beside {
+            names.to_owned()
+        } else {
+            absolute(names).map_err(|e| Failure::file("read", names, &e))?
+        };
+        Names::read(&file, Path::new("")).map_err(|error| failure(error, names))
     }
 }
 
