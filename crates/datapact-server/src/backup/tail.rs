@@ -6,6 +6,7 @@ use std::sync::Arc;
 use datapact_core::contract::Receipt;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::note::{Checkpoint, VerifyingKey};
 use datapact_ledger::port::{Clock, EVENTS_MAX};
 use datapact_ledger::source::LogSource;
@@ -66,18 +67,39 @@ pub async fn fetch(
             position: None,
             reason: format!("a follower holds a checkpoint that is not of this log: {e}"),
         })?;
-        sources.push((checkpoint.size(), Arc::clone(source)));
+        sources.push((checkpoint.size(), note, Arc::clone(source)));
     }
     // The longest first; what the others hold must then be the same, and is compared.
-    sources.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-    if let Some((size, source)) = sources.into_iter().next()
-        && size >= backed_up
-    {
+    sources.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
+    if let Some((longest, _, source)) = sources.first() {
+        let source = Arc::clone(source);
         let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None };
-        Follower::open(store.clone(), config).await?.poll().await?;
+        let follower = Follower::open(store.clone(), config).await?;
+        if *longest >= backed_up {
+            follower.poll().await?;
+        }
+        for (size, note, _) in &sources {
+            agrees(&follower, log, *size, note).await?;
+        }
     }
     let size = tables::size(store.read()).await?;
     Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
+}
+
+/// Checks that the checkpoint `note` of `size` entries is one of the log that `follower` holds by now.
+async fn agrees(follower: &Follower, log: &VerifyingKey, size: u64, note: &[u8]) -> Result<()> {
+    let forked = || LedgerError::Corrupt {
+        position: None,
+        reason: format!("two followers, or one and the backup, hold different logs of {size} entries"),
+    };
+    let Some(last) = size.checked_sub(1) else { return Ok(()) };
+    let note = String::from_utf8_lossy(note);
+    // That the last entry is under it in this tree shows that all before it are, too.
+    let proof = follower.proof_under(last, size, &note).await?.ok_or_else(forked)?;
+    let entry = follower.entry(last).await?.ok_or_else(forked)?;
+    let policy = LogPolicy::new(log, &[]).map_err(|e| LedgerError::Misconfigured(e.to_string()))?;
+    proof.verify(&policy, &entry).map_err(|_| forked())?;
+    Ok(())
 }
 
 async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
@@ -103,4 +125,49 @@ async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
         }
     }
     Ok(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use datapact_core::permission::AccessTimes;
+    use datapact_ledger::entry::Entry;
+    use datapact_ledger::note::KeyKind;
+    use datapact_ledger::port::system_clock;
+    use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+
+    use super::*;
+    use crate::backup::BackupError;
+
+    const ID: &str = "ledger.example";
+
+    #[tokio::test]
+    async fn followers_that_hold_different_logs_restore_nothing() {
+        let (fixture, clock) = (Fixture::new(ID), system_clock());
+        let entry = || {
+            let (call, _) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
+            Entry::new(call, clock()).to_bytes().unwrap()
+        };
+        let (first, second, third, other) = (entry(), entry(), entry(), entry());
+        let key = || signing_key(1, ID, KeyKind::Log);
+        let log = |entries: &[&Vec<u8>]| {
+            let log = MemoryLog::new(key());
+            log.edit(|all| all.extend(entries.iter().copied().cloned()));
+            Arc::new(log) as Arc<dyn LogSource>
+        };
+        let fetched = async |followers: &[Arc<dyn LogSource>]| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("db"), &crate::management::migrations()).await.unwrap();
+            fetch(&store, key().public(), followers, system_clock()).await.map(|tail| tail.size)
+        };
+        let longest = log(&[&first, &second, &third]);
+        for (agreeing, size) in [(log(&[]), 3), (log(&[&first, &second]), 3), (Arc::clone(&longest), 3)] {
+            assert_eq!(fetched(&[agreeing, Arc::clone(&longest)]).await.unwrap(), size);
+        }
+        for forked in [log(&[&other]), log(&[&first, &other]), log(&[&first, &second, &other])] {
+            let refused = fetched(&[Arc::clone(&longest), forked]).await;
+            assert!(matches!(refused, Err(BackupError::Ledger(LedgerError::Corrupt { .. }))));
+        }
+    }
 }
