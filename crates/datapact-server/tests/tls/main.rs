@@ -172,7 +172,7 @@ async fn requests_under_way_finish_at_shutdown() {
     let mut idle = world.connect(world.ann()).await.unwrap();
     assert_eq!(idle.get("/who").await.unwrap(), "clinic:CN=Ann");
     let asking = tokio::spawn(async move { ann.get("/slow").await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    world::SLOW_BEGUN.notified().await;
     drop(world.stop);
     assert_eq!(asking.await.unwrap().unwrap(), "slow");
     assert!(idle.get("/who").await.is_err());

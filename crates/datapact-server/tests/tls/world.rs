@@ -157,6 +157,9 @@ impl World {
     }
 }
 
+/// A request for `/slow` is being worked on.
+pub static SLOW_BEGUN: tokio::sync::Notify = tokio::sync::Notify::const_new();
+
 /// `/who` tells who shook hands, `/now` who that is at the request, `/slow` takes its time.
 fn router(trust: &Arc<ReloadableTrust>) -> Router {
     let who = |peer: Option<Extension<AuthenticatedPeer>>| async move {
@@ -170,6 +173,7 @@ fn router(trust: &Arc<ReloadableTrust>) -> Router {
         }
     };
     let slow = || async {
+        SLOW_BEGUN.notify_one();
         tokio::time::sleep(Duration::from_millis(300)).await;
         "slow"
     };
