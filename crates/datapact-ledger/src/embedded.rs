@@ -182,12 +182,12 @@ impl EmbeddedLedger {
         wait_for(self.cosigned.subscribe(), timeout, move |size| size > position).await
     }
 
-    /// The proof that the log holds the entry at `position`: under the newest cosigned checkpoint where one covers
-    /// it, else under the newest checkpoint. None when there is no such entry.
+    /// The proof that the log holds the entry at `position`: under a cosigned checkpoint where one covers it, else under
+    /// the newest checkpoint. None when there is no such entry. Witnesses cosign what is newest when they look, not all
+    /// of them the same; so the checkpoint is the one that most of them have cosigned lately.
     pub async fn proof(&self, position: Position) -> Result<Option<Proof>, LedgerError> {
         let on = self.store.read();
-        let cosigned = tables::cosigned_size(on).await?.filter(|size| *size > position);
-        let size = match cosigned {
+        let size = match tables::best_cosigned_size(on, position).await? {
             Some(size) => size,
             None => tables::newest_size(on).await?.unwrap_or(0),
         };
