@@ -182,15 +182,22 @@ async fn an_entry_is_of_the_time_when_it_is_written() {
     let ledger = EmbeddedLedger::open(store.clone(), config).await.unwrap();
     let (began, begun) = oneshot::channel();
     let (free, held) = oneshot::channel::<()>();
-    let holding = store.write(move |_| {
-        Box::pin(async move {
-            let _ = began.send(());
-            let _ = held.await;
-            Ok::<_, StoreError>(())
-        })
+    let holding = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let job = store.write(move |_| {
+                Box::pin(async move {
+                    let _ = began.send(());
+                    let _ = held.await;
+                    Ok::<_, StoreError>(())
+                })
+            });
+            job.await
+        }
     });
+    // The writer is busy now; whatever comes waits in its queue.
+    begun.await.unwrap();
     let later = async {
-        begun.await.unwrap();
         while store.waiting() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -198,8 +205,8 @@ async fn an_entry_is_of_the_time_when_it_is_written() {
         free.send(()).unwrap();
     };
     let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
-    let (held, executed, ()) = tokio::join!(holding, ledger.execute(&call, &documents), later);
-    held.unwrap();
+    let (executed, ()) = tokio::join!(ledger.execute(&call, &documents), later);
     executed.unwrap();
+    holding.await.unwrap().unwrap();
     assert_eq!(ledger.events(0, 1).await.unwrap()[0].time, time.load(Ordering::SeqCst));
 }
