@@ -182,12 +182,12 @@ impl EmbeddedLedger {
         wait_for(self.cosigned.subscribe(), timeout, move |size| size > position).await
     }
 
-    /// The proof that the log holds the entry at `position`: under the newest cosigned checkpoint where one covers
-    /// it, else under the newest checkpoint. None when there is no such entry.
+    /// The proof that the log holds the entry at `position`: under a cosigned checkpoint where one covers it, else under
+    /// the newest checkpoint. None when there is no such entry. Witnesses cosign what is newest when they look, not all
+    /// of them the same; so the checkpoint is the one that most of them have cosigned lately.
     pub async fn proof(&self, position: Position) -> Result<Option<Proof>, LedgerError> {
         let on = self.store.read();
-        let cosigned = tables::cosigned_size(on).await?.filter(|size| *size > position);
-        let size = match cosigned {
+        let size = match tables::best_cosigned_size(on, position).await? {
             Some(size) => size,
             None => tables::newest_size(on).await?.unwrap_or(0),
         };
@@ -424,12 +424,13 @@ impl Decider {
 
     /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.
     async fn decide(&mut self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
-        let now = (self.clock)();
         let head = self.head.clone();
-        let key = Arc::clone(&self.key);
+        let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
+        // The time is that of the job's turn: however long it waited for the writer, or for other processes' locks, its
+        // entries are not older than what followers have confirmed meanwhile.
         let (head, answers) = self
             .store
-            .write(move |tx| Box::pin(async move { decide_all(tx, head, &key, calls, now).await }))
+            .write(move |tx| Box::pin(async move { decide_all(tx, head, &key, calls, &clock).await }))
             .await?;
         raise(&self.grown, head.edge.size());
         self.head = head;
@@ -442,9 +443,10 @@ async fn decide_all(
     head: Head,
     key: &SigningKey,
     calls: Vec<Call>,
-    now: Timestamp,
+    clock: &Clock,
 ) -> Result<(Head, Answers), LedgerError> {
     let head = head.current(tx, key).await?;
+    let now = clock();
     if head.time > now + CLOCK_SKEW_SECONDS_MAX {
         let ahead = head.time - now;
         return Err(LedgerError::Misconfigured(format!(

@@ -140,14 +140,8 @@ impl Mirror {
 
     async fn step(&self, compared: &mut bool) -> Result<(), LedgerError> {
         if !*compared {
-            // Another process may have gone on meanwhile.
-            if let Some((_, next)) = tables::mirror(self.log.store().read()).await? {
-                self.state.next.send_replace(next);
-            }
-        }
-        if !*compared {
             // Another process may have mirrored more meanwhile.
-            let kept = tables::mirror(self.log.store().read()).await?.map_or(0, |(_, next)| next);
+            let kept = self.kept().await?;
             self.state.next.send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
             self.compare(kept).await?;
             *compared = true;
@@ -164,11 +158,20 @@ impl Mirror {
         Ok(())
     }
 
+    /// The chain's position behind the newest event that is in the log.
+    async fn kept(&self) -> Result<Position, LedgerError> {
+        Ok(tables::mirror(self.log.store().read()).await?.map_or(0, |(_, next)| next))
+    }
+
     /// Whether the chain still holds the newest event that was mirrored.
     async fn compare(&self, next: Position) -> Result<(), LedgerError> {
         let Some(at) = next.checked_sub(1) else { return Ok(()) };
         let size = self.log.head().await?;
         let ours = self.log.events(size.saturating_sub(1), 1).await?.pop();
+        if self.kept().await? != next {
+            let reason = "another process goes on with the mirror; it is compared again";
+            return Err(LedgerError::Unavailable(reason.to_owned()));
+        }
         let theirs = self.chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
         let same = |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
         match (&ours, &theirs) {

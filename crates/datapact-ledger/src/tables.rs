@@ -247,6 +247,20 @@ pub async fn cosigned_size(on: &impl ConnectionTrait) -> Result<Option<u64>, Sto
     size.map(from_int).transpose()
 }
 
+/// How many of the newest cosigned checkpoints are looked at for the one that most witnesses cosigned.
+const COSIGNED_LOOK: u64 = 64;
+
+/// The size of the checkpoint of more than `position` entries that most witnesses have cosigned, the newest of those.
+pub(crate) async fn best_cosigned_size(
+    on: &impl ConnectionTrait,
+    position: Position,
+) -> Result<Option<u64>, StoreError> {
+    let sql = "SELECT size FROM ledger_cosignature WHERE size IN (SELECT DISTINCT size FROM ledger_cosignature \
+               WHERE size > $1 ORDER BY size DESC LIMIT $2) GROUP BY size ORDER BY COUNT(*) DESC, size DESC LIMIT 1";
+    let row = on.query_one_raw(statement(on, sql, [int(position), int(COSIGNED_LOOK)])).await?;
+    row.map(|row| from_int(row.try_get_by_index(0)?)).transpose()
+}
+
 /// The note of the checkpoint of `size` with its cosignatures.
 pub(crate) async fn cosigned_checkpoint(
     on: &impl ConnectionTrait,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use datapact_core::permission::AccessTimes;
@@ -10,11 +11,12 @@ use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::note::KeyKind;
-use datapact_ledger::port::system_clock;
-use datapact_ledger::store::Location;
+use datapact_ledger::port::{Clock, system_clock};
+use datapact_ledger::store::{Location, StoreError};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, postgres, signing_key};
 use datapact_ledger::{Ledger as _, Store, audit, conformance};
+use tokio::sync::oneshot;
 
 const ID: &str = "ledger.example";
 
@@ -160,4 +162,51 @@ async fn a_mirrored_ledger_conforms_and_its_log_is_followed_with_an_own_node() {
     let error = follower.poll().await.unwrap_err();
     assert!(error.to_string().contains("has recorded something else"), "{error}");
     assert!(follower.poll().await.is_err(), "and so it stays");
+}
+
+/// A follower takes an entry that is older than its last look for a lie, so no entry is of the time when it began to wait.
+#[tokio::test]
+async fn an_entry_is_of_the_time_when_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let time = Arc::new(AtomicU64::new(system_clock()()));
+    let clock: Clock = Arc::new({
+        let time = Arc::clone(&time);
+        move || time.load(Ordering::SeqCst)
+    });
+    let fixture = Fixture::with_clock(ID, Arc::clone(&clock));
+    let trust = fixture.trust();
+    let trust = Arc::new(move || Arc::clone(&trust));
+    let config =
+        EmbeddedConfig { key: signing_key(1, ID, KeyKind::Log), witnesses: Vec::new(), trust, clock };
+    let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
+    let ledger = EmbeddedLedger::open(store.clone(), config).await.unwrap();
+    let (began, begun) = oneshot::channel();
+    let (free, held) = oneshot::channel::<()>();
+    let holding = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let job = store.write(move |_| {
+                Box::pin(async move {
+                    let _ = began.send(());
+                    let _ = held.await;
+                    Ok::<_, StoreError>(())
+                })
+            });
+            job.await
+        }
+    });
+    // The writer is busy now; whatever comes waits in its queue.
+    begun.await.unwrap();
+    let later = async {
+        while store.waiting() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        time.fetch_add(200, Ordering::SeqCst);
+        free.send(()).unwrap();
+    };
+    let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
+    let (executed, ()) = tokio::join!(ledger.execute(&call, &documents), later);
+    executed.unwrap();
+    holding.await.unwrap().unwrap();
+    assert_eq!(ledger.events(0, 1).await.unwrap()[0].time, time.load(Ordering::SeqCst));
 }

@@ -27,12 +27,16 @@ fn witness_key() -> SigningKey {
     SigningKey::parse(&SigningKey::text(&[2; 32], "keys.example", KeyKind::Witness).unwrap()).unwrap()
 }
 
+fn second_witness() -> SigningKey {
+    SigningKey::parse(&SigningKey::text(&[3; 32], "more-keys.example", KeyKind::Witness).unwrap()).unwrap()
+}
+
 async fn open(path: &Path, fixture: &Fixture) -> EmbeddedLedger {
     let store = Store::open(path, MIGRATIONS).await.unwrap();
     let trust = fixture.trust();
     let config = EmbeddedConfig {
         key: log_key(),
-        witnesses: vec![witness_key().public().clone()],
+        witnesses: vec![witness_key().public().clone(), second_witness().public().clone()],
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),
     };
@@ -108,6 +112,26 @@ async fn clients_demand_the_cosignatures_of_their_policy() {
     assert_eq!(proof.verify(&policy, &entry).unwrap().witnesses().count(), 1);
     let served = ledger.read("checkpoint/cosigned").await.unwrap().unwrap();
     assert_eq!(served, checkpoint.to_string().into_bytes());
+
+    // One witness is ahead of the other: what both have cosigned proves what it covers, and the newer the rest.
+    let cosign = async |note: &[u8], witness: SigningKey| {
+        let mut checkpoint = Checkpoint::open(note, log_key().public(), &[]).unwrap();
+        let line = witness.cosign(&checkpoint, 1_800_000_000);
+        checkpoint.add(witness.public(), &line).unwrap();
+        ledger.add_cosignature(checkpoint.to_string().as_bytes()).await.unwrap();
+    };
+    cosign(&note, second_witness()).await;
+    let (call, documents) = share.request(&fixture.consumer("Consumer"));
+    ledger.execute(&call, &documents).await.unwrap();
+    cosign(&ledger.read("checkpoint").await.unwrap().unwrap(), witness_key()).await;
+    let both = [witness_key().public().clone(), second_witness().public().clone()];
+    let both = LogPolicy::new(log_key().public(), &both).unwrap();
+    let proof = ledger.proof(0).await.unwrap().unwrap();
+    assert_eq!(proof.verify(&both, &entry).unwrap().witnesses().count(), 2);
+    let next = ledger.entry(1).await.unwrap().unwrap();
+    let proof = ledger.proof(1).await.unwrap().unwrap();
+    assert_eq!(proof.verify(&both, &next), Err(ProofError::Quorum));
+    assert_eq!(proof.verify(&policy, &next).unwrap().witnesses().count(), 1);
 
     // A checkpoint that this log never made is not taken, though key and witness are right.
     let forged = log_key().checkpoint(1, &[0; 32]);

@@ -200,7 +200,7 @@ pub struct KeyServerConfig {
     /// The `ledger.toml` of this key server's own node, when management's ledger is a chain.
     #[serde(default)]
     pub chain: Option<PathBuf>,
-    /// The file with the key-encryption key: 64 hexadecimal digits, 0600; made at the first start.
+    /// The file with the key-encryption key, 0600; made at the first start (`docs/operations.md`).
     pub kek: PathBuf,
     /// How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
     #[serde(default = "current_seconds")]

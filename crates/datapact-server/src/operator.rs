@@ -19,6 +19,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use datapact_api::gate::Clock;
 use datapact_api::problem::Problem;
+use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
 use datapact_core::id::Timestamp;
 use hyper::StatusCode;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -31,8 +32,6 @@ use metrics::{Metrics, Reading};
 
 /// How long a check may take; what takes longer does not work.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
-/// How far the ledger's newest entry may be ahead of this machine's clock, in seconds.
-const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
 
 /// One thing that a server needs, and whether it has it.
 #[derive(Debug, Clone, Serialize)]

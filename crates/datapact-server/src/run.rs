@@ -143,7 +143,8 @@ fn write_administrators_invitation(
     let invitation = Invitation { code: String::new(), expires: TIME_MAX, enrolment: service.enrolment() };
     let failed = |detail: String| ServeError::File(path.clone(), detail);
     let json = serde_json::to_vec_pretty(&invitation).map_err(|e| failed(e.to_string()))?;
-    let partial = path.with_extension("new");
+    // Several processes may share the folder.
+    let partial = path.with_extension(format!("{}.new", std::process::id()));
     std::fs::write(&partial, json)
         .and_then(|()| std::fs::rename(&partial, &path))
         .map_err(|e| failed(e.to_string()))

@@ -71,32 +71,35 @@ pub async fn fetch(
     }
     // The longest first; what the others hold must then be the same, and is compared.
     sources.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
-    let mut sources = sources.into_iter();
-    if let Some((size, _, source)) = sources.next()
-        && size >= backed_up
-    {
+    if let Some((longest, _, source)) = sources.first() {
+        let source = Arc::clone(source);
         let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None };
         let follower = Follower::open(store.clone(), config).await?;
-        follower.poll().await?;
-        for (size, note, _) in sources {
-            if !is_prefix(&follower, log, size, note).await? {
-                let reason = "two followers hold different logs that this log's key has signed".to_owned();
-                return Err(LedgerError::Corrupt { position: None, reason }.into());
-            }
+        if *longest >= backed_up {
+            follower.poll().await?;
+        }
+        for (size, note, _) in &sources {
+            agrees(&follower, log, *size, note).await?;
         }
     }
     let size = tables::size(store.read()).await?;
     Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
 }
 
-/// Whether the tree of `size` entries that `note` signs is the beginning of what `follower` holds: its last entry is proved
-/// by the follower's tree under the other's root.
-async fn is_prefix(follower: &Follower, log: &VerifyingKey, size: u64, note: Vec<u8>) -> Result<bool> {
-    let Some(last) = size.checked_sub(1) else { return Ok(true) };
-    let Ok(note) = String::from_utf8(note) else { return Ok(false) };
-    let (proof, entry) = (follower.proof_under(last, size, &note).await?, follower.entry(last).await?);
+/// Checks that the checkpoint `note` of `size` entries is one of the log that `follower` holds by now.
+async fn agrees(follower: &Follower, log: &VerifyingKey, size: u64, note: &[u8]) -> Result<()> {
+    let forked = || LedgerError::Corrupt {
+        position: None,
+        reason: format!("two followers, or one and the backup, hold different logs of {size} entries"),
+    };
+    let Some(last) = size.checked_sub(1) else { return Ok(()) };
+    let note = String::from_utf8_lossy(note);
+    // That the last entry is under it in this tree shows that all before it are, too.
+    let proof = follower.proof_under(last, size, &note).await?.ok_or_else(forked)?;
+    let entry = follower.entry(last).await?.ok_or_else(forked)?;
     let policy = LogPolicy::new(log, &[]).map_err(|e| LedgerError::Misconfigured(e.to_string()))?;
-    Ok(proof.zip(entry).is_some_and(|(proof, entry)| proof.verify(&policy, &entry).is_ok()))
+    proof.verify(&policy, &entry).map_err(|_| forked())?;
+    Ok(())
 }
 
 async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
@@ -122,4 +125,49 @@ async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
         }
     }
     Ok(lost)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use datapact_core::permission::AccessTimes;
+    use datapact_ledger::entry::Entry;
+    use datapact_ledger::note::KeyKind;
+    use datapact_ledger::port::system_clock;
+    use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+
+    use super::*;
+    use crate::backup::BackupError;
+
+    const ID: &str = "ledger.example";
+
+    #[tokio::test]
+    async fn followers_that_hold_different_logs_restore_nothing() {
+        let (fixture, clock) = (Fixture::new(ID), system_clock());
+        let entry = || {
+            let (call, _) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
+            Entry::new(call, clock()).to_bytes().unwrap()
+        };
+        let (first, second, third, other) = (entry(), entry(), entry(), entry());
+        let key = || signing_key(1, ID, KeyKind::Log);
+        let log = |entries: &[&Vec<u8>]| {
+            let log = MemoryLog::new(key());
+            log.edit(|all| all.extend(entries.iter().copied().cloned()));
+            Arc::new(log) as Arc<dyn LogSource>
+        };
+        let fetched = async |followers: &[Arc<dyn LogSource>]| {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("db"), &crate::management::migrations()).await.unwrap();
+            fetch(&store, key().public(), followers, system_clock()).await.map(|tail| tail.size)
+        };
+        let longest = log(&[&first, &second, &third]);
+        for (agreeing, size) in [(log(&[]), 3), (log(&[&first, &second]), 3), (Arc::clone(&longest), 3)] {
+            assert_eq!(fetched(&[agreeing, Arc::clone(&longest)]).await.unwrap(), size);
+        }
+        for forked in [log(&[&other]), log(&[&first, &other]), log(&[&first, &second, &other])] {
+            let refused = fetched(&[Arc::clone(&longest), forked]).await;
+            assert!(matches!(refused, Err(BackupError::Ledger(LedgerError::Corrupt { .. }))));
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Registering, storing and deleting keys (KS-1 to KS-3, KS-6; SH-2).
 
+use std::time::Duration;
+
 use datapact_api::key_server::{KeyStatus, StoreKey};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_core::contract::ShareRecord;
@@ -138,7 +140,11 @@ impl KeyService {
         let (id, owner) = (*id, owner.to_string());
         let entry = owned(tables::key(self.store.read(), &id).await?, &id, &owner)?;
         let on_ledger = match &entry.stored {
-            Some(stored) => self.copy.share(&stored.share).await.map_err(copy_problem)?,
+            Some(stored) => {
+                // The version that replaces the key may just have been recorded. An older copy only refuses more.
+                let _ = self.copy.current(Duration::ZERO).await;
+                self.copy.share(&stored.share).await.map_err(copy_problem)?
+            }
             None => None,
         };
         self.write(move |tx| {

@@ -248,8 +248,13 @@ impl KeyService {
     }
 
     pub(super) async fn releases_of(&self, owner: &Identity, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
-        let rows = tables::releases_of(self.store.read(), share, &owner.to_string()).await?;
-        if rows.is_empty() && !tables::owns_key(self.store.read(), &owner.to_string(), share).await? {
+        let (on, name) = (self.store.read(), owner.to_string());
+        let rows = tables::releases_of(on, share, &name).await?;
+        // A share whose key was destroyed is audited, too: the policies that were shown stay.
+        if rows.is_empty()
+            && !tables::owns_key(on, &name, share).await?
+            && tables::policies(on, share, &name).await?.is_empty()
+        {
             return Err(Problem::not_found(format!("you keep no key of the share `{share}` here")));
         }
         let entry = |row: &ReleaseRow| {

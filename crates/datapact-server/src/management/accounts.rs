@@ -230,6 +230,8 @@ impl Session {
                 })
             })
             .await?;
+        // Whatever becomes of the erasure, the servers hear at once that the account is disabled.
+        self.server.notices.posted();
         if at_once {
             self.server.erase(&id).await?;
         }

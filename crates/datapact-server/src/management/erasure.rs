@@ -18,7 +18,7 @@ use super::actions::{Author, record};
 use super::failure::{Failure, Result};
 use super::projector::state_name;
 use super::schema::{number, row, rows, run, text};
-use super::{Server, Session, accounts, notices, subscriptions};
+use super::{Server, Session, accounts, intents, notices, subscriptions};
 use crate::users::Marker;
 
 /// How often what is due is erased.
@@ -47,9 +47,13 @@ impl Server {
     /// Erases the accounts whose time has come, and what is left of erased users on shares that have ended.
     pub(super) async fn erase_due(&self) -> Result<()> {
         let now = self.now();
+        self.store.write(move |tx| Box::pin(intents::forget_refused(tx, now))).await?;
         let sql = "SELECT id FROM account WHERE erase_at IS NOT NULL AND erase_at <= $1";
         for row in rows(self.store.read(), sql, [number(now)]).await? {
-            self.erase(&row.parse(0)?).await?;
+            // One that must wait holds up no other, nor what follows.
+            if let Err(Failure(problem)) = self.erase(&row.parse(0)?).await {
+                tracing::warn!(%problem, "an account that is due could not be erased yet; trying again");
+            }
         }
         self.store
             .write(move |tx| {
@@ -129,7 +133,7 @@ async fn nothing_under_way(on: &impl ConnectionTrait, identity: &Identity) -> Re
         return Ok(());
     }
     let problem = Problem::new(Kind::Unavailable, "a call of this user is being recorded on the ledger");
-    Err(problem.hint("the account is disabled, and is erased within minutes").into())
+    Err(problem.hint("the account is disabled, and is erased when that is done or given up").into())
 }
 
 /// What the user shared: nobody finds it any more, and its key and package go at the other servers.

@@ -199,6 +199,11 @@ impl Server {
 
 async fn mark_refused(on: &DatabaseTransaction, id: Digest, now: u64) -> Result<()> {
     run(on, "UPDATE intent SET refused = $2 WHERE id = $1", [text(id), number(now)]).await?;
+    Ok(())
+}
+
+/// Forgets the documents of calls that were refused long ago.
+pub(super) async fn forget_refused(on: &DatabaseTransaction, now: u64) -> Result<()> {
     let before = number(now.saturating_sub(REFUSED_SECONDS));
     run(on, "DELETE FROM intent WHERE refused < $1", [before]).await?;
     Ok(())

@@ -134,6 +134,12 @@ impl Asked {
         if groups.is_empty() && !given.trim().is_empty() {
             return Err(Problem::malformed("the text to search for holds no word").into());
         }
+        // PostgreSQL takes no text with a zero byte.
+        for (name, value) in [("realm", &query.realm), ("currency", &query.currency)] {
+            if value.as_ref().is_some_and(|value| value.chars().any(char::is_control)) {
+                return Err(Problem::malformed(format!("`{name}` has a control character")).into());
+            }
+        }
         groups.extend(query.category.iter().map(|category| vec![format!("c:{category}")]));
         groups.extend(query.realm.iter().map(|realm| vec![format!("r:{realm}")]));
         if let Some(provider) = &query.provider {
@@ -278,10 +284,19 @@ impl Server {
     pub(super) async fn index_all(&self) -> Result<()> {
         let sql =
             "SELECT s.entry, p.document FROM share s JOIN policy p ON p.id = s.policy WHERE s.indexed = 0";
-        for row in rows(self.store.read(), sql, []).await? {
-            let (entry, policy): (CatalogEntry, Signed<SharingPolicy>) = (row.json(0)?, row.signed(1)?);
+        for found in rows(self.store.read(), sql, []).await? {
+            let (entry, policy): (CatalogEntry, Signed<SharingPolicy>) = (found.json(0)?, found.signed(1)?);
             self.store
-                .write(move |tx| Box::pin(async move { index(tx, &entry, policy.body()).await }))
+                .write(move |tx| {
+                    Box::pin(async move {
+                        // A newer version, or another process, may have come before.
+                        let sql = "SELECT 1 FROM share WHERE id = $1 AND indexed = 0";
+                        match row(tx, sql, [text(entry.share)]).await? {
+                            Some(_) => index(tx, &entry, policy.body()).await,
+                            None => Ok(()),
+                        }
+                    })
+                })
                 .await?;
         }
         Ok(())
@@ -289,7 +304,8 @@ impl Server {
 
     /// Takes expired shares out of the index.
     pub(super) async fn forget_expired(&self) -> Result<()> {
-        let values = [number(self.now()), number(EXPIRED_BATCH)];
+        let now = self.now();
+        let values = [number(now), number(EXPIRED_BATCH)];
         let sql = "SELECT id FROM share WHERE indexed = 1 AND expires <= $1 LIMIT $2";
         let ids: Vec<String> = rows(self.store.read(), sql, values)
             .await?
@@ -303,8 +319,12 @@ impl Server {
             .write(move |tx| {
                 Box::pin(async move {
                     for id in ids {
-                        run(tx, "DELETE FROM term WHERE share = $1", [text(&id)]).await?;
-                        run(tx, "UPDATE share SET indexed = 2 WHERE id = $1", [text(&id)]).await?;
+                        // A version that was set meanwhile may have made it longer.
+                        let sql =
+                            "UPDATE share SET indexed = 2 WHERE id = $1 AND indexed = 1 AND expires <= $2";
+                        if run(tx, sql, [text(&id), number(now)]).await? == 1 {
+                            run(tx, "DELETE FROM term WHERE share = $1", [text(&id)]).await?;
+                        }
                     }
                     Ok::<_, Failure>(())
                 })

@@ -266,7 +266,7 @@ impl StorageServerService for StorageService {
 #[async_trait]
 impl Public for StorageService {
     async fn health(&self) -> Result<Health> {
-        schema::objects(&self.store).await?;
+        schema::check(&self.store).await?;
         self.objects.check().await?;
         Ok(crate::health(&self.name, "storage"))
     }

@@ -252,6 +252,12 @@ pub(super) async fn objects(store: &Store) -> Result<HashSet<String>> {
     rows.iter().map(|row| row.try_get("", "object").map_err(failed)).collect()
 }
 
+/// Whether the database answers, asked so that it costs little: anybody may ask for the server's health.
+pub(super) async fn check(store: &Store) -> Result<()> {
+    let sql = "SELECT 1 FROM package LIMIT 1";
+    store.read().query_one_raw(statement(store.read(), sql, [])).await.map(drop).map_err(failed)
+}
+
 /// How many registrations of a provider wait to be filled.
 pub(super) async fn unfilled(store: &Store, provider: &Identity) -> Result<u64> {
     let sql = "SELECT COUNT(*) AS n FROM package WHERE realm = $1 AND subject = $2 AND object IS NULL";

@@ -255,6 +255,10 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
     assert_eq!(erased.opened.len(), 1);
     assert_eq!((erased.opened[0].consumer.subject.as_str(), erased.opened[0].accesses), ("CN=Bob", 3));
     assert!(ann.keys().await.unwrap().is_empty() && ann.packages().await.unwrap().is_empty());
+    // A share that nobody opened is audited without its key, too.
+    let unopened = share(&ann, b"unopened", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
+    ann.revoke_and_erase(&unopened.share).await.unwrap();
+    assert!(ann.audit(&unopened.share).await.unwrap().good);
     let again = ann.revoke_and_erase(&first.share).await.unwrap();
     assert!(again.revoked.is_none() && again.opened == erased.opened);
     assert_eq!(rule(&open(&bob, &target).await.unwrap_err()), Some("revoked"));

@@ -112,7 +112,7 @@ impl World {
         ];
 
         let invitation = path.join("management/administrators.json");
-        for _ in 0..200 {
+        for _ in 0..1200 {
             assert!(!servers.iter().any(JoinHandle::is_finished), "a server ended");
             if invitation.exists() {
                 break;

@@ -61,6 +61,7 @@ async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page(
         CatalogQuery { provider: Some("nobody".to_owned()), ..CatalogQuery::default() },
         CatalogQuery { price_max: Some(5), ..CatalogQuery::default() },
         CatalogQuery { currency: Some("EUR".to_owned()), ..CatalogQuery::default() },
+        CatalogQuery { realm: Some("\0".to_owned()), ..CatalogQuery::default() },
         words(&"x ".repeat(9)),
         words(&"x".repeat(201)),
     ] {
@@ -237,22 +238,31 @@ async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {
         .await
         .unwrap();
     // Another package, stored under the same share.
-    let other = world.policy(&provider, |_| {});
-    world.keys.keys.lock().unwrap().get_mut(&other.body().information.key.id).unwrap().1.share =
-        Some(replaced.body().share);
-    let next = world.successor(&provider, &replaced, |p| p.information = other.body().information.clone());
+    let with_another = |policy: &Signed<SharingPolicy>| {
+        let other = world.policy(&provider, |_| {});
+        world.keys.keys.lock().unwrap().get_mut(&other.body().information.key.id).unwrap().1.share =
+            Some(policy.body().share);
+        world.successor(&provider, policy, |p| p.information = other.body().information.clone())
+    };
+    let next = with_another(&replaced);
     session.set_policy(&next).await.unwrap();
+    // A share that comes back to its first package.
+    let returned = world.published(&provider, lasting).await;
+    let between = with_another(&returned);
+    session.set_policy(&between).await.unwrap();
+    let last = world.successor(&provider, &between, |p| p.information = returned.body().information.clone());
+    session.set_policy(&last).await.unwrap();
 
     let stored = |policy: &Signed<SharingPolicy>| {
         world.storage.packages.lock().unwrap().contains_key(&policy.body().information.package.id)
     };
-    let packages = [&revoked, &expired, &replaced, &kept, &next];
+    let packages = [&revoked, &expired, &replaced, &between, &kept, &next, &last];
     world.pass(90 * day - 5);
     world.server().server.delete_packages().await.unwrap();
-    assert_eq!(packages.map(stored), [true; 5]);
+    assert_eq!(packages.map(stored), [true; 7]);
     world.pass(3700);
     world.server().server.delete_packages().await.unwrap();
-    assert_eq!(packages.map(stored), [false, false, false, true, true]);
+    assert_eq!(packages.map(stored), [false, false, false, false, true, true, true]);
     world.server().server.delete_packages().await.unwrap();
 }
 
