@@ -15,13 +15,17 @@ use datapact_core::id::{Digest, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::trust::Trust;
-use http::{Method, header};
+use http::{HeaderMap, Method, header};
 
 use crate::peer::AuthenticatedPeer;
 use crate::problem::{Kind, Problem, Result};
 
 /// The header in which a user's signed statement stands.
 pub const STATEMENT_HEADER: &str = "datapact-statement";
+/// The header by which a caller marks the repeats of one call (draft-ietf-httpapi-idempotency-key-header).
+pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
+/// The longest idempotency key, in characters.
+pub const IDEMPOTENCY_KEY_MAX: usize = 128;
 /// How far a statement's time may be from the server's clock, in seconds.
 pub const STATEMENT_SECONDS_MAX: u64 = 60;
 /// The largest JSON body, in bytes.
@@ -50,6 +54,10 @@ pub struct Caller {
     pub peer: AuthenticatedPeer,
     /// The statement of this very call that a user has signed, for records.
     pub statement: Option<Arc<str>>,
+    /// What names this call among its repeats, if the caller said so.
+    pub idempotency_key: Option<Arc<str>>,
+    /// The entity tag that what is to be changed must have (RFC 9110, `If-Match`).
+    pub if_match: Option<Arc<str>>,
 }
 
 impl Caller {
@@ -65,6 +73,15 @@ impl Caller {
         } else {
             Err(Problem::forbidden(format!("only the server `{name}` may call this")))
         }
+    }
+
+    /// Refuses a change of what is not, any more, what the caller has seen.
+    pub fn require_match(&self, tag: &str) -> Result<()> {
+        if self.if_match.as_deref().is_none_or(|wanted| wanted == tag) {
+            return Ok(());
+        }
+        let problem = Problem::new(Kind::PreconditionFailed, "it was changed since you read it");
+        Err(problem.hint("read it again, and decide anew"))
     }
 
     /// A user, or a refusal.
@@ -243,12 +260,49 @@ impl Gate {
             let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));
             (content, Body::from(bytes))
         };
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        let if_match = if_match(&parts.headers)?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let statement = parts.headers.get(STATEMENT_HEADER).and_then(|value| value.to_str().ok());
         self.admit_statement(&peer, statement, &Call { method: &parts.method, target, content })?;
         let statement = statement.filter(|_| !peer.identity.is_server()).map(Arc::from);
-        parts.extensions.insert(Caller { peer, statement });
+        parts.extensions.insert(Caller { peer, statement, idempotency_key, if_match });
         Ok(Request::from_parts(parts, body))
+    }
+}
+
+/// The idempotency key: a string of structured fields (RFC 9651) without escapes.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
+    let mut values = headers.get_all(IDEMPOTENCY_HEADER).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return match headers.contains_key(IDEMPOTENCY_HEADER) {
+            true => Err(Problem::malformed("`Idempotency-Key` stands twice")),
+            false => Ok(None),
+        };
+    };
+    let quoted = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
+    let plain = |key: &&str| {
+        (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len())
+            && key.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
+    };
+    quoted.filter(plain).map(|key| Some(Arc::from(key))).ok_or_else(|| {
+        let detail =
+            format!("`Idempotency-Key` is 1 to {IDEMPOTENCY_KEY_MAX} characters between double quotes");
+        Problem::malformed(detail)
+    })
+}
+
+/// The one strong entity tag of `If-Match`.
+fn if_match(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
+    let mut values = headers.get_all(header::IF_MATCH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let tag = value.to_str().ok().filter(|tag| {
+        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+        inner.is_some_and(|inner| !inner.contains('"'))
+    });
+    match (tag, values.next()) {
+        (Some(tag), None) => Ok(Some(Arc::from(tag))),
+        _ => Err(Problem::malformed("`If-Match` must be one strong entity tag")),
     }
 }
 

@@ -163,6 +163,14 @@ pub struct Account {
     pub erase_at: Option<Timestamp>,
 }
 
+impl Account {
+    /// Its entity tag: changes whenever anything of it does.
+    pub fn entity_tag(&self) -> String {
+        let bytes = serde_json_canonicalizer::to_vec(self).expect("an account is plain JSON");
+        format!("\"{}\"", Digest::of(&bytes))
+    }
+}
+
 /// An invitation to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

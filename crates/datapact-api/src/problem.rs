@@ -24,6 +24,8 @@ pub enum Kind {
     NotFound,
     /// It contradicts what is there; read and try again.
     Conflict,
+    /// It was changed since the caller read it.
+    PreconditionFailed,
     /// The body or the file is larger than allowed.
     TooLarge,
     /// Too much at once; try again later.
@@ -45,6 +47,7 @@ impl Kind {
             Self::Forbidden | Self::Refused => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -62,6 +65,7 @@ impl Kind {
             Self::Refused => "refused",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
+            Self::PreconditionFailed => "precondition-failed",
             Self::TooLarge => "too-large",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{Clock, system_clock};
 use datapact_api::http_api::{
-    Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
+    Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient, as_one_call,
 };
 use datapact_api::key_server::KeyServer;
 use datapact_api::management::{
@@ -17,7 +17,7 @@ use datapact_api::management::{
 use datapact_api::problem::Problem;
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
-use datapact_core::id::{Digest, Timestamp};
+use datapact_core::id::{Digest, Timestamp, random};
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};
@@ -269,8 +269,10 @@ where
     F: Future<Output = std::result::Result<T, E>>,
 {
     let mut tried = 1;
+    // What the servers cannot know as a repeat by what is sent, they know by this.
+    let key = hex::encode(random::<16>());
     loop {
-        match act().await.map_err(Into::into) {
+        match as_one_call(&key, act()).await.map_err(Into::into) {
             Err(error) if tried < TRIES && error.is_temporary() => {
                 tokio::time::sleep(BACKOFF * tried).await;
                 tried += 1;

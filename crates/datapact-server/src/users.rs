@@ -2,6 +2,7 @@
 //!
 //! Users stand here as commitments under a secret of this database, so that the table names nobody.
 
+use aws_lc_rs::hmac;
 use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::problem::{Problem, Result};
 use datapact_core::commitment::Opening;
@@ -56,6 +57,17 @@ impl Marker {
     pub(crate) fn on_share(&self, identity: &Identity, share: &ShareId) -> String {
         let opening = Opening { identity: identity.clone(), salt: self.0 };
         opening.commitment(share).to_string()
+    }
+
+    /// Bytes that nobody can guess, the same each time `identity` gives the same idempotency key for `what`: what a
+    /// call makes under them is made once.
+    pub(crate) fn of_call<const N: usize>(&self, what: &str, identity: &Identity, key: &str) -> [u8; N] {
+        let mac = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
+        // The key has no NUL, and `what` neither.
+        let tag = hmac::sign(&mac, format!("{what}\0{identity}\0{key}").as_bytes());
+        let mut bytes = [0; N];
+        bytes.iter_mut().zip(tag.as_ref()).for_each(|(byte, of_tag)| *byte = *of_tag);
+        bytes
     }
 
     /// What stands for `identity` as a whole: no share has this id.

@@ -83,7 +83,7 @@ impl Failure {
                 Kind::Refused => 3,
                 Kind::Unauthenticated | Kind::Forbidden => 4,
                 Kind::NotFound => 5,
-                Kind::Conflict => 6,
+                Kind::Conflict | Kind::PreconditionFailed => 6,
                 Kind::Busy | Kind::Unavailable => 7,
                 Kind::Untrusted => 8,
             },

@@ -1,6 +1,7 @@
 //! The client side of HTTP: one connection pool a server, every call of a user signed.
 
 use std::error::Error as _;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::endpoint::Endpoint;
-use crate::gate::{Clock, STATEMENT_HEADER};
+use crate::gate::{Clock, IDEMPOTENCY_HEADER, STATEMENT_HEADER};
 use crate::problem::{Kind, Problem, Result};
 
 /// How long a JSON call may take.
@@ -27,6 +28,17 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 #[error("the TLS client cannot be set up: {0}")]
 pub struct TlsFailure(String);
+
+tokio::task_local! {
+    /// What names the call of this task among its repeats.
+    static IDEMPOTENCY_KEY: String;
+}
+
+/// Makes `call`, whose requests the server knows as repeats of each other and of all that were made with the same `key`:
+/// 1 to 128 printable ASCII characters without `"` and `\`.
+pub async fn as_one_call<F: Future>(key: &str, call: F) -> F::Output {
+    IDEMPOTENCY_KEY.scope(key.to_owned(), call).await
+}
 
 /// Calls to one server.
 #[derive(Clone)]
@@ -89,7 +101,12 @@ impl Http {
 
     /// A request, signed if this client signs; `content` is the digest of a JSON body.
     pub(crate) fn request(&self, method: Method, target: &str, content: Option<Digest>) -> RequestBuilder {
-        let request = self.client.request(method.clone(), format!("{}{target}", self.endpoint.url));
+        let mut request = self.client.request(method.clone(), format!("{}{target}", self.endpoint.url));
+        if method == Method::POST
+            && let Ok(key) = IDEMPOTENCY_KEY.try_with(|key| format!("\"{key}\""))
+        {
+            request = request.header(IDEMPOTENCY_HEADER, key);
+        }
         match &self.signer {
             Some(signer) => {
                 let statement =

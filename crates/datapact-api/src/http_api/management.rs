@@ -98,7 +98,7 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/account",
-            get(async |State(s): App, Extension(c): Who| s.session(c).account().await.map(Json)),
+            get(async |State(s): App, Extension(c): Who| s.session(c).account().await.map(tagged)),
         )
         .route(
             "/v1/invitations",
@@ -113,14 +113,14 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         .route(
             "/v1/accounts/{id}",
             patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
-                s.session(c).update_account(&id, &json(&body)?).await.map(Json)
+                s.session(c).update_account(&id, &json(&body)?).await.map(tagged)
             })
             .delete(
                 async |State(s): App,
                        Extension(c): Who,
                        Path(id): Path<AccountId>,
                        Query(when): Query<When>| {
-                    s.session(c).delete_account(&id, when.now).await.map(Json)
+                    s.session(c).delete_account(&id, when.now).await.map(tagged)
                 },
             ),
         )
@@ -287,6 +287,11 @@ fn event_stream(entries: BoxStream<'static, Result<CatalogEntry>>) -> impl IntoR
         Ok::<_, Infallible>(event.unwrap_or_default())
     });
     Sse::new(events.boxed()).keep_alive(KeepAlive::default())
+}
+
+/// An account with its entity tag (RFC 9110).
+fn tagged(account: Account) -> impl IntoResponse {
+    ([(header::ETAG, account.entity_tag())], Json(account))
 }
 
 /// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing; none stands twice

@@ -6,7 +6,7 @@ mod management;
 mod public;
 mod storage_server;
 
-pub use client::{Http, TlsFailure};
+pub use client::{Http, TlsFailure, as_one_call};
 pub use key_server::{KeyServerClient, KeyServerService, key_server_router};
 pub use management::{ManagementClient, ManagementService, management_router};
 pub use public::{Health, LOG_WAIT_MAX, Public, PublicClient, public_router};

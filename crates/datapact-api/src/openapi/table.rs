@@ -120,6 +120,8 @@ pub(super) fn operations(role: Role) -> impl Iterator<Item = &'static Operation>
 const AFTER: &[(&str, &str, bool)] = &[("after", "integer", false)];
 const AFTER_ID: &[(&str, &str, bool)] = &[("after", "Id", false)];
 const RECORDS: &[(&str, &str, bool)] = &[("share", "Id", false), ("after", "integer", false)];
+const REPEATS: &[(&str, &str)] = &[("Idempotency-Key", "string")];
+const MATCH: &[(&str, &str)] = &[("If-Match", "string")];
 const RESUME: &[(&str, &str)] = &[("Last-Event-ID", "integer")];
 const SEARCH: &[(&str, &str, bool)] = &[
     ("text", "string", false),
@@ -140,10 +142,10 @@ const MANAGEMENT: &[Operation] = &[
     op("get", "/v1/info", "info", "users and own servers", "The ledger and the servers that go with it", "ManagementInfo"),
     op("post", "/v1/join", "join", "any admitted user", "Take an invitation", "Account").body("Join"),
     op("get", "/v1/account", "account", "users", "The caller's own account", "Account"),
-    op("post", "/v1/invitations", "invite", "administrators", "Promise an account to who brings the code", "Invitation").body("NewInvitation"),
+    op("post", "/v1/invitations", "invite", "administrators", "Promise an account to who brings the code", "Invitation").body("NewInvitation").headers(REPEATS),
     op("get", "/v1/accounts", "accounts", "administrators", "All accounts, oldest first", "[Account]"),
-    op("patch", "/v1/accounts/{id}", "updateAccount", "administrators", "Set role, attributes or status", "Account").body("AccountUpdate"),
-    op("delete", "/v1/accounts/{id}", "deleteAccount", "administrators", "Disable an account, and erase it after the retention or now", "Account").query(&[("now", "boolean", false)]),
+    op("patch", "/v1/accounts/{id}", "updateAccount", "administrators", "Set role, attributes or status", "Account").body("AccountUpdate").headers(MATCH),
+    op("delete", "/v1/accounts/{id}", "deleteAccount", "administrators", "Disable an account, and erase it after the retention or now", "Account").query(&[("now", "boolean", false)]).headers(MATCH),
     op("get", "/v1/actions", "actions", "administrators", "The record of actions, oldest first, 200 a page", "[Action]").query(AFTER),
     op("get", "/v1/shares", "shares", "users", "Own shares, newest change first", "[OwnShare]"),
     op("post", "/v1/shares", "setPolicy", "providers", "Set a policy version", "PolicyReceipt").body("Document"),
@@ -174,7 +176,7 @@ const MANAGEMENT: &[Operation] = &[
 #[rustfmt::skip]
 const KEY: &[Operation] = &[
     op("get", "/v1/keys", "keys", "users", "The caller's keys, by id, 200 a page", "[KeyStatus]").query(AFTER_ID),
-    op("post", "/v1/keys", "registerKey", "users", "A new key's id and address", "KeyReference"),
+    op("post", "/v1/keys", "registerKey", "users", "A new key's id and address", "KeyReference").headers(REPEATS),
     op("get", "/v1/keys/{id}", "keyStatus", "its owner and management", "What is stored of a key", "KeyStatus"),
     op("put", "/v1/keys/{id}", "storeKey", "its owner", "Store a key", "KeyStatus").body("StoreKey"),
     op("delete", "/v1/keys/{id}", "deleteKey", "its owner", "Destroy a key", "Null"),
@@ -189,7 +191,7 @@ const KEY: &[Operation] = &[
 #[rustfmt::skip]
 const STORAGE: &[Operation] = &[
     op("get", "/v1/packages", "packages", "users", "The caller's packages, by id, 200 a page", "[PackageStatus]").query(AFTER_ID),
-    op("post", "/v1/packages", "registerPackage", "users", "A new package's id and address", "PackageAddress"),
+    op("post", "/v1/packages", "registerPackage", "users", "A new package's id and address", "PackageAddress").headers(REPEATS),
     op("get", "/v1/packages/{id}", "download", "any admitted user", "The package, or a range of it", "").headers(&[("Range", "string")]).answer_as(OCTETS, "octets").ranges(),
     op("put", "/v1/packages/{id}", "upload", "its owner", "Store a package", "PackageStatus").body_as(OCTETS, "octets"),
     op("delete", "/v1/packages/{id}", "deletePackage", "its owner and management", "Delete a package", "Null"),

@@ -69,7 +69,7 @@ fn routers(role: Role) -> [Router; 2] {
     let (identity, chain) = (Identity::server("a.example"), Vec::new());
     let peer = AuthenticatedPeer { identity, chain, certificate: Digest::of(b"") };
     let api = api
-        .layer(Extension(Caller { peer, statement: None }))
+        .layer(Extension(Caller { peer, statement: None, idempotency_key: None, if_match: None }))
         .fallback(|| async { StatusCode::IM_A_TEAPOT })
         .method_not_allowed_fallback(|| async { StatusCode::METHOD_NOT_ALLOWED });
     let public = Router::new()

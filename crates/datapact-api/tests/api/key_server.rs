@@ -132,3 +132,18 @@ async fn unsigned_documents_are_refused_before_they_reach_the_server() {
         answer.is_problem("malformed", "the body is not as specified");
     }
 }
+
+#[tokio::test]
+async fn an_idempotency_key_is_a_quoted_string() {
+    let world = world();
+    let long = format!("\"{}\"", "a".repeat(129));
+    for wrong in ["one", "\"\"", "\"a", "\"a\\b\"", "\"a\"b\"", &long] {
+        let call = Call::new("DELETE", &key(), "").with("idempotency-key", wrong);
+        world.call(&world.alice, &call).await.is_problem("malformed", "`Idempotency-Key`");
+    }
+    let twice =
+        Call::new("DELETE", &key(), "").with("idempotency-key", "\"a\"").with("idempotency-key", "\"a\"");
+    world.call(&world.alice, &twice).await.is_problem("malformed", "twice");
+    let good = Call::new("DELETE", &key(), "").with("idempotency-key", "\"5d41 ~!\"");
+    assert_eq!(world.call(&world.alice, &good).await.status, StatusCode::OK);
+}

@@ -5,13 +5,14 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::Refusal;
 use http::StatusCode;
 
-const KINDS: [(Kind, u16); 11] = [
+const KINDS: [(Kind, u16); 12] = [
     (Kind::Malformed, 400),
     (Kind::Unauthenticated, 401),
     (Kind::Forbidden, 403),
     (Kind::Refused, 403),
     (Kind::NotFound, 404),
     (Kind::Conflict, 409),
+    (Kind::PreconditionFailed, 412),
     (Kind::TooLarge, 413),
     (Kind::Busy, 429),
     (Kind::Internal, 500),

@@ -39,12 +39,17 @@ impl KeyService {
         format!("{}/v1/keys/{id}", self.url)
     }
 
-    pub(super) async fn register(&self, owner: &Identity) -> Result<KeyReference> {
-        let (id, owner, now) = (KeyId::random(), owner.to_string(), (self.clock)());
+    pub(super) async fn register(&self, owner: &Identity, repeats: Option<&str>) -> Result<KeyReference> {
+        let of_call = |key| KeyId(self.users.marker.of_call("key", owner, key));
+        let id = repeats.map_or_else(KeyId::random, of_call);
+        let (owner, now) = (owner.to_string(), (self.clock)());
         let oldest = self.oldest_unfilled();
         self.write(move |tx| {
             Box::pin(async move {
                 tables::forget_unpublished(tx, oldest).await?;
+                if tables::key(tx, &id).await?.is_some() {
+                    return Ok(());
+                }
                 if tables::keys_of(tx, &owner, false).await? >= UNFILLED_MAX {
                     let detail = format!("{UNFILLED_MAX} of your keys are registered and not yet stored");
                     let hint = "store or delete them; they are forgotten after a time";

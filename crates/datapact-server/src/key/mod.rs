@@ -429,7 +429,7 @@ impl Session {
 #[async_trait]
 impl KeyServer for Session {
     async fn register_key(&self) -> Result<KeyReference> {
-        self.server.register(self.user().await?).await
+        self.server.register(self.user().await?, self.caller.idempotency_key.as_deref()).await
     }
 
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {

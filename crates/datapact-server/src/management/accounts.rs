@@ -93,29 +93,44 @@ impl Session {
                 .hint("add the CA to the trust configuration first")
                 .into());
         }
-        let code = URL_SAFE_NO_PAD.encode(random::<24>());
+        let repeats = self.caller.idempotency_key.as_deref();
+        let of_call = |key| self.server.marker.of_call("invitation", self.caller.identity(), key);
+        let code = URL_SAFE_NO_PAD.encode(repeats.map_or_else(random::<24>, of_call));
         let now = self.server.now();
         let expires = now.saturating_add(new.seconds);
         let invitation = Digest::of(code.as_bytes());
         let deed = Deed::Invited { invitation, invited: new.clone() };
         let author = Author::of(administrator.id, &self.caller);
-        let values =
-            [text(invitation), text(&new.realm), json(&new.role)?, json(&new.attributes)?, number(expires)];
-        self.server
+        let said = [new.realm.clone(), to_text(&new.role)?, to_text(&new.attributes)?];
+        let expires = self
+            .server
             .store
             .write(move |tx| {
                 Box::pin(async move {
                     run(tx, "DELETE FROM invitation WHERE account IS NULL AND expires <= $1", [number(now)])
                         .await?;
+                    let sql = "SELECT realm, role, attributes, expires FROM invitation WHERE code = $1";
+                    if let Some(made) = row(tx, sql, [text(invitation)]).await? {
+                        if [made.text(0)?, made.text(1)?, made.text(2)?] != said {
+                            let detail = "this idempotency key was used for another invitation";
+                            return Err(Failure(
+                                Problem::new(Kind::Conflict, detail).hint("draw another one"),
+                            ));
+                        }
+                        return Ok(made.number(3)?);
+                    }
                     let open = count(tx, "SELECT COUNT(*) FROM invitation WHERE account IS NULL").await?;
                     if open >= INVITATIONS_MAX {
                         return Err(Failure(Problem::new(Kind::Busy, "too many invitations are open")));
                     }
                     let sql = "INSERT INTO invitation (code, realm, role, attributes, expires) \
                                VALUES ($1, $2, $3, $4, $5)";
+                    let [realm, role, attributes] = said;
+                    let values =
+                        [text(invitation), text(realm), text(role), text(attributes), number(expires)];
                     run(tx, sql, values).await?;
                     record(tx, now, &author, deed).await?;
-                    Ok(())
+                    Ok(expires)
                 })
             })
             .await?;
@@ -166,7 +181,7 @@ impl Session {
             let problem = Problem::new(Kind::Conflict, "an administrator cannot take back its own office");
             return Err(problem.hint("let another administrator do it").into());
         }
-        let (id, update) = (*id, update.clone());
+        let (id, update, caller) = (*id, update.clone(), self.caller.clone());
         let (author, now) = (Author::of(administrator.id, &self.caller), self.server.now());
         let servers = self.server.told_servers();
         let (account, told) = self
@@ -175,6 +190,7 @@ impl Session {
             .write(move |tx| {
                 Box::pin(async move {
                     let before = by_id(tx, &id).await?;
+                    caller.require_match(&before.entity_tag())?;
                     let mut account = before.clone();
                     account.role = update.role.unwrap_or(before.role);
                     account.attributes = update.attributes.clone().unwrap_or(before.attributes);
@@ -206,7 +222,7 @@ impl Session {
             let problem = Problem::new(Kind::Conflict, "an administrator cannot delete its own account");
             return Err(problem.hint("let another administrator do it").into());
         }
-        let (id, now) = (*id, self.server.now());
+        let (id, now, caller) = (*id, self.server.now(), self.caller.clone());
         let author = Author::of(administrator.id, &self.caller);
         let erase_at = if at_once { now } else { now.saturating_add(self.server.account_retention_seconds) };
         let servers = self.server.told_servers();
@@ -216,6 +232,7 @@ impl Session {
             .write(move |tx| {
                 Box::pin(async move {
                     let mut account = by_id(tx, &id).await?;
+                    caller.require_match(&account.entity_tag())?;
                     // A repeat brings the end nearer, never farther.
                     let erase_at = account.erase_at.map_or(erase_at, |before| before.min(erase_at));
                     if account.erase_at == Some(erase_at) {
@@ -406,6 +423,10 @@ async fn insert(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
     ];
     run(on, sql, values).await?;
     Ok(())
+}
+
+fn to_text(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Problem::internal(e).into())
 }
 
 async fn count(on: &impl ConnectionTrait, sql: &str) -> Result<u64> {

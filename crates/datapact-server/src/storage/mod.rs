@@ -322,12 +322,17 @@ impl StorageServer for Session {
     async fn register_package(&self) -> Result<PackageAddress> {
         let provider = self.user().await?;
         let service = &self.service;
+        let repeats = self.caller.idempotency_key.as_deref();
+        let of_call = |key| PackageId(service.users.marker.of_call("package", provider, key));
+        let id = repeats.map_or_else(PackageId::random, of_call);
+        if repeats.is_some() && service.row(&id).await.is_ok() {
+            return Ok(service.address(id));
+        }
         let unfilled = schema::unfilled(&service.store, provider).await?;
         if unfilled >= REGISTRATIONS_MAX {
             return Err(Problem::new(Kind::Busy, "too many registrations wait for their packages")
                 .hint("upload or delete them, or wait a day"));
         }
-        let id = PackageId::random();
         schema::register(&service.store, id, provider.clone(), (service.clock)()).await?;
         Ok(service.address(id))
     }

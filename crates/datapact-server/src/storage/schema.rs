@@ -78,7 +78,8 @@ fn signed(value: u64) -> i64 {
 pub(super) async fn register(store: &Store, id: PackageId, provider: Identity, now: Timestamp) -> Result<()> {
     let job = store.write(move |tx| {
         Box::pin(async move {
-            let sql = "INSERT INTO package (id, realm, subject, registered) VALUES ($1, $2, $3, $4)";
+            let sql = "INSERT INTO package (id, realm, subject, registered) VALUES ($1, $2, $3, $4) \
+                       ON CONFLICT (id) DO NOTHING";
             let values =
                 [id.to_string().into(), provider.realm.into(), provider.subject.into(), signed(now).into()];
             tx.execute_raw(statement(tx, sql, values)).await?;

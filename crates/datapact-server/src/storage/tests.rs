@@ -72,9 +72,14 @@ impl Bench {
     }
 
     fn session(&self, identity: &Identity) -> Box<dyn StorageServer> {
+        self.session_of_call(identity, None)
+    }
+
+    fn session_of_call(&self, identity: &Identity, key: Option<&str>) -> Box<dyn StorageServer> {
         let peer =
             AuthenticatedPeer { identity: identity.clone(), chain: Vec::new(), certificate: Digest([0; 32]) };
-        self.service.clone().session(Caller { peer, statement: None })
+        let idempotency_key = key.map(Arc::from);
+        self.service.clone().session(Caller { peer, statement: None, idempotency_key, if_match: None })
     }
 
     fn management(&self) -> Box<dyn StorageServer> {
@@ -412,4 +417,19 @@ async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
     let (ended, status) = tokio::join!(session.append(&id, 0, size, hangs), goes_on);
     assert_eq!(ended.unwrap_err().kind, Kind::Unavailable);
     assert!(status.stored);
+}
+
+#[tokio::test]
+async fn a_package_registered_again_with_its_idempotency_key_is_the_same() {
+    let bench = Bench::new().await;
+    let (alice, bob) = (bench.clinic.signer("alice"), bench.lab.signer("bob"));
+    let register = async |user: &Signer, key: Option<&str>| {
+        bench.session_of_call(user.identity(), key).register_package().await.unwrap()
+    };
+    let first = register(&alice, Some("a")).await;
+    assert_eq!(register(&alice, Some("a")).await, first);
+    let others =
+        [register(&alice, Some("b")).await, register(&bob, Some("a")).await, register(&alice, None).await];
+    assert!(others.iter().all(|package| package.id != first.id));
+    assert_eq!(bench.session(alice.identity()).packages(None).await.unwrap().len(), 3);
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::administration::{UserNotice, UserStatus};
+use datapact_api::gate::Caller;
 use datapact_api::http_api::KeyServerService as _;
 use datapact_api::key_server::{ShownPolicy, StoreKey};
 use datapact_api::problem::Kind;
@@ -12,7 +13,7 @@ use datapact_core::id::{Digest, KeyId, Salt, ShareId, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_ledger::store::StoreError;
-use datapact_ledger::testing::TestShare;
+use datapact_ledger::testing::{TestShare, TestUser};
 use datapact_server::key::{KeyService, OpenError, SecretFileError, UNFILLED_MAX};
 use sea_orm::ConnectionTrait as _;
 
@@ -311,4 +312,20 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     let notice =
         UserNotice { identity: consumer.signer.identity().clone(), status: UserStatus::Erased, sequence: 9 };
     check_refused(rig.as_user(&consumer).set_user(&notice).await, Kind::Forbidden, MANAGEMENT);
+}
+
+#[tokio::test]
+async fn a_key_registered_again_with_its_idempotency_key_is_the_same() {
+    let rig = Rig::new().await;
+    let register = async |user: &TestUser, idempotency_key: Option<&str>| {
+        let caller = Caller { idempotency_key: idempotency_key.map(Arc::from), ..caller(&user.signer) };
+        rig.session(caller).register_key().await.unwrap()
+    };
+    let (one, other) = (rig.fixture.consumer("One"), rig.fixture.consumer("Other"));
+    let first = register(&one, Some("a")).await;
+    assert_eq!(register(&one, Some("a")).await, first);
+    let others =
+        [register(&one, Some("b")).await, register(&other, Some("a")).await, register(&one, None).await];
+    assert!(others.iter().all(|key| key.id != first.id));
+    assert_eq!(rig.as_user(&one).keys(None).await.unwrap().len(), 3);
 }

@@ -241,7 +241,7 @@ pub fn caller(signer: &Signer) -> Caller {
     let chain = signer.chain().to_vec();
     let certificate = Digest::of(&chain[0]);
     let peer = AuthenticatedPeer { identity: signer.identity().clone(), chain, certificate };
-    Caller { peer, statement: None }
+    Caller { peer, statement: None, idempotency_key: None, if_match: None }
 }
 
 pub fn server(name: &str) -> Caller {
@@ -250,7 +250,7 @@ pub fn server(name: &str) -> Caller {
         chain: Vec::new(),
         certificate: Digest::of(name.as_bytes()),
     };
-    Caller { peer, statement: None }
+    Caller { peer, statement: None, idempotency_key: None, if_match: None }
 }
 
 pub fn token_key() -> TokenKey {

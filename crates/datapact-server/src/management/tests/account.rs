@@ -1,4 +1,5 @@
 use super::*;
+use datapact_api::administration::Deed;
 
 #[tokio::test]
 async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
@@ -329,4 +330,51 @@ async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
     run.await.unwrap();
     let actions = admin.actions(0).await.unwrap();
     assert!(check_actions(zero, &actions).is_err());
+}
+
+#[tokio::test]
+async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
+    let world = World::new().await;
+    let new = |role| NewInvitation {
+        realm: "lab".to_owned(),
+        role,
+        attributes: Attributes::default(),
+        seconds: 3600,
+    };
+    let invite = async |key: &str, role| {
+        let caller = Caller { idempotency_key: Some(Arc::from(key)), ..world.admin.caller() };
+        world.arc().session(caller).invite(&new(role)).await
+    };
+    let first = invite("one", Role::User).await.unwrap();
+    world.pass(60);
+    let again = invite("one", Role::User).await.unwrap();
+    assert_eq!((&again.code, again.expires), (&first.code, first.expires));
+    assert_kind(invite("one", Role::Provider).await, Kind::Conflict, "another invitation");
+    let other = invite("two", Role::User).await.unwrap();
+    let unmarked = world.as_user(&world.admin).invite(&new(Role::User)).await.unwrap();
+    assert!(first.code != other.code && first.code != unmarked.code);
+    assert_eq!(world.count("invitation").await, 3);
+    let invited = world.as_user(&world.admin).actions(0).await.unwrap();
+    let invited = invited.iter().filter(|a| matches!(a.record.deed, Deed::Invited { .. })).count();
+    assert_eq!(invited, 3, "a repeat is no deed");
+}
+
+#[tokio::test]
+async fn mg_1_an_account_is_changed_only_as_it_was_read() {
+    let world = World::new().await;
+    let user = world.consumer("Consumer").await;
+    let read = world.as_user(&user).account().await.unwrap();
+    let change = async |tag: &str, role| {
+        let caller = Caller { if_match: Some(Arc::from(tag)), ..world.admin.caller() };
+        let update = AccountUpdate { role: Some(role), ..AccountUpdate::default() };
+        world.arc().session(caller).update_account(&read.id, &update).await
+    };
+    let changed = change(&read.entity_tag(), Role::User).await.unwrap();
+    assert_ne!(changed.entity_tag(), read.entity_tag());
+    assert_kind(change(&read.entity_tag(), Role::Provider).await, Kind::PreconditionFailed, "changed since");
+    let caller = Caller { if_match: Some(Arc::from(read.entity_tag())), ..world.admin.caller() };
+    let deleted = world.arc().session(caller).delete_account(&read.id, true).await;
+    assert_kind(deleted, Kind::PreconditionFailed, "changed since");
+    assert_eq!(world.as_user(&user).account().await.unwrap(), changed);
+    change(&changed.entity_tag(), Role::Provider).await.unwrap();
 }

@@ -156,7 +156,12 @@ impl User {
         let chain = self.signer.chain().to_vec();
         let certificate = Digest::of(&chain[0]);
         let statement = Some(Arc::from(format!("a statement by {}", self.identity())));
-        Caller { peer: AuthenticatedPeer { identity: self.identity(), chain, certificate }, statement }
+        Caller {
+            peer: AuthenticatedPeer { identity: self.identity(), chain, certificate },
+            statement,
+            idempotency_key: None,
+            if_match: None,
+        }
     }
 
     fn identity(&self) -> Identity {
