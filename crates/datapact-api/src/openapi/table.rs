@@ -31,7 +31,7 @@ impl Role {
     }
 }
 
-/// One operation: a method on a path. Schemas stand in the short form of [`super::schema`].
+/// One operation: a method on a path. Schemas stand in the short form of `schema.rs`.
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     /// In lower case.

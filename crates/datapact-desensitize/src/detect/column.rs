@@ -9,7 +9,7 @@ use super::{Entity, Found, Names, NationalId, date, find, mask, whole};
 use crate::rules::{DateStep, DayOrder, Entities, Generalize, Rule, Transform};
 
 /// From this confidence on a proposal needs no review.
-const SURE: f32 = 0.8;
+pub(super) const SURE: f32 = 0.8;
 /// The share of values from which a column is what they are.
 const MOST: f32 = 0.5;
 /// The share of values from which they are worth a look.

@@ -128,6 +128,20 @@ fn whole(value: &str) -> Vec<Found> {
     all.filter(|one| one.start == 0 && one.end == length).map(|one| one.placed(&folded)).collect()
 }
 
+/// Whether the whole of a value surely identifies somebody, by its form or its check digits.
+pub(crate) fn identifies(value: &str) -> bool {
+    const BY_FORM: [Entity; 7] = [
+        Entity::Email,
+        Entity::Phone,
+        Entity::PaymentCard,
+        Entity::Iban,
+        Entity::NationalId,
+        Entity::Ip,
+        Entity::Mac,
+    ];
+    whole(value).iter().any(|one| BY_FORM.contains(&one.entity) && one.confidence >= column::SURE)
+}
+
 impl Candidate {
     fn placed(self, text: &Folded<'_>) -> Found {
         let range = text.offset(self.start)..text.end_offset(self.end);

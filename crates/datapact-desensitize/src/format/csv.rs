@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::io::{Read, Write};
 
 use super::{Buffered, Dialect, Formulas, Options, Outgoing};
+use crate::detect::identifies;
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
 use crate::needles::Needles;
@@ -42,7 +43,21 @@ impl CsvSource {
         };
         let mut source = Self { text, dialect, columns: Vec::new(), records: 0, line: 1 };
         source.read_columns()?;
+        if options.header.is_none() {
+            source.check_header()?;
+        }
         Ok(source)
+    }
+
+    fn check_header(&self) -> Result<()> {
+        match self.columns.iter().position(|column| identifies(&column.name)) {
+            None => Ok(()),
+            Some(index) => {
+                let at = Position { line: 1, ..Position::default() };
+                let detail = format!("what would name column {} looks like data about a person", index + 1);
+                Err(Error::malformed(at, detail, NO_HEADER))
+            }
+        }
     }
 
     fn read_columns(&mut self) -> Result<()> {
@@ -116,6 +131,10 @@ impl CsvSource {
     }
 }
 
+/// A first record that nobody has said to be a header, and that looks like data: its values would become the columns'
+/// names, and go out in the header, the rules and the signed manifest.
+const NO_HEADER: &str = "say `--no-header` to `desensitize scan`, or `header = false` in the rule file, if the file has no header; \
+                         `header = true` in the rule file if it is one all the same";
 const HEADER: &str = "repair the file's header, or say `header = false` in the rule file if it has none";
 const TOO_MANY: &str = "there are more than 100000 fields";
 const QUOTING: &str = "repair the file's quoting, or say `delimiter` and `quote` in the rule file";

@@ -131,3 +131,19 @@ proptest! {
         let _ = read(&bytes, &Options::default());
     }
 }
+
+#[test]
+fn a_first_record_that_looks_like_data_names_no_columns() {
+    let bytes = b"1,ann@example.org\n2,bob@example.org\n";
+    refused(bytes, "header (line 1, byte 0): what would name column 2 looks like data about a person");
+    let without = Options { header: Some(false), ..Options::default() };
+    let (columns, rows) = read(bytes, &without).unwrap();
+    assert_eq!((columns.len(), rows.len()), (2, 2));
+    let with = Options { header: Some(true), ..Options::default() };
+    assert_eq!(read(bytes, &with).unwrap().0, ["1", "ann@example.org"]);
+    check(
+        b"id,mail,2024-01-05,10.5\n1,x,y,z\n",
+        &["id", "mail", "2024-01-05", "10.5"],
+        &[&["1", "x", "y", "z"]],
+    );
+}

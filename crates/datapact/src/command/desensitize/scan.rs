@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
 use datapact_desensitize::detect::{Evidence, Names, scan};
+use datapact_desensitize::format::Options;
 use datapact_desensitize::rules::Transform;
 use serde::Serialize;
 
@@ -27,6 +28,9 @@ pub(super) struct Scan {
     /// Where to write the rules (TOML), or `-` for standard output
     #[arg(long, short, value_name = "RULES")]
     output: Option<PathBuf>,
+    /// The file is CSV without a header: its first record is data, too
+    #[arg(long)]
+    no_header: bool,
     /// Names of people to look for in free text, one a line (UTF-8); the rules name this file, too
     #[arg(long, value_name = "FILE")]
     names: Option<PathBuf>,
@@ -42,12 +46,14 @@ struct Scanned<'a> {
 impl Scan {
     pub(super) fn run(self, context: &Context) -> Result<()> {
         let names = self.names.as_deref().map(|names| self.read_names(names)).transpose()?;
-        let mut input = open(&self.file, Default::default())?;
+        let options = Options { header: self.no_header.then_some(false), ..Options::default() };
+        let mut input = open(&self.file, options.clone())?;
         let to_stdout = self.output.as_deref().is_some_and(files::is_stream);
         let bar = context.output.beside_data(to_stdout).progress("scanning", input.length());
         let proposal = scan(&mut input, names.as_ref(), &mut |done| bar.set_position(done));
         bar.finish_and_clear();
-        let proposal = proposal.map_err(|error| failure(error, &self.file))?;
+        let mut proposal = proposal.map_err(|error| failure(error, &self.file))?;
+        proposal.rules.options.header = options.header;
         let mut rules = proposal.rules.to_toml();
         if !rules.ends_with('\n') {
             rules.push('\n');
