@@ -81,6 +81,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn wr_1_each_key_is_fresh() {
+        let (key, other) = (DataKey::random(), DataKey::random());
+        assert_ne!(key.as_bytes(), other.as_bytes());
+        assert_ne!(key.as_bytes(), &[0; 32]);
+    }
+
+    #[test]
     fn wr_1_a_key_file_is_read_strictly() {
         let key = DataKey::random();
         let file = key.to_file();
