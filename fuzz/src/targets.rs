@@ -9,7 +9,7 @@ use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{ReleaseKey, StoreKey};
 use datapact_api::management::{CatalogQuery, Invitation, NewInvitation, RecordQuery};
 use datapact_client::audit::{Bundle, Known};
-use datapact_core::contract::{Call, Values, decide, keys};
+use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
     AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
 };
@@ -22,6 +22,9 @@ use datapact_core::release::SealedKey;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 use datapact_core::token::Jwks;
 use datapact_core::trust::{Trust, public_key, server_name, subject};
+use datapact_evm::abi;
+use datapact_evm::config::EvmConfig;
+use datapact_evm::rpc::{Block, Log, TransactionReceipt};
 use datapact_ledger::audit;
 use datapact_ledger::entry::Entry;
 use datapact_ledger::log_policy::LogPolicy;
@@ -46,6 +49,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("api", api),
     ("audit-bundle", audit_bundle),
     ("config", config),
+    ("chain", chain),
 ];
 
 fn document(bytes: &[u8]) {
@@ -185,4 +189,27 @@ fn config(bytes: &[u8]) {
     let _ = toml::from_str::<ManagementConfig>(text);
     let _ = toml::from_str::<KeyServerConfig>(text);
     let _ = toml::from_str::<StorageServerConfig>(text);
+}
+
+/// What an Ethereum node answers, and the events and refusals in it.
+fn chain(bytes: &[u8]) {
+    let _ = (serde_json::from_slice::<Block>(bytes), abi::revert(bytes));
+    let receipt = serde_json::from_slice::<TransactionReceipt>(bytes).map(|receipt| receipt.logs);
+    let logs = receipt.or_else(|_| serde_json::from_slice::<Vec<Log>>(bytes)).unwrap_or_default();
+    for log in logs {
+        let Ok(Some(receipt)) = abi::receipt(&log.data()) else { continue };
+        let call = match receipt {
+            Receipt::Policy(record) => Call::SetPolicy(record.policy),
+            Receipt::Access(record) => Call::RequestAccess(record.request),
+            Receipt::Usage(record) => Call::RecordUsage(record.usage),
+        };
+        let _ = (abi::input(&call), abi::repeated(&call, bytes));
+        // What is read from an event can be decided again.
+        let _ = decide(&call, &Values::new(), 1_000);
+    }
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && let Ok(config) = toml::from_str::<EvmConfig>(text)
+    {
+        assert_eq!(toml::from_str(&config.to_text()), Ok(config));
+    }
 }

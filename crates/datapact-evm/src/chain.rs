@@ -1,4 +1,4 @@
-//! Reading the chain: which block is final, what the contract announced, and whether the past stays the past.
+//! Following the chain: which block is final, and whether the past stays the past.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,20 +7,19 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::{Clock, EVENTS_MAX, Event, Position};
+use datapact_ledger::port::{Clock, Event, Position};
 use tokio::sync::watch;
 
-use crate::abi::{self, quantity};
-use crate::rpc::{Block, Log, Rpc, RpcError};
+use crate::abi::quantity;
+use crate::events::event;
+use crate::rpc::{Block, Rpc};
 
 /// A position is a block's number, then 20 bits for the event's place in it.
-const PLACE_BITS: u32 = 20;
+pub(crate) const PLACE_BITS: u32 = 20;
 /// The most blocks whose events are kept in memory.
 const KEPT_BLOCKS_MAX: usize = 1024;
 /// The most blocks that are gone through one by one; more are skipped, and read when they are asked for.
 const STEPS_MAX: u64 = 256;
-/// The most blocks whose events are asked for at once; fewer when the node says that they are too many.
-const RANGE_MAX: u64 = 5000;
 /// A node without a new block for so many periods is behind.
 const PERIODS_MAX: u64 = 5;
 /// And never fewer seconds than that.
@@ -31,7 +30,7 @@ pub(crate) fn position(block: u64, place: u64) -> Position {
     (block << PLACE_BITS) | place
 }
 
-fn block_of(position: Position) -> u64 {
+pub(crate) fn block_of(position: Position) -> u64 {
     position >> PLACE_BITS
 }
 
@@ -53,9 +52,9 @@ pub(crate) struct FinalBlock {
 
 /// The contract's events on one chain.
 pub(crate) struct Chain {
-    rpc: std::sync::Arc<Rpc>,
-    contract: Address,
-    from_block: u64,
+    pub(crate) rpc: std::sync::Arc<Rpc>,
+    pub(crate) contract: Address,
+    pub(crate) from_block: u64,
     confirmations: u64,
     stale_seconds: u64,
     clock: Clock,
@@ -65,15 +64,27 @@ pub(crate) struct Chain {
     kept: Mutex<Kept>,
 }
 
+/// What is known of the past without asking.
 #[derive(Default)]
-struct Kept {
+pub(crate) struct Kept {
     /// The number of the first block in `blocks`.
-    first: u64,
-    blocks: VecDeque<Vec<Event>>,
+    pub(crate) first: u64,
+    /// Each block's hash, and the events in it.
+    pub(crate) blocks: VecDeque<(B256, Vec<Event>)>,
     /// No event stands at or behind the position and not behind the block.
-    empty: Option<(Position, u64)>,
+    pub(crate) empty: Option<(Position, u64)>,
+    /// Of how many blocks the events are asked for at once; none before the first time.
+    pub(crate) range: Option<u64>,
     /// Why the chain is not believed any more.
     fault: Option<String>,
+}
+
+impl Kept {
+    /// The hash that the final block `number` had.
+    fn hash(&self, number: u64) -> Option<B256> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.blocks.get(at).map(|(hash, _)| *hash)
+    }
 }
 
 impl Chain {
@@ -91,7 +102,7 @@ impl Chain {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -124,7 +135,11 @@ impl Chain {
             return Ok(latest);
         };
         if newest <= head.number {
-            if newest == head.number && self.at(newest, &latest).await?.hash != head.hash {
+            // A node that is behind has the blocks that were seen, only fewer of them.
+            let known = if newest == head.number { Some(head.hash) } else { self.kept().hash(newest) };
+            if let Some(known) = known
+                && self.at(newest, &latest).await?.hash != known
+            {
                 return Err(self.reorganised(newest));
             }
             return Ok(latest);
@@ -149,7 +164,7 @@ impl Chain {
             head = Head { number: block.number, hash: block.hash };
             {
                 let mut kept = self.kept();
-                kept.blocks.push_back(events.iter().map(|(_, event)| event.clone()).collect());
+                kept.blocks.push_back((head.hash, events.iter().map(|(_, event)| event.clone()).collect()));
                 if kept.blocks.len() > KEPT_BLOCKS_MAX {
                     kept.blocks.pop_front();
                     kept.first += 1;
@@ -179,14 +194,17 @@ impl Chain {
 
     fn reorganised(&self, number: u64) -> LedgerError {
         let reason = format!(
-            "block {number} was final and is another now: the chain was reorganised deeper than {} confirmations",
+            "block {number} was final and is another now: the chain was reorganised deeper than {} confirmations. \
+             Nothing is recorded or released here until the server is started again: find out first who changed the \
+             chain's past, and what is lost with it",
             self.confirmations
         );
         self.kept().fault = Some(reason.clone());
         LedgerError::Corrupt { position: Some(position(number, 0)), reason }
     }
 
-    fn believe(&self) -> Result<(), LedgerError> {
+    /// Refuses once the chain's past has changed.
+    pub(crate) fn believe(&self) -> Result<(), LedgerError> {
         match &self.kept().fault {
             None => Ok(()),
             Some(reason) => Err(LedgerError::Corrupt { position: None, reason: reason.clone() }),
@@ -207,107 +225,6 @@ impl Chain {
         )))
     }
 
-    /// Up to `max` final events at and after `from`.
-    pub(crate) async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
-        self.believe()?;
-        let max = max.min(EVENTS_MAX);
-        let head = *self.head.borrow();
-        let Some(head) = head else {
-            return Err(LedgerError::Unavailable("the chain was not reached yet".to_owned()));
-        };
-        let mut block = block_of(from).max(self.from_block);
-        let mut found = Vec::new();
-        let (first, empty) = {
-            let kept = self.kept();
-            (kept.first, kept.empty)
-        };
-        if let Some((position, to)) = empty
-            && from >= position
-            && block <= to
-        {
-            block = to + 1;
-        }
-        let mut range = RANGE_MAX;
-        while block < first && block <= head.number && found.len() < max {
-            let to = (block + range - 1).min(first - 1).min(head.number);
-            match self.rpc.logs(self.contract, block, to, &[]).await {
-                Ok(logs) => {
-                    // A node that is behind has no events in blocks that it does not have.
-                    if self.rpc.block(&quantity(to)).await?.is_none() {
-                        return Err(LedgerError::Unavailable(format!(
-                            "the node has no block {to} at the moment"
-                        )));
-                    }
-                    for log in &logs {
-                        found.extend(
-                            event(log)?.map(|(_, event)| event).filter(|event| event.position >= from),
-                        );
-                    }
-                    block = to + 1;
-                    if found.is_empty() {
-                        self.kept().empty = Some((from, to));
-                    }
-                }
-                // Too many at once, says the node in words of its own.
-                Err(RpcError::Node { .. }) if range > 1 => range = range.div_ceil(8),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if found.len() < max {
-            let kept = self.kept();
-            if block < kept.first && block <= head.number {
-                // Meanwhile the oldest blocks were dropped: the next call reads them from the node.
-                found.truncate(max);
-                return Ok(found);
-            }
-            let skip = usize::try_from(block.saturating_sub(kept.first)).unwrap_or(usize::MAX);
-            let events = kept.blocks.iter().skip(skip).flatten().filter(|event| event.position >= from);
-            found.extend(events.take(max - found.len()).cloned());
-        }
-        found.truncate(max);
-        Ok(found)
-    }
-
-    /// Waits until there is an event at or after `from`, or for `timeout`.
-    pub(crate) async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
-        let mut head = self.head();
-        let end = tokio::time::Instant::now() + timeout;
-        loop {
-            let known = head.borrow_and_update().is_some();
-            self.believe()?;
-            if known && !self.events(from, 1).await?.is_empty() {
-                return Ok(true);
-            }
-            match tokio::time::timeout_at(end, head.changed()).await {
-                Err(_) => return Ok(false),
-                Ok(Err(_)) => return Err(LedgerError::Unavailable("the adapter has ended".to_owned())),
-                Ok(Ok(())) => {}
-            }
-        }
-    }
-
-    /// The newest event that `topics` find, final or not.
-    pub(crate) async fn find(&self, topics: &[Option<B256>]) -> Result<Option<Event>, LedgerError> {
-        let latest = self.rpc.latest().await?.number;
-        let (mut to, mut range) = (latest, latest.saturating_sub(self.from_block) + 1);
-        loop {
-            let from = to.saturating_sub(range - 1).max(self.from_block);
-            match self.rpc.logs(self.contract, from, to, topics).await {
-                Ok(logs) => {
-                    if let Some(log) = logs.last() {
-                        return Ok(event(log)?.map(|(_, event)| event));
-                    }
-                    if from <= self.from_block {
-                        return Ok(None);
-                    }
-                    to = from - 1;
-                }
-                Err(RpcError::Node { .. }) if range > 1 => range = range.div_ceil(8).min(RANGE_MAX),
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
     /// Waits until the block of `position` is final.
     pub(crate) async fn finality(&self, position: Position, timeout: Duration) -> Result<(), LedgerError> {
         let mut head = self.head();
@@ -317,23 +234,4 @@ impl Chain {
             _ => Err(LedgerError::Unavailable("it is on the chain, but not final yet".to_owned())),
         }
     }
-}
-
-/// The event that a log is, if it is a receipt's, with its transaction.
-pub(crate) fn event(log: &Log) -> Result<Option<(B256, Event)>, LedgerError> {
-    if log.log_index >> PLACE_BITS != 0 || log.block_number >> (u64::BITS - PLACE_BITS) != 0 {
-        let reason = format!("the event {} of block {} has no position", log.log_index, log.block_number);
-        return Err(LedgerError::Corrupt { position: None, reason });
-    }
-    let position = position(log.block_number, log.log_index);
-    let receipt = abi::receipt(&log.data())
-        .map_err(|error| LedgerError::Corrupt { position: Some(position), reason: error.to_string() })?;
-    Ok(receipt.map(|receipt| {
-        let time = match &receipt {
-            datapact_core::contract::Receipt::Policy(record) => record.time,
-            datapact_core::contract::Receipt::Access(record) => record.time,
-            datapact_core::contract::Receipt::Usage(record) => record.time,
-        };
-        (log.transaction_hash, Event { position, time, receipt })
-    }))
 }

@@ -258,11 +258,20 @@ impl Inner {
 
     /// The first receipt of a call that stands already.
     async fn first_receipt(&self, call: &Call) -> Result<LedgerReceipt, LedgerError> {
-        let event = self.chain.find(&abi::topics(call)).await?.ok_or_else(|| {
-            LedgerError::Unavailable("the node does not find the event of a call that stands".to_owned())
-        })?;
-        self.chain.finality(event.position, FINALITY_TIMEOUT).await?;
-        Ok(self.receipt(event))
+        let missing =
+            || LedgerError::Unavailable("the node does not find the event of a call that stands".to_owned());
+        let topics = abi::topics(call);
+        let mut event = self.chain.find(&topics).await?.ok_or_else(missing)?;
+        for _ in 0..TRIES {
+            self.chain.finality(event.position, FINALITY_TIMEOUT).await?;
+            // Before its block was final, it may have got another place.
+            let found = self.chain.find(&topics).await?.ok_or_else(missing)?;
+            if found == event {
+                return Ok(self.receipt(event));
+            }
+            event = found;
+        }
+        Err(LedgerError::Unavailable("the chain changes faster than the call can follow".to_owned()))
     }
 
     fn receipt(&self, event: Event) -> LedgerReceipt {
@@ -301,6 +310,7 @@ impl Ledger for EvmLedger {
                 "`ledger.toml` names no `signer`, so nothing can be submitted".to_owned(),
             )
         })?;
+        inner.chain.believe()?;
         inner.ready().await?;
         let (target, input) = abi::input(call);
         let to = match target {
@@ -321,6 +331,7 @@ impl Ledger for EvmLedger {
                 // Refused, or a repeat, by what came before it in its block: the next trial says which.
                 Some(Done::Final(None) | Done::Replaced) => {}
                 None => {
+                    inner.chain.believe()?;
                     let latest = inner.rpc.latest().await?;
                     inner.chain.fresh(&latest)?;
                     return Err(submitter.waiting(&under_way).await);

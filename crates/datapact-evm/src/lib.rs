@@ -5,13 +5,17 @@
 //! chain: `docs/spec/ethereum.md`; how to run it: `docs/ledgers/ethereum.md`.
 
 pub mod abi;
+mod answer;
 mod chain;
 pub mod config;
 pub mod deploy;
+mod events;
 mod ledger;
 pub mod network;
 pub mod rpc;
 pub mod signer;
 mod submit;
+#[cfg(test)]
+mod test_node;
 
 pub use ledger::{EvmLedger, EvmOptions};

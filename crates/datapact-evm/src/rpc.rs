@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, Bytes, LogData};
+use alloy::primitives::{Address, B256, Bytes};
 use datapact_ledger::LedgerError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -11,14 +11,18 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::abi::quantity;
+use crate::answer::parse_quantity;
+pub use crate::answer::{Block, Log, TransactionReceipt};
 
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests under way at once, those for new blocks not counted.
 const REQUESTS_MAX: usize = 64;
-/// The longest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The longest answer that is read, in bytes; and the longest with events, of which a full block holds many.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+const EVENTS_BYTES_MAX: usize = 32 * 1024 * 1024;
+const GET_LOGS: &str = "eth_getLogs";
 
 /// Why a node gave no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -38,6 +42,9 @@ pub enum RpcError {
     /// No node answered.
     #[error("no node of the chain answers: {0}")]
     Unreachable(String),
+    /// A node that answers took too long, or its answer was too long: less may be asked for.
+    #[error("no node of the chain answers: {0}")]
+    TooMuch(String),
     /// A node of another chain.
     #[error(
         "the node at `{endpoint}` is of chain {found}, not of chain {expected}; correct `endpoints` or `chain_id`"
@@ -83,80 +90,9 @@ impl From<RpcError> for LedgerError {
                     Self::Unavailable(error.to_string())
                 }
             }
-            RpcError::Unreachable(why) => Self::Unavailable(why.clone()),
+            RpcError::Unreachable(why) | RpcError::TooMuch(why) => Self::Unavailable(why.clone()),
         }
     }
-}
-
-/// A block's head, and which transactions it holds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Block {
-    #[serde(deserialize_with = "number")]
-    /// Its number.
-    pub number: u64,
-    /// Its hash.
-    pub hash: B256,
-    /// The hash of the one before it.
-    pub parent_hash: B256,
-    #[serde(deserialize_with = "number")]
-    /// When it was made, in seconds since 1970.
-    pub timestamp: u64,
-    /// The hashes of its transactions.
-    pub transactions: Vec<B256>,
-}
-
-/// A contract's event.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Log {
-    /// The contract.
-    pub address: Address,
-    topics: Vec<B256>,
-    data: Bytes,
-    #[serde(deserialize_with = "number")]
-    /// The block's number.
-    pub block_number: u64,
-    /// The transaction.
-    pub transaction_hash: B256,
-    #[serde(deserialize_with = "number")]
-    /// Its place in the block.
-    pub log_index: u64,
-}
-
-impl Log {
-    /// Topics and data.
-    pub fn data(&self) -> LogData {
-        LogData::new_unchecked(self.topics.clone(), self.data.clone())
-    }
-}
-
-/// What became of a transaction.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TransactionReceipt {
-    #[serde(deserialize_with = "number")]
-    /// The block's number.
-    pub block_number: u64,
-    #[serde(deserialize_with = "number")]
-    /// 1 when it did not revert.
-    pub status: u64,
-    /// The contract that it made.
-    pub contract_address: Option<Address>,
-    #[serde(deserialize_with = "number")]
-    /// What it cost.
-    pub gas_used: u64,
-    /// Its events.
-    pub logs: Vec<Log>,
-}
-
-fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(from)?;
-    parse_quantity(&text).ok_or_else(|| serde::de::Error::custom("it is no quantity"))
-}
-
-fn parse_quantity(text: &str) -> Option<u64> {
-    u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
 struct Endpoint {
@@ -256,7 +192,15 @@ impl Rpc {
                 Ok(()) => self.ask(endpoint, method, &params).await,
                 Err(error) => Err(error),
             };
-            match answer {
+            let read = answer.and_then(|value| {
+                serde_json::from_value(value).map_err(|e| {
+                    let endpoint = &endpoint.shown;
+                    RpcError::Unreachable(format!(
+                        "`{endpoint}` answers `{method}` otherwise than expected: {e}"
+                    ))
+                })
+            });
+            match read {
                 Ok(value) => {
                     if at != first {
                         tracing::warn!(
@@ -265,12 +209,7 @@ impl Rpc {
                         );
                         self.preferred.store(at, Ordering::Relaxed);
                     }
-                    return serde_json::from_value(value).map_err(|e| {
-                        RpcError::Unreachable(format!(
-                            "`{}` answers `{method}` otherwise than expected: {e}",
-                            endpoint.shown
-                        ))
-                    });
+                    return Ok(value);
                 }
                 Err(error @ RpcError::Node { .. }) => return Err(error),
                 // A node of another chain is worth more words than one that is down.
@@ -299,24 +238,35 @@ impl Rpc {
 
     async fn ask(&self, endpoint: &Endpoint, method: &str, params: &Value) -> Result<Value, RpcError> {
         let id = self.id.fetch_add(1, Ordering::Relaxed);
-        let unreachable = |why: String| {
+        let failed = |kind: fn(String) -> RpcError, why: String| {
             // What comes next at this address may be another node.
             endpoint.known.store(false, Ordering::Relaxed);
-            RpcError::Unreachable(format!("`{}`: {why}", endpoint.shown))
+            kind(format!("`{}`: {why}", endpoint.shown))
+        };
+        let lost = |error: reqwest::Error| {
+            let slow = error.is_timeout() && !error.is_connect();
+            let why = cause(&error.without_url());
+            failed(if slow { RpcError::TooMuch } else { RpcError::Unreachable }, why)
         };
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        let sent = self.http.post(&endpoint.url).json(&body).send().await;
-        let mut response = sent.map_err(|e| unreachable(cause(&e.without_url())))?;
+        let mut response = self.http.post(&endpoint.url).json(&body).send().await.map_err(lost)?;
         let status = response.status();
+        if matches!(status.as_u16(), 429 | 502..=504) {
+            return Err(failed(RpcError::Unreachable, format!("it answers `{method}` with status {status}")));
+        }
+        let most = if method == GET_LOGS { EVENTS_BYTES_MAX } else { ANSWER_BYTES_MAX };
         let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|e| unreachable(cause(&e.without_url())))? {
-            if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(unreachable(format!("its answer to `{method}` is too long")));
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            if bytes.len() + chunk.len() > most {
+                return Err(failed(RpcError::TooMuch, format!("its answer to `{method}` is too long")));
             }
             bytes.extend_from_slice(&chunk);
         }
         let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| {
-            unreachable(format!("it answers `{method}` with status {status} and no JSON-RPC"))
+            failed(
+                RpcError::Unreachable,
+                format!("it answers `{method}` with status {status} and no JSON-RPC"),
+            )
         })?;
         match answer.error {
             None => Ok(answer.result),
@@ -351,14 +301,14 @@ impl Rpc {
         let filter = json!([{
             "address": address, "fromBlock": quantity(from), "toBlock": quantity(to), "topics": topics,
         }]);
-        let logs: Vec<Log> = self.call("eth_getLogs", filter).await?;
+        let logs: Vec<Log> = self.call(GET_LOGS, filter).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 
     /// The events of `address` in one block. A node that does not have the block says so, rather than that there are none.
     pub async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<Log>, RpcError> {
         let filter = json!([{ "address": address, "blockHash": block }]);
-        let logs: Vec<Log> = self.call_at_once("eth_getLogs", filter).await?;
+        let logs: Vec<Log> = self.call_at_once(GET_LOGS, filter).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 
@@ -410,17 +360,5 @@ fn cause(error: &reqwest::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[tokio::test]
-    async fn a_nodes_address_is_shown_without_what_it_may_hide() {
-        let url = "http://user:hunter2@127.0.0.1:9/v3/secret?token=secret".to_owned();
-        let rpc = Rpc::new(&[url], 1).unwrap();
-        let said = rpc.latest().await.unwrap_err().to_string();
-        assert!(said.contains("http://127.0.0.1:9"), "{said}");
-        assert!(!said.contains("secret") && !said.contains("hunter2"), "{said}");
-        assert_eq!(rpc.preferred(), "http://127.0.0.1:9");
-    }
-}
+#[path = "rpc_tests.rs"]
+mod tests;

@@ -174,7 +174,7 @@ impl Submitter {
                     self.ended(&under_way, Done::Replaced);
                 }
                 // It may have arrived: it counts as under way and is sent again.
-                Err(RpcError::Unreachable(why)) => {
+                Err(RpcError::Unreachable(why) | RpcError::TooMuch(why)) => {
                     tracing::warn!(why, "a transaction may not have arrived");
                     return Ok(under_way);
                 }
@@ -276,7 +276,7 @@ impl Submitter {
         let done = match self.rpc.receipt(it.hash).await {
             Ok(Some(receipt)) if receipt.block_number <= newest => {
                 let event =
-                    receipt.logs.iter().filter_map(|log| crate::chain::event(log).ok().flatten()).next();
+                    receipt.logs.iter().filter_map(|log| crate::events::event(log).ok().flatten()).next();
                 Done::Final(event.map(|(_, event)| Box::new(event)))
             }
             Ok(None) => match self.rpc.nonce(it.account, "latest").await {

@@ -1,8 +1,6 @@
 //! The submitter against a node that takes, refuses and counts as it is told.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
 use alloy::primitives::{Address, Bytes};
@@ -11,6 +9,7 @@ use serde_json::{Value, json};
 use super::Submitter;
 use crate::rpc::Rpc;
 use crate::signer::{self, FileSigner};
+use crate::test_node;
 
 const FIRST_NONCE: u64 = 7;
 
@@ -26,49 +25,17 @@ struct Node {
 impl Node {
     fn start(refused: Vec<usize>, after: usize) -> (Arc<Self>, String) {
         let node = Arc::new(Self { sent: Mutex::default(), more: Condvar::new(), refused, after });
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = Arc::clone(&node);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let node = Arc::clone(&serving);
-                std::thread::spawn(move || node.serve(stream));
-            }
-        });
+        let answering = Arc::clone(&node);
+        let url = test_node::start(move |method, params| answering.answer(method, params).into());
         (node, url)
     }
 
-    fn serve(&self, stream: TcpStream) -> Option<()> {
-        let mut writing = stream.try_clone().ok()?;
-        let mut reading = BufReader::new(stream);
-        loop {
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if reading.read_line(&mut line).ok()? == 0 {
-                    return None;
-                }
-                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().ok()?;
-                }
-                if line == "\r\n" {
-                    break;
-                }
-            }
-            let mut body = vec![0; length];
-            reading.read_exact(&mut body).ok()?;
-            let asked: Value = serde_json::from_slice(&body).ok()?;
-            let answer = self.answer(&asked).to_string();
-            write!(writing, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len()).ok()?;
-        }
-    }
-
-    fn answer(&self, asked: &Value) -> Value {
-        match asked["method"].as_str().unwrap() {
+    fn answer(&self, method: &str, params: &Value) -> Value {
+        match method {
             "eth_chainId" => json!({ "result": "0x1" }),
             "eth_getTransactionCount" => json!({ "result": format!("{FIRST_NONCE:#x}") }),
             "eth_sendRawTransaction" => {
-                let raw = hex::decode(&asked["params"][0].as_str().unwrap()[2..]).unwrap();
+                let raw = hex::decode(&params[0].as_str().unwrap()[2..]).unwrap();
                 let mut sent = self.sent.lock().unwrap();
                 sent.push(raw);
                 let number = sent.len();

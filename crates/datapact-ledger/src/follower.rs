@@ -66,6 +66,8 @@ struct Head {
     cosigned: Option<u64>,
     /// The chain's position behind the newest event that was compared, if the log is a chain's mirror.
     next: Position,
+    /// Whether the chain was asked, since this was read, if it still holds what it held before.
+    is_held: bool,
 }
 
 impl Head {
@@ -89,7 +91,7 @@ impl Head {
         }
         let cosigned = tables::cosigned_size(on).await?;
         let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
-        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, next })
+        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, next, is_held: false })
     }
 }
 
@@ -315,6 +317,10 @@ impl Follower {
         head: &mut Head,
         evidence: &mut String,
     ) -> Result<Option<String>, Stop> {
+        if !head.is_held {
+            mirror::is_held(self.store.read(), chain).await?;
+            head.is_held = true;
+        }
         let newest = chain.head().await?;
         let end = Instant::now() + CHAIN_PATIENCE;
         let mut cosigned = None;

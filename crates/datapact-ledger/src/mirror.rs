@@ -38,6 +38,8 @@ pub struct MirroredLedger {
 struct State {
     /// The chain's position behind the newest event mirrored.
     next: watch::Sender<Position>,
+    /// Whether the log was compared with the chain: before that, nothing is executed.
+    is_compared: watch::Sender<bool>,
     /// Why the mirror does not go on, if it does not.
     trouble: Mutex<Option<LedgerError>>,
 }
@@ -63,23 +65,44 @@ impl MirroredLedger {
         let on = log.store().read();
         let origin = chain_of(on, chain.as_ref()).await?;
         let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
-        let state = Arc::new(State { next: watch::Sender::new(next), trouble: Mutex::default() });
+        let state = Arc::new(State {
+            next: watch::Sender::new(next),
+            is_compared: watch::Sender::new(false),
+            trouble: Mutex::default(),
+        });
         let mirror =
             Mirror { chain: Arc::clone(&chain), log: Arc::clone(&log), origin, state: Arc::clone(&state) };
         let task = tokio::spawn(mirror.run()).abort_handle();
         Ok(Self { chain, log, state, task })
     }
 
+    /// Waits until the log was compared with the chain; fails when the chain does not hold it.
+    async fn held(&self) -> Result<(), LedgerError> {
+        let late = "the log was not compared with the chain yet";
+        self.reached(self.state.is_compared.subscribe(), |is_compared| *is_compared, late).await?;
+        match self.state.trouble().clone() {
+            Some(error @ LedgerError::Corrupt { .. }) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Waits until the chain's event at `position` is mirrored.
     async fn mirrored(&self, position: Position) -> Result<(), LedgerError> {
-        let mut next = self.state.next.subscribe();
-        let wait = next.wait_for(|next| *next > position);
+        let late = "it is on the chain, but the log does not hold it yet";
+        self.reached(self.state.next.subscribe(), |next| *next > position, late).await
+    }
+
+    async fn reached<T>(
+        &self,
+        mut state: watch::Receiver<T>,
+        is_reached: impl FnMut(&T) -> bool,
+        late: &str,
+    ) -> Result<(), LedgerError> {
+        let wait = state.wait_for(is_reached);
         if tokio::time::timeout(PATIENCE, wait).await.is_ok_and(|seen| seen.is_ok()) {
             return Ok(());
         }
-        Err(self.state.trouble().clone().unwrap_or_else(|| {
-            LedgerError::Unavailable("it is on the chain, but the log does not hold it yet".to_owned())
-        }))
+        Err(self.state.trouble().clone().unwrap_or_else(|| LedgerError::Unavailable(late.to_owned())))
     }
 }
 
@@ -96,6 +119,38 @@ pub(crate) async fn chain_of(on: &impl ConnectionTrait, chain: &dyn Ledger) -> R
         None => Err(LedgerError::Misconfigured(format!(
             "the log in this data folder is a ledger of its own and no mirror of `{origin}`; use a new data folder"
         ))),
+    }
+}
+
+/// Checks that `chain` still holds the newest event of the log in `on`: after a start it is the only one that can tell
+/// whether the past has changed meanwhile.
+///
+/// # Errors
+/// [`LedgerError::Corrupt`] when it does not; [`LedgerError::Unavailable`] when the node has not come as far.
+pub(crate) async fn is_held(on: &impl ConnectionTrait, chain: &dyn Ledger) -> Result<(), LedgerError> {
+    let kept = tables::mirror(on).await?;
+    let Some(at) = kept.as_ref().and_then(|(_, next)| next.checked_sub(1)) else { return Ok(()) };
+    let count = tables::count(on).await?;
+    let ours = tables::events(on, count.saturating_sub(1), 1).await?.pop();
+    if tables::mirror(on).await? != kept {
+        let reason = "another process goes on with the mirror; it is compared again";
+        return Err(LedgerError::Unavailable(reason.to_owned()));
+    }
+    if chain.head().await? <= at {
+        let reason = "the node of the chain is behind: it has not got what was recorded before";
+        return Err(LedgerError::Unavailable(reason.to_owned()));
+    }
+    let theirs = chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
+    let same = |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
+    match (&ours, &theirs) {
+        (Some(ours), Some(theirs)) if same(ours, theirs) => Ok(()),
+        _ => Err(LedgerError::Corrupt {
+            position: Some(at),
+            reason: "the chain does not hold any more what it had recorded as final: it was reorganised deeper than \
+                     the confirmations configured, or the node is of another chain. Nothing is recorded or released \
+                     until it holds that again"
+                .to_owned(),
+        }),
     }
 }
 
@@ -123,16 +178,25 @@ struct Mirror {
 impl Mirror {
     async fn run(self) {
         let mut compared = false;
+        let mut told = None;
         loop {
             let outcome = self.step(&mut compared).await;
+            let trouble = outcome.as_ref().err().map(ToString::to_string);
+            if let Some(why) = &trouble
+                && trouble != told
+            {
+                tracing::error!(why, "the chain cannot be mirrored; trying again");
+            }
+            told = trouble;
             let failed = outcome.is_err();
-            if let Err(error) = &outcome {
+            let is_corrupt = matches!(outcome, Err(LedgerError::Corrupt { .. }));
+            *self.state.trouble() = outcome.err();
+            if is_corrupt {
+                self.state.is_compared.send_replace(true);
+            }
+            if failed {
                 // The chain is asked again, and its state compared, after whatever happened to it.
                 compared = false;
-                tracing::error!(%error, "the chain cannot be mirrored; trying again");
-            }
-            *self.state.trouble() = outcome.err();
-            if failed {
                 tokio::time::sleep(REST).await;
             }
         }
@@ -143,8 +207,10 @@ impl Mirror {
             // Another process may have mirrored more meanwhile.
             let kept = self.kept().await?;
             self.state.next.send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
-            self.compare(kept).await?;
+            is_held(self.log.store().read(), self.chain.as_ref()).await?;
             *compared = true;
+            *self.state.trouble() = None;
+            self.state.is_compared.send_replace(true);
         }
         let next = *self.state.next.borrow();
         let events = self.chain.events(next, BATCH).await?;
@@ -162,33 +228,12 @@ impl Mirror {
     async fn kept(&self) -> Result<Position, LedgerError> {
         Ok(tables::mirror(self.log.store().read()).await?.map_or(0, |(_, next)| next))
     }
-
-    /// Whether the chain still holds the newest event that was mirrored.
-    async fn compare(&self, next: Position) -> Result<(), LedgerError> {
-        let Some(at) = next.checked_sub(1) else { return Ok(()) };
-        let size = self.log.head().await?;
-        let ours = self.log.events(size.saturating_sub(1), 1).await?.pop();
-        if self.kept().await? != next {
-            let reason = "another process goes on with the mirror; it is compared again";
-            return Err(LedgerError::Unavailable(reason.to_owned()));
-        }
-        let theirs = self.chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
-        let same = |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
-        match (&ours, &theirs) {
-            (Some(ours), Some(theirs)) if same(ours, theirs) => Ok(()),
-            _ => Err(LedgerError::Corrupt {
-                position: Some(at),
-                reason: "the chain does not hold any more what it had recorded as final: it was reorganised \
-                         deeper than the confirmations configured, or the node is of another chain"
-                    .to_owned(),
-            }),
-        }
-    }
 }
 
 #[async_trait]
 impl Ledger for MirroredLedger {
     async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+        self.held().await?;
         let LedgerReceipt { address, position, receipt } = self.chain.execute(call, documents).await?;
         self.mirrored(position).await?;
         let mirrored = tables::position_of(self.log.store().read(), &receipt).await?;
@@ -220,6 +265,11 @@ impl Ledger for MirroredLedger {
     }
 
     async fn head(&self) -> Result<Position, LedgerError> {
+        if let Some(trouble) = self.state.trouble().clone() {
+            return Err(trouble);
+        }
+        self.held().await?;
+        self.chain.head().await?;
         self.log.head().await
     }
 

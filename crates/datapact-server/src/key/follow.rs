@@ -56,37 +56,26 @@ impl LogSource for PublicLog {
     }
 }
 
-/// Follows the log as it grows, and hands each cosigned checkpoint in. Ends when the log is not to be believed.
+/// Follows the log as it grows, and hands each cosigned checkpoint in. What is not to be believed is asked again, too: a
+/// follower that has stopped for good says so, and its node of a chain may be put right.
 pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Management>) {
     let mut wait = Duration::ZERO;
     let mut retry = RETRY_MIN;
     let mut handed_in = None;
+    let mut told = None;
     loop {
-        match step(&follower, management.as_ref(), wait, &mut handed_in).await {
-            Ok(()) => (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN),
-            // The follower has said why; releases and health go on saying it.
-            Err(Trouble::Halted) => return,
-            Err(Trouble::Again(why)) => {
+        let trouble = step(&follower, management.as_ref(), wait, &mut handed_in).await.err();
+        if let Some(why) = &trouble {
+            if trouble != told {
                 tracing::warn!(why, "following the ledger; trying again");
-                wait = Duration::ZERO;
-                tokio::time::sleep(retry).await;
-                retry = RETRY_MAX.min(retry * 2);
             }
+            wait = Duration::ZERO;
+            tokio::time::sleep(retry).await;
+            retry = RETRY_MAX.min(retry * 2);
+        } else {
+            (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
         }
-    }
-}
-
-enum Trouble {
-    Halted,
-    Again(String),
-}
-
-impl From<LedgerError> for Trouble {
-    fn from(error: LedgerError) -> Self {
-        match error {
-            LedgerError::Corrupt { .. } => Self::Halted,
-            error => Self::Again(error.to_string()),
-        }
+        told = trouble;
     }
 }
 
@@ -95,12 +84,13 @@ async fn step(
     management: &dyn Management,
     wait: Duration,
     handed_in: &mut Option<u64>,
-) -> Result<(), Trouble> {
-    follower.next(wait).await?;
-    if let Some((size, note)) = follower.cosigned().await?
+) -> Result<(), String> {
+    let said = |error: LedgerError| error.to_string();
+    follower.next(wait).await.map_err(said)?;
+    if let Some((size, note)) = follower.cosigned().await.map_err(said)?
         && *handed_in != Some(size)
     {
-        management.add_cosignature(&note).await.map_err(|problem| Trouble::Again(problem.to_string()))?;
+        management.add_cosignature(&note).await.map_err(|problem| problem.to_string())?;
         *handed_in = Some(size);
     }
     Ok(())

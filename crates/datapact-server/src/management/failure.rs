@@ -63,7 +63,12 @@ impl From<LedgerError> for Failure {
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Check(error) => error.into(),
             LedgerError::Unavailable(_) => Self(Problem::new(Kind::Unavailable, error)),
-            LedgerError::Corrupt { .. } | LedgerError::Misconfigured(_) => Self(Problem::internal(error)),
+            LedgerError::Corrupt { .. } => {
+                tracing::error!(%error, "the ledger is not used");
+                Self(Problem::new(Kind::Unavailable, error).hint("tell the operators of management"))
+            }
+            // It may name files of this machine.
+            LedgerError::Misconfigured(_) => Self(Problem::internal(error)),
         }
     }
 }

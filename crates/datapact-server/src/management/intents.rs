@@ -2,6 +2,7 @@
 //! again is harmless, since the contract knows a call by its document.
 
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::commitment::Opening;
@@ -10,6 +11,8 @@ use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_ledger::LedgerError;
 use datapact_ledger::store::Migration;
+use futures_util::StreamExt as _;
+use futures_util::stream::iter;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::failure::{Failure, Result};
@@ -18,6 +21,10 @@ use super::{PROJECTION_TIMEOUT, Server};
 
 /// The most documents that are worked on at once.
 const WORKING_MAX: usize = 10_000;
+
+/// How many calls that were open are executed at once after a start, and how long after a failure they are again.
+const RECOVERED_AT_ONCE: usize = 64;
+const RECOVER_AGAIN: Duration = Duration::from_secs(10);
 
 /// How long the documents of a refused call are kept where another process may be executing it again, in seconds.
 const REFUSED_SECONDS: u64 = 60 * 60;
@@ -234,16 +241,37 @@ async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Resu
     Ok(row(on, sql, [text(id)]).await?.is_some())
 }
 
-/// Executes again what was open when the process ended.
-pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<(), LedgerError> {
+/// Executes again what was open when the process ended; says whether all of it is done now, one way or the other.
+pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<bool, LedgerError> {
     let sql = "SELECT id, call, documents FROM intent WHERE refused IS NULL ORDER BY id";
+    let mut open = Vec::new();
     for row in rows(server.store.read(), sql, []).await? {
-        let id: Digest = row.parse(0)?;
-        let (call, documents): (Call, Documents) = (row.json(1)?, row.json(2)?);
+        let call: (Digest, Call, Documents) = (row.parse(0)?, row.json(1)?, row.json(2)?);
+        open.push(call);
+    }
+    let done = iter(open).map(|(id, call, documents)| async move {
         match server.execute(id, &call, &documents).await {
             Ok(()) => tracing::info!(document = %id, "completed what was open"),
-            Err(failure) => tracing::warn!(document = %id, problem = %failure.0, "what was open is not done"),
+            Err(failure) => {
+                tracing::warn!(document = %id, problem = %failure.0, "what was open is not done");
+                return failure.0.kind != Kind::Unavailable;
+            }
         }
+        true
+    });
+    // A block holds many; one after the other would take a block each.
+    Ok(done.buffer_unordered(RECOVERED_AT_ONCE).fold(true, async |all, done| all && done).await)
+}
+
+/// Recovers in the background until all is done: a chain may stand still for long, and nobody has to wait for it but who
+/// asks it.
+pub(super) async fn recover_in_the_end(server: Arc<Server>) {
+    loop {
+        match recover(&server).await {
+            Ok(true) => return,
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "what was open when the process ended cannot be read"),
+        }
+        tokio::time::sleep(RECOVER_AGAIN).await;
     }
-    Ok(())
 }

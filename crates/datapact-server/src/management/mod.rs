@@ -100,7 +100,10 @@ pub enum OpenError {
 /// Management, running: the service behind its routes and its public listener. It stops when it is dropped.
 pub struct ManagementServer {
     server: Arc<Server>,
+    /// None of them ends before the server does.
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    /// Completes what was open at the start, then ends.
+    recovering: Option<tokio::task::AbortHandle>,
     _lock: Option<std::fs::File>,
 }
 
@@ -238,17 +241,12 @@ impl ManagementServer {
         });
         accounts::ensure_administrators(&server, &config.administrators).await?;
         let projector = tokio::spawn(projector::project(Arc::clone(&server)));
-        let mut this = Self { server, tasks: vec![projector], _lock: lock };
+        let mut this = Self { server, tasks: vec![projector], recovering: None, _lock: lock };
         match &config.ledger.chain {
-            None => intents::recover(&this.server).await?,
-            // A chain may stand still for long; nobody has to wait for it but who asks it.
+            None => intents::recover(&this.server).await.map(drop)?,
             Some(_) => {
-                let server = Arc::clone(&this.server);
-                this.tasks.push(tokio::spawn(async move {
-                    if let Err(error) = intents::recover(&server).await {
-                        tracing::error!(%error, "what was open when the process ended cannot be read");
-                    }
-                }));
+                let recovering = tokio::spawn(intents::recover_in_the_end(Arc::clone(&this.server)));
+                this.recovering = Some(recovering.abort_handle());
             }
         }
         this.server.post_disabled().await.map_err(accounts::failed)?;
@@ -279,6 +277,7 @@ impl ManagementServer {
 impl Drop for ManagementServer {
     fn drop(&mut self) {
         self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
+        self.recovering.iter().for_each(tokio::task::AbortHandle::abort);
     }
 }
 

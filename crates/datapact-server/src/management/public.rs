@@ -29,7 +29,7 @@ impl Public for ManagementServer {
         if self.tasks.iter().any(tokio::task::JoinHandle::is_finished) {
             return Err(not("a task of the server has ended; restart it".to_owned()));
         }
-        let size = server.ledger.info().await.map_err(Failure::from)?.size;
+        let size = server.ledger.head().await.map_err(Failure::from)?;
         let lag = size.saturating_sub(*server.projected.borrow());
         if lag > LAG_MAX {
             return Err(not(format!("the projection is {lag} entries behind the ledger")));
