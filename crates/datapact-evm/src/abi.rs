@@ -109,6 +109,7 @@ pub mod sol_types {
             function recordUsage(RecordUsage calldata call) external returns (uint64 time, bool repeated);
             function accessOf(bytes32 request) external view returns (uint32 access, uint64 time);
             function submitter() external view returns (address);
+            function owner() external view returns (address);
             function replaceSubmitter(address account) external;
             function implementation() external view returns (address);
             function contractVersion() external view returns (uint32);

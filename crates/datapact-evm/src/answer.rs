@@ -50,6 +50,8 @@ impl Log {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionReceipt {
+    /// The block's hash.
+    pub block_hash: B256,
     #[serde(deserialize_with = "number")]
     /// The block's number.
     pub block_number: u64,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::{Address, Bytes};
+use alloy::sol_types::SolCall;
 use async_trait::async_trait;
 use datapact_core::contract::{
     AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, Refusal, ShareRecord,
@@ -21,6 +22,7 @@ use crate::abi::sol_types::{Registry, Share};
 use crate::abi::{self, Revert, Target};
 use crate::chain::{Chain, position};
 use crate::config::{EvmConfig, KIND};
+use crate::contract;
 use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 use crate::submit::{Done, Submitter};
@@ -145,59 +147,15 @@ impl Inner {
     }
 
     async fn check_contract(&self) -> Result<(), LedgerError> {
-        let EvmConfig { contract, implementation, chain_id, .. } = &self.config;
-        let node = self.rpc.preferred().to_owned();
-        if self.rpc.code(*contract).await?.is_empty() {
-            return Err(LedgerError::Misconfigured(format!(
-                "there is no contract at {contract} on the chain {chain_id} of `{node}`; correct `contract`, or \
-                 deploy one with `datapact ledger contract deploy`"
-            )));
-        }
-        let other = |what: &str| {
-            LedgerError::Misconfigured(format!(
-                "the contract at {contract} on the chain {chain_id} of `{node}` is no Datapact registry that \
-                 this program knows: {what}"
-            ))
+        let account = match &self.submitter {
+            Some(submitter) => Some(submitter.account().await?),
+            None => None,
         };
-        let version = self
-            .ask(*contract, Registry::contractVersionCall {})
-            .await?
-            .ok_or_else(|| other("no version"))?;
-        if version != CONTRACT_VERSION {
-            return Err(other(&format!("its rules have version {version}")));
-        }
-        let found = self.ask(*contract, Registry::implementationCall {}).await?;
-        if found != Some(*implementation) {
-            return Err(other(&format!("its `implementation` is not {implementation}")));
-        }
-        if let Some(submitter) = &self.submitter {
-            let account = submitter.account().await?;
-            if self.ask(*contract, Registry::submitterCall {}).await? != Some(account) {
-                return Err(self.not_submitter(account));
-            }
-        }
-        Ok(())
+        contract::check(&self.rpc, &self.config, account).await
     }
 
-    fn not_submitter(&self, account: Address) -> LedgerError {
-        LedgerError::Misconfigured(format!(
-            "the contract at {} takes no calls from the account {account}; its owner must call `replaceSubmitter`, \
-             or `key_file` is another account's",
-            self.config.contract
-        ))
-    }
-
-    /// What a reading function says; none when there is no such function.
-    async fn ask<C: alloy::sol_types::SolCall>(
-        &self,
-        to: Address,
-        call: C,
-    ) -> Result<Option<C::Return>, LedgerError> {
-        match self.rpc.view(None, to, &call.abi_encode().into()).await {
-            Ok(output) => Ok(C::abi_decode_returns(&output).ok()),
-            Err(error) if error.reverted().is_some() => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    async fn ask<C: SolCall>(&self, to: Address, call: C) -> Result<Option<C::Return>, LedgerError> {
+        contract::ask(&self.rpc, to, call).await
     }
 
     fn share_address(&self, share: &ShareId) -> Address {
@@ -234,7 +192,7 @@ impl Inner {
                     self.not_behind(known).await?;
                     Err(refusal.into())
                 }
-                Some(Revert::NotSubmitter(account)) => Err(self.not_submitter(account)),
+                Some(Revert::NotSubmitter(account)) => Err(contract::not_submitter(&self.config, account)),
                 Some(Revert::Other) => {
                     Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }.into())
                 }

@@ -1,5 +1,6 @@
 //! `ledger`: the log that everything stands on.
 
+mod chain;
 mod channel;
 pub(crate) mod fabric;
 pub(crate) mod network;
@@ -52,7 +53,7 @@ pub(crate) struct Ledger {
 enum Verb {
     /// Show the ledger, its size, and the servers that go with its management
     Info {
-        /// Show the Fabric channel of this `ledger.toml` instead, as its peer and orderers say
+        /// Show the chain of this `ledger.toml` instead, as its own node, or peer and orderers, say
         #[arg(long, value_name = "FILE")]
         chain: Option<PathBuf>,
     },
@@ -68,10 +69,10 @@ enum Verb {
         /// Whose signatures are believed (C2SP tlog-policy); the profile's if not given
         #[arg(long, value_name = "FILE")]
         log_policy: Option<PathBuf>,
-        /// Look at one transaction on the Fabric channel of this `ledger.toml` instead
+        /// Look at one transaction on the chain of this `ledger.toml` instead
         #[arg(long, value_name = "FILE", requires = "transaction", conflicts_with_all = ["dir", "log_policy"])]
         chain: Option<PathBuf>,
-        /// The transaction's id
+        /// The transaction's id (Fabric) or hash (Ethereum)
         #[arg(long, value_name = "ID", requires = "chain")]
         transaction: Option<String>,
     },
@@ -104,9 +105,9 @@ struct Exported<'a> {
 impl Ledger {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
-            Verb::Info { chain: Some(file) } => channel::info(context, &file),
+            Verb::Info { chain: Some(file) } => chain::info(context, &file),
             Verb::Verify { chain: Some(file), transaction: Some(transaction), .. } => {
-                channel::verify(context, &file, &transaction)
+                chain::verify(context, &file, &transaction)
             }
             Verb::Info { chain: None } => {
                 let session = context.session()?;

@@ -122,6 +122,26 @@ impl Site {
         site
     }
 
+    /// The same, with the ledger on a network of this kind in the folder `network`, which runs until `ledger down`.
+    pub fn start_on_chain(kind: &str) -> Self {
+        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores: None };
+        let data = site.path().to_str().unwrap().to_owned();
+        site.ran(&["quickstart", "--ledger", kind, "--exit", "--json", "--data", &data]);
+        site.ran(&["ledger", "up", kind, "--dir", "network"]);
+        for role in ROLES {
+            site.restart(role);
+        }
+        site
+    }
+
+    /// Runs a command that finds programs as the test's user does, and expects success.
+    pub fn ran(&self, arguments: &[&str]) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+        command.args(arguments).current_dir(self.path()).env_remove("DATAPACT_HOME").stdin(Stdio::null());
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -1,4 +1,4 @@
-//! A Fabric channel as a peer shows it: `ledger info --chain`, `ledger verify --chain` (feature `fabric`).
+//! A Fabric channel as a peer shows it (feature `fabric`).
 
 use std::path::Path;
 
