@@ -51,7 +51,7 @@ pub(crate) fn run(arguments: &[&str]) -> bool {
 
 fn make(development: bool) -> Result<PathBuf> {
     let root = tree::root();
-    let features = if development { "postgres,s3" } else { "postgres,s3,evm" };
+    let features = if development { "postgres,s3" } else { "postgres,s3,evm,otel" };
     let mut build = Command::new("cargo");
     build.args(["build", "--locked", "--package", "datapact", "--features", features]).current_dir(&root);
     if !development {

@@ -14,4 +14,5 @@ pub mod problem;
 pub mod storage_server;
 pub mod subscription;
 pub mod tls;
+pub mod trace;
 pub mod trust_file;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use datapact_api::key_server::ReleaseKey;
 use datapact_api::management::AccessGrant;
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::trace::traced;
 use datapact_core::contract::{Call, LedgerTerms, REQUEST_AGE_SECONDS_MAX, Refusal};
 use datapact_core::document::{
     ANYBODY, AccessRequest, KeyRequest, PackageMetadata, UsageAction, UsageReport,
@@ -118,11 +119,22 @@ impl Consumer {
     /// down and sent; the grant must be just what policy and record say; the key is released to a key pair made for
     /// it while the ledger's proof is checked; the package's metadata must be the policy's; then every group is
     /// verified before its plaintext goes out. A run that is killed or finds no server costs no second access: the
-    /// next one repeats the request.
+    /// next one repeats the request. All calls to servers are of one trace ([`datapact_api::trace`]).
     ///
     /// # Errors
     /// `Refused` with the contract's rule; `Untrusted` when anything is not what it must be.
     pub async fn open(
+        &self,
+        target: &Target,
+        options: &OpenOptions,
+        confirm: Confirm<'_>,
+        output: Output,
+        progress: ProgressSink,
+    ) -> Result<Opened> {
+        traced(self.open_traced(target, options, confirm, output, progress)).await
+    }
+
+    async fn open_traced(
         &self,
         target: &Target,
         options: &OpenOptions,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes};
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::storage_server::{ByteRange, ByteStream, StorageServer};
+use datapact_api::trace::{self, Traceparent};
 use datapact_core::id::PackageId;
 use datapact_core::package::ReadAt;
 use datapact_core::permission::PackageReference;
@@ -55,6 +56,8 @@ pub(crate) struct Remote {
     id: PackageId,
     size: u64,
     runtime: Handle,
+    /// The trace of whoever opens; threads that read know of none.
+    trace: Traceparent,
     cursor: Mutex<Cursor>,
 }
 
@@ -75,6 +78,7 @@ impl Remote {
             id: package.id,
             size: package.size,
             runtime: Handle::current(),
+            trace: trace::current().unwrap_or_else(Traceparent::random),
             cursor: Mutex::default(),
         }
     }
@@ -93,7 +97,7 @@ impl Remote {
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut cursor = self.cursor.lock().map_err(|_| io::ErrorKind::Other)?;
-        self.runtime.block_on(self.fill(&mut cursor, offset, buffer))
+        self.runtime.block_on(trace::within(self.trace, self.fill(&mut cursor, offset, buffer)))
     }
 
     async fn fill(&self, cursor: &mut Cursor, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

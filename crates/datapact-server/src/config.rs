@@ -10,6 +10,7 @@ use datapact_api::gate::Pattern;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::operator::traces::TracesConfig;
 use crate::stores::{DatabaseConfig, ObjectsConfig};
 use crate::webhook::WebhooksConfig;
 
@@ -48,6 +49,9 @@ pub struct Common {
     /// The operator's listener: health, readiness and metrics. None if not given.
     #[serde(default)]
     pub operator: Option<Operator>,
+    /// Where traces of the calls that it answers are sent. Nowhere if not given.
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
     /// Whom it admits.
     pub access: Access,
 }
@@ -280,10 +284,12 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     [&mut common.certificate, &mut common.private_key, &mut common.trust, &mut common.data]
         .into_iter()
         .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
+        .chain(common.traces.iter_mut().flat_map(|traces| &mut traces.ca))
         .for_each(absolute);
     config.common().access.parse().map_err(wrong)?;
     config.common().name().map_err(wrong)?;
     config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
+    config.common().traces.as_ref().map_or(Ok(()), TracesConfig::validate).map_err(wrong)?;
     config.validate().map_err(wrong)?;
     Ok(config)
 }

@@ -3,6 +3,7 @@
 pub mod backup;
 mod chain;
 pub mod config;
+mod foreign_tls;
 pub mod key;
 pub mod management;
 pub mod operator;

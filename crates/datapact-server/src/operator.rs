@@ -5,6 +5,7 @@
 pub mod expiry;
 pub(crate) mod metrics;
 mod process;
+pub mod traces;
 
 use std::future::Future;
 use std::path::PathBuf;

@@ -40,6 +40,7 @@ use crate::key::KeyService;
 use crate::management::ManagementServer;
 use crate::operator::expiry::Watched;
 use crate::operator::metrics::{Metrics, Reading, count};
+use crate::operator::traces::{Traces, trace};
 use crate::operator::{self, Check, Operated, Panel};
 use crate::storage::StorageService;
 use crate::tls::{Limits, Listener};
@@ -230,6 +231,7 @@ struct Frame {
     clock: Clock,
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    traces: Arc<Traces>,
 }
 
 impl Frame {
@@ -254,7 +256,9 @@ impl Frame {
         trust.current().identify_server(&chain, &name, clock()).map_err(|e| wrong(&e.to_string()))?;
         let key = private_key(&common.private_key)?;
         let access = Arc::new(ReloadableAccess::load(path, read_access)?);
-        Ok(Self { role, name, common: common.clone(), trust, access, clock, chain, key })
+        let traces = Traces::start(common.traces.as_ref(), role, &name)
+            .map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
+        Ok(Self { role, name, common: common.clone(), trust, access, clock, chain, key, traces })
     }
 
     /// Calls to another server, with this server's certificate.
@@ -364,6 +368,7 @@ impl Frame {
             "key" => openapi::Role::Key,
             _ => openapi::Role::Storage,
         });
+        let router = router.layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
         tokio::join!(
             gated.serve(counted(router, "main"), ended(stopped.clone())),
             open.serve(counted(public_router(public).merge(description), "public"), ended(stopped))
@@ -371,6 +376,7 @@ impl Frame {
         panel.iter().for_each(tokio::task::JoinHandle::abort);
         signal.abort();
         watches.iter().for_each(tokio::task::JoinHandle::abort);
+        self.traces.end().await;
         tracing::info!(role = self.role, "stopped");
         Ok(())
     }

@@ -108,9 +108,7 @@ impl ObjectsConfig {
 
     /// Whether it is reached without TLS, which only this machine is.
     pub(crate) fn is_local(&self) -> bool {
-        let host = self.endpoint.as_deref().and_then(|url| url.strip_prefix("http://"));
-        let address = host.map(|host| host.trim_end_matches('/').parse::<SocketAddr>());
-        address.is_some_and(|address| address.is_ok_and(|address| address.ip().is_loopback()))
+        self.endpoint.as_deref().is_some_and(is_local)
     }
 
     /// The secret access key.
@@ -118,6 +116,12 @@ impl ObjectsConfig {
     pub(crate) fn secret_key(&self) -> Result<Option<Zeroizing<String>>, SecretFileError> {
         secret(self.secret_key_file.as_ref(), SECRET_KEY_VARIABLE, "a secret access key")
     }
+}
+
+/// Whether `url` leads to this machine without TLS.
+pub(crate) fn is_local(url: &str) -> bool {
+    let address = url.strip_prefix("http://").map(|host| host.trim_end_matches('/').parse::<SocketAddr>());
+    address.is_some_and(|address| address.is_ok_and(|address| address.ip().is_loopback()))
 }
 
 /// A secret from its file, else from the environment.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::trace::{Traceparent, within};
 use datapact_client::{Home, Profile, Provider, Session};
 use datapact_core::id::Timestamp;
 use datapact_core::jws::Signer;
@@ -20,6 +21,8 @@ use crate::output::{Output, plain};
 
 /// From how many days before its end on commands say that the user's certificate ends.
 const EXPIRY_WARNING_DAYS: u64 = 14;
+/// The trace that a command belongs to, as the W3C's `traceparent` header tells it.
+const TRACE_VARIABLE: &str = "TRACEPARENT";
 /// The longest passphrase, in bytes.
 const PASSPHRASE_BYTES_MAX: usize = 1024;
 
@@ -98,9 +101,11 @@ impl Context {
         Ok(self.profile_if_any()?.map(|profile| profile.trust()))
     }
 
-    /// Runs what talks to servers.
+    /// Runs what talks to servers: all of it one trace, whoever started the command may say which.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
-        run_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), future)
+        let given = std::env::var(TRACE_VARIABLE).ok().and_then(|text| text.parse().ok());
+        let traced = within(given.unwrap_or_else(Traceparent::random), future);
+        run_on(tokio::runtime::Builder::new_multi_thread().worker_threads(2), traced)
     }
 
     /// Runs a server.

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::endpoint::Endpoint;
 use crate::gate::{Clock, IDEMPOTENCY_HEADER, STATEMENT_HEADER};
 use crate::problem::{Kind, Problem, Result};
+use crate::trace;
 
 /// How long a JSON call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -106,6 +107,9 @@ impl Http {
             && let Ok(key) = IDEMPOTENCY_KEY.try_with(|key| format!("\"{key}\""))
         {
             request = request.header(IDEMPOTENCY_HEADER, key);
+        }
+        if let Some(trace) = trace::current() {
+            request = request.header(trace::HEADER, trace.to_string());
         }
         match &self.signer {
             Some(signer) => {

@@ -191,7 +191,8 @@ pub(crate) async fn count(
     response
 }
 
-fn method(method: &Method) -> &'static str {
+/// A method as a label; what callers make up is one.
+pub(super) fn method(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
     known.into_iter().find(|name| *name == method.as_str()).unwrap_or("OTHER")
 }

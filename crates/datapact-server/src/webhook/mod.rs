@@ -5,19 +5,19 @@
 mod address;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use address::{Network, is_global};
+
+use crate::foreign_tls;
 
 /// The longest address of a webhook, in bytes.
 const URL_BYTES_MAX: usize = 2048;
@@ -109,17 +109,8 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     pub(crate) fn new(config: &WebhooksConfig) -> Result<Self, String> {
-        let mut roots = rustls::RootCertStore::empty();
-        match &config.ca {
-            Some(path) => add_file(&mut roots, path).map_err(|e| format!("`webhooks.ca`: {e}"))?,
-            None => drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs)),
-        }
-        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|e| e.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`webhooks.ca`: {e}"))?;
         let (allowed, attempts) = (config.networks()?, config.attempts);
         Ok(Self { allowed, allow_http: config.allow_http, tls, attempts })
     }
@@ -216,13 +207,6 @@ impl Webhooks {
 fn literal(url: &Url) -> Option<IpAddr> {
     let host = url.host_str()?;
     host.trim_start_matches('[').trim_end_matches(']').parse().ok()
-}
-
-fn add_file(roots: &mut rustls::RootCertStore, path: &Path) -> Result<(), String> {
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|e| e.to_string())? {
-        roots.add(certificate.map_err(|e| e.to_string())?).map_err(|e| e.to_string())?;
-    }
-    if roots.is_empty() { Err("it holds no PEM certificate".to_owned()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -283,6 +283,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             url: format!("https://{KEYS}:9443"),
             listen: any,
             public_listen: any,
+            traces: None,
             operator: None,
             certificate: dir.join("unused"),
             private_key: dir.join("unused"),
