@@ -36,7 +36,7 @@ fn requests(fixture: &Fixture, share: &TestShare, count: usize) -> Requests {
 #[tokio::main]
 async fn main() {
     let count: usize = std::env::args().nth(1).map_or(1000, |text| text.parse().unwrap());
-    let program = tokio::task::spawn_blocking(|| geth(None)).await.unwrap().unwrap();
+    let program = geth(None).await.unwrap();
     let dir = std::env::temp_dir().join(format!("datapact-chain-load-{}", std::process::id()));
     let mut network = Network::open(&dir, Kind::Quorum, 4).unwrap();
     network.up(&program).await.unwrap();
