@@ -122,6 +122,34 @@ impl Site {
         site
     }
 
+    /// The same on a Fabric network, whose orderer waits so many milliseconds for more transactions.
+    pub fn start_on_fabric(batch_timeout: u64) -> Self {
+        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores: None };
+        let data = site.path().to_str().unwrap().to_owned();
+        let network = site.network();
+        let network = network.to_str().unwrap();
+        let batch_timeout = batch_timeout.to_string();
+        let run = |arguments: &[&str]| {
+            let output = site.run(None, arguments);
+            assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        let up =
+            ["ledger", "up", "fabric", "--ledger-id", "management.quickstart.test/ledger", "--dir", network];
+        run(&["quickstart", "--ledger", "fabric", "--prepare", "--data", &data]);
+        run(&[&up[..], &["--batch-timeout", &batch_timeout]].concat());
+        run(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", &data]);
+        run(&up);
+        for role in ROLES {
+            site.restart(role);
+        }
+        site
+    }
+
+    /// Where a chain's network is kept, if there is one.
+    fn network(&self) -> PathBuf {
+        self.file("network")
+    }
+
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -200,6 +228,10 @@ impl Site {
     pub fn command(&self, profile: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
         command.args(arguments).current_dir(self.path()).env_clear().env("DATAPACT_HOME", self.file("home"));
+        // A ledger's programs are found by these.
+        for name in ["PATH", "FABRIC_BIN"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
         if let Some(profile) = profile {
             command.env("DATAPACT_PROFILE", profile);
         }
@@ -301,6 +333,11 @@ impl Drop for Site {
                 eprintln!("--- end of the log of {role}");
                 lines.iter().rev().for_each(|line| eprintln!("{line}"));
             }
+        }
+        self.servers.lock().unwrap().clear();
+        if self.network().exists() {
+            let down = self.run(None, &["ledger", "down", "--dir", self.network().to_str().unwrap()]);
+            assert!(down.status.success() || std::thread::panicking(), "the network does not end");
         }
     }
 }
