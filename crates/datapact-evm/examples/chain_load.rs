@@ -15,7 +15,7 @@ const STEADY: Duration = Duration::from_secs(20);
 #[tokio::main]
 async fn main() {
     let count: usize = std::env::args().nth(1).map_or(1000, |text| text.parse().unwrap());
-    let program = tokio::task::spawn_blocking(|| geth(None)).await.unwrap().unwrap();
+    let program = geth(None).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let mut network = Network::open(&dir.path().join("network"), Kind::Quorum, 4).unwrap();
     let up = network.up(&program).await;

@@ -1,6 +1,6 @@
 //! What a Fabric network bears, and what of it Datapact makes use of: accesses on a network of two organisations on this
-//! machine, as fast as they go, then at 80 % of the bare client's rate for a while; first by the bare client (endorse,
-//! submit, commit status, of the same calls), then by the adapter.
+//! machine, as fast as they go, then at 80 % of the bare client's rate, by the bare client (endorse, submit, commit status, of
+//! the same calls) and by the adapter in turns.
 //!
 //! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example fabric_load [raft|bft] [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use datapact_core::contract::{Call, Documents};
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
+use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions, inspect};
 use datapact_fabric::network::{Network, Options, Orderers, Programs};
 use datapact_ledger::Ledger as _;
 use datapact_ledger::port::system_clock;
@@ -22,7 +22,9 @@ use futures_util::stream::iter;
 
 const ID: &str = "ledger.example";
 const WORKERS: usize = 200;
-const STEADY: Duration = Duration::from_secs(20);
+/// Both take turns at 80 %, so that what changes on the machine or in the network changes for both.
+const SLICE: Duration = Duration::from_secs(5);
+const SLICES: usize = 4;
 
 type Request = (Call, Documents);
 
@@ -76,9 +78,12 @@ async fn main() {
         rates.push(rate);
     }
     let rate = rates[0] * 0.8;
-    let mut medians = Vec::new();
-    for bare in [true, false] {
-        let offered = requests(&fixture, &share, (rate * STEADY.as_secs_f64()) as usize);
+    let mut of_both = [Steady::default(), Steady::default()];
+    for slice in 0..2 * SLICES {
+        let bare = slice % 2 == 0;
+        let steady = &mut of_both[usize::from(!bare)];
+        let offered = requests(&fixture, &share, (rate * SLICE.as_secs_f64()) as usize);
+        let before = inspect::channel(ledger.gateway()).await.unwrap().height;
         let (began, own, nodes) = (Instant::now(), cpu_seconds(std::process::id()), cpu_of(&network));
         let tasks = offered.iter().enumerate().map(|(nth, request)| {
             let ledger = &ledger;
@@ -90,24 +95,46 @@ async fn main() {
             }
         });
         let done = join_all(tasks).await;
+        steady.own += cpu_seconds(std::process::id()) - own;
+        steady.nodes += cpu_of(&network) - nodes;
+        steady.blocks += inspect::channel(ledger.gateway()).await.unwrap().height - before;
         // What was done within the time that the last ones need after the load has ended.
-        let end = began + STEADY + Duration::from_secs(1);
-        let in_time = done.iter().filter(|(at, _)| *at <= end).count();
-        let (median, _, text) = spread(done.iter().map(|(_, latency)| *latency).collect());
-        let per_access = |seconds: f64| 1000.0 * seconds / offered.len() as f64;
+        let end = began + SLICE + Duration::from_secs(1);
+        steady.in_time += done.iter().filter(|(at, _)| *at <= end).count();
+        let latencies: Vec<Duration> = done.iter().map(|(_, latency)| *latency).collect();
+        steady.medians.push(format!("{:.0}", spread(latencies.clone()).0));
+        steady.latencies.extend(latencies);
+    }
+    println!("offered {rate:.1} a second, in turns of {} s, {SLICES} each", SLICE.as_secs());
+    let mut medians = Vec::new();
+    for (bare, steady) in [true, false].into_iter().zip(of_both) {
+        let offered = steady.latencies.len() as f64;
+        let (median, _, text) = spread(steady.latencies);
         println!(
-            "{}, offered {rate:.1} a second for {} s: {:.1} % done in time, {text}, CPU each: {:.1} ms here, {:.1} ms in the \
-             network's programs",
+            "{}: {:.1} % done in time, {text} (p50 of each turn: {}), {:.1} accesses in a block, CPU each: {:.1} ms here, \
+             {:.1} ms in the network's programs",
             name(bare),
-            STEADY.as_secs(),
-            100.0 * in_time as f64 / offered.len() as f64,
-            per_access(cpu_seconds(std::process::id()) - own),
-            per_access(cpu_of(&network) - nodes),
+            100.0 * steady.in_time as f64 / offered,
+            steady.medians.join(", "),
+            offered / steady.blocks as f64,
+            1000.0 * steady.own / offered,
+            1000.0 * steady.nodes / offered,
         );
         medians.push(median);
     }
     println!("added by the adapter: p50 {:.1} ms", medians[1] - medians[0]);
     network.down().await.unwrap();
+}
+
+/// What was seen of one way of asking, in all of its turns.
+#[derive(Default)]
+struct Steady {
+    latencies: Vec<Duration>,
+    medians: Vec<String>,
+    in_time: usize,
+    blocks: u64,
+    own: f64,
+    nodes: f64,
 }
 
 fn name(bare: bool) -> &'static str {

@@ -7,5 +7,6 @@
 pub mod contract;
 pub mod gateway;
 pub mod network;
+pub mod package;
 pub mod proto;
 pub mod shim;

@@ -14,7 +14,8 @@ use datapact_core::permission::AccessTimes;
 use datapact_core::terms::Terms;
 use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
 use datapact_fabric::contract::{Contract, Failure, SetUp};
-use datapact_fabric::network::{Orderers, Package};
+use datapact_fabric::network::Orderers;
+use datapact_fabric::package::{Connection, Package};
 use datapact_fabric::shim::{ServerTls, serve};
 use datapact_ledger::port::system_clock;
 use datapact_ledger::testing::{Fixture, ShareState, TestUser};
@@ -144,7 +145,7 @@ async fn next_version(agreed: &SetUp, by_tls: bool) -> Package {
         let (tls, connection) = both_sides(&address);
         (Some(tls), package_of(&connection))
     } else {
-        (None, Package::new("datapact_2", &address).unwrap())
+        (None, Package::new("datapact_2", &Connection { address, tls: None }).unwrap())
     };
     let contract = Arc::new(Contract::new(Some(agreed.clone()), system_clock()));
     let id = package.id.clone();

@@ -6,17 +6,23 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use datapact_core::contract::{Call, Documents};
+use datapact_core::contract::{Call, Documents, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::gateway::{FabricConfig, FabricLedger};
+use datapact_fabric::gateway::{FabricConfig, FabricLedger, inspect};
 use datapact_fabric::network::Orderers;
+use datapact_fabric::proto::common::Block;
 use datapact_ledger::LedgerReceipt;
 use datapact_ledger::port::{Event, Ledger as _, LedgerError};
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_ledger::testing::{Fixture, TestShare, TestUser};
+use futures_util::future::join_all;
+use prost::Message as _;
 use support::{ID, TestNetwork};
 
 /// How long a network may take to be itself again, on a slow machine under load.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The validation code of a transaction that rests on what was changed meanwhile.
+const MVCC_READ_CONFLICT: u8 = 11;
 
 /// One network at a time: several on one small machine would make each other slow.
 static ONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -33,11 +39,7 @@ async fn executed(ledger: &FabricLedger, (call, documents): &(Call, Documents)) 
     }
 }
 
-async fn granted(
-    ledger: &FabricLedger,
-    share: &TestShare,
-    consumer: &datapact_ledger::testing::TestUser,
-) -> u32 {
+async fn granted(ledger: &FabricLedger, share: &TestShare, consumer: &TestUser) -> u32 {
     let commitment = consumer.opening().commitment(&share.id());
     ledger.counter(&share.id(), &commitment).await.unwrap().granted
 }
@@ -198,4 +200,51 @@ async fn an_answer_that_is_lost_at_any_moment_is_neither_lost_nor_doubled() {
         assert_eq!(granted(&ledger, &share, consumer).await, 1);
     }
     assert_eq!(events(&ledger).await.len(), 1 + consumers.len());
+}
+
+/// Two processes of management, which know nothing of each other, asked by the same two hundred consumers at once: their
+/// transactions meet in blocks, are invalidated there, and are asked for again.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_consumers_at_two_managements_are_counted_exactly_and_no_conflict_reaches_them() {
+    let _one = ONE.lock().await;
+    let Some(network) = TestNetwork::up(Orderers::Raft).await else { return };
+    let fixture = Fixture::new(ID);
+    let managements = [adapter::ledger(&network, &fixture), adapter::ledger(&network, &fixture)];
+    let share = fixture.share(AccessTimes::Times(2), |_| {});
+    executed(&managements[0], &share.set()).await;
+    managements[1].wait(0, PATIENCE).await.unwrap();
+    let consumers: Vec<TestUser> = (0..200).map(|nth| fixture.consumer(&format!("Consumer {nth}"))).collect();
+    let asked = join_all(consumers.iter().map(async |consumer| {
+        // Each management is asked twice: four requests of which two are granted.
+        let requests = [0, 1, 0, 1].map(|at| (&managements[at], share.request(consumer)));
+        let answers =
+            join_all(requests.iter().map(|(at, (call, documents))| at.execute(call, documents))).await;
+        let mut numbers = Vec::new();
+        for answer in answers {
+            match answer {
+                Ok(LedgerReceipt { receipt: Receipt::Access(record), .. }) => numbers.push(record.access),
+                Err(LedgerError::Refused(Refusal::AccessTimes { access_times: 2 })) => {}
+                other => panic!("neither granted nor used up: {other:?}"),
+            }
+        }
+        numbers.sort_unstable();
+        numbers
+    }))
+    .await;
+    for (consumer, numbers) in consumers.iter().zip(asked) {
+        assert_eq!(numbers, [1, 2], "each access is numbered once");
+        assert_eq!(granted(&managements[1], &share, consumer).await, 2);
+    }
+    for ledger in &managements {
+        assert_eq!(events(ledger).await.len(), 1 + 2 * consumers.len());
+    }
+    let gateway = managements[0].gateway();
+    let mut conflicts = 0;
+    for number in 1..inspect::channel(gateway).await.unwrap().height {
+        let block = Block::decode(inspect::block(gateway, number).await.unwrap().as_slice()).unwrap();
+        let codes = &block.metadata.unwrap().metadata[2];
+        conflicts += codes.iter().filter(|code| **code == MVCC_READ_CONFLICT).count();
+    }
+    assert!(conflicts > 0, "they were never in each other's way");
+    println!("{conflicts} conflicts");
 }

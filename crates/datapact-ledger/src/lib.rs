@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod entry;
 pub mod follower;
+pub mod local;
 pub mod log_policy;
 pub mod mirror;
 pub mod note;

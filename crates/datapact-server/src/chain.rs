@@ -65,7 +65,7 @@ fn fabric(path: &Path, id: &str, trust: Source<Trust>, clock: Clock) -> Result<A
 fn fabric(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of Hyperledger Fabric, and this program was built without it; build it with \
-         `cargo build --release --features fabric`",
+         `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
         path.display()
     )))
 }

@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Local(Said),
     /// The user did not say yes.
     Declined(Said),
+    /// The user, or whoever started the command, has asked it to end.
+    Interrupted,
     /// Nobody reads standard output any more; nothing needs to be said.
     OutputClosed,
 }
@@ -90,6 +92,7 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Local(_) => 9,
             Self::Declined(_) => 10,
+            Self::Interrupted => crate::interrupt::INTERRUPTED,
             Self::OutputClosed => CLOSED,
         }
     }
@@ -98,6 +101,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => &problem.detail,
             Self::Usage(said) | Self::Local(said) | Self::Declined(said) => &said.detail,
+            Self::Interrupted => "interrupted",
             Self::OutputClosed => "the output was closed",
         }
     }
@@ -106,6 +110,7 @@ impl Failure {
         match self {
             Self::Problem(problem) => problem.hint.as_deref(),
             Self::Usage(said) | Self::Local(said) | Self::Declined(said) => said.hint.as_deref(),
+            Self::Interrupted => Some("run it again: it goes on with what is there"),
             Self::OutputClosed => None,
         }
     }
@@ -123,6 +128,7 @@ impl Failure {
             Self::Usage(_) => "usage",
             Self::Local(_) | Self::OutputClosed => "local",
             Self::Declined(_) => "declined",
+            Self::Interrupted => "interrupted",
         };
         let mut value = serde_json::json!({
             "type": format!("urn:datapact:problem:{name}"),

@@ -1,18 +1,26 @@
-//! Ctrl-C and SIGTERM: unfinished files are removed before the process ends.
+//! Ctrl-C and SIGTERM: the running command ends what it has started, or unfinished files are removed before the process ends.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use crate::failure::{Failure, Result};
 
 /// 128 + SIGINT, as shells report it.
-const INTERRUPTED: i32 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static LEFT_TO_COMMAND: AtomicBool = AtomicBool::new(false);
+/// Whether a signal has come that the running command answers.
+static ASKED: LazyLock<tokio::sync::watch::Sender<bool>> =
+    LazyLock::new(|| tokio::sync::watch::Sender::new(false));
 
 /// Makes the file at `path` by `make`. From then on an interruption removes it, until [`finished`].
-pub(crate) fn made<T, E>(path: &Path, make: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub(crate) fn made<T, E>(
+    path: &Path,
+    make: impl FnOnce() -> std::result::Result<T, E>,
+) -> std::result::Result<T, E> {
     let mut unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     let made = make()?;
     unfinished.insert(path.to_owned());
@@ -33,30 +41,44 @@ pub(crate) fn leave_to_command() {
 pub(crate) fn watch() {
     std::thread::spawn(|| {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-        runtime.block_on(asked_to_end());
-        if LEFT_TO_COMMAND.load(Ordering::SeqCst) {
-            return;
-        }
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return std::future::pending().await;
+            };
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if !LEFT_TO_COMMAND.load(Ordering::SeqCst) {
+                    return;
+                }
+                ASKED.send_replace(true);
+            }
+        });
         // The lock is kept to the end, so that nothing new is begun meanwhile.
         let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
         for path in unfinished.iter() {
             let _ = std::fs::remove_file(path);
         }
         datapact_client::home::discard_unfinished();
-        std::process::exit(INTERRUPTED);
+        std::process::exit(INTERRUPTED.into());
     });
 }
 
-/// Returns at the next SIGINT or SIGTERM.
+/// Returns when SIGINT or SIGTERM has come, be it before this was called.
 pub(crate) async fn asked_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
+    // The sender is never dropped.
+    let _ = ASKED.subscribe().wait_for(|asked| *asked).await;
+}
+
+/// Does `work`, unless the command is asked to end before it is done.
+pub(crate) async fn unless_asked_to_end<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = asked_to_end() => Err(Failure::Interrupted),
     }
 }

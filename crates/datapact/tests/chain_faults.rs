@@ -71,12 +71,6 @@ impl Chain {
     }
 }
 
-impl Drop for Chain {
-    fn drop(&mut self) {
-        self.site.ran(&["ledger", "down", "--dir", "network"]);
-    }
-}
-
 /// Opens the share, again and again while something is away.
 async fn opened(user: User, share: ShareId) -> Vec<u8> {
     let end = Instant::now() + PATIENCE;

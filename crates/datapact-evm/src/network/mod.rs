@@ -1,18 +1,17 @@
 //! Networks on one machine, for tests and for trying out: a development node (anvil), or validators of GoQuorum that agree
 //! by QBFT. A network's folder holds all of it; what runs in it ends with [`Network::down`], not with this process.
 
-mod node;
 mod program;
 mod quorum;
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use datapact_core::id::random;
+use datapact_ledger::local::ports;
+use datapact_ledger::local::{Folder, Result, process, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvmConfig;
@@ -20,47 +19,17 @@ use crate::deploy::{Deployment, deploy};
 use crate::rpc::Rpc;
 use crate::signer;
 
+pub use datapact_ledger::local::NetworkError;
 pub use program::{anvil, geth};
 
 /// The file that describes the network as a ledger, with the key of who submits: management's.
 pub const LEDGER_FILE: &str = "ledger.toml";
 const RECORD_FILE: &str = "network.json";
-const LOCK_FILE: &str = "lock";
-/// Below the ports that systems give to outgoing connections: one of those may be taken before the node listens.
-const PORTS: std::ops::Range<u16> = 10_240..32_768;
 /// How long nodes may take to answer, and validators to make the first block.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 /// How often other ports are tried when one was taken meanwhile.
 const TRIES: usize = 3;
-
-/// Why a network does not run.
-#[derive(Debug, thiserror::Error)]
-#[error("{detail}; {hint}")]
-pub struct NetworkError {
-    /// What is wrong.
-    pub detail: String,
-    /// How to go on.
-    pub hint: String,
-}
-
-impl NetworkError {
-    pub(crate) fn new(detail: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
-        Self { detail: detail.to_string(), hint: hint.to_string() }
-    }
-
-    fn file(path: &Path, error: impl std::fmt::Display) -> Self {
-        Self::new(format!("`{}`: {error}", path.display()), "choose another folder with `--dir DIR`")
-    }
-}
-
-impl From<datapact_ledger::LedgerError> for NetworkError {
-    fn from(error: datapact_ledger::LedgerError) -> Self {
-        Self::new(error, "see the nodes' logs in the network's folder")
-    }
-}
-
-type Result<T> = std::result::Result<T, NetworkError>;
 
 /// What kind of network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,9 +44,8 @@ pub enum Kind {
 /// A network's folder, held by this process while it is changed.
 #[derive(Debug)]
 pub struct Network {
-    dir: PathBuf,
+    folder: Folder,
     record: Record,
-    _lock: fs::File,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -118,23 +86,17 @@ impl Network {
     /// # Errors
     /// When there is another kind of network, or something else, or somebody else works on it.
     pub fn open(dir: &Path, kind: Kind, nodes: usize) -> Result<Self> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|e| NetworkError::file(dir, e))?;
-        let (dir, lock) = locked(dir)?;
-        let path = dir.join(RECORD_FILE);
-        if path.exists() {
-            let network = Self { record: read(&path)?, dir, _lock: lock };
+        let folder = Folder::open(dir, RECORD_FILE)?;
+        if folder.path().join(RECORD_FILE).exists() {
+            let network = Self::read(folder)?;
             if network.record.kind != kind {
-                let detail = format!("`{}` holds another kind of network", network.dir.display());
+                let detail = format!("`{}` holds another kind of network", network.dir().display());
                 return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
             }
             if network.record.nodes.len() != nodes {
                 let detail = format!(
                     "the network in `{}` has {} nodes",
-                    network.dir.display(),
+                    network.dir().display(),
                     network.record.nodes.len()
                 );
                 return Err(NetworkError::new(
@@ -144,16 +106,11 @@ impl Network {
             }
             return Ok(network);
         }
-        let others = fs::read_dir(&dir).map_err(|e| NetworkError::file(&dir, e))?;
-        if others.filter_map(std::result::Result::ok).any(|entry| entry.file_name() != LOCK_FILE) {
-            let detail = format!("`{}` is not empty and holds no network", dir.display());
-            return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
-        }
         // No two networks share an id, so that a transaction for one is nothing to the other.
         let chain_id = 1_000_000 + u64::from(u32::from_le_bytes(random()) >> 2);
         let node = || Node { port: 0, peer_port: 0, process: None };
         let record = Record { kind, chain_id, nodes: std::iter::repeat_with(node).take(nodes).collect() };
-        let network = Self { dir, record, _lock: lock };
+        let network = Self { folder, record };
         if kind == Kind::Quorum {
             network.make_validators()?;
         }
@@ -166,32 +123,35 @@ impl Network {
     /// # Errors
     /// When there is none.
     pub fn existing(dir: &Path) -> Result<Self> {
-        let path = dir.join(RECORD_FILE);
-        if !path.exists() {
-            let detail = format!("`{}` holds no network", dir.display());
-            return Err(NetworkError::new(
-                detail,
-                "name the folder that `ledger up` was given with `--dir DIR`",
-            ));
-        }
-        let (dir, lock) = locked(dir)?;
-        Ok(Self { record: read(&path)?, dir, _lock: lock })
+        Self::read(Folder::existing(dir, RECORD_FILE)?)
+    }
+
+    fn read(folder: Folder) -> Result<Self> {
+        let path = folder.path().join(RECORD_FILE);
+        let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
+        let record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+        Ok(Self { folder, record })
+    }
+
+    /// What kind it is.
+    pub fn kind(&self) -> Kind {
+        self.record.kind
     }
 
     /// Where everything is.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.folder.path()
     }
 
     /// The file that describes the network as a ledger.
     pub fn ledger_file(&self) -> PathBuf {
-        self.dir.join(LEDGER_FILE)
+        self.dir().join(LEDGER_FILE)
     }
 
     /// The nodes that run now.
     pub fn running(&self) -> Vec<Running> {
         let node = |(at, node): (usize, &Node)| {
-            let process = node.process.filter(|id| node::is_alive(*id, &self.dir))?;
+            let process = node.process.filter(|id| process::is_alive(*id, self.dir()))?;
             Some(Running { node: at + 1, url: node.url(), process, ledger: self.node_file(at) })
         };
         self.record.nodes.iter().enumerate().filter_map(node).collect()
@@ -224,8 +184,18 @@ impl Network {
     /// # Errors
     /// When a process does not end.
     pub async fn down(&mut self) -> Result<()> {
+        self.end_all_but(&[]).await
+    }
+
+    /// Ends all nodes but these.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    pub async fn end_all_but(&mut self, others: &[Running]) -> Result<()> {
         for at in 0..self.record.nodes.len() {
-            self.stop_node(at, false).await?;
+            if !others.iter().any(|other| other.node == at + 1) {
+                self.stop_node(at, false).await?;
+            }
         }
         Ok(())
     }
@@ -235,10 +205,10 @@ impl Network {
     /// # Errors
     /// When the process does not end.
     pub async fn stop_node(&mut self, at: usize, kill: bool) -> Result<()> {
-        let dir = self.dir.clone();
+        let dir = self.dir().to_owned();
         let Some(node) = self.record.nodes.get_mut(at) else { return Ok(()) };
-        if let Some(process) = node.process.take().filter(|id| node::is_alive(*id, &dir)) {
-            node::end(process, &dir, kill).await?;
+        if let Some(process) = node.process.take().filter(|id| process::is_alive(*id, &dir)) {
+            process::end(process, &dir, kill).await?;
         }
         self.save()
     }
@@ -253,50 +223,34 @@ impl Network {
     }
 
     fn node_dir(&self, at: usize) -> PathBuf {
-        self.dir.join(format!("node-{}", at + 1))
+        self.dir().join(format!("node-{}", at + 1))
     }
 
     fn node_file(&self, at: usize) -> PathBuf {
-        self.dir.join(format!("ledger-node-{}.toml", at + 1))
+        self.dir().join(format!("ledger-node-{}.toml", at + 1))
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.dir.join(RECORD_FILE);
+        let path = self.dir().join(RECORD_FILE);
         let text = serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
-        let partial = path.with_extension("new");
-        fs::write(&partial, text)
-            .and_then(|()| fs::rename(&partial, &path))
-            .map_err(|e| NetworkError::file(&path, e))
+        replace(&path, text.as_bytes())
     }
 
     /// Free ports for all, unless some node runs or the former ones are still free.
     fn choose_ports(&mut self) -> Result<()> {
-        let ports = |node: &Node| [node.port, node.peer_port];
+        let both = |node: &Node| [node.port, node.peer_port];
         if !self.running().is_empty()
-            || self.record.nodes.iter().flat_map(ports).all(|port| port != 0 && bind(port).is_some())
+            || self.record.nodes.iter().flat_map(both).all(|port| port != 0 && ports::is_free(port))
         {
             return Ok(());
         }
-        let wanted = self.record.nodes.len() * 2;
-        // Held until all are chosen, so that no two are the same.
-        let mut held = Vec::with_capacity(wanted);
-        for _ in 0..10_000 {
-            if held.len() == wanted {
-                break;
-            }
-            let port = PORTS.start + u16::from_le_bytes(random()) % (PORTS.end - PORTS.start);
-            held.extend(bind(port));
-        }
+        let held = ports::hold(self.record.nodes.len() * 2)
+            .map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
         let mut chosen =
             held.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port());
         for node in &mut self.record.nodes {
-            let (Some(port), Some(peer_port)) = (chosen.next(), chosen.next()) else {
-                return Err(NetworkError::new(
-                    "no free ports were found",
-                    "end other programs and try again",
-                ));
-            };
-            (node.port, node.peer_port) = (port, peer_port);
+            node.port = chosen.next().unwrap_or_default();
+            node.peer_port = chosen.next().unwrap_or_default();
         }
         drop(held);
         self.save()
@@ -320,14 +274,14 @@ impl Network {
 
     fn spawn(&mut self, program: &Path, at: usize) -> Result<()> {
         let Some(node) = self.record.nodes.get(at).cloned() else { return Ok(()) };
-        if node.process.is_some_and(|id| node::is_alive(id, &self.dir)) {
+        if node.process.is_some_and(|id| process::is_alive(id, self.dir())) {
             return Ok(());
         }
         let command = match self.record.kind {
             Kind::Devnode => self.devnode_command(program, &node, at)?,
             Kind::Quorum => self.validator_command(program, &node, at),
         };
-        let process = node::start(command, &self.node_log(at))?;
+        let process = process::start(command, &self.node_log(at))?;
         if let Some(node) = self.record.nodes.get_mut(at) {
             node.process = Some(process);
         }
@@ -335,7 +289,7 @@ impl Network {
     }
 
     fn node_log(&self, at: usize) -> PathBuf {
-        self.dir.join(format!("node-{}.log", at + 1))
+        self.dir().join(format!("node-{}.log", at + 1))
     }
 
     fn devnode_command(&self, program: &Path, node: &Node, at: usize) -> Result<std::process::Command> {
@@ -369,10 +323,10 @@ impl Network {
             if rpc.latest().await.is_ok() {
                 return Ok(());
             }
-            let alive = node.process.is_some_and(|id| node::is_alive(id, &self.dir));
+            let alive = node.process.is_some_and(|id| process::is_alive(id, self.dir()));
             if !alive || Instant::now() > end {
                 let log = self.node_log(at);
-                let detail = format!("node {} does not answer: {}", at + 1, node::last_words(&log));
+                let detail = format!("node {} does not answer: {}", at + 1, process::last_words(&log));
                 return Err(NetworkError::new(detail, format!("its log is `{}`", log.display())));
             }
             tokio::time::sleep(POLL).await;
@@ -388,13 +342,13 @@ impl Network {
         } else {
             // What an interrupted deployment has left is nobody's.
             for file in ["signer.json", "signer.passphrase"] {
-                let file = self.dir.join(file);
+                let file = self.dir().join(file);
                 if file.exists() {
                     fs::remove_file(&file).map_err(|e| NetworkError::file(&file, e))?;
                 }
             }
             self.growing(&endpoints).await?;
-            let (signer, _) = signer::make(&self.dir)?;
+            let (signer, _) = signer::make(self.dir())?;
             let deployment = Deployment {
                 endpoints,
                 chain_id: self.record.chain_id,
@@ -421,7 +375,7 @@ impl Network {
             match rpc.latest().await {
                 Ok(block) if block.number > 0 => return Ok(()),
                 _ if Instant::now() > end => {
-                    let hint = format!("the nodes' logs are in `{}`", self.dir.display());
+                    let hint = format!("the nodes' logs are in `{}`", self.dir().display());
                     return Err(NetworkError::new("the network makes no blocks", hint));
                 }
                 _ => tokio::time::sleep(POLL).await,
@@ -433,15 +387,12 @@ impl Network {
         let mut config = config.clone();
         if let Some(signer) = &mut config.signer {
             for file in [&mut signer.key_file, &mut signer.passphrase_file] {
-                if let Ok(relative) = file.strip_prefix(&self.dir) {
+                if let Ok(relative) = file.strip_prefix(self.dir()) {
                     *file = relative.to_owned();
                 }
             }
         }
-        let partial = path.with_extension("new");
-        fs::write(&partial, config.to_text())
-            .and_then(|()| fs::rename(&partial, path))
-            .map_err(|e| NetworkError::file(path, e))
+        replace(path, config.to_text().as_bytes())
     }
 }
 
@@ -449,24 +400,4 @@ impl Node {
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
-}
-
-fn locked(dir: &Path) -> Result<(PathBuf, fs::File)> {
-    let dir = dir.canonicalize().map_err(|e| NetworkError::file(dir, e))?;
-    let path = dir.join(LOCK_FILE);
-    let lock = fs::File::create(&path).map_err(|e| NetworkError::file(&path, e))?;
-    lock.try_lock().map_err(|_| {
-        let detail = format!("another program works on the network in `{}`", dir.display());
-        NetworkError::new(detail, "wait until it is done")
-    })?;
-    Ok((dir, lock))
-}
-
-fn read(path: &Path) -> Result<Record> {
-    let text = fs::read_to_string(path).map_err(|e| NetworkError::file(path, e))?;
-    serde_json::from_str(&text).map_err(|e| NetworkError::file(path, e))
-}
-
-fn bind(port: u16) -> Option<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()
 }

@@ -2,11 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
+use super::process::run;
 use super::{NetworkError, Result};
 
 const ANVIL_VERSION: &str = "1.7.1";
+/// How long an installation or a build may take, on a slow machine with a slow network.
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
+/// How often it is looked whether another one is done.
+const POLL: Duration = Duration::from_millis(200);
 /// What is built, and the checksums of all that goes into it.
 const GO_FILES: [(&str, &str); 3] = [
     ("go.mod", include_str!("../../../../tools/goquorum/go.mod")),
@@ -18,12 +24,12 @@ const GO_FILES: [(&str, &str); 3] = [
 ///
 /// # Errors
 /// When it cannot be found or installed.
-pub fn anvil(given: Option<&Path>) -> Result<PathBuf> {
+pub async fn anvil(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(found) = find(given, "anvil")? {
         return Ok(found);
     }
     let folder = cache()?.join(format!("anvil-{ANVIL_VERSION}"));
-    let _lock = lock(&folder)?;
+    let _lock = lock(&folder).await?;
     if let Some(found) = installed_anvil(&folder) {
         return Ok(found);
     }
@@ -31,7 +37,8 @@ pub fn anvil(given: Option<&Path>) -> Result<PathBuf> {
     npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
         .arg(&folder)
         .arg(format!("@foundry-rs/anvil@{ANVIL_VERSION}"));
-    run(npm, "install Foundry, so that `anvil` is in the PATH, or Node with npm, or name the program")?;
+    let hint = "install Foundry, so that `anvil` is in the PATH, or Node with npm, or name the program";
+    run(npm, TIMEOUT, hint).await?;
     installed_anvil(&folder).ok_or_else(|| {
         NetworkError::new("npm has no `anvil` for this machine", "install Foundry, or name the program")
     })
@@ -53,7 +60,7 @@ fn installed_anvil(folder: &Path) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When it cannot be found or built.
-pub fn geth(given: Option<&Path>) -> Result<PathBuf> {
+pub async fn geth(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
         return named(given);
     }
@@ -64,7 +71,7 @@ pub fn geth(given: Option<&Path>) -> Result<PathBuf> {
     let pins = datapact_core::id::Digest::of(&pins).to_string();
     let folder = cache()?.join(format!("goquorum-{}", pins.get(..16).unwrap_or(&pins)));
     let program = folder.join("geth");
-    let _lock = lock(&folder)?;
+    let _lock = lock(&folder).await?;
     if program.is_file() {
         return Ok(program);
     }
@@ -80,7 +87,8 @@ pub fn geth(given: Option<&Path>) -> Result<PathBuf> {
         .args(["build", "-trimpath", "-ldflags=-checklinkname=0 -s -w", "-o"])
         .arg(&partial)
         .arg("github.com/ethereum/go-ethereum/cmd/geth");
-    run(go, "install Go 1.23 or newer and a C compiler, or name GoQuorum's program with `--geth FILE`")?;
+    let hint = "install Go 1.23 or newer and a C compiler, or name GoQuorum's program with `--geth FILE`";
+    run(go, TIMEOUT, hint).await?;
     fs::rename(&partial, &program).map_err(|e| NetworkError::file(&program, e))?;
     Ok(program)
 }
@@ -114,23 +122,15 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// One at a time puts something into `folder`; the others wait and find it.
-fn lock(folder: &Path) -> Result<fs::File> {
+async fn lock(folder: &Path) -> Result<fs::File> {
     fs::create_dir_all(folder).map_err(|e| NetworkError::file(folder, e))?;
     let path = folder.join("lock");
     let file = fs::File::create(&path).map_err(|e| NetworkError::file(&path, e))?;
-    file.lock().map_err(|e| NetworkError::file(&path, e))?;
-    Ok(file)
-}
-
-fn run(mut command: Command, hint: &str) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output();
-    let output = output.map_err(|e| NetworkError::new(format!("cannot run `{program}`: {e}"), hint))?;
-    if output.status.success() {
-        return Ok(());
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
+            Err(fs::TryLockError::Error(e)) => return Err(NetworkError::file(&path, e)),
+        }
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let last =
-        said.lines().rev().take(5).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("\n");
-    Err(NetworkError::new(format!("`{program}` failed: {last}"), hint))
 }

@@ -3,17 +3,20 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use datapact_core::id::random;
 use serde_json::json;
 
-use super::{Network, NetworkError, Node, Result};
+use super::{Network, NetworkError, Node, Result, process};
 use crate::signer::write_secret;
 
 /// What Istanbul-like consensus puts into a block's `mixHash`.
 const MIX_HASH: &str = "0x63746963616c2062797a616e74696e65206661756c7420746f6c6572616e6365";
+/// How long a node may take to read the genesis.
+const INIT_TIMEOUT: Duration = Duration::from_secs(90);
 /// Transactions that may wait in a node, from one account as from all.
 const WAITING_MAX: &str = "20000";
 
@@ -55,7 +58,7 @@ impl Network {
             "coinbase": "0x0000000000000000000000000000000000000000",
             "alloc": {},
         });
-        let path = self.dir.join("genesis.json");
+        let path = self.dir().join("genesis.json");
         fs::write(&path, format!("{genesis:#}\n")).map_err(|e| NetworkError::file(&path, e))
     }
 
@@ -76,18 +79,10 @@ impl Network {
             if folder.join("geth/chaindata").exists() {
                 continue;
             }
-            let mut command = tokio::process::Command::new(program);
+            let mut command = Command::new(program);
             command.env("PRIVATE_CONFIG", "ignore").arg("--datadir").arg(&folder).arg("init");
-            let ran = command.arg(self.dir.join("genesis.json")).output().await;
-            let ran = ran.map_err(|e| {
-                NetworkError::new(format!("cannot start `{}`: {e}", program.display()), "check the program")
-            })?;
-            if !ran.status.success() {
-                let said = String::from_utf8_lossy(&ran.stderr);
-                let last = said.lines().last().unwrap_or_default();
-                let detail = format!("`{}` does not take the genesis: {last}", program.display());
-                return Err(NetworkError::new(detail, "it must be GoQuorum's geth, 22.7 or newer"));
-            }
+            command.arg(self.dir().join("genesis.json"));
+            process::run(command, INIT_TIMEOUT, "the program must be GoQuorum's geth, 22.7 or newer").await?;
         }
         Ok(())
     }

@@ -22,11 +22,11 @@ pub struct TestNetwork {
 impl TestNetwork {
     /// None where the node program can neither be found nor installed; with `CI=true` that fails.
     pub async fn up(kind: Kind, nodes: usize) -> Option<Self> {
-        let found = tokio::task::spawn_blocking(move || match kind {
-            Kind::Devnode => anvil(None),
-            Kind::Quorum => geth(None),
-        });
-        let program = match found.await.unwrap() {
+        let found = match kind {
+            Kind::Devnode => anvil(None).await,
+            Kind::Quorum => geth(None).await,
+        };
+        let program = match found {
             Ok(program) => program,
             Err(error) => {
                 assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tonic::Streaming;
 
 use super::block::CommittedBlock;
+use super::channel_config::ChannelOrderers;
 use super::config::FabricConfig;
 use super::error::GatewayError;
 use super::identity::{FileIdentity, Identity};
@@ -39,6 +40,8 @@ const PEER_DELIVER: &str = "/protos.Deliver/Deliver";
 const ORDERER_DELIVER: &str = "/orderer.AtomicBroadcast/Deliver";
 /// The chaincode of every peer that reads blocks.
 const QUERIES: &str = "qscc";
+/// The chaincode of every peer that reads channels' configurations.
+const CONFIGURATION: &str = "cscc";
 
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -61,7 +64,7 @@ pub struct Answer {
     pub transaction: String,
     /// The chaincode's answer.
     pub payload: Bytes,
-    prepared: crate::proto::common::Envelope,
+    pub(crate) prepared: crate::proto::common::Envelope,
 }
 
 /// What became of a transaction.
@@ -310,7 +313,11 @@ impl Gateway {
         }
     }
 
-    async fn commit_status(&self, transaction: &str, patience: Duration) -> Result<Commit, GatewayError> {
+    pub(crate) async fn commit_status(
+        &self,
+        transaction: &str,
+        patience: Duration,
+    ) -> Result<Commit, GatewayError> {
         let identity = self.identity.at((self.clock)())?;
         let request = CommitStatusRequest {
             transaction_id: transaction.to_owned(),
@@ -398,6 +405,13 @@ impl Gateway {
         let invocation =
             Invocation::new("GetBlockByNumber", [self.config.channel.as_str(), &number.to_string()]);
         Block::decode(self.query(QUERIES, invocation).await?).map_err(|_| self.unreadable("GetBlockByNumber"))
+    }
+
+    /// Who orders on the channel, by its configuration.
+    pub(crate) async fn orderers(&self) -> Result<ChannelOrderers, LedgerError> {
+        let invocation = Invocation::new("GetConfigBlock", [self.config.channel.as_str()]);
+        let bytes = self.query(CONFIGURATION, invocation).await?;
+        ChannelOrderers::of(Block::decode(bytes).map_err(|_| self.unreadable("GetConfigBlock"))?)
     }
 
     fn unreadable(&self, function: &str) -> LedgerError {
@@ -551,7 +565,7 @@ async fn next(node: &Node, answers: &mut Streaming<DeliverResponse>) -> Result<O
 }
 
 /// A transaction that will never count.
-fn invalid(commit: Commit) -> LedgerError {
+pub(crate) fn invalid(commit: Commit) -> LedgerError {
     let said = format!("the transaction in block {} is not valid: {}", commit.block, code_name(commit.code));
     match commit.code {
         4 | 10 | 17 | 18 | 25 => LedgerError::Misconfigured(said),

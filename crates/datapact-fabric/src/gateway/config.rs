@@ -123,6 +123,17 @@ impl FabricConfig {
         toml::to_string(self).expect("every member has a form in TOML")
     }
 
+    /// The same, with the paths of files below `folder` relative to it.
+    pub(crate) fn relative_to(&self, folder: &Path) -> Self {
+        let mut config = self.clone();
+        for file in config.files() {
+            if let Ok(relative) = file.strip_prefix(folder) {
+                *file = relative.to_owned();
+            }
+        }
+        config
+    }
+
     fn check(&self) -> Result<(), String> {
         if self.kind != KIND {
             return Err(format!("`kind` is `{}`, not `{KIND}`", self.kind));

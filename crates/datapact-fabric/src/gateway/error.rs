@@ -66,7 +66,9 @@ impl GatewayError {
 
     fn of_transport(address: &str, cause: &str) -> Self {
         let has = |part: &str| cause.contains(part);
-        let hint = if has("invalid peer certificate") {
+        let hint = if has("certificate expired") || has("certificate not valid yet") {
+            "its TLS certificate is not valid now; renew it there, or set the clocks"
+        } else if has("invalid peer certificate") {
             "its TLS certificate is not what the configuration expects; correct `tls_ca_file` or `server_name`"
         } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required") {
             "it asks for a client's TLS certificate; add `[tls]` with one that it knows"
@@ -163,12 +165,19 @@ fn of_failure(failure: &Failure) -> LedgerError {
 fn hint(said: &str) -> Option<&'static str> {
     let said = said.to_lowercase();
     let has = |part: &str| said.contains(part);
-    if has("creator org unknown") || has("access denied") || has("permission denied") || has("accessdenied") {
+    if has("identity expired") || has("certificate has expired") {
+        Some("the peer takes the identity's certificate for expired; renew it, or set the clocks")
+    } else if has("creator org unknown")
+        || has("access denied")
+        || has("permission denied")
+        || has("accessdenied")
+    {
         Some(
             "the peer does not know the identity; correct `msp_id` and `certificate_file`, and see that the \
               certificate is issued by that organisation and is not revoked",
         )
     } else if has("no peers available to evaluate chaincode")
+        || has("no endorsers found in the gateway's organization")
         || has("failed to find any endorsing peers")
         || has("has been successfully defined on channel")
         || (has("chaincode") && has("not found"))

@@ -2,11 +2,12 @@
 //!
 //! [`FabricLedger`] is the adapter and [`config`] the `ledger.toml` that describes a channel; [`Gateway`] asks and
 //! submits, for the adapter and for whoever sets a channel up ([`admin`]); [`inspect`] reads single transactions
-//! for people. What is believed of whom: `docs/spec/fabric.md`, "The client".
+//! for people; [`profile`] makes a `ledger.toml` from a connection profile. What is believed of whom: `docs/spec/fabric.md`, "The client".
 
 pub mod admin;
 mod block;
 mod chain;
+mod channel_config;
 mod client;
 pub mod config;
 mod error;
@@ -14,7 +15,10 @@ mod identity;
 pub mod inspect;
 mod ledger;
 mod node;
+pub mod profile;
 mod proposal;
+#[cfg(test)]
+mod recorded;
 mod turns;
 
 pub use client::{Answer, Commit, Gateway};

@@ -1,17 +1,16 @@
 //! The channel and the chaincode on it: each step is asked for first and done only if it is not done yet, so that what
 //! was interrupted goes on.
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Instant;
 
-use datapact_ledger::LedgerError;
 use datapact_ledger::port::system_clock;
 use serde_json::Value;
 
-use super::process;
+use super::program::{command, run};
 use super::{
     CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT, Result,
+    replace,
 };
 use crate::gateway::{FabricConfig, Gateway, admin};
 
@@ -43,9 +42,7 @@ impl Network {
     async fn join_orderer(&self, programs: &Programs, at: u16) -> Result<()> {
         let node = Node::Orderer(at);
         let list = self
-            .until(node, async || {
-                process::run(self.admin(programs, at, &["channel", "list"])).await.and_then(parse)
-            })
+            .until(node, async || run(self.admin(programs, at, &["channel", "list"])).await.and_then(parse))
             .await?;
         let channels = list.get("channels").and_then(Value::as_array);
         if channels.is_some_and(|channels| {
@@ -56,7 +53,7 @@ impl Network {
         let mut join =
             self.admin(programs, at, &["channel", "join", "--channelID", CHANNEL, "--config-block"]);
         join.arg(self.block());
-        let joined = parse(process::run(join).await?)?;
+        let joined = parse(run(join).await?)?;
         match joined.get("error") {
             None => Ok(()),
             Some(error) => Err(self.failed(node, error)),
@@ -66,14 +63,14 @@ impl Network {
     async fn join_peer(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
         let node = Node::Peer(organisation);
         let list = self
-            .until(node, async || process::run(self.peer(programs, organisation, &["channel", "list"])).await)
+            .until(node, async || run(self.peer(programs, organisation, &["channel", "list"])).await)
             .await?;
         if list.lines().any(|line| line.trim() == CHANNEL) {
             return Ok(());
         }
         let mut join = self.peer(programs, organisation, &["channel", "join", "--blockpath"]);
         join.arg(self.block());
-        process::run(join).await.map(drop)
+        run(join).await.map(drop)
     }
 
     /// Has the chaincode on both peers, as both organisations' administrators would, and its processes running.
@@ -103,10 +100,7 @@ impl Network {
     /// What is set up already is endorsed again, which shows that this peer finds both: after a start that takes until
     /// the peers have heard of each other.
     pub(super) async fn set_up(&self) -> Result<()> {
-        let failed =
-            |error: LedgerError| NetworkError::new(error, "see the nodes' logs in the network's folder");
-        let load = |path: PathBuf| FabricConfig::load(&path).map_err(failed);
-        let administrator = load(self.key_ledger_file())?.administrator;
+        let administrator = FabricConfig::load(&self.key_ledger_file())?.administrator;
         let who = administrator.as_ref().ok_or_else(|| {
             NetworkError::new("nobody can set the chaincode up", "this is a defect; please report it")
         })?;
@@ -114,8 +108,8 @@ impl Network {
         for (organisation, file) in
             Organisation::ALL.into_iter().zip([self.ledger_file(), self.key_ledger_file()])
         {
-            let gateway = Gateway::new(load(file)?, system_clock());
-            let set_up = async || admin::set_up(&gateway, who, &agreed).await.map_err(failed);
+            let gateway = Gateway::new(FabricConfig::load(&file)?, system_clock());
+            let set_up = async || Ok(admin::set_up(&gateway, who, &agreed).await?);
             self.until(Node::Peer(organisation), set_up).await?;
         }
         Ok(())
@@ -124,30 +118,30 @@ impl Network {
     async fn install(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
         let package = self.package(organisation)?;
         let query = ["lifecycle", "chaincode", "queryinstalled", "--output", "json"];
-        let installed = parse(process::run(self.peer(programs, organisation, &query)).await?)?;
+        let installed = parse(run(self.peer(programs, organisation, &query)).await?)?;
         let installed = installed.get("installed_chaincodes").and_then(Value::as_array);
         if installed.is_some_and(|all| {
             all.iter().any(|one| one.get("package_id").is_some_and(|id| *id == package.id))
         }) {
             return Ok(());
         }
-        let path = self.dir.join(format!("chaincode-{}.tgz", organisation.name()));
-        self.write(&path, &package.bytes)?;
+        let path = self.dir().join(format!("chaincode-{}.tgz", organisation.name()));
+        replace(&path, &package.bytes)?;
         let mut install = self.peer(programs, organisation, &["lifecycle", "chaincode", "install"]);
         install.arg(path);
-        process::run(install).await.map(drop)
+        run(install).await.map(drop)
     }
 
     async fn approve(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
         let mut query = self.peer(programs, organisation, &["lifecycle", "chaincode", "queryapproved"]);
         query.args(["--channelID", CHANNEL, "--name", CHAINCODE, "--sequence", SEQUENCE]);
-        if process::run(query).await.is_ok() {
+        if run(query).await.is_ok() {
             return Ok(());
         }
         let mut approve = self.peer(programs, organisation, &["lifecycle", "chaincode", "approveformyorg"]);
         self.define(&mut approve);
         approve.args(["--package-id", &self.package(organisation)?.id]);
-        process::run(approve).await.map(drop)
+        run(approve).await.map(drop)
     }
 
     async fn commit(&self, programs: &Programs) -> Result<()> {
@@ -157,13 +151,13 @@ impl Network {
         let mut commit = self.peer(programs, Organisation::Management, &["lifecycle", "chaincode", "commit"]);
         self.define(&mut commit);
         self.at_both_peers(&mut commit);
-        process::run(commit).await.map(drop)
+        run(commit).await.map(drop)
     }
 
     async fn is_committed(&self, programs: &Programs, organisation: Organisation) -> bool {
         let mut query = self.peer(programs, organisation, &["lifecycle", "chaincode", "querycommitted"]);
         query.args(["--channelID", CHANNEL, "--name", CHAINCODE]);
-        process::run(query).await.is_ok()
+        run(query).await.is_ok()
     }
 
     /// What all approve: both organisations' peers must endorse.
@@ -192,7 +186,7 @@ impl Network {
 
     /// `peer`, as the organisation's administrator to its peer.
     fn peer(&self, programs: &Programs, organisation: Organisation, args: &[&str]) -> Command {
-        let mut command = process::command(&programs.peer);
+        let mut command = command(&programs.peer);
         command
             .env("FABRIC_CFG_PATH", self.node_dir(Node::Peer(organisation)))
             .env("FABRIC_LOGGING_SPEC", "error")
@@ -204,7 +198,7 @@ impl Network {
     /// `osnadmin`, as the orderers' administrator.
     fn admin(&self, programs: &Programs, orderer: u16, args: &[&str]) -> Command {
         let tls = self.orderers_dir().join(format!("users/Admin@{}/tls", super::ORDERER_DOMAIN));
-        let mut command = process::command(&programs.osnadmin);
+        let mut command = command(&programs.osnadmin);
         command
             .args(["--orderer-address", &self.admin_address(orderer), "--ca-file"])
             .arg(self.orderer_tls_ca())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result};
+use super::{CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result, replace};
 use crate::gateway::FabricConfig;
 use crate::gateway::config::{Consensus, IdentityConfig, KIND, NodeConfig};
 
@@ -29,7 +29,7 @@ impl Network {
                     .map(|at| self.described(Node::Orderer(at), &self.orderer_tls_ca()))
                     .collect(),
             };
-            self.write(&path, config.to_text().as_bytes())?;
+            replace(&path, config.to_text().as_bytes())?;
         }
         Ok(())
     }
@@ -49,7 +49,7 @@ impl Network {
     }
 
     fn relative(&self, path: &Path) -> PathBuf {
-        path.strip_prefix(&self.dir).unwrap_or(path).to_owned()
+        path.strip_prefix(self.dir()).unwrap_or(path).to_owned()
     }
 
     /// The CA of an organisation's peers' TLS certificates.

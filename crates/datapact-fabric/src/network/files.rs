@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Result};
-use super::{Programs, process, settings::PROFILE};
+use super::program::{command, run};
+use super::settings::PROFILE;
+use super::{CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Programs, Result, replace};
 
 /// Every node is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";
@@ -35,8 +36,8 @@ impl Network {
     pub(super) async fn write_files(&self, programs: &Programs) -> Result<()> {
         self.make_crypto(programs).await?;
         for (name, script) in BUILDER {
-            let path = self.dir.join("builder/bin").join(name);
-            self.write(&path, script.as_bytes())?;
+            let path = self.dir().join("builder/bin").join(name);
+            replace(&path, script.as_bytes())?;
             fs::set_permissions(&path, fs::Permissions::from_mode(0o700))
                 .map_err(|e| NetworkError::file(&path, e))?;
         }
@@ -65,7 +66,7 @@ impl Network {
                 "Specs": [node("peer".to_owned())], "Users": { "Count": 1 },
             })
         };
-        let config = self.dir.join("crypto-config.yaml");
+        let config = self.dir().join("crypto-config.yaml");
         self.write_settings(
             &config,
             &json!({
@@ -76,11 +77,11 @@ impl Network {
                 "PeerOrgs": Organisation::ALL.map(organisation),
             }),
         )?;
-        let partial = self.dir.join("crypto.new");
+        let partial = self.dir().join("crypto.new");
         remove(&partial)?;
-        let mut command = process::command(&programs.cryptogen);
+        let mut command = command(&programs.cryptogen);
         command.arg("generate").arg("--config").arg(&config).arg("--output").arg(&partial);
-        process::run(command).await?;
+        run(command).await?;
         fs::rename(&partial, &path).map_err(|e| NetworkError::file(&path, e))
     }
 
@@ -90,22 +91,22 @@ impl Network {
         if path.exists() {
             return Ok(());
         }
-        self.write_settings(&self.dir.join("configtx.yaml"), &self.channel_settings())?;
+        self.write_settings(&self.dir().join("configtx.yaml"), &self.channel_settings())?;
         let partial = path.with_extension("new");
-        let mut command = process::command(&programs.configtxgen);
-        command.args(["-profile", PROFILE, "-channelID", CHANNEL, "-configPath"]).arg(&self.dir);
+        let mut command = command(&programs.configtxgen);
+        command.args(["-profile", PROFILE, "-channelID", CHANNEL, "-configPath"]).arg(self.dir());
         command.arg("-outputBlock").arg(&partial);
-        process::run(command).await?;
+        run(command).await?;
         fs::rename(&partial, &path).map_err(|e| NetworkError::file(&path, e))
     }
 
     fn crypto(&self) -> PathBuf {
-        self.dir.join("crypto")
+        self.dir().join("crypto")
     }
 
     /// The channel's first block.
     pub(super) fn block(&self) -> PathBuf {
-        self.dir.join("channel.block")
+        self.dir().join("channel.block")
     }
 
     pub(super) fn orderers_dir(&self) -> PathBuf {
@@ -130,18 +131,7 @@ impl Network {
     }
 
     fn write_settings(&self, path: &Path, settings: &Value) -> Result<()> {
-        self.write(path, format!("{settings:#}\n").as_bytes())
-    }
-
-    /// Replaces a file, making its folder.
-    pub(super) fn write(&self, path: &Path, content: &[u8]) -> Result<()> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".new");
-        let folder = path.parent().unwrap_or(&self.dir);
-        fs::create_dir_all(folder)
-            .and_then(|()| fs::write(&partial, content))
-            .and_then(|()| fs::rename(&partial, path))
-            .map_err(|e| NetworkError::file(path, e))
+        replace(path, format!("{settings:#}\n").as_bytes())
     }
 }
 

@@ -5,25 +5,24 @@
 mod channel;
 mod describe;
 mod files;
-mod package;
-mod ports;
-mod process;
 mod program;
 mod settings;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use datapact_ledger::local::ports::{self, PortBlock};
+use datapact_ledger::local::{Folder, Result, process, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::SetUp;
-use ports::PortBlock;
+use crate::package::{Connection, Package};
 
-pub use package::Package;
+pub use datapact_ledger::local::NetworkError;
 pub use program::{FABRIC_BIN, Programs};
 
 /// The file that describes the network as management's ledger.
@@ -42,7 +41,6 @@ pub const BATCH_TIMEOUT: Duration = Duration::from_millis(50);
 
 const ORDERER_MSP: &str = "OrdererMSP";
 const ORDERER_DOMAIN: &str = "orderers.localhost";
-const LOCK_FILE: &str = "lock";
 /// How long nodes may take to answer, and to agree on a block.
 const READY_TIMEOUT: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
@@ -50,28 +48,6 @@ const POLL: Duration = Duration::from_millis(100);
 const TRIES: usize = 3;
 /// What Go says when it was.
 const PORT_TAKEN: &str = "address already in use";
-
-/// Why a network does not run.
-#[derive(Debug, thiserror::Error)]
-#[error("{detail}; {hint}")]
-pub struct NetworkError {
-    /// What is wrong.
-    pub detail: String,
-    /// How to go on.
-    pub hint: String,
-}
-
-impl NetworkError {
-    pub(crate) fn new(detail: impl std::fmt::Display, hint: impl std::fmt::Display) -> Self {
-        Self { detail: detail.to_string(), hint: hint.to_string() }
-    }
-
-    fn file(path: &Path, error: impl std::fmt::Display) -> Self {
-        Self::new(format!("`{}`: {error}", path.display()), "choose another folder with `--dir DIR`")
-    }
-}
-
-type Result<T> = std::result::Result<T, NetworkError>;
 
 /// How the orderers agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,14 +138,13 @@ impl Node {
     }
 }
 
-const _: () = assert!(ports::LENGTH >= 12);
+const _: () = assert!(PortBlock::LENGTH >= 12);
 
 /// A network's folder, held by this process while it is changed.
 #[derive(Debug)]
 pub struct Network {
-    dir: PathBuf,
+    folder: Folder,
     record: Record,
-    _lock: fs::File,
     _ports: Option<PortBlock>,
 }
 
@@ -216,14 +191,9 @@ impl Network {
     /// somebody else works on it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
         agreed(&options.ledger).validate().map_err(|e| NetworkError::new(e, "choose another id"))?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(|e| NetworkError::file(dir, e))?;
-        let (dir, lock) = locked(dir)?;
-        if dir.join(RECORD_FILE).exists() {
-            let network = Self::read(dir, lock)?;
+        let folder = Folder::open(dir, RECORD_FILE)?;
+        if folder.path().join(RECORD_FILE).exists() {
+            let network = Self::read(folder)?;
             let other = if network.record.orderers != options.orderers {
                 Some("other orderers")
             } else if network.record.ledger != options.ledger {
@@ -232,18 +202,13 @@ impl Network {
                 None
             };
             if let Some(other) = other {
-                let detail = format!("the network in `{}` has {other}", network.dir.display());
+                let detail = format!("the network in `{}` has {other}", network.dir().display());
                 return Err(NetworkError::new(
                     detail,
                     "that cannot change; choose another folder with `--dir DIR`",
                 ));
             }
             return Ok(network);
-        }
-        let others = fs::read_dir(&dir).map_err(|e| NetworkError::file(&dir, e))?;
-        if others.filter_map(std::result::Result::ok).any(|entry| entry.file_name() != LOCK_FILE) {
-            let detail = format!("`{}` is not empty and holds no network", dir.display());
-            return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
         }
         let batch_timeout_ms = options.batch_timeout.as_millis().clamp(1, 60_000) as u64;
         let record = Record {
@@ -255,7 +220,7 @@ impl Network {
             made: false,
             processes: BTreeMap::new(),
         };
-        let network = Self { dir, record, _lock: lock, _ports: None };
+        let network = Self { folder, record, _ports: None };
         network.save()?;
         Ok(network)
     }
@@ -265,38 +230,30 @@ impl Network {
     /// # Errors
     /// When there is none.
     pub fn existing(dir: &Path) -> Result<Self> {
-        if !dir.join(RECORD_FILE).exists() {
-            let detail = format!("`{}` holds no network", dir.display());
-            return Err(NetworkError::new(
-                detail,
-                "name the folder that `ledger up` was given with `--dir DIR`",
-            ));
-        }
-        let (dir, lock) = locked(dir)?;
-        Self::read(dir, lock)
+        Self::read(Folder::existing(dir, RECORD_FILE)?)
     }
 
-    fn read(dir: PathBuf, lock: fs::File) -> Result<Self> {
-        let path = dir.join(RECORD_FILE);
+    fn read(folder: Folder) -> Result<Self> {
+        let path = folder.path().join(RECORD_FILE);
         let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
         let record: Record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
         let ports = PortBlock::again(record.first_port);
-        Ok(Self { dir, record, _lock: lock, _ports: ports })
+        Ok(Self { folder, record, _ports: ports })
     }
 
     /// Where everything is.
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.folder.path()
     }
 
     /// The file that describes the network as management's ledger.
     pub fn ledger_file(&self) -> PathBuf {
-        self.dir.join(LEDGER_FILE)
+        self.dir().join(LEDGER_FILE)
     }
 
     /// The file that describes the network as the key server's ledger.
     pub fn key_ledger_file(&self) -> PathBuf {
-        self.dir.join(KEY_LEDGER_FILE)
+        self.dir().join(KEY_LEDGER_FILE)
     }
 
     /// The nodes that run now.
@@ -368,7 +325,7 @@ impl Network {
     pub async fn stop_node(&mut self, name: &str, kill: bool) -> Result<()> {
         let node = self.named(name)?;
         if let Some(process) = self.process(node) {
-            process::end(process, &self.dir, kill).await?;
+            process::end(process, self.dir(), kill).await?;
         }
         self.record.processes.remove(name);
         self.save()
@@ -395,7 +352,11 @@ impl Network {
         })
     }
 
-    async fn end_all_but(&mut self, others: &[Running]) -> Result<()> {
+    /// Ends all nodes but these.
+    ///
+    /// # Errors
+    /// When a process does not end.
+    pub async fn end_all_but(&mut self, others: &[Running]) -> Result<()> {
         // The chaincode first: a peer that ends waits for it.
         for node in self.nodes().into_iter().rev() {
             if !others.iter().any(|other| other.node == node.name()) {
@@ -414,7 +375,7 @@ impl Network {
 
     fn process(&self, node: Node) -> Option<u32> {
         let process = self.record.processes.get(&node.name()).copied();
-        process.filter(|id| process::is_alive(*id, &self.dir))
+        process.filter(|id| process::is_alive(*id, self.dir()))
     }
 
     fn port(&self, node: Node) -> u16 {
@@ -436,17 +397,17 @@ impl Network {
     }
 
     fn node_dir(&self, node: Node) -> PathBuf {
-        self.dir.join(node.name())
+        self.dir().join(node.name())
     }
 
     fn node_log(&self, node: Node) -> PathBuf {
-        self.dir.join(format!("{}.log", node.name()))
+        self.dir().join(format!("{}.log", node.name()))
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.dir.join(RECORD_FILE);
+        let path = self.dir().join(RECORD_FILE);
         let text = serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
-        self.write(&path, text.as_bytes())
+        replace(&path, text.as_bytes())
     }
 
     /// Ports for all: the former ones, or, while no channel has them for good and they are taken, others.
@@ -463,15 +424,14 @@ impl Network {
             }
             _ => {}
         }
-        let Some(block) = PortBlock::reserve() else {
-            return Err(NetworkError::new("no free ports were found", "end other programs and try again"));
-        };
+        let block =
+            PortBlock::reserve().map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
         // What stands for the former ports is nothing to the new ones.
         files::remove(&self.block())?;
         for node in self.nodes() {
             files::remove(&self.node_dir(node))?;
         }
-        self.record.first_port = block.first();
+        self.record.first_port = block.ports().start;
         self._ports = Some(block);
         self.save()
     }
@@ -498,7 +458,7 @@ impl Network {
             Node::Peer(_) => &programs.peer,
             Node::Chaincode(_) => &programs.chaincode,
         };
-        let mut command = process::command(program);
+        let mut command = program::command(program);
         command.current_dir(&dir).env("FABRIC_CFG_PATH", &dir);
         // Blocks and calls are logged at `info`; what this leaves out is how often, not what is wrong.
         command.env("FABRIC_LOGGING_SPEC", std::env::var_os(LOGGING).unwrap_or_else(|| "warning".into()));
@@ -510,8 +470,9 @@ impl Network {
             }
             Node::Chaincode(organisation) => self.chaincode_command(&mut command, organisation)?,
         }
-        let name = dir.join(program.file_name().unwrap_or_default());
-        let process = process::start(command, &name, &self.node_log(node))?;
+        // Called by a path below the network's folder, by which the process is known again.
+        command.arg0(dir.join(program.file_name().unwrap_or_default()));
+        let process = process::start(command, &self.node_log(node))?;
         self.record.processes.insert(node.name(), process);
         self.save()
     }
@@ -528,7 +489,8 @@ impl Network {
 
     /// The chaincode's package of an organisation: it says where that organisation's process listens.
     fn package(&self, organisation: Organisation) -> Result<Package> {
-        Package::new(&format!("{CHAINCODE}_1"), &self.address(Node::Chaincode(organisation)))
+        let connection = Connection { address: self.address(Node::Chaincode(organisation)), tls: None };
+        Package::new(&format!("{CHAINCODE}_1"), &connection)
     }
 
     /// Waits until a node takes connections.
@@ -557,17 +519,6 @@ const LOGGING: &str = "FABRIC_LOGGING_SPEC";
 /// Fabric's own, without colours.
 const LOG_FORMAT: &str =
     "%{time:2006-01-02 15:04:05.000 MST} %{level:.4s} [%{module}] %{shortfunc}: %{message}";
-
-fn locked(dir: &Path) -> Result<(PathBuf, fs::File)> {
-    let dir = dir.canonicalize().map_err(|e| NetworkError::file(dir, e))?;
-    let path = dir.join(LOCK_FILE);
-    let lock = fs::File::create(&path).map_err(|e| NetworkError::file(&path, e))?;
-    lock.try_lock().map_err(|_| {
-        let detail = format!("another program works on the network in `{}`", dir.display());
-        NetworkError::new(detail, "wait until it is done")
-    })?;
-    Ok((dir, lock))
-}
 
 /// What both organisations agree to: management submits, and the key server's administrators say whose signatures
 /// count, so that management alone cannot vouch for a certification authority.

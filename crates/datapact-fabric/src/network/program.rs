@@ -1,6 +1,8 @@
 //! Fabric's programs: found, never installed by us.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 use super::{NetworkError, Result, process};
 
@@ -9,6 +11,10 @@ pub const FABRIC_BIN: &str = "FABRIC_BIN";
 const CHAINCODE: &str = "datapact-chaincode";
 /// The oldest version that has what is needed: channels without a system channel, Application V2_5.
 const VERSION_MIN: (u32, u32) = (2, 5);
+/// What Fabric's programs read their settings from, over the files that a network gives them.
+const SETTINGS: [&str; 4] = ["CORE_", "ORDERER_", "CONFIGTX_", "FABRIC_"];
+/// How long a command that administers a node may take; they wait for a block at most 30 s themselves.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The programs that a network is made of.
 #[derive(Debug, Clone)]
@@ -71,6 +77,22 @@ impl Programs {
     }
 }
 
+/// `program` with none of Fabric's settings from this process's environment.
+pub(super) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if SETTINGS.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What a command says that administers a node.
+pub(super) async fn run(command: Command) -> Result<String> {
+    process::run(command, COMMAND_TIMEOUT, "see the nodes' logs in the network's folder").await
+}
+
 /// An archive has its programs in `bin`; either folder may be named.
 fn below(folder: &Path) -> Vec<PathBuf> {
     vec![folder.to_owned(), folder.join("bin")]
@@ -101,16 +123,16 @@ fn chaincode(given: Option<&Path>) -> Result<PathBuf> {
     found(&folders, CHAINCODE).ok_or_else(|| {
         NetworkError::new(
             format!("the program `{CHAINCODE}` is neither beside this one nor in the PATH"),
-            "build it with `cargo build --release -p datapact-fabric` and put it beside `datapact`",
+            "build it with `cargo build --release -p datapact-fabric`, and put it beside `datapact`",
         )
     })
 }
 
 /// The numbers after `Version:`, such as `v3.1.5`; none for a build that has no release's number.
 async fn version(peer: &Path) -> Result<Option<(u32, u32)>> {
-    let mut command = process::command(peer);
+    let mut command = command(peer);
     command.arg("version");
-    let said = process::run(command).await?;
+    let said = run(command).await?;
     let Some(version) = said.lines().find_map(|line| line.trim().strip_prefix("Version:")) else {
         let detail =
             format!("`{}` is no program of Fabric's: `peer version` says no version", peer.display());

@@ -191,7 +191,7 @@ impl Network {
             "vm": { "endpoint": "" },
             "chaincode": {
                 "mode": "net", "installTimeout": "60s", "startuptimeout": "60s", "executetimeout": "30s",
-                "externalBuilders": [{ "name": "datapact", "path": self.dir.join("builder") }],
+                "externalBuilders": [{ "name": "datapact", "path": self.dir().join("builder") }],
                 "system": { "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable" },
                 "logging": { "level": "info", "shim": "warning" },
             },

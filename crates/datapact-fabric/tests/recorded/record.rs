@@ -9,7 +9,8 @@ use bytes::Bytes;
 use datapact_core::permission::AccessTimes;
 use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
 use datapact_fabric::contract::{Contract, Failure};
-use datapact_fabric::network::{Orderers, Package};
+use datapact_fabric::network::Orderers;
+use datapact_fabric::package::{Connection, Package};
 use datapact_fabric::shim::serve;
 use datapact_ledger::port::system_clock;
 use datapact_ledger::testing::Fixture;
@@ -91,7 +92,8 @@ async fn listen_in(network: &mut TestNetwork) -> (Relay, String) {
     let node = "chaincode-management";
     let running = network.network.running();
     let address = running.into_iter().find(|running| running.node == node).unwrap().address;
-    let package = Package::new("datapact_1", &address).unwrap().id;
+    let connection = Connection { address: address.clone(), tls: None };
+    let package = Package::new("datapact_1", &connection).unwrap().id;
     let info: Info = serde_json::from_value(network.query("management", &["info"]).unwrap()).unwrap();
     network.network.stop_node(node, false).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -109,7 +111,7 @@ async fn listen_in(network: &mut TestNetwork) -> (Relay, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn record() {
+async fn record_the_stream() {
     if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {
         return;
     }
@@ -139,10 +141,7 @@ async fn record() {
     network.query("management", &["access", &"0".repeat(64)]).unwrap();
     assert!(system_clock()() - clock < 50, "too slow: the recording's clock stands still");
 
-    let said = std::process::Command::new(&network.programs.peer).arg("version").output().unwrap();
-    let said = String::from_utf8(said.stdout).unwrap();
-    let fabric =
-        said.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap().trim().to_owned();
+    let fabric = network.version();
     let messages = relay.said.lock().unwrap().clone();
     let exchange = Exchange { fabric, package, agreed, clock, messages };
     std::fs::write(file(), serde_json::to_string_pretty(&exchange).unwrap() + "\n").unwrap();

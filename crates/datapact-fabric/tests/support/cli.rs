@@ -5,7 +5,8 @@ use std::process::Command;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use datapact_core::contract::{Call, Documents};
 use datapact_fabric::contract::Failure;
-use datapact_fabric::network::{CHAINCODE, CHANNEL, Package};
+use datapact_fabric::network::{CHAINCODE, CHANNEL};
+use datapact_fabric::package::Package;
 use serde_json::{Value, json};
 
 use super::TestNetwork;
@@ -14,6 +15,13 @@ use super::TestNetwork;
 pub const ORGANISATIONS: [&str; 2] = ["management", "key"];
 
 impl TestNetwork {
+    /// What `peer version` says.
+    pub fn version(&self) -> String {
+        let said = Command::new(&self.programs.peer).arg("version").output().unwrap();
+        let said = String::from_utf8(said.stdout).unwrap();
+        said.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap().trim().to_owned()
+    }
+
     fn address(&self, node: &str) -> String {
         let running = self.network.running();
         running.into_iter().find(|running| running.node == node).expect("the node runs").address

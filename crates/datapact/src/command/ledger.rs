@@ -2,6 +2,7 @@
 
 mod chain;
 mod channel;
+mod existing;
 pub(crate) mod fabric;
 pub(crate) mod network;
 
@@ -39,6 +40,7 @@ Examples:
   datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)
   datapact ledger up quorum --validators 4 --dir my-chain     (a network on this machine; see docs/ledgers/)
   datapact ledger up fabric --orderers bft --dir my-channel
+  datapact ledger describe connection-org1.yaml --msp msp --channel sharing     (a Fabric network that exists)
   datapact ledger down --dir my-chain";
 
 /// See, export and verify the ledger
@@ -84,6 +86,8 @@ enum Verb {
         #[arg(long, value_name = "DIR", default_value = network::DIR)]
         dir: PathBuf,
     },
+    /// Describe a Fabric channel in a `ledger.toml`, from a connection profile and what the channel says of its orderers
+    Describe(existing::Describe),
     /// The contract on a chain
     #[command(subcommand, arg_required_else_help = true)]
     Contract(Contract),
@@ -92,8 +96,10 @@ enum Verb {
 /// The chain on which shares are decided, where that is not the log itself.
 #[derive(Subcommand)]
 enum Contract {
-    /// Put the contract on a chain and describe it in a `ledger.toml`; without `--key-file`, with a fresh account
+    /// Put the contract on an Ethereum-family chain and describe it in a `ledger.toml`; without `--key-file`, with a fresh account
     Deploy(network::Deploy),
+    /// Make the chaincode's package for a Fabric peer: the same bytes for the same options, and so the same id
+    Package(existing::Package),
 }
 
 #[derive(Serialize)]
@@ -128,7 +134,9 @@ impl Ledger {
             }
             Verb::Up(up) => network::up(context, up),
             Verb::Down { dir } => network::down(context, &dir),
+            Verb::Describe(describe) => existing::describe(context, describe),
             Verb::Contract(Contract::Deploy(deploy)) => network::deploy(context, deploy),
+            Verb::Contract(Contract::Package(package)) => existing::package(context, package),
             Verb::Export { dir } => {
                 let session = context.session()?;
                 let source = PublicLog(session.public());

@@ -58,7 +58,7 @@ pub(super) struct Node {
     pub(super) process: u32,
 }
 
-/// The network that runs, where there is to be one.
+/// The network of the site, where there is to be one.
 pub(super) enum Chain {
     Embedded,
     #[cfg(feature = "evm")]
@@ -68,59 +68,63 @@ pub(super) enum Chain {
 }
 
 impl Chain {
-    /// Starts the network in `folder`, where there is to be one, as the ledger `id`.
-    pub(super) async fn start(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
+    /// The network in `folder`, where there is to be one, as the ledger `id`. Nothing is started yet.
+    pub(super) fn open(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
         match kind {
             LedgerKind::Embedded => Ok(Self::Embedded),
-            LedgerKind::Devnode | LedgerKind::Quorum => Self::start_evm(kind, folder).await,
-            LedgerKind::Fabric | LedgerKind::FabricBft => Self::start_fabric(kind, folder, id).await,
+            LedgerKind::Devnode | LedgerKind::Quorum => Self::open_evm(kind, folder),
+            LedgerKind::Fabric | LedgerKind::FabricBft => Self::open_fabric(kind, folder, id),
         }
     }
 
     #[cfg(not(feature = "evm"))]
-    async fn start_evm(_: LedgerKind, _: &Path) -> Result<Self> {
+    fn open_evm(_: LedgerKind, _: &Path) -> Result<Self> {
         Err(ledger::network::missing())
     }
 
     #[cfg(feature = "evm")]
-    async fn start_evm(kind: LedgerKind, folder: &Path) -> Result<Self> {
-        use datapact_evm::network::{self, Kind, Network};
-        use ledger::network::failed;
-        let (program, kind, nodes) = match kind {
-            LedgerKind::Devnode => (network::anvil(None), Kind::Devnode, 1),
-            _ => (network::geth(None), Kind::Quorum, 4),
-        };
-        let program = program.map_err(failed)?;
-        let mut network = Network::open(folder, kind, nodes).map_err(failed)?;
-        match network.up(&program).await {
-            Ok(_) => Ok(Self::Evm(network)),
-            Err(error) => {
-                // The first error says more than what ending the nodes may say.
-                let _ = network.down().await;
-                Err(failed(error))
-            }
-        }
+    fn open_evm(kind: LedgerKind, folder: &Path) -> Result<Self> {
+        use datapact_evm::network::{Kind, Network};
+        let (kind, nodes) = if kind == LedgerKind::Devnode { (Kind::Devnode, 1) } else { (Kind::Quorum, 4) };
+        Network::open(folder, kind, nodes).map(Self::Evm).map_err(ledger::network::failed)
     }
 
     #[cfg(not(feature = "fabric"))]
-    async fn start_fabric(_: LedgerKind, _: &Path, _: &str) -> Result<Self> {
+    fn open_fabric(_: LedgerKind, _: &Path, _: &str) -> Result<Self> {
         Err(ledger::fabric::missing())
     }
 
     #[cfg(feature = "fabric")]
-    async fn start_fabric(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
-        use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers, Programs};
-        use ledger::fabric::failed;
-        let programs = Programs::find(None, None).await.map_err(failed)?;
+    fn open_fabric(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
+        use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers};
         let orderers = if kind == LedgerKind::FabricBft { Orderers::Bft } else { Orderers::Raft };
         let options = Options { orderers, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
-        let mut network = Network::open(folder, &options).map_err(failed)?;
-        match network.up(&programs).await {
-            Ok(_) => Ok(Self::Fabric(network)),
-            Err(error) => {
-                // The first error says more than what ending the nodes may say.
-                let _ = network.down().await;
-                Err(failed(error))
+        Network::open(folder, &options).map(Self::Fabric).map_err(ledger::fabric::failed)
+    }
+
+    /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends what was started.
+    pub(super) async fn up(&mut self) -> Result<()> {
+        match self {
+            Self::Embedded => Ok(()),
+            #[cfg(feature = "evm")]
+            Self::Evm(network) => {
+                use datapact_evm::network::{Kind, anvil, geth};
+                let started = async {
+                    let program = match network.kind() {
+                        Kind::Devnode => anvil(None).await?,
+                        Kind::Quorum => geth(None).await?,
+                    };
+                    network.up(&program).await
+                };
+                started.await.map(drop).map_err(ledger::network::failed)
+            }
+            #[cfg(feature = "fabric")]
+            Self::Fabric(network) => {
+                let started = async {
+                    let programs = datapact_fabric::network::Programs::find(None, None).await?;
+                    network.up(&programs).await
+                };
+                started.await.map(drop).map_err(ledger::fabric::failed)
             }
         }
     }
@@ -151,7 +155,7 @@ impl Chain {
     }
 
     /// Ends the network; its state stays.
-    pub(super) async fn stop(self) -> Result<()> {
+    pub(super) async fn down(self) -> Result<()> {
         match self {
             Self::Embedded => Ok(()),
             #[cfg(feature = "evm")]

@@ -47,7 +47,7 @@ Examples:
   datapact quickstart my-data.csv
   datapact quickstart --exit --json --data /tmp/try
   datapact quickstart --ledger quorum      (needs a build with `--features evm`)
-  datapact quickstart --ledger fabric      (needs a build with `--features fabric`, and Fabric's programs)")]
+  datapact quickstart --ledger fabric      (needs a build with it, and Fabric's programs; see docs/ledgers/fabric.md)")]
 pub(crate) struct Quickstart {
     /// The file to share instead of the sample dataset
     file: Option<PathBuf>,
@@ -185,60 +185,31 @@ impl Write for Comparison {
 impl Quickstart {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         interrupt::leave_to_command();
-        context.block_on(run(&self, context.output, interrupt::asked_to_end()))
+        context.block_on(run(&self, context.output))
     }
 }
 
-async fn run(args: &Quickstart, output: Output, interrupted: impl Future<Output = ()>) -> Result<()> {
+async fn run(args: &Quickstart, output: Output) -> Result<()> {
     let (site, existed) = Site::open(&args.data, args.ledger)?;
     if args.prepare {
         let configs: Vec<_> = ["management", "key", "storage"].iter().map(|role| site.config(role)).collect();
         let lines: Vec<_> = configs.iter().map(|path| path.display().to_string()).collect();
         return output.result(&json!({ "existed": existed, "configs": configs }), lines.join("\n"));
     }
-    let steps = Steps { output, number: 0, since: Instant::now() };
-    let chain = Chain::start(args.ledger, &site.network(), site::LEDGER_ID).await?;
-    let result = on_chain(args, &site, existed, &chain, steps, interrupted).await;
-    let stopped = chain.stop().await;
-    result.and(stopped)
-}
-
-async fn on_chain(
-    args: &Quickstart,
-    site: &Site,
-    existed: bool,
-    chain: &Chain,
-    mut steps: Steps,
-    interrupted: impl Future<Output = ()>,
-) -> Result<()> {
-    let nodes = chain.nodes();
-    if !nodes.is_empty() {
-        let title = match args.ledger {
-            LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
-            LedgerKind::Fabric | LedgerKind::FabricBft => {
-                "Two organisations of a Fabric network, management's and the key server's, have the contract as chaincode"
-            }
-            _ => "An Ethereum development node runs; the contract is on its chain",
-        };
-        let line = |node: &chain::Node| match &node.node {
-            Some(name) => format!("{name}: {} (process {})", node.url, node.process),
-            None => format!("{} (process {})", node.url, node.process),
-        };
-        let lines: Vec<_> = nodes.iter().map(line).collect();
-        steps.done("6.1, 7.1", title, &lines, json!({ "nodes": nodes }))?;
-    }
-    let mut servers = Servers::start(site).await?;
-    let shown = show(args, site, existed, &servers, &mut steps);
-    tokio::pin!(interrupted);
-    let result = tokio::select! {
-        result = shown => result,
-        () = &mut interrupted => Err(Failure::declined("interrupted", "run it again: it goes on with what is there")),
-    };
-    let result = match result {
+    let mut steps = Steps { output, number: 0, since: Instant::now() };
+    let mut chain = Chain::open(args.ledger, &site.network(), site::LEDGER_ID)?;
+    let mut servers = Servers::default();
+    let shown = interrupt::unless_asked_to_end(async {
+        chain.up().await?;
+        show_chain(args.ledger, &chain, &mut steps)?;
+        servers.start(&site).await?;
+        show(args, &site, existed, &servers, &mut steps).await
+    });
+    let result = match shown.await {
         Ok(share) if !args.exit => {
-            steps.output.note(next_commands(site, share));
+            output.note(next_commands(&site, share));
             tokio::select! {
-                () = interrupted => Ok(()),
+                () = interrupt::asked_to_end() => Ok(()),
                 role = servers.ended() => {
                     let hint = format!("its log is `{}`", site.log(role).display());
                     Err(Failure::local(format!("the {role} server ended by itself"), hint))
@@ -249,7 +220,28 @@ async fn on_chain(
         Err(failure) => Err(failure),
     };
     servers.stop().await;
-    result
+    let down = chain.down().await;
+    result.and(down)
+}
+
+fn show_chain(kind: LedgerKind, chain: &Chain, steps: &mut Steps) -> Result<()> {
+    let nodes = chain.nodes();
+    if nodes.is_empty() {
+        return Ok(());
+    }
+    let title = match kind {
+        LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
+        LedgerKind::Fabric | LedgerKind::FabricBft => {
+            "Two organisations of a Fabric network, management's and the key server's, have the contract as chaincode"
+        }
+        _ => "An Ethereum development node runs; the contract is on its chain",
+    };
+    let line = |node: &chain::Node| match &node.node {
+        Some(name) => format!("{name}: {} (process {})", node.url, node.process),
+        None => format!("{} (process {})", node.url, node.process),
+    };
+    let lines: Vec<_> = nodes.iter().map(line).collect();
+    steps.done("6.1, 7.1", title, &lines, json!({ "nodes": nodes }))
 }
 
 async fn show(

@@ -14,21 +14,21 @@ use crate::failure::{Failure, Result};
 /// How long a server may take to listen, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The server processes. They end when their standard input does, so none outlives the quickstart, however it ends.
+/// The server processes, none at first. They end when their standard input does, so none outlives the quickstart, however it ends.
+#[derive(Default)]
 pub(super) struct Servers {
     children: Vec<(&'static str, Child, Option<ChildStdin>)>,
 }
 
 impl Servers {
     /// Starts management, key server and storage server, each a process of this program.
-    pub(super) async fn start(site: &Site) -> Result<Self> {
+    pub(super) async fn start(&mut self, site: &Site) -> Result<()> {
         let program = std::env::current_exe()
             .map_err(|e| Failure::local(format!("cannot find this program: {e}"), "start it by its path"))?;
-        let mut servers = Self { children: Vec::new() };
         for role in ["management", "key", "storage"] {
-            servers.start_one(&program, site, role).await?;
+            self.start_one(&program, site, role).await?;
         }
-        Ok(servers)
+        Ok(())
     }
 
     async fn start_one(&mut self, program: &Path, site: &Site, role: &'static str) -> Result<()> {

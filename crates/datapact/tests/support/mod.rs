@@ -108,14 +108,12 @@ impl Site {
         let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores };
         let data = site.path().to_str().unwrap().to_owned();
         if let Some(stores) = &site.stores {
-            let output = site.run(None, &["quickstart", "--prepare", "--data", &data]);
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            site.ran(&["quickstart", "--prepare", "--data", &data]);
             for role in ROLES {
                 stores.configure(role, &site.config(role));
             }
         }
-        let output = site.run(None, &["quickstart", "--exit", "--json", "--data", &data]);
-        assert!(output.status.success(), "quickstart: {}", String::from_utf8_lossy(&output.stderr));
+        site.ran(&["quickstart", "--exit", "--json", "--data", &data]);
         for role in ROLES {
             site.restart(role);
         }
@@ -134,12 +132,34 @@ impl Site {
         site
     }
 
-    /// Runs a command that finds programs as the test's user does, and expects success.
+    /// The same on a Fabric network, whose orderer waits so many milliseconds for more transactions.
+    pub fn start_on_fabric(batch_timeout: u64) -> Self {
+        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores: None };
+        let data = site.path().to_str().unwrap().to_owned();
+        let network = site.network();
+        let network = network.to_str().unwrap();
+        let batch_timeout = batch_timeout.to_string();
+        let up =
+            ["ledger", "up", "fabric", "--ledger-id", "management.quickstart.test/ledger", "--dir", network];
+        site.ran(&["quickstart", "--ledger", "fabric", "--prepare", "--data", &data]);
+        site.ran(&[&up[..], &["--batch-timeout", &batch_timeout]].concat());
+        site.ran(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", &data]);
+        site.ran(&up);
+        for role in ROLES {
+            site.restart(role);
+        }
+        site
+    }
+
+    /// Runs a command and expects success.
     pub fn ran(&self, arguments: &[&str]) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
-        command.args(arguments).current_dir(self.path()).env_remove("DATAPACT_HOME").stdin(Stdio::null());
-        let output = command.output().unwrap();
+        let output = self.run(None, arguments);
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Where a chain's network is kept, if there is one.
+    fn network(&self) -> PathBuf {
+        self.file("network")
     }
 
     pub fn path(&self) -> &Path {
@@ -220,6 +240,10 @@ impl Site {
     pub fn command(&self, profile: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
         command.args(arguments).current_dir(self.path()).env_clear().env("DATAPACT_HOME", self.file("home"));
+        // A ledger's programs are found by these.
+        for name in ["PATH", "FABRIC_BIN", "HOME", "XDG_CACHE_HOME"] {
+            command.envs(std::env::var_os(name).map(|value| (name, value)));
+        }
         if let Some(profile) = profile {
             command.env("DATAPACT_PROFILE", profile);
         }
@@ -321,6 +345,11 @@ impl Drop for Site {
                 eprintln!("--- end of the log of {role}");
                 lines.iter().rev().for_each(|line| eprintln!("{line}"));
             }
+        }
+        self.servers.lock().unwrap().clear();
+        if self.network().exists() {
+            let down = self.run(None, &["ledger", "down", "--dir", self.network().to_str().unwrap()]);
+            assert!(down.status.success() || std::thread::panicking(), "the network does not end");
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn verify(_: &Context, _: &Path, _: &str) -> Result<()> {
 }
 
 #[cfg(feature = "fabric")]
-pub(super) use with_fabric::{info, verify};
+pub(super) use with_fabric::{failed, info, verify};
 
 #[cfg(feature = "fabric")]
 mod with_fabric {
@@ -33,7 +33,7 @@ mod with_fabric {
 
     pub(in super::super) fn info(context: &Context, file: &Path) -> Result<()> {
         let gateway = open(file)?;
-        let report = context.block_on(async { inspect::channel(&gateway).await.map_err(failed) })?;
+        let report = context.block_on(async { inspect::channel(&gateway).await.map_err(wrong) })?;
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let text = fields(&[
             ("channel", report.channel.clone()),
@@ -51,7 +51,7 @@ mod with_fabric {
     pub(in super::super) fn verify(context: &Context, file: &Path, transaction: &str) -> Result<()> {
         let gateway = open(file)?;
         let report =
-            context.block_on(async { inspect::transaction(&gateway, transaction).await.map_err(failed) })?;
+            context.block_on(async { inspect::transaction(&gateway, transaction).await.map_err(wrong) })?;
         let report = report.ok_or_else(|| {
             Failure::untrusted(
                 format_args!(
@@ -87,15 +87,20 @@ mod with_fabric {
     }
 
     fn open(file: &Path) -> Result<Arc<Gateway>> {
-        Ok(Gateway::new(FabricConfig::load(file).map_err(failed)?, system_clock()))
+        Ok(Gateway::new(FabricConfig::load(file).map_err(wrong)?, system_clock()))
     }
 
-    fn failed(error: LedgerError) -> Failure {
+    fn wrong(error: LedgerError) -> Failure {
+        failed(error, "correct the `ledger.toml`")
+    }
+
+    /// What the channel, its nodes or the configuration say; `hint` is for the configuration.
+    pub(in super::super) fn failed(error: LedgerError, hint: &str) -> Failure {
         match error {
             LedgerError::Corrupt { .. } => {
                 Failure::untrusted(error, "do not believe this peer; ask another organisation's")
             }
-            LedgerError::Misconfigured(_) => Failure::local(error, "correct the `ledger.toml`"),
+            LedgerError::Misconfigured(_) => Failure::local(error, hint),
             error => Problem::new(Kind::Unavailable, error).hint("see that peers and orderers run").into(),
         }
     }

@@ -36,7 +36,7 @@ pub(super) struct Options {
 pub(crate) fn missing() -> Failure {
     Failure::usage(
         "this program was built without Hyperledger Fabric",
-        "build it with `cargo build --release --features fabric`",
+        "build it with `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
     )
 }
 
@@ -65,6 +65,7 @@ mod with_fabric {
     use serde::Serialize;
 
     use super::*;
+    use crate::interrupt;
     use crate::output::fields;
 
     #[derive(Serialize)]
@@ -90,12 +91,18 @@ mod with_fabric {
             Orderers::Bft => network::Orderers::Bft,
         };
         let batch_timeout = Duration::from_millis(options.batch_timeout);
+        interrupt::leave_to_command();
         let (network, nodes) = context.block_on(async {
             let programs = Programs::find(options.fabric_bin.as_deref(), None).await.map_err(failed)?;
             let new = network::Options { orderers, batch_timeout, ledger: options.ledger_id };
             let mut network = Network::open(dir, &new).map_err(failed)?;
-            let nodes = network.up(&programs).await.map_err(failed)?;
-            Ok::<_, Failure>((network, nodes))
+            let before = network.running();
+            let up = async { network.up(&programs).await.map_err(failed) };
+            let nodes = interrupt::unless_asked_to_end(up).await;
+            if nodes.is_err() {
+                network.end_all_but(&before).await.map_err(failed)?;
+            }
+            Ok::<_, Failure>((network, nodes?))
         })?;
         let node = |node: &Running| format!("{}: {} (process {})", node.node, node.url, node.process);
         let text = fields(&[

@@ -154,6 +154,7 @@ mod with_evm {
     use serde::Serialize;
 
     use super::*;
+    use crate::interrupt;
     use crate::output::fields;
 
     #[derive(Serialize)]
@@ -180,13 +181,29 @@ mod with_evm {
     }
 
     pub(super) fn up_chain(context: &Context, up: Up) -> Result<()> {
-        let (program, kind, nodes) = match up.kind {
-            NetworkKind::Devnode => (network::anvil(up.anvil.as_deref()), Kind::Devnode, 1),
-            _ => (network::geth(up.geth.as_deref()), Kind::Quorum, up.validators.into()),
+        let (kind, nodes) = match up.kind {
+            NetworkKind::Devnode => (Kind::Devnode, 1),
+            _ => (Kind::Quorum, up.validators.into()),
         };
-        let program = program.map_err(failed)?;
-        let mut network = Network::open(&up.dir, kind, nodes).map_err(failed)?;
-        let nodes = context.block_on(async { network.up(&program).await.map_err(failed) })?;
+        interrupt::leave_to_command();
+        let (network, nodes) = context.block_on(async {
+            let program = interrupt::unless_asked_to_end(async {
+                let program = match kind {
+                    Kind::Devnode => network::anvil(up.anvil.as_deref()).await,
+                    Kind::Quorum => network::geth(up.geth.as_deref()).await,
+                };
+                program.map_err(failed)
+            });
+            let program = program.await?;
+            let mut network = Network::open(&up.dir, kind, nodes).map_err(failed)?;
+            let before = network.running();
+            let started = async { network.up(&program).await.map_err(failed) };
+            let nodes = interrupt::unless_asked_to_end(started).await;
+            if nodes.is_err() {
+                network.end_all_but(&before).await.map_err(failed)?;
+            }
+            Ok::<_, Failure>((network, nodes?))
+        })?;
         let node =
             |node: &Running| format!("{} (process {}, {})", node.url, node.process, node.ledger.display());
         let text = fields(&[

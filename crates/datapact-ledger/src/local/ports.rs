@@ -1,5 +1,5 @@
-//! Ports for servers that are set up on one machine and name each other in their configuration, so that their ports
-//! must be known before they listen.
+//! Ports for servers and nodes that are set up on one machine and name each other in their configuration, so that their
+//! ports must be known before they listen.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -36,17 +36,45 @@ impl PortBlock {
             let mark = PORTS.start + u16::from_le_bytes(random()) % blocks * BLOCK;
             let Ok(listener) = bind(mark) else { continue };
             let block = Self { first: mark + 1, _mark: listener };
-            if block.ports().all(|port| bind(port).is_ok()) {
+            if block.ports().all(is_free) {
                 return Ok(block);
             }
         }
         Err(io::Error::new(io::ErrorKind::AddrInUse, "no block of free ports was found"))
     }
 
+    /// The block whose ports begin at `first` again, if nobody else has reserved it meanwhile.
+    pub fn again(first: u16) -> Option<Self> {
+        Some(Self { _mark: bind(first.checked_sub(1)?).ok()?, first })
+    }
+
     /// The ports, [`PortBlock::LENGTH`] of them.
     pub fn ports(&self) -> Range<u16> {
         self.first..self.first + BLOCK - 1
     }
+}
+
+/// Takes `count` free ports at random, which nobody else gets until the listeners are dropped.
+///
+/// # Errors
+/// `AddrInUse` if there are not so many.
+pub fn hold(count: usize) -> io::Result<Vec<TcpListener>> {
+    let mut held = Vec::with_capacity(count);
+    for _ in 0..TRIES.saturating_mul(count) {
+        if held.len() == count {
+            break;
+        }
+        held.extend(bind(PORTS.start + u16::from_le_bytes(random()) % (PORTS.end - PORTS.start)));
+    }
+    if held.len() == count {
+        return Ok(held);
+    }
+    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free ports were found"))
+}
+
+/// Whether nobody listens on a port of the loopback address.
+pub fn is_free(port: u16) -> bool {
+    bind(port).is_ok()
 }
 
 fn bind(port: u16) -> io::Result<TcpListener> {
@@ -67,5 +95,19 @@ mod tests {
         let ports: BTreeSet<u16> = blocks.iter().flat_map(PortBlock::ports).collect();
         assert_eq!(ports.len(), 50 * PortBlock::LENGTH);
         assert!(ports.iter().all(|port| PORTS.contains(port)));
+    }
+
+    #[test]
+    fn a_block_is_had_once_until_it_is_given_back() {
+        let block = PortBlock::reserve().unwrap();
+        assert!(PortBlock::again(block.ports().start).is_none());
+    }
+
+    #[test]
+    fn ports_that_are_held_are_not_free() {
+        let held = hold(20).unwrap();
+        let ports: BTreeSet<u16> = held.iter().map(|it| it.local_addr().unwrap().port()).collect();
+        assert_eq!(ports.len(), 20);
+        assert!(!ports.iter().copied().any(is_free));
     }
 }

@@ -9,10 +9,46 @@ use datapact_core::id::Digest;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use super::{NetworkError, Result};
+use datapact_ledger::local::{NetworkError, Result};
 
 /// What a `tar` archive is made of, in bytes.
 const TAR_BLOCK: usize = 512;
+
+/// Where the chaincode listens, as seen from the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// `HOST:PORT`.
+    pub address: String,
+    /// How the peer connects by TLS; without it, it connects without.
+    pub tls: Option<ConnectionTls>,
+}
+
+/// What a peer needs to connect by TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionTls {
+    /// The CA of the chaincode's certificate, PEM.
+    pub root_cert: String,
+    /// The peer's certificate and key, PEM, where the chaincode asks for one.
+    pub client: Option<(String, String)>,
+}
+
+impl Connection {
+    /// `connection.json`.
+    fn to_json(&self) -> String {
+        let mut json = json!({
+            "address": self.address, "dial_timeout": "10s", "tls_required": self.tls.is_some(),
+        });
+        if let (Some(json), Some(tls)) = (json.as_object_mut(), &self.tls) {
+            json.insert("root_cert".to_owned(), tls.root_cert.clone().into());
+            json.insert("client_auth_required".to_owned(), tls.client.is_some().into());
+            if let Some((certificate, key)) = &tls.client {
+                json.insert("client_cert".to_owned(), certificate.clone().into());
+                json.insert("client_key".to_owned(), key.clone().into());
+            }
+        }
+        json.to_string()
+    }
+}
 
 /// A package, and the id that a peer gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +60,12 @@ pub struct Package {
 }
 
 impl Package {
-    /// The package named `label` of a chaincode that listens without TLS on `address` (`host:port`, as seen from the peer).
+    /// The package named `label` of a chaincode that is reached by `connection`.
     ///
     /// # Errors
     /// When the label is not one to Fabric: letters, digits, `.`, `+`, `-` and `_`, at most 64, the first of them a
     /// letter or digit.
-    pub fn new(label: &str, address: &str) -> Result<Self> {
+    pub fn new(label: &str, connection: &Connection) -> Result<Self> {
         let inner = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
         if label.len() > 64
             || !label.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -39,8 +75,7 @@ impl Package {
             return Err(NetworkError::new(format!("`{label}` is no label of a chaincode package"), hint));
         }
         let metadata = json!({ "type": "ccaas", "label": label }).to_string();
-        let connection =
-            json!({ "address": address, "dial_timeout": "10s", "tls_required": false }).to_string();
+        let connection = connection.to_json();
         let failed = |e: std::io::Error| NetworkError::new(e, "this is a defect; please report it");
         let code = gzip(&tar(&[("connection.json", connection.as_bytes())])).map_err(failed)?;
         let bytes =
@@ -115,8 +150,9 @@ mod tests {
 
     #[test]
     fn a_package_is_what_fabric_describes_and_always_the_same() {
-        let package = Package::new("datapact_1", "127.0.0.1:9999").unwrap();
-        assert_eq!(package, Package::new("datapact_1", "127.0.0.1:9999").unwrap());
+        let mut there = Connection { address: "127.0.0.1:9999".to_owned(), tls: None };
+        let package = Package::new("datapact_1", &there).unwrap();
+        assert_eq!(package, Package::new("datapact_1", &there).unwrap());
         assert_eq!(package.id, format!("datapact_1:{}", Digest::of(&package.bytes)));
         let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
         let metadata = json(&unpacked(&package.bytes, "metadata.json"));
@@ -124,12 +160,31 @@ mod tests {
         let connection = json(&unpacked(&unpacked(&package.bytes, "code.tar.gz"), "connection.json"));
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["tls_required"], false);
+        // Known by its id wherever it was made: changed bytes would be another chaincode to every peer.
+        assert_eq!(package.id, "datapact_1:ID");
+
+        there.tls = Some(ConnectionTls { root_cert: "CA".to_owned(), client: None });
+        let by_tls = |there: &Connection| {
+            let package = Package::new("datapact_1", there).unwrap();
+            json(&unpacked(&unpacked(&package.bytes, "code.tar.gz"), "connection.json"))
+        };
+        let connection = by_tls(&there);
+        assert_eq!(connection["root_cert"], "CA");
+        assert_eq!(
+            (&connection["tls_required"], &connection["client_auth_required"]),
+            (&json!(true), &json!(false))
+        );
+        there.tls = Some(ConnectionTls { root_cert: "CA".into(), client: Some(("C".into(), "K".into())) });
+        let connection = by_tls(&there);
+        assert_eq!((&connection["client_cert"], &connection["client_key"]), (&json!("C"), &json!("K")));
+        assert_eq!(connection["client_auth_required"], true);
     }
 
     #[test]
     fn what_fabric_takes_for_no_label_is_refused() {
         for label in ["", "_a", "a b", "a:b", "a/b", &"a".repeat(65)] {
-            assert!(Package::new(label, "127.0.0.1:1").is_err(), "{label}");
+            let there = Connection { address: "127.0.0.1:1".to_owned(), tls: None };
+            assert!(Package::new(label, &there).is_err(), "{label}");
         }
     }
 }
