@@ -1,7 +1,9 @@
 //! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing. Executing one
 //! again is harmless, since the contract knows a call by its document.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::commitment::Opening;
@@ -18,6 +20,9 @@ use super::{PROJECTION_TIMEOUT, Server};
 
 /// The most documents that are worked on at once.
 const WORKING_MAX: usize = 10_000;
+
+/// How often it is looked for what is still open.
+const EVERY: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 
 /// How long the documents of a refused call are kept where another process may be executing it again, in seconds.
 const REFUSED_SECONDS: u64 = 60 * 60;
@@ -234,15 +239,65 @@ async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Resu
     Ok(row(on, sql, [text(id)]).await?.is_some())
 }
 
-/// Executes again what was open when the process ended.
-pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<(), LedgerError> {
-    let sql = "SELECT id, call, documents FROM intent WHERE refused IS NULL ORDER BY id";
-    for row in rows(server.store.read(), sql, []).await? {
-        let id: Digest = row.parse(0)?;
-        let (call, documents): (Call, Documents) = (row.json(1)?, row.json(2)?);
-        match server.execute(id, &call, &documents).await {
-            Ok(()) => tracing::info!(document = %id, "completed what was open"),
-            Err(failure) => tracing::warn!(document = %id, problem = %failure.0, "what was open is not done"),
+/// Executes again what was open when the process ended, unless the ledger is away.
+pub(super) async fn recover(server: &Arc<Server>) -> Result<()> {
+    for id in open(server).await? {
+        if again(server, id).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Executes again, for as long as the server lives, what is left open because the ledger was away: nobody has to repeat
+/// the call. At once, if what was open when the process began is left to it.
+pub(super) async fn take_up(server: Arc<Server>, at_once: bool) {
+    if at_once && let Err(failure) = recover(&server).await {
+        tracing::error!(problem = %failure.0, "what was open when the process ended cannot be read");
+    }
+    let mut open_before = BTreeSet::new();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        // What was begun just now is still being worked on, by this process or another.
+        let found = match open(&server).await {
+            Ok(found) => found,
+            Err(failure) => {
+                tracing::debug!(problem = %failure.0, "what is open cannot be read; trying again");
+                continue;
+            }
+        };
+        for id in found.intersection(&open_before) {
+            if again(&server, *id).await.is_err() {
+                break;
+            }
+        }
+        open_before = found;
+    }
+}
+
+/// The documents whose calls are not on the ledger yet, or not applied.
+async fn open(server: &Server) -> Result<BTreeSet<Digest>> {
+    let sql = "SELECT id FROM intent WHERE refused IS NULL";
+    let found = rows(server.store.read(), sql, []).await?;
+    found.iter().map(|row| row.parse(0).map_err(Failure::from)).collect()
+}
+
+/// Executes one of them again, unless somebody does just now.
+///
+/// # Errors
+/// Unavailability, which the others will meet as well.
+async fn again(server: &Arc<Server>, id: Digest) -> Result<()> {
+    let lock = server.lock_of(id)?;
+    let Ok(_working) = lock.try_lock() else { return Ok(()) };
+    let sql = "SELECT call, documents FROM intent WHERE id = $1 AND refused IS NULL";
+    let Some(row) = row(server.store.read(), sql, [text(id)]).await? else { return Ok(()) };
+    match server.execute(id, &row.json(0)?, &row.json(1)?).await {
+        Ok(()) => tracing::info!(document = %id, "completed what was open"),
+        Err(failure) => {
+            tracing::warn!(document = %id, problem = %failure.0, "what was open is not done");
+            if matches!(failure.0.kind, Kind::Unavailable | Kind::Busy) {
+                return Err(failure);
+            }
         }
     }
     Ok(())

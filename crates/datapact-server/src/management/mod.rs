@@ -239,18 +239,12 @@ impl ManagementServer {
         accounts::ensure_administrators(&server, &config.administrators).await?;
         let projector = tokio::spawn(projector::project(Arc::clone(&server)));
         let mut this = Self { server, tasks: vec![projector], _lock: lock };
-        match &config.ledger.chain {
-            None => intents::recover(&this.server).await?,
-            // A chain may stand still for long; nobody has to wait for it but who asks it.
-            Some(_) => {
-                let server = Arc::clone(&this.server);
-                this.tasks.push(tokio::spawn(async move {
-                    if let Err(error) = intents::recover(&server).await {
-                        tracing::error!(%error, "what was open when the process ended cannot be read");
-                    }
-                }));
-            }
+        // A chain may stand still for long; nobody has to wait for it but who asks it.
+        let chained = config.ledger.chain.is_some();
+        if !chained {
+            intents::recover(&this.server).await.map_err(accounts::failed)?;
         }
+        this.tasks.push(tokio::spawn(intents::take_up(Arc::clone(&this.server), chained)));
         this.server.post_disabled().await.map_err(accounts::failed)?;
         this.server.index_all().await.map_err(accounts::failed)?;
         this.tasks.extend(notices::deliver(&this.server));
@@ -451,8 +445,12 @@ impl Management for Session {
         Ok(self.publish(policy).await?)
     }
 
-    async fn shares(&self) -> problem::Result<Vec<OwnShare>> {
-        Ok(self.own_shares().await?)
+    async fn shares(&self, after: u64) -> problem::Result<Vec<OwnShare>> {
+        Ok(self.own_shares(after).await?)
+    }
+
+    async fn share(&self, id: &ShareId) -> problem::Result<OwnShare> {
+        Ok(self.own_share(id).await?)
     }
 
     async fn catalog(&self, query: &CatalogQuery) -> problem::Result<Vec<CatalogEntry>> {
