@@ -40,8 +40,8 @@ pub trait KeyServer: Send + Sync {
     async fn set_user(&self, notice: &UserNotice) -> Result<()>;
     /// Consumers: the key, sealed to the key request's recipient (KS-4, KS-5).
     async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey>;
-    /// Providers: the signed releases of their share, for audits.
-    async fn releases(&self, share: &ShareId) -> Result<Vec<ReleaseEntry>>;
+    /// Providers: the signed releases of their share, for audits, by key request behind `after`; pages hold 200.
+    async fn releases(&self, share: &ShareId, after: Option<&Digest>) -> Result<Vec<ReleaseEntry>>;
 }
 
 /// A key to be stored.

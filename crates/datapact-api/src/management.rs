@@ -40,8 +40,11 @@ pub trait Management: Send + Sync {
     async fn actions(&self, after: u64) -> Result<Vec<Action>>;
     /// Providers: sets a policy version, the first or a successor (MG-3 to MG-6). A repeat answers the same.
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt>;
-    /// Providers: their own shares, newest first (MG-7, DP-10).
-    async fn shares(&self) -> Result<Vec<OwnShare>>;
+    /// Providers: their own shares, those changed longest ago first, behind the event `after`; pages hold 200 (MG-7,
+    /// DP-10).
+    async fn shares(&self, after: u64) -> Result<Vec<OwnShare>>;
+    /// Providers: one of their own shares.
+    async fn share(&self, id: &ShareId) -> Result<OwnShare>;
     /// Published information, newest first (MG-14).
     async fn catalog(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>>;
     /// One share, with its signed policy, and whether the caller would be granted access for `purpose`.
@@ -256,6 +259,8 @@ pub struct PolicyReceipt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OwnShare {
+    /// The event of its newest change: its number among the publications.
+    pub event: u64,
     /// What stands about the newest version.
     pub receipt: PolicyReceipt,
     /// The newest policy.

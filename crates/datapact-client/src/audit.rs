@@ -5,6 +5,7 @@ mod bundle;
 mod evidence;
 mod log;
 
+use datapact_api::key_server::{KeyServer, ReleaseEntry};
 use datapact_core::document::UsageAction;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -16,7 +17,7 @@ pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Known, Realm, VerifiedBundle
 pub use log::PublicLog;
 
 use crate::consumer::{all_accesses, all_erasures, all_usages};
-use crate::error::Result;
+use crate::error::{ClientError, Result};
 use crate::provider::Provider;
 use crate::session::retry;
 use evidence::{Audit, Shown, policies_of};
@@ -159,6 +160,23 @@ const NOT_PROVEN: &[&str] = &[
     "whose an access was whose documents were erased: for that there is management's word alone",
 ];
 
+/// The key server's statements of all releases, oldest first.
+async fn all_releases(key_server: &dyn KeyServer, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
+    let mut all: Vec<ReleaseEntry> = Vec::new();
+    let mut after: Option<Digest> = None;
+    loop {
+        let page = retry(|| key_server.releases(share, after.as_ref())).await?;
+        let Some(last) = page.last().map(|entry| entry.key_request.id()) else { break };
+        if after.is_some_and(|after| last <= after) {
+            return Err(ClientError::untrusted("the key server's list of releases is out of order"));
+        }
+        after = Some(last);
+        all.extend(page);
+    }
+    all.sort_by_key(|entry| entry.release.document().time);
+    Ok(all)
+}
+
 impl Provider {
     /// Audits one of the user's own shares.
     ///
@@ -192,7 +210,7 @@ impl Provider {
         let usages = all_usages(session, Some(*share)).await?;
         let erasures = all_erasures(session, *share).await?;
         let (_, key_server) = session.key_server_of(&own.policy.body().information.key.address)?;
-        let releases = match retry(|| key_server.releases(share)).await {
+        let releases = match all_releases(&**key_server, share).await {
             Ok(releases) => Some(releases),
             Err(error) if error.is_temporary() => None,
             Err(error) => return Err(error),

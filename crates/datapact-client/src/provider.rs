@@ -1,5 +1,6 @@
 //! The provider: shares data under terms, changes and ends shares (7.3.1; DP-1 to DP-10, WR-1 to WR-7).
 
+use std::collections::BTreeMap;
 use std::io::{Read, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -255,9 +256,22 @@ impl Provider {
         self.succeed(share, true, |policy| policy.state = ShareState::Revoked).await
     }
 
-    /// The user's own shares, newest first.
+    /// The user's own shares, those changed last first.
     pub async fn shares(&self) -> Result<Vec<ShareView>> {
-        let own = retry(|| self.session.management.shares()).await?;
+        let mut all: BTreeMap<ShareId, OwnShare> = BTreeMap::new();
+        let mut after = 0;
+        loop {
+            let page = retry(|| self.session.management.shares(after)).await?;
+            let Some(last) = page.last() else { break };
+            if last.event <= after {
+                return Err(ClientError::untrusted("management's list of shares is out of order"));
+            }
+            after = last.event;
+            // One that has changed meanwhile comes once more, as it is now.
+            all.extend(page.into_iter().map(|own| (own.policy.body().share, own)));
+        }
+        let mut own: Vec<OwnShare> = all.into_values().collect();
+        own.sort_unstable_by_key(|own| std::cmp::Reverse(own.event));
         own.iter().map(|share| self.checked(share)).collect()
     }
 
@@ -267,11 +281,15 @@ impl Provider {
     }
 
     pub(crate) async fn own(&self, share: &ShareId) -> Result<OwnShare> {
-        let own = retry(|| self.session.management.shares()).await?;
-        own.into_iter().find(|own| own.policy.body().share == *share).ok_or_else(|| {
-            let detail = format!("you have no share `{share}`");
-            ClientError::not_found(detail, "`datapact share list` shows your shares")
-        })
+        match retry(|| self.session.management.share(share)).await {
+            Ok(own) if own.policy.body().share == *share => Ok(own),
+            Ok(_) => Err(ClientError::untrusted("management shows another share than asked for")),
+            Err(error) if error.kind() == Kind::NotFound => {
+                let detail = format!("you have no share `{share}`");
+                Err(ClientError::not_found(detail, "`datapact share list` shows your shares"))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What management says about a share, if the policy is this user's own and the receipt fits it.
@@ -428,11 +446,13 @@ impl Provider {
             work.finish()?;
             return Ok("there was nothing to undo");
         };
-        let own = retry(|| self.session.management.shares()).await?;
-        let is_made = |policy: &SharingPolicy| policy.share == share && policy.information.key.id == key.id;
-        if own.iter().any(|own| is_made(own.policy.body())) {
-            work.finish()?;
-            return Ok("the share was made after all");
+        match self.own(&share).await {
+            Ok(own) if own.policy.body().information.key.id == key.id => {
+                work.finish()?;
+                return Ok("the share was made after all");
+            }
+            Err(error) if error.kind() != Kind::NotFound => return Err(error),
+            _ => {}
         }
         let (_, key_server) = self.session.key_server_of(&key.address)?;
         unless_temporary(retry(|| key_server.delete_key(&key.id)).await)?;

@@ -1,12 +1,14 @@
 //! Files and streams that commands read and write.
 
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use datapact_core::package::PackageError;
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Result};
@@ -99,6 +101,9 @@ impl NewFile {
     /// Begins the file at `path`; asks before one that is there is replaced. Only its owner may read it when
     /// `private`.
     pub(crate) fn create(path: &Path, private: bool, output: &Output) -> Result<Self> {
+        if is_stream(path) {
+            return Err(Failure::usage("this does not go to standard output", "name a file"));
+        }
         if path.exists() {
             output.confirm(format_args!("`{}` exists; replace it?", path.display()))?;
         }
@@ -130,6 +135,49 @@ impl NewFile {
         interrupt::finished(&self.part);
         kept.map_err(|error| Failure::file("write", &self.path, &error))
     }
+}
+
+/// Where what a command makes goes, at once: a file that stands under its name only once it is whole, or standard output.
+pub(crate) struct Target {
+    path: PathBuf,
+    /// None for standard output.
+    file: Option<NewFile>,
+}
+
+impl Target {
+    /// `-` is standard output, anything else a [`NewFile`].
+    pub(crate) fn create(path: &Path, private: bool, output: &Output) -> Result<Self> {
+        let file = if is_stream(path) { None } else { Some(NewFile::create(path, private, output)?) };
+        Ok(Self { path: path.to_owned(), file })
+    }
+
+    /// Writes `content`, and says `value` or `text` of it: beside it, where standard output has the content.
+    pub(crate) fn write(
+        self,
+        content: &[u8],
+        output: &Output,
+        value: &impl Serialize,
+        text: impl Display,
+    ) -> Result<()> {
+        match self.file {
+            None => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(content).and_then(|()| stdout.flush()).map_err(|e| Failure::stdout(&e))?;
+                output.result_beside_data(value, text);
+                Ok(())
+            }
+            Some(mut file) => {
+                file.write_all(content).map_err(|error| Failure::file("write", &self.path, &error))?;
+                file.keep()?;
+                output.result(value, text)
+            }
+        }
+    }
+}
+
+/// `path` for people.
+pub(crate) fn shown(path: &Path) -> String {
+    if is_stream(path) { "standard output".to_owned() } else { path.display().to_string() }
 }
 
 impl Write for NewFile {

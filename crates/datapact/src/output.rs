@@ -58,7 +58,9 @@ impl Output {
     /// Writes the result of a command whose standard output is the data: on standard error.
     pub(crate) fn result_beside_data(&self, value: &impl Serialize, text: impl Display) {
         let line = if self.json { to_line(value) } else { text.to_string() };
-        complain(&line);
+        if !line.is_empty() {
+            complain(&line);
+        }
     }
 
     /// Tells people something beside the result; programs get all of it in the result.

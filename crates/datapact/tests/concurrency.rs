@@ -274,3 +274,47 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
     }
     eprintln!("{} rounds", rounds.into_inner());
 }
+
+/// More than the servers tell at once, which is 200: a provider lists, suspends, resumes, audits and revokes all the same
+/// (MG-7, MG-13, DP-10).
+#[tokio::test(flavor = "multi_thread")]
+async fn dp_10_a_provider_manages_more_shares_and_releases_than_one_page_holds() {
+    const MANY: usize = 210;
+    let site = Site::start();
+    let (clinic, lab) = (site.user("clinic"), site.user("lab"));
+    let oldest = clinic.share("oldest", &data(1, 100), AccessTimes::Unlimited).await.unwrap().share;
+    let more = (0..MANY).map(|number| {
+        let clinic = &clinic;
+        async move { clinic.share(&format!("share {number}"), &data(2, 100), AccessTimes::Times(1)).await }
+    });
+    let more: Vec<_> = stream::iter(more).buffer_unordered(8).collect().await;
+    assert!(more.iter().all(Result::is_ok));
+    for opened in
+        stream::iter((0..MANY).map(|_| lab.open(oldest))).buffer_unordered(8).collect::<Vec<_>>().await
+    {
+        assert_eq!(opened.unwrap().0, data(1, 100));
+    }
+
+    let provider = clinic.provider();
+    let mut listed = provider.shares().await.unwrap();
+    // The one of the quickstart, the oldest of these, and the others; what was changed last stands first.
+    assert_eq!(listed.len(), MANY + 2);
+    assert_eq!(listed[MANY].policy.share, oldest);
+    assert!(listed.is_sorted_by_key(|share| std::cmp::Reverse(share.position)));
+    listed.sort_by_key(|share| share.policy.share);
+    listed.dedup_by_key(|share| share.policy.share);
+    assert_eq!(listed.len(), MANY + 2);
+
+    let report = provider.audit(&oldest).await.unwrap();
+    assert!(report.good && report.releases_compared, "{:?}", report.findings);
+    let released = report.accesses.iter().filter(|access| access.released.is_some()).count();
+    assert_eq!((report.accesses.len(), released), (MANY, MANY));
+    provider.suspend(&oldest).await.unwrap();
+    assert_eq!(provider.shares().await.unwrap()[0].policy.share, oldest);
+    provider.resume(&oldest).await.unwrap();
+    provider.revoke(&oldest).await.unwrap();
+    assert_eq!(provider.show(&oldest).await.unwrap().accesses, MANY as u64);
+    // Nobody else's is shown.
+    let stranger = lab.session.management().share(&oldest).await.unwrap_err();
+    assert_eq!(stranger.kind, Kind::NotFound);
+}

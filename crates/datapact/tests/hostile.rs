@@ -562,7 +562,7 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let identity = Identity { realm: "lab".to_owned(), subject: format!("CN={name}") };
     let signer = Arc::new(Signer::new(key().pkcs8(), chain(&disguised), identity).unwrap());
     let server = Raw::new(&enrolment.key_servers[0], intruder(&disguised), Some(signer));
-    let own = world.clinic.user.session.management().shares().await.unwrap().remove(0);
+    let own = world.clinic.user.session.management().shares(0).await.unwrap().remove(0);
     let shown = ShownPolicy { policy: own.policy, owner: own.receipt.owner, users: own.receipt.users };
     let shown = serde_json::to_string(&shown).unwrap();
     server.call(&post("/v1/policies", shown.as_bytes())).is_problem(
@@ -600,10 +600,10 @@ fn chain(pem: &str) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 async fn sh_7_nobody_shares_what_is_anothers() {
     let world = World::start().await;
     let (clinic, rival, lab) = (&world.clinic, &world.rival, &world.lab);
-    let own = clinic.user.session.management().shares().await.unwrap();
+    let own = clinic.user.session.management().shares(0).await.unwrap();
     let theirs = own.iter().find(|own| own.policy.body().share == world.set.share).unwrap().policy.clone();
     let rivals = rival.user.share("rival's own", &data(9, 1000), AccessTimes::Times(1)).await.unwrap();
-    let rivals_policy = rival.user.session.management().shares().await.unwrap()[0].policy.body().clone();
+    let rivals_policy = rival.user.session.management().shares(0).await.unwrap()[0].policy.body().clone();
     let before = world.state().await;
     let set = |actor: &Actor, policy: &SharingPolicy| {
         actor.management.call(&document("/v1/shares", actor.sign(policy.clone()).as_str()))

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
-use datapact_core::id::{KeyId, ShareId};
+use datapact_core::id::{Digest, KeyId, ShareId};
 use datapact_core::jws::Signed;
 use datapact_core::permission::KeyReference;
 use datapact_core::policy::SharingPolicy;
@@ -84,9 +84,14 @@ pub(crate) fn routes(service: Arc<dyn KeyServerService>) -> Router {
         )
         .route(
             "/v1/releases/{share}",
-            get(async |State(s): App, Extension(c): Who, Path(share): Path<ShareId>| {
-                s.session(c).releases(&share).await.map(Json)
-            }),
+            get(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(share): Path<ShareId>,
+                       Query(query): Query<Behind<Digest>>| {
+                    s.session(c).releases(&share, query.after.as_ref()).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/revocations",
@@ -149,7 +154,8 @@ impl KeyServer for KeyServerClient {
         self.0.post(&format!("/v1/keys/{id}/release"), release).await
     }
 
-    async fn releases(&self, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
-        self.0.get(&format!("/v1/releases/{share}")).await
+    async fn releases(&self, share: &ShareId, after: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
+        let query = Behind { after: after.copied() };
+        self.0.get(&with_query(&format!("/v1/releases/{share}"), &query)?).await
     }
 }

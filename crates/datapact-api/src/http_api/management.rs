@@ -132,11 +132,18 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/shares",
-            get(async |State(s): App, Extension(c): Who| s.session(c).shares().await.map(Json)).post(
-                async |State(s): App, Extension(c): Who, body: Bytes| {
-                    s.session(c).set_policy(&signed::<SharingPolicy>(&body)?).await.map(Json)
-                },
-            ),
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<After>| {
+                s.session(c).shares(query.after).await.map(Json)
+            })
+            .post(async |State(s): App, Extension(c): Who, body: Bytes| {
+                s.session(c).set_policy(&signed::<SharingPolicy>(&body)?).await.map(Json)
+            }),
+        )
+        .route(
+            "/v1/shares/{id}",
+            get(async |State(s): App, Extension(c): Who, Path(id): Path<ShareId>| {
+                s.session(c).share(&id).await.map(Json)
+            }),
         )
         .route(
             "/v1/catalog",
@@ -393,8 +400,12 @@ impl Management for ManagementClient {
         self.0.post("/v1/shares", &Document { document: policy }).await
     }
 
-    async fn shares(&self) -> Result<Vec<OwnShare>> {
-        self.0.get("/v1/shares").await
+    async fn shares(&self, after: u64) -> Result<Vec<OwnShare>> {
+        self.0.get(&with_query("/v1/shares", &After { after })?).await
+    }
+
+    async fn share(&self, id: &ShareId) -> Result<OwnShare> {
+        self.0.get(&format!("/v1/shares/{id}")).await
     }
 
     async fn catalog(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>> {

@@ -119,6 +119,7 @@ pub(super) fn operations(role: Role) -> impl Iterator<Item = &'static Operation>
 
 const AFTER: &[(&str, &str, bool)] = &[("after", "integer", false)];
 const AFTER_ID: &[(&str, &str, bool)] = &[("after", "Id", false)];
+const AFTER_DIGEST: &[(&str, &str, bool)] = &[("after", "Digest", false)];
 const RECORDS: &[(&str, &str, bool)] = &[("share", "Id", false), ("after", "integer", false)];
 const REPEATS: &[(&str, &str)] = &[("Idempotency-Key", "string")];
 const MATCH: &[(&str, &str)] = &[("If-Match", "string")];
@@ -147,7 +148,8 @@ const MANAGEMENT: &[Operation] = &[
     op("patch", "/v1/accounts/{id}", "updateAccount", "administrators", "Set role, attributes or status", "Account").body("AccountUpdate").headers(MATCH),
     op("delete", "/v1/accounts/{id}", "deleteAccount", "administrators", "Disable an account, and erase it after the retention or now", "Account").query(&[("now", "boolean", false)]).headers(MATCH),
     op("get", "/v1/actions", "actions", "administrators", "The record of actions, oldest first, 200 a page", "[Action]").query(AFTER),
-    op("get", "/v1/shares", "shares", "users", "Own shares, newest change first", "[OwnShare]"),
+    op("get", "/v1/shares", "shares", "users", "Own shares, those changed longest ago first, 200 a page", "[OwnShare]").query(AFTER),
+    op("get", "/v1/shares/{id}", "share", "its provider", "One of the caller's own shares", "OwnShare"),
     op("post", "/v1/shares", "setPolicy", "providers", "Set a policy version", "PolicyReceipt").body("Document"),
     op("get", "/v1/catalog", "catalog", "users", "Search what is published, newest first", "[CatalogEntry]").query(SEARCH),
     op("get", "/v1/catalog/{share}", "catalogEntry", "users", "One share, and whether the caller would be granted access", "CatalogDetail").query(&[("purpose", "Name", false)]),
@@ -185,7 +187,7 @@ const KEY: &[Operation] = &[
     op("post", "/v1/withhold", "withhold", "the policy's signer", "Release nothing more under a share", "Null").body("Withhold"),
     op("post", "/v1/revocations", "revokeToken", "management", "Release nothing more for an access", "Null").body("TokenRevocation"),
     op("post", "/v1/users", "setUser", "management", "What a user is from now on", "Null").body("UserNotice"),
-    op("get", "/v1/releases/{share}", "releases", "the owner of the share's key", "The signed releases of a share", "[ReleaseEntry]"),
+    op("get", "/v1/releases/{share}", "releases", "the owner of the share's key", "The signed releases of a share, by key request, 200 a page", "[ReleaseEntry]").query(AFTER_DIGEST),
 ];
 
 #[rustfmt::skip]

@@ -8,7 +8,7 @@ use datapact_api::gate::Caller;
 use datapact_api::http_api::{KeyServerService, key_server_router};
 use datapact_api::key_server::*;
 use datapact_api::problem::{Problem, Result};
-use datapact_core::id::{KeyId, ShareId};
+use datapact_core::id::{Digest, KeyId, ShareId};
 use datapact_core::jws::Signed;
 use datapact_core::permission::KeyReference;
 use datapact_core::policy::SharingPolicy;
@@ -63,7 +63,7 @@ impl KeyServer for Echo {
     async fn release(&self, _id: &KeyId, _release: &ReleaseKey) -> Result<ReleasedKey> {
         absent()
     }
-    async fn releases(&self, _share: &ShareId) -> Result<Vec<ReleaseEntry>> {
+    async fn releases(&self, _share: &ShareId, _after: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
         Ok(Vec::new())
     }
 }

@@ -361,8 +361,11 @@ impl Management for Fake {
         };
         Ok(turn(&self.0.lies.policy_receipt, receipt))
     }
-    async fn shares(&self) -> Result<Vec<OwnShare>> {
+    async fn shares(&self, _: u64) -> Result<Vec<OwnShare>> {
         Ok(Vec::new())
+    }
+    async fn share(&self, id: &ShareId) -> Result<OwnShare> {
+        Err(Problem::not_found(format!("you have no share `{id}`")))
     }
     async fn catalog(&self, _: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
         not_here()
@@ -524,7 +527,7 @@ impl KeyServer for Fake {
     async fn revoke_token(&self, _: &TokenRevocation) -> Result<()> {
         not_here()
     }
-    async fn releases(&self, _: &ShareId) -> Result<Vec<ReleaseEntry>> {
+    async fn releases(&self, _: &ShareId, _: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
         not_here()
     }
 }

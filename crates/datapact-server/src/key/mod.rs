@@ -475,7 +475,7 @@ impl KeyServer for Session {
         self.server.release(&self.caller, id, release).await
     }
 
-    async fn releases(&self, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
-        self.server.releases_of(self.user().await?, share).await
+    async fn releases(&self, share: &ShareId, after: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
+        self.server.releases_of(self.user().await?, share, after).await
     }
 }

@@ -247,11 +247,17 @@ impl KeyService {
         }
     }
 
-    pub(super) async fn releases_of(&self, owner: &Identity, share: &ShareId) -> Result<Vec<ReleaseEntry>> {
+    pub(super) async fn releases_of(
+        &self,
+        owner: &Identity,
+        share: &ShareId,
+        after: Option<&Digest>,
+    ) -> Result<Vec<ReleaseEntry>> {
         let (on, name) = (self.store.read(), owner.to_string());
-        let rows = tables::releases_of(on, share, &name).await?;
+        let rows = tables::releases_of(on, share, &name, after).await?;
         // A share whose key was destroyed is audited, too: the policies that were shown stay.
         if rows.is_empty()
+            && after.is_none()
             && !tables::owns_key(on, &name, share).await?
             && tables::policies(on, share, &name).await?.is_empty()
         {

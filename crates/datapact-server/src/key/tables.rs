@@ -25,6 +25,15 @@ pub(super) const MIGRATIONS: &[Migration] = &[
         ],
     },
     Migration {
+        module: "key",
+        version: 3,
+        // The releases of a share, page by page.
+        statements: &[
+            "DROP INDEX key_release_share",
+            "CREATE INDEX key_release_share ON key_release (share, owner, key_request)",
+        ],
+    },
+    Migration {
         module: "key_token",
         version: 1,
         // Accesses whose tokens were revoked, until none can live any more.
@@ -411,16 +420,19 @@ pub(super) async fn releases_for(on: &impl ConnectionTrait, request: &Digest) ->
     count(on, "SELECT COUNT(*) FROM key_release WHERE request = $1", [text(request)]).await
 }
 
-/// The releases of `owner`'s keys on `share`, oldest first.
+/// The releases of `owner`'s keys on `share`, by key request behind `after`, a page of them.
 pub(super) async fn releases_of(
     on: &impl ConnectionTrait,
     share: &ShareId,
     owner: &str,
+    after: Option<&Digest>,
 ) -> Result<Vec<ReleaseRow>, Failure> {
     let sql = format!(
-        "SELECT {RELEASE_COLUMNS} FROM key_release WHERE share = $1 AND owner = $2 ORDER BY time, key_request"
+        "SELECT {RELEASE_COLUMNS} FROM key_release WHERE share = $1 AND owner = $2 AND key_request > $3 \
+         ORDER BY key_request LIMIT {PAGE}"
     );
-    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into()])).await?;
+    let after = after.map(ToString::to_string).unwrap_or_default();
+    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into(), after.into()])).await?;
     rows.iter().map(release_row).collect()
 }
 

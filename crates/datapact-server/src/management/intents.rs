@@ -1,6 +1,7 @@
 //! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing. Executing one
 //! again is harmless, since the contract knows a call by its document.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,8 +12,7 @@ use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_ledger::LedgerError;
 use datapact_ledger::store::Migration;
-use futures_util::StreamExt as _;
-use futures_util::stream::iter;
+use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::failure::{Failure, Result};
@@ -22,9 +22,11 @@ use super::{PROJECTION_TIMEOUT, Server};
 /// The most documents that are worked on at once.
 const WORKING_MAX: usize = 10_000;
 
-/// How many calls that were open are executed at once after a start, and how long after a failure they are again.
-const RECOVERED_AT_ONCE: usize = 64;
-const RECOVER_AGAIN: Duration = Duration::from_secs(10);
+/// How many calls that were left open are executed at once.
+const AGAIN_AT_ONCE: usize = 64;
+
+/// How often it is looked for what is still open.
+const EVERY: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 
 /// How long the documents of a refused call are kept where another process may be executing it again, in seconds.
 const REFUSED_SECONDS: u64 = 60 * 60;
@@ -241,37 +243,70 @@ async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Resu
     Ok(row(on, sql, [text(id)]).await?.is_some())
 }
 
-/// Executes again what was open when the process ended; says whether all of it is done now, one way or the other.
-pub(super) async fn recover(server: &Arc<Server>) -> std::result::Result<bool, LedgerError> {
-    let sql = "SELECT id, call, documents FROM intent WHERE refused IS NULL ORDER BY id";
-    let mut open = Vec::new();
-    for row in rows(server.store.read(), sql, []).await? {
-        let call: (Digest, Call, Documents) = (row.parse(0)?, row.json(1)?, row.json(2)?);
-        open.push(call);
-    }
-    let done = iter(open).map(|(id, call, documents)| async move {
-        match server.execute(id, &call, &documents).await {
-            Ok(()) => tracing::info!(document = %id, "completed what was open"),
-            Err(failure) => {
-                tracing::warn!(document = %id, problem = %failure.0, "what was open is not done");
-                return failure.0.kind != Kind::Unavailable;
-            }
-        }
-        true
-    });
-    // A block holds many; one after the other would take a block each.
-    Ok(done.buffer_unordered(RECOVERED_AT_ONCE).fold(true, async |all, done| all && done).await)
+/// Executes again what was open when the process ended, unless the ledger is away.
+pub(super) async fn recover(server: &Arc<Server>) -> Result<()> {
+    all_again(server, open(server).await?).await;
+    Ok(())
 }
 
-/// Recovers in the background until all is done: a chain may stand still for long, and nobody has to wait for it but who
-/// asks it.
-pub(super) async fn recover_in_the_end(server: Arc<Server>) {
-    loop {
-        match recover(&server).await {
-            Ok(true) => return,
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "what was open when the process ended cannot be read"),
-        }
-        tokio::time::sleep(RECOVER_AGAIN).await;
+/// Executes again, for as long as the server lives, what is left open because the ledger was away: nobody has to repeat
+/// the call. At once, if what was open when the process began is left to it.
+pub(super) async fn take_up(server: Arc<Server>, at_once: bool) {
+    if at_once && let Err(failure) = recover(&server).await {
+        tracing::error!(problem = %failure.0, "what was open when the process ended cannot be read");
     }
+    let mut open_before = BTreeSet::new();
+    loop {
+        tokio::time::sleep(EVERY).await;
+        // What was begun just now is still being worked on, by this process or another.
+        let found = match open(&server).await {
+            Ok(found) => found,
+            Err(failure) => {
+                tracing::debug!(problem = %failure.0, "what is open cannot be read; trying again");
+                continue;
+            }
+        };
+        all_again(&server, found.intersection(&open_before).copied()).await;
+        open_before = found;
+    }
+}
+
+/// The documents whose calls are not on the ledger yet, or not applied.
+async fn open(server: &Server) -> Result<BTreeSet<Digest>> {
+    let sql = "SELECT id FROM intent WHERE refused IS NULL";
+    let found = rows(server.store.read(), sql, []).await?;
+    found.iter().map(|row| row.parse(0).map_err(Failure::from)).collect()
+}
+
+/// Executes these again, until the ledger is found to be away. Many at once: on a chain each waits for a block, which holds
+/// many.
+async fn all_again(server: &Arc<Server>, ids: impl IntoIterator<Item = Digest>) {
+    let ids: Vec<Digest> = ids.into_iter().collect();
+    for some in ids.chunks(AGAIN_AT_ONCE) {
+        let done = join_all(some.iter().map(|id| again(server, *id))).await;
+        if done.iter().any(Result::is_err) {
+            return;
+        }
+    }
+}
+
+/// Executes one of them again, unless somebody does just now.
+///
+/// # Errors
+/// Unavailability, which the others will meet as well.
+async fn again(server: &Arc<Server>, id: Digest) -> Result<()> {
+    let lock = server.lock_of(id)?;
+    let Ok(_working) = lock.try_lock() else { return Ok(()) };
+    let sql = "SELECT call, documents FROM intent WHERE id = $1 AND refused IS NULL";
+    let Some(row) = row(server.store.read(), sql, [text(id)]).await? else { return Ok(()) };
+    match server.execute(id, &row.json(0)?, &row.json(1)?).await {
+        Ok(()) => tracing::info!(document = %id, "completed what was open"),
+        Err(failure) => {
+            tracing::warn!(document = %id, problem = %failure.0, "what was open is not done");
+            if matches!(failure.0.kind, Kind::Unavailable | Kind::Busy) {
+                return Err(failure);
+            }
+        }
+    }
+    Ok(())
 }

@@ -102,8 +102,6 @@ pub struct ManagementServer {
     server: Arc<Server>,
     /// None of them ends before the server does.
     tasks: Vec<tokio::task::JoinHandle<()>>,
-    /// Completes what was open at the start, then ends.
-    recovering: Option<tokio::task::AbortHandle>,
     _lock: Option<std::fs::File>,
 }
 
@@ -241,14 +239,13 @@ impl ManagementServer {
         });
         accounts::ensure_administrators(&server, &config.administrators).await?;
         let projector = tokio::spawn(projector::project(Arc::clone(&server)));
-        let mut this = Self { server, tasks: vec![projector], recovering: None, _lock: lock };
-        match &config.ledger.chain {
-            None => intents::recover(&this.server).await.map(drop)?,
-            Some(_) => {
-                let recovering = tokio::spawn(intents::recover_in_the_end(Arc::clone(&this.server)));
-                this.recovering = Some(recovering.abort_handle());
-            }
+        let mut this = Self { server, tasks: vec![projector], _lock: lock };
+        // A chain may stand still for long; nobody has to wait for it but who asks it.
+        let chained = config.ledger.chain.is_some();
+        if !chained {
+            intents::recover(&this.server).await.map_err(accounts::failed)?;
         }
+        this.tasks.push(tokio::spawn(intents::take_up(Arc::clone(&this.server), chained)));
         this.server.post_disabled().await.map_err(accounts::failed)?;
         this.server.index_all().await.map_err(accounts::failed)?;
         this.tasks.extend(notices::deliver(&this.server));
@@ -277,7 +274,6 @@ impl ManagementServer {
 impl Drop for ManagementServer {
     fn drop(&mut self) {
         self.tasks.iter().for_each(tokio::task::JoinHandle::abort);
-        self.recovering.iter().for_each(tokio::task::AbortHandle::abort);
     }
 }
 
@@ -450,8 +446,12 @@ impl Management for Session {
         Ok(self.publish(policy).await?)
     }
 
-    async fn shares(&self) -> problem::Result<Vec<OwnShare>> {
-        Ok(self.own_shares().await?)
+    async fn shares(&self, after: u64) -> problem::Result<Vec<OwnShare>> {
+        Ok(self.own_shares(after).await?)
+    }
+
+    async fn share(&self, id: &ShareId) -> problem::Result<OwnShare> {
+        Ok(self.own_share(id).await?)
     }
 
     async fn catalog(&self, query: &CatalogQuery) -> problem::Result<Vec<CatalogEntry>> {

@@ -17,8 +17,11 @@ use super::intents::Submitted;
 use super::schema::{Row, number, row, rows, text};
 use super::{Remote, Server, Session};
 
-/// The most shares of one provider that are listed.
-const SHARES_MAX: u64 = 10_000;
+/// How many shares a page holds.
+const PAGE: u64 = 200;
+/// Of a share and its newest policy, what an [`OwnShare`] is made of.
+const OWN: &str =
+    "SELECT p.id, p.position, p.document, s.event, s.accesses FROM share s JOIN policy p ON p.id = s.policy";
 
 impl Session {
     pub(super) async fn publish(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
@@ -67,18 +70,26 @@ impl Session {
         receipt.ok_or_else(|| Problem::internal("an applied policy is not there").into())
     }
 
-    pub(super) async fn own_shares(&self) -> Result<Vec<OwnShare>> {
+    pub(super) async fn own_shares(&self, after: u64) -> Result<Vec<OwnShare>> {
         let account = self.active_account().await?;
-        let sql = "SELECT p.id, p.position, p.document, s.accesses FROM share s JOIN policy p ON p.id = s.policy \
-                   WHERE s.provider = $1 ORDER BY s.event DESC LIMIT $2";
-        let found =
-            rows(self.server.store.read(), sql, [text(&account.identity), number(SHARES_MAX)]).await?;
+        // In this order a share that changes meanwhile is on a later page once more, and on none too few.
+        let sql = format!("{OWN} WHERE s.provider = $1 AND s.event > $2 ORDER BY s.event LIMIT $3");
+        let values = [text(&account.identity), number(after), number(PAGE)];
+        let found = rows(self.server.store.read(), &sql, values).await?;
         let mut shares = Vec::with_capacity(found.len());
-        for row in found {
-            let (receipt, policy) = self.server.receipt_of(&row).await?;
-            shares.push(OwnShare { receipt, policy, accesses: row.number(3)? });
+        for row in &found {
+            shares.push(self.server.own_share_of(row).await?);
         }
         Ok(shares)
+    }
+
+    pub(super) async fn own_share(&self, id: &ShareId) -> Result<OwnShare> {
+        let account = self.active_account().await?;
+        let sql = format!("{OWN} WHERE s.id = $1 AND s.provider = $2");
+        match row(self.server.store.read(), &sql, [text(id), text(&account.identity)]).await? {
+            Some(row) => self.server.own_share_of(&row).await,
+            None => Err(Problem::not_found(format!("you have no share `{id}`")).into()),
+        }
     }
 }
 
@@ -90,6 +101,12 @@ impl Server {
             Some(row) => Ok(Some(self.receipt_of(&row).await?.0)),
             None => Ok(None),
         }
+    }
+
+    /// From a row of [`OWN`].
+    async fn own_share_of(&self, row: &Row) -> Result<OwnShare> {
+        let (receipt, policy) = self.receipt_of(row).await?;
+        Ok(OwnShare { event: row.number(3)?, receipt, policy, accesses: row.number(4)? })
     }
 
     /// From a row of id, position and document.

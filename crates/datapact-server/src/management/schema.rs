@@ -17,7 +17,12 @@ pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { module: "management", version: 2, statements: ADMINISTRATION },
     Migration { module: "management", version: 3, statements: RETENTION },
     Migration { module: "management", version: 4, statements: SEARCH },
+    Migration { module: "management", version: 5, statements: PAGES },
 ];
+
+/// A provider's shares, page by page.
+const PAGES: &[&str] =
+    &["DROP INDEX share_provider", "CREATE INDEX share_provider ON share (provider, event)"];
 
 /// What administrators do, and what is left of users who were erased.
 const ADMINISTRATION: &[&str] = &[

@@ -302,9 +302,9 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     rig.refused(&access, &consumer, Kind::Forbidden, "disabled").await;
     tell(UserStatus::Active, 2).await;
     rig.granted(&access, &consumer, 3).await;
-    assert_eq!(rig.as_user(&share.provider).releases(&share.id()).await.unwrap().len(), 2);
+    assert_eq!(rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap().len(), 2);
     tell(UserStatus::Erased, 3).await;
-    assert_eq!(rig.as_user(&share.provider).releases(&share.id()).await.unwrap().len(), 0);
+    assert_eq!(rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap().len(), 0);
     rig.refused(&access, &consumer, Kind::Forbidden, "disabled").await;
     // Whoever comes again is known by a mark, and gets no second count whatever management says.
     tell(UserStatus::Active, 4).await;

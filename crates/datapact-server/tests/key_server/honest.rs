@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use datapact_api::http_api::KeyServerService as _;
-use datapact_api::key_server::{ReleaseKey, TokenRevocation};
+use datapact_api::key_server::{KeyServer, ReleaseKey, TokenRevocation};
 use datapact_api::problem::Kind;
 use datapact_core::contract::Documents;
 use datapact_core::document::KeyRequest;
-use datapact_core::id::Digest;
+use datapact_core::id::{Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_core::release::Recipient;
@@ -26,14 +26,18 @@ async fn ks_4_a_recorded_access_gets_the_key() {
     let access = rig.access(&share, &consumer);
     rig.granted(&access, &consumer, 7).await;
 
-    let released = rig.as_user(&share.provider).releases(&share.id()).await.unwrap();
+    let released = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
     assert_eq!(released.len(), 1);
     let (release, asked) = (&released[0].release, &released[0].key_request);
     release.verify(&rig.server_trust, LEDGER, rig.now()).unwrap();
     assert_eq!(release.body().request, access.request.id());
     assert_eq!(release.body().key_request, asked.id());
     assert_eq!(asked.signer(), consumer.signer.identity());
-    check_refused(rig.as_user(&consumer).releases(&share.id()).await, Kind::NotFound, "you keep no key");
+    check_refused(
+        rig.as_user(&consumer).releases(&share.id(), None).await,
+        Kind::NotFound,
+        "you keep no key",
+    );
 }
 
 #[tokio::test]
@@ -92,7 +96,7 @@ async fn ks_4_a_repeat_gets_the_same_answer_also_after_a_crash() {
     assert_eq!(again, first);
     assert_eq!(*access.recipient.open(&asked.key_request.id(), &again.sealed).unwrap(), [7; 32]);
     assert_eq!(first.release.body().sealed, first.sealed.digest());
-    let releases = rig.as_user(&share.provider).releases(&share.id()).await.unwrap();
+    let releases = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
     assert_eq!(releases.len(), 1, "a repeat is no second release");
     // Not for ever, and not for a share that was revoked meanwhile.
     rig.advance(301);
@@ -110,7 +114,7 @@ async fn ks_4_a_lost_recipient_key_costs_no_access() {
         rig.granted(&access, &consumer, 7).await;
     }
     rig.refused(&access, &consumer, Kind::Busy, "was released 32 times").await;
-    let releases = rig.as_user(&share.provider).releases(&share.id()).await.unwrap();
+    let releases = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
     assert_eq!(releases.len() as u64, RELEASES_MAX, "each stands on record");
 }
 
@@ -223,18 +227,29 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
         })
         .collect();
     let provider = rig.as_user(&share.provider);
-    while provider.releases(&share.id()).await.unwrap().len() < 48 {
+    while count(&*provider, &share.id()).await < 48 {
         tokio::task::yield_now().await;
     }
     share.next(|policy| policy.state = ShareState::Revoked);
     provider.withhold(&share.policy).await.unwrap();
-    let at_success = provider.releases(&share.id()).await.unwrap().len() as u64;
+    let at_success = count(&*provider, &share.id()).await;
     let mut granted = 0;
     for task in storm {
         granted += task.await.unwrap();
     }
-    let at_end = provider.releases(&share.id()).await.unwrap().len() as u64;
+    let at_end = count(&*provider, &share.id()).await;
     assert_eq!(at_end, at_success, "a key was released after the revocation was confirmed");
     assert_eq!(granted, at_end, "what was answered is what stands on record");
     assert!(granted > 0 && granted < 16 * RELEASES_MAX, "{granted}: the storm was not one");
+}
+
+/// How many releases stand on record, page by page.
+async fn count(provider: &dyn KeyServer, share: &ShareId) -> u64 {
+    let (mut count, mut after) = (0, None);
+    loop {
+        let page = provider.releases(share, after.as_ref()).await.unwrap();
+        let Some(last) = page.last() else { return count };
+        after = Some(last.key_request.id());
+        count += page.len() as u64;
+    }
 }

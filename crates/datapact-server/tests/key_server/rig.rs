@@ -143,7 +143,10 @@ impl Management for TestManagement {
     async fn set_policy(&self, _: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         Err(nothing())
     }
-    async fn shares(&self) -> Result<Vec<OwnShare>> {
+    async fn shares(&self, _: u64) -> Result<Vec<OwnShare>> {
+        Err(nothing())
+    }
+    async fn share(&self, _: &ShareId) -> Result<OwnShare> {
         Err(nothing())
     }
     async fn catalog(&self, _: &CatalogQuery) -> Result<Vec<CatalogEntry>> {

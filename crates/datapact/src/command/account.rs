@@ -1,6 +1,5 @@
 //! `account`: administrators invite users and set what they may do; everybody sees their own account.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
-use crate::files::NewFile;
+use crate::files::{self, Target};
 use crate::output::{self, fields};
 
 const AFTER_HELP: &str = "\
@@ -88,7 +87,7 @@ struct Invite {
     /// How long the invitation may be taken, at most 30d
     #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
     expires: Duration,
-    /// Where to write the invitation
+    /// Where to write the invitation, or `-` for standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
@@ -212,19 +211,17 @@ impl Invite {
             seconds: self.expires.as_secs(),
         };
         // Before anything is promised, the file can be written.
-        let mut file = NewFile::create(&self.output, true, &context.output)?;
+        let file = Target::create(&self.output, true, &context.output)?;
         let invitation = context.block_on(async { Ok(session.management().invite(&new).await?) })?;
         let mut content = serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
         content.push(b'\n');
-        file.write_all(&content).map_err(|error| Failure::file("write", &self.output, &error))?;
-        file.keep()?;
         let text = format!(
-            "invitation in {}, good until {}\nsend it over a safe way; the user runs `datapact join {}`",
-            self.output.display(),
-            output::time(invitation.expires),
-            self.output.display()
+            "invitation in {}, good until {}\nsend it over a safe way; the user runs `datapact join FILE`",
+            files::shown(&self.output),
+            output::time(invitation.expires)
         );
-        context.output.result(&Invited { file: self.output, expires: invitation.expires }, text)
+        let invited = Invited { file: self.output, expires: invitation.expires };
+        file.write(&content, &context.output, &invited, text)
     }
 }
 

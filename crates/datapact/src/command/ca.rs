@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
-use crate::files::{self, NewFile};
+use crate::files::{self, NewFile, Target};
 use crate::output::fields;
 
 /// The longest certificate or request file, in bytes.
@@ -163,9 +163,10 @@ impl Ca {
                 let text = read_pem(&request)?;
                 let kind = if server.is_empty() { Kind::User } else { Kind::Server { dns_names: server } };
                 // Where the certificate cannot be written, none is issued.
-                let file = Target::create(context, &output)?;
+                let file = Target::create(&output, false, &context.output)?;
                 let certificate = open(context, &ca)?.issue(&text, &kind, valid).map_err(failure)?;
-                file.write(context, certificate.as_bytes(), "certificate")
+                let text = format!("certificate in {}", files::shown(&output));
+                file.write(certificate.as_bytes(), &context.output, &Written { file: &output }, text)
             }
             Verb::Revoke { certificate, serial, ca } => {
                 context.output.confirm("revoke the certificate for good?")?;
@@ -179,49 +180,14 @@ impl Ca {
                 context.output.result(&Revoked { revoked: true }, text)
             }
             Verb::Crl { ca, output } => {
-                let file = Target::create_replacing(context, &output)?;
+                // A list takes the place of the former one; that is what it is for.
+                let unasked = crate::output::Output::new(context.output.json(), true);
+                let file = Target::create(&output, false, &unasked)?;
                 let list = open(context, &ca)?.crl().map_err(failure)?;
-                file.write(context, list.as_bytes(), "revocation list")
+                let text = format!("revocation list in {}", files::shown(&output));
+                file.write(list.as_bytes(), &context.output, &Written { file: &output }, text)
             }
             Verb::Trust { file, realm, ca, crl } => trust(context, &file, &realm, &ca, &crl),
-        }
-    }
-}
-
-/// Where a certificate or list goes.
-enum Target<'a> {
-    Stdout,
-    File(&'a Path, NewFile),
-}
-
-impl<'a> Target<'a> {
-    fn create(context: &Context, path: &'a Path) -> Result<Self> {
-        if files::is_stream(path) {
-            return Ok(Self::Stdout);
-        }
-        Ok(Self::File(path, NewFile::create(path, false, &context.output)?))
-    }
-
-    /// A list takes the place of the former one; that is what it is for.
-    fn create_replacing(context: &Context, path: &'a Path) -> Result<Self> {
-        let unasked = crate::output::Output::new(context.output.json(), true);
-        if files::is_stream(path) {
-            return Ok(Self::Stdout);
-        }
-        Ok(Self::File(path, NewFile::create(path, false, &unasked)?))
-    }
-
-    fn write(self, context: &Context, content: &[u8], what: &str) -> Result<()> {
-        match self {
-            Self::Stdout => {
-                let mut stdout = std::io::stdout().lock();
-                stdout.write_all(content).and_then(|()| stdout.flush()).map_err(|e| Failure::stdout(&e))
-            }
-            Self::File(path, mut file) => {
-                file.write_all(content).map_err(|error| Failure::file("write", path, &error))?;
-                file.keep()?;
-                context.output.result(&Written { file: path }, format_args!("{what} in {}", path.display()))
-            }
         }
     }
 }

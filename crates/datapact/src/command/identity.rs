@@ -16,7 +16,7 @@ use std::io::Write as _;
 
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
-use crate::files::{self, NewFile};
+use crate::files::{self, NewFile, Target};
 use crate::output::{self, Output, fields};
 
 /// The longest certificate chain file, in bytes.
@@ -45,7 +45,7 @@ enum Verb {
     /// Write a certificate request for the same name and key, or take the certificate that came back
     #[command(group = clap::ArgGroup::new("step").required(true).args(["output", "certificate"]))]
     Renew {
-        /// Where to write the request
+        /// Where to write the request, or `-` for standard output
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         /// The new certificate (PEM)
@@ -122,15 +122,13 @@ fn request(context: &Context, path: &std::path::Path) -> Result<()> {
         .parse()
         .map_err(|e| Failure::usage(e, "this subject cannot be renewed here; use your CA's own tools"))?;
     let text = key.request(&subject).map_err(key_failure)?;
-    let mut file = NewFile::create(path, false, &context.output)?;
-    file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", path, &error))?;
-    file.keep()?;
-    let text = format!(
+    let file = Target::create(path, false, &context.output)?;
+    let told = format!(
         "the certificate request is in {}\nsend it to the operator of your CA, then run `datapact identity renew \
          --certificate FILE`",
-        path.display()
+        files::shown(path)
     );
-    context.output.result(&Requested { request: path.to_owned() }, text)
+    file.write(text.as_bytes(), &context.output, &Requested { request: path.to_owned() }, told)
 }
 
 /// Takes a certificate only if it certifies the same identity and key.

@@ -8,7 +8,7 @@ use datapact_client::subject::Subject;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
-use crate::files;
+use crate::files::{self, Target};
 use crate::output::fields;
 
 /// The longest certificate chain file, in bytes.
@@ -40,7 +40,7 @@ pub(crate) struct Join {
     /// The certificate of your CA (PEM), for the second step
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
-    /// Where to copy the certificate request to
+    /// Where to copy the certificate request to, or `-` for standard output
     #[arg(long, short, value_name = "FILE", conflicts_with = "certificate")]
     output: Option<PathBuf>,
 }
@@ -68,19 +68,22 @@ impl Join {
                     .unwrap_or_default()
                     .parse()
                     .map_err(|e| Failure::usage(e, "give your name as the certificate is to have it"))?;
+                let copy = self.output.as_deref().map(|path| Target::create(path, false, &context.output));
+                let copy = copy.transpose()?;
                 let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
-                if let Some(path) = &self.output {
-                    std::fs::write(path, &prepared.request_pem)
-                        .map_err(|error| Failure::file("write", path, &error))?;
-                }
                 let request = self.output.as_ref().unwrap_or(&prepared.request);
                 let text = format!(
                     "the certificate request for profile `{name}` is in {}\nsend it to the operator of your CA ({}), \
                      then run `datapact join --profile {name} --certificate FILE`",
-                    request.display(),
+                    files::shown(request),
                     prepared.realms.join(" or "),
                 );
-                context.output.result(&prepared, text)
+                match copy {
+                    Some(copy) => {
+                        copy.write(prepared.request_pem.as_bytes(), &context.output, &prepared, text)
+                    }
+                    None => context.output.result(&prepared, text),
+                }
             }
             (None, Some(path)) => {
                 let certificate = files::read_small(path, CERTIFICATE_BYTES_MAX)?;

@@ -1,6 +1,5 @@
 //! `record`: what stands on the ledger of one's accesses and shares (DC-9, MG-13).
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -11,8 +10,8 @@ use datapact_core::id::ShareId;
 use serde::Serialize;
 
 use crate::context::Context;
-use crate::failure::{Failure, Result};
-use crate::files::NewFile;
+use crate::failure::Result;
+use crate::files::{self, Target};
 use crate::output;
 
 const AFTER_HELP: &str = "\
@@ -51,7 +50,7 @@ enum Verb {
         /// Comma-separated values (RFC 4180) instead of JSON lines
         #[arg(long)]
         csv: bool,
-        /// Where to write them
+        /// Where to write them, or `-` for standard output
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
     },
@@ -69,7 +68,7 @@ impl Record {
         let (share, usage) = match self.command {
             Verb::List { share, usage } => (share, usage),
             Verb::Export { share, usage, csv, output } => {
-                let mut file = NewFile::create(&output, true, &context.output)?;
+                let file = Target::create(&output, true, &context.output)?;
                 let lines = if usage {
                     let usages = context.block_on(async { Ok(consumer.usages(share).await?) })?;
                     lines(&usages, USAGE_HEAD, usage_row, csv)
@@ -78,12 +77,10 @@ impl Record {
                     lines(&accesses, ACCESS_HEAD, access_row, csv)
                 };
                 let records = lines.len() - usize::from(csv);
-                for line in lines {
-                    writeln!(file, "{line}").map_err(|error| Failure::file("write", &output, &error))?;
-                }
-                file.keep()?;
-                let text = format!("{records} records are in {}", output.display());
-                return context.output.result(&Exported { file: output, records }, text);
+                let content: String = lines.iter().flat_map(|line| [line, "\n"]).collect();
+                let text = format!("{records} records are in {}", files::shown(&output));
+                let exported = Exported { file: output, records };
+                return file.write(content.as_bytes(), &context.output, &exported, text);
             }
         };
         if usage {

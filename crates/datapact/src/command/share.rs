@@ -1,6 +1,5 @@
 //! `share`: one's own data under one's own terms (7.3.1; DP-1 to DP-10).
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -16,7 +15,7 @@ use crate::command::desensitize;
 use crate::command::package::confirm_raw;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
-use crate::files::NewFile;
+use crate::files::Target;
 use crate::output::{self, fields, table};
 use crate::terms::{FromText, Moment, PriceText, TermsFile, Times};
 use crate::{audit_text, files, media_type};
@@ -68,7 +67,7 @@ enum Verb {
 struct AuditShare {
     /// The share
     share: ShareId,
-    /// Write all the evidence to a new file, which `datapact verify` checks without an account. It tells who accessed
+    /// Write all the evidence to a new file (or to standard output, for `-`), which `datapact verify` checks without an account. It tells who accessed
     /// the share: give it to nobody who may not know
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
@@ -270,18 +269,20 @@ impl Share {
             Verb::Audit(AuditShare { share, export }) => {
                 let provider = Provider::new(context.session_finishing_work()?);
                 let report = match export {
-                    None => context.block_on(async { Ok(provider.audit(&share).await?) })?,
+                    None => {
+                        let report = context.block_on(async { Ok(provider.audit(&share).await?) })?;
+                        context.output.result(&report, audit_text::report(&report))?;
+                        report
+                    }
                     Some(path) => {
-                        let mut file = NewFile::create(&path, true, &context.output)?;
+                        let file = Target::create(&path, true, &context.output)?;
                         let (report, bundle) =
                             context.block_on(async { Ok(provider.audit_with_bundle(&share).await?) })?;
-                        let written = file.write_all(&bundle.to_bytes()?);
-                        written.map_err(|error| Failure::file("write", &path, &error))?;
-                        file.keep()?;
+                        let text = audit_text::report(&report);
+                        file.write(&bundle.to_bytes()?, &context.output, &report, text)?;
                         report
                     }
                 };
-                context.output.result(&report, audit_text::report(&report))?;
                 audit_text::verdict(&report.findings)
             }
         }

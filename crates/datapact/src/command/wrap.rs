@@ -1,7 +1,7 @@
 //! `wrap`: seals a file into a package, offline.
 
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use datapact_core::id::{Digest, KeyId, PackageId, Timestamp};
@@ -141,7 +141,7 @@ impl Wrap {
             package_size: sealed.size,
         };
         let text = fields(&[
-            ("package", format!("{} ({} bytes)", shown(&self.output), wrapped.package_size)),
+            ("package", format!("{} ({} bytes)", files::shown(&self.output), wrapped.package_size)),
             ("key file", self.key_out.display().to_string()),
             ("provider", wrapped.provider.to_string()),
             ("provider key", wrapped.provider_key.to_string()),
@@ -158,10 +158,6 @@ impl Wrap {
         }
         context.output.result(&wrapped, text)
     }
-}
-
-fn shown(path: &Path) -> String {
-    if files::is_stream(path) { "standard output".to_owned() } else { path.display().to_string() }
 }
 
 /// An identity that lives for this one package: its key is forgotten when the package is signed.

@@ -191,7 +191,7 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     futures_util::future::join_all(asked).await;
     let all = CONSUMERS as u64 * u64::from(TIMES);
     assert_eq!((world.size().await, world.count("intent").await), (1 + all, 0));
-    let shares = world.as_user(&provider).shares().await.unwrap();
+    let shares = world.as_user(&provider).shares(0).await.unwrap();
     assert_eq!(shares[0].accesses, all);
     // MG-13: the provider's pages hold every access once.
     let (mut after, mut seen) = (None, BTreeSet::new());

@@ -49,7 +49,7 @@ async fn mg_2_a_caller_without_an_account_is_told_to_join() {
         session.request_access(&world.request(&stranger, &policy)).await.map(drop),
         session.catalog_entry(&policy.body().share, None).await.map(drop),
         session.proof(0).await.map(drop),
-        session.shares().await.map(drop),
+        session.shares(0).await.map(drop),
     ] {
         assert_kind(result, Kind::Forbidden, "join");
     }
@@ -279,11 +279,11 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
     let refused_access = world.as_user(&user).request_access(&world.request(&user, &policy)).await;
     assert_eq!(refused(refused_access).kind, Kind::NotFound);
     assert_eq!(world.as_user(&user).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
-    let own = world.as_user(&other).shares().await.unwrap();
+    let own = world.as_user(&other).shares(0).await.unwrap();
     assert_eq!(own[0].receipt.users.len(), 1);
     world.pass(3601);
     world.server().server.erase_due().await.unwrap();
-    let own = world.as_user(&other).shares().await.unwrap();
+    let own = world.as_user(&other).shares(0).await.unwrap();
     assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
 }
 

@@ -1,5 +1,7 @@
 //! Management killed between intent, execution and projection, and started again on the same folder.
 
+use std::sync::atomic::AtomicBool;
+
 use super::*;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
 use datapact_core::id::Commitment;
@@ -15,7 +17,12 @@ enum Kill {
     AfterExecution,
     /// After the answer came, before anything is projected.
     BeforeProjection,
+    /// Nothing is killed; the ledger is away for a while.
+    Never,
 }
+
+/// Whether the ledger is away.
+static AWAY: AtomicBool = AtomicBool::new(true);
 
 /// The embedded ledger, as a process sees it that is killed at one step.
 struct Killed(Arc<EmbeddedLedger>, Kill);
@@ -27,7 +34,7 @@ fn gone<T>() -> Result<T, LedgerError> {
 #[async_trait]
 impl Ledger for Killed {
     async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
-        if self.1 == Kill::BeforeExecution {
+        if self.1 == Kill::BeforeExecution || self.1 == Kill::Never && AWAY.load(Ordering::Relaxed) {
             return gone();
         }
         let receipt = self.0.execute(call, documents).await?;
@@ -42,11 +49,11 @@ impl Ledger for Killed {
     async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
         self.0.counter(share, consumer).await
     }
-    async fn events(&self, _: Position, _: usize) -> Result<Vec<Event>, LedgerError> {
-        gone()
+    async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+        if self.1 == Kill::Never { self.0.events(from, max).await } else { gone() }
     }
-    async fn wait(&self, _: Position, _: Duration) -> Result<bool, LedgerError> {
-        gone()
+    async fn wait(&self, position: Position, time: Duration) -> Result<bool, LedgerError> {
+        if self.1 == Kill::Never { self.0.wait(position, time).await } else { gone() }
     }
     async fn head(&self) -> Result<Position, LedgerError> {
         self.0.head().await
@@ -104,7 +111,7 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     // Done before anybody asks again, once.
     assert_eq!((world.size().await, world.count("intent").await), (3, 0));
     let publisher = world.as_user(&provider);
-    assert_eq!(publisher.shares().await.unwrap().len(), 2);
+    assert_eq!(publisher.shares(0).await.unwrap().len(), 2);
     let accesses = publisher.accesses(&RecordQuery::default()).await.unwrap();
     assert_eq!((accesses.len(), &accesses[0].request), (1, &request));
     let receipt = publisher.set_policy(&policy).await.unwrap();
@@ -119,7 +126,7 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     // Nor is anything applied twice by starting again.
     world.open(|log| log).await;
     assert_eq!(world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
-    assert_eq!(world.as_user(&provider).shares().await.unwrap()[1].accesses, 1);
+    assert_eq!(world.as_user(&provider).shares(0).await.unwrap()[0].accesses, 1);
 }
 
 #[tokio::test]
@@ -161,4 +168,28 @@ async fn an_answer_that_nobody_waits_for_is_completed() {
     assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err() || world.size().await == 1);
     let receipt = session.set_policy(&policy).await.unwrap();
     assert_eq!((receipt.position, world.size().await, world.count("intent").await), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
+    let mut world = World::new().await;
+    let provider = world.provider().await;
+    let consumer = world.consumer("Consumer").await;
+    let policy = world.published(&provider, |_| {}).await;
+    world.open(|log| Arc::new(Killed(log, Kill::Never))).await;
+    let request = world.request(&consumer, &policy);
+    assert_kind(world.as_user(&consumer).request_access(&request).await, Kind::Unavailable, "try again");
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!((world.size().await, world.count("intent").await), (1, 1));
+    // Nobody asks again.
+    AWAY.store(false, Ordering::Relaxed);
+    let completed = async {
+        while world.count("intent").await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), completed).await.unwrap();
+    let told = world.as_user(&consumer).accesses(&RecordQuery::default()).await.unwrap();
+    assert_eq!((world.size().await, told.len(), &told[0].request), (2, 1, &request));
+    assert_eq!(world.as_user(&consumer).request_access(&request).await.unwrap().record.access, 1);
 }

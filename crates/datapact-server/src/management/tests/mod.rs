@@ -113,7 +113,7 @@ impl KeyServer for FakeKeys {
     async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
         not_used()
     }
-    async fn releases(&self, _: &ShareId) -> problem::Result<Vec<ReleaseEntry>> {
+    async fn releases(&self, _: &ShareId, _: Option<&Digest>) -> problem::Result<Vec<ReleaseEntry>> {
         not_used()
     }
 }

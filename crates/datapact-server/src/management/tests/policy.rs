@@ -29,7 +29,7 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     // A repeat answers the same and records nothing.
     assert_eq!(session.set_policy(&policy).await.unwrap(), receipt);
     assert_eq!((world.size().await, world.count("intent").await), (1, 0));
-    let own = session.shares().await.unwrap();
+    let own = session.shares(0).await.unwrap();
     assert_eq!((own.len(), &own[0].receipt, &own[0].policy), (1, &receipt, &policy));
     // DP-9.
     let told = session.notifications(&NotificationQuery::default()).await.unwrap();
@@ -156,7 +156,7 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     let (session, reader) = (world.as_user(&provider), world.as_user(&consumer));
     let first = world.published(&provider, |_| {}).await;
     let share = first.body().share;
-    let owner = session.shares().await.unwrap()[0].receipt.owner.clone();
+    let owner = session.shares(0).await.unwrap()[0].receipt.owner.clone();
     let request = world.request(&consumer, &first);
     let granted = reader.request_access(&request).await.unwrap();
 
