@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_api::http_api::{LOG_WAIT_MAX, Public};
@@ -17,6 +17,8 @@ use crate::secret_file::{self, SecretFileError};
 
 /// The file with the witness key, in the data folder.
 pub const WITNESS_FILE: &str = "witness.key";
+/// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by itself.
+const REST_MAX: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -63,7 +65,11 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Manageme
     let mut handed_in = None;
     loop {
         match step(&follower, management.as_ref(), wait, &mut handed_in).await {
-            Ok(()) => (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN),
+            Ok(took) => {
+                (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
+                // As long as it took: the more there is to do, the more is done at a time.
+                tokio::time::sleep(took.min(REST_MAX)).await;
+            }
             // The follower has said why; releases and health go on saying it.
             Err(Trouble::Halted) => return,
             Err(Trouble::Again(why)) => {
@@ -90,18 +96,21 @@ impl From<LedgerError> for Trouble {
     }
 }
 
+/// Waits, polls and hands in; how long it took after the waiting.
 async fn step(
     follower: &Follower,
     management: &dyn Management,
     wait: Duration,
     handed_in: &mut Option<u64>,
-) -> Result<(), Trouble> {
-    follower.next(wait).await?;
+) -> Result<Duration, Trouble> {
+    follower.wait(wait).await?;
+    let begun = Instant::now();
+    follower.poll().await?;
     if let Some((size, note)) = follower.cosigned().await?
         && *handed_in != Some(size)
     {
         management.add_cosignature(&note).await.map_err(|problem| Trouble::Again(problem.to_string()))?;
         *handed_in = Some(size);
     }
-    Ok(())
+    Ok(begun.elapsed())
 }
