@@ -33,7 +33,7 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a JSON body may take to arrive: who stops halfway holds no connection for longer.
 pub const BODY_SECONDS_MAX: u64 = 30;
 /// The most statements remembered against replay; within their life no more can be taken.
-const STATEMENTS_MAX: usize = 200_000;
+const STATEMENTS_MAX: usize = 500_000;
 
 /// The current value of something that is reloaded while the server runs.
 pub type Source<T> = Arc<dyn Fn() -> Arc<T> + Send + Sync>;

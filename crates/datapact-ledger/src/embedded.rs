@@ -289,6 +289,14 @@ impl Ledger for EmbeddedLedger {
         Ok(tables::counter(self.store.read(), share, consumer).await?)
     }
 
+    async fn standing(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<(Option<ShareRecord>, Counter), LedgerError> {
+        Ok(tables::standing(self.store.read(), share, consumer).await?)
+    }
+
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         Ok(tables::events(self.store.read(), from, max).await?)
     }

@@ -18,7 +18,7 @@ use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::mirror;
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use crate::path::Resource;
-use crate::port::{Clock, Event, Ledger, LedgerCopy, LedgerError, Position};
+use crate::port::{Clock, Event, Ledger, LedgerCopy, LedgerError, Position, Recorded};
 use crate::proof::Proof;
 use crate::source::{self, Bundle, LogSource, Trouble};
 use crate::store::Store;
@@ -188,11 +188,16 @@ impl Follower {
         Ok(head)
     }
 
-    /// Waits until the log says that it has more entries, or for `timeout`, then polls.
-    pub async fn next(&self, timeout: Duration) -> Result<Polled, LedgerError> {
+    /// Waits until the log says that it has more entries, or for `timeout`.
+    pub async fn wait(&self, timeout: Duration) -> Result<(), LedgerError> {
         self.believe()?;
         let waited = self.config.source.wait_newer(self.size(), timeout).await;
-        waited.map_err(|e| LedgerError::Unavailable(e.to_string()))?;
+        waited.map_err(|e| LedgerError::Unavailable(e.to_string()))
+    }
+
+    /// Waits as [`Follower::wait`] does, then polls.
+    pub async fn next(&self, timeout: Duration) -> Result<Polled, LedgerError> {
+        self.wait(timeout).await?;
         self.poll().await
     }
 
@@ -624,6 +629,11 @@ impl LedgerCopy for Follower {
     async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
         self.believe()?;
         Ok(tables::counter(self.store.read(), share, consumer).await?)
+    }
+
+    async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Option<Recorded>, LedgerError> {
+        self.believe()?;
+        Ok(tables::recorded(self.store.read(), share, request).await?)
     }
 
     async fn policy_before(

@@ -127,6 +127,15 @@ pub trait Ledger: Send + Sync {
     /// How many accesses a consumer was granted on a share.
     async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
 
+    /// Both at once: the newest policy of a share, and how many accesses a consumer was granted on it.
+    async fn standing(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<(Option<ShareRecord>, Counter), LedgerError> {
+        Ok((self.share(share).await?, self.counter(share, consumer).await?))
+    }
+
     /// Up to `max` (at most [`EVENTS_MAX`]) events at and after `from`, in order.
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError>;
 
@@ -155,6 +164,19 @@ pub trait Ledger: Send + Sync {
     fn address(&self, share: &ShareId) -> String;
 }
 
+/// A granted access, and its share's policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where the access stands.
+    pub position: Position,
+    /// The access.
+    pub record: AccessRecord,
+    /// The share's newest policy.
+    pub newest: ShareRecord,
+    /// The one by which the access was decided.
+    pub of_record: ShareRecord,
+}
+
 /// A key server's own copy of the ledger: it answers only for what it has checked itself.
 #[async_trait]
 pub trait LedgerCopy: Send + Sync {
@@ -173,6 +195,9 @@ pub trait LedgerCopy: Send + Sync {
 
     /// How many accesses a consumer was granted on a share.
     async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
+
+    /// A granted access to `share` with the policies that count for it; none without the access or the share.
+    async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Option<Recorded>, LedgerError>;
 
     /// The share's newest policy among the entries before `position`: the one by which an access there was decided.
     async fn policy_before(

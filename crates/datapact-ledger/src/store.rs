@@ -8,6 +8,7 @@
 //! begins by locking the same row, so that a job sees everything that was committed before it and nothing else
 //! changes while it runs: what holds for one process holds for all.
 
+mod group;
 mod location;
 mod migrate;
 
@@ -23,6 +24,7 @@ use sea_orm::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+pub use group::Group;
 pub use location::{Location, Postgres};
 
 /// The most jobs that share one commit.
@@ -258,7 +260,7 @@ pub fn statement(
 }
 
 /// `($1, $2), ($3, $4)`: placeholders for `rows` rows of `columns` columns.
-pub(crate) fn placeholders(rows: usize, columns: usize) -> String {
+pub fn placeholders(rows: usize, columns: usize) -> String {
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });

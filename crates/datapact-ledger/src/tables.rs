@@ -11,7 +11,7 @@ use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::path::Resource;
-use crate::port::{EVENTS_MAX, Event, Position};
+use crate::port::{EVENTS_MAX, Event, Position, Recorded};
 use crate::store::{Migration, StoreError, placeholders, statement};
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
 
@@ -498,6 +498,54 @@ pub(crate) async fn counter(
         Some((Value::Counter(counter), _)) => Ok(counter),
         Some(_) => Err(misplaced()),
     }
+}
+
+/// The newest policy of a share, and how many accesses a consumer was granted on it.
+pub(crate) async fn standing(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    consumer: &Commitment,
+) -> Result<(Option<ShareRecord>, Counter), StoreError> {
+    let (of_share, of_counter) = (share_key(share), counter_key(share, consumer));
+    let mut found = Overlay::load(on, [of_share.clone(), of_counter.clone()]).await?.values;
+    let share = match found.remove(&of_share) {
+        None => None,
+        Some((Value::Share(record), _)) => Some(record),
+        Some(_) => return Err(misplaced()),
+    };
+    match found.remove(&of_counter) {
+        None => Ok((share, Counter { granted: 0 })),
+        Some((Value::Counter(counter), _)) => Ok((share, counter)),
+        Some(_) => Err(misplaced()),
+    }
+}
+
+/// A granted access to `share`, the share's newest policy, and the one by which the access was decided.
+pub(crate) async fn recorded(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    request: &Digest,
+) -> Result<Option<Recorded>, StoreError> {
+    let (of_access, of_share) = (access_key(request), share_key(share));
+    let mut found = Overlay::load(on, [of_access.clone(), of_share.clone()]).await?.values;
+    let (access, newest) = match (found.remove(&of_access), found.remove(&of_share)) {
+        (Some(access), Some(newest)) => (access, newest),
+        _ => return Ok(None),
+    };
+    let (Value::Access(record), position) = access else { return Err(misplaced()) };
+    let (Value::Share(newest), set) = newest else { return Err(misplaced()) };
+    if record.request.share != *share {
+        return Ok(None);
+    }
+    // A policy that was set before the access, and is the newest even now, was the newest then.
+    let of_record = match set < position {
+        true => newest.clone(),
+        false => {
+            let before = policy_before(on, share, position).await?;
+            before.ok_or_else(|| StoreError::Damaged("an access is without its policy".to_owned()))?
+        }
+    };
+    Ok(Some(Recorded { position, record, newest, of_record }))
 }
 
 pub(crate) async fn policy_before(

@@ -85,6 +85,8 @@ fn sqlite(path: &Path, readers: bool, make: bool) -> ConnectOptions {
         .max_connections(if readers { READERS_MAX } else { 1 })
         .min_connections(1)
         .sqlx_logging(false)
+        // A file is not cut off: whether a connection still is one need not be asked before each statement.
+        .test_before_acquire(false)
         .map_sqlx_sqlite_opts(move |options| {
             let options = options
                 .filename(&path)

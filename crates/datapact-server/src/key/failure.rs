@@ -5,7 +5,7 @@ use datapact_ledger::port::LedgerError;
 use datapact_ledger::store::StoreError;
 
 /// A refusal or a failed database; it becomes a [`Problem`] at the edge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Failure {
     Refused(Problem),
     Store(StoreError),

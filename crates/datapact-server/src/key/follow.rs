@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_api::http_api::{LOG_WAIT_MAX, Public};
@@ -17,6 +17,8 @@ use crate::secret_file::{self, SecretFileError};
 
 /// The file with the witness key, in the data folder.
 pub const WITNESS_FILE: &str = "witness.key";
+/// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by itself.
+const REST_MAX: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
@@ -64,34 +66,42 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Manageme
     let mut handed_in = None;
     let mut told = None;
     loop {
-        let trouble = step(&follower, management.as_ref(), wait, &mut handed_in).await.err();
-        if let Some(why) = &trouble {
-            if trouble != told {
-                tracing::warn!(why, "following the ledger; trying again");
+        match step(&follower, management.as_ref(), wait, &mut handed_in).await {
+            Ok(took) => {
+                told = None;
+                (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
+                // As long as it took: the more there is to do, the more is done at a time.
+                tokio::time::sleep(took.min(REST_MAX)).await;
             }
-            wait = Duration::ZERO;
-            tokio::time::sleep(retry).await;
-            retry = RETRY_MAX.min(retry * 2);
-        } else {
-            (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
+            Err(why) => {
+                if told.as_ref() != Some(&why) {
+                    tracing::warn!(why, "following the ledger; trying again");
+                }
+                told = Some(why);
+                wait = Duration::ZERO;
+                tokio::time::sleep(retry).await;
+                retry = RETRY_MAX.min(retry * 2);
+            }
         }
-        told = trouble;
     }
 }
 
+/// Waits, polls and hands in; how long it took after the waiting.
 async fn step(
     follower: &Follower,
     management: &dyn Management,
     wait: Duration,
     handed_in: &mut Option<u64>,
-) -> Result<(), String> {
+) -> Result<Duration, String> {
     let said = |error: LedgerError| error.to_string();
-    follower.next(wait).await.map_err(said)?;
+    follower.wait(wait).await.map_err(said)?;
+    let begun = Instant::now();
+    follower.poll().await.map_err(said)?;
     if let Some((size, note)) = follower.cosigned().await.map_err(said)?
         && *handed_in != Some(size)
     {
         management.add_cosignature(&note).await.map_err(|problem| problem.to_string())?;
         *handed_in = Some(size);
     }
-    Ok(())
+    Ok(begun.elapsed())
 }

@@ -8,6 +8,7 @@ mod jwks;
 mod kek;
 mod keys;
 mod policies;
+mod recording;
 mod rekey;
 mod release;
 mod tables;
@@ -34,7 +35,7 @@ use datapact_core::trust::Trust;
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::note::VerifyingKey;
 use datapact_ledger::port::{LedgerCopy as _, LedgerError};
-use datapact_ledger::store::{Store, StoreError};
+use datapact_ledger::store::{Group, Store, StoreError};
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
@@ -105,6 +106,8 @@ pub struct KeyService {
     kek: Kek,
     store: Store,
     copy: Arc<Follower>,
+    /// Puts releases on record, all that wait together.
+    releases: Group<recording::New, Option<tables::ReleaseRow>, Failure>,
     witness: VerifyingKey,
     jwks: JwksCache,
     signer: Arc<Signer>,
@@ -182,6 +185,9 @@ impl KeyService {
             .abort_handle(),
         ];
         let users = Users::open(&store).await?;
+        let at = Arc::clone(&clock);
+        let releases =
+            Group::new(store.clone(), move |tx, new| Box::pin(recording::record_all(tx, new, at())));
         Ok(Arc::new(Self {
             name,
             users,
@@ -193,6 +199,7 @@ impl KeyService {
             kek,
             store,
             copy,
+            releases,
             witness: witness_public,
             jwks: JwksCache::new(public, management_name.to_owned()),
             signer,

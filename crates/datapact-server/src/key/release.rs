@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use datapact_api::gate::Caller;
 use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey, TokenRevocation};
-use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::problem::{Problem, Result};
 use datapact_core::commitment::Opening;
-use datapact_core::contract::AccessRecord;
 use datapact_core::document::KeyRelease;
 use datapact_core::id::{Commitment, Digest, KeyId, ShareId};
 use datapact_core::identity::Identity;
@@ -14,23 +13,24 @@ use datapact_core::jws::Signed;
 use datapact_core::release::{SealedKey, seal};
 use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
 use datapact_ledger::LedgerCopy as _;
+use datapact_ledger::port::Recorded;
 
 use super::KeyService;
 use super::failure::copy_problem;
-use super::keys::unknown;
 use super::policies::{OnLedger, standing};
-use super::tables::{self, ReleaseRow, StoredKey};
+use super::recording::New;
+use super::tables::{self, KeyEntry, ReleaseRow, StoredKey};
 
 /// How often a key is released for one access: a consumer who lost the answer asks with a new key request.
 pub const RELEASES_MAX: u64 = 32;
 
 /// A release that nothing speaks against.
-struct Decision {
-    consumer: Identity,
+pub(super) struct Decision {
+    pub(super) consumer: Identity,
     owner: String,
-    stored: StoredKey,
-    on_ledger: OnLedger,
-    commitment: Commitment,
+    pub(super) stored: StoredKey,
+    pub(super) on_ledger: OnLedger,
+    pub(super) commitment: Commitment,
     share: ShareId,
 }
 
@@ -56,6 +56,7 @@ impl KeyService {
             key_request: key_request.id(),
             sealed: sealed.digest(),
         };
+        let release = self.signer.sign(&self.ledger, now, statement);
         let row = ReleaseRow {
             key_request: key_request.id(),
             request: asked.request.id(),
@@ -64,53 +65,14 @@ impl KeyService {
             consumer: Some(decision.consumer.to_string()),
             time: now,
             sealed: Some(serde_json::to_string(&sealed).map_err(Problem::internal)?),
-            signed_release: self.signer.sign(&self.ledger, now, statement).as_str().to_owned(),
+            signed_release: release.as_str().to_owned(),
             signed_request: key_request.as_str().to_owned(),
         };
-        let (id, clock) = (*id, self.clock.clone());
         let mark = self.users.marker.on_share(&decision.consumer, &decision.share);
-        // One writer: what was withheld before this job ran is seen here, and what is withheld later finds the
-        // release on record.
-        let row = self
-            .write(move |tx| {
-                Box::pin(async move {
-                    let rows = tables::policies(tx, &row.share, &row.owner).await?;
-                    standing(&rows, &decision.on_ledger, &id, clock())?;
-                    let entry = tables::key(tx, &id).await?;
-                    let stored = entry.and_then(|entry| entry.stored);
-                    if !stored.is_some_and(|stored| stored.is(&decision.stored)) {
-                        return Err(unknown(&id).into());
-                    }
-                    if tables::is_revoked(tx, &row.request).await? {
-                        let problem = Problem::forbidden("the access token was revoked");
-                        return Err(problem.hint("ask for access again").into());
-                    }
-                    if tables::is_tombstone(tx, &row.share, &mark).await? {
-                        let detail = "an erased account of yours has accessed this share";
-                        return Err(Problem::forbidden(detail)
-                            .hint("ask its provider for a new share")
-                            .into());
-                    }
-                    let (consumer, commitment) = (&decision.consumer, &decision.commitment);
-                    let first = tables::first_commitment(tx, &row.share, consumer, commitment).await?;
-                    if !same(first.as_bytes(), commitment.as_bytes()) {
-                        let detail = "the ledger knows you on this share by another commitment";
-                        let hint = "management counts your accesses under two names; tell the provider";
-                        return Err(Problem::forbidden(detail).hint(hint).into());
-                    }
-                    if let Some(before) = tables::release(tx, &row.key_request).await? {
-                        return Ok(before);
-                    }
-                    if tables::releases_for(tx, &row.request).await? >= RELEASES_MAX {
-                        let detail = format!("the key was released {RELEASES_MAX} times for this access");
-                        return Err(Problem::new(Kind::Busy, detail).hint("ask for access again").into());
-                    }
-                    tables::insert_release(tx, &row).await?;
-                    Ok(row)
-                })
-            })
-            .await?;
-        answer(row)
+        match self.releases.write(New { key: *id, decision, mark, row }).await? {
+            None => Ok(ReleasedKey { sealed, release }),
+            Some(before) => answer(before),
+        }
     }
 
     /// From now on nothing is released for an access (MG-16). A job like a release: either that stands on record before,
@@ -177,12 +139,16 @@ impl KeyService {
         self.copy.current(self.current).await.map_err(copy_problem)?;
 
         // 8. It holds the record, where the token says, for this request.
-        let (position, record) = self.record(&request.id()).await?;
+        let Recorded { position, record, newest, of_record } = self.recorded(&share, &request.id()).await?;
         if position != token.position {
             return refused("the access record does not stand where the access token says");
         }
-        if record.request.share != share || record.request.policy != request.body().policy {
+        if record.request.policy != request.body().policy {
             return refused("the access record is not about what the access request asks for");
+        }
+        if of_record.policy.policy != record.request.policy {
+            let detail = "the copy of the ledger holds an access without its policy";
+            return Err(Problem::internal(detail));
         }
 
         // 9. The request's signer was certified when the ledger recorded it.
@@ -203,9 +169,8 @@ impl KeyService {
         }
 
         // 12. The key is stored, for this share.
-        let entry = tables::key(self.store.read(), id).await?;
-        let owner = entry.as_ref().map(|entry| entry.owner.clone());
-        let (Some(owner), Some(stored)) = (owner, entry.and_then(|entry| entry.stored)) else {
+        let found = tables::key_and_policies(self.store.read(), id).await?;
+        let Some((KeyEntry { owner, stored: Some(stored), .. }, rows)) = found else {
             return Err(Problem::not_found(format!("there is no key `{id}` here")));
         };
         if stored.share != share {
@@ -214,8 +179,7 @@ impl KeyService {
 
         // 13. What the ledger says of the share is what the key's owner has signed, and nothing withholds it. Checked
         // again when the release is recorded.
-        let on_ledger = self.on_ledger(&share, position, &record).await?;
-        let rows = tables::policies(self.store.read(), &share, &owner).await?;
+        let on_ledger = OnLedger { newest, of_record: of_record.policy };
         let policy = standing(&rows, &on_ledger, id, now)?;
         if policy.package != stored.package || policy.package_id != token.package {
             return refused("the key opens another package than the policy and the access token name");
@@ -224,27 +188,16 @@ impl KeyService {
         Ok(Decision { consumer: consumer.clone(), owner, stored, on_ledger, commitment, share })
     }
 
-    /// The access record; the copy is brought up to date when it is not there yet.
-    async fn record(&self, request: &Digest) -> Result<(u64, AccessRecord)> {
-        if let Some(found) = self.copy.access(request).await.map_err(copy_problem)? {
+    /// The access and its policies; the copy is brought up to date when it is not there yet.
+    async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Recorded> {
+        if let Some(found) = self.copy.recorded(share, request).await.map_err(copy_problem)? {
             return Ok(found);
         }
         self.copy.current(Duration::ZERO).await.map_err(copy_problem)?;
-        self.copy.access(request).await.map_err(copy_problem)?.ok_or_else(|| {
+        self.copy.recorded(share, request).await.map_err(copy_problem)?.ok_or_else(|| {
             Problem::forbidden("the ledger has no record of this access")
                 .hint("ask management for access first")
         })
-    }
-
-    async fn on_ledger(&self, share: &ShareId, position: u64, record: &AccessRecord) -> Result<OnLedger> {
-        let newest = self.copy.share(share).await.map_err(copy_problem)?;
-        let then = self.copy.policy_before(share, position).await.map_err(copy_problem)?;
-        match (newest, then) {
-            (Some(newest), Some(then)) if then.policy.policy == record.request.policy => {
-                Ok(OnLedger { newest, of_record: then.policy })
-            }
-            _ => Err(Problem::internal("the copy of the ledger holds an access without its policy")),
-        }
     }
 
     pub(super) async fn releases_of(
@@ -273,7 +226,7 @@ impl KeyService {
     }
 }
 
-/// The answer that a durable release gives, the first time and every other.
+/// The answer that a durable release gave the first time.
 fn answer(row: ReleaseRow) -> Result<ReleasedKey> {
     let sealed = row.sealed.ok_or_else(|| {
         Problem::forbidden("this release is too old to be repeated").hint("ask for access again")
@@ -283,6 +236,6 @@ fn answer(row: ReleaseRow) -> Result<ReleasedKey> {
     Ok(ReleasedKey { sealed, release })
 }
 
-fn same(a: &[u8], b: &[u8]) -> bool {
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(a, b).is_ok()
 }

@@ -1,10 +1,12 @@
 //! The key server's own tables, beside those of its copy of the ledger.
 
+use std::collections::{HashMap, HashSet};
+
 use datapact_core::contract::SetPolicy;
 use datapact_core::id::{Commitment, Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::policy::{ShareState, SharingPolicy};
-use datapact_ledger::store::{Migration, StoreError, statement};
+use datapact_ledger::store::{Migration, StoreError, placeholders, statement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use serde::de::DeserializeOwned;
 
@@ -130,21 +132,64 @@ impl PolicyRow {
 }
 
 pub(super) async fn key(on: &impl ConnectionTrait, id: &KeyId) -> Result<Option<KeyEntry>, Failure> {
-    let sql = "SELECT owner, registered, share, package, sealed, kek FROM key_entry WHERE id = $1";
-    let Some(row) = on.query_one_raw(statement(on, sql, [text(id)])).await? else { return Ok(None) };
-    let share: Option<String> = row.try_get_by_index(2)?;
-    let package: Option<String> = row.try_get_by_index(3)?;
-    let sealed: Option<String> = row.try_get_by_index(4)?;
+    Ok(keys(on, &[*id]).await?.remove(id))
+}
+
+/// Those of `ids` that are registered.
+pub(super) async fn keys(
+    on: &impl ConnectionTrait,
+    ids: &[KeyId],
+) -> Result<HashMap<KeyId, KeyEntry>, Failure> {
+    let sql = format!("SELECT {KEY_COLUMNS} FROM key_entry e WHERE e.id IN");
+    let rows = rows_of(on, &sql, ids).await?;
+    rows.iter().map(|row| key_row(row).map(|entry| (entry.id, entry))).collect()
+}
+
+const KEY_COLUMNS: &str = "e.id, e.owner, e.registered, e.share, e.package, e.sealed, e.kek";
+
+fn key_row(row: &QueryResult) -> Result<KeyEntry, Failure> {
+    let share: Option<String> = row.try_get_by_index(3)?;
+    let package: Option<String> = row.try_get_by_index(4)?;
+    let sealed: Option<String> = row.try_get_by_index(5)?;
     let stored = match (share, package, sealed) {
         (Some(share), Some(package), Some(sealed)) => {
-            let kek = version(&row, 5)?;
+            let kek = version(row, 6)?;
             Some(StoredKey { share: parse(&share)?, package: parse(&package)?, kek, sealed })
         }
         (None, None, None) => None,
         _ => return Err(damaged("a key is half stored")),
     };
-    Ok(Some(KeyEntry { id: *id, owner: row.try_get_by_index(0)?, registered: number(&row, 1)?, stored }))
+    Ok(KeyEntry {
+        id: parse(&row.try_get_by_index::<String>(0)?)?,
+        owner: row.try_get_by_index(1)?,
+        registered: number(row, 2)?,
+        stored,
+    })
 }
+
+/// A key, with all that its owner has signed for its share.
+pub(super) async fn key_and_policies(
+    on: &impl ConnectionTrait,
+    id: &KeyId,
+) -> Result<Option<(KeyEntry, Vec<PolicyRow>)>, Failure> {
+    let sql = format!(
+        "SELECT {KEY_COLUMNS}, {POLICY_COLUMNS} FROM key_entry e LEFT JOIN key_policy p \
+         ON p.share = e.share AND p.owner = e.owner WHERE e.id = $1"
+    );
+    let rows = on.query_all_raw(statement(on, sql, [text(id)])).await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let entry = key_row(first)?;
+    let mut policies = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.try_get_by_index::<Option<String>>(KEY_WIDTH)?.is_some() {
+            policies.push(policy_row(row, KEY_WIDTH)?);
+        }
+    }
+    Ok(Some((entry, policies)))
+}
+
+/// How many columns a key has.
+const KEY_WIDTH: usize = 7;
 
 /// Whether `owner` keeps a key of `share` here.
 pub(super) async fn owns_key(
@@ -255,8 +300,8 @@ pub(super) async fn maybe_ended(
     rows.iter().map(pair).collect()
 }
 
-const POLICY_COLUMNS: &str = "policy, share, owner, version, state, expires, signed, key, package, package_id, \
-                              call, withheld";
+const POLICY_COLUMNS: &str = "p.policy, p.share, p.owner, p.version, p.state, p.expires, p.signed, p.key, p.package, \
+                              p.package_id, p.call, p.withheld";
 
 /// All that `owner` has signed for `share`, oldest version first.
 pub(super) async fn policies(
@@ -265,20 +310,31 @@ pub(super) async fn policies(
     owner: &str,
 ) -> Result<Vec<PolicyRow>, Failure> {
     let sql = format!(
-        "SELECT {POLICY_COLUMNS} FROM key_policy WHERE share = $1 AND owner = $2 ORDER BY version, policy"
+        "SELECT {POLICY_COLUMNS} FROM key_policy p WHERE p.share = $1 AND p.owner = $2 ORDER BY p.version, p.policy"
     );
     let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into()])).await?;
-    rows.iter().map(policy_row).collect()
+    rows.iter().map(|row| policy_row(row, 0)).collect()
+}
+
+/// All that providers have signed for `shares`, oldest version first.
+pub(super) async fn policies_of(
+    on: &impl ConnectionTrait,
+    shares: &[ShareId],
+) -> Result<Vec<PolicyRow>, Failure> {
+    let sql = format!("SELECT {POLICY_COLUMNS} FROM key_policy p WHERE p.share IN");
+    let rows = rows_of(on, &sql, shares).await?;
+    let mut policies = rows.iter().map(|row| policy_row(row, 0)).collect::<Result<Vec<_>, _>>()?;
+    policies.sort_by_key(|policy| (policy.version, policy.policy));
+    Ok(policies)
 }
 
 /// Writes a policy; one that is there keeps what it had.
 pub(super) async fn put_policy(on: &impl ConnectionTrait, row: &PolicyRow) -> Result<(), Failure> {
-    let sql = format!(
-        "INSERT INTO key_policy ({POLICY_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
-         ON CONFLICT (policy) DO UPDATE SET call = COALESCE(key_policy.call, excluded.call), \
-         withheld = CASE WHEN key_policy.withheld > excluded.withheld \
-         THEN key_policy.withheld ELSE excluded.withheld END"
-    );
+    let sql = "INSERT INTO key_policy (policy, share, owner, version, state, expires, signed, key, package, \
+               package_id, call, withheld) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+               ON CONFLICT (policy) DO UPDATE SET call = COALESCE(key_policy.call, excluded.call), \
+               withheld = CASE WHEN key_policy.withheld > excluded.withheld \
+               THEN key_policy.withheld ELSE excluded.withheld END";
     let values: [Value; 12] = [
         text(&row.policy),
         text(&row.share),
@@ -297,49 +353,63 @@ pub(super) async fn put_policy(on: &impl ConnectionTrait, row: &PolicyRow) -> Re
     Ok(())
 }
 
-fn policy_row(row: &QueryResult) -> Result<PolicyRow, Failure> {
-    let string = |index| row.try_get_by_index::<String>(index);
+/// A policy whose columns begin at `at`.
+fn policy_row(row: &QueryResult, at: usize) -> Result<PolicyRow, Failure> {
+    let string = |index| row.try_get_by_index::<String>(at + index);
     Ok(PolicyRow {
         policy: parse(&string(0)?)?,
         share: parse(&string(1)?)?,
         owner: string(2)?,
-        version: u32::try_from(number(row, 3)?).map_err(|_| damaged("a policy's version"))?,
+        version: u32::try_from(number(row, at + 3)?).map_err(|_| damaged("a policy's version"))?,
         state: from_json(&string(4)?)?,
-        expires: number(row, 5)?,
-        signed: number(row, 6)?,
+        expires: number(row, at + 5)?,
+        signed: number(row, at + 6)?,
         key: parse(&string(7)?)?,
         package: parse(&string(8)?)?,
         package_id: parse(&string(9)?)?,
-        call: row.try_get_by_index::<Option<String>>(10)?.as_deref().map(from_json).transpose()?,
-        withheld: number(row, 11)? != 0,
+        call: row.try_get_by_index::<Option<String>>(at + 10)?.as_deref().map(from_json).transpose()?,
+        withheld: number(row, at + 11)? != 0,
     })
 }
 
-/// The one commitment that `identity` has been known by on `share`; `commitment` if there was none yet.
-pub(super) async fn first_commitment(
+/// The one commitment that each of `consumers`, of a share and an identity, has been known by there.
+pub(super) async fn commitments(
     on: &impl ConnectionTrait,
-    share: &ShareId,
-    identity: &Identity,
-    commitment: &Commitment,
-) -> Result<Commitment, Failure> {
-    let identity = identity.to_string();
-    let sql =
-        "INSERT INTO key_consumer (share, identity, commitment) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    on.execute_raw(statement(on, sql, [text(share), identity.as_str().into(), text(commitment)])).await?;
-    let sql = "SELECT commitment FROM key_consumer WHERE share = $1 AND identity = $2";
-    let row = on.query_one_raw(statement(on, sql, [text(share), identity.into()])).await?;
-    let row = row.ok_or_else(|| damaged("a commitment vanished"))?;
-    parse(&row.try_get_by_index::<String>(0)?)
+    consumers: &[(ShareId, String)],
+) -> Result<HashMap<(ShareId, String), Commitment>, Failure> {
+    let values: Vec<Value> =
+        consumers.iter().flat_map(|(share, identity)| [text(share), text(identity)]).collect();
+    let sql = format!(
+        "SELECT share, identity, commitment FROM key_consumer WHERE (share, identity) IN (VALUES {})",
+        placeholders(values.len() / 2, 2)
+    );
+    let mut found = HashMap::new();
+    for row in on.query_all_raw(statement(on, sql, values)).await? {
+        let string = |index| row.try_get_by_index::<String>(index);
+        found.insert((parse(&string(0)?)?, string(1)?), parse(&string(2)?)?);
+    }
+    Ok(found)
 }
 
-/// Whether the user behind `mark` has accessed `share` before it was erased.
-pub(super) async fn is_tombstone(
+pub(super) async fn insert_commitments(
     on: &impl ConnectionTrait,
-    share: &ShareId,
-    mark: &str,
-) -> Result<bool, Failure> {
-    let sql = "SELECT COUNT(*) FROM key_tombstone WHERE share = $1 AND mark = $2";
-    Ok(count(on, sql, [text(share), mark.into()]).await? > 0)
+    new: Vec<(ShareId, String, Commitment)>,
+) -> Result<(), Failure> {
+    let row = |(share, identity, commitment): (ShareId, String, Commitment)| {
+        [text(&share), identity.into(), text(&commitment)]
+    };
+    insert(on, "key_consumer (share, identity, commitment)", new.into_iter().map(row).collect()).await
+}
+
+/// Those of `marks` that stand for users who have accessed a share before they were erased.
+pub(super) async fn tombstones(
+    on: &impl ConnectionTrait,
+    marks: &[String],
+) -> Result<HashSet<String>, Failure> {
+    // A mark is of one share.
+    let sql = "SELECT mark FROM key_tombstone WHERE mark IN";
+    let rows = rows_of(on, sql, marks).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
 }
 
 /// Revokes the tokens of an access.
@@ -353,9 +423,14 @@ pub(super) async fn revoke(
     Ok(())
 }
 
-/// Whether the tokens of an access were revoked.
-pub(super) async fn is_revoked(on: &impl ConnectionTrait, request: &Digest) -> Result<bool, Failure> {
-    Ok(count(on, "SELECT COUNT(*) FROM key_revocation WHERE request = $1", [text(request)]).await? > 0)
+/// Those accesses among `requests` whose tokens were revoked.
+pub(super) async fn revoked(
+    on: &impl ConnectionTrait,
+    requests: &[Digest],
+) -> Result<HashSet<Digest>, Failure> {
+    let sql = "SELECT request FROM key_revocation WHERE request IN";
+    let rows = rows_of(on, sql, requests).await?;
+    rows.iter().map(|row| parse(&row.try_get_by_index::<String>(0)?)).collect()
 }
 
 /// Forgets the revocations of tokens that are dead anyway.
@@ -407,17 +482,25 @@ pub(super) struct ReleaseRow {
 const RELEASE_COLUMNS: &str =
     "key_request, request, share, owner, time, sealed, signed_release, signed_request, consumer";
 
-pub(super) async fn release(
+/// The releases that answered `key_requests`.
+pub(super) async fn releases(
     on: &impl ConnectionTrait,
-    key_request: &Digest,
-) -> Result<Option<ReleaseRow>, Failure> {
-    let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request = $1");
-    on.query_one_raw(statement(on, sql, [text(key_request)])).await?.as_ref().map(release_row).transpose()
+    key_requests: &[Digest],
+) -> Result<HashMap<Digest, ReleaseRow>, Failure> {
+    let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request IN");
+    let rows = rows_of(on, &sql, key_requests).await?;
+    rows.iter().map(|row| release_row(row).map(|row| (row.key_request, row))).collect()
 }
 
-/// How often the key was released for one access.
-pub(super) async fn releases_for(on: &impl ConnectionTrait, request: &Digest) -> Result<u64, Failure> {
-    count(on, "SELECT COUNT(*) FROM key_release WHERE request = $1", [text(request)]).await
+/// How often keys were released for each of the accesses `requests`.
+pub(super) async fn release_counts(
+    on: &impl ConnectionTrait,
+    requests: &[Digest],
+) -> Result<HashMap<Digest, u64>, Failure> {
+    let list = placeholders(1, requests.len());
+    let sql = format!("SELECT request, COUNT(*) FROM key_release WHERE request IN {list} GROUP BY request");
+    let rows = on.query_all_raw(statement(on, sql, requests.iter().map(text))).await?;
+    rows.iter().map(|row| Ok((parse(&row.try_get_by_index::<String>(0)?)?, number(row, 1)?))).collect()
 }
 
 /// The releases of `owner`'s keys on `share`, by key request behind `after`, a page of them.
@@ -436,22 +519,22 @@ pub(super) async fn releases_of(
     rows.iter().map(release_row).collect()
 }
 
-pub(super) async fn insert_release(on: &impl ConnectionTrait, row: &ReleaseRow) -> Result<(), Failure> {
-    let sql =
-        format!("INSERT INTO key_release ({RELEASE_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)");
-    let values: [Value; 9] = [
-        text(&row.key_request),
-        text(&row.request),
-        text(&row.share),
-        row.owner.as_str().into(),
-        int(row.time),
-        row.sealed.clone().into(),
-        row.signed_release.as_str().into(),
-        row.signed_request.as_str().into(),
-        row.consumer.clone().into(),
-    ];
-    on.execute_raw(statement(on, sql, values)).await?;
-    Ok(())
+pub(super) async fn insert_releases(on: &impl ConnectionTrait, rows: Vec<ReleaseRow>) -> Result<(), Failure> {
+    let values = |row: ReleaseRow| -> [Value; 9] {
+        [
+            text(&row.key_request),
+            text(&row.request),
+            text(&row.share),
+            row.owner.into(),
+            int(row.time),
+            row.sealed.into(),
+            row.signed_release.into(),
+            row.signed_request.into(),
+            row.consumer.into(),
+        ]
+    };
+    let rows = rows.into_iter().map(values).collect();
+    insert(on, &format!("key_release ({RELEASE_COLUMNS})"), rows).await
 }
 
 /// Forgets the sealed keys of releases before `before`; that they were released stays.
@@ -531,6 +614,30 @@ pub(super) async fn rekey(
 /// Forgets the versions of the KEK before `version`, which nothing is encrypted with any more.
 pub(super) async fn forget_keks(on: &impl ConnectionTrait, version: u32) -> Result<(), Failure> {
     on.execute_raw(statement(on, "DELETE FROM key_kek WHERE version < $1", [int(version.into())])).await?;
+    Ok(())
+}
+
+/// The rows that a query finds by any of `values`; `sql` ends before their list.
+async fn rows_of(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: &[impl ToString],
+) -> Result<Vec<QueryResult>, Failure> {
+    let sql = format!("{sql} {}", placeholders(1, values.len()));
+    Ok(on.query_all_raw(statement(on, sql, values.iter().map(text))).await?)
+}
+
+/// Inserts rows; `into` is a table's name and its columns.
+async fn insert<const N: usize>(
+    on: &impl ConnectionTrait,
+    into: &str,
+    rows: Vec<[Value; N]>,
+) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(rows.len(), N));
+    on.execute_raw(statement(on, sql, rows.into_iter().flatten())).await?;
     Ok(())
 }
 

@@ -1,62 +1,98 @@
 //! Access management (MG-8 to MG-13, AX-3 to AX-11) and usage records (UR-2).
 
-use datapact_api::management::{AccessEntry, AccessGrant, RecordQuery, UsageEntry, UsageReceipt};
+use datapact_api::management::{AccessEntry, AccessGrant, Account, RecordQuery, UsageEntry, UsageReceipt};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Call, Documents, Refusal, Value, Values, check, counter_key, decide, share_key,
+    Call, Counter, Documents, Receipt, Refusal, ShareRecord, Value, Values, check, counter_key, decide,
+    share_key,
 };
 use datapact_core::document::{AccessRequest, Body, UsageReport};
-use datapact_core::id::{Digest, Salt, ShareId};
+use datapact_core::id::{Digest, Salt};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
+use datapact_ledger::LedgerReceipt;
 use sea_orm::Value as Parameter;
 
-use super::failure::{Failure, Result};
+use super::failure::Result;
+use super::intents::Submitted;
 use super::schema::{Row, number, row, rows, text};
-use super::{Server, Session};
+use super::{Server, Session, accounts};
 
 /// How many records a page holds.
 const PAGE: u64 = 200;
 
+/// What management knows of a request for access, besides what the ledger says.
+struct Known {
+    /// Of the consumer.
+    account: Account,
+    /// It was recorded before.
+    recorded: bool,
+    /// The share's provider was not erased.
+    offered: bool,
+    /// The consumer has accessed the share by an account that was erased.
+    erased: bool,
+    /// The consumer's salt on the share, if one was drawn.
+    salt: Option<Salt>,
+}
+
 impl Session {
     pub(super) async fn access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
-        let account = self.accessing_account().await?;
+        let identity = self.caller.require_user()?;
         let server = &self.server;
-        of_caller(request, &account.identity)?;
+        of_caller(request, identity)?;
         let share = request.body().share;
         // Two tries: a salt is drawn at most once for each share and identity.
         for _ in 0..2 {
-            if let Some(access) = server.recorded_access(&request.id()).await? {
-                return self.grant(&account, access.position, access.record, access.consumer).await;
+            let known = server.known_of(request, identity).await?;
+            let account = known.account;
+            if known.recorded {
+                break;
             }
-            let now = server.now();
-            let record = server.ledger.share(&share).await?.ok_or(Refusal::UnknownShare)?;
-            server.still_offered(&share, &account.identity).await?;
-            if server.policy(&record.policy.policy).await?.is_none() {
+            let drawn = known.salt.is_none();
+            let salt = known.salt.unwrap_or_else(Salt::random);
+            let consumer = Opening { identity: identity.clone(), salt };
+            let (record, counter) = server.ledger.standing(&share, &consumer.commitment(&share)).await?;
+            let record = record.filter(|_| known.offered).ok_or(Refusal::UnknownShare)?;
+            if known.erased {
+                let problem = Problem::forbidden("an erased account of yours has accessed this share");
+                return Err(problem.hint("ask its provider for a new share").into());
+            }
+            if server.kept_policy(&record.policy.policy).await?.is_none() {
                 let detail = "management does not have this share's policy";
                 let problem = Problem::new(Kind::Unavailable, detail);
                 return Err(problem
                     .hint("try again in a moment; if it stays so, ask the provider to share it anew")
                     .into());
             }
-            let kept = server.opening(&share, &account.identity).await?;
-            let drawn = kept.is_none();
-            let consumer =
-                kept.unwrap_or_else(|| Opening { identity: account.identity.clone(), salt: Salt::random() });
+            let now = server.now();
             let call = Call::of_request(request, &consumer, &account.attributes, &record.policy.terms)?;
             let attributes = account.attributes.clone();
             let documents =
                 Documents::Access { request: request.clone(), consumer: consumer.clone(), attributes };
             check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
-            server.would_grant(&call, now).await?;
-            let drawn = drawn.then_some(consumer);
-            server.submit(request.id(), call, documents, drawn).await?;
+            server.would_grant(&call, record, counter, now).await?;
+            let kept = drawn.then(|| consumer.clone());
+            if let Submitted::Applied(Some(LedgerReceipt {
+                position,
+                receipt: Receipt::Access(record),
+                ..
+            })) = server.submit(request.id(), call, documents, kept).await?
+            {
+                let policy = server.kept_policy(&record.request.policy).await?;
+                return self.grant(&account, position, record, consumer, policy);
+            }
         }
-        match server.recorded_access(&request.id()).await? {
-            Some(access) => self.grant(&account, access.position, access.record, access.consumer).await,
-            None => Err(Problem::internal("an applied access is not there").into()),
+        let account = self.active_account().await?;
+        // Recorded before: perhaps long ago, so that anything may have happened since.
+        let access = server.recorded_access(&request.id()).await?;
+        let access = access.ok_or_else(|| Problem::internal("an applied access is not there"))?;
+        if server.is_revoked(&request.id()).await? {
+            let problem = Problem::forbidden("the access token of this access was revoked");
+            return Err(problem.hint("ask for access anew, by a new request").into());
         }
+        let policy = server.policy(&access.record.request.policy).await?;
+        self.grant(&account, access.position, access.record, access.consumer, policy)
     }
 
     pub(super) async fn access_records(&self, query: &RecordQuery) -> Result<Vec<AccessEntry>> {
@@ -132,34 +168,42 @@ impl Server {
         row.map(|row| Ok(UsageReceipt { position: row.number(0)?, record: row.json(1)? })).transpose()
     }
 
-    /// Refuses access to a share whose provider was erased, and a second count to a user who was.
-    async fn still_offered(&self, share: &ShareId, consumer: &Identity) -> Result<()> {
-        let sql = "SELECT (SELECT COUNT(*) FROM tombstone t WHERE t.share = s.id AND t.mark = $2) \
-                   FROM share s WHERE s.id = $1";
-        let values = [text(share), text(self.marker.on_share(consumer, share))];
-        let row = row(self.store.read(), sql, values).await?.ok_or(Refusal::UnknownShare)?;
-        if row.number(0)? == 0 {
-            return Ok(());
-        }
-        let problem = Problem::forbidden("an erased account of yours has accessed this share");
-        Err(problem.hint("ask its provider for a new share").into())
+    /// What management knows of `request` by `consumer`, and of its account, which must be one that may access.
+    async fn known_of(&self, request: &Signed<AccessRequest>, consumer: &Identity) -> Result<Known> {
+        let share = &request.body().share;
+        let sql = format!(
+            "SELECT {}, (SELECT COUNT(*) FROM access WHERE request = $2), \
+             (SELECT COUNT(*) FROM share WHERE id = $3), \
+             (SELECT COUNT(*) FROM tombstone WHERE share = $3 AND mark = $4), \
+             (SELECT salt FROM salt WHERE share = $3 AND identity = $1) \
+             FROM account WHERE identity = $1",
+            accounts::COLUMNS
+        );
+        let mark = self.marker.on_share(consumer, share);
+        let values = [text(consumer), text(request.id()), text(share), text(mark)];
+        let row = row(self.store.read(), sql, values).await?;
+        let account = accounts::accessing(row.as_ref().map(accounts::read).transpose()?, consumer)?;
+        let row = row.ok_or_else(|| Problem::internal("an account is there and not there"))?;
+        let any = |index| row.number(index).map(|count| count > 0);
+        let salt = row.optional(10)?.map(|salt| salt.parse()).transpose();
+        let salt = salt.map_err(|_| Problem::internal("a salt is not what was stored"))?;
+        Ok(Known { account, recorded: any(7)?, offered: any(8)?, erased: any(9)?, salt })
     }
 
     /// The contract's judgement by what the ledger says now, so that what it refuses leaves no trace; the ledger's
     /// own judgement counts.
-    async fn would_grant(&self, call: &Call, now: u64) -> Result<()> {
+    async fn would_grant(&self, call: &Call, share: ShareRecord, counter: Counter, now: u64) -> Result<()> {
         let Call::RequestAccess(request) = call else { return Ok(()) };
-        if self.ledger.access(&request.request).await?.is_some() {
+        let values = Values::from([
+            (share_key(&request.share), Value::Share(share)),
+            (counter_key(&request.share, &request.consumer), Value::Counter(counter)),
+        ]);
+        match decide(call, &values, now) {
+            Ok(_) => Ok(()),
             // Granted already, perhaps a moment ago under another salt than the one just drawn: `submit` tells.
-            return Ok(());
+            Err(_) if self.ledger.access(&request.request).await?.is_some() => Ok(()),
+            Err(refusal) => Err(refusal.into()),
         }
-        let mut values = Values::new();
-        if let Some(record) = self.ledger.share(&request.share).await? {
-            values.insert(share_key(&request.share), Value::Share(record));
-        }
-        let counter = self.ledger.counter(&request.share, &request.consumer).await?;
-        values.insert(counter_key(&request.share, &request.consumer), Value::Counter(counter));
-        decide(call, &values, now).map(drop).map_err(Failure::from)
     }
 }
 

@@ -27,31 +27,18 @@ const ACCOUNTS_MAX: u64 = 1_000_000;
 /// The longest code that is looked at, in bytes.
 const CODE_BYTES_MAX: usize = 128;
 const JOIN_HINT: &str = "ask an administrator for an invitation and `join` with it";
-const COLUMNS: &str = "id, identity, role, attributes, active, created, erase_at";
+pub(super) const COLUMNS: &str = "id, identity, role, attributes, active, created, erase_at";
 
 impl Session {
     /// The caller's account, if it may do anything at all.
     pub(super) async fn active_account(&self) -> Result<Account> {
         let identity = self.caller.require_user()?;
-        match find(self.server.store.read(), identity).await? {
-            None => {
-                Err(Problem::forbidden(format!("`{identity}` has no account here")).hint(JOIN_HINT).into())
-            }
-            Some(account) if !account.active => {
-                Err(Problem::forbidden("your account is disabled").hint("ask an administrator").into())
-            }
-            Some(account) => Ok(account),
-        }
+        active(find(self.server.store.read(), identity).await?, identity)
     }
 
     /// The caller's account, if it may share (SH-4).
     pub(super) async fn sharing_account(&self) -> Result<Account> {
         self.active_account().await.and_then(|account| permitted(account, Role::may_share, "share data"))
-    }
-
-    /// The caller's account, if it may access (AX-2).
-    pub(super) async fn accessing_account(&self) -> Result<Account> {
-        self.active_account().await.and_then(|account| permitted(account, Role::may_access, "access data"))
     }
 
     pub(super) async fn administrator(&self) -> Result<Account> {
@@ -348,6 +335,22 @@ async fn status(
     notices::post(on, servers, &account.identity, status, sequence).await
 }
 
+/// What was found for `identity`, if it may do anything at all.
+fn active(found: Option<Account>, identity: &Identity) -> Result<Account> {
+    match found {
+        None => Err(Problem::forbidden(format!("`{identity}` has no account here")).hint(JOIN_HINT).into()),
+        Some(account) if !account.active => {
+            Err(Problem::forbidden("your account is disabled").hint("ask an administrator").into())
+        }
+        Some(account) => Ok(account),
+    }
+}
+
+/// What was found for `identity`, if it may access (AX-2).
+pub(super) fn accessing(found: Option<Account>, identity: &Identity) -> Result<Account> {
+    active(found, identity).and_then(|account| permitted(account, Role::may_access, "access data"))
+}
+
 fn permitted(account: Account, may: impl FnOnce(Role) -> bool, what: &str) -> Result<Account> {
     if may(account.role) {
         return Ok(account);
@@ -436,7 +439,7 @@ async fn count(on: &impl ConnectionTrait, sql: &str) -> Result<u64> {
     })
 }
 
-fn read(row: &Row) -> Result<Account> {
+pub(super) fn read(row: &Row) -> Result<Account> {
     Ok(Account {
         id: row.parse(0)?,
         identity: row.parse(1)?,

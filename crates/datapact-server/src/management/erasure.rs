@@ -31,6 +31,8 @@ pub(super) async fn tidy(server: Arc<Server>) {
     let mut every = tokio::time::interval(EVERY);
     loop {
         every.tick().await;
+        // Another process may have erased some.
+        server.policies.forget();
         if let Err(Failure(problem)) = server.erase_due().await {
             tracing::warn!(%problem, "what is due could not be erased; trying again");
         }
@@ -100,6 +102,7 @@ impl Server {
                 })
             })
             .await?;
+        self.policies.forget();
         self.notices.posted();
         Ok(())
     }

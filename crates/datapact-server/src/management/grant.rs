@@ -6,30 +6,29 @@ use datapact_api::problem::Problem;
 use datapact_core::commitment::Opening;
 use datapact_core::contract::AccessRecord;
 use datapact_core::id::Digest;
+use datapact_core::jws::Signed;
 use datapact_core::permission::RequestedPermission;
+use datapact_core::policy::SharingPolicy;
 use datapact_core::token::{AccessToken, Confirmation, Jwks};
 
 use super::failure::Result;
 use super::{Server, Session, policies};
 
 impl Session {
-    /// The grant of an access of the caller.
-    pub(super) async fn grant(
+    /// The grant of an access of the caller, under the policy that its record names.
+    pub(super) fn grant(
         &self,
         account: &Account,
         position: u64,
         record: AccessRecord,
         consumer: Opening,
+        policy: Option<Signed<SharingPolicy>>,
     ) -> Result<AccessGrant> {
         let server = &self.server;
         let request = &record.request;
-        if server.is_revoked(&request.request).await? {
-            let problem = Problem::forbidden("the access token of this access was revoked");
-            return Err(problem.hint("ask for access anew, by a new request").into());
-        }
         let missing =
             || Problem::internal(format!("the policy {} of an access is not there", request.policy));
-        let policy = server.policy(&request.policy).await?.ok_or_else(missing)?;
+        let policy = policy.ok_or_else(missing)?;
         let permission = RequestedPermission::of(policy.body(), policy.id(), &record).ok_or_else(missing)?;
         let gone = |name: &str| {
             Problem::not_found(format!("the {name} of this share is no longer configured here"))

@@ -1,8 +1,8 @@
 //! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing. Executing one
 //! again is harmless, since the contract knows a call by its document.
 
-use std::collections::BTreeSet;
-use std::sync::{Arc, PoisonError, Weak};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem};
@@ -10,13 +10,13 @@ use datapact_core::commitment::Opening;
 use datapact_core::contract::{Call, Documents};
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_ledger::LedgerError;
 use datapact_ledger::store::Migration;
+use datapact_ledger::{LedgerError, LedgerReceipt};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, DatabaseTransaction};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 
 use super::failure::{Failure, Result};
-use super::schema::{json, number, row, rows, run, text};
+use super::schema::{Row, insert, json, number, row, rows, rows_of, run, text};
 use super::{PROJECTION_TIMEOUT, Server};
 
 /// The most documents that are worked on at once.
@@ -41,16 +41,51 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 
 /// What became of an intent.
 pub(super) enum Submitted {
-    /// It is on the ledger and applied.
-    Applied,
+    /// It is on the ledger and applied: now, with this receipt, or before.
+    Applied(Option<LedgerReceipt>),
     /// Somebody else has drawn another salt in the meantime: begin again with that one.
     SaltTaken,
 }
 
-enum Stored {
-    Open(Box<(Call, Documents)>),
+/// An intent to be stored.
+pub(super) struct New {
+    id: Digest,
+    call: Call,
+    documents: Arc<Documents>,
+    drawn: Option<Opening>,
+    columns: [Value; 3],
+}
+
+/// What became of it in the store.
+pub(super) enum Stored {
+    Open(Box<(Call, Arc<Documents>)>),
     Applied,
     SaltTaken,
+}
+
+/// The documents of calls under way, which the projector need not read again. The stored intents are what counts: what
+/// is missing here is there.
+#[derive(Default)]
+pub(super) struct AtHand(Mutex<HashMap<Digest, Arc<Documents>>>);
+
+impl AtHand {
+    pub(super) fn get(&self, id: &Digest) -> Option<Arc<Documents>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Keeps `documents` until the guard is dropped.
+    fn keep(&self, id: Digest, documents: &Arc<Documents>) -> Held<'_> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::clone(documents));
+        Held(self, id)
+    }
+}
+
+struct Held<'a>(&'a AtHand, Digest);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.1);
+    }
 }
 
 impl Server {
@@ -71,11 +106,14 @@ impl Server {
         let work = tokio::spawn(async move {
             let lock = server.lock_of(id)?;
             let _working = lock.lock().await;
-            match server.store_intent(id, call, documents, drawn).await? {
+            let columns = [text(id), json(&call)?, json(&documents)?];
+            let new = New { id, call, documents: Arc::new(documents), drawn, columns };
+            match server.intents.write(new).await? {
                 Stored::Open(intent) => {
-                    server.execute(id, &intent.0, &intent.1).await.map(|()| Submitted::Applied)
+                    let receipt = server.execute(id, &intent.0, &intent.1).await?;
+                    Ok(Submitted::Applied(Some(receipt)))
                 }
-                Stored::Applied => Ok(Submitted::Applied),
+                Stored::Applied => Ok(Submitted::Applied(None)),
                 Stored::SaltTaken => Ok(Submitted::SaltTaken),
             }
         });
@@ -98,43 +136,10 @@ impl Server {
         Ok(lock)
     }
 
-    async fn store_intent(
-        &self,
-        id: Digest,
-        call: Call,
-        documents: Documents,
-        drawn: Option<Opening>,
-    ) -> Result<Stored> {
-        let values = [text(id), json(&call)?, json(&documents)?];
-        self.store
-            .write(move |tx| {
-                Box::pin(async move {
-                    if is_applied(tx, &id, &call).await? {
-                        return Ok(Stored::Applied);
-                    }
-                    if let Some(opening) = drawn
-                        && salt_or(tx, call.share(), &opening).await? != opening.salt
-                    {
-                        return Ok(Stored::SaltTaken);
-                    }
-                    let sql = "INSERT INTO intent (id, call, documents) VALUES ($1, $2, $3) \
-                               ON CONFLICT (id) DO NOTHING";
-                    if run(tx, sql, values).await? == 1 {
-                        return Ok(Stored::Open(Box::new((call, documents))));
-                    }
-                    run(tx, "UPDATE intent SET refused = NULL WHERE id = $1", [text(id)]).await?;
-                    let sql = "SELECT call, documents FROM intent WHERE id = $1";
-                    let row = row(tx, sql, [text(id)]).await?;
-                    let row = row.ok_or_else(|| Problem::internal("an intent is there and not there"))?;
-                    Ok::<_, Failure>(Stored::Open(Box::new((row.json(0)?, row.json(1)?))))
-                })
-            })
-            .await
-    }
-
-    async fn execute(&self, id: Digest, call: &Call, documents: &Documents) -> Result<()> {
+    async fn execute(&self, id: Digest, call: &Call, documents: &Arc<Documents>) -> Result<LedgerReceipt> {
+        let _held = self.at_hand.keep(id, documents);
         match self.ledger.execute(call, documents).await {
-            Ok(receipt) => self.applied(receipt.position).await,
+            Ok(receipt) => self.applied(receipt.position).await.map(|()| receipt),
             Err(error @ (LedgerError::Refused(_) | LedgerError::Check(_))) => {
                 self.forget(id).await?;
                 Err(error.into())
@@ -233,19 +238,65 @@ async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &Opening) ->
     kept.ok_or_else(|| Problem::internal("a salt is there and not there").into())
 }
 
-/// Whether the projector has applied what the document `id` asked for.
-async fn is_applied(on: &impl ConnectionTrait, id: &Digest, call: &Call) -> Result<bool> {
-    let sql = match call {
-        Call::SetPolicy(_) => "SELECT 1 FROM policy WHERE id = $1",
-        Call::RequestAccess(_) => "SELECT 1 FROM access WHERE request = $1",
-        Call::RecordUsage(_) => "SELECT 1 FROM usage WHERE report = $1",
-    };
-    Ok(row(on, sql, [text(id)]).await?.is_some())
+/// Stores intents, for [`datapact_ledger::store::Group`]: no two of the same document, since each is worked on by one task at a time.
+pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result<Vec<Result<Stored>>> {
+    let applied = applied(on, &new).await?;
+    let mut open = open(on, &new).await?;
+    let (mut outcomes, mut inserted) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
+    for New { id, call, documents, drawn, columns } in new {
+        if applied.contains(&id) {
+            outcomes.push(Ok(Stored::Applied));
+            continue;
+        }
+        if let Some(opening) = drawn
+            && salt_or(on, call.share(), &opening).await? != opening.salt
+        {
+            outcomes.push(Ok(Stored::SaltTaken));
+            continue;
+        }
+        outcomes.push(match open.remove(&id) {
+            None => {
+                inserted.push(columns);
+                Ok(Stored::Open(Box::new((call, documents))))
+            }
+            Some(row) => {
+                run(on, "UPDATE intent SET refused = NULL WHERE id = $1", [text(id)]).await?;
+                let intent = |row: &Row| Ok::<_, Failure>((row.json(0)?, Arc::new(row.json(1)?)));
+                intent(&row).map(|intent| Stored::Open(Box::new(intent)))
+            }
+        });
+    }
+    insert(on, "intent (id, call, documents)", inserted).await?;
+    Ok(outcomes)
+}
+
+/// Those of which the projector has applied what they ask for.
+async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
+    let mut applied = HashSet::new();
+    let tables: [(&str, fn(&Call) -> bool); 3] = [
+        ("SELECT id FROM policy WHERE id IN", |call| matches!(call, Call::SetPolicy(_))),
+        ("SELECT request FROM access WHERE request IN", |call| matches!(call, Call::RequestAccess(_))),
+        ("SELECT report FROM usage WHERE report IN", |call| matches!(call, Call::RecordUsage(_))),
+    ];
+    for (sql, is_kind) in tables {
+        let ids = new.iter().filter(|new| is_kind(&new.call)).map(|new| text(new.id));
+        for row in rows_of(on, sql, ids).await? {
+            applied.insert(row.parse(0)?);
+        }
+    }
+    Ok(applied)
+}
+
+/// Call and documents of those that are stored already.
+async fn open(on: &impl ConnectionTrait, new: &[New]) -> Result<HashMap<Digest, Row>> {
+    let sql = "SELECT call, documents, id FROM intent WHERE id IN";
+    let found = rows_of(on, sql, new.iter().map(|new| text(new.id))).await?;
+    found.into_iter().map(|row| Ok((row.parse(2)?, row))).collect()
 }
 
 /// Executes again what was open when the process ended, unless the ledger is away.
 pub(super) async fn recover(server: &Arc<Server>) -> Result<()> {
-    all_again(server, open(server).await?).await;
+    all_again(server, left_open(server).await?).await;
     Ok(())
 }
 
@@ -259,7 +310,7 @@ pub(super) async fn take_up(server: Arc<Server>, at_once: bool) {
     loop {
         tokio::time::sleep(EVERY).await;
         // What was begun just now is still being worked on, by this process or another.
-        let found = match open(&server).await {
+        let found = match left_open(&server).await {
             Ok(found) => found,
             Err(failure) => {
                 tracing::debug!(problem = %failure.0, "what is open cannot be read; trying again");
@@ -272,7 +323,7 @@ pub(super) async fn take_up(server: Arc<Server>, at_once: bool) {
 }
 
 /// The documents whose calls are not on the ledger yet, or not applied.
-async fn open(server: &Server) -> Result<BTreeSet<Digest>> {
+async fn left_open(server: &Server) -> Result<BTreeSet<Digest>> {
     let sql = "SELECT id FROM intent WHERE refused IS NULL";
     let found = rows(server.store.read(), sql, []).await?;
     found.iter().map(|row| row.parse(0).map_err(Failure::from)).collect()
@@ -299,8 +350,8 @@ async fn again(server: &Arc<Server>, id: Digest) -> Result<()> {
     let Ok(_working) = lock.try_lock() else { return Ok(()) };
     let sql = "SELECT call, documents FROM intent WHERE id = $1 AND refused IS NULL";
     let Some(row) = row(server.store.read(), sql, [text(id)]).await? else { return Ok(()) };
-    match server.execute(id, &row.json(0)?, &row.json(1)?).await {
-        Ok(()) => tracing::info!(document = %id, "completed what was open"),
+    match server.execute(id, &row.json(0)?, &Arc::new(row.json(1)?)).await {
+        Ok(_) => tracing::info!(document = %id, "completed what was open"),
         Err(failure) => {
             tracing::warn!(document = %id, problem = %failure.0, "what was open is not done");
             if matches!(failure.0.kind, Kind::Unavailable | Kind::Busy) {

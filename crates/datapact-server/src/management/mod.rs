@@ -54,7 +54,7 @@ use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::mirror::{self, MirroredLedger};
 use datapact_ledger::note::VerifyingKey;
-use datapact_ledger::store::{Migration, StoreError};
+use datapact_ledger::store::{Group, Migration, StoreError};
 use datapact_ledger::{Ledger, LedgerError, Store};
 use futures_util::stream::BoxStream;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -131,6 +131,10 @@ struct Server {
     published: watch::Sender<u64>,
     /// Why the projector cannot go on, if it cannot.
     stuck: Mutex<Option<String>>,
+    /// Stores intents, all that wait together.
+    intents: Group<intents::New, intents::Stored, failure::Failure>,
+    at_hand: intents::AtHand,
+    policies: policies::Kept,
     /// One lock for each document being worked on.
     working: Mutex<HashMap<Digest, Weak<tokio::sync::Mutex<()>>>>,
     subscribers: Arc<Semaphore>,
@@ -231,6 +235,9 @@ impl ManagementServer {
             projected: watch::Sender::new(next),
             published: watch::Sender::new(event),
             stuck: Mutex::default(),
+            intents: Group::new(store.clone(), |tx, new| Box::pin(intents::store_all(tx, new))),
+            at_hand: intents::AtHand::default(),
+            policies: policies::Kept::default(),
             working: Mutex::default(),
             subscribers: Arc::new(Semaphore::new(SUBSCRIBERS_MAX)),
             webhooks,

@@ -1,7 +1,8 @@
 //! Policy management (MG-3 to MG-7, SH-4 to SH-9): what a provider signed is verified, its key and package are
 //! confirmed, the key server is shown it, and then it goes on the ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use datapact_api::key_server::{KeyServer, ShownPolicy};
 use datapact_api::management::{OwnShare, PolicyReceipt};
@@ -22,6 +23,34 @@ const PAGE: u64 = 200;
 /// Of a share and its newest policy, what an [`OwnShare`] is made of.
 const OWN: &str =
     "SELECT p.id, p.position, p.document, s.event, s.accesses FROM share s JOIN policy p ON p.id = s.policy";
+
+/// Policies that were read and verified, for the next who need them. Forgotten when one is erased, and each minute.
+#[derive(Default)]
+pub(super) struct Kept(Mutex<HashMap<Digest, Signed<SharingPolicy>>>);
+
+/// The most policies that are kept, and the longest, in bytes.
+const KEPT_MAX: usize = 256;
+const KEPT_BYTES_MAX: usize = 32 * 1024;
+
+impl Kept {
+    fn get(&self, id: &Digest) -> Option<Signed<SharingPolicy>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn keep(&self, policy: &Signed<SharingPolicy>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        if policy.as_str().len() <= KEPT_BYTES_MAX {
+            kept.insert(policy.id(), policy.clone());
+        }
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
 
 impl Session {
     pub(super) async fn publish(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
@@ -63,7 +92,7 @@ impl Session {
             Ok(()) => {}
         }
         match server.submit(policy.id(), call, documents, None).await? {
-            Submitted::Applied => {}
+            Submitted::Applied(_) => {}
             Submitted::SaltTaken => return Err(Problem::internal("a kept salt was taken").into()),
         }
         let receipt = server.policy_receipt(&policy.id()).await?;
@@ -137,6 +166,16 @@ impl Server {
     pub(super) async fn policy(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
         let row = row(self.store.read(), "SELECT document FROM policy WHERE id = $1", [text(id)]).await?;
         Ok(row.map(|row| row.signed(0)).transpose()?)
+    }
+
+    /// The same for what need not be the very newest: a policy that was erased since may still be known.
+    pub(super) async fn kept_policy(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
+        if let Some(policy) = self.policies.get(id) {
+            return Ok(Some(policy));
+        }
+        let policy = self.policy(id).await?;
+        policy.iter().for_each(|policy| self.policies.keep(policy));
+        Ok(policy)
     }
 
     /// The configured key server that the policy's key is on.

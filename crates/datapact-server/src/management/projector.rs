@@ -1,5 +1,6 @@
 //! The one projector: applies the ledger's events to what users read and are told, each exactly once.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use datapact_core::policy::{ShareState, SharingPolicy};
 use datapact_ledger::Store;
 use datapact_ledger::port::Event;
 use datapact_ledger::store::StoreError;
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, Value};
 
 use super::Server;
 use super::failure::{Failure, Result};
 use super::publication::NotificationBody;
 use super::retention;
-use super::schema::{json, number, row, run, text};
+use super::schema::{delete_of, insert, json, number, row, rows_of, run, text};
 use super::search;
 
 /// The most events that are applied in one transaction.
@@ -32,7 +33,7 @@ const REST: Duration = Duration::from_millis(500);
 const NOTIFICATION_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// Where the projector stands, and what numbers it has given out.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Cursor {
     next: u64,
     event: u64,
@@ -52,12 +53,15 @@ async fn step(server: &Server) -> Result<bool> {
     if events.is_empty() {
         return Ok(false);
     }
-    let contract = events.iter().map(|event| server.ledger.address(event.receipt.share())).collect();
+    let event = |event: Event| {
+        let contract = server.ledger.address(event.receipt.share());
+        let documents = server.at_hand.get(&document_of(&event.receipt));
+        Told { event, contract, documents }
+    };
+    let events = events.into_iter().map(event).collect();
     let oldest = server.now().saturating_sub(NOTIFICATION_SECONDS);
-    let cursor = server
-        .store
-        .write(move |tx| Box::pin(async move { apply_all(tx, events, contract, oldest).await }))
-        .await?;
+    let cursor =
+        server.store.write(move |tx| Box::pin(async move { apply_all(tx, events, oldest).await })).await?;
     server.projected.send_replace(cursor.next);
     server.published.send_if_modified(|event| std::mem::replace(event, cursor.event) != cursor.event);
     Ok(true)
@@ -86,55 +90,179 @@ pub(super) async fn project(server: Arc<Server>) {
     }
 }
 
-async fn apply_all(
-    on: &impl ConnectionTrait,
-    events: Vec<Event>,
-    contracts: Vec<String>,
-    oldest: Timestamp,
-) -> Result<Cursor> {
-    let mut cursor = Cursor::read(on).await?;
-    for (event, contract) in events.into_iter().zip(contracts) {
-        if event.position < cursor.next {
-            continue;
-        }
-        let next = event.position + 1;
-        apply(on, &mut cursor, event, contract).await?;
-        cursor.next = next;
+/// An event with what is known of it.
+struct Told {
+    event: Event,
+    /// The contract's address.
+    contract: String,
+    /// As they stand in the intent, unless that has to be read.
+    documents: Option<Arc<Documents>>,
+}
+
+/// The document that the call was made for.
+fn document_of(receipt: &Receipt) -> Digest {
+    match receipt {
+        Receipt::Policy(record) => record.policy.policy,
+        Receipt::Access(record) => record.request.request,
+        Receipt::Usage(record) => record.usage.report,
     }
+}
+
+async fn apply_all(on: &impl ConnectionTrait, mut events: Vec<Told>, oldest: Timestamp) -> Result<Cursor> {
+    let cursor = Cursor::read(on).await?;
+    // Another process may have applied some of them meanwhile.
+    events.retain(|told| told.event.position >= cursor.next);
+    read_documents(on, &mut events).await?;
+    let mut applied = Applied { cursor, ..Applied::default() };
+    for told in events {
+        applied.cursor.next = told.event.position + 1;
+        applied.intents.push(text(document_of(&told.event.receipt)));
+        applied.apply(on, told).await?;
+    }
+    let cursor = applied.write(on).await?;
     run(on, "DELETE FROM notification WHERE time < $1 AND acknowledged = 1", [number(oldest)]).await?;
     cursor.write(on).await?;
     Ok(cursor)
 }
 
-async fn apply(on: &impl ConnectionTrait, cursor: &mut Cursor, event: Event, contract: String) -> Result<()> {
-    let (position, time) = (event.position, event.time);
-    let id = match &event.receipt {
-        Receipt::Policy(record) => record.policy.policy,
-        Receipt::Access(record) => record.request.request,
-        Receipt::Usage(record) => record.usage.report,
-    };
-    let documents = row(on, "SELECT documents FROM intent WHERE id = $1", [text(id)]).await?;
-    let documents = documents.map(|row| row.json::<Documents>(0)).transpose()?;
-    match (&event.receipt, documents) {
-        (Receipt::Policy(record), Some(Documents::Policy { policy, .. })) => {
-            set_policy(on, cursor, position, time, record, &policy, contract).await?;
-        }
-        (Receipt::Access(record), Some(Documents::Access { request, .. })) => {
-            add_access(on, cursor, position, record, &request).await?;
-        }
-        (Receipt::Usage(record), Some(Documents::Usage { report, .. })) => {
-            add_usage(on, cursor, position, record, &report).await?;
-        }
-        // Somebody else wrote to the ledger. Users go on; the operator is told.
-        _ => tracing::error!(position, "this management has no documents for an entry of the ledger"),
+/// Reads from the intents what is not at hand.
+async fn read_documents(on: &impl ConnectionTrait, events: &mut [Told]) -> Result<()> {
+    let missing = events.iter().filter(|told| told.documents.is_none());
+    let ids: Vec<_> = missing.map(|told| text(document_of(&told.event.receipt))).collect();
+    let mut found = HashMap::new();
+    for row in rows_of(on, "SELECT documents, id FROM intent WHERE id IN", ids).await? {
+        found.insert(row.parse::<Digest>(1)?, Arc::new(row.json::<Documents>(0)?));
     }
-    run(on, "DELETE FROM intent WHERE id = $1", [text(id)]).await?;
+    for told in events.iter_mut().filter(|told| told.documents.is_none()) {
+        told.documents = found.get(&document_of(&told.event.receipt)).cloned();
+    }
     Ok(())
+}
+
+/// What follows from a batch of events, gathered to be written together.
+#[derive(Default)]
+struct Applied {
+    cursor: Cursor,
+    /// Providers of shares, as far as they were looked up.
+    providers: HashMap<ShareId, Option<Identity>>,
+    accesses: Vec<[Value; 7]>,
+    usages: Vec<[Value; 7]>,
+    notifications: Vec<[Value; 5]>,
+    /// New accesses of each share.
+    counts: BTreeMap<ShareId, u64>,
+    intents: Vec<Value>,
+}
+
+impl Applied {
+    async fn apply(&mut self, on: &impl ConnectionTrait, told: Told) -> Result<()> {
+        let Told { event, contract, documents } = told;
+        let (position, time) = (event.position, event.time);
+        match (&event.receipt, documents.as_deref()) {
+            (Receipt::Policy(record), Some(Documents::Policy { policy, .. })) => {
+                self.providers.remove(&policy.body().share);
+                set_policy(on, self, position, time, record, policy, contract).await?;
+            }
+            (Receipt::Access(record), Some(Documents::Access { request, .. })) => {
+                self.add_access(on, position, record, request).await?;
+            }
+            (Receipt::Usage(record), Some(Documents::Usage { report, .. })) => {
+                self.add_usage(on, position, record, report).await?;
+            }
+            // Somebody else wrote to the ledger. Users go on; the operator is told.
+            _ => tracing::error!(position, "this management has no documents for an entry of the ledger"),
+        }
+        Ok(())
+    }
+
+    async fn add_access(
+        &mut self,
+        on: &impl ConnectionTrait,
+        position: u64,
+        record: &AccessRecord,
+        request: &Signed<AccessRequest>,
+    ) -> Result<()> {
+        let (share, consumer) = (record.request.share, request.signer());
+        let Some(provider) = self.provider_of(on, &share).await? else { return Ok(()) };
+        let (id, document) = (request.id(), request.as_str());
+        self.accesses.push(record_row(id, share, &provider, consumer, position, json(record)?, document));
+        *self.counts.entry(share).or_default() += 1;
+        let event = NotificationEvent::AccessGranted {
+            request: request.id(),
+            consumer: consumer.clone(),
+            access: record.access,
+        };
+        if provider != *consumer {
+            self.notify(consumer, None, record.time, share, event.clone())?;
+        }
+        self.notify(&provider, Some(consumer), record.time, share, event)
+    }
+
+    async fn add_usage(
+        &mut self,
+        on: &impl ConnectionTrait,
+        position: u64,
+        record: &UsageRecord,
+        report: &Signed<UsageReport>,
+    ) -> Result<()> {
+        let (share, consumer) = (record.usage.share, report.signer());
+        let Some(provider) = self.provider_of(on, &share).await? else { return Ok(()) };
+        let (id, document) = (report.id(), report.as_str());
+        self.usages.push(record_row(id, share, &provider, consumer, position, json(record)?, document));
+        let event = NotificationEvent::UsageReported {
+            request: record.usage.request,
+            consumer: consumer.clone(),
+            action: report.body().action,
+        };
+        self.notify(&provider, Some(consumer), record.time, share, event)
+    }
+
+    /// A share's provider. None when its policies were lost with a disk: only the ledger knows of it then.
+    async fn provider_of(&mut self, on: &impl ConnectionTrait, share: &ShareId) -> Result<Option<Identity>> {
+        if let Some(provider) = self.providers.get(share) {
+            return Ok(provider.clone());
+        }
+        let found = row(on, "SELECT provider FROM share WHERE id = $1", [text(share)]).await?;
+        if found.is_none() {
+            tracing::error!(%share, "this management has no policy of a share on the ledger");
+        }
+        let provider: Option<Identity> = found.map(|row| row.parse(0)).transpose()?;
+        self.providers.insert(*share, provider.clone());
+        Ok(provider)
+    }
+
+    fn notify(
+        &mut self,
+        holder: &Identity,
+        subject: Option<&Identity>,
+        time: Timestamp,
+        share: ShareId,
+        event: NotificationEvent,
+    ) -> Result<()> {
+        self.cursor.sequence += 1;
+        let body = json(&NotificationBody { share, event })?;
+        let subject = subject.map(ToString::to_string).into();
+        self.notifications.push([number(self.cursor.sequence), text(holder), number(time), body, subject]);
+        Ok(())
+    }
+
+    async fn write(self, on: &impl ConnectionTrait) -> Result<Cursor> {
+        let columns = "(request, share, provider, consumer, position, record, document)";
+        insert(on, &format!("access {columns}"), self.accesses).await?;
+        let columns = "(report, share, provider, consumer, position, record, document)";
+        insert(on, &format!("usage {columns}"), self.usages).await?;
+        for (share, count) in self.counts {
+            let sql = "UPDATE share SET accesses = accesses + $2 WHERE id = $1";
+            run(on, sql, [text(share), number(count)]).await?;
+        }
+        insert(on, "notification (sequence, holder, time, body, subject)", self.notifications).await?;
+        delete_of(on, "DELETE FROM intent WHERE id IN", self.intents).await?;
+        Ok(self.cursor)
+    }
 }
 
 async fn set_policy(
     on: &impl ConnectionTrait,
-    cursor: &mut Cursor,
+    applied: &mut Applied,
     position: u64,
     time: Timestamp,
     record: &ShareRecord,
@@ -143,9 +271,10 @@ async fn set_policy(
 ) -> Result<()> {
     let (body, provider) = (policy.body(), policy.signer());
     let (share, version, state) = (body.share, body.version, record.policy.state);
-    cursor.event += 1;
+    applied.cursor.event += 1;
+    let event = applied.cursor.event;
     let entry = CatalogEntry {
-        event: cursor.event,
+        event,
         share,
         version,
         policy: policy.id(),
@@ -176,7 +305,7 @@ async fn set_policy(
         text(provider),
         text(&provider.realm),
         text(policy.id()),
-        number(cursor.event),
+        number(event),
         text(state_name(state)),
         number(entry.expires),
         text(""),
@@ -186,55 +315,9 @@ async fn set_policy(
     run(on, sql, values).await?;
     search::index(on, &entry, body).await?;
     let sql = "INSERT INTO publication (event, entry, share) VALUES ($1, $2, $3)";
-    run(on, sql, [number(cursor.event), json(&entry)?, text(share)]).await?;
+    run(on, sql, [number(event), json(&entry)?, text(share)]).await?;
     let event = NotificationEvent::PolicySet { version, state, contract };
-    cursor.notify(on, provider, None, time, share, event).await
-}
-
-async fn add_access(
-    on: &impl ConnectionTrait,
-    cursor: &mut Cursor,
-    position: u64,
-    record: &AccessRecord,
-    request: &Signed<AccessRequest>,
-) -> Result<()> {
-    let (share, consumer) = (record.request.share, request.signer());
-    let Some(provider) = provider_of(on, &share).await? else { return Ok(()) };
-    let sql = "INSERT INTO access (request, share, provider, consumer, position, record, document) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let (id, document) = (request.id(), request.as_str());
-    run(on, sql, record_row(id, share, &provider, consumer, position, json(record)?, document)).await?;
-    run(on, "UPDATE share SET accesses = accesses + 1 WHERE id = $1", [text(share)]).await?;
-    let event = NotificationEvent::AccessGranted {
-        request: request.id(),
-        consumer: consumer.clone(),
-        access: record.access,
-    };
-    if provider != *consumer {
-        cursor.notify(on, consumer, None, record.time, share, event.clone()).await?;
-    }
-    cursor.notify(on, &provider, Some(consumer), record.time, share, event).await
-}
-
-async fn add_usage(
-    on: &impl ConnectionTrait,
-    cursor: &mut Cursor,
-    position: u64,
-    record: &UsageRecord,
-    report: &Signed<UsageReport>,
-) -> Result<()> {
-    let (share, consumer) = (record.usage.share, report.signer());
-    let Some(provider) = provider_of(on, &share).await? else { return Ok(()) };
-    let sql = "INSERT INTO usage (report, share, provider, consumer, position, record, document) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
-    let (id, document) = (report.id(), report.as_str());
-    run(on, sql, record_row(id, share, &provider, consumer, position, json(record)?, document)).await?;
-    let event = NotificationEvent::UsageReported {
-        request: record.usage.request,
-        consumer: consumer.clone(),
-        action: report.body().action,
-    };
-    cursor.notify(on, &provider, Some(consumer), record.time, share, event).await
+    applied.notify(provider, None, time, share, event)
 }
 
 fn record_row(
@@ -243,19 +326,10 @@ fn record_row(
     provider: &Identity,
     consumer: &Identity,
     position: u64,
-    record: sea_orm::Value,
+    record: Value,
     document: &str,
-) -> [sea_orm::Value; 7] {
+) -> [Value; 7] {
     [text(id), text(share), text(provider), text(consumer), number(position), record, text(document)]
-}
-
-/// A share's provider. None when its policies were lost with a disk: only the ledger knows of it then.
-async fn provider_of(on: &impl ConnectionTrait, share: &ShareId) -> Result<Option<Identity>> {
-    let found = row(on, "SELECT provider FROM share WHERE id = $1", [text(share)]).await?;
-    if found.is_none() {
-        tracing::error!(%share, "this management has no policy of a share on the ledger");
-    }
-    Ok(found.map(|row| row.parse(0)).transpose()?)
 }
 
 /// A state's name in the database.
@@ -277,24 +351,6 @@ impl Cursor {
     async fn write(&self, on: &impl ConnectionTrait) -> Result<()> {
         let sql = "UPDATE projection SET next = $1, event = $2, sequence = $3 WHERE id = 1";
         run(on, sql, [number(self.next), number(self.event), number(self.sequence)]).await?;
-        Ok(())
-    }
-
-    async fn notify(
-        &mut self,
-        on: &impl ConnectionTrait,
-        holder: &Identity,
-        subject: Option<&Identity>,
-        time: Timestamp,
-        share: ShareId,
-        event: NotificationEvent,
-    ) -> Result<()> {
-        self.sequence += 1;
-        let body = NotificationBody { share, event };
-        let sql =
-            "INSERT INTO notification (sequence, holder, time, body, subject) VALUES ($1, $2, $3, $4, $5)";
-        let subject = subject.map(ToString::to_string).into();
-        run(on, sql, [number(self.sequence), text(holder), number(time), json(&body)?, subject]).await?;
         Ok(())
     }
 }

@@ -164,7 +164,7 @@ impl Reader {
         let mut found = Vec::new();
         for entry in entries {
             // What a provider who was erased since has published is gone with it.
-            let policy = self.session.server.policy(&entry.policy).await?;
+            let policy = self.session.server.kept_policy(&entry.policy).await?;
             if policy.is_some_and(|policy| matcher.matches(&entry, policy.body())) {
                 found.push(entry);
             }

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use datapact_ledger::store::{Migration, StoreError, statement};
+use datapact_ledger::store::{Migration, StoreError, placeholders, statement};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,6 +159,44 @@ pub(super) async fn row(
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Option<Row>, StoreError> {
     Ok(on.query_one_raw(statement(on, sql, values)).await?.map(Row))
+}
+
+/// The rows that a query finds by any of `values`; `sql` ends before their list.
+pub(super) async fn rows_of(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Vec<Row>, StoreError> {
+    let values: Vec<Value> = values.into_iter().collect();
+    match values.len() {
+        0 => Ok(Vec::new()),
+        count => rows(on, format!("{sql} {}", placeholders(1, count)), values).await,
+    }
+}
+
+/// Deletes what has any of `values`; `sql` ends before their list.
+pub(super) async fn delete_of(
+    on: &impl ConnectionTrait,
+    sql: &str,
+    values: Vec<Value>,
+) -> Result<(), StoreError> {
+    match values.len() {
+        0 => Ok(()),
+        count => run(on, &format!("{sql} {}", placeholders(1, count)), values).await.map(drop),
+    }
+}
+
+/// Inserts rows; `into` is a table's name and its columns.
+pub(super) async fn insert<const N: usize>(
+    on: &impl ConnectionTrait,
+    into: &str,
+    rows: Vec<[Value; N]>,
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(rows.len(), N));
+    run(on, &sql, rows.into_iter().flatten()).await.map(drop)
 }
 
 /// A row, read by position.

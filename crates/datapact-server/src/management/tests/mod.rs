@@ -6,6 +6,7 @@ mod account;
 mod crash;
 mod policy;
 mod publication;
+mod size;
 mod subscription;
 mod token;
 

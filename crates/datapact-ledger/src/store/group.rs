@@ -1,0 +1,75 @@
+//! Jobs of one kind that are done together: with statements for all that wait, not for each.
+
+use futures_util::future::BoxFuture;
+use sea_orm::DatabaseTransaction;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{BATCH_MAX, Store, StoreError};
+
+type Reply<O, E> = oneshot::Sender<Result<O, E>>;
+
+/// A task that gives all that wait, up to [`BATCH_MAX`], to one job of the store's writer, and answers each after the
+/// commit. It ends when the group is dropped.
+#[derive(Debug)]
+pub struct Group<I, O, E> {
+    waiting: mpsc::Sender<(I, Reply<O, E>)>,
+}
+
+impl<I, O, E> Group<I, O, E>
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    E: From<StoreError> + Clone + Send + 'static,
+{
+    /// Everything is done by `job`, which gives an outcome for each item in their order. What it refuses it must not have
+    /// written; what fails as a whole leaves nothing of any item.
+    pub fn new<F>(store: Store, job: F) -> Self
+    where
+        F: for<'t> Fn(&'t DatabaseTransaction, Vec<I>) -> BoxFuture<'t, Result<Vec<Result<O, E>>, E>>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        let (waiting, queue) = mpsc::channel(4 * BATCH_MAX);
+        tokio::spawn(run(store, queue, job));
+        Self { waiting }
+    }
+
+    /// Waits for `item`'s turn, and for the commit.
+    ///
+    /// # Errors
+    /// The item's own, or a [`StoreError`] when the database failed; then nothing was written.
+    pub async fn write(&self, item: I) -> Result<O, E> {
+        let (reply, answer) = oneshot::channel();
+        self.waiting.send((item, reply)).await.map_err(|_| StoreError::Closed)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+async fn run<I, O, E, F>(store: Store, mut queue: mpsc::Receiver<(I, Reply<O, E>)>, job: F)
+where
+    I: Send + 'static,
+    O: Send + 'static,
+    E: From<StoreError> + Clone + Send + 'static,
+    F: for<'t> Fn(&'t DatabaseTransaction, Vec<I>) -> BoxFuture<'t, Result<Vec<Result<O, E>>, E>>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let mut batch = Vec::with_capacity(BATCH_MAX);
+    while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        let (items, replies): (Vec<I>, Vec<Reply<O, E>>) = batch.drain(..).unzip();
+        let job = job.clone();
+        let written: Result<_, E> = store.write(move |tx| job(tx, items)).await;
+        let mut outcomes = match written {
+            Ok(outcomes) => outcomes.into_iter(),
+            Err(error) => replies.iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter(),
+        };
+        for reply in replies {
+            // A caller that no longer waits does not undo its item.
+            let _ = reply.send(outcomes.next().unwrap_or_else(|| Err(StoreError::Closed.into())));
+        }
+    }
+}
