@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["tls_required"], false);
         // Known by its id wherever it was made: changed bytes would be another chaincode to every peer.
-        assert_eq!(package.id, "datapact_1:ID");
+        assert_eq!(package.id, "datapact_1:4f0fdfe5fcbe33c324bb3449cf849a869d5a1393b09431d05ce35c83ff5b9d60");
 
         there.tls = Some(ConnectionTls { root_cert: "CA".to_owned(), client: None });
         let by_tls = |there: &Connection| {

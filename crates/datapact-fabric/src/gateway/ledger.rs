@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_core::contract::{
@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 
 use super::admin::{self, TrustKeeper};
 use super::chain::Chain;
-use super::client::Gateway;
+use super::client::{Answer, Commit, Gateway};
 use super::config::{FabricConfig, KIND};
 use super::error::GatewayError;
 use super::identity::FileIdentity;
@@ -29,6 +29,11 @@ use crate::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
 
 /// How often the trust configuration is looked at.
 const KEEP_TRUST: Duration = Duration::from_secs(3);
+
+/// How long a call waits for the channel's first trust configuration: the server that keeps it may be starting, too, and
+/// needs a block for it.
+const FIRST_TRUST: Duration = Duration::from_secs(15);
+const FIRST_TRUST_POLL: Duration = Duration::from_millis(300);
 
 /// What an adapter needs beside the `ledger.toml`.
 pub struct FabricOptions {
@@ -198,7 +203,7 @@ impl Inner {
         invocation.transient.insert(DOCUMENTS.to_owned(), canonical(documents));
         // Calls that write the same key would conflict in a block for certain.
         let _turn = self.turns.take(written(call)).await;
-        let (answer, commit) = match (self.gateway.submit(None, invocation).await, stale) {
+        let (answer, commit) = match (self.submit(invocation).await, stale) {
             (Err(GatewayError::Refused { failure: Failure::Documents { .. }, .. }), Some(stale)) => {
                 return Err(stale.into());
             }
@@ -206,6 +211,21 @@ impl Inner {
         };
         let granted: Granted = admin::parse(&self.gateway, "execute", &answer.payload)?;
         self.recorded(&granted.transaction, commit.map(|commit| commit.block), granted.receipt).await
+    }
+}
+
+impl Inner {
+    /// Endorses and commits, once somebody is trusted on the channel.
+    async fn submit(&self, invocation: Invocation) -> Result<(Answer, Option<Commit>), GatewayError> {
+        let end = Instant::now() + FIRST_TRUST;
+        loop {
+            match self.gateway.submit(None, invocation.clone()).await {
+                Err(GatewayError::Refused { failure: Failure::NotSetUp, .. }) if Instant::now() < end => {
+                    tokio::time::sleep(FIRST_TRUST_POLL).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 }
 

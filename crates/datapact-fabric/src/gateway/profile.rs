@@ -432,7 +432,7 @@ certificateAuthorities:
             ("mspid: Org1MSP", "mspidd: Org1MSP", "mspid"),
             ("      path: ca.pem", "      path: no.pem", "no.pem"),
             ("    tlsCACerts:\n      path: ca.pem\n", "", "`peer1` has TLS, and no `tlsCACerts`"),
-            ("organization: Org1", "logging: {}", "signcerts/cert.pem"),
+            ("organization: Org1", "logging: {}", "keystore/0f_sk"),
         ] {
             let error = kept.fails(&YAML.replace(from, to), &kept.options).await;
             assert!(error.contains(said), "`{error}` does not say `{said}`");

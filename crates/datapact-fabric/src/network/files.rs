@@ -44,7 +44,7 @@ impl Network {
         for node in self.nodes() {
             let settings = match node {
                 Node::Orderer(at) => ("orderer.yaml", self.orderer_settings(at)),
-                Node::Peer(organisation) => ("core.yaml", self.peer_settings(organisation)),
+                Node::Peer(organisation) => ("core.yaml", self.peer_settings(organisation, programs)),
                 Node::Chaincode(_) => continue,
             };
             self.write_settings(&self.node_dir(node).join(settings.0), &settings.1)?;

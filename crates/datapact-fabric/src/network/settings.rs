@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::files::HOST;
-use super::{CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation};
+use super::{CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation, Programs};
 
 /// The profile in `configtx.yaml` that the channel's first block is made by.
 pub(super) const PROFILE: &str = "Datapact";
@@ -135,11 +135,17 @@ impl Network {
     }
 
     /// `core.yaml`.
-    pub(super) fn peer_settings(&self, organisation: Organisation) -> Value {
+    pub(super) fn peer_settings(&self, organisation: Organisation, programs: &Programs) -> Value {
         let node = Node::Peer(organisation);
         let [crypto, dir, address] =
             [self.peer_crypto(organisation), self.node_dir(node), self.address(node).into()];
         let file = |name: &str| json!({ "file": crypto.join("tls").join(name) });
+        let mut filters = vec!["DefaultAuth", "ExpirationCheck"];
+        // A peer that has no such filter does not start.
+        if programs.version.is_none_or(|version| version >= (3, 0)) {
+            filters.push("TimeWindowCheck");
+        }
+        let filters: Vec<Value> = filters.into_iter().map(|name| json!({ "name": name })).collect();
         json!({
             "peer": {
                 "id": node.name(), "networkId": CHANNEL,
@@ -173,9 +179,7 @@ impl Network {
                 },
                 "authentication": { "timewindow": "15m" },
                 "handlers": {
-                    "authFilters": [
-                        { "name": "DefaultAuth" }, { "name": "ExpirationCheck" }, { "name": "TimeWindowCheck" },
-                    ],
+                    "authFilters": filters,
                     "decorators": [{ "name": "DefaultDecorator" }],
                     "endorsers": { "escc": { "name": "DefaultEndorsement" } },
                     "validators": { "vscc": { "name": "DefaultValidation" } },

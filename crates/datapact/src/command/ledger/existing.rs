@@ -12,7 +12,7 @@ use crate::failure::Result;
 #[derive(Debug, Args)]
 pub(super) struct Describe {
     /// The connection profile of your organisation, YAML or JSON
-    profile: PathBuf,
+    connection_profile: PathBuf,
     /// Who asks: the MSP folder of a member of your organisation, with `signcerts` and `keystore`
     #[arg(long, value_name = "DIR")]
     msp: PathBuf,
@@ -65,7 +65,7 @@ pub(super) struct Package {
 #[cfg(not(feature = "fabric"))]
 pub(super) fn describe(_: &Context, describe: Describe) -> Result<()> {
     let Describe {
-        profile: _,
+        connection_profile: _,
         msp: _,
         administrator_msp: _,
         channel: _,
@@ -123,8 +123,16 @@ mod with_fabric {
     }
 
     pub(in super::super) fn describe(context: &Context, describe: Describe) -> Result<()> {
-        let Describe { profile, msp, administrator_msp, channel, chaincode, organization, output, .. } =
-            describe;
+        let Describe {
+            connection_profile,
+            msp,
+            administrator_msp,
+            channel,
+            chaincode,
+            organization,
+            output,
+            ..
+        } = describe;
         not_there(&output)?;
         let tls = describe.tls_certificate.zip(describe.tls_key);
         let tls = tls.map(|(certificate_file, key_file)| TlsConfig { certificate_file, key_file });
@@ -132,7 +140,7 @@ mod with_fabric {
         let failed =
             |error| super::super::channel::failed(error, "correct the connection profile or the options");
         let config = context.block_on(async {
-            let profile = Profile::load(&profile).map_err(failed)?;
+            let profile = Profile::load(&connection_profile).map_err(failed)?;
             profile.describe(&options, system_clock(), &output).await.map_err(failed)
         })?;
         let addresses = |nodes: &'_ [datapact_fabric::gateway::config::NodeConfig]| {
