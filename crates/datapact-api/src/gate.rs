@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +15,7 @@ use datapact_core::id::{Digest, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::trust::Trust;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, header};
 
 use crate::peer::AuthenticatedPeer;
@@ -32,6 +33,8 @@ pub const STATEMENT_SECONDS_MAX: u64 = 60;
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a JSON body may take to arrive: who stops halfway holds no connection for longer.
 pub const BODY_SECONDS_MAX: u64 = 30;
+/// How much is read of a body that is larger, in bytes.
+const PASSED_OVER_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
 /// The most statements remembered against replay; within their life no more can be taken.
 const STATEMENTS_MAX: usize = 500_000;
 
@@ -249,14 +252,15 @@ impl Gate {
         let streamed = parts.headers.get(header::CONTENT_TYPE).is_some_and(|t| t == OCTET_STREAM);
         let (content, body) = if streamed {
             (None, body)
+        } else if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
+            pass_over(body).await;
+            return Err(too_large());
         } else {
             let arriving = axum::body::to_bytes(body, BODY_BYTES_MAX);
             let arrived = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), arriving).await;
             let late =
                 |_| Problem::malformed(format!("the body did not arrive within {BODY_SECONDS_MAX} seconds"));
-            let bytes = arrived.map_err(late)?.map_err(|_| {
-                Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
-            })?;
+            let bytes = arrived.map_err(late)?.map_err(|_| too_large())?;
             let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));
             (content, Body::from(bytes))
         };
@@ -269,6 +273,24 @@ impl Gate {
         parts.extensions.insert(Caller { peer, statement, idempotency_key, if_match });
         Ok(Request::from_parts(parts, body))
     }
+}
+
+fn too_large() -> Problem {
+    Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
+}
+
+/// Reads on for a while: who is still sending when the connection ends never sees the answer.
+async fn pass_over(body: Body) {
+    let mut parts = body.into_data_stream();
+    let reading = async {
+        let mut left = PASSED_OVER_BYTES_MAX;
+        while let Some(Ok(part)) = parts.next().await
+            && left > 0
+        {
+            left = left.saturating_sub(part.len());
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await;
 }
 
 /// The idempotency key: a string of structured fields (RFC 9651) without escapes.

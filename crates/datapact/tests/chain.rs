@@ -99,6 +99,46 @@ fn ks_5_the_key_server_releases_nothing_that_its_own_validator_has_not_seen() {
 }
 
 #[test]
+fn what_was_asked_while_the_node_stood_still_is_recorded_once_it_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let data = folder.path().join("site");
+    let home = data.join("home");
+    let home = home.to_str().unwrap();
+    let mut running = Running::start(&data, &["--ledger", "devnode"]);
+    let lab = |arguments: &[&str]| {
+        datapact(&[&["--json", "--home", home, "--profile", "lab"], arguments].concat()).output().unwrap()
+    };
+    let records = || String::from_utf8(lab(&["record", "list"]).stdout).unwrap().lines().count();
+    let file = folder.path().join("mine.csv");
+    std::fs::write(&file, "a,b\n1,2\n").unwrap();
+    let create =
+        ["share", "create", file.to_str().unwrap(), "--allow-anyone", "--times", "2", "--expires", "1d"];
+    let created =
+        ok(datapact(&[&["--json", "--home", home, "--profile", "clinic"], create.as_slice()].concat()));
+    let share = serde_json::from_slice::<Value>(&created.stdout).unwrap();
+    let before = records();
+    let network: Value =
+        serde_json::from_slice(&std::fs::read(data.join("network/network.json")).unwrap()).unwrap();
+    let node = network["nodes"][0]["process"].as_u64().unwrap().to_string();
+    let signal = |name: &str| assert!(Command::new("kill").args([name, &node]).status().unwrap().success());
+
+    signal("-STOP");
+    let refused = lab(&["open", share["share"].as_str().unwrap()]);
+    let (code, meanwhile) = (refused.status.code(), records());
+    signal("-CONT");
+    assert_eq!(code, Some(7), "{}", String::from_utf8_lossy(&refused.stderr));
+    assert_eq!(meanwhile, before);
+    // Nobody asks again.
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
+    while records() == before {
+        assert!(std::time::Instant::now() < end, "the access is not recorded");
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    assert_eq!(records(), before + 1);
+    running.stop();
+}
+
+#[test]
 fn two_networks_run_side_by_side_and_a_restart_keeps_the_contract() {
     let folder = TempDir::new().unwrap();
     let dir = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
