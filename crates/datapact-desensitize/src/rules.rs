@@ -13,7 +13,7 @@ use datapact_core::id::Digest;
 
 use crate::error::{Error, Result, plain};
 use crate::format::{Format, Formulas, Options};
-use crate::table::{COLUMNS_MAX, Column};
+use crate::table::{COLUMNS_MAX, Column, Kind};
 pub use transform::{
     Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
 };
@@ -77,6 +77,13 @@ pub struct Rule {
     pub comments: Vec<String>,
     /// The line in the rule file, from 1; 0 for a rule that was not read from one.
     pub line: usize,
+}
+
+impl Reading {
+    /// What separates the decimals of a field: numbers that are none by their text alone always have a point.
+    pub(crate) fn mark(self, kind: Kind) -> u8 {
+        if kind == Kind::Number { b'.' } else { self.decimal }
+    }
 }
 
 impl Rule {

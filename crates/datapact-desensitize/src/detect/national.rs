@@ -142,7 +142,8 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
                 if !id.words().iter().any(|word| context.ends_with(&[word]) && is_own(word)) {
                     continue;
                 }
-                0.55
+                // Groups of digits with its name right before them are hardly anything else.
+                if form.contains(['~', '-', '.']) { 0.75 } else { 0.55 }
             } else if context.is_amount() && *sure < 0.9 {
                 0.1
             } else if context.has(id.words()) {

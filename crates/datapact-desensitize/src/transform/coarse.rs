@@ -8,7 +8,7 @@ use super::{date, number};
 use crate::error::{Error, Result, plain};
 use crate::format::{Format, Options};
 use crate::rules::{DateStep, Hierarchy, Levels, Reading};
-use crate::table::{Input, Record};
+use crate::table::{Field, Input, Record};
 
 /// The largest hierarchy file, in bytes.
 const HIERARCHY_BYTES_MAX: u64 = 8 << 20;
@@ -56,9 +56,10 @@ impl Scale {
         }
     }
 
-    /// Appends the value at a level. False, and nothing is appended, if the value is not of the scale's kind.
-    pub(crate) fn write(&self, level: usize, value: &[u8], out: &mut Vec<u8>) -> bool {
-        let value = value.trim_ascii();
+    /// Appends the value at a level. False, and what was appended is of no use, if the value is not of the
+    /// scale's kind.
+    pub(crate) fn write(&self, level: usize, field: Field<'_>, out: &mut Vec<u8>) -> bool {
+        let value = field.bytes.trim_ascii();
         let step = level.checked_sub(1);
         if level >= self.top() {
             out.extend_from_slice(ANY);
@@ -70,7 +71,7 @@ impl Scale {
         };
         match self {
             Self::Number { bins, reading } => {
-                let Some(found) = number::parse(value, reading.decimal) else { return false };
+                let Some(found) = number::parse(value, reading.mark(field.kind)) else { return false };
                 match step.and_then(|step| bins.get(step)) {
                     None => exactly(out),
                     Some((bin, decimals)) => {
@@ -80,10 +81,11 @@ impl Scale {
                             _ => found.value,
                         };
                         let low = number::floor_to(low, *bin);
-                        number::write(low, *decimals, reading.decimal, out);
-                        out.extend_from_slice(b"..");
-                        number::write(low + bin, *decimals, reading.decimal, out);
-                        true
+                        let mut bound = |bound, before: &[u8]| {
+                            out.extend_from_slice(before);
+                            number::write(bound, *decimals, reading.decimal, out)
+                        };
+                        bound(low, b"") && bound(low + bin, b"..")
                     }
                 }
             }
@@ -200,7 +202,9 @@ mod tests {
         (0..=scale.top())
             .map(|level| {
                 let mut out = Vec::new();
-                scale.write(level, value.as_bytes(), &mut out).then(|| String::from_utf8(out).unwrap())
+                scale
+                    .write(level, Field::text(value.as_bytes()), &mut out)
+                    .then(|| String::from_utf8(out).unwrap())
             })
             .collect()
     }

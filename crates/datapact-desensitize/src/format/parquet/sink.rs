@@ -63,6 +63,7 @@ impl ParquetSink {
             let (field, codec, required) = match from.and_then(|from| Some((from, Codec::of(from)?))) {
                 Some((from, codec)) => {
                     let required = column.whole && from.get_basic_info().repetition() == Repetition::REQUIRED;
+                    let codec = if column.whole { codec.unchecked() } else { codec };
                     (with_repetition(from, required).map_err(failed)?, codec, required)
                 }
                 None => {
