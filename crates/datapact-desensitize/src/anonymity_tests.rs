@@ -1,15 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::rules::{Levels, Reading};
+use crate::transform::coarse::Hierarchies;
 
 fn scales() -> [Scale; 3] {
     [Levels::Number(vec![5.0, 10.0, 20.0]), Levels::Postcode(vec![3, 1]), Levels::Category]
-        .map(|levels| Scale::new(&levels, Reading::default(), Path::new(".")).unwrap())
+        .map(|levels| Scale::new(&levels, Reading::default(), &Hierarchies::default()))
 }
 
 type Row = (u8, String, String, String);

@@ -87,6 +87,15 @@ impl Reading {
 }
 
 impl Rule {
+    /// The hierarchy that it names, if it names one.
+    pub(crate) fn hierarchy(&self) -> Option<&Hierarchy> {
+        match &self.transform {
+            Transform::Generalize(Generalize::Hierarchy { hierarchy, .. })
+            | Transform::QuasiIdentifier(Levels::Hierarchy(hierarchy)) => Some(hierarchy),
+            _ => None,
+        }
+    }
+
     /// A rule that nobody needs to review.
     pub fn new(name: impl Into<String>, transform: Transform) -> Self {
         Self {

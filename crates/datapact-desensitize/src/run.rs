@@ -18,7 +18,7 @@ use crate::report::{Anonymity, ColumnReport, QuasiIdentifier, Report};
 use crate::rules::{self, Rule, Rules, Spread, Transform, no_such_column};
 use crate::sample::Sample;
 use crate::table::{Column, Field, Input, Kind, Record, Source};
-use crate::transform::coarse::Scale;
+use crate::transform::coarse::{Hierarchies, Scale};
 use crate::transform::{Done, Limit, Op, number};
 
 /// After how many records progress is told.
@@ -28,7 +28,7 @@ const RECORDS_PER_STEP: u64 = 4096;
 pub struct Plan {
     rules: Rules,
     digest: Digest,
-    folder: PathBuf,
+    hierarchies: Hierarchies,
     key: Option<PseudonymKey>,
     /// The dictionaries of names that rules name.
     names: HashMap<PathBuf, Arc<Names>>,
@@ -65,14 +65,8 @@ impl Plan {
                 names.insert(file.clone(), Arc::new(Names::read(file, folder)?));
             }
         }
-        Ok(Self {
-            rules,
-            digest: Rules::digest(file),
-            folder: folder.to_owned(),
-            key,
-            names,
-            memory: MEMORY_BYTES,
-        })
+        let hierarchies = Hierarchies::read(rules.columns.iter().filter_map(Rule::hierarchy), folder)?;
+        Ok(Self { rules, digest: Rules::digest(file), hierarchies, key, names, memory: MEMORY_BYTES })
     }
 
     /// The rules.
@@ -107,7 +101,7 @@ impl Plan {
     }
 
     fn op(&self, rule: &Rule) -> Result<Op> {
-        let mut op = Op::new(rule, self.rules.reading, &self.folder, self.key.as_ref())?;
+        let mut op = Op::new(rule, self.rules.reading, &self.hierarchies, self.key.as_ref())?;
         if let (Op::Scrub { names, .. }, Transform::Scrub { names: Some(file), .. }) =
             (&mut op, &rule.transform)
         {
@@ -230,7 +224,7 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     for rule in &rules.columns {
         match &rule.transform {
             Transform::QuasiIdentifier(levels) => {
-                scales.push(Scale::new(levels, rules.reading, &plan.folder)?);
+                scales.push(Scale::new(levels, rules.reading, &plan.hierarchies));
                 quasi.push((&rule.name, None));
             }
             Transform::Noise(Spread::Relative(_)) => noisy.push((&rule.name, None, Moments::default())),

@@ -284,6 +284,13 @@ fn table() -> Vec<u8> {
 }
 
 #[test]
+#[ignore = "makes fuzz/corpus/parquet/types"]
+fn make_the_corpus_of_the_fuzz_target() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/parquet/types");
+    std::fs::write(path, table()).unwrap();
+}
+
+#[test]
 fn parquet_stays_parquet_and_types_stay_where_they_can() {
     let folder = tempfile::tempdir().unwrap();
     let table = table();

@@ -5,12 +5,11 @@ pub(crate) mod date;
 pub(crate) mod number;
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use self::coarse::{Scale, Tree};
+use self::coarse::{Hierarchies, Scale};
 use crate::detect::{self, Entity, Found, Names};
 use crate::error::Result;
 use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
@@ -60,7 +59,7 @@ impl Op {
     pub(crate) fn new(
         rule: &Rule,
         reading: Reading,
-        folder: &Path,
+        hierarchies: &Hierarchies,
         key: Option<&PseudonymKey>,
     ) -> Result<Self> {
         let needed = || key.ok_or_else(key::missing);
@@ -78,23 +77,18 @@ impl Op {
                 Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
             }
             Transform::Generalize(generalize) => {
-                let one = |levels| {
-                    Ok::<_, crate::Error>(Self::Coarse {
-                        scale: Scale::new(&levels, reading, folder)?,
-                        level: 1,
-                    })
-                };
+                let to =
+                    |levels, level| Self::Coarse { scale: Scale::new(&levels, reading, hierarchies), level };
                 match generalize {
-                    Generalize::Date(to) => one(Levels::Date(vec![*to]))?,
-                    Generalize::Number { bin } => one(Levels::Number(vec![*bin]))?,
-                    Generalize::Postcode { keep } => one(Levels::Postcode(vec![*keep]))?,
+                    Generalize::Date(step) => to(Levels::Date(vec![*step]), 1),
+                    Generalize::Number { bin } => to(Levels::Number(vec![*bin]), 1),
+                    Generalize::Postcode { keep } => to(Levels::Postcode(vec![*keep]), 1),
                     Generalize::Grid { cell } => {
                         Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
                     }
-                    Generalize::Hierarchy { hierarchy, level } => Self::Coarse {
-                        scale: Scale::Hierarchy(Tree::read(hierarchy, folder)?),
-                        level: *level,
-                    },
+                    Generalize::Hierarchy { hierarchy, level } => {
+                        to(Levels::Hierarchy(hierarchy.clone()), *level)
+                    }
                 }
             }
             // Relative noise is set when the survey knows the column's deviation.
@@ -112,7 +106,7 @@ impl Op {
                 reading,
             },
             Transform::QuasiIdentifier(levels) => {
-                Self::Coarse { scale: Scale::new(levels, reading, folder)?, level: 0 }
+                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: 0 }
             }
             Transform::Scrub { entities, .. } => {
                 Self::Scrub { entities: entities.clone(), names: None, found: Vec::new(), named: Vec::new() }

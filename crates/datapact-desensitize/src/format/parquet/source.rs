@@ -26,6 +26,10 @@ const FIELDS_MAX: usize = 100_000;
 const BATCH_BYTES: u64 = 8 << 20;
 /// The most bytes of pages that are held at once.
 const PAGES_BYTES_MAX: usize = 40 << 20;
+/// The most columns whose pages are read at once: their readers take memory, too.
+const READERS_MAX: usize = 5_000;
+/// The most entries of a footer, one for each column of each row group.
+const CHUNKS_MAX: usize = 150_000;
 /// The largest page.
 const PAGE_BYTES_MAX: usize = 32 << 20;
 
@@ -81,6 +85,14 @@ impl ParquetSource {
         let fields = schema.get_fields().to_vec();
         if fields.is_empty() || fields.len() > COLUMNS_MAX {
             return Err(malformed(0, format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len())));
+        }
+        if metadata.num_row_groups().saturating_mul(fields.len()) > CHUNKS_MAX {
+            let detail = format!("its columns and row groups are more than {CHUNKS_MAX} together");
+            return Err(Error::malformed(
+                Position::default(),
+                detail,
+                "write the file anew with larger row groups",
+            ));
         }
         let leaves = metadata.file_metadata().schema_descr();
         let leaf_of: HashMap<usize, usize> =
@@ -176,6 +188,11 @@ impl ParquetSource {
             self.rows_max = rows.min((BATCH_BYTES / row_bytes.max(1)) as usize).max(1);
             let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
             self.batches.iter_mut().for_each(|batch| *batch = Batch::default());
+            if self.batches.len() > READERS_MAX {
+                (self.group_rows, self.groups_begun) = (0, index + 1);
+                self.spill()?;
+                continue;
+            }
             self.group = Group::Pages(guarded(self.records + 1, || {
                 let group = file.get_row_group(index)?;
                 leaves.map(|leaf| held.column(&*group, leaf, PAGE_BYTES_MAX)).collect()
@@ -216,6 +233,11 @@ impl ParquetSource {
         }
         self.group = Group::Spilled { spill, batches: batches.unwrap_or_default(), next: 0 };
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn row_groups(&self) -> usize {
+        self.file.metadata().num_row_groups()
     }
 
     #[cfg(test)]

@@ -169,6 +169,38 @@ fn nested_columns_can_be_dropped_and_nothing_else() {
 }
 
 #[test]
+fn large_row_groups_are_spilled_and_come_to_the_same() {
+    // Small row groups, then ones that are 16 times what fits into memory.
+    for (chunks, groups) in [(0, 15..60), (4 * (8 << 10), 2..5)] {
+        let mut source = ParquetSource::open(file(&sample())).unwrap();
+        let layout = source.dialect().layout.clone().unwrap();
+        let outgoing: Vec<Outgoing> = ["id", "born", "name"]
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Outgoing { name: (*name).to_owned(), typed_as: Some(index), whole: true })
+            .collect();
+        let out = tempfile::tempfile().unwrap();
+        let mut sink = ParquetSink::create(Box::new(out.try_clone().unwrap()), &outgoing, &layout).unwrap();
+        sink.limit(4 << 10, chunks);
+        let mut record = Record::default();
+        while source.read(&mut record).unwrap() {
+            sink.write(&record).unwrap();
+        }
+        sink.finish().unwrap();
+        let (mut before, mut after) =
+            (ParquetSource::open(file(&sample())).unwrap(), ParquetSource::open(out).unwrap());
+        let (mut expected, mut records) = (Record::default(), 0);
+        while before.read(&mut expected).unwrap() {
+            assert!(after.read(&mut record).unwrap());
+            (0..3).for_each(|index| assert_eq!(record.field(index), expected.field(index)));
+            records += 1;
+        }
+        assert!(!after.read(&mut record).unwrap() && records == 1000);
+        assert!(groups.contains(&after.row_groups()), "{}", after.row_groups());
+    }
+}
+
+#[test]
 fn pages_that_outgrow_the_memory_are_spilled_and_come_to_the_same() {
     for (bytes, spills) in [(sample(), true), (nested(), false)] {
         let read = |pages_max: usize| {
