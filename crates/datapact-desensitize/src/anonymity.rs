@@ -9,7 +9,7 @@ mod admitted;
 mod classes;
 mod search;
 
-use std::hash::{BuildHasher as _, DefaultHasher, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::ControlFlow;
 
 use self::admitted::Admitted;
@@ -21,7 +21,7 @@ use crate::table::{Field, Kind};
 use crate::transform::coarse::Scale;
 
 /// How much memory classes may take, in bytes, estimated; what is decided by them takes about as much for a while.
-pub(crate) const MEMORY_BYTES: usize = 24 << 20;
+pub(crate) const MEMORY_BYTES: usize = 40 << 20;
 
 /// Counts the classes of records.
 pub(crate) struct Survey<'a> {
@@ -61,23 +61,31 @@ impl Solution {
     /// Whether a record with these quasi-identifiers, in order and each with its scale, may stay.
     pub(crate) fn admits<'f>(&mut self, quasi: impl Iterator<Item = (&'f Scale, Field<'f>)>) -> Result<bool> {
         let Self { labels, levels, admitted, .. } = self;
-        let mut hashers = labels.hashers();
-        for ((scale, field), level) in quasi.zip(levels) {
+        let mut key = 0;
+        for (column, ((scale, field), level)) in quasi.zip(levels).enumerate() {
             let label = labels.of(scale, *level, field);
-            hashers.iter_mut().for_each(|hasher| hasher.write_u64(label));
+            key = labels.add(key, column, label);
         }
-        admitted.holds(key(&hashers))
+        admitted.holds(key)
     }
 }
 
 /// Hashes of what quasi-identifiers become. Of 64 bits each, those of a million different values of a column are all
 /// different but for one chance in 30 million, which nobody can turn to their use, since the key is random.
 struct Labels {
-    states: [RandomState; 2],
+    state: RandomState,
+    /// A random odd factor for each column.
+    factors: Vec<u128>,
     scratch: Vec<u8>,
 }
 
 impl Labels {
+    fn new(columns: usize) -> Self {
+        let factor = || u128::from_le_bytes(datapact_core::id::random()) | 1;
+        let factors = (0..columns).map(|_| factor()).collect();
+        Self { state: RandomState::new(), factors, scratch: Vec::new() }
+    }
+
     /// The hash of what becomes of a value at a level; 0 at the last, where all are alike.
     fn of(&mut self, scale: &Scale, level: usize, field: Field<'_>) -> u64 {
         if level >= scale.top() {
@@ -89,25 +97,19 @@ impl Labels {
     }
 
     fn hash(&self, bytes: &[u8]) -> u64 {
-        let mut hasher = self.hashers()[0].clone();
-        hasher.write(bytes);
-        hasher.finish()
+        self.state.hash_one(bytes)
     }
 
-    fn hashers(&self) -> [DefaultHasher; 2] {
-        self.states.each_ref().map(RandomState::build_hasher)
+    /// Adds the label of a column to the key of a class: the sum of its labels, each times the column's factor.
+    fn add(&self, key: u128, column: usize, label: u64) -> u128 {
+        let factor = self.factors.get(column).copied().unwrap_or_default();
+        key.wrapping_add(factor.wrapping_mul(u128::from(label)))
     }
 
-    /// The key of a class: a hash of its labels.
+    /// The key of the class with these labels.
     fn class(&self, labels: impl Iterator<Item = u64>) -> u128 {
-        let mut hashers = self.hashers();
-        labels.for_each(|label| hashers.iter_mut().for_each(|hasher| hasher.write_u64(label)));
-        key(&hashers)
+        labels.enumerate().fold(0, |key, (column, label)| self.add(key, column, label))
     }
-}
-
-fn key([high, low]: &[DefaultHasher; 2]) -> u128 {
-    u128::from(high.finish()) << 64 | u128::from(low.finish())
 }
 
 /// Appends what becomes of a value; nothing if there is none or it is not of the scale's kind.
@@ -123,7 +125,7 @@ pub(crate) fn label(scale: &Scale, level: usize, field: Field<'_>, out: &mut Vec
 impl<'a> Survey<'a> {
     /// Nothing counted yet; classes take up to `memory` bytes.
     pub(crate) fn new(rule: &'a KAnonymity, scales: Vec<&'a Scale>, memory: usize) -> Self {
-        let labels = Labels { states: [RandomState::new(), RandomState::new()], scratch: Vec::new() };
+        let labels = Labels::new(scales.len());
         let width = scales.iter().map(|scale| scale.top()).sum();
         let l = rule.diversity.as_ref().map_or(0, |(l, _)| *l as usize);
         let classes = Classes::new(width, l, memory);

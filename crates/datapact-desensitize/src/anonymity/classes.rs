@@ -4,13 +4,35 @@
 //! adds these up, too.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
 use crate::error::Result;
 use crate::spill::{BLOCK_BYTES, Spill};
 
-/// Classes, or sums of classes, by their keys: hashes, which are spread evenly.
-pub(super) type Sums = HashMap<u128, Sum>;
+/// Classes, or sums of classes, by their keys: these are spread evenly, and need no hash of their own.
+type ByKey<T> = HashMap<u128, T, BuildHasherDefault<Lower>>;
+
+/// Sums of classes.
+pub(super) type Sums = ByKey<Sum>;
+
+/// The lower half of a key: what a range of keys has in common is in the upper.
+#[derive(Default)]
+pub(super) struct Lower(u64);
+
+impl Hasher for Lower {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// How many records are alike, and how different their sensitive values are.
 #[derive(Default)]
@@ -48,7 +70,7 @@ pub(super) struct Classes {
     /// How many labels a class has: one for each column and level.
     width: usize,
     l: usize,
-    fresh: HashMap<u128, Class>,
+    fresh: ByKey<Class>,
     /// How many classes, and how many sums of them, fit into memory.
     fresh_max: usize,
     sums_max: usize,
@@ -63,7 +85,7 @@ impl Classes {
         let class = sum + 48 + 8 * width;
         let max = |bytes: usize| (memory / bytes).max(1);
         let (fresh_max, sums_max) = (max(class), max(sum));
-        Self { width, l, fresh: HashMap::new(), fresh_max, sums_max, spill: None, records: 0 }
+        Self { width, l, fresh: ByKey::default(), fresh_max, sums_max, spill: None, records: 0 }
     }
 
     /// How many different sensitive values count.
@@ -101,7 +123,7 @@ impl Classes {
     pub(super) fn close(&mut self) -> Result<()> {
         if self.spill.is_some() {
             self.write()?;
-            self.fresh = HashMap::new();
+            self.fresh = ByKey::default();
         }
         Ok(())
     }
@@ -167,7 +189,7 @@ impl Classes {
     ) -> Result<()> {
         let mut ranges = vec![(0, u128::MAX)];
         while let Some((low, mut high)) = ranges.pop() {
-            let mut sums = Sums::new();
+            let mut sums = Sums::default();
             self.for_each(&mut |labels, records, sensitive| {
                 let key = key(labels);
                 if key < low || key > high {

@@ -47,7 +47,7 @@ fn entropy(classes: &Classes, label: impl Fn(&[u64]) -> u64) -> Result<f64> {
     // In the order of weights, so that it does not depend on the order of what is counted.
     let mut weights = BTreeMap::<u64, u64>::new();
     classes.fold(
-        |labels| u128::from(label(labels)) << 64,
+        |labels| u128::from(label(labels)) << 64 | u128::from(label(labels)),
         |sums| {
             sums.values().for_each(|sum| *weights.entry(sum.records).or_default() += 1);
             Ok(ControlFlow::Continue(()))
