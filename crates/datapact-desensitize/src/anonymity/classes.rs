@@ -39,6 +39,7 @@ impl Hasher for Lower {
 pub(super) struct Sum {
     pub(super) records: u64,
     /// Hashes of different sensitive values, at most l; none if they do not matter.
+    #[expect(clippy::box_collection, reason = "most sums have none, and there are very many")]
     sensitive: Option<Box<Vec<u64>>>,
 }
 
@@ -157,7 +158,7 @@ impl Classes {
     }
 
     /// Labels, records and sensitive values of all classes.
-    fn for_each(&self, visit: &mut dyn FnMut(&[u64], u64, &[u64])) -> Result<()> {
+    fn for_each<F: FnMut(&[u64], u64, &[u64])>(&self, mut visit: F) -> Result<()> {
         for Class { labels, sum } in self.fresh.values() {
             visit(labels, sum.records, sum.sensitive());
         }
@@ -190,7 +191,7 @@ impl Classes {
         let mut ranges = vec![(0, u128::MAX)];
         while let Some((low, mut high)) = ranges.pop() {
             let mut sums = Sums::default();
-            self.for_each(&mut |labels, records, sensitive| {
+            self.for_each(|labels, records, sensitive| {
                 let key = key(labels);
                 if key < low || key > high {
                     return;

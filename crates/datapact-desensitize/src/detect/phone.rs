@@ -98,7 +98,7 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 /// Words of other numbers, right before them.
-const OTHERS: &[&str] = &[
+pub(super) const OTHERS: &[&str] = &[
     "order",
     "invoice",
     "ticket",
@@ -406,7 +406,8 @@ fn written(number: &Number, national: Verdict) -> f32 {
             }
         }
         // Dates, sums and versions are written like this too.
-        [4, 4, 4] if leading_zero && valid && number.separator == b'-' => 0.55,
+        // So only mobile numbers in Indonesia.
+        [4, 4, 4] if digits.starts_with(b"08") && valid && number.separator == b'-' => 0.55,
         [4, 4, 4] | [4, 4, 4, 4] => 0.2,
         [4, 2, 2] | [2, 2, 4] | [1, 2, 4] | [2, 1, 4] | [1, 1, 4] => 0.1,
         [1, 3, 3, 2, 2] | [1, 3, 3, 4] if matches!(digits.first(), Some(b'7' | b'8')) => either(0.8, 0.5),

@@ -137,7 +137,7 @@ impl ParquetSink {
         };
         let mut block = Vec::new();
         for column in &mut self.columns {
-            column.cells.to_text(column.codec, &mut block);
+            column.cells.drain_to(column.codec, &mut block);
             spill.append(&mut block)?;
         }
         self.gathered = 0;
@@ -198,7 +198,7 @@ fn failed(error: ParquetError) -> Error {
 
 impl Cells {
     /// Appends all rows as text, each behind its length, or behind a larger number if there is no value; no row is left.
-    fn to_text(&mut self, codec: Codec, out: &mut Vec<u8>) {
+    fn drain_to(&mut self, codec: Codec, out: &mut Vec<u8>) {
         let mut values = self.values.drain(..);
         for level in self.levels.drain(..) {
             let begin = out.len();
