@@ -196,7 +196,7 @@ fn json_lines_stay_json_and_numbers_numbers() {
         let out: Vec<serde_json::Map<String, serde_json::Value>> = out
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
-            .map(|line| serde_json::from_slice(line))
+            .map(serde_json::from_slice)
             .collect::<Result<_, _>>()
             .unwrap_or_else(|error| panic!("{error}: {rules}{}", String::from_utf8_lossy(&out)));
         assert_eq!(out.len() as u64, report.records - report.suppressed, "{rules}");
@@ -273,7 +273,7 @@ fn table() -> Vec<u8> {
             }
             (Physical::FIXED_LEN_BYTE_ARRAY, _) => {
                 let values = [vec![0, 255], vec![1, 2], vec![10, 10], vec![7, 7], vec![8, 8]];
-                put!(FixedLenByteArrayType, values.map(|v| FixedLenByteArray::from(v)));
+                put!(FixedLenByteArrayType, values.map(FixedLenByteArray::from));
             }
         }
         column.close().unwrap();
@@ -304,7 +304,7 @@ fn parquet_stays_parquet_and_types_stay_where_they_can() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&out).unwrap();
         let reader = SerializedFileReader::new(File::try_clone(&file).unwrap()).unwrap();
-        let rows = reader.get_row_iter(None).unwrap().map(|row| row.unwrap()).count() as u64;
+        let rows = reader.get_row_iter(None).unwrap().collect::<Result<Vec<_>, _>>().unwrap().len() as u64;
         assert_eq!(rows, report.records - report.suppressed, "{rules}");
         let after = reader.metadata().file_metadata().schema();
         let columns = if rule.contains("\"drop\"") { 1 } else { schema.get_fields().len() };
