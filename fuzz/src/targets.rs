@@ -1,6 +1,7 @@
 //! Every reader of bytes that somebody else made.
 
-use std::io::Cursor;
+use std::io::{Cursor, Write as _};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -22,6 +23,11 @@ use datapact_core::release::SealedKey;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 use datapact_core::token::Jwks;
 use datapact_core::trust::{Trust, public_key, server_name, subject};
+use datapact_desensitize::detect::scan;
+use datapact_desensitize::format::Options;
+use datapact_desensitize::rules::{Rules, Transform};
+use datapact_desensitize::table::Input;
+use datapact_desensitize::{Plan, PseudonymKey, run};
 use datapact_evm::abi;
 use datapact_evm::config::EvmConfig;
 use datapact_evm::rpc::{Block, Log, TransactionReceipt};
@@ -50,6 +56,10 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("audit-bundle", audit_bundle),
     ("config", config),
     ("chain", chain),
+    ("rules", rules),
+    ("csv", |bytes| table(bytes, "csv")),
+    ("json-lines", |bytes| table(bytes, "jsonl")),
+    ("parquet", parquet),
 ];
 
 fn document(bytes: &[u8]) {
@@ -212,4 +222,40 @@ fn chain(bytes: &[u8]) {
     {
         assert_eq!(toml::from_str(&config.to_text()), Ok(config));
     }
+}
+
+fn rules(bytes: &[u8]) {
+    let Ok(read) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| Rules::parse(text).map_err(drop))
+    else {
+        return;
+    };
+    let written = read.to_toml();
+    let again = Rules::parse(&written).map(|rules| rules.to_toml());
+    assert!(again.is_ok_and(|again| again == written));
+    let _ = Plan::new(bytes, Path::new("/nonexistent"), Some(PseudonymKey::random()));
+}
+
+/// Goes the way from a raw table to masked values, by rules that detection proposes and by such as mask everything.
+fn table(bytes: &[u8], extension: &str) {
+    let Ok(mut file) = tempfile::tempfile() else { return };
+    let Ok(()) = file.write_all(bytes) else { return };
+    let Ok(mut input) = Input::file(file, Some(extension), Options::default()) else { return };
+    let Ok(proposal) = scan(&mut input, None, &mut |_| {}) else { return };
+    let mut masking = proposal.rules.clone();
+    let mask = || Transform::Mask { keep_first: 0, keep_last: 0, with: '*' };
+    masking.columns.iter_mut().for_each(|rule| rule.transform = mask());
+    for rules in [proposal.rules, masking] {
+        let plan = Plan::new(rules.to_toml().as_bytes(), Path::new(""), Some(PseudonymKey::random()));
+        // A name that a table may have and a rule file may not is the one reason.
+        let Ok(plan) = plan else { continue };
+        if let Ok(report) = run(&mut input, &plan, Box::new(std::io::sink()), &mut |_| {}) {
+            assert_eq!(report.records, proposal.records);
+        }
+    }
+}
+
+fn parquet(bytes: &[u8]) {
+    // The reader catches the library's panics, which libFuzzer's hook would end the process for before that.
+    std::panic::set_hook(Box::new(|_| {}));
+    table(bytes, "parquet");
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::{Arc, OnceLock};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::KeyStatus;
 use datapact_api::storage_server::PackageStatus;
+use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::permission::{KeyReference, PackageReference};
@@ -21,6 +23,8 @@ use crate::session::{ProgressSink, retry};
 pub struct Replacement {
     /// The new data.
     pub input: Box<dyn Read + Send>,
+    /// Where their desensitization will stand once they were read to their end; none if they have none.
+    pub desensitization: Option<Arc<OnceLock<Desensitization>>>,
     /// Their media type; as before if none.
     pub media_type: Option<String>,
     /// What else changes.
@@ -87,7 +91,7 @@ impl Provider {
         // Digest and size are known once it is sealed.
         information.package =
             PackageReference { id: package.id, address: package.address, digest: Digest([0; 32]), size: 1 };
-        let set = self.place(replacement.input, policy, None, progress).await?;
+        let set = self.place(replacement.input, policy, replacement.desensitization, progress).await?;
         if replacement.destroy_before {
             self.destroy(&key_before, package_before.id, &package_before.address).await?;
         }

@@ -83,6 +83,9 @@ pub enum Error {
     /// The output could not be written.
     #[error("the desensitized data could not be written: {0}")]
     Write(#[source] io::Error),
+    /// What does not fit into memory could not be put into a temporary file, or not be had back.
+    #[error("a temporary file failed: {0}")]
+    Spill(#[source] io::Error),
 }
 
 impl Error {
@@ -94,6 +97,7 @@ impl Error {
             | Self::Malformed { hint, .. }
             | Self::Key { hint, .. } => Some(hint),
             Self::NotSeekable(_) => Some("save the data to a file on an encrypted disk, and give the file"),
+            Self::Spill(_) => Some("let TMPDIR name a folder with room for as much as the data"),
             Self::Read(_) | Self::Write(_) => None,
         }
     }

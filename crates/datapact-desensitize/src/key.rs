@@ -59,10 +59,8 @@ pub(crate) fn missing() -> Error {
 
 /// Makes pseudonyms.
 pub(crate) struct Pseudonyms {
-    key: hmac::Key,
-    /// Domain, a zero byte, and room for the value.
-    message: Vec<u8>,
-    prefix: usize,
+    /// Has taken the key, the domain and a zero byte; each value goes on from there.
+    begun: hmac::Context,
     digits: usize,
 }
 
@@ -70,16 +68,17 @@ impl Pseudonyms {
     pub(crate) fn new(key: &PseudonymKey, domain: &str, digits: usize) -> Self {
         let key =
             hmac::Key::new(hmac::HMAC_SHA256, key.derive("datapact desensitize 1 pseudonym").as_slice());
-        let mut message = domain.as_bytes().to_vec();
-        message.push(0);
-        Self { key, prefix: message.len(), message, digits }
+        let mut begun = hmac::Context::with_key(&key);
+        begun.update(domain.as_bytes());
+        begun.update(&[0]);
+        Self { begun, digits }
     }
 
     /// Appends the pseudonym of a value.
-    pub(crate) fn write(&mut self, value: &[u8], out: &mut Vec<u8>) {
-        self.message.truncate(self.prefix);
-        self.message.extend_from_slice(value);
-        let tag = hmac::sign(&self.key, &self.message);
+    pub(crate) fn write(&self, value: &[u8], out: &mut Vec<u8>) {
+        let mut context = self.begun.clone();
+        context.update(value);
+        let tag = context.sign();
         // In this way all digits are made at once.
         let digit = |value: u8| value.wrapping_add(if value < 10 { b'0' } else { b'a' - 10 });
         let mut digits = [0; 64];

@@ -76,7 +76,7 @@ fn pseudonyms_are_stable_and_apart_by_domain_and_key() {
     assert_eq!(pseudonym(&key(), "patient", b"A-17"), PATIENT);
     assert_ne!(pseudonym(&key(), "", b"A-17"), PATIENT);
     assert_ne!(pseudonym(&PseudonymKey::random(), "patient", b"A-17"), PATIENT);
-    let mut maker = Pseudonyms::new(&key(), "patient", 16);
+    let maker = Pseudonyms::new(&key(), "patient", 16);
     let mut out = Vec::new();
     maker.write(b"another", &mut out);
     out.clear();

@@ -20,6 +20,7 @@ mod report;
 pub mod rules;
 mod run;
 mod sample;
+mod spill;
 pub mod table;
 mod transform;
 

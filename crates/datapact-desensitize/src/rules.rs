@@ -13,7 +13,7 @@ use datapact_core::id::Digest;
 
 use crate::error::{Error, Result, plain};
 use crate::format::{Format, Formulas, Options};
-use crate::table::{COLUMNS_MAX, Column};
+use crate::table::{COLUMNS_MAX, Column, Kind};
 pub use transform::{
     Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
 };
@@ -79,7 +79,23 @@ pub struct Rule {
     pub line: usize,
 }
 
+impl Reading {
+    /// What separates the decimals of a field: numbers that are none by their text alone always have a point.
+    pub(crate) fn mark(self, kind: Kind) -> u8 {
+        if kind == Kind::Number { b'.' } else { self.decimal }
+    }
+}
+
 impl Rule {
+    /// The hierarchy that it names, if it names one.
+    pub(crate) fn hierarchy(&self) -> Option<&Hierarchy> {
+        match &self.transform {
+            Transform::Generalize(Generalize::Hierarchy { hierarchy, .. })
+            | Transform::QuasiIdentifier(Levels::Hierarchy(hierarchy)) => Some(hierarchy),
+            _ => None,
+        }
+    }
+
     /// A rule that nobody needs to review.
     pub fn new(name: impl Into<String>, transform: Transform) -> Self {
         Self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use datapact_core::id::Digest;
 use serde::Serialize;
 
-use crate::anonymity::{self, Solution, Survey};
+use crate::anonymity::{self, MEMORY_BYTES, Solution, Survey};
 use crate::detect::Names;
 use crate::error::{Error, Position, Result, plain};
 use crate::format::{self, Format, Outgoing};
@@ -17,8 +17,8 @@ use crate::quantile::{Quantiles, Sorted};
 use crate::report::{Anonymity, ColumnReport, QuasiIdentifier, Report};
 use crate::rules::{self, Rule, Rules, Spread, Transform, no_such_column};
 use crate::sample::Sample;
-use crate::table::{Column, Input, Kind, Record, Source};
-use crate::transform::coarse::Scale;
+use crate::table::{Column, Field, Input, Kind, Record, Source};
+use crate::transform::coarse::{Hierarchies, Scale};
 use crate::transform::{Done, Limit, Op, number};
 
 /// After how many records progress is told.
@@ -28,10 +28,12 @@ const RECORDS_PER_STEP: u64 = 4096;
 pub struct Plan {
     rules: Rules,
     digest: Digest,
-    folder: PathBuf,
+    hierarchies: Hierarchies,
     key: Option<PseudonymKey>,
     /// The dictionaries of names that rules name.
     names: HashMap<PathBuf, Arc<Names>>,
+    /// How much memory classes may take, in bytes.
+    memory: usize,
 }
 
 /// How many dictionaries of names there may be: all are in memory.
@@ -63,7 +65,8 @@ impl Plan {
                 names.insert(file.clone(), Arc::new(Names::read(file, folder)?));
             }
         }
-        Ok(Self { rules, digest: Rules::digest(file), folder: folder.to_owned(), key, names })
+        let hierarchies = Hierarchies::read(rules.columns.iter().filter_map(Rule::hierarchy), folder)?;
+        Ok(Self { rules, digest: Rules::digest(file), hierarchies, key, names, memory: MEMORY_BYTES })
     }
 
     /// The rules.
@@ -98,7 +101,7 @@ impl Plan {
     }
 
     fn op(&self, rule: &Rule) -> Result<Op> {
-        let mut op = Op::new(rule, self.rules.reading, &self.folder, self.key.as_ref())?;
+        let mut op = Op::new(rule, self.rules.reading, &self.hierarchies, self.key.as_ref())?;
         if let (Op::Scrub { names, .. }, Transform::Scrub { names: Some(file), .. }) =
             (&mut op, &rule.transform)
         {
@@ -221,7 +224,7 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     for rule in &rules.columns {
         match &rule.transform {
             Transform::QuasiIdentifier(levels) => {
-                scales.push(Scale::new(levels, rules.reading, &plan.folder)?);
+                scales.push(Scale::new(levels, rules.reading, &plan.hierarchies));
                 quasi.push((&rule.name, None));
             }
             Transform::Noise(Spread::Relative(_)) => noisy.push((&rule.name, None, Moments::default())),
@@ -237,7 +240,7 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
         None => None,
     };
     let mut classes =
-        rules.k_anonymity.as_ref().map(|rule| Survey::new(rule, scales.iter().collect::<Vec<&Scale>>()));
+        rules.k_anonymity.as_ref().map(|rule| Survey::new(rule, scales.iter().collect(), plan.memory));
     let mut source = input.open()?;
     rules.for_columns(source.columns(), input.format())?;
     let (mut record, mut known, mut records) = (Record::default(), 0, 0_u64);
@@ -261,13 +264,13 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
         known = source.columns().len();
         for (_, place, moments) in &mut noisy {
             let field = record.field(place.unwrap_or(usize::MAX));
-            if let Some(number) = number::parse(field.bytes, rules.reading.decimal) {
+            if let Some(number) = number::parse(field.bytes, rules.reading.mark(field.kind)) {
                 moments.add(number.value);
             }
         }
         for (_, place, quantiles) in &mut cut {
             let field = record.field(place.unwrap_or(usize::MAX));
-            if let Some(number) = number::parse(field.bytes, rules.reading.decimal) {
+            if let Some(number) = number::parse(field.bytes, rules.reading.mark(field.kind)) {
                 quantiles.add(number.value);
             }
         }
@@ -286,7 +289,7 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
                 }
             }
             let fields = quasi.iter().map(|(_, place)| record.field(place.unwrap_or(usize::MAX)));
-            classes.add(fields, &scratch);
+            classes.add(fields, &scratch)?;
         }
         if records.is_multiple_of(RECORDS_PER_STEP) {
             progress(source.bytes_read());
@@ -367,8 +370,6 @@ struct Engine<'p> {
     survey: Surveyed,
     /// The quasi-identifiers in the rules' order.
     quasi: Vec<Quasi<'p>>,
-    class: Vec<u8>,
-    label: Vec<u8>,
     sample: Option<Sample>,
     sample_places: Vec<Option<usize>>,
     records: u64,
@@ -435,8 +436,6 @@ impl<'p> Engine<'p> {
             out: Record::default(),
             survey,
             quasi,
-            class: Vec::new(),
-            label: Vec::new(),
             sample: None,
             sample_places: Vec::new(),
             records: 0,
@@ -497,7 +496,7 @@ impl<'p> Engine<'p> {
         if columns.len() > self.columns.len() {
             self.bind(columns, &record.position)?;
         }
-        if !self.is_admitted(record) {
+        if !self.is_admitted(record)? {
             self.suppressed += 1;
             return Ok(false);
         }
@@ -528,7 +527,7 @@ impl<'p> Engine<'p> {
             for quasi in self.quasi.iter().filter(|quasi| quasi.place.is_none()) {
                 let Some(place) = places.get(quasi.name) else { continue };
                 self.out.put(*place, |data| {
-                    anonymity::label(&quasi.scale, quasi.level, &[], data);
+                    anonymity::label(&quasi.scale, quasi.level, Field::default(), data);
                     if quasi.level >= quasi.scale.top() { Kind::Text } else { Kind::Null }
                 });
             }
@@ -539,16 +538,11 @@ impl<'p> Engine<'p> {
         Ok(true)
     }
 
-    fn is_admitted(&mut self, record: &Record) -> bool {
-        let Some(solution) = &self.survey.solution else { return true };
-        self.class.clear();
-        for Quasi { scale, level, place, .. } in &self.quasi {
-            self.label.clear();
-            let field = record.field(place.unwrap_or(usize::MAX));
-            anonymity::label(scale, *level, field.bytes, &mut self.label);
-            anonymity::class_key(&self.label, &mut self.class);
-        }
-        solution.admits(&self.class)
+    fn is_admitted(&mut self, record: &Record) -> Result<bool> {
+        let Some(solution) = &mut self.survey.solution else { return Ok(true) };
+        solution.admits(
+            self.quasi.iter().map(|quasi| (&quasi.scale, record.field(quasi.place.unwrap_or(usize::MAX)))),
+        )
     }
 
     fn check_end(&self) -> Result<()> {

@@ -73,6 +73,25 @@ fn a_new_column_or_a_rule_for_none_is_refused() {
 }
 
 #[test]
+fn what_goes_out_is_the_same_whatever_fits_into_memory() {
+    let rules = "[k-anonymity]\nk = 3\nsuppress-max = 0.1\nl = 2\nsensitive = \"x\"\n".to_owned()
+        + &rule("age", "transform = \"quasi-identifier\"\nas = \"number\"\nlevels = [5, 10]")
+        + &rule("zip", "transform = \"quasi-identifier\"\nas = \"postcode\"\nlevels = [3, 1]")
+        + &transform("x", "keep");
+    let rows = (0..3000_u32).map(|i| format!("{},{:05},{}\n", i * 7 % 90, i * i % 700 * 37, i % 5));
+    let data = format!("age,zip,x\n{}", rows.collect::<String>());
+    let out = |memory| {
+        let (output, mut plan) = (Shared::default(), plan(&rules));
+        plan.memory = memory;
+        let report = run(&mut input(&data, "csv"), &plan, Box::new(output.clone()), &mut |_| {}).unwrap();
+        let bytes = std::mem::take(&mut *output.0.lock().unwrap());
+        (bytes, report.k_anonymity, report.suppressed)
+    };
+    let whole = out(MEMORY_BYTES);
+    assert!(whole.0.len() > 10_000 && whole == out(1));
+}
+
+#[test]
 fn k_anonymity_holds_in_what_goes_out() {
     let rules = "[k-anonymity]\nk = 3\nsuppress-max = 0.2\n".to_owned()
         + &rule("age", "transform = \"quasi-identifier\"\nas = \"number\"\nlevels = [10]")

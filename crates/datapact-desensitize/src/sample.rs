@@ -100,7 +100,7 @@ impl Sample {
         if field.is_absent() {
             return Value { hash: None, number: f64::NAN };
         }
-        let number = measure(field.bytes, self.reading).unwrap_or(f64::NAN);
+        let number = measure(field, self.reading).unwrap_or(f64::NAN);
         Value { hash: Some((self.hasher.hash_one(field.bytes) as u32).min(NONE - 1)), number }
     }
 
@@ -199,13 +199,13 @@ fn entropy(sorted: &[u64]) -> f64 {
 }
 
 /// The number that a value is or stands for: a number, the middle of a range, or a date in years.
-fn measure(bytes: &[u8], reading: Reading) -> Option<f64> {
-    let bytes = bytes.trim_ascii();
+fn measure(field: Field<'_>, reading: Reading) -> Option<f64> {
+    let bytes = field.bytes.trim_ascii();
     // Most values are text.
     if !matches!(bytes.first(), Some(b'0'..=b'9' | b'+' | b'-')) {
         return None;
     }
-    if let Some(number) = number::parse(bytes, reading.decimal) {
+    if let Some(number) = number::parse(bytes, reading.mark(field.kind)) {
         return Some(number.value);
     }
     let split = |mark: &[u8; 2]| {
@@ -279,7 +279,7 @@ mod tests {
 
     #[test]
     fn what_values_stand_for_is_measured() {
-        let year = |text: &str| measure(text.as_bytes(), Reading::default());
+        let year = |text: &str| measure(Field::text(text.as_bytes()), Reading::default());
         assert_eq!(year("20..30"), Some(25.0));
         assert_eq!(year("2020s"), Some(2025.0));
         assert_eq!(year("2024-Q2"), Some(2024.375));

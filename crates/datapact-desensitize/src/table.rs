@@ -31,8 +31,8 @@ pub enum Kind {
     Nested,
 }
 
-/// One value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One value; by default a missing one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Field<'a> {
     /// What it is.
     pub kind: Kind,

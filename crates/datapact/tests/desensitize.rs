@@ -108,6 +108,27 @@ fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
     let audit = &site.ok("clinic", &["share", "audit", &share])[0];
     assert_eq!(audit["good"], true, "{audit}");
 
+    // Other data take their place: raw ones only after a question, and by the rules with a manifest of their own.
+    fs::write(site.file("next.csv"), format!("{RAW}Gus Blomqvist-Sentinel,gus@example.org,36,12345,flu\n"))
+        .unwrap();
+    let update = ["share", "update", &share, "--file", "next.csv", "--times", "4"];
+    let asked = site.run(Some("clinic"), &update);
+    assert!(!asked.status.success(), "nobody could say yes");
+    let through = ["--desensitize", "rules.toml", "--pseudonym-key", "pseudonyms.key"];
+    let next = &site.ok("clinic", &[&update[..], &through].concat())[0];
+    assert_eq!(next["version"], 2, "{next}");
+    let shown = site.run(Some("lab"), &["catalog", "show", &share]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("name: drop, 6 changed"), "{shown}");
+    let opened = site.run(Some("lab"), &["open", &share]);
+    let opened = String::from_utf8(opened.stdout).unwrap();
+    assert!(opened.lines().count() == 7 && !opened.contains("example.org"), "{opened}");
+    let mut holders = Vec::new();
+    holding(site.path(), b"Gus Blomqvist-Sentinel", &mut holders);
+    assert_eq!(holders, ["next.csv"]);
+    let alone = site.run(Some("clinic"), &["share", "update", &share, "--desensitize", "rules.toml"]);
+    assert_eq!(alone.status.code(), Some(2), "rules are for a file");
+
     // What fails halfway is never shared, and says where.
     fs::write(site.file("raw.csv"), format!("{RAW}Gus,gus@example.org,40,12345\n")).unwrap();
     let before = site.ok("clinic", &["share", "list"]).len();

@@ -39,6 +39,7 @@ pub(super) const BIRTH: &[&str] = &[
     "syntyma",
     "syntynyt",
     "urodz",
+    "ur.",
     "narozen",
     "datum narozeni",
     "szuletes",

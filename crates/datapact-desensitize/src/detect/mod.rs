@@ -163,7 +163,10 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
                 }
             }
             b'+' | b'(' => phone::at_start(text, index, &mut out),
-            b'-' if at(bytes, index + 1).is_ascii_digit() => place::coordinates(bytes, index, &mut out),
+            b'-' if at(bytes, index + 1).is_ascii_digit() => place::coordinates(text, index, &mut out),
+            fold::IDEOGRAPH if previous(bytes, index) != fold::IDEOGRAPH => {
+                place::at_ideograph(text, index, &mut out);
+            }
             _ if !is_word(byte) || is_word(previous(bytes, index)) => {}
             b'0'..=b'9' => {
                 network::at_start(text, index, &mut out);
@@ -172,7 +175,7 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
                 account::crypto(bytes, index, &mut out);
                 national::at_word(text, index, &mut out);
                 phone::at_start(text, index, &mut out);
-                place::coordinates(bytes, index, &mut out);
+                place::coordinates(text, index, &mut out);
                 place::at_word(text, index, &mut out);
                 url::at_word(bytes, index, &mut out);
             }
@@ -182,6 +185,9 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
                 account::iban(text, index, &mut out);
                 account::crypto(bytes, index, &mut out);
                 national::at_word(text, index, &mut out);
+                if matches!(byte, b'N' | b'S') {
+                    place::coordinates(text, index, &mut out);
+                }
                 place::at_word(text, index, &mut out);
                 url::at_word(bytes, index, &mut out);
             }

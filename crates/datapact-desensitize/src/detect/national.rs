@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 
 use super::context::Context;
 use super::fold::{Folded, at, ends_at, starts_at};
-use super::{Candidate, Entity};
+use super::{Candidate, Entity, phone};
 
 /// The longest identifier, in letters and digits.
 const LENGTH_MAX: usize = 24;
@@ -142,11 +142,15 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
                 if !id.words().iter().any(|word| context.ends_with(&[word]) && is_own(word)) {
                     continue;
                 }
-                0.55
+                // Groups of digits with its name right before them are hardly anything else.
+                if form.contains(['~', '-', '.']) { 0.75 } else { 0.55 }
             } else if context.is_amount() && *sure < 0.9 {
                 0.1
             } else if context.has(id.words()) {
-                sure.max(0.9)
+                sure.max(0.98)
+            } else if context.ends_with(phone::OTHERS) {
+                // `order 2839-4104-8390` is the number of something.
+                *sure * 0.55
             } else if context.has(WORDS) {
                 sure.max(0.75 - id.chance())
             } else {

@@ -98,7 +98,7 @@ pub(super) const WORDS: &[&str] = &[
 ];
 
 /// Words of other numbers, right before them.
-const OTHERS: &[&str] = &[
+pub(super) const OTHERS: &[&str] = &[
     "order",
     "invoice",
     "ticket",
@@ -141,6 +141,11 @@ const OTHERS: &[&str] = &[
     "page",
     "room",
     "id",
+    "gtin",
+    "ean",
+    "upc",
+    "doi",
+    "imei",
 ];
 
 /// Words before an extension.
@@ -181,7 +186,11 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     let first = at(bytes, start);
     // What a number starts with before this place covers it.
     let covered = matches!(before, b'+' | b'(');
-    if is_word(before) || covered || (first != b'+' && !starts_at(bytes, start)) {
+    // `COVID-19 2020` goes on from a word.
+    let glued = before == b'-'
+        && start.checked_sub(2).is_some_and(|index| is_word(at(bytes, index)))
+        && !at(bytes, start + 2).is_ascii_digit();
+    if is_word(before) || covered || glued || (first != b'+' && !starts_at(bytes, start)) {
         return;
     }
     // `#0123456789` is the number of something.
@@ -366,6 +375,11 @@ fn written(number: &Number, national: Verdict) -> f32 {
     let valid = national == Verdict::Valid;
     let high = |index: usize| digits.get(index).is_some_and(|digit| *digit >= b'2');
     let leading_zero = digits.starts_with(b"0") && !digits.starts_with(b"00");
+    // `0.98765432` is a number with decimals, and `10.1000/182` one with parts of several kinds.
+    let decimals = groups.len() == 2 && number.separator == b'.' && digits.starts_with(b"0");
+    if !number.bracketed && ((number.mixed && !leading_zero) || (decimals && groups.first() == Some(&1))) {
+        return 0.2;
+    }
     let either = |yes: f32, no: f32| if valid { yes } else { no };
     if number.bracketed {
         return match (groups, digits.len()) {
@@ -392,6 +406,8 @@ fn written(number: &Number, national: Verdict) -> f32 {
             }
         }
         // Dates, sums and versions are written like this too.
+        // So only mobile numbers in Indonesia.
+        [4, 4, 4] if digits.starts_with(b"08") && valid && number.separator == b'-' => 0.55,
         [4, 4, 4] | [4, 4, 4, 4] => 0.2,
         [4, 2, 2] | [2, 2, 4] | [1, 2, 4] | [2, 1, 4] | [1, 1, 4] => 0.1,
         [1, 3, 3, 2, 2] | [1, 3, 3, 4] if matches!(digits.first(), Some(b'7' | b'8')) => either(0.8, 0.5),

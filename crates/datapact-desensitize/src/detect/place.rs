@@ -140,8 +140,31 @@ const STREET_END: &[&str] = &[
     "tie", "polku", "kuja", "utca", "utja", "caddesi", "sokak", "sokagi",
 ];
 
+/// Words that announce coordinates.
+const COORDINATES: &[&str] = &[
+    "lat",
+    "latitude",
+    "lng",
+    "lon",
+    "longitude",
+    "gps",
+    "coord",
+    "geo",
+    "position",
+    "koordinat",
+    "kordinat",
+    "breitengrad",
+    "coordonnees",
+    "coordenadas",
+    "координат",
+    "坐标",
+    "座標",
+    "좌표",
+];
+
 /// Proposes the pair of coordinates that starts at `start`: decimal degrees, or degrees, minutes and seconds.
-pub(super) fn coordinates(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
+pub(super) fn coordinates(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
+    let bytes = text.bytes();
     if !starts_at(bytes, start) {
         return;
     }
@@ -162,16 +185,28 @@ pub(super) fn coordinates(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) 
         let end = skip(bytes, end, &[DEGREE], 1);
         let direction = skip(bytes, end, b" ", 1);
         let end = if matches!(at(bytes, direction), b'E' | b'W' | b'e' | b'w') { direction + 1 } else { end };
-        let fits =
-            latitude <= 90.0 && longitude <= 180.0 && places.min(more) >= 3 && !is_word(at(bytes, end));
+        let fits = latitude <= 90.0 && longitude <= 180.0 && !is_word(at(bytes, end));
+        let places = places.min(more);
         // A third number makes a vector of it.
         let further = at(bytes, end) == b',' && degrees(bytes, skip(bytes, end, b", ", 2)).is_some();
         let further = further || (at(bytes, end) == b'.' && at(bytes, end + 1).is_ascii_digit());
-        (fits && !further).then_some((end, if places.min(more) >= 4 { 0.8 } else { 0.5 }))
+        if !fits || further {
+            return None;
+        }
+        let announced = Context::of(text, start, start).has_just_before(COORDINATES);
+        // Two numbers side by side may be any; a pair with a comma and no space is one value.
+        let spaced = bytes.get(after..index).is_some_and(|gap| gap.iter().all(|byte| *byte == b' '));
+        let sure = match places {
+            3.. if spaced && bytes.get(start..end).is_some_and(|pair| !pair.contains(&b'-')) => 0.45,
+            4.. => 0.8,
+            3 => 0.5,
+            _ => 0.3,
+        };
+        Some((end, if announced { 0.9 } else { sure }))
     };
     let sexagesimal = || {
         let (end, north) = angle(bytes, start, 90)?;
-        let index = skip(bytes, end, b" ,", 3);
+        let index = skip(bytes, end, b" ,;", 3);
         let (end, east) = angle(bytes, index, 180)?;
         (matches!(north, b'N' | b'S') && !matches!(east, b'N' | b'S')).then_some((end, 0.93))
     };
@@ -208,9 +243,15 @@ fn degrees(bytes: &[u8], start: usize) -> Option<(f64, usize, usize)> {
     Some((text.parse().ok()?, point + 1 + places, places))
 }
 
-/// `48°51'24.5"N`: where it ends, and its direction.
+/// `48°51'24.5"N`, `N 48° 51.4'`: where it ends, and its direction.
 fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
-    let mut index = start;
+    let direction = |index: usize| {
+        let letter = at(bytes, index).to_ascii_uppercase();
+        matches!(letter, b'N' | b'S' | b'E' | b'W' | b'O').then_some(letter)
+    };
+    let before = direction(start);
+    let mut index = if before.is_some() { skip(bytes, start + 1, b" ", 1) } else { start };
+    let mut end = index;
     for (place, limit, marks) in [(0, most, [DEGREE, DEGREE]), (1, 59, *b"''"), (2, 59, *b"\"'")] {
         let count = digits(bytes, index, 3);
         let value =
@@ -228,11 +269,13 @@ fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
         if !marks.contains(&at(bytes, index)) {
             return None;
         }
-        index = skip(bytes, index + 1, b"' ", 2);
+        end = index + 1;
+        index = skip(bytes, end, b"' ", 2);
     }
-    let direction = at(bytes, index).to_ascii_uppercase();
-    (matches!(direction, b'N' | b'S' | b'E' | b'W' | b'O') && !is_word(at(bytes, index + 1)))
-        .then_some((index + 1, direction))
+    match before {
+        Some(before) => Some((end, before)),
+        None => direction(index).filter(|_| !is_word(at(bytes, index + 1))).map(|after| (index + 1, after)),
+    }
 }
 
 /// Proposes the postcode or the street that starts with the word at `start`.
@@ -327,7 +370,9 @@ fn announced_postcode(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
     if at(bytes, end) == b'-' && (2..=4).contains(&more) {
         end += 1 + more;
     }
-    if !is_word(at(bytes, end)) && Context::of(text, start, start).has_just_before(POSTCODE) {
+    let announced = text.before(start, 6).trim_end().ends_with('〒')
+        || Context::of(text, start, start).has_just_before(POSTCODE);
+    if !is_word(at(bytes, end)) && announced {
         out.push(Candidate::new(start, end, Entity::PostalCode, 0.8));
     }
 }
@@ -365,6 +410,12 @@ fn house_number(bytes: &[u8], start: usize) -> Option<usize> {
     }
     if at(bytes, end).is_ascii_alphabetic() && !is_word(at(bytes, end + 1)) {
         end += 1;
+    } else if at(bytes, end) == b' '
+        && matches!(at(bytes, end + 1), b'A'..=b'H')
+        && matches!(at(bytes, end + 2), 0 | b',' | b';' | b'.' | b'\n')
+    {
+        // A staircase.
+        end += 2;
     } else if matches!(at(bytes, end), b'-' | b'/') && matches!(digits(bytes, end + 1, 4), 1..=4) {
         end += 1 + digits(bytes, end + 1, 4);
     }
@@ -375,6 +426,11 @@ fn house_number(bytes: &[u8], start: usize) -> Option<usize> {
 fn number_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     let bytes = text.bytes();
     let after = house_number(bytes, start)?;
+    let repeated = [" bis", " ter"].iter().find(|word| {
+        bytes.get(after..after + 4).is_some_and(|next| next == word.as_bytes())
+            && !is_word(at(bytes, after + 4))
+    });
+    let after = after + repeated.map_or(0, |word| word.len());
     let gap = skip(bytes, after, b", ", 2);
     if gap == after {
         return None;
@@ -388,7 +444,11 @@ fn number_first(text: &Folded<'_>, start: usize) -> Option<usize> {
         return Some(last.1);
     }
     let kind = words.iter().enumerate().skip(1).find(|(_, word)| is_one_of(text, **word, STREET_AFTER))?;
-    words.iter().take(kind.0).all(capital).then_some(kind.1.1)
+    // `Pennsylvania Avenue NW` has the quarter behind it.
+    let quarter = words.get(kind.0 + 1).filter(|(start, end)| {
+        matches!(bytes.get(*start..*end), Some(b"NW" | b"NE" | b"SW" | b"SE" | b"N" | b"S" | b"E" | b"W"))
+    });
+    words.iter().take(kind.0).all(capital).then_some(quarter.unwrap_or(kind.1).1)
 }
 
 /// `Hauptstraße 12`, `Calle Mayor, 5`, `ul. Długa 7`.
@@ -401,6 +461,10 @@ fn name_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     let words = words(bytes, start);
     let number = |end: usize| {
         let gap = skip(bytes, end, b", ", 2);
+        // `ул. Ленина, д. 5` says that a house follows.
+        let house = plain(text.after(gap, 8));
+        let house = ["д.", "дом", "no.", "nr.", "n.", "nº"].iter().find(|word| house.starts_with(**word));
+        let gap = house.map_or(gap, |word| skip(bytes, gap + word.chars().count(), b" ", 1));
         (gap > end).then(|| house_number(bytes, gap)).flatten()
     };
     let whole = *words.first()?;
@@ -424,6 +488,46 @@ fn name_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     None
 }
 
+/// Ends of the names of regions, towns and quarters, and of streets, in Chinese and Japanese.
+const QUARTERS: &str = "省市县縣区區都府県州町村镇鎮郷乡";
+const ROADS: &str = "路街道巷弄";
+/// The same in Korean.
+const QUARTERS_KOREAN: &str = "시도구군읍면동";
+const ROADS_KOREAN: &str = "로길";
+/// What stands before an address in a sentence, glued to it.
+const LEADS: &str = "は在于於住址所：";
+const HOUSES: &str = "号號番地丁目室楼階层層号栋棟之の-－ー";
+
+/// Proposes the address that starts with the ideograph at `start`: `北京市朝阳区建国路88号`, `東京都千代田区丸の内1-1-1`,
+/// `서울특별시 중구 세종대로 110`.
+pub(super) fn at_ideograph(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
+    let bytes = text.bytes();
+    let behind: Vec<char> = text.after(start, 160).chars().collect();
+    let (mut begin, mut units, mut apart, mut road, mut end) = (0, 0, 0, false, None);
+    for (index, character) in behind.iter().enumerate() {
+        let korean = ('가'..='힣').contains(character);
+        let (quarters, roads) = if korean { (QUARTERS_KOREAN, ROADS_KOREAN) } else { (QUARTERS, ROADS) };
+        // What ends a name is not its begin, and in Korean it ends a word.
+        let ends = index >= apart + 2 && (!korean || behind.get(index + 1).is_none_or(|next| *next == ' '));
+        if ends && (quarters.contains(*character) || roads.contains(*character)) {
+            (units, apart, road) = (units + 1, index, roads.contains(*character));
+        } else if units == 0 && LEADS.contains(*character) {
+            (begin, apart) = (index + 1, index);
+        } else if at(bytes, start + index).is_ascii_digit() {
+            end = (units >= 2 && (road || !korean)).then_some(index + 1).or(end);
+        } else if end.is_some() && HOUSES.contains(*character) {
+            end = Some(index + 1);
+        } else if end.is_some()
+            || !(at(bytes, start + index) == IDEOGRAPH || (*character == ' ' && units > 0))
+        {
+            break;
+        }
+    }
+    if let Some(end) = end {
+        out.push(Candidate::new(start + begin, start + end, Entity::Address, 0.7));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::detect::testing::{is, no, whole};
@@ -437,10 +541,19 @@ mod tests {
             "48°51′24.5″ N, 2°21′8″ E",
             "48.8566° N, 2.3522° E",
             "40.7128;-74.0060",
+            "N 59° 19.766' E 18° 4.117'",
         ] {
             whole(text, "coordinates");
         }
-        for text in ["98.8566, 2.3522", "1.5, 2.5", "48.8566", "48.8566, 2.3522, 3.1415", "12.34, 56.78"] {
+        is("GPS 59.3,18.1", "coordinates");
+        for text in [
+            "3.14159 2.71828",
+            "98.8566, 2.3522",
+            "1.5, 2.5",
+            "48.8566",
+            "48.8566, 2.3522, 3.1415",
+            "12.34, 56.78",
+        ] {
             no(text, "coordinates");
         }
     }
@@ -471,12 +584,25 @@ mod tests {
             "Storgatan 7",
             "ul. Długa 7",
             "Rua Augusta, 1500",
+            "12 bis, avenue Foch",
+            "1600 Pennsylvania Avenue NW",
+            "ул. Ленина, д. 5",
+            "東京都千代田区丸の内1-1-1",
+            "北京市朝阳区建国路88号",
+            "서울특별시 중구 세종대로 110",
         ] {
             whole(text, "address");
         }
-        for text in
-            ["12 people walk", "in 1985 Street", "Step 12", "the street 12 is", "During 1984", "5 way"]
-        {
+        for text in [
+            "12 people walk",
+            "in 1985 Street",
+            "Step 12",
+            "the street 12 is",
+            "During 1984",
+            "5 way",
+            "2024年北京市区12人",
+            "他走了5路",
+        ] {
             no(text, "address");
         }
     }

@@ -6,6 +6,7 @@ use super::sample::Sample;
 use crate::error::Result;
 use crate::rules::{Reading, Rule, Rules};
 use crate::table::{Input, Kind, Record};
+use crate::transform::number;
 
 /// How many records go by between two calls of `progress`.
 const STEP: u64 = 4096;
@@ -69,9 +70,22 @@ pub fn scan(input: &mut Input, names: Option<&Names>, progress: &mut dyn FnMut(u
             (rule.review, evidence.review) = (Some(why.clone()), Some(why));
         }
     }
-    let reading = Reading { dates, ..Reading::default() };
+    let reading = Reading { dates, decimal: decimal(&samples) };
     let rules = Rules { columns: proposed, reading, ..Rules::default() };
     Ok(Proposal { rules, columns: evidence, records })
+}
+
+/// What separates decimals: a comma only if columns of numbers tell so, and none tells a point.
+fn decimal(samples: &[Sample]) -> u8 {
+    let tells = |sample: &Sample, mark: u8| {
+        let values = sample.values();
+        let numbers = || values.iter().filter_map(|value| number::parse(value.as_bytes(), mark));
+        // Three decimals everywhere may be thousands.
+        values.len() <= numbers().count() + values.len() / 10
+            && numbers().any(|number| !matches!(number.decimals, 0 | 3))
+    };
+    let told = |mark| samples.iter().any(|sample| tells(sample, mark));
+    if told(b',') && !told(b'.') { b',' } else { b'.' }
 }
 
 #[cfg(test)]
@@ -146,6 +160,15 @@ mod tests {
                 .zip(&proposal.rules.columns)
                 .all(|(read, made)| read.transform == made.transform)
         );
+    }
+
+    #[test]
+    fn a_decimal_comma_is_told() {
+        let decimal = |csv: &str| scanned(csv).rules.reading.decimal;
+        assert_eq!(decimal("cm;n\n1,75;2\n1,8;3\n"), b',');
+        assert_eq!(decimal("cm;x\n1,75;2.5\n1,8;3.5\n"), b'.');
+        assert_eq!(decimal("people;n\n1,750;2\n1,800;3\n"), b'.');
+        assert_eq!(decimal("a;n\nx;2\n"), b'.');
     }
 
     #[test]

@@ -34,6 +34,28 @@ fn names_are_unique_and_found_again() {
 }
 
 #[test]
+fn what_people_write_is_found_in_its_bounds_and_other_numbers_are_not() {
+    let mut wrong = Vec::new();
+    for line in include_str!("../../testdata/forms.txt").lines().filter(|line| !line.starts_with('#')) {
+        let Some((name, marked)) = line.split_once('\t') else { panic!("`{line}`") };
+        let text = marked.replacen('{', "", 1);
+        let Some(begin) = marked.find('{').filter(|_| name != "-") else {
+            let found = find(&text);
+            if found.iter().any(|one| one.entity != Entity::Date) {
+                wrong.push(format!("{line}: {found:?}"));
+            }
+            continue;
+        };
+        let end = text.rfind('}').unwrap_or(text.len());
+        let text = text.replacen('}', "", 1);
+        if !find(&text).iter().any(|one| one.name() == name && one.range == (begin..end)) {
+            wrong.push(format!("{line}: {:?}", find(&text)));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn long_texts_lose_nothing_at_the_joints() {
     let part = "word ünïcode a.b@example.com, +49 30 123456 and more. ";
     let text = part.repeat(3 * WINDOW / part.len());

@@ -2,6 +2,7 @@
 //! type are written with it, others as strings.
 
 mod codec;
+mod pages;
 mod sink;
 mod source;
 

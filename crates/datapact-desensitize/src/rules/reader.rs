@@ -189,7 +189,12 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
     Ok(match name {
         "keep" => Transform::Keep,
         "drop" => Transform::Drop,
-        "redact" => Transform::Redact { with: keys.take("with", text)? },
+        "redact" => Transform::Redact {
+            with: keys.take("with", |value| {
+                let plain = text(value).ok().filter(|text| !text.contains(char::is_control));
+                plain.ok_or_else(|| "a text of one line in quotes".to_owned())
+            })?,
+        },
         "mask" => Transform::Mask {
             keep_first: keys.take("keep-first", |value| count(value, 0, 1000))?.unwrap_or(0),
             keep_last: keys.take("keep-last", |value| count(value, 0, 1000))?.unwrap_or(0),

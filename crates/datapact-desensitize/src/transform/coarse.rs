@@ -2,16 +2,17 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{date, number};
 use crate::error::{Error, Result, plain};
 use crate::format::{Format, Options};
 use crate::rules::{DateStep, Hierarchy, Levels, Reading};
-use crate::table::{Input, Record};
+use crate::table::{Field, Input, Record};
 
-/// The largest hierarchy file, in bytes.
-const HIERARCHY_BYTES_MAX: u64 = 8 << 20;
+/// The most bytes of all hierarchy files together: what they say is in memory.
+const HIERARCHIES_BYTES_MAX: u64 = 4 << 20;
 
 /// What stands for any value.
 pub(crate) const ANY: &[u8] = b"*";
@@ -21,28 +22,60 @@ pub(crate) enum Scale {
     Number { bins: Vec<(f64, usize)>, reading: Reading },
     Date { steps: Vec<DateStep>, reading: Reading },
     Postcode(Vec<usize>),
-    Hierarchy(Tree),
+    Hierarchy(Arc<Tree>),
     Category,
 }
 
-/// The ancestors of each value.
+/// The hierarchies that rules name, each read once.
+#[derive(Default)]
+pub(crate) struct Hierarchies(HashMap<PathBuf, Arc<Tree>>);
+
+impl Hierarchies {
+    /// Reads the files of `all`, in `folder` unless absolute.
+    pub(crate) fn read<'r>(all: impl Iterator<Item = &'r Hierarchy>, folder: &Path) -> Result<Self> {
+        let (mut read, mut left) = (Self::default(), HIERARCHIES_BYTES_MAX);
+        for Hierarchy { file } in all {
+            if !read.0.contains_key(file) {
+                let tree = Tree::read(file, folder, &mut left)?;
+                read.0.insert(file.clone(), Arc::new(tree));
+            }
+        }
+        Ok(read)
+    }
+
+    /// The tree of a hierarchy; one without values of such as was not read.
+    pub(crate) fn tree(&self, hierarchy: &Hierarchy) -> Arc<Tree> {
+        self.0.get(&hierarchy.file).cloned().unwrap_or_default()
+    }
+}
+
+/// Values and what they belong to. A name has one parent, whichever value it is the ancestor of.
+#[derive(Default)]
 pub(crate) struct Tree {
-    ancestors: HashMap<Box<[u8]>, Vec<Box<[u8]>>>,
+    /// The parent of each value.
+    values: HashMap<Box<[u8]>, u32>,
+    ancestors: Vec<Ancestor>,
     height: usize,
 }
 
+struct Ancestor {
+    name: Box<[u8]>,
+    /// None at the highest level.
+    parent: Option<u32>,
+}
+
 impl Scale {
-    pub(crate) fn new(levels: &Levels, reading: Reading, folder: &Path) -> Result<Self> {
-        Ok(match levels {
+    pub(crate) fn new(levels: &Levels, reading: Reading, hierarchies: &Hierarchies) -> Self {
+        match levels {
             Levels::Number(bins) => Self::Number {
                 bins: bins.iter().map(|bin| (*bin, number::decimals(*bin))).collect(),
                 reading,
             },
             Levels::Date(steps) => Self::Date { steps: steps.clone(), reading },
             Levels::Postcode(kept) => Self::Postcode(kept.clone()),
-            Levels::Hierarchy(hierarchy) => Self::Hierarchy(Tree::read(hierarchy, folder)?),
+            Levels::Hierarchy(hierarchy) => Self::Hierarchy(hierarchies.tree(hierarchy)),
             Levels::Category => Self::Category,
-        })
+        }
     }
 
     /// The level that is [`ANY`].
@@ -56,9 +89,10 @@ impl Scale {
         }
     }
 
-    /// Appends the value at a level. False, and nothing is appended, if the value is not of the scale's kind.
-    pub(crate) fn write(&self, level: usize, value: &[u8], out: &mut Vec<u8>) -> bool {
-        let value = value.trim_ascii();
+    /// Appends the value at a level. False, and what was appended is of no use, if the value is not of the
+    /// scale's kind.
+    pub(crate) fn write(&self, level: usize, field: Field<'_>, out: &mut Vec<u8>) -> bool {
+        let value = field.bytes.trim_ascii();
         let step = level.checked_sub(1);
         if level >= self.top() {
             out.extend_from_slice(ANY);
@@ -70,7 +104,7 @@ impl Scale {
         };
         match self {
             Self::Number { bins, reading } => {
-                let Some(found) = number::parse(value, reading.decimal) else { return false };
+                let Some(found) = number::parse(value, reading.mark(field.kind)) else { return false };
                 match step.and_then(|step| bins.get(step)) {
                     None => exactly(out),
                     Some((bin, decimals)) => {
@@ -80,10 +114,11 @@ impl Scale {
                             _ => found.value,
                         };
                         let low = number::floor_to(low, *bin);
-                        number::write(low, *decimals, reading.decimal, out);
-                        out.extend_from_slice(b"..");
-                        number::write(low + bin, *decimals, reading.decimal, out);
-                        true
+                        let mut bound = |bound, before: &[u8]| {
+                            out.extend_from_slice(before);
+                            number::write(bound, *decimals, reading.decimal, out)
+                        };
+                        bound(low, b"") && bound(low + bin, b"..")
                     }
                 }
             }
@@ -125,11 +160,11 @@ impl Scale {
                     }
                 }
             }
-            Self::Hierarchy(tree) => match (tree.ancestors.get(value), step) {
+            Self::Hierarchy(tree) => match (tree.values.get(value), step) {
                 (None, _) => false,
                 (Some(_), None) => exactly(out),
-                (Some(ancestors), Some(step)) => {
-                    out.extend_from_slice(ancestors.get(step).map(|ancestor| &**ancestor).unwrap_or(ANY));
+                (Some(parent), Some(step)) => {
+                    out.extend_from_slice(tree.ancestor(*parent, step).unwrap_or(ANY));
                     true
                 }
             },
@@ -139,9 +174,17 @@ impl Scale {
 }
 
 impl Tree {
-    pub(crate) fn read(hierarchy: &Hierarchy, folder: &Path) -> Result<Self> {
-        let path = folder.join(&hierarchy.file);
-        let shown = plain(&hierarchy.file.to_string_lossy());
+    /// The name that is so many steps above an ancestor.
+    fn ancestor(&self, index: u32, steps: usize) -> Option<&[u8]> {
+        let first = self.ancestors.get(index as usize)?;
+        let found = (0..steps).try_fold(first, |below, _| self.ancestors.get(below.parent? as usize))?;
+        Some(&found.name)
+    }
+
+    /// Reads a file of up to `left` bytes, and takes its length from these.
+    fn read(file: &Path, folder: &Path, left: &mut u64) -> Result<Self> {
+        let path = folder.join(file);
+        let shown = plain(&file.to_string_lossy());
         let wrong = |detail: String| Error::Mismatch {
             detail,
             hint: "a line of a hierarchy is `value,parent,grandparent,...`",
@@ -149,42 +192,40 @@ impl Tree {
         let file = File::open(&path)
             .map_err(|error| wrong(format!("the hierarchy `{shown}` cannot be read: {error}")))?;
         let length = file.metadata().map_err(Error::Read)?.len();
-        if length > HIERARCHY_BYTES_MAX {
-            return Err(wrong(format!("the hierarchy `{shown}` is longer than {HIERARCHY_BYTES_MAX} bytes")));
-        }
+        *left = left.checked_sub(length).ok_or_else(|| {
+            let detail =
+                format!("with `{shown}` the hierarchies are longer than {HIERARCHIES_BYTES_MAX} bytes");
+            Error::mismatch(detail, "take out the lines of values that the data do not have")
+        })?;
         let options = Options { format: Some(Format::Csv), header: Some(false), ..Options::default() };
         let mut source = Input::file(file, None, options)?.open()?;
         let height = source.columns().len() - 1;
         if height == 0 || height > 16 {
             return Err(wrong(format!("the hierarchy `{shown}` has {height} levels; 1 to 16 can be")));
         }
-        let mut tree = Self { ancestors: HashMap::new(), height };
-        let (mut record, mut levels_above) = (Record::default(), HashMap::new());
+        let mut tree = Self { height, ..Self::default() };
+        let (mut record, mut known) = (Record::default(), HashMap::<(usize, Box<[u8]>), u32>::new());
         while source.read(&mut record)? {
-            let names: Vec<Box<[u8]>> =
-                (0..record.len()).map(|index| Box::from(record.field(index).bytes.trim_ascii())).collect();
-            if names.iter().any(|name| name.is_empty()) {
-                let line = record.position.line;
-                return Err(wrong(format!("the hierarchy `{shown}`, line {line}: a name is empty")));
+            let fault =
+                |what: &str| wrong(format!("the hierarchy `{shown}`, line {}: {what}", record.position.line));
+            let name = |level: usize| record.field(level).bytes.trim_ascii();
+            if (0..record.len()).any(|level| name(level).is_empty()) {
+                return Err(fault("a name is empty"));
             }
-            for (level, pair) in names.windows(2).enumerate().skip(1) {
-                let [name, parent] = pair else { continue };
+            let mut parent = None;
+            for level in (1..record.len()).rev() {
+                let index = *known.entry((level, Box::from(name(level)))).or_insert_with(|| {
+                    tree.ancestors.push(Ancestor { name: Box::from(name(level)), parent });
+                    tree.ancestors.len() as u32 - 1
+                });
                 // Two parents of one name would make alike records part again on the way up.
-                let known = levels_above.entry((level, name.clone())).or_insert_with(|| parent.clone());
-                if known != parent {
-                    let line = record.position.line;
-                    return Err(wrong(format!(
-                        "the hierarchy `{shown}`, line {line}: a name has two parents"
-                    )));
+                if tree.ancestors.get(index as usize).is_some_and(|known| known.parent != parent) {
+                    return Err(fault("a name has two parents"));
                 }
+                parent = Some(index);
             }
-            let mut names = names.into_iter();
-            let Some(value) = names.next() else { continue };
-            if tree.ancestors.insert(value, names.collect()).is_some() {
-                let line = record.position.line;
-                return Err(wrong(format!(
-                    "the hierarchy `{shown}`, line {line}: a value stands there twice"
-                )));
+            if tree.values.insert(Box::from(name(0)), parent.unwrap_or(0)).is_some() {
+                return Err(fault("a value stands there twice"));
             }
         }
         Ok(tree)
@@ -200,13 +241,15 @@ mod tests {
         (0..=scale.top())
             .map(|level| {
                 let mut out = Vec::new();
-                scale.write(level, value.as_bytes(), &mut out).then(|| String::from_utf8(out).unwrap())
+                scale
+                    .write(level, Field::text(value.as_bytes()), &mut out)
+                    .then(|| String::from_utf8(out).unwrap())
             })
             .collect()
     }
 
     fn check(levels_of: Levels, value: &str, expected: &[&str]) {
-        let scale = Scale::new(&levels_of, Reading::default(), Path::new(".")).unwrap();
+        let scale = Scale::new(&levels_of, Reading::default(), &Hierarchies::default());
         let expected: Vec<_> =
             expected.iter().map(|text| (!text.is_empty()).then(|| (*text).to_owned())).collect();
         assert_eq!(levels(&scale, value), expected);
@@ -232,11 +275,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let read = |text: &str| {
             std::fs::write(folder.path().join("h.csv"), text).unwrap();
-            Scale::new(
-                &Levels::Hierarchy(Hierarchy { file: "h.csv".into() }),
-                Reading::default(),
-                folder.path(),
-            )
+            let hierarchy = Hierarchy { file: "h.csv".into() };
+            let read = Hierarchies::read(std::iter::once(&hierarchy), folder.path())?;
+            Ok::<_, Error>(Scale::new(&Levels::Hierarchy(hierarchy), Reading::default(), &read))
         };
         let scale = read("flu,viral,infection\ncold,viral,infection\ngout,joint,metabolic\n").unwrap();
         assert_eq!(
@@ -249,6 +290,7 @@ mod tests {
             ("flu,\n", "line 1: a name is empty"),
             ("flu,viral\nflu,other\n", "line 2: a value stands there twice"),
             ("flu,viral,a\ncold,viral,b\n", "line 2: a name has two parents"),
+            (&"long value,parent\n".repeat(300_000), "are longer than 4194304 bytes"),
         ] {
             let error = read(text).err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");

@@ -5,12 +5,11 @@ pub(crate) mod date;
 pub(crate) mod number;
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::rand;
 
-use self::coarse::{Scale, Tree};
+use self::coarse::{Hierarchies, Scale};
 use crate::detect::{self, Entity, Found, Names};
 use crate::error::Result;
 use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
@@ -48,9 +47,9 @@ pub(crate) enum Op {
     Pseudonym(Box<Pseudonyms>),
     Ff1(Box<Encryption>),
     Coarse { scale: Scale, level: usize },
-    Grid { cell: f64, decimals: usize, mark: u8 },
-    Noise { deviation: f64, mark: u8, random: Random },
-    TopBottom { bottom: Limit, top: Limit, mark: u8 },
+    Grid { cell: f64, decimals: usize, reading: Reading },
+    Noise { deviation: f64, reading: Reading, random: Random },
+    TopBottom { bottom: Limit, top: Limit, reading: Reading },
     Scrub { entities: Entities, names: Option<Arc<Names>>, found: Vec<Found>, named: Vec<Range<usize>> },
 }
 
@@ -60,7 +59,7 @@ impl Op {
     pub(crate) fn new(
         rule: &Rule,
         reading: Reading,
-        folder: &Path,
+        hierarchies: &Hierarchies,
         key: Option<&PseudonymKey>,
     ) -> Result<Self> {
         let needed = || key.ok_or_else(key::missing);
@@ -78,23 +77,18 @@ impl Op {
                 Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
             }
             Transform::Generalize(generalize) => {
-                let one = |levels| {
-                    Ok::<_, crate::Error>(Self::Coarse {
-                        scale: Scale::new(&levels, reading, folder)?,
-                        level: 1,
-                    })
-                };
+                let to =
+                    |levels, level| Self::Coarse { scale: Scale::new(&levels, reading, hierarchies), level };
                 match generalize {
-                    Generalize::Date(to) => one(Levels::Date(vec![*to]))?,
-                    Generalize::Number { bin } => one(Levels::Number(vec![*bin]))?,
-                    Generalize::Postcode { keep } => one(Levels::Postcode(vec![*keep]))?,
+                    Generalize::Date(step) => to(Levels::Date(vec![*step]), 1),
+                    Generalize::Number { bin } => to(Levels::Number(vec![*bin]), 1),
+                    Generalize::Postcode { keep } => to(Levels::Postcode(vec![*keep]), 1),
                     Generalize::Grid { cell } => {
-                        Self::Grid { cell: *cell, decimals: number::decimals(*cell), mark: reading.decimal }
+                        Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
                     }
-                    Generalize::Hierarchy { hierarchy, level } => Self::Coarse {
-                        scale: Scale::Hierarchy(Tree::read(hierarchy, folder)?),
-                        level: *level,
-                    },
+                    Generalize::Hierarchy { hierarchy, level } => {
+                        to(Levels::Hierarchy(hierarchy.clone()), *level)
+                    }
                 }
             }
             // Relative noise is set when the survey knows the column's deviation.
@@ -103,16 +97,16 @@ impl Op {
                     crate::rules::Spread::Absolute(deviation) => *deviation,
                     crate::rules::Spread::Relative(_) => 0.0,
                 };
-                Self::Noise { deviation, mark: reading.decimal, random: Random::default() }
+                Self::Noise { deviation, reading, random: Random::default() }
             }
             // Percentiles and names are set by whom makes the plan.
             Transform::TopBottom { bottom, top } => Self::TopBottom {
                 bottom: Limit::bottom(Bound::known(*bottom)),
                 top: Limit::top(Bound::known(*top)),
-                mark: reading.decimal,
+                reading,
             },
             Transform::QuasiIdentifier(levels) => {
-                Self::Coarse { scale: Scale::new(levels, reading, folder)?, level: 0 }
+                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: 0 }
             }
             Transform::Scrub { entities, .. } => {
                 Self::Scrub { entities: entities.clone(), names: None, found: Vec::new(), named: Vec::new() }
@@ -157,30 +151,34 @@ impl Op {
                 true
             }
             Self::Ff1(encryption) => encryption.write(value, out),
-            Self::Coarse { scale, level } => scale.write(*level, value, out),
-            Self::Grid { cell, decimals, mark } => grid(value, *cell, *decimals, *mark, out),
-            Self::Noise { deviation, mark, random } => match number::parse(value, *mark) {
-                Some(number) => {
-                    number::write(number.value + random.laplace(*deviation), number.decimals, *mark, out);
-                    true
+            Self::Coarse { scale, level } => scale.write(*level, field, out),
+            Self::Grid { cell, decimals, reading } => {
+                grid(value, *cell, *decimals, reading.mark(field.kind), out)
+            }
+            Self::Noise { deviation, reading, random } => {
+                match number::parse(value, reading.mark(field.kind)) {
+                    Some(number) => {
+                        let noisy = number.value + random.laplace(*deviation);
+                        number::write(noisy, number.decimals, reading.mark(field.kind), out)
+                    }
+                    None => false,
                 }
-                None => false,
-            },
-            Self::TopBottom { bottom, top, mark } => match number::parse(value, *mark) {
-                Some(number) if number.value > top.at => {
-                    number::write(top.at, top.decimals, *mark, out);
-                    true
+            }
+            Self::TopBottom { bottom, top, reading } => {
+                match number::parse(value, reading.mark(field.kind)) {
+                    Some(number) if number.value > top.at => {
+                        number::write(top.at, top.decimals, reading.mark(field.kind), out)
+                    }
+                    Some(number) if number.value < bottom.at => {
+                        number::write(bottom.at, bottom.decimals, reading.mark(field.kind), out)
+                    }
+                    Some(_) => {
+                        out.extend_from_slice(value);
+                        true
+                    }
+                    None => false,
                 }
-                Some(number) if number.value < bottom.at => {
-                    number::write(bottom.at, bottom.decimals, *mark, out);
-                    true
-                }
-                Some(_) => {
-                    out.extend_from_slice(value);
-                    true
-                }
-                None => false,
-            },
+            }
             Self::Scrub { entities, names, found, named } => {
                 detect::find(field.as_str(), &entities.0, found);
                 if let Some(names) = names {
@@ -236,10 +234,7 @@ fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -
         value.trim_ascii().split(|byte| separators.contains(byte)).filter(|part| !part.is_empty());
     let (Some(first), second, None) = (parts.next(), parts.next(), parts.next()) else { return false };
     let write = |part: &[u8], out: &mut Vec<u8>| match number::parse(part, mark) {
-        Some(number) => {
-            number::write(number::floor_to(number.value, cell), decimals, mark, out);
-            true
-        }
+        Some(number) => number::write(number::floor_to(number.value, cell), decimals, mark, out),
         None => false,
     };
     if !write(first, out) {

@@ -83,12 +83,15 @@ fn parse_short(digits: &[u8], mark: u8) -> Option<Option<Number>> {
 /// Powers of ten, up to the most decimals of 15 digits.
 const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 
-/// Appends a number with this many decimals.
-pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) {
+/// Appends a number with this many decimals; false if it is too large to be one.
+pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -> bool {
     // Most numbers are short; the standard library's way takes several times as long.
     if let Some(units) = POWERS.get(decimals).and_then(|power| nearest(value * power)) {
         write_units(units, decimals, mark, out);
-        return;
+        return true;
+    }
+    if !value.is_finite() {
+        return false;
     }
     let from = out.len();
     let written = write!(out, "{value:.decimals$}");
@@ -100,6 +103,7 @@ pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) {
             }
         }
     }
+    true
 }
 
 /// The nearest whole number, of numbers of up to 15 digits: `f64::round` is a call on most processors.

@@ -6,7 +6,7 @@ use crate::rules::{Alphabet, Bound, Spread};
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
-    Op::new(&Rule::new("c", transform), Reading::default(), Path::new("."), Some(&key)).unwrap()
+    Op::new(&Rule::new("c", transform), Reading::default(), &Hierarchies::default(), Some(&key)).unwrap()
 }
 
 /// What becomes of a text: none if it is redacted.

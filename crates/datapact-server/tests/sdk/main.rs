@@ -215,7 +215,13 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
 
 fn replacement(data: &[u8], destroy_before: bool) -> Replacement {
     let input = Box::new(io::Cursor::new(data.to_vec()));
-    Replacement { input, media_type: None, change: ChangeShare::default(), destroy_before }
+    Replacement {
+        input,
+        desensitization: None,
+        media_type: None,
+        change: ChangeShare::default(),
+        destroy_before,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -216,7 +216,41 @@ pub(crate) fn failure(error: Error, path: &Path) -> Failure {
     }
 }
 
-/// Data that are desensitized as they are read.
+/// The rules that data go through on their way into a package, if any.
+#[derive(Args)]
+pub(crate) struct Through {
+    /// Desensitize the data by the rules in this file (TOML) as they are sealed; rules marked `review` are refused
+    #[arg(long, value_name = "RULES", requires = "file")]
+    desensitize: Option<PathBuf>,
+    /// The key of pseudonyms, where the rules need one; `datapact desensitize key` makes it
+    #[arg(long, value_name = "FILE", requires = "desensitize")]
+    pseudonym_key: Option<PathBuf>,
+}
+
+impl Through {
+    /// Opens the file at `path` to be shared.
+    pub(crate) fn open(&self, path: &Path) -> Result<Outgoing> {
+        match &self.desensitize {
+            None => {
+                let (input, length) = files::open_input_to_send(path)?;
+                Ok(Outgoing { input, length, work: None })
+            }
+            Some(rules) => begin(path, rules, self.pseudonym_key.as_deref()),
+        }
+    }
+}
+
+/// Data to be shared: as they are, or desensitized as they are read.
+pub(crate) struct Outgoing {
+    pub(crate) input: Box<dyn Read + Send>,
+    /// How long they are, in bytes, if that is known.
+    pub(crate) length: Option<u64>,
+    /// What desensitizes them, if something does.
+    pub(crate) work: Option<Desensitizing>,
+}
+
+/// Data that are being desensitized.
+#[derive(Clone)]
 pub(crate) struct Desensitizing {
     manifest: Arc<OnceLock<Desensitization>>,
     failure: Arc<Mutex<Option<Failure>>>,
@@ -228,18 +262,20 @@ impl Desensitizing {
         Arc::clone(&self.manifest)
     }
 
-    /// Why it failed, if it did.
-    pub(crate) fn failure(&self) -> Option<Failure> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What came of sharing them. Why they could not be desensitized says more than that they could not be read to
+    /// their end.
+    pub(crate) fn outcome<T>(work: Option<Self>, shared: Result<T>) -> Result<T> {
+        let failure =
+            work.and_then(|work| work.failure.lock().unwrap_or_else(PoisonError::into_inner).take());
+        match failure {
+            Some(failure) if shared.is_err() => Err(failure),
+            _ => shared,
+        }
     }
 }
 
 /// Begins to desensitize the file at `path` for sharing: the plaintext goes from memory to memory.
-pub(crate) fn begin(
-    path: &Path,
-    rules: &Path,
-    key: Option<&Path>,
-) -> Result<(Box<dyn Read + Send>, Desensitizing)> {
+fn begin(path: &Path, rules: &Path, key: Option<&Path>) -> Result<Outgoing> {
     let plan = plan(rules, key)?;
     plan.check_reviewed().map_err(|error| failure(error, rules))?;
     let mut input = open(path, plan.rules().options.clone())?;
@@ -263,7 +299,8 @@ pub(crate) fn begin(
             }
         }
     });
-    Ok((Box::new(Blocked { receiver, block: Vec::new(), read: 0, ended: false }), work))
+    let input = Box::new(Blocked { receiver, block: Vec::new(), read: 0, ended: false });
+    Ok(Outgoing { input, length: None, work: Some(work) })
 }
 
 /// The writer's side: blocks of bytes, and none behind the last.

@@ -8,6 +8,7 @@ use datapact_client::Provider;
 use datapact_core::id::{KeyId, ShareId};
 use serde::Serialize;
 
+use crate::command::desensitize::Through;
 use crate::command::package::replace;
 use crate::context::Context;
 use crate::failure::Result;
@@ -39,6 +40,8 @@ enum Verb {
         share: ShareId,
         /// The data, or `-` for standard input
         file: PathBuf,
+        #[command(flatten)]
+        through: Through,
     },
     /// Destroy a key that no current policy names: one of a revoked share, or of an earlier version
     Delete {
@@ -61,7 +64,7 @@ impl Key {
                 let rows: Vec<_> = keys.iter().map(row).collect();
                 context.output.list(&keys, ["KEY", "SHARE", "STORED", "ADDRESS"], &rows)
             }
-            Verb::Rotate { share, file } => replace(context, &share, &file, None, true),
+            Verb::Rotate { share, file, through } => replace(context, &share, through.open(&file)?, None),
             Verb::Delete { key } => {
                 context.output.confirm(format_args!("destroy key `{key}` for good?"))?;
                 let provider = Provider::new(context.session()?);

@@ -1,6 +1,6 @@
 //! `package`: the packages that one keeps at the storage servers (DS-3).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use datapact_api::storage_server::PackageStatus;
@@ -11,10 +11,10 @@ use datapact_core::id::{PackageId, ShareId};
 use datapact_core::policy::SharingPolicy;
 use serde::Serialize;
 
+use crate::command::desensitize::{Desensitizing, Outgoing, Through};
 use crate::command::share::report;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
-use crate::files;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -36,8 +36,7 @@ enum Verb {
     List,
     /// Publish other data as the next version of a share, and delete the package and key before at once
     ///
-    /// `share update --file` does the same and leaves those who were just granted access the time to open it. The file
-    /// is shared as it is: where rules are needed, let `desensitize run` make it.
+    /// `share update --file` does the same and leaves those who were just granted access the time to open it.
     Replace {
         /// The share
         share: ShareId,
@@ -46,6 +45,8 @@ enum Verb {
         /// Their media type; as before if not given
         #[arg(long, value_name = "TYPE/SUBTYPE")]
         media_type: Option<String>,
+        #[command(flatten)]
+        through: Through,
     },
     /// Delete a package that no active share names
     Delete {
@@ -68,7 +69,9 @@ impl Package {
                 let rows: Vec<_> = packages.iter().map(row).collect();
                 context.output.list(&packages, ["PACKAGE", "SIZE", "STORED", "ADDRESS"], &rows)
             }
-            Verb::Replace { share, file, media_type } => replace(context, &share, &file, media_type, true),
+            Verb::Replace { share, file, media_type, through } => {
+                replace(context, &share, through.open(&file)?, media_type)
+            }
             Verb::Delete { package } => {
                 context.output.confirm(format_args!("delete package `{package}` for good?"))?;
                 let provider = Provider::new(context.session()?);
@@ -87,35 +90,43 @@ impl Package {
     }
 }
 
-/// Publishes `file` as the next version of `share`.
+/// Publishes `data` as the next version of `share`, and destroys what was there before.
 pub(crate) fn replace(
     context: &Context,
     share: &ShareId,
-    file: &Path,
+    data: Outgoing,
     media_type: Option<String>,
-    destroy_before: bool,
 ) -> Result<()> {
-    let (input, length) = files::open_input_to_send(file)?;
+    let work = data.work.clone();
     let provider = Provider::new(context.session_finishing_work()?);
-    let (sink, bar) = context.output.transfer(length);
-    let replacement = Replacement { input, media_type, change: ChangeShare::default(), destroy_before };
+    let (sink, bar) = context.output.transfer(data.length);
     let set = context.block_on(async {
-        confirm_raw(context, &provider.show(share).await?.policy)?;
+        let current = provider.show(share).await?.policy;
+        let replacement = replacement(context, &current, data, media_type, ChangeShare::default(), true)?;
         Ok(provider.replace(share, replacement, sink).await?)
     });
     bar.finish_and_clear();
-    report(context, &set?)
+    report(context, &Desensitizing::outcome(work, set)?)
 }
 
-/// Asks before data go out as they are in the place of some that were desensitized: it may well be the raw file again.
-pub(crate) fn confirm_raw(context: &Context, current: &SharingPolicy) -> Result<()> {
-    if current.information.desensitization.is_none() {
-        return Ok(());
+/// What takes the place of a share's data. Before data go out as they are in the place of some that were desensitized,
+/// it asks: it may well be the raw file again.
+pub(crate) fn replacement(
+    context: &Context,
+    current: &SharingPolicy,
+    data: Outgoing,
+    media_type: Option<String>,
+    change: ChangeShare,
+    destroy_before: bool,
+) -> Result<Replacement> {
+    if data.work.is_none() && current.information.desensitization.is_some() {
+        context.output.confirm(
+            "the data of this share were desensitized, and the file is shared as it is, without rules \
+             (`--desensitize RULES`); is nothing in it that must be taken out?",
+        )?;
     }
-    context.output.confirm(
-        "the data of this share were desensitized, and the file is shared as it is, without rules; is nothing in it \
-         that must be taken out?",
-    )
+    let desensitization = data.work.as_ref().map(Desensitizing::manifest);
+    Ok(Replacement { input: data.input, desensitization, media_type, change, destroy_before })
 }
 
 fn row(status: &PackageStatus) -> [String; 4] {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use datapact_client::custody::{ErasedShare, Replacement};
+use datapact_client::custody::ErasedShare;
 use datapact_client::provider::{ChangeShare, CreateShare, Provider, SetShare, ShareView};
 use datapact_core::id::ShareId;
 use datapact_core::identity::Identity;
@@ -11,8 +11,8 @@ use datapact_core::permission::AccessPermission;
 use datapact_core::policy::Price;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 
-use crate::command::desensitize;
-use crate::command::package::confirm_raw;
+use crate::command::desensitize::{Desensitizing, Outgoing, Through};
+use crate::command::package::replacement;
 use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
 use crate::files::Target;
@@ -120,12 +120,8 @@ struct Create {
     /// The storage server, by name or URL; the first configured one if not given
     #[arg(long, value_name = "NAME")]
     storage_server: Option<String>,
-    /// Desensitize the data by the rules in this file (TOML) as they are sealed; rules marked `review` are refused
-    #[arg(long, value_name = "RULES")]
-    desensitize: Option<PathBuf>,
-    /// The key of pseudonyms, where the rules need one; `datapact desensitize key` makes it
-    #[arg(long, value_name = "FILE", requires = "desensitize")]
-    pseudonym_key: Option<PathBuf>,
+    #[command(flatten)]
+    through: Through,
 }
 
 /// Change terms or information: a new version, signed, for all accesses from now on
@@ -137,7 +133,8 @@ all others away; --terms with [allow] replaces who may access as a whole.
 Examples:
   datapact share update 5d41... --times 10
   datapact share update 5d41... --allow-country SE,DE,NO --expires 90d
-  datapact share update 5d41... --file vitals-2027.csv")]
+  datapact share update 5d41... --file vitals-2027.csv
+  datapact share update 5d41... --file raw-2027.csv --desensitize rules.toml --pseudonym-key pseudonyms.key")]
 struct Update {
     /// The share
     share: ShareId,
@@ -149,9 +146,11 @@ struct Update {
     /// Take the price away
     #[arg(long, conflicts_with = "price")]
     no_price: bool,
-    /// Publish these data instead, as they are, as the next version under the same contract; `-` for standard input
+    /// Publish these data instead, as the next version under the same contract; `-` for standard input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    through: Through,
     /// With --file: the media type of the new data; as before if not given
     #[arg(long, value_name = "TYPE/SUBTYPE", requires = "file")]
     media_type: Option<String>,
@@ -298,26 +297,14 @@ impl Create {
                 "share a file with data",
             ));
         }
-        let mut desensitizing = None;
-        let (input, length) = match &self.desensitize {
-            None => files::open_input_to_send(&self.file)?,
-            Some(rules) => {
-                let (read, work) = desensitize::begin(&self.file, rules, self.pseudonym_key.as_deref())?;
-                create.desensitization = Some(work.manifest());
-                desensitizing = Some(work);
-                (read, None)
-            }
-        };
+        let Outgoing { input, length, work } = self.through.open(&self.file)?;
+        create.desensitization = work.as_ref().map(Desensitizing::manifest);
         let session = context.session_finishing_work()?;
         let (sink, bar) = context.output.transfer(length);
         let provider = Provider::new(session);
         let set = context.block_on(async { Ok(provider.create_share(input, create, sink).await?) });
         bar.finish_and_clear();
-        // What made desensitization fail says more than that the data could not be read to their end.
-        if let (Err(_), Some(failure)) = (&set, desensitizing.and_then(|work| work.failure())) {
-            return Err(failure);
-        }
-        report(context, &set?)
+        report(context, &Desensitizing::outcome(work, set)?)
     }
 
     fn to_create(&self) -> Result<CreateShare> {
@@ -387,13 +374,10 @@ impl Update {
                 "take them out of it; `--file` with `--media-type` publishes other data",
             ));
         }
-        let data = self.file.as_deref().map(files::open_input_to_send).transpose()?;
-        let (input, length) = match data {
-            Some((input, length)) => (Some(input), length),
-            None => (None, None),
-        };
+        let data = self.file.as_deref().map(|file| self.through.open(file)).transpose()?;
+        let work = data.as_ref().and_then(|data| data.work.clone());
         let provider = Provider::new(context.session_finishing_work()?);
-        let (sink, bar) = context.output.transfer(length);
+        let (sink, bar) = context.output.transfer(data.as_ref().and_then(|data| data.length));
         let set = context.block_on(async {
             let current = provider.show(&self.share).await?.policy;
             let now = now();
@@ -425,10 +409,9 @@ impl Update {
                 terms: (terms != current.terms).then_some(terms),
                 permission: (permission != current.permission).then_some(permission),
             };
-            if let Some(input) = input {
-                confirm_raw(context, &current)?;
+            if let Some(data) = data {
                 let media_type = self.media_type.clone();
-                let replacement = Replacement { input, media_type, change, destroy_before: false };
+                let replacement = replacement(context, &current, data, media_type, change, false)?;
                 return Ok(provider.replace(&self.share, replacement, sink).await?);
             }
             if change == ChangeShare::default() {
@@ -437,7 +420,7 @@ impl Update {
             Ok(provider.update(&self.share, change).await?)
         });
         bar.finish_and_clear();
-        report(context, &set?)
+        report(context, &Desensitizing::outcome(work, set)?)
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "jp-my-number",
         name: "Individual Number, My Number (Japan)",
         words: &["マイナンバー", "個人番号", "my number"],
-        forms: &[("9999~9999~9999", 0.5), ("999999999999", 0.15)],
+        forms: &[("9999~9999~9999", 0.4), ("999999999999", 0.15)],
         chance: 0.1,
         check: jp_my_number,
     },

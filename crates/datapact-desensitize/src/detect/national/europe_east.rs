@@ -69,7 +69,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
     Scheme {
         code: "hr-oib",
         name: "OIB (Croatia)",
-        words: &["oib"],
+        words: &["oib", "osobni identifikacijski"],
         forms: &[("99999999999", 0.25)],
         chance: 0.1,
         check: |id| mod_11_10(id) && !uniform(id),

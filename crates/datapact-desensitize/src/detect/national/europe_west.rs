@@ -78,7 +78,7 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "nl-bsn",
         name: "Burgerservicenummer (Netherlands)",
         words: &["bsn", "burgerservice", "sofi", "sofinummer"],
-        forms: &[("9999.99.999", 0.8), ("9999~99~999", 0.65), ("999999999", 0.25)],
+        forms: &[("9999.99.999", 0.8), ("9999~99~999", 0.65), ("999~999~999", 0.3), ("999999999", 0.25)],
         chance: 0.09,
         check: |id| {
             let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);

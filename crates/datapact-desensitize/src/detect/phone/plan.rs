@@ -57,6 +57,10 @@ impl Region {
 /// Judges the digits behind a `+`.
 pub(super) fn international(digits: &[u8]) -> Verdict {
     let mut best = Verdict::Impossible;
+    // No calling code begins with 0.
+    if digits.starts_with(b"0") {
+        return best;
+    }
     for length in 1..=3 {
         let Some((code, national)) = digits.split_at_checked(length) else { break };
         let code = number(code);

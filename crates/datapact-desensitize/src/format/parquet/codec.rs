@@ -16,9 +16,11 @@ const EPOCH: i64 = 2_440_588;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Codec {
     Bool,
-    Int32,
-    Int64,
-    UInt32,
+    /// Whole numbers from one to another.
+    Int32(i32, i32),
+    Int64(i64, i64),
+    /// Whole numbers from 0 on, in the bits of signed ones.
+    UInt32(u32),
     UInt64,
     Float,
     Double,
@@ -28,8 +30,9 @@ pub(super) enum Codec {
     Timestamp(u32),
     /// The same with nanoseconds, as a Julian day and the time within it: the way before timestamps had a type.
     Int96,
-    Decimal32(u32),
-    Decimal64(u32),
+    /// With so many decimals, up to so many units.
+    Decimal32(u32, i32),
+    Decimal64(u32, i64),
     Text,
     /// Hexadecimal, which transforms cannot look into.
     Bytes,
@@ -52,7 +55,7 @@ pub(super) enum Value {
 impl Codec {
     /// The codec of a flat column; none of nested and repeated ones.
     pub(super) fn of(field: &Type) -> Option<Self> {
-        let Type::PrimitiveType { basic_info, physical_type, scale, type_length, .. } = field else {
+        let Type::PrimitiveType { basic_info, physical_type, scale, precision, type_length } = field else {
             return None;
         };
         if basic_info.repetition() == Repetition::REPEATED {
@@ -67,11 +70,16 @@ impl Codec {
                 Self::Date
             }
             (Physical::INT32, _, ConvertedType::DECIMAL)
-            | (Physical::INT32, Some(LogicalType::Decimal(_)), _) => Self::Decimal32(scale),
-            (Physical::INT32, _, ConvertedType::UINT_8 | ConvertedType::UINT_16 | ConvertedType::UINT_32) => {
-                Self::UInt32
+            | (Physical::INT32, Some(LogicalType::Decimal(_)), _) => {
+                Self::Decimal32(scale, i32::try_from(units_max(*precision)).unwrap_or(i32::MAX))
             }
-            (Physical::INT32, ..) => Self::Int32,
+            (Physical::INT32, _, ConvertedType::UINT_8) => Self::UInt32(u8::MAX.into()),
+            (Physical::INT32, _, ConvertedType::UINT_16) => Self::UInt32(u16::MAX.into()),
+            (Physical::INT32, _, ConvertedType::UINT_32) => Self::UInt32(u32::MAX),
+            (Physical::INT32, _, ConvertedType::INT_8) => Self::Int32(i8::MIN.into(), i8::MAX.into()),
+            (Physical::INT32, _, ConvertedType::INT_16) => Self::Int32(i16::MIN.into(), i16::MAX.into()),
+            (Physical::INT32, _, ConvertedType::TIME_MILLIS) => Self::Int32(0, 86_399_999),
+            (Physical::INT32, ..) => Self::Int32(i32::MIN, i32::MAX),
             (Physical::INT64, Some(LogicalType::Timestamp(time)), _) => Self::Timestamp(match time.unit {
                 TimeUnit::MILLIS => 3,
                 TimeUnit::MICROS => 6,
@@ -80,9 +88,12 @@ impl Codec {
             (Physical::INT64, _, ConvertedType::TIMESTAMP_MILLIS) => Self::Timestamp(3),
             (Physical::INT64, _, ConvertedType::TIMESTAMP_MICROS) => Self::Timestamp(6),
             (Physical::INT64, _, ConvertedType::DECIMAL)
-            | (Physical::INT64, Some(LogicalType::Decimal(_)), _) => Self::Decimal64(scale),
+            | (Physical::INT64, Some(LogicalType::Decimal(_)), _) => {
+                Self::Decimal64(scale, units_max(*precision))
+            }
             (Physical::INT64, _, ConvertedType::UINT_64) => Self::UInt64,
-            (Physical::INT64, ..) => Self::Int64,
+            (Physical::INT64, _, ConvertedType::TIME_MICROS) => Self::Int64(0, 86_399_999_999),
+            (Physical::INT64, ..) => Self::Int64(i64::MIN, i64::MAX),
             (Physical::INT96, ..) => Self::Int96,
             (Physical::FLOAT, ..) => Self::Float,
             (Physical::DOUBLE, ..) => Self::Double,
@@ -93,6 +104,18 @@ impl Codec {
             (Physical::BYTE_ARRAY, ..) => Self::Bytes,
             (Physical::FIXED_LEN_BYTE_ARRAY, ..) => Self::Fixed(usize::try_from(*type_length).ok()?),
         })
+    }
+
+    /// The same for values that stay what they are, even where the type does not allow for them.
+    pub(super) fn unchecked(self) -> Self {
+        match self {
+            Self::Int32(..) => Self::Int32(i32::MIN, i32::MAX),
+            Self::Int64(..) => Self::Int64(i64::MIN, i64::MAX),
+            Self::UInt32(_) => Self::UInt32(u32::MAX),
+            Self::Decimal32(scale, _) => Self::Decimal32(scale, i32::MAX),
+            Self::Decimal64(scale, _) => Self::Decimal64(scale, i64::MAX),
+            other => other,
+        }
     }
 
     /// Appends a value as text; none if a text is not UTF-8.
@@ -122,16 +145,14 @@ impl Codec {
                 None => write!(out, "{days}"),
             },
             (Self::Timestamp(digits), Value::I64(units)) => {
-                write_time(*units, digits, out);
-                return Some(Kind::Text);
+                return Some(write_time(*units, digits, out));
             }
             (_, Value::I96(value)) => {
-                write_int96(value, out);
-                return Some(Kind::Text);
+                return Some(write_int96(value, out));
             }
-            (Self::Decimal32(scale), Value::I32(units)) => write_decimal(i64::from(*units), scale, out),
-            (Self::Decimal64(scale), Value::I64(units)) => write_decimal(*units, scale, out),
-            (Self::UInt32, Value::I32(value)) => write!(out, "{}", *value as u32),
+            (Self::Decimal32(scale, _), Value::I32(units)) => write_decimal(i64::from(*units), scale, out),
+            (Self::Decimal64(scale, _), Value::I64(units)) => write_decimal(*units, scale, out),
+            (Self::UInt32(_), Value::I32(value)) => write!(out, "{}", *value as u32),
             (Self::UInt64, Value::I64(value)) => write!(out, "{}", *value as u64),
             (_, Value::I32(value)) => write!(out, "{value}"),
             (_, Value::I64(value)) => write!(out, "{value}"),
@@ -141,33 +162,35 @@ impl Codec {
         written.ok().map(|()| Kind::Number)
     }
 
-    /// Reads what [`Codec::write`] or a transform that keeps numbers numbers has written.
+    /// Reads what [`Codec::write`] or a transform that keeps numbers numbers has written. A number that the type has
+    /// no room for becomes the nearest that it has.
     pub(super) fn read(self, text: &[u8]) -> Option<Value> {
         let text = std::str::from_utf8(text).ok()?;
-        // A bound or a cell may have decimals where the column has none.
-        let whole = || text.parse::<f64>().ok().map(f64::round).filter(|value| value.abs() < 9e15);
+        let within_32 = |low: i32, high: i32, scale| {
+            Some(Value::I32(units(text, scale)?.clamp(low.into(), high.into()) as i32))
+        };
+        let within_64 = |low: i64, high: i64, scale| {
+            Some(Value::I64(units(text, scale)?.clamp(low.into(), high.into()) as i64))
+        };
         Some(match self {
             Self::Bool => Value::Bool(text.parse().ok()?),
-            Self::Int32 => Value::I32(text.parse().ok().or_else(|| i32::try_from(whole()? as i64).ok())?),
-            Self::Int64 => Value::I64(text.parse().ok().or_else(|| Some(whole()? as i64))?),
-            Self::UInt32 => {
-                let value: u32 = text.parse().ok().or_else(|| u32::try_from(whole()? as i64).ok())?;
-                Value::I32(value as i32)
-            }
-            Self::UInt64 => {
-                let value: u64 = text.parse().ok().or_else(|| u64::try_from(whole()? as i64).ok())?;
-                Value::I64(value as i64)
-            }
+            Self::Int32(low, high) => within_32(low, high, 0)?,
+            Self::Int64(low, high) => within_64(low, high, 0)?,
+            Self::UInt32(high) => Value::I32(units(text, 0)?.clamp(0, high.into()) as u32 as i32),
+            Self::UInt64 => Value::I64(units(text, 0)?.clamp(0, u64::MAX.into()) as u64 as i64),
             Self::Float => Value::F32(text.parse().ok()?),
             Self::Double => Value::F64(text.parse().ok()?),
-            Self::Date => Value::I32(match read_date(text) {
-                Some(days) => i32::try_from(days).ok()?,
-                None => text.parse().ok()?,
-            }),
-            Self::Timestamp(digits) => Value::I64(read_time(text, digits).or_else(|| text.parse().ok())?),
+            Self::Date => match read_date(text) {
+                Some(days) => Value::I32(i32::try_from(days).ok()?),
+                None => within_32(i32::MIN, i32::MAX, 0)?,
+            },
+            Self::Timestamp(digits) => match read_time(text, digits) {
+                Some(units) => Value::I64(units),
+                None => within_64(i64::MIN, i64::MAX, 0)?,
+            },
             Self::Int96 => Value::I96(read_int96(text)?),
-            Self::Decimal32(scale) => Value::I32(i32::try_from(read_decimal(text, scale)?).ok()?),
-            Self::Decimal64(scale) => Value::I64(read_decimal(text, scale)?),
+            Self::Decimal32(scale, most) => within_32(most.wrapping_neg(), most, scale)?,
+            Self::Decimal64(scale, most) => within_64(most.wrapping_neg(), most, scale)?,
             Self::Text => Value::Bytes(ByteArray::from(text)),
             Self::Bytes => Value::Bytes(hex::decode(text).ok()?.into()),
             Self::Fixed(length) => {
@@ -198,11 +221,13 @@ fn read_date(text: &str) -> Option<i64> {
 }
 
 /// A moment, with as many decimals as it needs; as a plain number of units where no calendar has it.
-fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) {
+fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) -> Kind {
     let per_second = 10_i64.pow(digits);
     if !write_moment(units.div_euclid(per_second), units.rem_euclid(per_second), digits, out) {
         out.extend_from_slice(units.to_string().as_bytes());
+        return Kind::Number;
     }
+    Kind::Text
 }
 
 /// False, and nothing is written, if no calendar has the moment.
@@ -222,7 +247,8 @@ fn write_moment(seconds: i64, fraction: i64, digits: u32, out: &mut Vec<u8>) -> 
 
 fn read_time(text: &str, digits: u32) -> Option<i64> {
     let (seconds, fraction) = read_moment(text, digits)?;
-    seconds.checked_mul(10_i64.pow(digits))?.checked_add(fraction)
+    let units = i128::from(seconds) * 10_i128.pow(digits) + i128::from(fraction);
+    i64::try_from(units).ok()
 }
 
 /// The seconds since 1970, and the fraction in units of which a second has 10 to the power of `digits`.
@@ -239,17 +265,18 @@ fn read_moment(text: &str, digits: u32) -> Option<(i64, i64)> {
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// A moment, or the three numbers as hexadecimal digits where no calendar has it.
-fn write_int96(value: &Int96, out: &mut Vec<u8>) {
-    let &[low, high, day] = value.data() else { return };
+fn write_int96(value: &Int96, out: &mut Vec<u8>) -> Kind {
+    let &[low, high, day] = value.data() else { return Kind::Missing };
     let nanos = i64::from(high) << 32 | i64::from(low);
     if (0..86_400 * NANOS_PER_SECOND).contains(&nanos) {
         let seconds = (i64::from(day) - EPOCH) * 86_400 + nanos / NANOS_PER_SECOND;
         if write_moment(seconds, nanos % NANOS_PER_SECOND, 9, out) {
-            return;
+            return Kind::Text;
         }
     }
     let written = write!(out, "{low:08x}{high:08x}{day:08x}");
     debug_assert!(written.is_ok(), "memory takes everything");
+    Kind::Nested
 }
 
 fn read_int96(text: &str) -> Option<Int96> {
@@ -278,13 +305,23 @@ fn write_decimal(units: i64, scale: u32, out: &mut Vec<u8>) -> std::io::Result<(
     write!(out, "{sign}{}.{:0width$}", magnitude / one, magnitude % one, width = scale as usize)
 }
 
-fn read_decimal(text: &str, scale: u32) -> Option<i64> {
-    if scale == 0 || scale > 18 {
-        return text.parse().ok();
-    }
+/// A number in units of which one has 10 to the power of `scale`, rounded to the nearest.
+fn units(text: &str, scale: u32) -> Option<i128> {
+    let scale = if scale > 18 { 0 } else { scale };
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let fraction = format!("{fraction:0<width$}", width = scale as usize);
-    let units: i64 = format!("{whole}{}", fraction.get(..scale as usize)?).parse().ok()?;
-    Some(if text.starts_with('-') { -units } else { units })
+    if whole.len() <= 20 && fraction.len() <= scale as usize {
+        let exact = format!("{whole}{fraction:0<width$}", width = scale as usize).parse::<u64>();
+        if let Ok(exact) = exact {
+            return Some(if text.starts_with('-') { -i128::from(exact) } else { exact.into() });
+        }
+    }
+    let number = text.parse::<f64>().ok().filter(|number| !number.is_nan())?;
+    Some((number * 10_f64.powi(scale as i32)).round() as i128)
+}
+
+/// How many units a decimal of this precision has at most.
+fn units_max(precision: i32) -> i64 {
+    let digits = u32::try_from(precision).unwrap_or(0).clamp(1, 18);
+    10_i64.pow(digits) - 1
 }

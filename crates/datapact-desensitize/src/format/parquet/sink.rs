@@ -1,4 +1,7 @@
-//! Writing: row groups of bounded size.
+//! Writing: row groups of values that are gathered in memory, and in encrypted blocks where row groups must be larger.
+//!
+//! The footer has an entry for each column of each row group, and is in memory until the end: the more there are, the
+//! larger row groups become.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -7,7 +10,7 @@ use std::sync::Arc;
 use parquet::basic::{LogicalType, Repetition, Type as Physical};
 use parquet::column::writer::ColumnWriter;
 use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{Type, TypePtr};
 
@@ -15,19 +18,28 @@ use super::codec::{Codec, Value};
 use super::{FLAT, HINT, Layout, NESTED};
 use crate::error::{Error, Position, Result, plain};
 use crate::format::Outgoing;
+use crate::spill::Spill;
 use crate::table::{Record, Sink};
 
-/// The most rows of a row group.
+/// The most rows of the first row groups.
 const ROWS_MAX: usize = 64 << 10;
-/// About how many bytes of values are gathered for a row group.
+/// About how many bytes of values are gathered in memory, and the most of the first row groups.
 const BYTES_MAX: usize = 12 << 20;
+/// After so many entries of the footer, row groups become twice as large.
+const CHUNKS_PER_DOUBLING: usize = 8 << 10;
 
 /// Writes Parquet.
 pub(in crate::format) struct ParquetSink {
     writer: Option<SerializedFileWriter<Box<dyn Write + Send>>>,
     columns: Vec<Gathered>,
+    /// Of the row group: its rows, their bytes, and how many of these are in memory.
     rows: usize,
     bytes: usize,
+    gathered: usize,
+    /// Where the rest is: for one stripe of rows after the other, a block for each column.
+    spill: Option<Spill>,
+    bytes_max: usize,
+    chunks: usize,
     records: u64,
 }
 
@@ -36,6 +48,13 @@ struct Gathered {
     name: String,
     codec: Codec,
     required: bool,
+    cells: Cells,
+}
+
+/// Some rows of a column.
+#[derive(Default)]
+struct Cells {
+    /// 1 where there is a value.
     levels: Vec<i16>,
     values: Vec<Value>,
 }
@@ -63,6 +82,7 @@ impl ParquetSink {
             let (field, codec, required) = match from.and_then(|from| Some((from, Codec::of(from)?))) {
                 Some((from, codec)) => {
                     let required = column.whole && from.get_basic_info().repetition() == Repetition::REQUIRED;
+                    let codec = if column.whole { codec.unchecked() } else { codec };
                     (with_repetition(from, required).map_err(failed)?, codec, required)
                 }
                 None => {
@@ -74,30 +94,78 @@ impl ParquetSink {
             };
             fields.push(Arc::new(field));
             let name = column.name.clone();
-            columns.push(Gathered { name, codec, required, levels: Vec::new(), values: Vec::new() });
+            columns.push(Gathered { name, codec, required, cells: Cells::default() });
         }
         let schema = Type::group_type_builder("schema").with_fields(fields).build().map_err(failed)?;
         let properties = WriterProperties::builder()
             .set_compression(layout.compression)
-            .set_max_row_group_row_count(Some(ROWS_MAX))
+            .set_max_row_group_row_count(None)
+            // An index of pages would be in memory until the end, too.
+            .set_statistics_enabled(EnabledStatistics::Chunk)
+            .set_offset_index_disabled(true)
             .build();
         let writer =
             SerializedFileWriter::new(output, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
-        Ok(Self { writer: Some(writer), columns, rows: 0, bytes: 0, records: 0 })
+        Ok(Self {
+            writer: Some(writer),
+            columns,
+            rows: 0,
+            bytes: 0,
+            gathered: 0,
+            spill: None,
+            bytes_max: BYTES_MAX,
+            chunks: 0,
+            records: 0,
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit(&mut self, bytes: usize, chunks: usize) {
+        (self.bytes_max, self.chunks) = (bytes, chunks);
+    }
+
+    /// How often the size of row groups was doubled: early where there are many columns.
+    fn doublings(&self) -> usize {
+        ((self.chunks + self.columns.len()) / CHUNKS_PER_DOUBLING).min(24)
+    }
+
+    /// Puts what was gathered of all columns into encrypted blocks.
+    fn spill(&mut self) -> Result<()> {
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            none => none.insert(Spill::create()?),
+        };
+        let mut block = Vec::new();
+        for column in &mut self.columns {
+            column.cells.drain_to(column.codec, &mut block);
+            spill.append(&mut block)?;
+        }
+        self.gathered = 0;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
         if self.rows > 0 {
+            let stripes = self.spill.as_ref().map_or(0, |spill| spill.len() / self.columns.len());
+            let (count, mut block) = (self.columns.len(), Vec::new());
             let mut group = writer.next_row_group().map_err(failed)?;
-            for column in &mut self.columns {
+            for (index, column) in self.columns.iter_mut().enumerate() {
                 let Some(mut writer) = group.next_column().map_err(failed)? else { break };
-                column.write(writer.untyped()).map_err(failed)?;
+                if let Some(spill) = &self.spill {
+                    for stripe in 0..stripes {
+                        spill.read(stripe * count + index, &mut block)?;
+                        let mut cells = Cells::of_text(column.codec, &block);
+                        cells.write(column.required, writer.untyped()).map_err(failed)?;
+                    }
+                }
+                column.cells.write(column.required, writer.untyped()).map_err(failed)?;
                 writer.close().map_err(failed)?;
+                self.chunks += 1;
             }
             group.close().map_err(failed)?;
         }
-        (self.rows, self.bytes) = (0, 0);
+        (self.rows, self.bytes, self.gathered, self.spill) = (0, 0, 0, None);
         Ok(())
     }
 }
@@ -128,9 +196,38 @@ fn failed(error: ParquetError) -> Error {
     })
 }
 
-impl Gathered {
-    fn write(&mut self, writer: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
-        let levels = (!self.required).then_some(self.levels.as_slice());
+impl Cells {
+    /// Appends all rows as text, each behind its length, or behind a larger number if there is no value; no row is left.
+    fn drain_to(&mut self, codec: Codec, out: &mut Vec<u8>) {
+        let mut values = self.values.drain(..);
+        for level in self.levels.drain(..) {
+            let begin = out.len();
+            out.extend_from_slice(&u32::MAX.to_le_bytes());
+            let Some(value) = (level > 0).then(|| values.next()).flatten() else { continue };
+            codec.write(&value, out);
+            let length = (out.len() - begin - 4) as u32;
+            if let Some(head) = out.get_mut(begin..).and_then(|row| row.first_chunk_mut()) {
+                *head = length.to_le_bytes();
+            }
+        }
+    }
+
+    /// The rows of such text.
+    fn of_text(codec: Codec, mut text: &[u8]) -> Self {
+        let mut cells = Self::default();
+        while let Some((length, rest)) = text.split_first_chunk() {
+            let length = u32::from_le_bytes(*length);
+            let (value, rest) = rest.split_at_checked(length as usize).unwrap_or((&[], rest));
+            let value = if length == u32::MAX { None } else { codec.read(value) };
+            cells.levels.push(i16::from(value.is_some()));
+            cells.values.extend(value);
+            text = rest;
+        }
+        cells
+    }
+
+    fn write(&mut self, required: bool, writer: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
+        let levels = (!required).then_some(self.levels.as_slice());
         macro_rules! write {
             ($writer:expr, $variant:path) => {{
                 let values: Vec<_> = self
@@ -163,8 +260,9 @@ impl Sink for ParquetSink {
             let field = record.field(index);
             let null = matches!(field.kind, crate::table::Kind::Null | crate::table::Kind::Missing);
             self.bytes += field.bytes.len() + 40;
+            self.gathered += field.bytes.len() + 40;
             if null && !column.required {
-                column.levels.push(0);
+                column.cells.levels.push(0);
                 continue;
             }
             let value = column.codec.read(field.bytes).ok_or_else(|| {
@@ -175,11 +273,18 @@ impl Sink for ParquetSink {
                 };
                 Error::malformed(at, "what the rule makes of the value is not of the column's type", HINT)
             })?;
-            column.levels.push(1);
-            column.values.push(value);
+            column.cells.levels.push(1);
+            column.cells.values.push(value);
         }
         self.rows += 1;
-        if self.rows >= ROWS_MAX || self.bytes >= BYTES_MAX { self.flush() } else { Ok(()) }
+        let doublings = self.doublings();
+        if self.rows >= ROWS_MAX << doublings || self.bytes >= self.bytes_max << doublings {
+            self.flush()
+        } else if self.gathered >= self.bytes_max {
+            self.spill()
+        } else {
+            Ok(())
+        }
     }
 
     fn finish(&mut self) -> Result<()> {

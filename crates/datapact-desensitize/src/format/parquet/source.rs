@@ -1,4 +1,4 @@
-//! Reading: some rows of all columns at a time.
+//! Reading: some rows of all columns at a time, from their pages or, where these are too large, from encrypted blocks.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -11,15 +11,27 @@ use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use super::codec::{Codec, Value};
+use super::pages::Held;
 use super::{HINT, Layout, malformed};
 use crate::error::{Error, Position, Result, plain};
 use crate::format::Dialect;
+use crate::spill::Spill;
 use crate::table::{COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source};
 
 /// The most rows of all columns that are read at once.
 const ROWS_MAX: usize = 256;
 /// The most fields that are read at once.
 const FIELDS_MAX: usize = 100_000;
+/// About how many bytes of rows are read at once.
+const BATCH_BYTES: u64 = 8 << 20;
+/// The most bytes of pages that are held at once.
+const PAGES_BYTES_MAX: usize = 40 << 20;
+/// The most columns whose pages are read at once: their readers take memory, too.
+const READERS_MAX: usize = 5_000;
+/// The most entries of a footer, one for each column of each row group.
+const CHUNKS_MAX: usize = 150_000;
+/// The largest page.
+const PAGE_BYTES_MAX: usize = 32 << 20;
 
 /// Reads Parquet.
 pub(in crate::format) struct ParquetSource {
@@ -29,14 +41,28 @@ pub(in crate::format) struct ParquetSource {
     /// The codec of each column, and which of the file's flat ones it is; none of nested ones, which are not read.
     codecs: Vec<Option<(Codec, usize)>>,
     dialect: Dialect,
-    /// The readers of the flat columns of the current row group.
-    readers: Vec<ColumnReader>,
+    /// The current row group, and how many of its rows are in batches or were.
+    group: Group,
     groups_begun: usize,
-    /// One for each reader.
+    group_rows: usize,
+    held: Held,
+    pages_max: usize,
+    /// How many rows are read at once.
+    rows_max: usize,
+    /// One for each flat column.
     batches: Vec<Batch>,
     rows: usize,
     row: usize,
     records: u64,
+}
+
+/// Where the rows of a row group come from.
+enum Group {
+    /// The readers of the flat columns.
+    Pages(Vec<ColumnReader>),
+    /// Blocks with the flat columns' values as text, column after column, each with as many as there are `batches`: the
+    /// numbers of rows in them.
+    Spilled { spill: Spill, batches: Vec<usize>, next: usize },
 }
 
 /// Some rows of one column.
@@ -45,6 +71,8 @@ struct Batch {
     /// 1 where there is a value; empty for a column without nulls.
     levels: Vec<i16>,
     values: Vec<Value>,
+    /// In their place: a kind and, unless it is null, a length and bytes for each row.
+    text: Option<Vec<u8>>,
     next: usize,
 }
 
@@ -57,6 +85,14 @@ impl ParquetSource {
         let fields = schema.get_fields().to_vec();
         if fields.is_empty() || fields.len() > COLUMNS_MAX {
             return Err(malformed(0, format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len())));
+        }
+        if metadata.num_row_groups().saturating_mul(fields.len()) > CHUNKS_MAX {
+            let detail = format!("its columns and row groups are more than {CHUNKS_MAX} together");
+            return Err(Error::malformed(
+                Position::default(),
+                detail,
+                "write the file anew with larger row groups",
+            ));
         }
         let leaves = metadata.file_metadata().schema_descr();
         let leaf_of: HashMap<usize, usize> =
@@ -90,8 +126,12 @@ impl ParquetSource {
             columns,
             codecs,
             dialect,
-            readers: Vec::new(),
+            group: Group::Pages(Vec::new()),
             groups_begun: 0,
+            group_rows: 0,
+            held: Held::default(),
+            pages_max: PAGES_BYTES_MAX,
+            rows_max: 1,
             batches,
             rows: 0,
             row: 0,
@@ -101,34 +141,130 @@ impl ParquetSource {
 
     /// Reads the next rows; false at the end.
     fn load(&mut self) -> Result<bool> {
-        let rows = (FIELDS_MAX / self.columns.len().max(1)).clamp(1, ROWS_MAX);
         loop {
-            let mut counts = self
-                .readers
-                .iter_mut()
-                .zip(&mut self.batches)
-                .map(|(reader, batch)| guarded(self.records + 1, || batch.load(reader, rows)));
-            let count = counts.next().transpose()?.unwrap_or(0);
-            for other in counts {
-                if other? != count {
-                    return Err(malformed(self.records + 1, "columns have different lengths"));
+            let count = match &mut self.group {
+                Group::Spilled { spill, batches, next } => {
+                    for (column, batch) in self.batches.iter_mut().enumerate() {
+                        let block = column * batches.len() + *next;
+                        if *next < batches.len() {
+                            batch.next = 0;
+                            spill.read(block, batch.text.get_or_insert_default())?;
+                        }
+                    }
+                    *next += 1;
+                    batches.get(*next - 1).copied().unwrap_or(0)
                 }
-            }
+                Group::Pages(readers) => {
+                    let (mut count, mut outgrown) = (None, false);
+                    for (reader, batch) in readers.iter_mut().zip(&mut self.batches) {
+                        let found = guarded(self.records + 1, || batch.load(reader, self.rows_max))?;
+                        if *count.get_or_insert(found) != found {
+                            return Err(self.unequal());
+                        }
+                        outgrown = self.held.bytes() > self.pages_max;
+                        if outgrown {
+                            break;
+                        }
+                    }
+                    if outgrown {
+                        self.spill()?;
+                        continue;
+                    }
+                    count.unwrap_or(0)
+                }
+            };
             if count > 0 {
                 (self.rows, self.row) = (count, 0);
+                self.group_rows += count;
                 return Ok(true);
             }
             if self.groups_begun == self.file.metadata().num_row_groups() {
                 return Ok(false);
             }
-            let (file, group) = (&self.file, self.groups_begun);
+            let (file, index, held) = (&self.file, self.groups_begun, &self.held);
+            let group = file.metadata().row_group(index);
+            let row_bytes = (group.total_byte_size().max(0) as u64) / (group.num_rows().max(1) as u64);
+            let rows = (FIELDS_MAX / self.columns.len().max(1)).clamp(1, ROWS_MAX);
+            self.rows_max = rows.min((BATCH_BYTES / row_bytes.max(1)) as usize).max(1);
             let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
-            self.readers = guarded(self.records + 1, || {
-                let group = file.get_row_group(group)?;
-                leaves.map(|leaf| group.get_column_reader(leaf)).collect()
-            })?;
+            self.batches.iter_mut().for_each(|batch| *batch = Batch::default());
+            if self.batches.len() > READERS_MAX {
+                (self.group_rows, self.groups_begun) = (0, index + 1);
+                self.spill()?;
+                continue;
+            }
+            self.group = Group::Pages(guarded(self.records + 1, || {
+                let group = file.get_row_group(index)?;
+                leaves.map(|leaf| held.column(&*group, leaf, PAGE_BYTES_MAX)).collect()
+            })?);
+            self.group_rows = 0;
             self.groups_begun += 1;
         }
+    }
+
+    /// Puts the rest of the row group into encrypted blocks, one column after the other.
+    fn spill(&mut self) -> Result<()> {
+        self.group = Group::Pages(Vec::new());
+        self.batches.iter_mut().for_each(|batch| *batch = Batch::default());
+        let (mut spill, mut block) = (Spill::create()?, Vec::new());
+        let mut batches: Option<Vec<usize>> = None;
+        for (codec, leaf) in self.codecs.iter().flatten() {
+            let mut reader = guarded(self.records + 1, || {
+                let group = self.file.get_row_group(self.groups_begun - 1)?;
+                let mut reader = self.held.column(&*group, *leaf, PAGE_BYTES_MAX)?;
+                skip(&mut reader, self.group_rows)?;
+                Ok(reader)
+            })?;
+            let (mut batch, mut counts) = (Batch::default(), Vec::new());
+            loop {
+                let count = guarded(self.records + 1, || batch.load(&mut reader, self.rows_max))?;
+                if count == 0 {
+                    break;
+                }
+                batch
+                    .write_text(*codec, count, &mut block)
+                    .ok_or_else(|| malformed(self.records + 1, "a value is missing"))?;
+                spill.append(&mut block)?;
+                counts.push(count);
+            }
+            if *batches.get_or_insert_with(|| counts.clone()) != counts {
+                return Err(self.unequal());
+            }
+        }
+        self.group = Group::Spilled { spill, batches: batches.unwrap_or_default(), next: 0 };
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn row_groups(&self) -> usize {
+        self.file.metadata().num_row_groups()
+    }
+
+    #[cfg(test)]
+    pub(super) fn limit_pages(&mut self, bytes: usize) {
+        self.pages_max = bytes;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_spilled(&self) -> bool {
+        matches!(self.group, Group::Spilled { .. })
+    }
+
+    fn unequal(&self) -> Error {
+        malformed(self.records + 1, "columns have different lengths")
+    }
+}
+
+fn skip(reader: &mut ColumnReader, rows: usize) -> parquet::errors::Result<usize> {
+    match reader {
+        ColumnReader::BoolColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::Int32ColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::Int64ColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::FloatColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::DoubleColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::ByteArrayColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::FixedLenByteArrayColumnReader(reader) => reader.skip_records(rows),
+        ColumnReader::Int96ColumnReader(reader) => reader.skip_records(rows),
     }
 }
 
@@ -145,7 +281,7 @@ impl Batch {
     fn load(&mut self, reader: &mut ColumnReader, rows: usize) -> parquet::errors::Result<usize> {
         self.levels.clear();
         self.values.clear();
-        self.next = 0;
+        (self.text, self.next) = (None, 0);
         macro_rules! load {
             ($reader:expr, $variant:path, $type:ty) => {{
                 let mut values: Vec<$type> = Vec::with_capacity(rows);
@@ -176,16 +312,43 @@ impl Batch {
         }
     }
 
-    /// The value of the next row; the outer none if there is none left.
-    fn next(&mut self, row: usize) -> Option<Option<&Value>> {
+    /// Appends the value of the next row as text; its kind is [`Kind::Missing`] if it is no text that can be. None if no
+    /// value is left.
+    fn next(&mut self, row: usize, codec: Codec, out: &mut Vec<u8>) -> Option<Kind> {
+        if let Some(text) = &self.text {
+            let (kind, rest) = text.get(self.next..)?.split_first()?;
+            let kind = *KINDS.get(usize::from(*kind))?;
+            let (length, rest) = rest.split_first_chunk()?;
+            let length = u32::from_le_bytes(*length) as usize;
+            out.extend_from_slice(rest.get(..length)?);
+            self.next += 5 + length;
+            return Some(kind);
+        }
         if self.levels.get(row) == Some(&0) {
-            return Some(None);
+            return Some(Kind::Null);
         }
         let value = self.values.get(self.next)?;
         self.next += 1;
-        Some(Some(value))
+        Some(codec.write(value, out).unwrap_or_default())
+    }
+
+    /// Appends all rows as text.
+    fn write_text(&mut self, codec: Codec, rows: usize, out: &mut Vec<u8>) -> Option<()> {
+        for row in 0..rows {
+            let begin = out.len();
+            out.extend_from_slice(&[0; 5]);
+            let kind = self.next(row, codec, out)?;
+            let length = (out.len() - begin - 5) as u32;
+            let head = out.get_mut(begin..)?.first_chunk_mut::<5>()?;
+            head[0] = KINDS.iter().position(|known| *known == kind)? as u8;
+            head[1..].copy_from_slice(&length.to_le_bytes());
+        }
+        Some(())
     }
 }
+
+/// The kinds that values of Parquet have, by their numbers in blocks.
+const KINDS: [Kind; 6] = [Kind::Missing, Kind::Null, Kind::Text, Kind::Number, Kind::Bool, Kind::Nested];
 
 impl Source for ParquetSource {
     fn columns(&self) -> &[Column] {
@@ -207,18 +370,14 @@ impl Source for ParquetSource {
                 continue;
             };
             let batch = batches.next().ok_or_else(|| malformed(self.records, "a column is missing"))?;
-            let value = batch.next(row).ok_or_else(|| malformed(self.records, "a value is missing"))?;
-            let Some(value) = value else {
-                record.push_with(|_| Kind::Null);
-                continue;
-            };
-            let kind = record.push_with(|out| {
+            let mut value = None;
+            record.push_with(|out| {
                 let begin = out.len();
-                // What is no text is caught below.
-                let kind = codec.write(value, out).unwrap_or_default();
+                value = batch.next(row, *codec, out);
                 bytes += out.len() - begin;
-                kind
+                value.unwrap_or_default()
             });
+            let kind = value.ok_or_else(|| malformed(self.records, "a value is missing"))?;
             let at = || Position { column: Some(plain(&column.name)), ..record.position.clone() };
             if kind == Kind::Missing {
                 return Err(Error::malformed(at(), "a text is not UTF-8", HINT));

@@ -169,6 +169,62 @@ fn nested_columns_can_be_dropped_and_nothing_else() {
 }
 
 #[test]
+fn large_row_groups_are_spilled_and_come_to_the_same() {
+    // Small row groups, then ones that are 16 times what fits into memory.
+    for (chunks, groups) in [(0, 15..60), (4 * (8 << 10), 2..5)] {
+        let mut source = ParquetSource::open(file(&sample())).unwrap();
+        let layout = source.dialect().layout.clone().unwrap();
+        let outgoing: Vec<Outgoing> = ["id", "born", "name"]
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Outgoing { name: (*name).to_owned(), typed_as: Some(index), whole: true })
+            .collect();
+        let out = tempfile::tempfile().unwrap();
+        let mut sink = ParquetSink::create(Box::new(out.try_clone().unwrap()), &outgoing, &layout).unwrap();
+        sink.limit(4 << 10, chunks);
+        let mut record = Record::default();
+        while source.read(&mut record).unwrap() {
+            sink.write(&record).unwrap();
+        }
+        sink.finish().unwrap();
+        let (mut before, mut after) =
+            (ParquetSource::open(file(&sample())).unwrap(), ParquetSource::open(out).unwrap());
+        let (mut expected, mut records) = (Record::default(), 0);
+        while before.read(&mut expected).unwrap() {
+            assert!(after.read(&mut record).unwrap());
+            (0..3).for_each(|index| assert_eq!(record.field(index), expected.field(index)));
+            records += 1;
+        }
+        assert!(!after.read(&mut record).unwrap() && records == 1000);
+        assert!(groups.contains(&after.row_groups()), "{}", after.row_groups());
+    }
+}
+
+#[test]
+fn pages_that_outgrow_the_memory_are_spilled_and_come_to_the_same() {
+    for (bytes, spills) in [(sample(), true), (nested(), false)] {
+        let read = |pages_max: usize| {
+            let mut source = ParquetSource::open(file(&bytes)).unwrap();
+            source.limit_pages(pages_max);
+            let (mut record, mut fields) = (Record::default(), Vec::new());
+            while source.read(&mut record).unwrap() {
+                fields.extend(
+                    (0..record.len()).map(|i| (record.field(i).kind, record.field(i).bytes.to_vec())),
+                );
+            }
+            (fields, source.is_spilled())
+        };
+        let (direct, spilled) = (read(usize::MAX), read(0));
+        // What is read at once needs no pages any more.
+        assert_eq!((direct.1, spilled.1), (false, spills));
+        assert_eq!(direct.0, spilled.0);
+        // From the second batch of rows on, as the first page of a column may be smaller than the others.
+        let (half, _) = read(direct.0.len());
+        assert_eq!(half, direct.0);
+    }
+}
+
+#[test]
 fn a_pipe_is_refused_with_a_hint() {
     let stream = Box::new(std::io::Cursor::new(sample()));
     let error = Input::stream(stream, Some("parquet"), Options::default()).open().err().unwrap();
@@ -201,9 +257,9 @@ fn int96(low: u32, high: u32, day: u32) -> Value {
 fn every_type_comes_out_as_it_went_in() {
     for (codec, value, text) in [
         (Codec::Bool, Value::Bool(true), "true"),
-        (Codec::Int32, Value::I32(-5), "-5"),
-        (Codec::UInt32, Value::I32(-1), "4294967295"),
-        (Codec::Int64, Value::I64(i64::MIN), "-9223372036854775808"),
+        (Codec::Int32(-9, 9), Value::I32(-5), "-5"),
+        (Codec::UInt32(u32::MAX), Value::I32(-1), "4294967295"),
+        (Codec::Int64(i64::MIN, i64::MAX), Value::I64(i64::MIN), "-9223372036854775808"),
         (Codec::UInt64, Value::I64(-1), "18446744073709551615"),
         (Codec::Float, Value::F32(0.1), "0.1"),
         (Codec::Double, Value::F64(1e300), "1e300"),
@@ -212,11 +268,12 @@ fn every_type_comes_out_as_it_went_in() {
         (Codec::Timestamp(3), Value::I64(-1), "1969-12-31T23:59:59.999"),
         (Codec::Timestamp(9), Value::I64(1_500_000_000), "1970-01-01T00:00:01.5"),
         (Codec::Timestamp(6), Value::I64(i64::MAX), "9223372036854775807"),
+        (Codec::Timestamp(9), Value::I64(i64::MIN), "1677-09-21T00:12:43.145224192"),
         (Codec::Int96, int96(1, 0, 2_440_588), "1970-01-01T00:00:00.000000001"),
         (Codec::Int96, int96(0, 0, 5_373_484), "9999-12-31T00:00:00"),
         (Codec::Int96, int96(u32::MAX, u32::MAX, 7), "ffffffffffffffff00000007"),
-        (Codec::Decimal32(2), Value::I32(-5), "-0.05"),
-        (Codec::Decimal64(3), Value::I64(1500), "1.500"),
+        (Codec::Decimal32(2, 999), Value::I32(-5), "-0.05"),
+        (Codec::Decimal64(3, 9999), Value::I64(1500), "1.500"),
         (Codec::Text, Value::Bytes(ByteArray::from("ö")), "ö"),
         (Codec::Bytes, Value::Bytes(ByteArray::from(vec![0, 255])), "00ff"),
         (Codec::Fixed(1), Value::Fixed(FixedLenByteArray::from(vec![7])), "07"),
@@ -226,6 +283,19 @@ fn every_type_comes_out_as_it_went_in() {
         assert_eq!(String::from_utf8(out.clone()).unwrap(), text);
         assert_eq!(codec.read(&out), Some(value), "{text}");
     }
-    assert_eq!(Codec::Int32.read(b"90.5"), Some(Value::I32(91)));
-    assert_eq!(Codec::Int32.read(b"5000000000"), None);
+    // What a transform makes is rounded and kept within the type.
+    let large = "9".repeat(300);
+    for (codec, text, value) in [
+        (Codec::Int32(-128, 127), "90.5", Value::I32(91)),
+        (Codec::Int32(-128, 127), "500", Value::I32(127)),
+        (Codec::Int64(i64::MIN, i64::MAX), large.as_str(), Value::I64(i64::MAX)),
+        (Codec::UInt32(255), "-3", Value::I32(0)),
+        (Codec::UInt64, large.as_str(), Value::I64(-1)),
+        (Codec::Decimal32(2, 9999), "-100.00", Value::I32(-9999)),
+        (Codec::Decimal64(2, 9999), "1.256", Value::I64(126)),
+        (Codec::Decimal64(2, 9999), "7", Value::I64(700)),
+    ] {
+        assert_eq!(codec.read(text.as_bytes()), Some(value), "{text}");
+    }
+    assert_eq!(Codec::Int32(0, 9).read(b"nine"), None);
 }
