@@ -3,15 +3,12 @@
 
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use datapact_core::permission::AccessTimes;
 use datapact_evm::EvmLedger;
 use datapact_evm::config::{EvmConfig, SignerConfig};
-use datapact_evm::deploy::{Deployment, deploy};
-use datapact_evm::network::{Kind, anvil};
+use datapact_evm::network::Kind;
 use datapact_evm::signer::FileSigner;
 use datapact_ledger::port::{Ledger as _, LedgerError};
 use datapact_ledger::testing::Fixture;
@@ -95,46 +92,6 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
 
 async fn account(config: &EvmConfig) -> String {
     FileSigner::new(config.signer.clone().unwrap()).key().await.unwrap().address().to_string()
-}
-
-/// A network whose gas costs more than is offered says so, and which setting is to be changed.
-#[tokio::test(flavor = "multi_thread")]
-async fn gas_that_costs_more_than_is_offered_is_told() {
-    let found = tokio::task::spawn_blocking(|| anvil(None)).await.unwrap();
-    let Ok(program) = found else {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{found:?}");
-        return;
-    };
-    let mut node = Command::new(program)
-        .args(["--port", "0", "--chain-id", "5", "--hardfork", "london", "--base-fee", "1000"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(node.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let address = said.find_map(|line| line.strip_prefix("Listening on ").map(str::to_owned));
-    let dir = tempfile::tempdir().unwrap();
-    let (signer, account) = datapact_evm::signer::make(dir.path()).unwrap();
-    let deployment = Deployment {
-        endpoints: vec![format!("http://{}", address.unwrap())],
-        chain_id: 5,
-        gas_price: 0,
-        confirmations: 0,
-        block_seconds: 1,
-        signer,
-        owner: None,
-    };
-    let cheap = deploy(deployment.clone()).await;
-    let unfunded = deploy(Deployment { gas_price: 1000, ..deployment }).await;
-    node.kill().unwrap();
-    node.wait().unwrap();
-    for (outcome, say) in [(cheap, "another `gas_price`"), (unfunded, "cannot pay the gas")] {
-        match outcome {
-            Err(LedgerError::Misconfigured(said)) => {
-                assert!(said.contains(say) && said.contains(&account.to_string()), "{said}");
-            }
-            other => panic!("not told: {other:?}"),
-        }
-    }
 }
 
 fn request_of(call: &datapact_core::contract::Call) -> &datapact_core::id::Digest {
