@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::abi::{self, sol_types::Registry};
 use crate::config::{EvmConfig, KIND, SignerConfig};
 use crate::rpc::Rpc;
-use crate::signer::{FileSigner, sign};
+use crate::signer::{FileSigner, of_account, sign};
 
 /// The compiled registry; it makes the contract of which all shares' contracts are clones.
 const ARTIFACT: &str = include_str!("../../../contracts/artifacts/DatapactRegistry.json");
@@ -74,7 +74,7 @@ pub async fn deploy(deployment: Deployment) -> Result<EvmConfig, LedgerError> {
         input: input.into(),
     };
     let (hash, raw) = sign(&key, transaction)?;
-    rpc.send(&raw).await?;
+    rpc.send(&raw).await.map_err(|error| of_account(error.into(), account))?;
     let end = Instant::now() + TIMEOUT;
     let receipt = loop {
         match rpc.receipt(hash).await? {

@@ -166,3 +166,7 @@ pub(crate) fn event(log: &Log) -> Result<Option<(B256, Event)>, LedgerError> {
         (log.transaction_hash, Event { position, time, receipt })
     }))
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

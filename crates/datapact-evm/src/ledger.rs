@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use alloy::primitives::{Address, Bytes};
 use alloy::sol_types::SolCall;
@@ -33,6 +33,8 @@ const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: usize = 4;
 /// How often the newest block is asked for, in parts of the block period.
 const POLLS_PER_BLOCK: u32 = 5;
+/// How often another node is preferred while the preferred one gets no blocks.
+const TURN_EVERY: Duration = Duration::from_secs(10);
 /// How often transactions are looked after.
 const TEND_EVERY: Duration = Duration::from_secs(2);
 
@@ -103,12 +105,22 @@ impl EvmLedger {
     }
 }
 
-/// Goes through new blocks for as long as the adapter lives.
+/// Goes through new blocks for as long as the adapter lives. A node that gets none is left for the next one, and not too often:
+/// the chain itself may stand still.
 async fn follow(inner: Arc<Inner>) {
     let every = Duration::from_secs(inner.config.block_seconds) / POLLS_PER_BLOCK;
-    let mut trouble = None;
+    let (mut trouble, mut turned) = (None, None::<Instant>);
     loop {
-        let now = inner.advance().await.err().map(|error| error.to_string());
+        let now = match inner.advance().await {
+            Ok(latest) => {
+                if inner.chain.fresh(&latest).is_err() && turned.is_none_or(|at| at.elapsed() > TURN_EVERY) {
+                    inner.rpc.prefer_next();
+                    turned = Some(Instant::now());
+                }
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
         if let Some(why) = &now
             && trouble != now
         {
@@ -377,3 +389,7 @@ impl Ledger for EvmLedger {
         self.inner.caip10(self.inner.share_address(share))
     }
 }
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

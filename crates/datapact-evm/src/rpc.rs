@@ -172,6 +172,12 @@ impl Rpc {
         self.endpoints.get(at).map_or("", |endpoint| &endpoint.shown)
     }
 
+    /// Asks the next node first from now on; the preferred one answers, but what it says is old.
+    pub fn prefer_next(&self) {
+        let next = (self.preferred.load(Ordering::Relaxed) + 1) % self.endpoints.len().max(1);
+        self.preferred.store(next, Ordering::Relaxed);
+    }
+
     /// Asks the preferred node, and the others when it does not answer.
     ///
     /// # Errors
@@ -212,8 +218,13 @@ impl Rpc {
                     return Ok(value);
                 }
                 Err(error @ RpcError::Node { .. }) => return Err(error),
-                // A node of another chain is worth more words than one that is down.
-                Err(error @ RpcError::WrongChain { .. }) => failure = Some(error),
+                // One that answers would answer less; a node of another chain is worth more words than one that is down.
+                Err(error @ RpcError::TooMuch(_)) => failure = Some(error),
+                Err(error @ RpcError::WrongChain { .. })
+                    if !matches!(failure, Some(RpcError::TooMuch(_))) =>
+                {
+                    failure = Some(error);
+                }
                 Err(error) => failure = failure.or(Some(error)),
             }
         }

@@ -107,3 +107,16 @@ fn what_nodes_refuse_is_told_by_what_to_do() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_told_though_other_nodes_are_down_or_wrong() {
+    let long = || Reply::Raw(200, vec![b' '; ANSWER_BYTES_MAX + 1]);
+    let long = node_but("eth_getBlockByNumber", long);
+    let wrong = node_but("eth_chainId", || json!({ "result": "0x2" }).into());
+    let down = "http://127.0.0.1:9".to_owned();
+    for endpoints in [[&long, &wrong, &down], [&down, &wrong, &long]] {
+        let rpc = Rpc::new(&endpoints.map(Clone::clone), 1).unwrap();
+        let error = rpc.latest().await.unwrap_err();
+        assert!(matches!(error, RpcError::TooMuch(_)), "{error}");
+    }
+}

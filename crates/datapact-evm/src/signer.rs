@@ -76,8 +76,21 @@ fn open(config: &SignerConfig) -> Result<PrivateKeySigner, LedgerError> {
     let text = Zeroizing::new(fs::read_to_string(path).map_err(|e| wrong(path, e))?);
     let passphrase = text.trim_end_matches(['\r', '\n']);
     PrivateKeySigner::decrypt_keystore(&config.key_file, passphrase).map_err(|e| {
-        wrong(&config.key_file, format_args!("it does not open with the passphrase configured: {e}"))
+        wrong(
+            &config.key_file,
+            format_args!("it does not open with the passphrase in `{}`: {e}", path.display()),
+        )
     })
+}
+
+/// Says whose transaction it was that could not be submitted, where the operator has to do something for that account.
+pub(crate) fn of_account(error: LedgerError, account: Address) -> LedgerError {
+    match error {
+        LedgerError::Misconfigured(why) => {
+            LedgerError::Misconfigured(format!("{why} (the submitting account is {account})"))
+        }
+        other => other,
+    }
 }
 
 /// Makes a fresh key in `folder`: the key file, and a file with a random passphrase.

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::chain::FinalBlock;
 use crate::rpc::{Rpc, RpcError};
-use crate::signer::{FileSigner, sign};
+use crate::signer::{FileSigner, of_account, sign};
 
 /// The most transactions under way.
 const UNDER_WAY_MAX: usize = 20_000;
@@ -181,7 +181,7 @@ impl Submitter {
                 Err(error) => {
                     self.give_back(account, nonce).await;
                     self.ended(&under_way, Done::Replaced);
-                    return Err(error.into());
+                    return Err(of_account(error.into(), account));
                 }
             }
         }
@@ -302,7 +302,11 @@ impl Submitter {
         for nonce in gaps {
             if signer.address() == own.account {
                 let (_, raw) = self.signed(&signer, nonce, own.account, Bytes::new(), PLAIN_GAS)?;
-                self.rpc.send(&raw).await?;
+                match self.rpc.send(&raw).await {
+                    // Some node had taken it after all.
+                    Err(RpcError::Node { message, .. }) if is_known(&message) || is_too_low(&message) => {}
+                    sent => drop(sent?),
+                }
             }
             own.free.remove(&nonce);
         }

@@ -1,7 +1,9 @@
 //! The submitter against a node that takes, refuses and counts as it is told.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use alloy::primitives::{Address, Bytes};
 use serde_json::{Value, json};
@@ -9,7 +11,7 @@ use serde_json::{Value, json};
 use super::Submitter;
 use crate::rpc::Rpc;
 use crate::signer::{self, FileSigner};
-use crate::test_node;
+use crate::test_node::{self, Reply};
 
 const FIRST_NONCE: u64 = 7;
 
@@ -20,13 +22,27 @@ struct Node {
     more: Condvar,
     refused: Vec<usize>,
     after: usize,
+    /// Whether transactions are taken and their answers lost.
+    is_silent: AtomicBool,
 }
 
 impl Node {
     fn start(refused: Vec<usize>, after: usize) -> (Arc<Self>, String) {
-        let node = Arc::new(Self { sent: Mutex::default(), more: Condvar::new(), refused, after });
+        let node = Arc::new(Self {
+            sent: Mutex::default(),
+            more: Condvar::new(),
+            refused,
+            after,
+            is_silent: AtomicBool::new(false),
+        });
         let answering = Arc::clone(&node);
-        let url = test_node::start(move |method, params| answering.answer(method, params).into());
+        let url = test_node::start(move |method, params| {
+            let answer = answering.answer(method, params);
+            if method == "eth_sendRawTransaction" && answering.is_silent.load(Ordering::SeqCst) {
+                return Reply::Silence(Duration::ZERO);
+            }
+            answer.into()
+        });
         (node, url)
     }
 
@@ -105,4 +121,41 @@ async fn a_gap_that_nobody_fills_is_closed() {
     assert_eq!(node.nonces(), expected);
     submitter.submit(to, input(3), 100_000).await.unwrap();
     assert_eq!(node.nonces().last(), Some(&(if refused == FIRST_NONCE { 9 } else { 8 })));
+}
+
+#[tokio::test]
+async fn a_transaction_whose_answer_was_lost_is_under_way_and_no_other_is_made_for_it() {
+    let (node, url) = Node::start(Vec::new(), 0);
+    let folder = tempfile::tempdir().unwrap();
+    let submitter = submitter(&url, folder.path());
+    let to = Address::repeat_byte(1);
+    node.is_silent.store(true, Ordering::SeqCst);
+    let lost = submitter.submit(to, input(1), 100_000).await.unwrap();
+    node.is_silent.store(false, Ordering::SeqCst);
+    let again = submitter.submit(to, input(1), 100_000).await.unwrap();
+    assert!(Arc::ptr_eq(&lost, &again));
+    submitter.submit(to, input(2), 100_000).await.unwrap();
+    assert_eq!(node.nonces(), [7, 8]);
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_submits_from_then_on_and_a_broken_one_says_so() {
+    let (node, url) = Node::start(Vec::new(), 0);
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let submitter = submitter(&url, folder.path());
+    let to = Address::repeat_byte(1);
+    submitter.submit(to, input(1), 100_000).await.unwrap();
+    let former = submitter.account().await.unwrap();
+    let (_, account) = signer::make(other.path()).unwrap();
+    for name in ["signer.json", "signer.passphrase"] {
+        std::fs::rename(other.path().join(name), folder.path().join(name)).unwrap();
+    }
+    assert_eq!(submitter.account().await.unwrap(), account);
+    assert_ne!(account, former);
+    // Its own nonces, from the first one on.
+    submitter.submit(to, input(2), 100_000).await.unwrap();
+    assert_eq!(node.nonces(), [7, 7]);
+    std::fs::write(folder.path().join("signer.passphrase"), "wrong").unwrap();
+    let error = submitter.submit(to, input(3), 100_000).await.err().unwrap().to_string();
+    assert!(error.contains("signer.json") && error.contains("signer.passphrase"), "{error}");
 }

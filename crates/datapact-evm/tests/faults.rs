@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use datapact_core::permission::AccessTimes;
 use datapact_evm::EvmLedger;
-use datapact_evm::config::EvmConfig;
+use datapact_evm::config::{EvmConfig, SignerConfig};
 use datapact_evm::network::Kind;
+use datapact_evm::signer::FileSigner;
 use datapact_ledger::port::{Ledger as _, LedgerError};
 use datapact_ledger::testing::Fixture;
 use support::{ID, TestNetwork, open};
@@ -51,7 +52,14 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
     let wrong = EvmConfig { signer: theirs.signer.clone(), ..config.clone() };
     misconfigured(wrong, &fixture, &["takes no calls from the account"]).await;
     let wrong = EvmConfig { gas_price: 1_000_000_000_000_000, ..config.clone() };
-    misconfigured(wrong, &fixture, &["cannot pay the gas", &own_url]).await;
+    let account = account(&config).await;
+    misconfigured(wrong, &fixture, &["cannot pay the gas", &own_url, &account]).await;
+    let passphrase_file = network.dir.path().join("wrong.passphrase");
+    std::fs::copy(&config.signer.as_ref().unwrap().passphrase_file, &passphrase_file).unwrap();
+    std::fs::write(&passphrase_file, "wrong").unwrap();
+    let key_file = config.signer.as_ref().unwrap().key_file.clone();
+    let wrong = EvmConfig { signer: Some(SignerConfig { key_file, passphrase_file }), ..config.clone() };
+    misconfigured(wrong, &fixture, &["signer.json", "does not open", "wrong.passphrase"]).await;
 
     // The first node is down from the start, then a node of another chain is named first: the right one is found.
     for first in ["http://127.0.0.1:9".to_owned(), other_url] {
@@ -80,6 +88,10 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
     let first = ledger.execute(&call, &documents).await.unwrap();
     assert_eq!(ledger.execute(&call, &documents).await.unwrap(), first, "a repeat gets the first receipt");
     assert!(ledger.verify(&created).await.unwrap());
+}
+
+async fn account(config: &EvmConfig) -> String {
+    FileSigner::new(config.signer.clone().unwrap()).key().await.unwrap().address().to_string()
 }
 
 fn request_of(call: &datapact_core::contract::Call) -> &datapact_core::id::Digest {

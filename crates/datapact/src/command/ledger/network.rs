@@ -150,6 +150,7 @@ mod with_evm {
     use datapact_evm::config::{EvmConfig, SignerConfig};
     use datapact_evm::deploy::Deployment;
     use datapact_evm::network::{self, Kind, Network, NetworkError, Running};
+    use datapact_evm::rpc::Rpc;
     use datapact_evm::signer;
     use serde::Serialize;
 
@@ -242,6 +243,9 @@ mod with_evm {
                 error => Failure::local(error, "see docs/ledgers/ethereum.md"),
             }
         };
+        // No key is made for a chain that is not there.
+        let rpc = Rpc::new(&deploy.endpoints, deploy.chain_id).map_err(wrong)?;
+        context.block_on(async { rpc.latest().await.map_err(|error| wrong(error.into())) })?;
         let signer = match (deploy.key_file, deploy.signer_passphrase_file) {
             (Some(key_file), Some(passphrase_file)) => {
                 let absolute =
