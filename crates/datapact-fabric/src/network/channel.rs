@@ -98,7 +98,7 @@ impl Network {
 
     /// Has the chaincode set up, in the name of the key server's administrator, through each organisation's gateway.
     /// What is set up already is endorsed again, which shows that this peer finds both: after a start that takes until
-    /// the peers have heard of each other.
+    /// the peers have heard of each other, and the orderers have elected a leader.
     pub(super) async fn set_up(&self) -> Result<()> {
         let administrator = FabricConfig::load(&self.key_ledger_file())?.administrator;
         let who = administrator.as_ref().ok_or_else(|| {
@@ -111,6 +111,8 @@ impl Network {
             let gateway = Gateway::new(FabricConfig::load(&file)?, system_clock());
             let set_up = async || Ok(admin::set_up(&gateway, who, &agreed).await?);
             self.until(Node::Peer(organisation), set_up).await?;
+            // Orderers that have no leader yet say nothing.
+            self.until(Node::Orderer(1), async || Ok(gateway.newest().await?)).await?;
         }
         Ok(())
     }
