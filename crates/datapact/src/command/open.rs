@@ -20,6 +20,9 @@ Each opening is one access under the provider's permission, and stands on the le
 The data goes to a pipe or to the terminal. It goes to a file only with --export, and only where the provider
 allows edits. An opening that was cut short is repeated at no cost by running it again.
 
+To hand a share on, keep its package (--keep) and send that file: it is ciphertext. Who receives it opens the file
+itself, which asks for an access of the receiver's own, and the provider's terms decide.
+
 Examples:
   datapact open 5d41... --purpose research | head
   datapact open forwarded.pkg
