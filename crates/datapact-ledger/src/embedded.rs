@@ -138,6 +138,11 @@ impl EmbeddedLedger {
         }
     }
 
+    /// How many entries the log has, as far as this process knows.
+    pub fn size(&self) -> u64 {
+        *self.size.borrow()
+    }
+
     /// Waits until the log has more than `size` entries; false when it has not after `timeout`.
     pub async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<bool, LedgerError> {
         wait_for(self.size.clone(), timeout, move |now| now > size).await

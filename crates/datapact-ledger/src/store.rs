@@ -376,6 +376,10 @@ async fn write_batch(on: &DatabaseConnection, batch: &mut [Box<dyn Job>]) -> Res
     if tx.get_database_backend() == DbBackend::Postgres {
         tx.query_one_raw(statement(&tx, migrate::LOCK_HEAD, [])).await?;
     }
+    // One alone needs no savepoint: the transaction is its own.
+    if let [job] = batch {
+        return if job.run(&tx).await { tx.commit().await } else { tx.rollback().await };
+    }
     for job in batch {
         let savepoint = tx.begin().await?;
         if job.run(&savepoint).await {

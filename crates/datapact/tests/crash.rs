@@ -2,8 +2,8 @@
 //! while data are shared and accessed; a retry completes everything, no access is spent twice, and no key is left
 //! without its package or the other way round.
 //!
-//! The long form, ten minutes of random kills:
-//! `DATAPACT_STORM=600 cargo test -p datapact --test crash`.
+//! The long form, a thousand random kills: `DATAPACT_KILLS=1000 cargo test -p datapact --test crash random`; or as many
+//! as ten minutes have room for: `DATAPACT_STORM=600`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -19,6 +19,7 @@ use datapact_core::contract::Refusal;
 use datapact_core::id::ShareId;
 use datapact_core::permission::AccessTimes;
 use serde_json::Value;
+use support::watch::Watch;
 use support::{PATIENCE, ROLES, Site, User, collect, data, storm, until_done};
 
 const PACKAGE_BYTES: usize = 300_000;
@@ -148,7 +149,8 @@ async fn sh_7_ax_4_a_server_killed_at_any_step_loses_nothing() {
     nothing_is_lost(&site, &titles, &[(opened, rounds as usize)]).await;
 }
 
-/// The same at random, all at once: two consumers and a provider at work, and one server after the other killed.
+/// The same at random, all at once: two consumers and a provider at work, and one server after the other killed, while
+/// somebody watches the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
     let site = Site::start();
@@ -182,9 +184,18 @@ async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
         }
         titles
     };
+    let watch = Watch::start(site.profile("lab")).await;
+    let watching = async {
+        while !ended.load(Ordering::Relaxed) {
+            watch.look().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let wanted: Option<u64> =
+        std::env::var("DATAPACT_KILLS").ok().map(|text| text.parse().expect("DATAPACT_KILLS=NUMBER"));
     let killing = async {
         let until = Instant::now() + storm(8);
-        while Instant::now() < until {
+        while wanted.map_or(Instant::now() < until, |wanted| kills.load(Ordering::Relaxed) < wanted) {
             let [role, wait, down] = [0; 3].map(|_: u8| numbers.next().unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(100 + 3 * u64::from(wait))).await;
             let role = ROLES[usize::from(role) % ROLES.len()];
@@ -195,11 +206,13 @@ async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
         }
         ended.store(true, Ordering::Relaxed);
     };
-    let (lab, overseas, titles, ()) =
-        tokio::join!(consumer("lab"), consumer("lab-overseas"), making, killing);
+    let (lab, overseas, titles, (), ()) =
+        tokio::join!(consumer("lab"), consumer("lab-overseas"), making, killing, watching);
     eprintln!("{} kills, {} openings, {} shares", kills.into_inner(), lab + overseas, titles.len());
     assert!(lab > 0 && overseas > 0 && titles.len() > 1, "nothing was done");
     nothing_is_lost(&site, &titles, &[(share, lab + overseas)]).await;
+    let (entries, checkpoints) = watch.all_agree(&site).await;
+    eprintln!("{checkpoints} checkpoints of one log of {entries} entries");
 }
 
 /// SH-7: `share create` is killed after each of many short steps; the next command finishes or undoes it.

@@ -55,7 +55,7 @@ pub(crate) async fn run(home: &Home, client: &Client, count: usize, processes: &
         let time = times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
         time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     };
-    println!("\n| after the provider had its answer | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|");
+    println!("\n| after the provider's call returned | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|");
     for (name, times) in [("the first subscriber", &first), ("every subscriber", &all)] {
         println!("| {name} | {:.1} | {:.1} | {:.1} |", at(times, 50), at(times, 99), at(times, 100));
     }

@@ -10,7 +10,7 @@ use datapact_core::commitment::Opening;
 use datapact_core::contract::{Call, Documents};
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_ledger::store::Migration;
+use datapact_ledger::store::{Migration, placeholders};
 use datapact_ledger::{LedgerError, LedgerReceipt};
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
@@ -270,21 +270,15 @@ pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result
     Ok(outcomes)
 }
 
-/// Those of which the projector has applied what they ask for.
+/// Those of which the projector has applied what they ask for. A document's id is of one kind.
 async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
-    let mut applied = HashSet::new();
-    let tables: [(&str, fn(&Call) -> bool); 3] = [
-        ("SELECT id FROM policy WHERE id IN", |call| matches!(call, Call::SetPolicy(_))),
-        ("SELECT request FROM access WHERE request IN", |call| matches!(call, Call::RequestAccess(_))),
-        ("SELECT report FROM usage WHERE report IN", |call| matches!(call, Call::RecordUsage(_))),
-    ];
-    for (sql, is_kind) in tables {
-        let ids = new.iter().filter(|new| is_kind(&new.call)).map(|new| text(new.id));
-        for row in rows_of(on, sql, ids).await? {
-            applied.insert(row.parse(0)?);
-        }
-    }
-    Ok(applied)
+    let list = placeholders(1, new.len());
+    let sql = format!(
+        "SELECT id FROM policy WHERE id IN {list} UNION ALL SELECT request FROM access WHERE request IN {list} \
+         UNION ALL SELECT report FROM usage WHERE report IN {list}"
+    );
+    let found = rows(on, sql, new.iter().map(|new| text(new.id))).await?;
+    found.iter().map(|row| Ok(row.parse(0)?)).collect()
 }
 
 /// Call and documents of those that are stored already.

@@ -13,6 +13,7 @@
 
 pub mod proxy;
 pub mod stores;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::fs::File;
