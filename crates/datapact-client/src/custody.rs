@@ -48,6 +48,8 @@ pub struct ErasedShare {
     pub package: PackageId,
     /// Who was given access before, and may have kept what they saw.
     pub opened: Vec<OpenedBefore>,
+    /// How many accesses there were beside these, of users who have been erased since.
+    pub erased: u64,
 }
 
 /// A consumer who was given access.
@@ -115,8 +117,10 @@ impl Provider {
             let entry = opened.entry(consumer).or_insert(before);
             (entry.accesses, entry.last) = (entry.accesses + 1, entry.last.max(access.record.time));
         }
-        let opened = opened.into_values().collect();
-        Ok(ErasedShare { share: *share, revoked, key: key.id, package: package.id, opened })
+        let opened: Vec<OpenedBefore> = opened.into_values().collect();
+        let named: u64 = opened.iter().map(|opened| u64::from(opened.accesses)).sum();
+        let erased = self.show(share).await?.accesses.saturating_sub(named);
+        Ok(ErasedShare { share: *share, revoked, key: key.id, package: package.id, opened, erased })
     }
 
     async fn destroy(&self, key: &KeyReference, package: PackageId, address: &str) -> Result<()> {

@@ -24,7 +24,7 @@ fn schemathesis() -> Option<PathBuf> {
     let python = std::env::var_os("DATAPACT_PYTHON").map(PathBuf::from);
     let beside = python.as_deref().and_then(Path::parent).map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = beside.into_iter().chain(std::env::split_paths(&path));
+    let folders = beside.into_iter().chain(std::env::split_paths(&path));
     let found = folders.map(|folder| folder.join("schemathesis")).find(|program| program.is_file());
     if found.is_none() {
         let missing = "schemathesis is missing: pip install -r testdata/requirements.txt, and set DATAPACT_PYTHON or PATH";

@@ -315,9 +315,12 @@ url = "https://management.example:8443"
         }
         _ => (top, tables),
     };
+    let (top, tables) = (top.trim(), tables.trim());
     format!(
         r#"# Datapact {role}. Relative paths are relative to this file. An unknown key is an error.
+
 {top}
+
 [server]
 # The address of this server; its certificate must bear this name.
 url = "https://{name}:{port}"
@@ -349,7 +352,9 @@ listen = "127.0.0.1:{operator_port}"
 [server.access]
 allow = ["server"]
 deny = []
-{tables}"#,
+
+{tables}
+"#,
         role = match role {
             Role::Management => "management",
             Role::Key => "key server",

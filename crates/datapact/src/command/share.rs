@@ -484,8 +484,15 @@ fn erased_text(erased: &ErasedShare) -> String {
         .iter()
         .map(|opened| [opened.consumer.to_string(), opened.accesses.to_string(), output::time(opened.last)])
         .collect();
+    if rows.is_empty() && erased.erased == 0 {
+        text.push_str("\nnobody was given access before\n");
+        return text;
+    }
     text.push_str("\nwere given access before, and may have kept what they saw:\n");
     text.push_str(&table(["CONSUMER", "ACCESSES", "LAST"], &rows));
+    if erased.erased > 0 {
+        text.push_str(&format!("and {} accesses of users who were erased since\n", erased.erased));
+    }
     text
 }
 
