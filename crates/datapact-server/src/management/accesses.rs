@@ -73,11 +73,9 @@ impl Session {
             check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
             server.would_grant(&call, record, counter, now).await?;
             let kept = drawn.then(|| consumer.clone());
-            if let Submitted::Applied(Some(LedgerReceipt {
-                position,
-                receipt: Receipt::Access(record),
-                ..
-            })) = server.submit(request.id(), call, documents, kept).await?
+            if let Submitted::Applied(Some(receipt)) =
+                server.submit(request.id(), call, documents, kept).await?
+                && let LedgerReceipt { position, receipt: Receipt::Access(record), .. } = *receipt
             {
                 let policy = server.kept_policy(&record.request.policy).await?;
                 return self.grant(&account, position, record, consumer, policy);

@@ -42,7 +42,7 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
 /// What became of an intent.
 pub(super) enum Submitted {
     /// It is on the ledger and applied: now, with this receipt, or before.
-    Applied(Option<LedgerReceipt>),
+    Applied(Option<Box<LedgerReceipt>>),
     /// Somebody else has drawn another salt in the meantime: begin again with that one.
     SaltTaken,
 }
@@ -111,7 +111,7 @@ impl Server {
             match server.intents.write(new).await? {
                 Stored::Open(intent) => {
                     let receipt = server.execute(id, &intent.0, &intent.1).await?;
-                    Ok(Submitted::Applied(Some(receipt)))
+                    Ok(Submitted::Applied(Some(Box::new(receipt))))
                 }
                 Stored::Applied => Ok(Submitted::Applied(None)),
                 Stored::SaltTaken => Ok(Submitted::SaltTaken),
