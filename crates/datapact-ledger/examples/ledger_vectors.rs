@@ -228,7 +228,7 @@ async fn logs(target: &Path, policy: &LogPolicy, entries: &Entries) -> Result<()
         { "first": "shorter", "first_now": NOW + 1000, "then": "good", "now": NOW + 1001,
           "result": "fault", "position": 4, "reason": "away from this machine's clock" },
         { "first": "empty", "first_now": NOW - 100, "then": "good", "now": NOW - 57,
-          "result": "fault", "position": 4, "reason": "away from this machine's clock" },
+          "result": "unreadable" },
         { "first": "empty", "first_now": NOW, "then": "third-access-of-two", "now": NOW + 10,
           "result": "fault", "position": 4, "reason": "are used up" },
         { "first": "empty", "first_now": NOW, "then": "damaged-entry", "now": NOW + 10,

@@ -95,13 +95,29 @@ impl Head {
     }
 }
 
-#[derive(Default)]
 struct Shared {
     fault: Option<(Option<Position>, String)>,
     confirmed: Option<Instant>,
-    /// The same moment by the follower's clock.
-    confirmed_time: Option<Timestamp>,
+    /// What the follower's clock said when it was furthest behind; it may jump ahead and come right again.
+    clock: (Instant, Timestamp),
     size: u64,
+}
+
+impl Shared {
+    /// Notes what the clock says now.
+    fn note(&mut self, now: Timestamp) {
+        let at = Instant::now();
+        if now < self.time_at(at) {
+            self.clock = (at, now);
+        }
+    }
+
+    /// What the clock said then, unless it was ahead.
+    fn time_at(&self, at: Instant) -> Timestamp {
+        let (since, time) = self.clock;
+        let seconds = |from: Instant, to: Instant| to.saturating_duration_since(from).as_secs();
+        time.saturating_add(seconds(since, at)).saturating_sub(seconds(at, since))
+    }
 }
 
 /// What a poll found.
@@ -134,7 +150,8 @@ impl Follower {
         };
         let head = Head::load(store.read(), &config.log).await?;
         let fault = tables::fault(store.read()).await?;
-        let shared = Shared { fault, size: head.edge.size(), ..Shared::default() };
+        let clock = (Instant::now(), (config.clock)());
+        let shared = Shared { fault, confirmed: None, clock, size: head.edge.size() };
         Ok(Self { store, config, chain, head: Mutex::new(Some(head)), shared: SyncMutex::new(shared) })
     }
 
@@ -254,6 +271,12 @@ impl Follower {
         Ok(tables::entries(self.store.read(), position, 1).await?.pop())
     }
 
+    /// When it was last confirmed, by its own clock.
+    fn confirmed_time(&self) -> Option<Timestamp> {
+        let shared = self.shared();
+        shared.confirmed.map(|confirmed| shared.time_at(confirmed))
+    }
+
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
@@ -272,7 +295,7 @@ impl Follower {
         self.believe()?;
         // Whatever the log answers, it cannot be older than the question.
         let asked = Instant::now();
-        let asked_time = (self.config.clock)();
+        self.shared().note((self.config.clock)());
         let mut evidence = String::new();
         let advanced = match &self.config.chain {
             None => self.advance(head, &mut evidence).await,
@@ -283,7 +306,6 @@ impl Follower {
                 let size = head.edge.size();
                 let mut shared = self.shared();
                 shared.confirmed = Some(asked);
-                shared.confirmed_time = Some(asked_time);
                 shared.size = size;
                 Ok(Polled { size, cosigned })
             }
@@ -444,7 +466,7 @@ impl Follower {
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
             // An entry that the log did not have when it last confirmed is not older than that. A mirror's times are the chain's, and were compared.
-            earliest: match (&self.config.chain, self.shared().confirmed_time) {
+            earliest: match (&self.config.chain, self.confirmed_time()) {
                 (None, Some(time)) => time.saturating_sub(CLOCK_SKEW_SECONDS_MAX),
                 _ => 0,
             },
@@ -486,6 +508,7 @@ impl Follower {
                         let mut newest = time;
                         for (nth, (bytes, entry)) in entries.into_iter().enumerate() {
                             let position = batch.edge.size();
+                            rules.meets(position, &entry)?;
                             let outcome = rules
                                 .replay(&entry, newest, &batch.overlay)
                                 .map_err(|fault| wrong(position, &fault))?;
@@ -555,13 +578,26 @@ struct TimeRules {
 }
 
 impl TimeRules {
+    /// Refuses an entry of the future, until its time has come. The log or this machine has a wrong clock; that a clock
+    /// jumps is no reason to stop for good.
+    fn meets(&self, position: Position, entry: &Entry) -> Result<(), Trouble> {
+        if entry.time <= self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+            return Ok(());
+        }
+        Err(Trouble::Unavailable(format!(
+            "entry {position} of the ledger is {} s ahead of this machine's clock; compare the clocks of this machine and \
+             of management",
+            entry.time - self.now
+        )))
+    }
+
     fn replay(
         &self,
         entry: &Entry,
         previous: Timestamp,
         overlay: &Overlay,
     ) -> Result<datapact_core::contract::Outcome, EntryFault> {
-        if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) || entry.time < self.earliest {
+        if entry.time < self.earliest {
             return Err(EntryFault::Skew(entry.time.abs_diff(self.now)));
         }
         entry.replay(previous.saturating_sub(self.disorder), &overlay.values(&keys(&entry.call)))

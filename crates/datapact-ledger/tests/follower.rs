@@ -215,7 +215,7 @@ async fn a_repeated_entry_stops_it() {
 }
 
 #[tokio::test]
-async fn backdated_and_postdated_entries_stop_it() {
+async fn backdated_entries_stop_it() {
     let scene = Scene::new().await;
     // Later than its predecessor, but the log did not have it a while ago.
     scene.append(scene.request(), NOW - 61);
@@ -224,9 +224,37 @@ async fn backdated_and_postdated_entries_stop_it() {
     scene.append(scene.request(), NOW);
     scene.append(scene.request(), NOW - 1);
     scene.stops(Some(5), "before that of the entry before it").await;
+}
+
+#[tokio::test]
+async fn postdated_entries_are_not_believed_before_their_time() {
     let scene = Scene::new().await;
     scene.append(scene.request(), NOW + 61);
-    scene.stops(Some(4), "61 s away").await;
+    match scene.follower.poll().await {
+        Err(LedgerError::Unavailable(reason)) => assert!(reason.contains("entry 4"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(scene.follower.size(), 4);
+    scene.clock.store(NOW + 1, Ordering::SeqCst);
+    assert_eq!(scene.follower.poll().await.unwrap().size, 5);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_and_comes_right_stops_nothing() {
+    for jump in [7200, -240] {
+        let scene = Scene::new().await;
+        scene.clock.store(NOW.saturating_add_signed(jump), Ordering::SeqCst);
+        // Confirmed by a wrong clock, and then there is an entry of the right time.
+        scene.follower.poll().await.unwrap();
+        scene.append(scene.request(), NOW);
+        let polled = scene.follower.poll().await;
+        assert_eq!(polled.is_ok(), jump > 0, "{polled:?}");
+        scene.clock.store(NOW, Ordering::SeqCst);
+        assert_eq!(scene.follower.poll().await.unwrap().size, 5);
+        // What is backdated is found all the same.
+        scene.append(scene.request(), NOW.saturating_add_signed(jump.min(0)) - 61);
+        scene.stops(Some(5), "away from this machine's clock").await;
+    }
 }
 
 #[tokio::test]
