@@ -215,3 +215,69 @@ fn manual_pages_are_written_for_every_command() {
         assert!(text.contains(".SH NAME") && text.contains("datapact"), "{page}: {text}");
     }
 }
+
+/// libfaketime (Debian's `faketime`), which gives a process another clock.
+fn faketime() -> Option<std::path::PathBuf> {
+    let found = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let found =
+        found.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
+    if found.is_none() {
+        let missing = "libfaketime is missing: apt-get install faketime";
+        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
+        eprintln!("!!!! NOT CHECKED, {missing}");
+    }
+    found
+}
+
+/// The clock of one server jumps while it runs, two hours ahead or four minutes back, and comes right again: calls are refused with what is
+/// wrong meanwhile, nothing is granted or counted by a wrong time, and it goes on without a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_is_told_and_survived() {
+    let Some(library) = faketime() else { return };
+    let site = Site::start();
+    let clock = site.file("clock");
+    let set = |offset: &str| {
+        let new = site.file("clock.new");
+        std::fs::write(&new, offset).unwrap();
+        std::fs::rename(new, &clock).unwrap();
+    };
+    set("+0");
+    *site.environment.lock().unwrap() = vec![
+        ("LD_PRELOAD", library.to_str().unwrap().to_owned()),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap().to_owned()),
+        ("FAKETIME_NO_CACHE", "1".to_owned()),
+        // Only the time of day jumps; how long something takes is measured by another clock.
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ];
+    with_operator(&site);
+    let (clinic, lab) = (site.user("clinic"), site.user("lab"));
+    let share = clinic.share("clock", &data(5, 1000), AccessTimes::Times(4)).await.unwrap().share;
+    let mut opened = 0;
+    for role in ["management", "key"] {
+        // The others keep the right time.
+        let environment = std::mem::take(&mut *site.environment.lock().unwrap());
+        ROLES.iter().filter(|other| **other != role).for_each(|other| site.restart(other));
+        *site.environment.lock().unwrap() = environment;
+        site.restart(role);
+        for offset in ["+2h", "-4m"] {
+            wait_ready(&site, role, 200);
+            set(offset);
+            let error = lab.open(share).await.unwrap_err();
+            let said = format!("{error} {:?}", error.to_problem().hint);
+            assert!(said.contains("clock") || said.contains("minute"), "{role} {offset}: {said}");
+            if offset == "-4m" {
+                let readiness = wait_ready(&site, role, 503);
+                assert_eq!(check(&readiness, "clock")["ok"], false, "{readiness}");
+            }
+            set("+0");
+            wait_ready(&site, role, 200);
+            support::until_done("opening", || async { lab.open(share).await }).await;
+            opened += 1;
+        }
+    }
+    assert_eq!(lab.open(share).await.unwrap_err().kind(), Kind::Refused);
+    let report = clinic.provider().audit(&share).await.unwrap();
+    assert!(report.good, "{:?}", report.findings);
+    assert_eq!(report.accesses.len(), opened);
+}

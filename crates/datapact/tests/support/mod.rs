@@ -71,6 +71,8 @@ pub struct Site {
     servers: Mutex<BTreeMap<&'static str, Server>>,
     /// Where the servers keep what they keep, if not in files.
     pub stores: Option<Stores>,
+    /// What servers that are started from now on find in their environment.
+    pub environment: Mutex<Vec<(&'static str, String)>>,
 }
 
 struct Server {
@@ -104,9 +106,14 @@ impl Site {
         Self::start_with(remote.then(|| Stores::start(&ROLES)))
     }
 
+    fn new(stores: Option<Stores>) -> Self {
+        let folder = TempDir::new().unwrap();
+        Self { folder, servers: Mutex::default(), stores, environment: Mutex::default() }
+    }
+
     /// The same, on these stores; on files without any.
     pub fn start_with(stores: Option<Stores>) -> Self {
-        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores };
+        let site = Self::new(stores);
         let data = site.path().to_str().unwrap().to_owned();
         if let Some(stores) = &site.stores {
             site.ran(&["quickstart", "--prepare", "--data", &data]);
@@ -123,7 +130,7 @@ impl Site {
 
     /// The same, with the ledger on a network of this kind in the folder `network`, which runs until `ledger down`.
     pub fn start_on_chain(kind: &str) -> Self {
-        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores: None };
+        let site = Self::new(None);
         let data = site.path().to_str().unwrap().to_owned();
         site.ran(&["quickstart", "--ledger", kind, "--exit", "--json", "--data", &data]);
         site.ran(&["ledger", "up", kind, "--dir", "network"]);
@@ -135,7 +142,7 @@ impl Site {
 
     /// The same on a Fabric network, whose orderer waits so many milliseconds for more transactions.
     pub fn start_on_fabric(batch_timeout: u64) -> Self {
-        let site = Self { folder: TempDir::new().unwrap(), servers: Mutex::default(), stores: None };
+        let site = Self::new(None);
         let data = site.path().to_str().unwrap().to_owned();
         let network = site.network();
         let network = network.to_str().unwrap();
@@ -198,6 +205,7 @@ impl Site {
         let mut child = Command::new(env!("CARGO_BIN_EXE_datapact"))
             .args(["serve", role, "--json", "--until-eof", "--config"])
             .arg(config)
+            .envs(self.environment.lock().unwrap().iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(log)
