@@ -104,7 +104,8 @@ mod tests {
         // What names a secret is the path of a file with it: arguments are shown to every user of a machine.
         walk(&Cli::command(), "", &mut |path, command| {
             for argument in command.get_arguments() {
-                let name = argument.get_id().as_str();
+                // Fabric's word for a contract.
+                let name = argument.get_id().as_str().replace("chaincode", "");
                 let secret = ["passphrase", "password", "secret", "token", "code", "key_file", "pin"];
                 if secret.iter().any(|word| name.contains(word)) {
                     assert!(
