@@ -20,7 +20,8 @@ pub const WITNESS_FILE: &str = "witness.key";
 /// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by itself.
 const REST_MAX: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_millis(200);
-const RETRY_MAX: Duration = Duration::from_secs(10);
+/// Shorter than users wait for a cosigned proof: once management is back, they are to notice nothing.
+const RETRY_MAX: Duration = Duration::from_secs(2);
 
 /// The key that the key server called `name` cosigns with, kept in the folder `data`; made when there is none.
 /// `config init` asks for it, since management and users must know its public half (C2SP vkey).
