@@ -205,16 +205,17 @@ impl Follower {
         Ok(head)
     }
 
-    /// Waits until the log says that it has more entries, or for `timeout`.
-    pub async fn wait(&self, timeout: Duration) -> Result<(), LedgerError> {
+    /// Waits until the log says that it has more than `size` entries, or for `timeout`. Whoever does something for each
+    /// entry gives the size up to which it is done: others may have polled since.
+    pub async fn wait(&self, size: u64, timeout: Duration) -> Result<(), LedgerError> {
         self.believe()?;
-        let waited = self.config.source.wait_newer(self.size(), timeout).await;
+        let waited = self.config.source.wait_newer(size, timeout).await;
         waited.map_err(|e| LedgerError::Unavailable(e.to_string()))
     }
 
-    /// Waits as [`Follower::wait`] does, then polls.
+    /// Waits for more than is replayed, as [`Follower::wait`] does, then polls.
     pub async fn next(&self, timeout: Duration) -> Result<Polled, LedgerError> {
-        self.wait(timeout).await?;
+        self.wait(self.size(), timeout).await?;
         self.poll().await
     }
 

@@ -3,6 +3,7 @@
 #![cfg(any(feature = "evm", feature = "fabric"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::explicit_write, reason = "tests")]
 
+use std::io::Read as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -52,7 +53,12 @@ fn interrupted(arguments: &[&str], folder: &Path, moments: &[u64]) {
         } else {
             // Before it listens to signals, or when it was done: a network that is up stays.
             let (code, signal) = (status.code(), status.signal());
-            assert!(code == Some(0) || signal == Some(2) || !asked.success(), "{moment} ms: {status}");
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert!(
+                code == Some(0) || signal == Some(2) || !asked.success(),
+                "{moment} ms: {status}: {said}"
+            );
         }
     }
     assert!(early > 0, "the moments miss the work");

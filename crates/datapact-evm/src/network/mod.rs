@@ -281,7 +281,7 @@ impl Network {
             Kind::Devnode => self.devnode_command(program, &node, at)?,
             Kind::Quorum => self.validator_command(program, &node, at),
         };
-        let process = process::start(command, &self.node_log(at))?;
+        let process = process::start(command, &self.node_log(at), self.dir())?;
         if let Some(node) = self.record.nodes.get_mut(at) {
             node.process = Some(process);
         }

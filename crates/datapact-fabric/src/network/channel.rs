@@ -21,9 +21,15 @@ const SEQUENCE: &str = "1";
 impl Network {
     /// Orderers, then peers: started, answering, and on the channel.
     pub(super) async fn make_channel(&mut self, programs: &Programs) -> Result<()> {
-        self.write_files(programs).await?;
         let nodes: Vec<Node> =
             self.nodes().into_iter().filter(|node| !matches!(node, Node::Chaincode(_))).collect();
+        if !self.record.made {
+            // A peer that was ended while it made its databases does not start on what it left of them.
+            for node in nodes.iter().filter(|node| self.process(**node).is_none()) {
+                super::files::remove(&self.node_dir(*node))?;
+            }
+        }
+        self.write_files(programs).await?;
         for node in &nodes {
             self.spawn(programs, *node)?;
         }

@@ -472,7 +472,7 @@ impl Network {
         }
         // Called by a path below the network's folder, by which the process is known again.
         command.arg0(dir.join(program.file_name().unwrap_or_default()));
-        let process = process::start(command, &self.node_log(node))?;
+        let process = process::start(command, &self.node_log(node), self.dir())?;
         self.record.processes.insert(node.name(), process);
         self.save()
     }

@@ -12,23 +12,31 @@ use super::{NetworkError, Result};
 
 /// How long a node may take to end when it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a new process may take to have its command line.
+const KNOWN_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 /// How much of a log's end is shown, in bytes.
 const WORDS_BYTES: u64 = 800;
 /// How many of the last lines of what a command says are shown when it fails.
 const WORDS_LINES: usize = 5;
 
-/// Starts `command` in a process group of its own, so that what ends this process does not end it; its id.
+/// Starts `command`, of the network in `dir`, in a process group of its own, so that what ends this process does not end
+/// it; its id.
 ///
 /// # Errors
 /// When it cannot be started.
-pub fn start(mut command: Command, log: &Path) -> Result<u32> {
+pub fn start(mut command: Command, log: &Path, dir: &Path) -> Result<u32> {
     let file =
         fs::File::options().create(true).append(true).open(log).map_err(|e| NetworkError::file(log, e))?;
     let error = file.try_clone().map_err(|e| NetworkError::file(log, e))?;
     command.stdin(Stdio::null()).stdout(file).stderr(error).process_group(0);
     let mut child = command.spawn().map_err(|e| cannot_run(&command, &e))?;
     let id = child.id();
+    // It has its command line, by which it is known again, a moment later: without it an interruption would leave it.
+    let end = Instant::now() + KNOWN_TIMEOUT;
+    while !is_alive(id, dir) && matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     // Nobody else waits for it: a process that has ended must not stay a zombie while this one lives.
     std::thread::spawn(move || child.wait());
     Ok(id)

@@ -64,10 +64,10 @@ impl LogSource for PublicLog {
 pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Management>) {
     let mut wait = Duration::ZERO;
     let mut retry = RETRY_MIN;
-    let mut handed_in = None;
+    let mut done = Done::default();
     let mut told = None;
     loop {
-        match step(&follower, management.as_ref(), wait, &mut handed_in).await {
+        match step(&follower, management.as_ref(), wait, &mut done).await {
             Ok(took) => {
                 told = None;
                 (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
@@ -87,22 +87,32 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Manageme
     }
 }
 
+/// How far the log was followed here. Whoever releases a key polls, too, so that the follower may be further.
+#[derive(Default)]
+struct Done {
+    /// How many entries were seen.
+    size: u64,
+    /// How many the checkpoint has that was handed in last.
+    handed_in: Option<u64>,
+}
+
 /// Waits, polls and hands in; how long it took after the waiting.
 async fn step(
     follower: &Follower,
     management: &dyn Management,
     wait: Duration,
-    handed_in: &mut Option<u64>,
+    done: &mut Done,
 ) -> Result<Duration, String> {
     let said = |error: LedgerError| error.to_string();
-    follower.wait(wait).await.map_err(said)?;
+    follower.wait(done.size, wait).await.map_err(said)?;
     let begun = Instant::now();
-    follower.poll().await.map_err(said)?;
+    let polled = follower.poll().await.map_err(said)?;
     if let Some((size, note)) = follower.cosigned().await.map_err(said)?
-        && *handed_in != Some(size)
+        && done.handed_in != Some(size)
     {
         management.add_cosignature(&note).await.map_err(|problem| problem.to_string())?;
-        *handed_in = Some(size);
+        done.handed_in = Some(size);
     }
+    done.size = polled.size.max(done.handed_in.unwrap_or(0));
     Ok(begun.elapsed())
 }
