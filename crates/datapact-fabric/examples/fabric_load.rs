@@ -1,6 +1,7 @@
 //! What a Fabric network bears, and what of it Datapact makes use of: accesses on a network of two organisations on this
 //! machine, as fast as they go, then at 80 % of the bare client's rate, by the bare client (endorse, submit, commit status, of
-//! the same calls) and by the adapter in turns.
+//! the same calls) and by the adapter: in turns, for what each completes, then one call by the one and one by the other, for
+//! what the adapter adds. Turns differ by more than that, since the network does not take the same time for any two of them.
 //!
 //! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example fabric_load [raft|bft] [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
@@ -22,7 +23,6 @@ use futures_util::stream::iter;
 
 const ID: &str = "ledger.example";
 const WORKERS: usize = 200;
-/// Both take turns at 80 %, so that what changes on the machine or in the network changes for both.
 const SLICE: Duration = Duration::from_secs(5);
 const SLICES: usize = 4;
 
@@ -74,56 +74,80 @@ async fn main() {
             .collect::<Vec<_>>()
             .await;
         let rate = count as f64 / began.elapsed().as_secs_f64();
-        println!("{}, {WORKERS} at once: {rate:.1} a second, {}", name(bare), spread(latencies).2);
+        println!("{}, {WORKERS} at once: {rate:.1} a second, {}", WAYS[usize::from(!bare)], spread(latencies).1);
         rates.push(rate);
     }
     let rate = rates[0] * 0.8;
-    let mut of_both = [Steady::default(), Steady::default()];
+    println!("offered {rate:.1} a second, for {} s at a time", SLICE.as_secs());
+    let each = (rate * SLICE.as_secs_f64()) as usize;
+    let mut in_turns = [Steady::default(), Steady::default()];
     for slice in 0..2 * SLICES {
-        let bare = slice % 2 == 0;
-        let steady = &mut of_both[usize::from(!bare)];
-        let offered = requests(&fixture, &share, (rate * SLICE.as_secs_f64()) as usize);
+        let way = slice % 2;
+        let offered = requests(&fixture, &share, each);
         let before = inspect::channel(ledger.gateway()).await.unwrap().height;
-        let (began, own, nodes) = (Instant::now(), cpu_seconds(std::process::id()), cpu_of(&network));
-        let tasks = offered.iter().enumerate().map(|(nth, request)| {
-            let ledger = &ledger;
-            async move {
-                let due = began + Duration::from_secs_f64(nth as f64 / rate);
-                tokio::time::sleep_until(due.into()).await;
-                timed(ledger, request, bare).await;
-                (Instant::now(), due.elapsed())
-            }
-        });
-        let done = join_all(tasks).await;
+        let (own, nodes) = (cpu_seconds(std::process::id()), cpu_of(&network));
+        let done = offer(&ledger, &offered, rate, |_| way).await;
+        let steady = &mut in_turns[way];
         steady.own += cpu_seconds(std::process::id()) - own;
         steady.nodes += cpu_of(&network) - nodes;
         steady.blocks += inspect::channel(ledger.gateway()).await.unwrap().height - before;
-        // What was done within the time that the last ones need after the load has ended.
-        let end = began + SLICE + Duration::from_secs(1);
-        steady.in_time += done.iter().filter(|(at, _)| *at <= end).count();
-        let latencies: Vec<Duration> = done.iter().map(|(_, latency)| *latency).collect();
-        steady.medians.push(format!("{:.0}", spread(latencies.clone()).0));
-        steady.latencies.extend(latencies);
+        steady.take(&done);
     }
-    println!("offered {rate:.1} a second, in turns of {} s, {SLICES} each", SLICE.as_secs());
-    let mut medians = Vec::new();
-    for (bare, steady) in [true, false].into_iter().zip(of_both) {
+    println!("in turns, {SLICES} each");
+    for (way, steady) in WAYS.iter().zip(in_turns) {
         let offered = steady.latencies.len() as f64;
-        let (median, _, text) = spread(steady.latencies);
         println!(
-            "{}: {:.1} % done in time, {text} (p50 of each turn: {}), {:.1} accesses in a block, CPU each: {:.1} ms here, \
-             {:.1} ms in the network's programs",
-            name(bare),
-            100.0 * steady.in_time as f64 / offered,
-            steady.medians.join(", "),
+            "{way}: {}, {:.1} accesses in a block, CPU each: {:.1} ms here, {:.1} ms in the network's programs",
+            steady.text(),
             offered / steady.blocks as f64,
             1000.0 * steady.own / offered,
             1000.0 * steady.nodes / offered,
         );
-        medians.push(median);
     }
-    println!("added by the adapter: p50 {:.1} ms", medians[1] - medians[0]);
+    let mut side_by_side = [Steady::default(), Steady::default()];
+    for slice in 0..2 * SLICES {
+        let offered = requests(&fixture, &share, each);
+        // The first of each pair is of the one way in one slice, of the other in the next.
+        let way = |nth: usize| (nth + slice) % 2;
+        let done = offer(&ledger, &offered, rate, way).await;
+        for (at, steady) in side_by_side.iter_mut().enumerate() {
+            let of_it = done.iter().enumerate().filter(|(nth, _)| way(*nth) == at);
+            steady.take(&of_it.map(|(_, done)| *done).collect::<Vec<_>>());
+        }
+    }
+    println!("side by side, {} times", 2 * SLICES);
+    for (way, steady) in WAYS.iter().zip(&side_by_side) {
+        println!("{way}: {}", steady.text());
+    }
+    let [bare, adapter] = side_by_side.map(|steady| spread(steady.latencies).0);
+    println!("added by the adapter: p50 {:.1} ms", adapter - bare);
     network.down().await.unwrap();
+}
+
+/// The ways of asking.
+const WAYS: [&str; 2] = ["bare client", "adapter"];
+
+/// When the answer was there, since the load began, and how long after it was due.
+type Answered = (Duration, Duration);
+
+/// Offers all at a rate, each in its way, and waits for all.
+async fn offer(
+    ledger: &FabricLedger,
+    offered: &[Request],
+    rate: f64,
+    way: impl Fn(usize) -> usize,
+) -> Vec<Answered> {
+    let began = Instant::now();
+    let tasks = offered.iter().enumerate().map(|(nth, request)| {
+        let bare = way(nth) == 0;
+        async move {
+            let due = began + Duration::from_secs_f64(nth as f64 / rate);
+            tokio::time::sleep_until(due.into()).await;
+            timed(ledger, request, bare).await;
+            (began.elapsed(), due.elapsed())
+        }
+    });
+    join_all(tasks).await
 }
 
 /// What was seen of one way of asking, in all of its turns.
@@ -137,8 +161,20 @@ struct Steady {
     nodes: f64,
 }
 
-fn name(bare: bool) -> &'static str {
-    if bare { "bare client" } else { "adapter" }
+impl Steady {
+    fn take(&mut self, done: &[Answered]) {
+        // What was done within the time that the last ones need after the load has ended.
+        self.in_time += done.iter().filter(|(at, _)| *at <= SLICE + Duration::from_secs(1)).count();
+        let latencies: Vec<Duration> = done.iter().map(|(_, latency)| *latency).collect();
+        self.medians.push(format!("{:.0}", spread(latencies.clone()).0));
+        self.latencies.extend(latencies);
+    }
+
+    fn text(&self) -> String {
+        let done = 100.0 * self.in_time as f64 / self.latencies.len() as f64;
+        let (spread, medians) = (spread(self.latencies.clone()).1, self.medians.join(", "));
+        format!("{done:.1} % done in time, {spread} (p50 each time: {medians})")
+    }
 }
 
 async fn timed(ledger: &FabricLedger, (call, documents): &Request, bare: bool) -> Duration {
@@ -154,11 +190,11 @@ async fn timed(ledger: &FabricLedger, (call, documents): &Request, bare: bool) -
     began.elapsed()
 }
 
-fn spread(mut latencies: Vec<Duration>) -> (f64, f64, String) {
+fn spread(mut latencies: Vec<Duration>) -> (f64, String) {
     latencies.sort_unstable();
     let at = |part: f64| 1000.0 * latencies[((latencies.len() - 1) as f64 * part) as usize].as_secs_f64();
     let (median, late) = (at(0.5), at(0.99));
-    (median, late, format!("latency p50 {median:.1} ms, p99 {late:.1} ms"))
+    (median, format!("latency p50 {median:.1} ms, p99 {late:.1} ms"))
 }
 
 fn cpu_of(network: &Network) -> f64 {
