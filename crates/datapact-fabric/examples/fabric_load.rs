@@ -74,7 +74,11 @@ async fn main() {
             .collect::<Vec<_>>()
             .await;
         let rate = count as f64 / began.elapsed().as_secs_f64();
-        println!("{}, {WORKERS} at once: {rate:.1} a second, {}", WAYS[usize::from(!bare)], spread(latencies).1);
+        println!(
+            "{}, {WORKERS} at once: {rate:.1} a second, {}",
+            WAYS[usize::from(!bare)],
+            spread(latencies).1
+        );
         rates.push(rate);
     }
     let rate = rates[0] * 0.8;

@@ -6,7 +6,7 @@
 //! Several processes with the same key may have such a task on one PostgreSQL database: the store lets one transaction
 //! write at a time, each begins with what the log is by then, and a checkpoint is only written after its predecessor.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -52,6 +52,7 @@ pub struct EmbeddedLedger {
     trust: Arc<dyn TrustSource>,
     clock: Clock,
     jobs: mpsc::Sender<Job>,
+    kept: Arc<Kept>,
     size: watch::Receiver<u64>,
     cosigned: watch::Sender<u64>,
 }
@@ -104,16 +105,17 @@ impl EmbeddedLedger {
         if store.location().is_shared() {
             tokio::spawn(watch_others(store.clone(), grown.clone(), cosigned.clone()));
         }
+        let kept = Arc::new(Kept { head: Mutex::new(head), grown });
         let decider = Decider {
             store: store.clone(),
             key: Arc::clone(&key),
             clock: Arc::clone(&config.clock),
-            head,
-            grown,
+            kept: Arc::clone(&kept),
         };
         tokio::spawn(decider.run(queue));
         Ok(Self {
             store,
+            kept,
             key,
             witnesses: config.witnesses,
             trust: config.trust,
@@ -215,6 +217,25 @@ impl EmbeddedLedger {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Record { recorded, reply }).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
+    }
+
+    /// Decides `calls` in a job of this log's own store, and appends what is granted, so that what follows from it is
+    /// written by the same job. Whoever calls has checked the documents ([`datapact_core::contract::check`]), and says
+    /// by [`EmbeddedLedger::committed`] when it is durable.
+    ///
+    /// # Errors
+    /// As [`Ledger::execute`], for all of them; the answers hold what is refused of each.
+    pub async fn decide_in(
+        &self,
+        job: &impl ConnectionTrait,
+        calls: Vec<Call>,
+    ) -> Result<(Decided, Answers), LedgerError> {
+        decide_all(job, self.kept.head(), &self.key, calls, &self.clock).await
+    }
+
+    /// What was decided is durable: whoever waits for new entries hears of them.
+    pub fn committed(&self, decided: &Decided) {
+        self.kept.committed(&decided.head);
     }
 
     /// The bytes of the entry at `position`.
@@ -385,20 +406,56 @@ impl Head {
     }
 }
 
-/// The one task that appends in this process.
+/// What this process knows of the log; the tables may be ahead of it.
+struct Kept {
+    head: Mutex<Head>,
+    grown: watch::Sender<u64>,
+}
+
+impl Kept {
+    fn head(&self) -> Head {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What was written is durable.
+    fn committed(&self, head: &Head) {
+        let size = head.edge.size();
+        let mut kept = self.head.lock().unwrap_or_else(PoisonError::into_inner);
+        if size > kept.edge.size() {
+            *kept = head.clone();
+        }
+        drop(kept);
+        raise(&self.grown, size);
+    }
+}
+
+/// The task that appends what comes by the port, or from a chain.
 struct Decider {
     store: Store,
     key: Arc<SigningKey>,
     clock: Clock,
-    /// As this process last saw it.
-    head: Head,
-    grown: watch::Sender<u64>,
+    kept: Arc<Kept>,
 }
 
-type Answers = Vec<Result<LedgerReceipt, LedgerError>>;
+/// What became of calls, in their order.
+pub type Answers = Vec<Result<LedgerReceipt, LedgerError>>;
+
+/// What [`EmbeddedLedger::decide_in`] has written.
+pub struct Decided {
+    /// How many entries there were before: what is at this position or behind it is new.
+    pub before: u64,
+    head: Head,
+}
+
+impl Decided {
+    /// The time of the entries that are new.
+    pub fn time(&self) -> Timestamp {
+        self.head.time
+    }
+}
 
 impl Decider {
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    async fn run(self, mut queue: mpsc::Receiver<Job>) {
         let mut jobs = Vec::with_capacity(BATCH_MAX);
         let mut pending = Vec::with_capacity(BATCH_MAX);
         while queue.recv_many(&mut jobs, BATCH_MAX).await > 0 {
@@ -426,27 +483,23 @@ impl Decider {
     }
 
     /// Appends `recorded`, with the times that the chain gave it, under one checkpoint.
-    async fn record(&mut self, recorded: Recorded) -> Result<(), LedgerError> {
-        let (head, key) = (self.head.clone(), Arc::clone(&self.key));
-        let written =
-            self.store.write(move |tx| Box::pin(async move { record_all(tx, head, &key, recorded).await }));
-        self.head = written.await?;
-        raise(&self.grown, self.head.edge.size());
+    async fn record(&self, recorded: Recorded) -> Result<(), LedgerError> {
+        let (kept, key) = (Arc::clone(&self.kept), Arc::clone(&self.key));
+        let written = self
+            .store
+            .write(move |tx| Box::pin(async move { record_all(tx, kept.head(), &key, recorded).await }));
+        self.kept.committed(&written.await?);
         Ok(())
     }
 
     /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.
-    async fn decide(&mut self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
-        let head = self.head.clone();
-        let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
-        // The time is that of the job's turn: however long it waited for the writer, or for other processes' locks, its
-        // entries are not older than what followers have confirmed meanwhile.
-        let (head, answers) = self
+    async fn decide(&self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
+        let (kept, key, clock) = (Arc::clone(&self.kept), Arc::clone(&self.key), Arc::clone(&self.clock));
+        let (decided, answers) = self
             .store
-            .write(move |tx| Box::pin(async move { decide_all(tx, head, &key, calls, &clock).await }))
+            .write(move |tx| Box::pin(async move { decide_all(tx, kept.head(), &key, calls, &clock).await }))
             .await?;
-        raise(&self.grown, head.edge.size());
-        self.head = head;
+        self.kept.committed(&decided.head);
         Ok(answers)
     }
 }
@@ -457,8 +510,11 @@ async fn decide_all(
     key: &SigningKey,
     calls: Vec<Call>,
     clock: &Clock,
-) -> Result<(Head, Answers), LedgerError> {
+) -> Result<(Decided, Answers), LedgerError> {
     let head = head.current(tx, key).await?;
+    let before = head.edge.size();
+    // The time is that of the job's turn: however long it waited for the writer, or for other processes' locks, its
+    // entries are not older than what followers have confirmed meanwhile.
     let now = clock();
     if head.time > now + CLOCK_SKEW_SECONDS_MAX {
         let ahead = head.time - now;
@@ -472,12 +528,12 @@ async fn decide_all(
     let answers: Answers =
         calls.into_iter().map(|call| append(&mut batch, key.public().name(), call, time)).collect();
     if batch.is_empty() {
-        return Ok((head, answers));
+        return Ok((Decided { before, head }, answers));
     }
     let note = key.checkpoint(batch.edge.size(), &batch.edge.root());
     let edge = batch.write(tx).await?;
-    tables::advance_checkpoint(tx, head.edge.size(), edge.size(), &note).await?;
-    Ok((Head { edge, time }, answers))
+    tables::advance_checkpoint(tx, before, edge.size(), &note).await?;
+    Ok((Decided { before, head: Head { edge, time } }, answers))
 }
 
 async fn record_all(

@@ -111,6 +111,7 @@ impl Session {
         let consumer = consumer.ok_or(Refusal::UnknownAccess)?;
         let call = Call::of_report(report, &consumer)?;
         let documents = Documents::Usage { report: report.clone(), consumer };
+        check(&call, &documents, &(server.trust)(), &server.ledger_id, server.now())?;
         server.submit(report.id(), call, documents, None).await?;
         let receipt = server.recorded_usage(&report.id()).await?;
         receipt.ok_or_else(|| Problem::internal("an applied usage report is not there").into())

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
 
 use super::failure::{Failure, Result};
-use super::schema::{Row, insert, json, number, row, rows, rows_of, run, text};
+use super::schema::{Row, json, number, row, rows, rows_of, run, text};
 use super::{PROJECTION_TIMEOUT, Server};
 
 /// The most documents that are worked on at once.
@@ -47,13 +47,12 @@ pub(super) enum Submitted {
     SaltTaken,
 }
 
-/// An intent to be stored.
+/// A call to be executed, with the consumer's salt if it was just drawn.
 pub(super) struct New {
-    id: Digest,
-    call: Call,
-    documents: Arc<Documents>,
-    drawn: Option<Opening>,
-    columns: [Value; 3],
+    pub(super) id: Digest,
+    pub(super) call: Call,
+    pub(super) documents: Arc<Documents>,
+    pub(super) drawn: Option<Opening>,
 }
 
 /// What became of it in the store.
@@ -90,7 +89,8 @@ impl Drop for Held<'_> {
 
 impl Server {
     /// Stores the intent to execute `call`, with the consumer's salt if it was just drawn, executes it and waits
-    /// for its projection. An open intent of the same document is executed as it was stored.
+    /// for its projection. An open intent of the same document is executed as it was stored. Where the ledger lies in
+    /// management's own database, all of it is one transaction, see [`super::together`]. The documents were checked.
     ///
     /// # Errors
     /// The ledger's refusal, after which no intent is left; or unavailability, after which a repeat completes it.
@@ -106,8 +106,10 @@ impl Server {
         let work = tokio::spawn(async move {
             let lock = server.lock_of(id)?;
             let _working = lock.lock().await;
-            let columns = [text(id), json(&call)?, json(&documents)?];
-            let new = New { id, call, documents: Arc::new(documents), drawn, columns };
+            let new = New { id, call, documents: Arc::new(documents), drawn };
+            if let Some(together) = &server.together {
+                return server.finish(together.write(new).await?).await;
+            }
             match server.intents.write(new).await? {
                 Stored::Open(intent) => {
                     let receipt = server.execute(id, &intent.0, &intent.1).await?;
@@ -149,7 +151,7 @@ impl Server {
     }
 
     /// Waits until the projector has applied `position`.
-    async fn applied(&self, position: u64) -> Result<()> {
+    pub(super) async fn applied(&self, position: u64) -> Result<()> {
         let mut projected = self.projected.subscribe();
         let wait = projected.wait_for(|next| *next > position);
         match tokio::time::timeout(PROJECTION_TIMEOUT, wait).await {
@@ -229,7 +231,7 @@ async fn salt_of(on: &impl ConnectionTrait, share: &ShareId, identity: &Identity
 }
 
 /// The one salt of an identity on a share: the one kept, else the one drawn, which is kept from now on.
-async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &Opening) -> Result<Salt> {
+pub(super) async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &Opening) -> Result<Salt> {
     let sql = "INSERT INTO salt (share, identity, salt) VALUES ($1, $2, $3) ON CONFLICT (share, identity) DO NOTHING";
     if run(on, sql, [text(share), text(&drawn.identity), text(drawn.salt)]).await? == 1 {
         return Ok(drawn.salt);
@@ -243,7 +245,7 @@ pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result
     let applied = applied(on, &new).await?;
     let mut open = open(on, &new).await?;
     let (mut outcomes, mut inserted) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
-    for New { id, call, documents, drawn, columns } in new {
+    for New { id, call, documents, drawn } in new {
         if applied.contains(&id) {
             outcomes.push(Ok(Stored::Applied));
             continue;
@@ -256,7 +258,7 @@ pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result
         }
         outcomes.push(match open.remove(&id) {
             None => {
-                inserted.push(columns);
+                inserted.push(columns(id, &call, &documents)?);
                 Ok(Stored::Open(Box::new((call, documents))))
             }
             Some(row) => {
@@ -266,12 +268,28 @@ pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result
             }
         });
     }
-    insert(on, "intent (id, call, documents)", inserted).await?;
+    insert_all(on, inserted).await?;
     Ok(outcomes)
 }
 
+/// An intent's row.
+pub(super) fn columns(id: Digest, call: &Call, documents: &Documents) -> Result<[Value; 3]> {
+    Ok([text(id), json(call)?, json(documents)?])
+}
+
+/// Stores those that are not there yet.
+pub(super) async fn insert_all(on: &impl ConnectionTrait, rows: Vec<[Value; 3]>) -> Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let list = placeholders(rows.len(), 3);
+    let sql = format!("INSERT INTO intent (id, call, documents) VALUES {list} ON CONFLICT (id) DO NOTHING");
+    run(on, &sql, rows.into_iter().flatten()).await?;
+    Ok(())
+}
+
 /// Those of which the projector has applied what they ask for. A document's id is of one kind.
-async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
+pub(super) async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
     let list = placeholders(1, new.len());
     let sql = format!(
         "SELECT id FROM policy WHERE id IN {list} UNION ALL SELECT request FROM access WHERE request IN {list} \

@@ -1,8 +1,9 @@
 //! Management (6.2.2): accounts, policies, accesses, tokens, publication, and the embedded ledger.
 //!
 //! Architecture invariants: nothing here decides access, [`datapact_core::contract`] does, on the ledger; no key and
-//! no plaintext ever comes here; what the ledger records was stored before as an intent, and what users read was
-//! applied by the one projector, so a crash at any step loses nothing and doubles nothing.
+//! no plaintext ever comes here; what a chain records was stored before as an intent, and what users read was
+//! applied by the one projector, so a crash at any step loses nothing and doubles nothing. What the embedded ledger
+//! records is one transaction with what users read.
 
 mod accesses;
 mod accounts;
@@ -26,6 +27,7 @@ mod search;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
+mod together;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -133,6 +135,8 @@ struct Server {
     stuck: Mutex<Option<String>>,
     /// Stores intents, all that wait together.
     intents: Group<intents::New, intents::Stored, failure::Failure>,
+    /// Executes calls where the ledger lies in the same database.
+    together: Option<together::Together>,
     at_hand: intents::AtHand,
     policies: policies::Kept,
     /// One lock for each document being worked on.
@@ -212,6 +216,8 @@ impl ManagementServer {
                 Arc::new(MirroredLedger::open(chain, Arc::clone(&log)).await?)
             }
         };
+        let together = std::ptr::addr_eq(Arc::as_ptr(&decides), Arc::as_ptr(&log))
+            .then(|| together::group(store.clone(), Arc::clone(&log), Arc::clone(&clock)));
         let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose().map_err(wrong)?.map(Arc::new);
         let (next, event) = projector::position(&store).await?;
         let server = Arc::new(Server {
@@ -236,6 +242,7 @@ impl ManagementServer {
             published: watch::Sender::new(event),
             stuck: Mutex::default(),
             intents: Group::new(store.clone(), |tx, new| Box::pin(intents::store_all(tx, new))),
+            together,
             at_hand: intents::AtHand::default(),
             policies: policies::Kept::default(),
             working: Mutex::default(),

@@ -15,6 +15,7 @@ use datapact_ledger::Store;
 use datapact_ledger::port::Event;
 use datapact_ledger::store::StoreError;
 use sea_orm::{ConnectionTrait, Value};
+use tokio::sync::watch;
 
 use super::Server;
 use super::failure::{Failure, Result};
@@ -34,8 +35,9 @@ const NOTIFICATION_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// Where the projector stands, and what numbers it has given out.
 #[derive(Debug, Clone, Copy, Default)]
-struct Cursor {
-    next: u64,
+pub(super) struct Cursor {
+    /// The next position to apply.
+    pub(super) next: u64,
     event: u64,
     sequence: u64,
 }
@@ -49,6 +51,9 @@ pub(super) async fn position(store: &Store) -> std::result::Result<(u64, u64), S
 /// Applies the next events, if there are any.
 async fn step(server: &Server) -> Result<bool> {
     let from = *server.projected.borrow();
+    if server.together.is_some() && server.log.size() <= from {
+        return Ok(false);
+    }
     let events = server.ledger.events(from, EVENTS_MAX).await?;
     if events.is_empty() {
         return Ok(false);
@@ -59,12 +64,22 @@ async fn step(server: &Server) -> Result<bool> {
         Told { event, contract, documents }
     };
     let events = events.into_iter().map(event).collect();
-    let oldest = server.now().saturating_sub(NOTIFICATION_SECONDS);
+    let now = server.now();
     let cursor =
-        server.store.write(move |tx| Box::pin(async move { apply_all(tx, events, oldest).await })).await?;
-    server.projected.send_replace(cursor.next);
-    server.published.send_if_modified(|event| std::mem::replace(event, cursor.event) != cursor.event);
+        server.store.write(move |tx| Box::pin(async move { apply_all(tx, events, now).await })).await?;
+    server.projected_to(&cursor);
     Ok(true)
+}
+
+impl Server {
+    /// What the cursor says is durable.
+    pub(super) fn projected_to(&self, cursor: &Cursor) {
+        let raise = |watched: &watch::Sender<u64>, value: u64| {
+            watched.send_if_modified(|newest| std::mem::replace(newest, value.max(*newest)) < value)
+        };
+        raise(&self.projected, cursor.next);
+        raise(&self.published, cursor.event);
+    }
 }
 
 /// Applies events for as long as the server lives.
@@ -91,12 +106,18 @@ pub(super) async fn project(server: Arc<Server>) {
 }
 
 /// An event with what is known of it.
-struct Told {
+pub(super) struct Told {
     event: Event,
     /// The contract's address.
     contract: String,
     /// As they stand in the intent, unless that has to be read.
     documents: Option<Arc<Documents>>,
+}
+
+impl Told {
+    pub(super) fn new(event: Event, contract: String, documents: Arc<Documents>) -> Self {
+        Self { event, contract, documents: Some(documents) }
+    }
 }
 
 /// The document that the call was made for.
@@ -108,11 +129,21 @@ fn document_of(receipt: &Receipt) -> Digest {
     }
 }
 
-async fn apply_all(on: &impl ConnectionTrait, mut events: Vec<Told>, oldest: Timestamp) -> Result<Cursor> {
+async fn apply_all(on: &impl ConnectionTrait, mut events: Vec<Told>, now: Timestamp) -> Result<Cursor> {
     let cursor = Cursor::read(on).await?;
     // Another process may have applied some of them meanwhile.
     events.retain(|told| told.event.position >= cursor.next);
     read_documents(on, &mut events).await?;
+    apply_from(on, cursor, events, now).await
+}
+
+/// Applies the events that come next after the cursor.
+pub(super) async fn apply_from(
+    on: &impl ConnectionTrait,
+    cursor: Cursor,
+    events: Vec<Told>,
+    now: Timestamp,
+) -> Result<Cursor> {
     let mut applied = Applied { cursor, ..Applied::default() };
     for told in events {
         applied.cursor.next = told.event.position + 1;
@@ -120,6 +151,7 @@ async fn apply_all(on: &impl ConnectionTrait, mut events: Vec<Told>, oldest: Tim
         applied.apply(on, told).await?;
     }
     let cursor = applied.write(on).await?;
+    let oldest = now.saturating_sub(NOTIFICATION_SECONDS);
     run(on, "DELETE FROM notification WHERE time < $1 AND acknowledged = 1", [number(oldest)]).await?;
     cursor.write(on).await?;
     Ok(cursor)
@@ -342,7 +374,7 @@ pub(super) fn state_name(state: ShareState) -> &'static str {
 }
 
 impl Cursor {
-    async fn read(on: &impl ConnectionTrait) -> std::result::Result<Self, StoreError> {
+    pub(super) async fn read(on: &impl ConnectionTrait) -> std::result::Result<Self, StoreError> {
         let row = row(on, "SELECT next, event, sequence FROM projection WHERE id = 1", []).await?;
         let row = row.ok_or_else(|| StoreError::Damaged("the projection has no cursor".to_owned()))?;
         Ok(Self { next: row.number(0)?, event: row.number(1)?, sequence: row.number(2)? })

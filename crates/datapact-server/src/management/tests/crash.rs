@@ -145,6 +145,40 @@ async fn nothing_is_lost_or_doubled_when_killed_before_projection() {
 }
 
 #[tokio::test]
+async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_turn() {
+    let mut world = World::new().await;
+    let provider = world.provider().await;
+    let (first, second) = (world.consumer("First").await, world.consumer("Second").await);
+    let policy = world.published(&provider, |_| {}).await;
+    world.open(|log| Arc::new(Killed(log, Kill::BeforeProjection))).await;
+    let requests = [&first, &second].map(|consumer| world.request(consumer, &policy));
+    let session = world.as_user(&first);
+    // On the ledger, and nothing projects it.
+    tokio::select! {
+        _ = session.request_access(&requests[0]) => panic!("answered without a projection"),
+        () = async { while world.size().await < 2 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+    }
+    // Another process records the next in one transaction.
+    let server = Arc::clone(&world.server().server);
+    let together = together::group(server.store.clone(), Arc::clone(&server.log), Arc::clone(&server.clock));
+    let consumer = server.openings(policy.body().share, vec![second.identity()]).await.unwrap().remove(0);
+    let terms = server.ledger.share(&policy.body().share).await.unwrap().unwrap().policy.terms;
+    let attributes = Attributes::default();
+    let call = Call::of_request(&requests[1], &consumer, &attributes, &terms).unwrap();
+    let documents = Documents::Access { request: requests[1].clone(), consumer, attributes };
+    let id = requests[1].id();
+    let new = intents::New { id, call, documents: Arc::new(documents), drawn: None };
+    let together::Outcome::Recorded(receipt, _) = together.write(new).await.unwrap() else { panic!() };
+    assert_eq!((receipt.position, world.count("intent").await, world.count("access").await), (2, 2, 0));
+    drop((session, together, server));
+    world.open(|log| log).await;
+    for (consumer, request) in [&first, &second].into_iter().zip(&requests) {
+        assert_eq!(world.as_user(consumer).request_access(request).await.unwrap().record.access, 1);
+    }
+    assert_eq!((world.size().await, world.count("intent").await, world.count("access").await), (3, 0, 2));
+}
+
+#[tokio::test]
 async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
     let mut world = World::new().await;
     let provider = world.provider().await;
