@@ -51,15 +51,20 @@ pub(crate) fn run(arguments: &[&str]) -> bool {
 
 fn make(development: bool) -> Result<PathBuf> {
     let root = tree::root();
-    let features = if development { "postgres,s3" } else { "postgres,s3,evm,otel" };
+    let features: &[&str] =
+        if development { &["postgres", "s3"] } else { &["postgres", "s3", "evm", "fabric", "otel"] };
+    let features = features.iter().map(|feature| format!("datapact/{feature}")).collect::<Vec<_>>().join(",");
+    // The chaincode is a program of its own, which runs beside Fabric's peers.
+    let programs: &[&str] = if development { &["datapact"] } else { &["datapact", "datapact-chaincode"] };
     let mut build = Command::new("cargo");
-    build.args(["build", "--locked", "--package", "datapact", "--features", features]).current_dir(&root);
+    build.args(["build", "--locked", "--package", "datapact", "--features", &features]).current_dir(&root);
     if !development {
-        build.arg("--release");
+        build.args(["--release", "--package", "datapact-fabric"]);
     }
-    succeed(&mut build)?;
+    succeed(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    let program = target.join(if development { "debug" } else { "release" }).join("datapact");
+    let built = target.join(if development { "debug" } else { "release" });
+    let program = built.join("datapact");
 
     let version = output(Command::new(&program).arg("--version"))?;
     let version = version.trim().strip_prefix("datapact ").ok_or("the program does not say its version")?;
@@ -71,7 +76,9 @@ fn make(development: bool) -> Result<PathBuf> {
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(|e| said(&folder, &e))?;
     }
-    copy(&program, &folder.join("bin/datapact"))?;
+    for program in programs {
+        copy(&built.join(program), &folder.join("bin").join(program))?;
+    }
     for (from, to) in FILES {
         copy(&root.join(from), &folder.join(to))?;
     }
@@ -80,7 +87,7 @@ fn make(development: bool) -> Result<PathBuf> {
         write(&folder.join("completions").join(format!("datapact.{shell}")), &text)?;
     }
     succeed(Command::new(&program).arg("man").arg(folder.join("man/man1")))?;
-    let components = components(&root, features)?;
+    let components = components(&root, &features)?;
     write(&folder.join("THIRD-PARTY.txt"), &third_party(&components))?;
     write(&folder.join("sbom.cdx.json"), &sbom(version, &components))?;
     checksums(&folder)?;
@@ -92,23 +99,25 @@ fn make(development: bool) -> Result<PathBuf> {
     succeed(tar.args(options).arg("-C").arg(&dist).arg("-czf").arg(&archive).arg(&name))?;
     let sum = output(Command::new("sha256sum").arg(format!("{name}.tar.gz")).current_dir(&dist))?;
     write(&dist.join(format!("{name}.tar.gz.sha256")), &sum)?;
-    inspect(&dist, &archive, &name, version)?;
+    inspect(&dist, &archive, &name, version, programs)?;
     Ok(archive)
 }
 
 /// Unpacks the archive where nothing else is, and uses it.
-fn inspect(dist: &Path, archive: &Path, name: &str, version: &str) -> Result<()> {
+fn inspect(dist: &Path, archive: &Path, name: &str, version: &str, programs: &[&str]) -> Result<()> {
     let elsewhere = dist.join(format!("unpacked-{}", std::process::id()));
     fs::create_dir_all(&elsewhere).map_err(|e| said(&elsewhere, &e))?;
     let looked = (|| {
         succeed(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&elsewhere))?;
         let folder = elsewhere.join(name);
         succeed(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&folder))?;
-        let program = folder.join("bin/datapact");
-        let says = output(Command::new(&program).arg("--version").env_clear())?;
-        if says.trim() != format!("datapact {version}") {
-            return Err(format!("the unpacked program says `{}`", says.trim()));
+        for program in programs {
+            let says = output(Command::new(folder.join("bin").join(program)).arg("--version").env_clear())?;
+            if says.trim() != format!("{program} {version}") {
+                return Err(format!("the unpacked program says `{}`", says.trim()));
+            }
         }
+        let program = folder.join("bin/datapact");
         let config = elsewhere.join("storage/storage.toml");
         let init = ["config", "init", "storage", "--name", "storage.example", "-o"];
         succeed(Command::new(&program).args(init).arg(&config).env_clear())?;

@@ -53,6 +53,7 @@ pub struct EmbeddedLedger {
     clock: Clock,
     jobs: mpsc::Sender<Job>,
     kept: Arc<Kept>,
+    states: tables::States,
     size: watch::Receiver<u64>,
     cosigned: watch::Sender<u64>,
 }
@@ -114,6 +115,7 @@ impl EmbeddedLedger {
         };
         tokio::spawn(decider.run(queue));
         Ok(Self {
+            states: tables::states(&store),
             store,
             kept,
             key,
@@ -320,7 +322,7 @@ impl Ledger for EmbeddedLedger {
         share: &ShareId,
         consumer: &Commitment,
     ) -> Result<(Option<ShareRecord>, Counter), LedgerError> {
-        Ok(tables::standing(self.store.read(), share, consumer).await?)
+        Ok(tables::standing(&self.states, share, consumer).await?)
     }
 
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {

@@ -46,6 +46,7 @@ pub struct FollowerConfig {
 /// A checked copy of an embedded ledger.
 pub struct Follower {
     store: Store,
+    states: tables::States,
     config: FollowerConfig,
     /// The chain's name in the tables.
     chain: Option<String>,
@@ -152,7 +153,14 @@ impl Follower {
         let fault = tables::fault(store.read()).await?;
         let clock = (Instant::now(), (config.clock)());
         let shared = Shared { fault, confirmed: None, clock, size: head.edge.size() };
-        Ok(Self { store, config, chain, head: Mutex::new(Some(head)), shared: SyncMutex::new(shared) })
+        Ok(Self {
+            states: tables::states(&store),
+            store,
+            config,
+            chain,
+            head: Mutex::new(Some(head)),
+            shared: SyncMutex::new(shared),
+        })
     }
 
     /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log that still
@@ -670,7 +678,7 @@ impl LedgerCopy for Follower {
 
     async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Option<Recorded>, LedgerError> {
         self.believe()?;
-        Ok(tables::recorded(self.store.read(), share, request).await?)
+        Ok(tables::recorded(&self.states, self.store.read(), share, request).await?)
     }
 
     async fn policy_before(

@@ -259,8 +259,11 @@ pub fn statement(
     Statement::from_sql_and_values(on.get_database_backend(), sql, values)
 }
 
-/// `($1, $2), ($3, $4)`: placeholders for `rows` rows of `columns` columns.
-pub fn placeholders(rows: usize, columns: usize) -> String {
+/// `(?, ?), (?, ?)`, or `($1, $2), ($3, $4)` where the database wants numbers: placeholders for `rows` rows of `columns`
+/// columns. SQLite looks for a numbered one by its name, among all of them, so that hundreds take long. There are no
+/// others in the same statement.
+pub fn placeholders(on: &impl ConnectionTrait, rows: usize, columns: usize) -> String {
+    let numbered = on.get_database_backend() == DbBackend::Postgres;
     let mut text = String::with_capacity(rows * columns * 6);
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
@@ -268,8 +271,12 @@ pub fn placeholders(rows: usize, columns: usize) -> String {
             if column > 0 {
                 text.push_str(", ");
             }
-            text.push('$');
-            text.push_str(&(row * columns + column + 1).to_string());
+            if numbered {
+                text.push('$');
+                text.push_str(&(row * columns + column + 1).to_string());
+            } else {
+                text.push('?');
+            }
         }
         text.push(')');
     }

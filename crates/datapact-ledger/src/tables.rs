@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::path::Resource;
 use crate::port::{EVENTS_MAX, Event, Position, Recorded};
-use crate::store::{Migration, StoreError, placeholders, statement};
+use crate::store::{Group, Migration, Store, StoreError, placeholders, statement};
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
 
 /// The tables of a log, for [`crate::store::Store::open`].
@@ -68,7 +68,7 @@ impl Overlay {
         for chunk in keys.chunks(1000) {
             let sql = format!(
                 "SELECT key, value, position FROM ledger_state WHERE key IN {}",
-                placeholders(1, chunk.len())
+                placeholders(on, 1, chunk.len())
             );
             for row in
                 on.query_all_raw(statement(on, sql, chunk.iter().map(|key| key.as_str().into()))).await?
@@ -80,6 +80,15 @@ impl Overlay {
             }
         }
         Ok(overlay)
+    }
+
+    /// What it holds of `keys`.
+    fn part(&self, keys: Vec<String>) -> Self {
+        let value = |key: String| {
+            let value = self.values.get(&key)?.clone();
+            Some((key, value))
+        };
+        Self { values: keys.into_iter().filter_map(value).collect(), written: BTreeSet::new() }
     }
 
     /// The values of `keys`, for [`datapact_core::contract::decide`].
@@ -99,6 +108,19 @@ impl Overlay {
             self.values.insert(key, (value, position));
         }
     }
+}
+
+/// Reads values of the contract's state, by their keys, for all who wait.
+pub(crate) type States = Group<Vec<String>, Overlay, StoreError>;
+
+/// The states in `store`.
+pub(crate) fn states(store: &Store) -> States {
+    Group::reading(store.clone(), |on, asked: Vec<Vec<String>>| {
+        Box::pin(async move {
+            let all = Overlay::load(&on, asked.iter().flatten().cloned()).await?;
+            Ok(asked.into_iter().map(|keys| Ok(all.part(keys))).collect())
+        })
+    })
 }
 
 /// Entries to append, with all that follows from them.
@@ -137,7 +159,7 @@ impl Batch {
             for (position, time, entry, receipt) in chunk {
                 values.extend([int(*position), int(*time), entry.clone().into(), to_text(receipt).into()]);
             }
-            let rows = placeholders(chunk.len(), 4);
+            let rows = placeholders(on, chunk.len(), 4);
             let sql = format!("INSERT INTO ledger_entry (position, time, entry, receipt) VALUES {rows}");
             on.execute_raw(statement(on, sql, values)).await?;
         }
@@ -160,7 +182,7 @@ impl Batch {
             let sql = format!(
                 "INSERT INTO ledger_state (key, value, position) VALUES {} ON CONFLICT (key) \
                  DO UPDATE SET value = excluded.value, position = excluded.position",
-                placeholders(chunk.len(), 3)
+                placeholders(on, chunk.len(), 3)
             );
             on.execute_raw(statement(on, sql, chunk.iter().flat_map(row))).await?;
         }
@@ -171,7 +193,7 @@ impl Batch {
             let sql = format!(
                 "INSERT INTO ledger_tile (level, tile, hashes) VALUES {} ON CONFLICT (level, tile) \
                  DO UPDATE SET hashes = excluded.hashes",
-                placeholders(chunk.len(), 3)
+                placeholders(on, chunk.len(), 3)
             );
             on.execute_raw(statement(on, sql, chunk.iter().flat_map(row))).await?;
         }
@@ -502,12 +524,12 @@ pub(crate) async fn counter(
 
 /// The newest policy of a share, and how many accesses a consumer was granted on it.
 pub(crate) async fn standing(
-    on: &impl ConnectionTrait,
+    states: &States,
     share: &ShareId,
     consumer: &Commitment,
 ) -> Result<(Option<ShareRecord>, Counter), StoreError> {
     let (of_share, of_counter) = (share_key(share), counter_key(share, consumer));
-    let mut found = Overlay::load(on, [of_share.clone(), of_counter.clone()]).await?.values;
+    let mut found = states.ask(vec![of_share.clone(), of_counter.clone()]).await?.values;
     let share = match found.remove(&of_share) {
         None => None,
         Some((Value::Share(record), _)) => Some(record),
@@ -522,12 +544,13 @@ pub(crate) async fn standing(
 
 /// A granted access to `share`, the share's newest policy, and the one by which the access was decided.
 pub(crate) async fn recorded(
+    states: &States,
     on: &impl ConnectionTrait,
     share: &ShareId,
     request: &Digest,
 ) -> Result<Option<Recorded>, StoreError> {
     let (of_access, of_share) = (access_key(request), share_key(share));
-    let mut found = Overlay::load(on, [of_access.clone(), of_share.clone()]).await?.values;
+    let mut found = states.ask(vec![of_access.clone(), of_share.clone()]).await?.values;
     let (access, newest) = match (found.remove(&of_access), found.remove(&of_share)) {
         (Some(access), Some(newest)) => (access, newest),
         _ => return Ok(None),

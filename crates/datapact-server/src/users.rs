@@ -2,13 +2,15 @@
 //!
 //! Users stand here as commitments under a secret of this database, so that the table names nobody.
 
+use std::collections::HashSet;
+
 use aws_lc_rs::hmac;
 use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::problem::{Problem, Result};
 use datapact_core::commitment::Opening;
 use datapact_core::id::{Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_ledger::store::{Migration, Store, StoreError, statement};
+use datapact_ledger::store::{Migration, Store, StoreError, placeholders, statement};
 use sea_orm::{ConnectionTrait, DbErr};
 
 /// The table of a [`Marker`].
@@ -76,6 +78,11 @@ impl Marker {
     }
 }
 
+/// What a user hears that was disabled or erased.
+pub(crate) fn disabled() -> Problem {
+    Problem::forbidden("your account is disabled").hint("ask an administrator")
+}
+
 /// The users that a server was told of.
 pub(crate) struct Users {
     store: Store,
@@ -89,15 +96,24 @@ impl Users {
 
     /// Refuses a user that was disabled or erased.
     pub(crate) async fn admit(&self, identity: &Identity) -> Result<()> {
-        let (on, sql) = (self.store.read(), "SELECT refused FROM user_status WHERE mark = $1");
-        let row = on.query_one_raw(statement(on, sql, [self.marker.of(identity).into()])).await;
-        let refused = row.and_then(|row| row.map(|row| row.try_get_by_index::<i64>(0)).transpose());
-        match refused.map_err(|e| crate::stores::problem(e.into()))? {
-            Some(refused) if refused != 0 => {
-                Err(Problem::forbidden("your account is disabled").hint("ask an administrator"))
-            }
-            _ => Ok(()),
+        let mark = self.marker.of(identity);
+        let refused = Self::refused(self.store.read(), [mark.as_str()].into_iter()).await;
+        if refused.map_err(|e| crate::stores::problem(e.into()))?.is_empty() {
+            Ok(())
+        } else {
+            Err(disabled())
         }
+    }
+
+    /// Which of the users that `marks` stand for were disabled or erased.
+    pub(crate) async fn refused(
+        on: &impl ConnectionTrait,
+        marks: impl ExactSizeIterator<Item = &str>,
+    ) -> std::result::Result<HashSet<String>, DbErr> {
+        let list = placeholders(on, 1, marks.len());
+        let sql = format!("SELECT mark FROM user_status WHERE refused <> 0 AND mark IN {list}");
+        let rows = on.query_all_raw(statement(on, sql, marks.map(Into::into))).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
     /// Takes a notice, within a transaction; whether it was newer than the last one.

@@ -106,6 +106,8 @@ pub struct KeyService {
     kek: Kek,
     store: Store,
     copy: Arc<Follower>,
+    /// Reads what is kept for releases, all that wait together.
+    kept: release::Kept,
     /// Puts releases on record, all that wait together.
     releases: Group<recording::New, Option<tables::ReleaseRow>, Failure>,
     witness: VerifyingKey,
@@ -187,7 +189,7 @@ impl KeyService {
         let users = Users::open(&store).await?;
         let at = Arc::clone(&clock);
         let releases =
-            Group::new(store.clone(), move |tx, new| Box::pin(recording::record_all(tx, new, at())));
+            Group::writing(store.clone(), move |tx, new| Box::pin(recording::record_all(tx, new, at())));
         Ok(Arc::new(Self {
             name,
             users,
@@ -197,9 +199,10 @@ impl KeyService {
             current: Duration::from_secs(config.current_seconds),
             registration_seconds: u64::from(config.registration_hours) * 60 * 60,
             kek,
-            store,
             copy,
+            kept: release::kept(store.clone()),
             releases,
+            store,
             witness: witness_public,
             jwks: JwksCache::new(public, management_name.to_owned()),
             signer,

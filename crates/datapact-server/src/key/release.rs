@@ -1,5 +1,6 @@
 //! Releasing a key (KS-4, KS-5; AX-12 to AX-14): the one place where it is decided, the record of it, and repeats.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
@@ -12,17 +13,44 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::release::{SealedKey, seal};
 use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
-use datapact_ledger::LedgerCopy as _;
 use datapact_ledger::port::Recorded;
+use datapact_ledger::store::Group;
+use datapact_ledger::{LedgerCopy as _, Store};
 
 use super::KeyService;
-use super::failure::copy_problem;
+use super::failure::{Failure, copy_problem};
 use super::policies::{OnLedger, standing};
 use super::recording::New;
-use super::tables::{self, KeyEntry, ReleaseRow, StoredKey};
+use super::tables::{self, KeyEntry, PolicyRow, ReleaseRow, StoredKey};
+use crate::users::{Users, disabled};
 
 /// How often a key is released for one access: a consumer who lost the answer asks with a new key request.
 pub const RELEASES_MAX: u64 = 32;
+
+/// Reads what is kept of a user, by its mark, and of a key.
+pub(super) type Kept = Group<(String, KeyId), OfRelease, Failure>;
+
+/// What is kept that a release depends on.
+pub(super) struct OfRelease {
+    /// The user was disabled or erased.
+    refused: bool,
+    key: Option<(KeyEntry, Vec<PolicyRow>)>,
+}
+
+/// What is kept for releases, read for all that wait together.
+pub(super) fn kept(store: Store) -> Kept {
+    Group::reading(store, |on, asked: Vec<(String, KeyId)>| {
+        Box::pin(async move {
+            let refused = Users::refused(&on, asked.iter().map(|(mark, _)| mark.as_str())).await?;
+            let ids: HashSet<KeyId> = asked.iter().map(|(_, id)| *id).collect();
+            let keys = tables::keys_and_policies(&on, &ids.into_iter().collect::<Vec<_>>()).await?;
+            let outcome = |(mark, id): &(String, KeyId)| {
+                Ok(OfRelease { refused: refused.contains(mark), key: keys.get(id).cloned() })
+            };
+            Ok(asked.iter().map(outcome).collect())
+        })
+    })
+}
 
 /// A release that nothing speaks against.
 pub(super) struct Decision {
@@ -69,7 +97,7 @@ impl KeyService {
             signed_request: key_request.as_str().to_owned(),
         };
         let mark = self.users.marker.on_share(&decision.consumer, &decision.share);
-        match self.releases.write(New { key: *id, decision, mark, row }).await? {
+        match self.releases.ask(New { key: *id, decision, mark, row }).await? {
             None => Ok(ReleasedKey { sealed, release }),
             Some(before) => answer(before),
         }
@@ -92,7 +120,10 @@ impl KeyService {
 
         // 1. The peer is a user; the gate has admitted it.
         let consumer = caller.require_user()?;
-        self.users.admit(consumer).await?;
+        let kept = self.kept.ask((self.users.marker.of(consumer), *id)).await?;
+        if kept.refused {
+            return Err(disabled());
+        }
 
         // 2. Management has signed the token, for this server, and it is alive.
         let token = self.jwks.verify(text, &self.name, now).await?;
@@ -169,8 +200,7 @@ impl KeyService {
         }
 
         // 12. The key is stored, for this share.
-        let found = tables::key_and_policies(self.store.read(), id).await?;
-        let Some((KeyEntry { owner, stored: Some(stored), .. }, rows)) = found else {
+        let Some((KeyEntry { owner, stored: Some(stored), .. }, rows)) = kept.key else {
             return Err(Problem::not_found(format!("there is no key `{id}` here")));
         };
         if stored.share != share {

@@ -167,25 +167,24 @@ fn key_row(row: &QueryResult) -> Result<KeyEntry, Failure> {
     })
 }
 
-/// A key, with all that its owner has signed for its share.
-pub(super) async fn key_and_policies(
+/// Keys, each with the policies that its owner has signed for its share.
+pub(super) async fn keys_and_policies(
     on: &impl ConnectionTrait,
-    id: &KeyId,
-) -> Result<Option<(KeyEntry, Vec<PolicyRow>)>, Failure> {
+    ids: &[KeyId],
+) -> Result<HashMap<KeyId, (KeyEntry, Vec<PolicyRow>)>, Failure> {
     let sql = format!(
         "SELECT {KEY_COLUMNS}, {POLICY_COLUMNS} FROM key_entry e LEFT JOIN key_policy p \
-         ON p.share = e.share AND p.owner = e.owner WHERE e.id = $1"
+         ON p.share = e.share AND p.owner = e.owner WHERE e.id IN"
     );
-    let rows = on.query_all_raw(statement(on, sql, [text(id)])).await?;
-    let Some(first) = rows.first() else { return Ok(None) };
-    let entry = key_row(first)?;
-    let mut policies = Vec::with_capacity(rows.len());
-    for row in &rows {
+    let mut found = HashMap::new();
+    for row in rows_of(on, &sql, ids).await? {
+        let entry = key_row(&row)?;
+        let (_, policies) = found.entry(entry.id).or_insert_with(|| (entry, Vec::new()));
         if row.try_get_by_index::<Option<String>>(KEY_WIDTH)?.is_some() {
-            policies.push(policy_row(row, KEY_WIDTH)?);
+            policies.push(policy_row(&row, KEY_WIDTH)?);
         }
     }
-    Ok(Some((entry, policies)))
+    Ok(found)
 }
 
 /// How many columns a key has.
@@ -381,7 +380,7 @@ pub(super) async fn commitments(
         consumers.iter().flat_map(|(share, identity)| [text(share), text(identity)]).collect();
     let sql = format!(
         "SELECT share, identity, commitment FROM key_consumer WHERE (share, identity) IN (VALUES {})",
-        placeholders(values.len() / 2, 2)
+        placeholders(on, values.len() / 2, 2)
     );
     let mut found = HashMap::new();
     for row in on.query_all_raw(statement(on, sql, values)).await? {
@@ -497,7 +496,7 @@ pub(super) async fn release_counts(
     on: &impl ConnectionTrait,
     requests: &[Digest],
 ) -> Result<HashMap<Digest, u64>, Failure> {
-    let list = placeholders(1, requests.len());
+    let list = placeholders(on, 1, requests.len());
     let sql = format!("SELECT request, COUNT(*) FROM key_release WHERE request IN {list} GROUP BY request");
     let rows = on.query_all_raw(statement(on, sql, requests.iter().map(text))).await?;
     rows.iter().map(|row| Ok((parse(&row.try_get_by_index::<String>(0)?)?, number(row, 1)?))).collect()
@@ -623,7 +622,7 @@ async fn rows_of(
     sql: &str,
     values: &[impl ToString],
 ) -> Result<Vec<QueryResult>, Failure> {
-    let sql = format!("{sql} {}", placeholders(1, values.len()));
+    let sql = format!("{sql} {}", placeholders(on, 1, values.len()));
     Ok(on.query_all_raw(statement(on, sql, values.iter().map(text))).await?)
 }
 
@@ -636,7 +635,7 @@ async fn insert<const N: usize>(
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(rows.len(), N));
+    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(on, rows.len(), N));
     on.execute_raw(statement(on, sql, rows.into_iter().flatten())).await?;
     Ok(())
 }

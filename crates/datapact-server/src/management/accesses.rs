@@ -8,13 +8,14 @@ use datapact_core::contract::{
     share_key,
 };
 use datapact_core::document::{AccessRequest, Body, UsageReport};
-use datapact_core::id::{Digest, Salt};
+use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
-use datapact_ledger::LedgerReceipt;
-use sea_orm::Value as Parameter;
+use datapact_ledger::store::{Group, placeholders};
+use datapact_ledger::{LedgerReceipt, Store};
+use sea_orm::{ConnectionTrait, Value as Parameter};
 
-use super::failure::Result;
+use super::failure::{Failure, Result};
 use super::intents::Submitted;
 use super::schema::{Row, number, row, rows, text};
 use super::{Server, Session, accounts};
@@ -22,10 +23,23 @@ use super::{Server, Session, accounts};
 /// How many records a page holds.
 const PAGE: u64 = 200;
 
+/// A request for access, as management asks for what it knows of it.
+pub(super) struct Asked {
+    consumer: Identity,
+    request: Digest,
+    share: ShareId,
+    /// What stands for the consumer on the share if it was erased.
+    mark: String,
+}
+
+/// Gives what is known of requests for access.
+pub(super) type Knowing = Group<Asked, Known, Failure>;
+
 /// What management knows of a request for access, besides what the ledger says.
-struct Known {
+#[derive(Clone)]
+pub(super) struct Known {
     /// Of the consumer.
-    account: Account,
+    account: Option<Account>,
     /// It was recorded before.
     recorded: bool,
     /// The share's provider was not erased.
@@ -34,6 +48,45 @@ struct Known {
     erased: bool,
     /// The consumer's salt on the share, if one was drawn.
     salt: Option<Salt>,
+}
+
+/// What is known of requests for access, read for all that wait together.
+pub(super) fn knowing(store: Store) -> Knowing {
+    Group::reading(store, |on, asked| Box::pin(async move { known_of_all(&on, asked).await }))
+}
+
+async fn known_of_all(on: &impl ConnectionTrait, asked: Vec<Asked>) -> Result<Vec<Result<Known>>> {
+    let columns =
+        accounts::COLUMNS.split(", ").map(|column| format!("c.{column}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "WITH asked (n, consumer, request, share, mark) AS (VALUES {}) SELECT {columns}, \
+         (SELECT COUNT(*) FROM access WHERE access.request = asked.request), \
+         (SELECT COUNT(*) FROM share WHERE share.id = asked.share), \
+         (SELECT COUNT(*) FROM tombstone t WHERE t.share = asked.share AND t.mark = asked.mark), \
+         (SELECT salt FROM salt WHERE salt.share = asked.share AND salt.identity = asked.consumer), asked.n \
+         FROM asked JOIN account c ON c.identity = asked.consumer",
+        placeholders(on, asked.len(), 5)
+    );
+    let values = asked.iter().zip(0..).flat_map(|(asked, n)| {
+        [number(n), text(&asked.consumer), text(asked.request), text(asked.share), text(&asked.mark)]
+    });
+    let nothing = Known { account: None, recorded: false, offered: false, erased: false, salt: None };
+    let mut known: Vec<Result<Known>> = asked.iter().map(|_| Ok(nothing.clone())).collect();
+    for row in rows(on, sql, values.collect::<Vec<_>>()).await? {
+        let n = usize::try_from(row.number(11)?).ok();
+        if let Some(known) = n.and_then(|n| known.get_mut(n)) {
+            *known = known_row(&row);
+        }
+    }
+    Ok(known)
+}
+
+fn known_row(row: &Row) -> Result<Known> {
+    let any = |index| row.number(index).map(|count| count > 0);
+    let salt = row.optional(10)?.map(|salt| salt.parse()).transpose();
+    let salt = salt.map_err(|_| Problem::internal("a salt is not what was stored"))?;
+    let account = Some(accounts::read(row)?);
+    Ok(Known { account, recorded: any(7)?, offered: any(8)?, erased: any(9)?, salt })
 }
 
 impl Session {
@@ -45,7 +98,7 @@ impl Session {
         // Two tries: a salt is drawn at most once for each share and identity.
         for _ in 0..2 {
             let known = server.known_of(request, identity).await?;
-            let account = known.account;
+            let account = accounts::accessing(known.account, identity)?;
             if known.recorded {
                 break;
             }
@@ -167,26 +220,11 @@ impl Server {
         row.map(|row| Ok(UsageReceipt { position: row.number(0)?, record: row.json(1)? })).transpose()
     }
 
-    /// What management knows of `request` by `consumer`, and of its account, which must be one that may access.
+    /// What management knows of `request` by `consumer`.
     async fn known_of(&self, request: &Signed<AccessRequest>, consumer: &Identity) -> Result<Known> {
-        let share = &request.body().share;
-        let sql = format!(
-            "SELECT {}, (SELECT COUNT(*) FROM access WHERE request = $2), \
-             (SELECT COUNT(*) FROM share WHERE id = $3), \
-             (SELECT COUNT(*) FROM tombstone WHERE share = $3 AND mark = $4), \
-             (SELECT salt FROM salt WHERE share = $3 AND identity = $1) \
-             FROM account WHERE identity = $1",
-            accounts::COLUMNS
-        );
-        let mark = self.marker.on_share(consumer, share);
-        let values = [text(consumer), text(request.id()), text(share), text(mark)];
-        let row = row(self.store.read(), sql, values).await?;
-        let account = accounts::accessing(row.as_ref().map(accounts::read).transpose()?, consumer)?;
-        let row = row.ok_or_else(|| Problem::internal("an account is there and not there"))?;
-        let any = |index| row.number(index).map(|count| count > 0);
-        let salt = row.optional(10)?.map(|salt| salt.parse()).transpose();
-        let salt = salt.map_err(|_| Problem::internal("a salt is not what was stored"))?;
-        Ok(Known { account, recorded: any(7)?, offered: any(8)?, erased: any(9)?, salt })
+        let share = request.body().share;
+        let mark = self.marker.on_share(consumer, &share);
+        self.known.ask(Asked { consumer: consumer.clone(), request: request.id(), share, mark }).await
     }
 
     /// The contract's judgement by what the ledger says now, so that what it refuses leaves no trace; the ledger's

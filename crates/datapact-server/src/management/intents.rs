@@ -108,9 +108,9 @@ impl Server {
             let _working = lock.lock().await;
             let new = New { id, call, documents: Arc::new(documents), drawn };
             if let Some(together) = &server.together {
-                return server.finish(together.write(new).await?).await;
+                return server.finish(together.ask(new).await?).await;
             }
-            match server.intents.write(new).await? {
+            match server.intents.ask(new).await? {
                 Stored::Open(intent) => {
                     let receipt = server.execute(id, &intent.0, &intent.1).await?;
                     Ok(Submitted::Applied(Some(Box::new(receipt))))
@@ -282,7 +282,7 @@ pub(super) async fn insert_all(on: &impl ConnectionTrait, rows: Vec<[Value; 3]>)
     if rows.is_empty() {
         return Ok(());
     }
-    let list = placeholders(rows.len(), 3);
+    let list = placeholders(on, rows.len(), 3);
     let sql = format!("INSERT INTO intent (id, call, documents) VALUES {list} ON CONFLICT (id) DO NOTHING");
     run(on, &sql, rows.into_iter().flatten()).await?;
     Ok(())
@@ -290,10 +290,11 @@ pub(super) async fn insert_all(on: &impl ConnectionTrait, rows: Vec<[Value; 3]>)
 
 /// Those of which the projector has applied what they ask for. A document's id is of one kind.
 pub(super) async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
-    let list = placeholders(1, new.len());
+    let list = placeholders(on, new.len(), 1);
     let sql = format!(
-        "SELECT id FROM policy WHERE id IN {list} UNION ALL SELECT request FROM access WHERE request IN {list} \
-         UNION ALL SELECT report FROM usage WHERE report IN {list}"
+        "WITH asked (id) AS (VALUES {list}) SELECT id FROM policy WHERE id IN (SELECT id FROM asked) \
+         UNION ALL SELECT request FROM access WHERE request IN (SELECT id FROM asked) \
+         UNION ALL SELECT report FROM usage WHERE report IN (SELECT id FROM asked)"
     );
     let found = rows(on, sql, new.iter().map(|new| text(new.id))).await?;
     found.iter().map(|row| Ok(row.parse(0)?)).collect()

@@ -135,6 +135,8 @@ struct Server {
     stuck: Mutex<Option<String>>,
     /// Stores intents, all that wait together.
     intents: Group<intents::New, intents::Stored, failure::Failure>,
+    /// Reads what is known of requests for access, all that wait together.
+    known: accesses::Knowing,
     /// Executes calls where the ledger lies in the same database.
     together: Option<together::Together>,
     at_hand: intents::AtHand,
@@ -241,7 +243,8 @@ impl ManagementServer {
             projected: watch::Sender::new(next),
             published: watch::Sender::new(event),
             stuck: Mutex::default(),
-            intents: Group::new(store.clone(), |tx, new| Box::pin(intents::store_all(tx, new))),
+            intents: Group::writing(store.clone(), |tx, new| Box::pin(intents::store_all(tx, new))),
+            known: accesses::knowing(store.clone()),
             together,
             at_hand: intents::AtHand::default(),
             policies: policies::Kept::default(),

@@ -170,7 +170,7 @@ pub(super) async fn rows_of(
     let values: Vec<Value> = values.into_iter().collect();
     match values.len() {
         0 => Ok(Vec::new()),
-        count => rows(on, format!("{sql} {}", placeholders(1, count)), values).await,
+        count => rows(on, format!("{sql} {}", placeholders(on, 1, count)), values).await,
     }
 }
 
@@ -182,7 +182,7 @@ pub(super) async fn delete_of(
 ) -> Result<(), StoreError> {
     match values.len() {
         0 => Ok(()),
-        count => run(on, &format!("{sql} {}", placeholders(1, count)), values).await.map(drop),
+        count => run(on, &format!("{sql} {}", placeholders(on, 1, count)), values).await.map(drop),
     }
 }
 
@@ -195,7 +195,7 @@ pub(super) async fn insert<const N: usize>(
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(rows.len(), N));
+    let sql = format!("INSERT INTO {into} VALUES {}", placeholders(on, rows.len(), N));
     run(on, &sql, rows.into_iter().flatten()).await.map(drop)
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Written {
 
 /// The group that writes to `store`, in which `log` lies.
 pub(super) fn group(store: Store, log: Arc<EmbeddedLedger>, clock: datapact_api::gate::Clock) -> Together {
-    Group::new(store, move |tx, new| {
+    Group::writing(store, move |tx, new| {
         let (log, clock) = (Arc::clone(&log), Arc::clone(&clock));
         Box::pin(async move { write_all(tx, &log, new, clock()).await })
     })

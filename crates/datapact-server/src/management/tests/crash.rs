@@ -168,7 +168,7 @@ async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_tur
     let documents = Documents::Access { request: requests[1].clone(), consumer, attributes };
     let id = requests[1].id();
     let new = intents::New { id, call, documents: Arc::new(documents), drawn: None };
-    let together::Outcome::Recorded(receipt, _) = together.write(new).await.unwrap() else { panic!() };
+    let together::Outcome::Recorded(receipt, _) = together.ask(new).await.unwrap() else { panic!() };
     assert_eq!((receipt.position, world.count("intent").await, world.count("access").await), (2, 2, 0));
     drop((session, together, server));
     world.open(|log| log).await;
