@@ -21,7 +21,7 @@ use datapact_api::http_api::{
 use datapact_api::key_server::KeyServer;
 use datapact_api::management::Invitation;
 use datapact_api::openapi;
-use datapact_api::problem::{Problem, Result as ApiResult};
+use datapact_api::problem::{Kind, Problem, Result as ApiResult};
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::{self, POLL, ReloadableTrust};
@@ -310,8 +310,10 @@ impl Frame {
         let counted = |router: Router, listener| {
             router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
         };
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let trust = self.common.trust.clone();
         let public: Arc<dyn Public> =
-            Arc::new(WithRevocationLists { inner: service, trust: self.common.trust.clone() });
+            Arc::new(PublicSide { inner: service, trust, stopped: stopped.clone() });
         let failed = |address: SocketAddr| move |e: std::io::Error| ServeError::Listen(address, e);
         let (listen, public_listen) = (self.common.listen, self.common.public_listen);
         let gated = Listener::bind(
@@ -339,7 +341,6 @@ impl Frame {
             tokio::spawn(self.access.clone().watch(reload)),
             tokio::spawn(watched.warn()),
         ];
-        let (stop, stopped) = tokio::sync::watch::channel(false);
         let ended = |mut stopped: tokio::sync::watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };
@@ -455,14 +456,16 @@ impl ReloadableAccess {
     }
 }
 
-/// A server's public side, with the revocation lists of its trust configuration.
-struct WithRevocationLists<P> {
+/// A server's public side, with the revocation lists of its trust configuration. Nobody who waits for entries keeps it
+/// from ending.
+struct PublicSide<P> {
     inner: Arc<P>,
     trust: PathBuf,
+    stopped: tokio::sync::watch::Receiver<bool>,
 }
 
 #[async_trait]
-impl<P: Public> Public for WithRevocationLists<P> {
+impl<P: Public> Public for PublicSide<P> {
     async fn health(&self) -> ApiResult<Health> {
         self.inner.health().await
     }
@@ -476,7 +479,13 @@ impl<P: Public> Public for WithRevocationLists<P> {
     }
 
     async fn log_longer_than(&self, size: u64) -> ApiResult<u64> {
-        self.inner.log_longer_than(size).await
+        let mut stopped = self.stopped.clone();
+        tokio::select! {
+            longer = self.inner.log_longer_than(size) => longer,
+            _ = stopped.wait_for(|stop| *stop) => {
+                Err(Problem::new(Kind::Unavailable, "the server is stopping").hint("try again in a moment"))
+            }
+        }
     }
 
     async fn crl(&self, realm: &str) -> ApiResult<String> {

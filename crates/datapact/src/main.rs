@@ -23,6 +23,10 @@ use crate::cli::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
+/// Servers allocate and free many short documents from several threads; see `docs/benchmarks.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // One provider for every TLS connection and certificate; a second one must never be chosen by accident.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

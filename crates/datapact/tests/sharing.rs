@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use datapact_server::ports::PortBlock;
 use serde_json::Value;
@@ -86,7 +87,10 @@ impl Server {
     fn end(mut self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let since = Instant::now();
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
+        // Less than connections are given that do not end: who waits for the log's next entry does.
+        assert!(since.elapsed() < Duration::from_secs(8), "{:?}", since.elapsed());
     }
 }
 

@@ -1,9 +1,8 @@
 //! What the machine gives: the rates of the primitives that every call needs, and the ceilings that follow from them.
 //!
 //! An access needs an empty request (TLS, HTTP, and the statement's signature verified), the verification of the
-//! signed request and the signing of the token; and three commits one after the other (intent, ledger, projection). A
-//! redemption needs an empty request, three more verifications (token, access request, key request), the sealing, the
-//! signing of the release, and one commit. With few connections what comes one after the other bounds the rate; with
+//! signed request and the signing of the token. A redemption needs an empty request, three more verifications (token,
+//! access request, key request), the sealing and the signing of the release. Each needs one commit. With few connections what comes one after the other bounds the rate; with
 //! many the processors do, since commits are shared.
 
 use std::fmt;
@@ -63,17 +62,17 @@ impl Primitives {
 
     /// The most accesses a second over `connections`, if `empty` requests go over as many.
     pub(crate) fn access(&self, connections: usize, empty: f64) -> f64 {
-        self.ceiling(connections, empty, self.verify + self.sign, 3.0)
+        self.ceiling(connections, empty, self.verify + self.sign)
     }
 
     /// The most redemptions a second.
     pub(crate) fn redemption(&self, connections: usize, empty: f64) -> f64 {
-        self.ceiling(connections, empty, 3.0 * self.verify + self.seal + self.sign, 1.0)
+        self.ceiling(connections, empty, 3.0 * self.verify + self.seal + self.sign)
     }
 
-    fn ceiling(&self, connections: usize, empty: f64, processor: f64, commits: f64) -> f64 {
+    fn ceiling(&self, connections: usize, empty: f64, processor: f64) -> f64 {
         let connections = connections as f64;
-        let one_after_the_other = connections / empty + processor + commits * self.flush;
+        let one_after_the_other = connections / empty + processor + self.flush;
         let by_latency = connections / one_after_the_other;
         let by_processors = 1.0 / (1.0 / empty + processor / self.processors);
         by_latency.min(by_processors)
