@@ -44,7 +44,7 @@ pub fn start(mut command: Command, log: &Path, dir: &Path) -> Result<u32> {
 
 /// Whether the process runs and is of the network in `dir`.
 pub fn is_alive(id: u32, dir: &Path) -> bool {
-    let asked = Command::new("ps").args(["-o", "state=,command=", "-p", &id.to_string()]).output();
+    let asked = tool("ps").args(["-o", "state=,command=", "-p", &id.to_string()]).output();
     asked.is_ok_and(|output| {
         let line = String::from_utf8_lossy(&output.stdout);
         !line.trim_start().starts_with('Z') && line.contains(&*dir.to_string_lossy())
@@ -75,7 +75,15 @@ pub async fn end(id: u32, dir: &Path, kill: bool) -> Result<()> {
 }
 
 fn signal(signal: &str, to: &str) -> io::Result<()> {
-    Command::new("kill").args([signal, "--", to]).output().map(drop)
+    tool("kill").args([signal, "--", to]).output().map(drop)
+}
+
+/// A program of the system, in a process group of its own: Ctrl-C, which goes to all of a terminal's group, does not end
+/// it, and what it would have said is not missed.
+fn tool(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.process_group(0);
+    command
 }
 
 /// The end of a log.
