@@ -479,6 +479,22 @@ mod tests {
         }
     }
 
+    /// SQLite does not wait for the lock under which a file becomes one with a log ahead of it.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_new_file_is_opened_by_many_at_once() {
+        for _ in 0..50 {
+            let dir = tempfile::tempdir().unwrap();
+            let location = Location::Sqlite(dir.path().join("db"));
+            let opened = (0..4).map(|_| {
+                let location = location.clone();
+                tokio::spawn(async move { connect(&location, &[TABLE]).await })
+            });
+            for opened in futures_util::future::join_all(opened).await {
+                opened.unwrap().unwrap();
+            }
+        }
+    }
+
     #[tokio::test]
     async fn readers_cannot_write() {
         let dir = tempfile::tempdir().unwrap();

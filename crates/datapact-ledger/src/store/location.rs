@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr};
 use zeroize::Zeroizing;
 
 use super::StoreError;
 
 const READERS_MAX: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+/// SQLite's result code.
+const SQLITE_BUSY: u32 = 5;
 
 /// Where a store's database is.
 #[derive(Debug, Clone)]
@@ -64,7 +67,19 @@ impl Location {
     /// The one connection that writes; to a file that is made where there is none, if `make`.
     pub(crate) async fn writer(&self, make: bool) -> Result<DatabaseConnection, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, false, make)).await?),
+            Self::Sqlite(path) => {
+                // Making a file one with a log ahead of it takes a lock for which SQLite does not wait: somebody else may
+                // be doing the same.
+                let patience = Instant::now() + BUSY_TIMEOUT;
+                loop {
+                    match Database::connect(sqlite(path, false, make)).await {
+                        Err(error) if is_busy(&error) && Instant::now() < patience => {
+                            tokio::time::sleep(BUSY_PAUSE).await;
+                        }
+                        connected => return Ok(connected?),
+                    }
+                }
+            }
             Self::Postgres(postgres) => postgres.connect(false).await,
         }
     }
@@ -75,6 +90,17 @@ impl Location {
             Self::Sqlite(path) => Ok(Database::connect(sqlite(path, true, false)).await?),
             Self::Postgres(postgres) => postgres.connect(true).await,
         }
+    }
+}
+
+fn is_busy(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(error)) => {
+            let code = error.as_database_error().and_then(|error| error.code());
+            // The lowest byte is the kind.
+            code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+        }
+        _ => false,
     }
 }
 
@@ -93,10 +119,12 @@ fn sqlite(path: &Path, readers: bool, make: bool) -> ConnectOptions {
                 .create_if_missing(make)
                 .foreign_keys(true)
                 .busy_timeout(BUSY_TIMEOUT)
-                .statement_cache_capacity(256)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full);
-            if readers { options.pragma("query_only", "ON") } else { options }
+                .statement_cache_capacity(256);
+            // How a file is written stays as its writer said.
+            match readers {
+                true => options.pragma("query_only", "ON"),
+                false => options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full),
+            }
         });
     // The write connection lives as long as the store.
     if !readers {
