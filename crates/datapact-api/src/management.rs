@@ -29,8 +29,10 @@ pub trait Management: Send + Sync {
     async fn account(&self) -> Result<Account>;
     /// Administrators: promises an account to whoever brings the code (MG-1).
     async fn invite(&self, invitation: &NewInvitation) -> Result<Invitation>;
-    /// Administrators: all accounts.
-    async fn accounts(&self) -> Result<Vec<Account>>;
+    /// Administrators: the accounts behind `after`, by identifier; pages hold 200 (MG-1).
+    async fn accounts(&self, after: Option<&AccountId>) -> Result<Vec<Account>>;
+    /// Administrators: one of them.
+    async fn account_of(&self, id: &AccountId) -> Result<Account>;
     /// Administrators: sets role, attributes or status.
     async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account>;
     /// Administrators: disables an account at once on all servers and erases it, and everything that names its

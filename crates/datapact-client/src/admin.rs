@@ -7,6 +7,7 @@ use datapact_api::management::{Account, AccountUpdate, Invitation, NewInvitation
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use serde::Serialize;
 
+use crate::custody::advanced;
 use crate::error::{ClientError, Result};
 use crate::home::{NewFile, write_new_json};
 use crate::session::{Session, retry};
@@ -41,18 +42,23 @@ impl Administrator {
         Ok(Invited { file: file.to_owned(), expires: invitation.expires })
     }
 
-    /// All accounts.
+    /// All accounts, oldest first.
     pub async fn accounts(&self) -> Result<Vec<Account>> {
-        retry(|| self.session.management().accounts()).await
+        let mut all = Vec::new();
+        let mut after = None;
+        loop {
+            let page = retry(|| self.session.management().accounts(after.as_ref())).await?;
+            let Some(last) = page.last() else { break };
+            after = Some(advanced(&self.session.profile().enrolment().management, after, last.id)?);
+            all.extend(page);
+        }
+        all.sort_by_key(|account: &Account| (account.created, account.id));
+        Ok(all)
     }
 
     /// One account.
     pub async fn account(&self, id: &AccountId) -> Result<Account> {
-        let accounts = self.accounts().await?;
-        accounts.into_iter().find(|account| account.id == *id).ok_or_else(|| {
-            let detail = format!("there is no account `{id}`");
-            ClientError::not_found(detail, "`datapact account list` shows them")
-        })
+        retry(|| self.session.management().account_of(id)).await
     }
 
     /// Disables an account on all servers and has it erased when management's retention is over, or right `now`: no

@@ -197,7 +197,7 @@ fn gone(outcome: Result<()>) -> Result<()> {
 }
 
 /// A page must lead on, or a server could keep its client reading for ever.
-fn advanced<T: Ord>(server: &Endpoint, after: Option<T>, last: T) -> Result<T> {
+pub(crate) fn advanced<T: Ord>(server: &Endpoint, after: Option<T>, last: T) -> Result<T> {
     if after.is_some_and(|after| last <= after) {
         return Err(ClientError::untrusted(format!("the list of `{}` is out of order", server.url)));
     }

@@ -244,7 +244,7 @@ impl World {
         State {
             ledger: self.lab.user.session.info().await.unwrap().size,
             shares,
-            accounts: self.admin.session.management().accounts().await.unwrap().len(),
+            accounts: self.admin.session.management().accounts(None).await.unwrap().len(),
             keys: self.site.stored_keys().await,
             policies: self.site.select("key", "SELECT policy FROM key_policy ORDER BY policy").await,
             releases: self

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
 use bytes::Bytes;
 use datapact_core::document::{AccessRequest, UsageReport};
@@ -23,7 +23,7 @@ use http::{HeaderMap, Method, header};
 use serde::{Deserialize, Serialize};
 
 use super::client::{Http, to_json, with_query};
-use super::{Path, Query, gated, json};
+use super::{Behind, Path, Query, gated, json};
 use crate::administration::{Action, Erasure};
 use crate::gate::{Caller, Gate};
 use crate::management::*;
@@ -108,11 +108,16 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/accounts",
-            get(async |State(s): App, Extension(c): Who| s.session(c).accounts().await.map(Json)),
+            get(async |State(s): App, Extension(c): Who, Query(query): Query<Behind<AccountId>>| {
+                s.session(c).accounts(query.after.as_ref()).await.map(Json)
+            }),
         )
         .route(
             "/v1/accounts/{id}",
-            patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
+            get(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>| {
+                s.session(c).account_of(&id).await.map(tagged)
+            })
+            .patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
                 s.session(c).update_account(&id, &json(&body)?).await.map(tagged)
             })
             .delete(
@@ -379,8 +384,12 @@ impl Management for ManagementClient {
         self.0.post("/v1/invitations", invitation).await
     }
 
-    async fn accounts(&self) -> Result<Vec<Account>> {
-        self.0.get("/v1/accounts").await
+    async fn accounts(&self, after: Option<&AccountId>) -> Result<Vec<Account>> {
+        self.0.get(&with_query("/v1/accounts", &Behind { after: after.copied() })?).await
+    }
+
+    async fn account_of(&self, id: &AccountId) -> Result<Account> {
+        self.0.get(&format!("/v1/accounts/{id}")).await
     }
 
     async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {

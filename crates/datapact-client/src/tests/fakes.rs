@@ -331,7 +331,10 @@ impl Management for Fake {
     async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
         not_here()
     }
-    async fn accounts(&self) -> Result<Vec<Account>> {
+    async fn accounts(&self, _: Option<&AccountId>) -> Result<Vec<Account>> {
+        not_here()
+    }
+    async fn account_of(&self, _: &AccountId) -> Result<Account> {
         not_here()
     }
     async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {

@@ -24,6 +24,8 @@ const INVITATION_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
 const INVITATIONS_MAX: u64 = 10_000;
 /// How many accounts there may be.
 const ACCOUNTS_MAX: u64 = 1_000_000;
+/// How many accounts a page holds.
+const PAGE: u64 = 200;
 /// The longest code that is looked at, in bytes.
 const CODE_BYTES_MAX: usize = 128;
 const JOIN_HINT: &str = "ask an administrator for an invitation and `join` with it";
@@ -155,10 +157,17 @@ impl Session {
         Ok(account)
     }
 
-    pub(super) async fn all_accounts(&self) -> Result<Vec<Account>> {
+    /// The accounts behind `after`, by identifier.
+    pub(super) async fn accounts_after(&self, after: Option<&AccountId>) -> Result<Vec<Account>> {
         self.administrator().await?;
-        let sql = format!("SELECT {COLUMNS} FROM account ORDER BY created, id");
-        rows(self.server.store.read(), sql, []).await?.iter().map(read).collect()
+        let after = after.map(ToString::to_string).unwrap_or_default();
+        let sql = format!("SELECT {COLUMNS} FROM account WHERE id > $1 ORDER BY id LIMIT $2");
+        rows(self.server.store.read(), sql, [text(after), number(PAGE)]).await?.iter().map(read).collect()
+    }
+
+    pub(super) async fn account_by_id(&self, id: &AccountId) -> Result<Account> {
+        self.administrator().await?;
+        by_id(self.server.store.read(), id).await
     }
 
     pub(super) async fn change_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {
@@ -304,7 +313,10 @@ pub(super) async fn by_id(on: &impl ConnectionTrait, id: &AccountId) -> Result<A
     let sql = format!("SELECT {COLUMNS} FROM account WHERE id = $1");
     match row(on, sql, [text(id)]).await? {
         Some(row) => read(&row),
-        None => Err(Problem::not_found(format!("there is no account `{id}`")).into()),
+        None => {
+            let problem = Problem::not_found(format!("there is no account `{id}`"));
+            Err(problem.hint("`datapact account list` shows them").into())
+        }
     }
 }
 

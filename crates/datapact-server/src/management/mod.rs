@@ -443,8 +443,12 @@ impl Management for Session {
         Ok(self.make_invitation(invitation).await?)
     }
 
-    async fn accounts(&self) -> problem::Result<Vec<Account>> {
-        Ok(self.all_accounts().await?)
+    async fn accounts(&self, after: Option<&AccountId>) -> problem::Result<Vec<Account>> {
+        Ok(self.accounts_after(after).await?)
+    }
+
+    async fn account_of(&self, id: &AccountId) -> problem::Result<Account> {
+        Ok(self.account_by_id(id).await?)
     }
 
     async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> problem::Result<Account> {

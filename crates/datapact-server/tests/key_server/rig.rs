@@ -125,7 +125,10 @@ impl Management for TestManagement {
     async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
         Err(nothing())
     }
-    async fn accounts(&self) -> Result<Vec<Account>> {
+    async fn accounts(&self, _: Option<&AccountId>) -> Result<Vec<Account>> {
+        Err(nothing())
+    }
+    async fn account_of(&self, _: &AccountId) -> Result<Account> {
         Err(nothing())
     }
     async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {

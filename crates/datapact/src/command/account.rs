@@ -157,7 +157,8 @@ impl Account {
         match self.command {
             Verb::Invite(invite) => invite.run(context, &session),
             Verb::List => {
-                let accounts = context.block_on(async { Ok(management.accounts().await?) })?;
+                let administrator = Administrator::new(session.clone());
+                let accounts = context.block_on(async { Ok(administrator.accounts().await?) })?;
                 let rows: Vec<_> = accounts.iter().map(row).collect();
                 let head = ["ACCOUNT", "IDENTITY", "ROLE", "ORGANISATION", "INDUSTRY", "COUNTRY", "ACTIVE"];
                 context.output.list(&accounts, head, &rows)
@@ -167,7 +168,8 @@ impl Account {
                 context.output.result(&account, text(&account))
             }
             Verb::Show { id: Some(id) } => {
-                let account = context.block_on(find(&session, &id))?;
+                let administrator = Administrator::new(session.clone());
+                let account = context.block_on(async { Ok(administrator.account(&id).await?) })?;
                 context.output.result(&account, text(&account))
             }
             Verb::Update(update) => {
@@ -230,7 +232,7 @@ impl Update {
         let some = self.organisation.is_some() || self.industry.is_some() || self.country.is_some();
         // All attributes are set anew, so those that stay are read first.
         let attributes = if some {
-            let mut attributes = find(session, &self.id).await?.attributes;
+            let mut attributes = Administrator::new(session.clone()).account(&self.id).await?.attributes;
             if let Some(Choice(organisation)) = self.organisation {
                 attributes.organisation = organisation;
             }
@@ -254,14 +256,6 @@ impl Update {
         }
         Ok(session.management().update_account(&self.id, &update).await?)
     }
-}
-
-async fn find(session: &datapact_client::Session, id: &AccountId) -> Result<Holder> {
-    let accounts = session.management().accounts().await?;
-    accounts.into_iter().find(|account| account.id == *id).ok_or_else(|| {
-        let problem = datapact_api::problem::Problem::not_found(format_args!("there is no account `{id}`"));
-        problem.hint("`datapact account list` shows them").into()
-    })
 }
 
 fn action_row(action: &Action) -> [String; 4] {

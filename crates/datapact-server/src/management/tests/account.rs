@@ -11,13 +11,16 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     let account = world.as_user(&user).account().await.unwrap();
     assert_eq!((account.identity.clone(), account.role), (user.identity(), Role::User));
     assert_eq!(account.attributes, attributes);
-    assert_eq!(admin.accounts().await.unwrap().len(), 2);
+    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
     assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
     assert_kind(world.as_user(&user).update_account(&account.id, &update).await, Kind::Forbidden, "role");
     let updated = admin.update_account(&account.id, &update).await.unwrap();
+    assert_eq!(admin.account_of(&account.id).await.unwrap(), updated);
     assert_eq!((updated.role, updated.attributes), (Role::Consumer, attributes));
+    assert_kind(world.as_user(&user).account_of(&account.id).await, Kind::Forbidden, "role");
+    assert_kind(admin.account_of(&AccountId::random()).await, Kind::NotFound, "no account");
     assert_kind(admin.update_account(&AccountId::random(), &update).await, Kind::NotFound, "no account");
 
     let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
@@ -144,6 +147,38 @@ async fn holds(world: &World, needle: &str) -> bool {
     all.contains(needle) || all.contains(&hex::encode_upper(needle))
 }
 
+#[tokio::test]
+async fn mg_1_accounts_are_listed_page_by_page() {
+    let world = World::new().await;
+    let admin = world.as_user(&world.admin);
+    world
+        .server()
+        .server
+        .store
+        .write(|tx| {
+            Box::pin(async move {
+                for number in 0..450 {
+                    let sql = format!(
+                        "INSERT INTO account (id, identity, role, attributes, active, created) \
+                         SELECT $1, 'lab:CN={number}', role, attributes, active, created FROM account LIMIT 1"
+                    );
+                    schema::run(tx, &sql, [schema::text(AccountId::random())]).await?;
+                }
+                Ok::<_, failure::Failure>(())
+            })
+        })
+        .await
+        .unwrap();
+    let (mut ids, mut sizes): (Vec<AccountId>, Vec<usize>) = Default::default();
+    while sizes.last() != Some(&0) {
+        let page = admin.accounts(ids.last()).await.unwrap();
+        sizes.push(page.len());
+        ids.extend(page.iter().map(|account| account.id));
+    }
+    assert_eq!(sizes, [200, 200, 51, 0]);
+    assert!(ids.is_sorted_by(|one, next| one < next));
+}
+
 /// Everything that management's database holds, as text, with binary columns in hexadecimal.
 async fn everything(world: &World) -> String {
     let server = &world.server().server;
@@ -225,14 +260,14 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
     assert_eq!(admin.update_account(&id, &enable).await.unwrap().erase_at, None);
     admin.delete_account(&id, false).await.unwrap();
     world.server().server.erase_due().await.unwrap();
-    assert_eq!(admin.accounts().await.unwrap().len(), 3);
+    assert_eq!(admin.accounts(None).await.unwrap().len(), 3);
 
     admin.delete_account(&id, true).await.unwrap();
     let salt = granted.consumer.salt.to_string();
     for needle in ["Leaving", request.as_str(), salt.as_str()] {
         assert!(!holds(&world, needle).await, "{needle}");
     }
-    assert_eq!(admin.accounts().await.unwrap().len(), 2);
+    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
     assert_eq!(world.keys.told.lock().unwrap().last().unwrap().status, UserStatus::Erased);
 
     // The ledger stays, and its provider learns that it is no secret access.
