@@ -162,7 +162,8 @@ pub async fn join(home: &Home, name: &str, certificate: &[u8], passphrase: Optio
 }
 
 fn finished(home: &Home, name: &str, account: Account) -> Result<Joined> {
-    if home.current()?.is_none() {
+    // The only profile is the current one without saying so, and must stay it when another is made.
+    if home.current()?.is_none_or(|current| current == name) {
         home.set_current(name)?;
     }
     let current = home.current()?.as_deref() == Some(name);

@@ -332,7 +332,6 @@ fn a_share_from_creation_to_audit() {
 
     join(dir, "admin", "clinic", "management/data/administrators.json", None);
     fs::write(dir.join("passphrase"), "correct horse battery staple\n").unwrap();
-    ok(dir, &["profile", "use", "admin"]);
     assert!(Command::new("chmod").arg("600").arg(dir.join("passphrase")).status().unwrap().success());
     for (user, realm, role, country) in [
         ("alice", "clinic", "provider", "SE"),
@@ -367,7 +366,9 @@ fn a_share_from_creation_to_audit() {
     let profiles = lines(dir, &["profile", "list"]);
     assert_eq!(profiles.len(), 4);
     assert_eq!(profiles[0]["name"], "admin");
+    // Who joined first stays the current one, whoever joins after.
     assert_eq!(profiles[0]["current"], true);
+    ok(dir, &["profile", "use", "admin"]);
 
     let alice = |arguments: &[&str]| {
         [arguments, &["--profile", "alice", "--passphrase-file", "passphrase"]].concat().join("\u{1f}")
