@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use datapact_api::problem::{Kind, Problem};
 use datapact_api::storage_server::PackageStatus;
 use datapact_client::Provider;
 use datapact_client::custody::Replacement;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use crate::command::desensitize::{Desensitizing, Outgoing, Through};
 use crate::command::share::report;
 use crate::context::Context;
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -77,10 +78,9 @@ impl Package {
                 let provider = Provider::new(context.session()?);
                 context.block_on(async {
                     if provider.is_named(&package).await? {
-                        return Err(Failure::usage(
-                            "a share names this package",
-                            "revoke the share first, or publish other data with `package replace`",
-                        ));
+                        let problem = Problem::new(Kind::Conflict, "a share names this package");
+                        let hint = "revoke the share first, or publish other data with `package replace`";
+                        return Err(problem.hint(hint).into());
                     }
                     Ok(provider.delete_package(&package).await?)
                 })?;
