@@ -100,8 +100,8 @@ impl Provider {
         Ok(set)
     }
 
-    /// Revokes a share and destroys its key and package; it says who was given access before. Repeated, it destroys
-    /// what is still there.
+    /// Revokes a share and destroys the keys and packages of all of its versions; it says who was given access
+    /// before. Repeated, it destroys what is still there.
     pub async fn revoke_and_erase(&self, share: &ShareId) -> Result<ErasedShare> {
         let policy = self.show(share).await?.policy;
         let revoked = match policy.state {
@@ -110,6 +110,7 @@ impl Provider {
         };
         let (key, package) = (&policy.information.key, &policy.information.package);
         self.destroy(key, package.id, &package.address).await?;
+        self.destroy_earlier(share).await?;
         let mut opened: BTreeMap<Identity, OpenedBefore> = BTreeMap::new();
         for access in all_accesses(&self.session, Some(*share)).await? {
             let consumer = access.consumer.identity;
@@ -128,6 +129,28 @@ impl Provider {
         gone(retry(|| key_server.delete_key(&key.id)).await)?;
         let (_, storage) = self.session.storage_server_of(address)?;
         gone(retry(|| storage.delete_package(&package)).await)
+    }
+
+    /// Destroys what earlier versions of a revoked share have left until its retention is over. A key is the last to
+    /// go, since it says which package it opens.
+    async fn destroy_earlier(&self, share: &ShareId) -> Result<()> {
+        let keys = self.keys().await?.into_iter().filter(|status| status.share == Some(*share));
+        let keys: Vec<KeyStatus> = keys.collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let packages = self.packages().await?;
+        for status in keys {
+            let opens =
+                |package: &&PackageStatus| package.digest.is_some() && package.digest == status.package;
+            for package in packages.iter().filter(opens).map(|status| &status.package) {
+                let (_, storage) = self.session.storage_server_of(&package.address)?;
+                gone(retry(|| storage.delete_package(&package.id)).await)?;
+            }
+            let (_, key_server) = self.session.key_server_of(&status.key.address)?;
+            gone(retry(|| key_server.delete_key(&status.key.id)).await)?;
+        }
+        Ok(())
     }
 
     /// The user's keys, on all key servers of the profile.

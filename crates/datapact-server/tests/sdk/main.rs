@@ -256,7 +256,14 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
     assert!(report.good, "{:?}", report.findings);
     assert!(report.accesses.iter().all(|access| access.released.is_some()));
 
+    // What an earlier version has left goes as well, and nothing of another share.
+    ann.replace(&first.share, replacement(b"fourth", false), no_progress()).await.unwrap();
+    let other = share(&ann, b"other", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
+    assert_eq!((ann.keys().await.unwrap().len(), ann.packages().await.unwrap().len()), (3, 3));
     let erased = ann.revoke_and_erase(&first.share).await.unwrap();
+    assert_eq!(keys(ann.keys().await.unwrap()), BTreeSet::from([other.key.id]));
+    assert_eq!(ann.packages().await.unwrap().len(), 1);
+    ann.revoke_and_erase(&other.share).await.unwrap();
     assert!(erased.revoked.is_some());
     assert_eq!(erased.opened.len(), 1);
     assert_eq!((erased.opened[0].consumer.subject.as_str(), erased.opened[0].accesses), ("CN=Bob", 3));

@@ -52,7 +52,7 @@ enum Verb {
     Revoke {
         /// The share
         share: ShareId,
-        /// Destroy its key and package as well, and say who was given access before
+        /// Destroy the keys and packages of all its versions as well, and say who was given access before
         #[arg(long)]
         erase: bool,
     },
