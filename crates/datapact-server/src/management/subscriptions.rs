@@ -209,6 +209,7 @@ async fn find(on: &impl ConnectionTrait, id: &SubscriptionId, holder: &Identity)
 
 fn missing(id: &SubscriptionId) -> Problem {
     Problem::not_found(format!("you have no subscription `{id}`"))
+        .hint("`datapact subscription list` shows them")
 }
 
 async fn bounded(on: &impl ConnectionTrait, holder: &Identity) -> Result<()> {

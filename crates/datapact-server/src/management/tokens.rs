@@ -150,7 +150,12 @@ impl Session {
         let account = self.active_account().await?;
         let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
         let found = row(self.server.store.read(), sql, [text(request)]).await?;
-        let missing = || Problem::not_found(format!("there is no access by the request `{request}`"));
+        let missing = || {
+            let problem = Problem::not_found(format!("there is no access by the request `{request}`"));
+            problem.hint(
+                "`datapact record list` shows the requests of your accesses, and of those to your shares",
+            )
+        };
         let found = found.ok_or_else(missing)?;
         let (consumer, provider): (Identity, String) = (found.parse(0)?, found.text(1)?);
         let own = consumer == account.identity || provider == account.identity.to_string();

@@ -103,8 +103,8 @@ struct Search {
     #[arg(long, value_name = "WHEN")]
     valid: Option<Moment>,
     /// At most this many, 1 to 100
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
-    limit: Option<u32>,
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    limit: u32,
     /// Only what was published before this event, for the next page
     #[arg(long, value_name = "EVENT")]
     before: Option<u64>,
@@ -117,10 +117,15 @@ impl Catalog {
             Verb::Search(search) => {
                 let Search { filter, valid, limit, before } = search;
                 let valid_at = valid.map(|moment| moment.at(now()));
-                let query = CatalogQuery { valid_at, limit, before, ..filter.filter().query() };
+                let query = CatalogQuery { valid_at, limit: Some(limit), before, ..filter.filter().query() };
                 let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
                 let rows: Vec<_> = entries.iter().map(row).collect();
-                context.output.list(&entries, ["SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"], &rows)
+                let head = ["EVENT", "SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"];
+                context.output.list(&entries, head, &rows)?;
+                if let Some(last) = entries.get(limit as usize - 1) {
+                    context.output.note(format_args!("for older ones, if any: --before {}", last.event));
+                }
+                Ok(())
             }
             Verb::Show { share, purpose } => {
                 let offer = context.block_on(async { Ok(consumer.show(&share, purpose.as_ref()).await?) })?;
@@ -142,8 +147,8 @@ impl Catalog {
 
 /// Prints an entry as it comes.
 pub(crate) fn print_entry(context: &Context, entry: &CatalogEntry) -> Result<()> {
-    let [share, title, provider, state, expires] = row(entry).map(|cell| plain(&cell));
-    let text = format!("{share}  {title}  by {provider}  {state}, expires {expires}");
+    let [event, share, title, provider, state, expires] = row(entry).map(|cell| plain(&cell));
+    let text = format!("{event}  {share}  {title}  by {provider}  {state}, expires {expires}");
     context.output.result(entry, text)
 }
 
@@ -159,8 +164,9 @@ fn price(text: &str) -> std::result::Result<Highest, String> {
     Ok(Highest(Some(price.0)))
 }
 
-fn row(entry: &CatalogEntry) -> [String; 5] {
+fn row(entry: &CatalogEntry) -> [String; 6] {
     [
+        entry.event.to_string(),
         entry.share.to_string(),
         entry.information.title.clone(),
         entry.provider.to_string(),

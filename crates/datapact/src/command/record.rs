@@ -94,7 +94,7 @@ impl Record {
     }
 }
 
-const ACCESS_HEAD: [&str; 6] = ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACCESS", "PURPOSE"];
+const ACCESS_HEAD: [&str; 7] = ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACCESS", "PURPOSE", "REQUEST"];
 const USAGE_HEAD: [&str; 5] = ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACTION"];
 
 /// Records as lines of a file.
@@ -121,7 +121,7 @@ fn cell(text: &str) -> String {
     if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
-fn access_row(entry: &AccessEntry) -> [String; 6] {
+fn access_row(entry: &AccessEntry) -> [String; 7] {
     let purpose = entry.request.body().purpose.as_ref();
     [
         entry.position.to_string(),
@@ -130,6 +130,7 @@ fn access_row(entry: &AccessEntry) -> [String; 6] {
         entry.consumer.identity.to_string(),
         entry.record.access.to_string(),
         purpose.map_or_else(|| "-".to_owned(), ToString::to_string),
+        entry.request.id().to_string(),
     ]
 }
 
