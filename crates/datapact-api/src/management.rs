@@ -115,6 +115,8 @@ pub struct ManagementInfo {
     pub ledger: String,
     /// How many entries it has.
     pub size: u64,
+    /// The number of the newest publication; 0 if there is none.
+    pub published: u64,
     /// Key servers, the first is the default.
     pub key_servers: Vec<Endpoint>,
     /// Storage servers, the first is the default.

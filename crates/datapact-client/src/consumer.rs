@@ -182,7 +182,7 @@ impl Consumer {
                 loop {
                     let next = match &mut stream {
                         Some(open) => open.next().await,
-                        None => match open(&session, of, seen).await {
+                        None => match open(&session, of, &mut seen).await {
                             Ok(open) => stream.insert(open).next().await,
                             Err(problem) => Some(Err(problem)),
                         },
@@ -266,11 +266,18 @@ impl Consumer {
 async fn open(
     session: &Session,
     of: Option<SubscriptionId>,
-    after: Option<u64>,
+    seen: &mut Option<u64>,
 ) -> datapact_api::problem::Result<BoxStream<'static, datapact_api::problem::Result<CatalogEntry>>> {
     match of {
-        Some(id) => session.management.follow_subscription(&id, after).await,
-        None => session.management.publications(after).await,
+        Some(id) => session.management.follow_subscription(&id, *seen).await,
+        None => {
+            // Who follows for the first time begins here, also when the connection breaks before anything has come.
+            let after = match *seen {
+                Some(event) => event,
+                None => *seen.insert(session.management.info().await?.published),
+            };
+            session.management.publications(Some(after)).await
+        }
     }
 }
 

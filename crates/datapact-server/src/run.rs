@@ -10,7 +10,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use axum::{Router, middleware};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use bytes::Bytes;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{AccessList, Clock, Gate, Source, system_clock};
@@ -29,6 +34,7 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::permission::TIME_MAX;
 use datapact_core::token::Jwks;
+use futures_util::StreamExt as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Serialize;
@@ -369,7 +375,9 @@ impl Frame {
             "key" => openapi::Role::Key,
             _ => openapi::Role::Storage,
         });
-        let router = router.layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
+        let router = router
+            .layer(middleware::from_fn_with_state(stopped.clone(), end_events))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
         tokio::join!(
             gated.serve(counted(router, "main"), ended(stopped.clone())),
             open.serve(counted(public_router(public).merge(description), "public"), ended(stopped))
@@ -454,6 +462,22 @@ impl ReloadableAccess {
             }
         }
     }
+}
+
+/// Ends a stream of events when the server stops: it has no end of its own, and whoever follows it comes again.
+async fn end_events(
+    State(mut stopped): State<tokio::sync::watch::Receiver<bool>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = next.run(request).await;
+    if answer.headers().get(header::CONTENT_TYPE).is_none_or(|of| of != "text/event-stream") {
+        return answer;
+    }
+    let stopped = async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    answer.map(|events| Body::from_stream(events.into_data_stream().take_until(stopped)))
 }
 
 /// A server's public side, with the revocation lists of its trust configuration. Nobody who waits for entries keeps it

@@ -13,6 +13,7 @@ use datapact_api::http_api::{Http, Public as _, PublicClient};
 use datapact_api::problem::Kind;
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::note::{KeyKind, SigningKey};
+use futures_util::StreamExt as _;
 use serde_json::Value;
 use support::{PATIENCE, ROLES, Site, data};
 
@@ -36,6 +37,30 @@ fn get(site: &Site, role: &str, path: &str) -> (u16, String) {
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// Whoever follows publications neither holds up a server that is asked to end, nor misses anything for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_subscribers() {
+    let site = Site::start();
+    with_operator(&site);
+    let (clinic, lab) = (site.user("clinic"), site.user("lab-overseas"));
+    let mut connected = lab.session.management().publications(None).await.unwrap();
+    // Somebody who has heard nothing yet, ever.
+    let mut watched = lab.consumer().watch(None).unwrap();
+    let heard = tokio::spawn(async move { watched.next().await.unwrap().unwrap().information.title });
+    let until = Instant::now() + PATIENCE;
+    while figure(&get(&site, "management", "/metrics").1, "datapact_subscribers") != Some(2.0) {
+        assert!(Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let took = site.stop("management");
+    // Less than requests under way are given.
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(connected.next().await.is_none());
+    site.restart("management");
+    clinic.share("after the stop", b"data", AccessTimes::Unlimited).await.unwrap();
+    assert_eq!(heard.await.unwrap(), "after the stop");
 }
 
 /// Waits until `/readyz` answers `status`, and gives its checks.

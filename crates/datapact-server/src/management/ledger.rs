@@ -28,6 +28,7 @@ impl Session {
             ledger_contract: info.contract,
             ledger: info.id,
             size: info.size,
+            published: *self.server.published.borrow(),
             key_servers: self.server.key_server_endpoints(),
             storage_servers: self.server.storage_server_endpoints(),
         })

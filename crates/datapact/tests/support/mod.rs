@@ -184,6 +184,15 @@ impl Site {
         server.unwrap_or_else(|| panic!("{role} does not run")).kill();
     }
 
+    /// Asks the server to end (SIGTERM) and waits until it has; how long that took.
+    pub fn stop(&self, role: &'static str) -> Duration {
+        let mut server = self.servers.lock().unwrap().remove(role).unwrap();
+        let (pid, since) = (server.child.id().to_string(), Instant::now());
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(server.child.wait().unwrap().code(), Some(0));
+        since.elapsed()
+    }
+
     /// Starts the server, killed before if it runs, and waits until it listens.
     pub fn restart(&self, role: &'static str) {
         drop(self.servers.lock().unwrap().remove(role));
