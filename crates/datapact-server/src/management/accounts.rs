@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datapact_api::administration::{Deed, UserStatus};
 use datapact_api::management::{Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role};
 use datapact_api::problem::{Kind, Problem};
-use datapact_core::id::{AccountId, Digest, random};
+use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
 use sea_orm::ConnectionTrait;
 
@@ -145,7 +145,8 @@ impl Session {
                     let (account, taken) = take(tx, &code, &identity, now).await?;
                     if taken {
                         let author = Author { actor: Some(account.id), statement };
-                        let sequence = record(tx, now, &author, Deed::Joined { invitation: code }).await?;
+                        let action = record(tx, now, &author, Deed::Joined { invitation: code }).await?;
+                        let sequence = notices::sequence(0, now, action);
                         // Who was erased and comes again is served again.
                         notices::post(tx, &servers, &identity, UserStatus::Active, sequence).await?;
                     }
@@ -194,11 +195,12 @@ impl Session {
                     if account.active {
                         account.erase_at = None;
                     }
-                    let sequence = record(tx, now, &author, Deed::Updated { account: id, update }).await?;
+                    // Also what is so already: where a backup was restored, the servers may have heard otherwise.
+                    let told = update.active.is_some();
+                    let action = record(tx, now, &author, Deed::Updated { account: id, update }).await?;
                     write(tx, &account).await?;
-                    let told = account.active != before.active;
                     if told {
-                        status(tx, &servers, &account, sequence).await?;
+                        status(tx, &servers, &account, now, action).await?;
                     }
                     Ok::<_, Failure>((account, told))
                 })
@@ -236,9 +238,9 @@ impl Session {
                     }
                     (account.active, account.erase_at) = (false, Some(erase_at));
                     let deed = Deed::Deleted { account: id, erase_at };
-                    let sequence = record(tx, now, &author, deed).await?;
+                    let action = record(tx, now, &author, deed).await?;
                     write(tx, &account).await?;
-                    status(tx, &servers, &account, sequence).await?;
+                    status(tx, &servers, &account, now, action).await?;
                     Ok::<_, Failure>(account)
                 })
             })
@@ -334,17 +336,25 @@ async fn write(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
     Ok(())
 }
 
-/// Has the other servers told of the account's status.
+/// Has the other servers told of the account's status, which `action` has set.
 async fn status(
     on: &impl ConnectionTrait,
     servers: &[String],
     account: &Account,
-    sequence: u64,
+    now: Timestamp,
+    action: u64,
 ) -> Result<()> {
+    let sequence = notices::sequence(noticed(on, &account.id).await?, now, action);
     let sql = "UPDATE account SET noticed = $2 WHERE id = $1";
     run(on, sql, [text(account.id), number(sequence)]).await?;
     let status = if account.active { UserStatus::Active } else { UserStatus::Disabled };
     notices::post(on, servers, &account.identity, status, sequence).await
+}
+
+/// The sequence of the last notice about the account; 0 if there was none.
+pub(super) async fn noticed(on: &impl ConnectionTrait, id: &AccountId) -> Result<u64> {
+    let row = row(on, "SELECT noticed FROM account WHERE id = $1", [text(id)]).await?;
+    Ok(row.map(|row| row.number(0)).transpose()?.unwrap_or(0))
 }
 
 /// What was found for `identity`, if it may do anything at all.

@@ -95,9 +95,11 @@ impl Server {
                     subscriptions::erase(tx, identity).await?;
                     run(tx, "DELETE FROM invitation WHERE account = $1", [text(id)]).await?;
                     run(tx, "UPDATE action SET statement = NULL WHERE actor = $1", [text(id)]).await?;
+                    let noticed = accounts::noticed(tx, &id).await?;
                     run(tx, "DELETE FROM account WHERE id = $1", [text(id)]).await?;
                     let nobody = Author { actor: None, statement: None };
-                    let sequence = record(tx, now, &nobody, Deed::Erased { account: id }).await?;
+                    let action = record(tx, now, &nobody, Deed::Erased { account: id }).await?;
+                    let sequence = notices::sequence(noticed, now, action);
                     notices::post(tx, &servers, identity, UserStatus::Erased, sequence).await
                 })
             })

@@ -8,6 +8,7 @@ use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::key_server::KeyServer;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::StorageServer;
+use datapact_core::id::Timestamp;
 use datapact_core::identity::Identity;
 use sea_orm::{ConnectionTrait, Value};
 use tokio::sync::watch;
@@ -57,6 +58,17 @@ impl Told {
             Self::Storage(server) => server.set_user(notice).await,
         }
     }
+}
+
+/// How many bits of a notice's sequence tell notices of one second apart.
+const WITHIN_SECOND: u32 = 20;
+
+/// The sequence of a notice behind the one numbered `noticed`, made at `now` by the action numbered `action`. It grows
+/// with the clock, because the actions' numbers begin anew where an old backup was restored, and the servers know what
+/// they were told since; and it grows where processes' clocks differ.
+pub(super) fn sequence(noticed: u64, now: Timestamp, action: u64) -> u64 {
+    let within = action & ((1 << WITHIN_SECOND) - 1);
+    (noticed + 1).max((now << WITHIN_SECOND) | within)
 }
 
 /// Puts a notice for each of `servers` into the outbox, in place of an older one about the same user.

@@ -233,6 +233,39 @@ async fn mg_1_a_disabled_account_is_refused_by_all_servers_and_one_that_was_away
 }
 
 #[tokio::test]
+async fn mg_1_a_management_restored_from_an_old_backup_is_believed_about_accounts() {
+    let world = World::new().await;
+    let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
+    let id = world.as_user(&user).account().await.unwrap().id;
+    let set = |active| AccountUpdate { active: Some(active), ..AccountUpdate::default() };
+    for active in [false, true, false] {
+        admin.update_account(&id, &set(active)).await.unwrap();
+    }
+    // As the backup has it: the account is active, and the servers were told nothing.
+    let store = &world.server().server.store;
+    store
+        .write(|tx| {
+            Box::pin(async move {
+                schema::run(tx, "UPDATE account SET active = 1, noticed = 0", []).await?;
+                schema::run(tx, "DELETE FROM action WHERE sequence > 2", []).await?;
+                Ok::<_, failure::Failure>(())
+            })
+        })
+        .await
+        .unwrap();
+    world.pass(1);
+    // It is active here, and now for the servers as well.
+    for active in [true, false, true] {
+        admin.update_account(&id, &set(active)).await.unwrap();
+    }
+    let told = world.keys.told.lock().unwrap();
+    let of_user: Vec<_> = told.iter().filter(|notice| notice.identity == user.identity()).collect();
+    assert!(of_user.is_sorted_by(|one, next| one.sequence < next.sequence), "{of_user:?}");
+    let last: Vec<_> = of_user.iter().rev().take(3).map(|notice| notice.status).collect();
+    assert_eq!(last, [UserStatus::Active, UserStatus::Disabled, UserStatus::Active]);
+}
+
+#[tokio::test]
 async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_its_holder() {
     let world = World::new().await;
     let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
