@@ -37,7 +37,7 @@ impl ReadAt for Source {
         match self {
             Self::File(file) => ReadAt::len(file),
             Self::Memory(bytes) => ReadAt::len(bytes),
-            Self::Remote(remote) => Ok(remote.size),
+            Self::Remote(remote) => Ok(remote.stored.size),
         }
     }
 
@@ -52,13 +52,19 @@ impl ReadAt for Source {
 
 /// A package at a storage server. Reading blocks: not for asynchronous tasks.
 pub(crate) struct Remote {
-    storage: Arc<dyn StorageServer>,
-    id: PackageId,
-    size: u64,
+    stored: Stored,
     runtime: Handle,
     /// The trace of whoever opens; threads that read know of none.
     trace: Traceparent,
     cursor: Mutex<Cursor>,
+}
+
+/// Which package it is, and where.
+#[derive(Clone)]
+struct Stored {
+    storage: Arc<dyn StorageServer>,
+    id: PackageId,
+    size: u64,
 }
 
 /// A download under way.
@@ -74,9 +80,7 @@ struct Cursor {
 impl Remote {
     pub(crate) fn new(storage: Arc<dyn StorageServer>, package: &PackageReference) -> Self {
         Self {
-            storage,
-            id: package.id,
-            size: package.size,
+            stored: Stored { storage, id: package.id, size: package.size },
             runtime: Handle::current(),
             trace: trace::current().unwrap_or_else(Traceparent::random),
             cursor: Mutex::default(),
@@ -85,19 +89,33 @@ impl Remote {
 
     /// The same, fetched at once if it is small.
     pub(crate) fn fetch(self) -> io::Result<Source> {
-        if self.size > WHOLE_BYTES_MAX {
+        if self.stored.size > WHOLE_BYTES_MAX {
             return Ok(Source::Remote(self));
         }
-        let mut bytes = vec![0; self.size as usize];
+        let mut bytes = vec![0; self.stored.size as usize];
         self.read_exact_at(0, &mut bytes)?;
         Ok(Source::Memory(bytes))
     }
 
     pub(crate) fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.size);
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.stored.size);
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut cursor = self.cursor.lock().map_err(|_| io::ErrorKind::Other)?;
-        self.runtime.block_on(trace::within(self.trace, self.fill(&mut cursor, offset, buffer)))
+        let read = self.stored.clone().read(std::mem::take(&mut *cursor), offset, buffer.len());
+        // A task of the runtime, which goes with it: a timer asked on this thread panics when the command ends before.
+        let task = self.runtime.spawn(trace::within(self.trace, read));
+        let (goes_on, bytes) = self.runtime.block_on(task).map_err(io::Error::other)?;
+        *cursor = goes_on;
+        buffer.copy_from_slice(&bytes?);
+        Ok(())
+    }
+}
+
+impl Stored {
+    async fn read(self, mut cursor: Cursor, offset: u64, length: usize) -> (Cursor, io::Result<Vec<u8>>) {
+        let mut bytes = vec![0; length];
+        let filled = self.fill(&mut cursor, offset, &mut bytes).await;
+        (cursor, filled.map(|()| bytes))
     }
 
     async fn fill(&self, cursor: &mut Cursor, offset: u64, buffer: &mut [u8]) -> io::Result<()> {

@@ -328,3 +328,22 @@ async fn ac_2_a_list_that_the_ca_did_not_sign_is_refused() {
     *world.crl.lock().unwrap() = Some(other.unwrap().crl().unwrap());
     refused(&world, Reach::Nothing, Kind::Untrusted, "a foreign list").await;
 }
+
+/// As when a command is refused the key while it reads the package: nobody waits for the rest.
+#[test]
+fn a_download_whose_runtime_ends_fails_and_does_not_panic() {
+    let world = World::new();
+    let session = world.session();
+    let package = world.policy.lock().unwrap().body().information.package.clone();
+    *world.breaks_after.lock().unwrap() = Some(0);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_, storage) = session.storage_server_of(&package.address).unwrap();
+    let remote = runtime.block_on(async { crate::remote::Remote::new(storage.clone(), &package) });
+    let reading = std::thread::spawn(move || remote.read_exact_at(0, &mut [0; 100]));
+    while world.fetched.load(Ordering::SeqCst) == 0 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    // It is about to try again after a while.
+    runtime.shutdown_background();
+    assert!(reading.join().unwrap().is_err());
+}
