@@ -259,6 +259,10 @@ certificate = "keys.pem"
 [[storage_servers]]
 url = "https://storage.example:8443"
 certificate = "storage.pem"
+
+# Lets users have publications sent to webhooks; nobody is called without it (docs/spec/webhooks.md).
+# [webhooks]
+# attempts = 10
 "#
         ),
         Role::Key => r#"
