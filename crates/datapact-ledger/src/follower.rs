@@ -306,9 +306,17 @@ impl Follower {
         let asked = Instant::now();
         self.shared().note((self.config.clock)());
         let mut evidence = String::new();
-        let advanced = match &self.config.chain {
-            None => self.advance(head, &mut evidence).await,
-            Some(chain) => self.advance_with(chain.as_ref(), head, &mut evidence).await,
+        let advanced = loop {
+            let advanced = match &self.config.chain {
+                None => self.advance(head, &mut evidence).await,
+                Some(chain) => self.advance_with(chain.as_ref(), head, &mut evidence).await,
+            };
+            match advanced {
+                Err(Stop::Moved) => *head = self.reload().await?,
+                Ok(cosigned) => break Ok(cosigned),
+                Err(Stop::Trouble(trouble)) => break Err(trouble),
+                Err(Stop::Own(error)) => return Err(error),
+            }
         };
         match advanced {
             Ok(cosigned) => {
@@ -318,15 +326,14 @@ impl Follower {
                 shared.size = size;
                 Ok(Polled { size, cosigned })
             }
-            Err(Stop::Trouble(Trouble::Wrong(position, reason))) => {
+            Err(Trouble::Wrong(position, reason)) => {
                 self.stop(position, reason, evidence).await?;
                 Err(self
                     .believe()
                     .err()
                     .unwrap_or_else(|| LedgerError::Unavailable("it was cleared".to_owned())))
             }
-            Err(Stop::Trouble(Trouble::Unavailable(reason))) => Err(LedgerError::Unavailable(reason)),
-            Err(Stop::Own(error)) => Err(error),
+            Err(Trouble::Unavailable(reason)) => Err(LedgerError::Unavailable(reason)),
         }
     }
 
@@ -511,6 +518,9 @@ impl Follower {
                 .store
                 .write(move |tx| {
                     Box::pin(async move {
+                        if tables::count(tx).await? != edge.size() {
+                            return Err(Stop::Moved);
+                        }
                         let overlay =
                             Overlay::load(tx, entries.iter().flat_map(|(_, e)| keys(&e.call))).await?;
                         let mut batch = Batch::new(edge, overlay);
@@ -623,6 +633,9 @@ enum Stop {
     Trouble(Trouble),
     /// This machine's.
     Own(LedgerError),
+    /// Nobody's: somebody else has gone on with the copy since it was read, as a process does that has not ended yet when
+    /// the next one begins. What they replayed twice would look like the log's repetition.
+    Moved,
 }
 
 impl From<Trouble> for Stop {

@@ -258,6 +258,18 @@ async fn a_clock_that_jumps_and_comes_right_stops_nothing() {
 }
 
 #[tokio::test]
+async fn two_that_go_on_with_one_copy_stop_neither() {
+    let scene = Scene::new().await;
+    let other = follow(&scene.dir.path().join("copy"), scene.log.clone(), Arc::new(|| NOW)).await;
+    for size in 5..9 {
+        let consumer = scene.fixture.consumer(&format!("Consumer {size}"));
+        scene.append(scene.share.request(&consumer).0, NOW);
+        let (one, other) = tokio::join!(scene.follower.poll(), other.poll());
+        assert_eq!((one.unwrap().size, other.unwrap().size), (size, size));
+    }
+}
+
+#[tokio::test]
 async fn entries_made_while_it_could_not_look_are_believed() {
     let scene = Scene::new().await;
     scene.clock.store(NOW + 3000, Ordering::SeqCst);

@@ -443,17 +443,17 @@ async fn an_entry_that_the_contract_would_refuse_stops_releases() {
 
 #[tokio::test]
 async fn a_backdated_record_stops_releases() {
-    let rig = Rig::new().await;
+    let mut rig = Rig::new().await;
     let share = rig.share(AccessTimes::Unlimited, 7).await;
     // A clock that jumps while the server runs is no measure of time; one that starts later is.
     rig.advance(200);
     let config = config(rig.dir.path());
-    let later = rig.reopen(&config).await.unwrap();
-    later.health().await.unwrap();
+    rig.service = rig.reopen(&config).await.unwrap();
+    rig.service.health().await.unwrap();
     let (call, _) = share.request(&rig.fixture.consumer("Friend"));
     rig.record_at(&call, rig.now() - 100);
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    check_refused(later.health().await, Kind::Unavailable, "stopped releasing keys");
+    check_refused(rig.service.health().await, Kind::Unavailable, "stopped releasing keys");
     rig.log.restore();
     let again = rig.reopen(&config).await.unwrap();
     check_refused(again.health().await, Kind::Unavailable, "away from this machine's clock");
