@@ -40,6 +40,8 @@ pub const LEDGER: &str = "management.example/ledger";
 pub const MANAGEMENT: &str = "management.example";
 pub const KEYS: &str = "keys.example";
 pub const NOW: u64 = 1_800_000_000;
+/// How often something is looked for that has to happen in the end: for a minute.
+const PATIENCE_POLLS: u32 = 6_000;
 
 pub fn log_key() -> SigningKey {
     signing_key(1, LEDGER, KeyKind::Log)
@@ -458,7 +460,7 @@ impl Rig {
     /// Waits until the key server has replayed the whole log.
     pub async fn replayed(&self) {
         let size = self.management.size().await.unwrap();
-        for _ in 0..500 {
+        for _ in 0..PATIENCE_POLLS {
             if self.service.ledger_size() == size {
                 return;
             }
@@ -469,7 +471,7 @@ impl Rig {
 
     /// The log's `checkpoint` with the key server's cosignature, once it is handed in.
     pub async fn cosigned(&self, checkpoint: &str) -> String {
-        for _ in 0..500 {
+        for _ in 0..PATIENCE_POLLS {
             let notes = self.management.cosigned.lock().unwrap().clone();
             if let Some(note) = notes.into_iter().find(|note| note.starts_with(checkpoint)) {
                 return note;
