@@ -57,7 +57,15 @@ pub type Result<T> = std::result::Result<T, NetworkError>;
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: fs::File,
+    lock: fs::File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closed alone, the lock would stay as long as a process that another thread is just starting has a copy of the
+        // file: until it runs its own program.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -99,7 +107,7 @@ impl Folder {
             let detail = format!("another program works on the network in `{}`", path.display());
             NetworkError::new(detail, "wait until it is done")
         })?;
-        Ok(Self { path, _lock: lock })
+        Ok(Self { path, lock })
     }
 
     /// Where it is, without symbolic links.
