@@ -45,6 +45,14 @@ pub(crate) struct Work {
     lock: File,
 }
 
+impl Drop for Work {
+    fn drop(&mut self) {
+        // Closed alone, the lock would stay as long as a process that another thread is just starting has a copy of the
+        // file: until it runs its own program.
+        let _ = self.lock.unlock();
+    }
+}
+
 impl Work {
     /// A new piece under `state`.
     pub(crate) fn begin(state: &Path) -> Result<Self> {
@@ -135,7 +143,6 @@ impl Work {
             }
         }
         let _ = fs::remove_dir_all(&self.folder);
-        drop(self.lock);
         Ok(())
     }
 }
