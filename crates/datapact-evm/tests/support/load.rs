@@ -150,7 +150,8 @@ impl Bare {
         let key = FileSigner::new(config.signer.clone().unwrap()).key().await.unwrap();
         let nonce = AtomicU64::new(rpc.nonce(key.address(), "pending").await.unwrap());
         let waiting: Arc<Mutex<HashMap<B256, oneshot::Sender<()>>>> = Arc::default();
-        let following = tokio::spawn(follow(Arc::clone(&rpc), Arc::clone(&waiting)));
+        let seen = rpc.latest().await.unwrap().number;
+        let following = tokio::spawn(follow(Arc::clone(&rpc), seen, Arc::clone(&waiting)));
         Self { config: config.clone(), rpc, key, nonce, waiting, following }
     }
 
@@ -178,13 +179,12 @@ impl Drop for Bare {
     }
 }
 
-async fn follow(rpc: Arc<Rpc>, waiting: Arc<Mutex<HashMap<B256, oneshot::Sender<()>>>>) {
-    let mut seen = rpc.latest().await.unwrap().number;
+/// Tells of the transactions in the blocks behind `seen`.
+async fn follow(rpc: Arc<Rpc>, mut seen: u64, waiting: Arc<Mutex<HashMap<B256, oneshot::Sender<()>>>>) {
     loop {
-        let newest = rpc.latest().await.unwrap().number;
-        while seen < newest {
+        // The node that has not got it yet, or does not answer, is asked again.
+        while let Ok(Some(block)) = rpc.block(&quantity(seen + 1)).await {
             seen += 1;
-            let block = rpc.block(&quantity(seen)).await.unwrap().unwrap();
             let mut waiting = waiting.lock().unwrap();
             for done in block.transactions.iter().filter_map(|hash| waiting.remove(hash)) {
                 let _ = done.send(());
