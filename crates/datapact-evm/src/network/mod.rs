@@ -5,12 +5,13 @@ mod program;
 mod quorum;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use datapact_core::id::random;
-use datapact_ledger::local::ports;
+use datapact_ledger::local::ports::{self, PortBlock};
 use datapact_ledger::local::{Folder, Result, process, replace};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,8 @@ pub enum Kind {
 pub struct Network {
     folder: Folder,
     record: Record,
+    /// Held by the process that chose the ports, so that nobody else gets them before the nodes listen.
+    ports: Vec<PortBlock>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -110,7 +113,7 @@ impl Network {
         let chain_id = 1_000_000 + u64::from(u32::from_le_bytes(random()) >> 2);
         let node = || Node { port: 0, peer_port: 0, process: None };
         let record = Record { kind, chain_id, nodes: std::iter::repeat_with(node).take(nodes).collect() };
-        let network = Self { folder, record };
+        let network = Self { folder, record, ports: Vec::new() };
         if kind == Kind::Quorum {
             network.make_validators()?;
         }
@@ -130,7 +133,7 @@ impl Network {
         let path = folder.path().join(RECORD_FILE);
         let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
         let record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
-        Ok(Self { folder, record })
+        Ok(Self { folder, record, ports: Vec::new() })
     }
 
     /// What kind it is.
@@ -244,15 +247,14 @@ impl Network {
         {
             return Ok(());
         }
-        let held = ports::hold(self.record.nodes.len() * 2)
-            .map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
-        let mut chosen =
-            held.iter().filter_map(|listener| listener.local_addr().ok()).map(|address| address.port());
+        let blocks = (self.record.nodes.len() * 2).div_ceil(PortBlock::LENGTH);
+        let reserved = (0..blocks).map(|_| PortBlock::reserve()).collect::<io::Result<_>>();
+        self.ports = reserved.map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
+        let mut chosen = self.ports.iter().flat_map(PortBlock::ports);
         for node in &mut self.record.nodes {
             node.port = chosen.next().unwrap_or_default();
             node.peer_port = chosen.next().unwrap_or_default();
         }
-        drop(held);
         self.save()
     }
 

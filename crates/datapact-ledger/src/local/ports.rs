@@ -54,24 +54,6 @@ impl PortBlock {
     }
 }
 
-/// Takes `count` free ports at random, which nobody else gets until the listeners are dropped.
-///
-/// # Errors
-/// `AddrInUse` if there are not so many.
-pub fn hold(count: usize) -> io::Result<Vec<TcpListener>> {
-    let mut held = Vec::with_capacity(count);
-    for _ in 0..TRIES.saturating_mul(count) {
-        if held.len() == count {
-            break;
-        }
-        held.extend(bind(PORTS.start + u16::from_le_bytes(random()) % (PORTS.end - PORTS.start)));
-    }
-    if held.len() == count {
-        return Ok(held);
-    }
-    Err(io::Error::new(io::ErrorKind::AddrInUse, "no free ports were found"))
-}
-
 /// Whether nobody listens on a port of the loopback address.
 pub fn is_free(port: u16) -> bool {
     bind(port).is_ok()
@@ -101,13 +83,5 @@ mod tests {
     fn a_block_is_had_once_until_it_is_given_back() {
         let block = PortBlock::reserve().unwrap();
         assert!(PortBlock::again(block.ports().start).is_none());
-    }
-
-    #[test]
-    fn ports_that_are_held_are_not_free() {
-        let held = hold(20).unwrap();
-        let ports: BTreeSet<u16> = held.iter().map(|it| it.local_addr().unwrap().port()).collect();
-        assert_eq!(ports.len(), 20);
-        assert!(!ports.iter().copied().any(is_free));
     }
 }

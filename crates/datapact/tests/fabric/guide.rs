@@ -10,6 +10,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
 use datapact_fabric::network::{Network, Options, Orderers};
 use datapact_ledger::Ledger as _;
+use datapact_ledger::local::ports::PortBlock;
 use datapact_ledger::port::{Event, system_clock};
 use datapact_ledger::testing::Fixture;
 use serde_json::{Value, json};
@@ -60,6 +61,8 @@ struct Consortium {
     chaincodes: Vec<Child>,
     folder: TempDir,
     organisations: [Organisation; 2],
+    /// Those of the chaincodes, which listen late.
+    _ports: PortBlock,
 }
 
 struct Organisation {
@@ -85,6 +88,8 @@ impl Consortium {
         let tls_ca = |kind: &str, domain: &str| {
             dir.join(format!("crypto/{kind}/{domain}/tlsca/tlsca.{domain}-cert.pem"))
         };
+        let ports = PortBlock::reserve().unwrap();
+        let mut chaincodes = ports.ports().map(|port| format!("127.0.0.1:{port}"));
         let organisations = ["management", "key"].map(|name| {
             let domain = format!("{name}.localhost");
             let own = folder.path().join(name);
@@ -111,8 +116,6 @@ impl Consortium {
                 } },
             });
             std::fs::write(own.join("connection.yaml"), profile.to_string()).unwrap();
-            let free = datapact_ledger::local::ports::hold(2).unwrap();
-            let mut chaincodes = free.iter().map(|it| it.local_addr().unwrap().to_string());
             let names = [
                 ("orderer.example:7050", address("orderer-1")),
                 ("peer.org1.example:7051", address("peer-management")),
@@ -126,7 +129,7 @@ impl Consortium {
             let names = names.map(|(name, is)| (name.to_owned(), is)).into();
             Organisation { name, folder: own, names }
         });
-        Self { network: Some(network), chaincodes: Vec::new(), folder, organisations }
+        Self { network: Some(network), chaincodes: Vec::new(), folder, organisations, _ports: ports }
     }
 
     /// What an organisation's administrator types.
