@@ -48,7 +48,7 @@ pub(super) struct Site {
     folder: PathBuf,
     /// Held while a quickstart runs, so that no second one uses the folder.
     _lock: fs::File,
-    /// Held in the run that chose the ports, so that no other site gets them before the servers listen.
+    /// Held while a quickstart runs, so that no other site or network gets the ports before the servers listen.
     _ports: Option<PortBlock>,
 }
 
@@ -76,6 +76,7 @@ impl Site {
         let existed = site.folder.join(PORTS).exists();
         if existed {
             site.confirm(ledger)?;
+            site._ports = site.ports().and_then(|ports| PortBlock::again(ports.management));
         } else {
             site._ports = Some(site.make(ledger)?);
         }
@@ -89,6 +90,12 @@ impl Site {
     /// Where the chain is kept, if the ledger is one.
     pub(super) fn network(&self) -> PathBuf {
         self.folder.join("network")
+    }
+
+    /// The ports of a site that was made before.
+    fn ports(&self) -> Option<Ports> {
+        let text = fs::read_to_string(self.folder.join(PORTS)).ok()?;
+        serde_json::from_str(&text).ok()
     }
 
     /// Refuses another ledger than the one that the site was made with.

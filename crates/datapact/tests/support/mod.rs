@@ -44,6 +44,7 @@ use datapact_core::jws::Signed;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::terms::Terms;
 use datapact_ledger::store::{Location, Store, statement};
+use datapact_server::ports::PortBlock;
 use sea_orm::ConnectionTrait as _;
 use serde_json::Value;
 use stores::Stores;
@@ -69,6 +70,8 @@ pub fn now() -> Timestamp {
 pub struct Site {
     folder: TempDir,
     servers: Mutex<BTreeMap<&'static str, Server>>,
+    /// Nobody else gets the servers' ports, also while none of them listens.
+    _ports: PortBlock,
     /// Where the servers keep what they keep, if not in files.
     pub stores: Option<Stores>,
     /// What servers that are started from now on find in their environment.
@@ -106,17 +109,31 @@ impl Site {
         Self::start_with(remote.then(|| Stores::start(&ROLES)))
     }
 
-    fn new(stores: Option<Stores>) -> Self {
+    /// A site whose servers have not been started yet, with this kind of ledger.
+    fn new(stores: Option<Stores>, ledger: &str) -> Self {
         let folder = TempDir::new().unwrap();
-        Self { folder, servers: Mutex::default(), stores, environment: Mutex::default() }
+        let data = folder.path().to_str().unwrap();
+        let made = folder.path().join("ports.json");
+        let ports = loop {
+            let prepare = ["quickstart", "--ledger", ledger, "--prepare", "--data", data];
+            let output = Command::new(env!("CARGO_BIN_EXE_datapact")).args(prepare).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let ports: Value = serde_json::from_slice(&std::fs::read(&made).unwrap()).unwrap();
+            let first = ports["management"].as_u64().unwrap();
+            if let Some(ports) = PortBlock::again(u16::try_from(first).unwrap()) {
+                break ports;
+            }
+            // Somebody was quicker; without this file the site is made anew.
+            std::fs::remove_file(&made).unwrap();
+        };
+        Self { folder, servers: Mutex::default(), _ports: ports, stores, environment: Mutex::default() }
     }
 
     /// The same, on these stores; on files without any.
     pub fn start_with(stores: Option<Stores>) -> Self {
-        let site = Self::new(stores);
+        let site = Self::new(stores, "embedded");
         let data = site.path().to_str().unwrap().to_owned();
         if let Some(stores) = &site.stores {
-            site.ran(&["quickstart", "--prepare", "--data", &data]);
             for role in ROLES {
                 stores.configure(role, &site.config(role));
             }
@@ -130,7 +147,7 @@ impl Site {
 
     /// The same, with the ledger on a network of this kind in the folder `network`, which runs until `ledger down`.
     pub fn start_on_chain(kind: &str) -> Self {
-        let site = Self::new(None);
+        let site = Self::new(None, kind);
         let data = site.path().to_str().unwrap().to_owned();
         site.ran(&["quickstart", "--ledger", kind, "--exit", "--json", "--data", &data]);
         site.ran(&["ledger", "up", kind, "--dir", "network"]);
@@ -142,14 +159,13 @@ impl Site {
 
     /// The same on a Fabric network, whose orderer waits so many milliseconds for more transactions.
     pub fn start_on_fabric(batch_timeout: u64) -> Self {
-        let site = Self::new(None);
+        let site = Self::new(None, "fabric");
         let data = site.path().to_str().unwrap().to_owned();
         let network = site.network();
         let network = network.to_str().unwrap();
         let batch_timeout = batch_timeout.to_string();
         let up =
             ["ledger", "up", "fabric", "--ledger-id", "management.quickstart.test/ledger", "--dir", network];
-        site.ran(&["quickstart", "--ledger", "fabric", "--prepare", "--data", &data]);
         site.ran(&[&up[..], &["--batch-timeout", &batch_timeout]].concat());
         site.ran(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", &data]);
         site.ran(&up);
