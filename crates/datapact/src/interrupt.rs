@@ -32,41 +32,48 @@ pub(crate) fn finished(path: &Path) {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
 }
 
-/// From now on the running command answers the signals itself.
+/// From now on the running command answers the signals itself. If one is being answered already, this does not return.
 pub(crate) fn leave_to_command() {
+    let _unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     LEFT_TO_COMMAND.store(true, Ordering::SeqCst);
 }
 
 /// Starts to wait for the signals, beside everything else.
 pub(crate) fn watch() {
-    std::thread::spawn(|| {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
+    // Here, and not in the thread: while a listener is being registered, another runtime that receives its signal would
+    // tell those who listen already, and nobody else. So none may be running yet.
+    let listening = runtime.enter();
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    drop(listening);
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
+    std::thread::spawn(move || {
         runtime.block_on(async {
-            use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-            else {
-                return std::future::pending().await;
-            };
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
+                // The lock is kept to the end, so that nothing new is begun meanwhile.
+                let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
                 if !LEFT_TO_COMMAND.load(Ordering::SeqCst) {
-                    return;
+                    end(&unfinished);
                 }
+                drop(unfinished);
                 ASKED.send_replace(true);
             }
         });
-        // The lock is kept to the end, so that nothing new is begun meanwhile.
-        let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
-        for path in unfinished.iter() {
-            let _ = std::fs::remove_file(path);
-        }
-        datapact_client::home::discard_unfinished();
-        std::process::exit(INTERRUPTED.into());
     });
+}
+
+/// Removes what is unfinished, and ends the process.
+fn end(unfinished: &BTreeSet<PathBuf>) -> ! {
+    for path in unfinished {
+        let _ = std::fs::remove_file(path);
+    }
+    datapact_client::home::discard_unfinished();
+    std::process::exit(INTERRUPTED.into());
 }
 
 /// Returns when SIGINT or SIGTERM has come, be it before this was called.
