@@ -298,7 +298,9 @@ fn an_interrupted_wrap_leaves_nothing() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.as_mut().unwrap().write_all(&data(1_000_000)).unwrap();
+    // Not the child's any more, whose input ends as soon as it is waited for.
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&data(1_000_000)).unwrap();
     while !dir.join("k").exists() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
@@ -306,5 +308,6 @@ fn an_interrupted_wrap_leaves_nothing() {
     let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     assert!(killed.success());
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    drop(stdin);
     assert_eq!(fs::read_dir(dir).unwrap().count(), 0);
 }
