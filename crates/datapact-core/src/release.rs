@@ -1,16 +1,13 @@
 //! Sealing a released key to the consumer's fresh public key (DC-6): HPKE base mode (RFC 9180) with
 //! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM; `info` is the key request's document id.
 
-use hpke::aead::AesGcm256;
-use hpke::kdf::HkdfSha256;
-use hpke::kem::X25519HkdfSha256;
-use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
+use aws_lc_rs::agreement;
+use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256 as SUITE;
+use rustls::crypto::hpke::{EncapsulatedSecret, Hpke as _, HpkePrivateKey, HpkePublicKey};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::id::Digest;
-
-type Kem = X25519HkdfSha256;
 
 /// A key sealed to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,18 +40,15 @@ pub enum ReleaseError {
 
 /// A key pair made for one answer; dropped, it leaves a recorded exchange closed.
 pub struct Recipient {
-    secret: <Kem as hpke::Kem>::PrivateKey,
+    secret: HpkePrivateKey,
     public: Digest,
 }
 
 impl Recipient {
     /// A fresh key pair.
     pub fn generate() -> Self {
-        let seed = Zeroizing::new(crate::id::random::<32>());
-        let (secret, public) = Kem::derive_keypair(seed.as_slice());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(&public.to_bytes());
-        Self { secret, public: Digest(bytes) }
+        let private = Zeroizing::new(crate::id::random::<32>());
+        Self::from_private(&private).expect("any 32 bytes are an X25519 private key")
     }
 
     /// The key pair of a private key (X25519, 32 bytes), for whoever keeps it elsewhere; a consumer takes a fresh one.
@@ -62,11 +56,11 @@ impl Recipient {
     /// # Errors
     /// [`ReleaseError::Recipient`] when it is no usable private key.
     pub fn from_private(private: &[u8; 32]) -> Result<Self, ReleaseError> {
-        let secret =
-            <Kem as hpke::Kem>::PrivateKey::from_bytes(private).map_err(|_| ReleaseError::Recipient)?;
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(&Kem::sk_to_pk(&secret).to_bytes());
-        Ok(Self { secret, public: Digest(bytes) })
+        let public = agreement::PrivateKey::from_private_key(&agreement::X25519, private)
+            .and_then(|key| Ok(key.compute_public_key()?))
+            .map_err(|_| ReleaseError::Recipient)?;
+        let public = public.as_ref().try_into().map_err(|_| ReleaseError::Recipient)?;
+        Ok(Self { secret: HpkePrivateKey::from(private.to_vec()), public: Digest(public) })
     }
 
     /// The public key, for the key request.
@@ -76,41 +70,19 @@ impl Recipient {
 
     /// The key's 32 bytes, sealed for the key request with document id `request`.
     pub fn open(&self, request: &Digest, sealed: &SealedKey) -> Result<Zeroizing<[u8; 32]>, ReleaseError> {
-        let encapsulated = <Kem as hpke::Kem>::EncappedKey::from_bytes(sealed.encapsulated.as_bytes())
-            .map_err(|_| ReleaseError::Open)?;
-        let bytes = Zeroizing::new(
-            hpke::single_shot_open::<AesGcm256, HkdfSha256, Kem>(
-                &OpModeR::Base,
-                &self.secret,
-                &encapsulated,
-                request.as_bytes(),
-                &sealed.ciphertext,
-                &[],
-            )
-            .map_err(|_| ReleaseError::Open)?,
-        );
-        let mut key = Zeroizing::new([0; 32]);
-        if bytes.len() != key.len() {
-            return Err(ReleaseError::Open);
-        }
-        key.copy_from_slice(&bytes);
-        Ok(key)
+        let encapsulated = EncapsulatedSecret(sealed.encapsulated.as_bytes().to_vec());
+        let opened = SUITE.open(&encapsulated, request.as_bytes(), &[], &sealed.ciphertext, &self.secret);
+        let bytes = Zeroizing::new(opened.map_err(|_| ReleaseError::Open)?);
+        let key = bytes.as_slice().try_into().map_err(|_| ReleaseError::Open)?;
+        Ok(Zeroizing::new(key))
     }
 }
 
 /// Seals `key` to `recipient` for the key request with document id `request`.
 pub fn seal(key: &[u8; 32], recipient: &Digest, request: &Digest) -> Result<SealedKey, ReleaseError> {
-    let public = <Kem as hpke::Kem>::PublicKey::from_bytes(recipient.as_bytes())
-        .map_err(|_| ReleaseError::Recipient)?;
-    let (encapsulated, ciphertext) = hpke::single_shot_seal::<AesGcm256, HkdfSha256, Kem>(
-        &OpModeS::Base,
-        &public,
-        request.as_bytes(),
-        key,
-        &[],
-    )
-    .map_err(|_| ReleaseError::Recipient)?;
-    let mut bytes = [0; 32];
-    bytes.copy_from_slice(&encapsulated.to_bytes());
-    Ok(SealedKey { encapsulated: Digest(bytes), ciphertext })
+    let public = HpkePublicKey(recipient.as_bytes().to_vec());
+    let (encapsulated, ciphertext) =
+        SUITE.seal(request.as_bytes(), &[], key, &public).map_err(|_| ReleaseError::Recipient)?;
+    let encapsulated = encapsulated.0.try_into().map_err(|_| ReleaseError::Recipient)?;
+    Ok(SealedKey { encapsulated: Digest(encapsulated), ciphertext })
 }
