@@ -24,11 +24,18 @@ macro_rules! hex_type {
             pub fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }
+
+            /// The digits, without an allocation, for `use_digits`: servers write many of them for each call.
+            fn with_digits<T>(&self, use_digits: impl FnOnce(&str) -> T) -> T {
+                let mut digits = [0; $len * 2];
+                hex::encode_to_slice(self.0, &mut digits).expect("there is room for two digits a byte");
+                use_digits(std::str::from_utf8(&digits).expect("digits are ASCII"))
+            }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                self.with_digits(|digits| f.write_str(digits))
             }
         }
 
@@ -48,7 +55,7 @@ macro_rules! hex_type {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                self.with_digits(|digits| serializer.serialize_str(digits))
             }
         }
 

@@ -1,6 +1,7 @@
 //! What a certificate says: its key, its subject, the server it names.
 
 use rustls_pki_types::CertificateDer;
+use webpki::EndEntityCert;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
@@ -25,21 +26,19 @@ pub struct PublicKey {
 /// # Errors
 /// [`TrustError::Unusable`] when it is no certificate or its key another one.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, TrustError> {
-    let parsed = parse(certificate)?;
-    let spki = parsed.public_key();
-    let point = spki.subject_public_key.data.as_ref();
-    let algorithm = spki.algorithm.algorithm.to_id_string();
-    let curve =
-        spki.algorithm.parameters.as_ref().and_then(|p| p.as_oid().ok()).map(|oid| oid.to_id_string());
-    if algorithm != "1.2.840.10045.2.1"
-        || curve.as_deref() != Some("1.2.840.10045.3.1.7")
-        || point.len() != 65
-        || point.first() != Some(&4)
-    {
-        return Err(TrustError::Unusable("its key is not an uncompressed P-256 key".to_owned()));
+    let parsed = EndEntityCert::try_from(certificate).map_err(|e| TrustError::Unusable(e.to_string()))?;
+    let spki = parsed.subject_public_key_info();
+    match spki.strip_prefix(&P256_SPKI) {
+        Some(point) if point.len() == 65 && point.first() == Some(&4) => {
+            Ok(PublicKey { point: point.to_vec(), digest: Digest::of(&spki) })
+        }
+        _ => Err(TrustError::Unusable("its key is not an uncompressed P-256 key".to_owned())),
     }
-    Ok(PublicKey { point: point.to_vec(), digest: Digest::of(spki.raw) })
 }
+
+/// How the SubjectPublicKeyInfo (DER, RFC 5480) of each uncompressed P-256 key begins: the point's 65 bytes
+/// follow.
+const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 /// The subject of a certificate in one canonical form, close to RFC 4514: attributes in the certificate's order,
 /// `NAME=value` joined by commas; the parts of a multi-valued attribute sorted and joined by `+`; the characters
