@@ -13,7 +13,7 @@ use crate::tree;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
 /// What goes along as it is: from the repository, to the archive.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("LICENSE", "LICENSE"),
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
@@ -21,6 +21,8 @@ const FILES: [(&str, &str); 9] = [
     ("docs/operations.md", "docs/operations.md"),
     ("docs/stores.md", "docs/stores.md"),
     ("docs/durability.md", "docs/durability.md"),
+    ("docs/ledgers/ethereum.md", "docs/ledgers/ethereum.md"),
+    ("docs/ledgers/fabric.md", "docs/ledgers/fabric.md"),
     ("packaging/systemd/datapact@.service", "lib/systemd/system/datapact@.service"),
     ("packaging/sysusers.d/datapact.conf", "lib/sysusers.d/datapact.conf"),
 ];
