@@ -283,6 +283,15 @@ pub fn placeholders(on: &impl ConnectionTrait, rows: usize, columns: usize) -> S
     text
 }
 
+/// What a query asks for, as many as a power of two: the last is repeated, which a query does not mind. So few texts
+/// occur, and the database finds again what it has prepared for them.
+pub fn padded<T: Clone>(mut asked: Vec<T>) -> Vec<T> {
+    if let Some(last) = asked.last().cloned() {
+        asked.resize(asked.len().next_power_of_two(), last);
+    }
+    asked
+}
+
 /// A write transaction from its first statement on, so that it never has to be upgraded.
 async fn begin(on: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     on.begin_with_options(TransactionOptions {

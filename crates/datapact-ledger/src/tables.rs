@@ -12,7 +12,7 @@ use sea_orm::{ConnectionTrait, QueryResult};
 
 use crate::path::Resource;
 use crate::port::{EVENTS_MAX, Event, Position, Recorded};
-use crate::store::{Group, Migration, Store, StoreError, placeholders, statement};
+use crate::store::{Group, Migration, Store, StoreError, padded, placeholders, statement};
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
 
 /// The tables of a log, for [`crate::store::Store::open`].
@@ -65,14 +65,13 @@ impl Overlay {
     ) -> Result<Self, StoreError> {
         let keys: Vec<String> = keys.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
         let mut overlay = Self::default();
-        for chunk in keys.chunks(1000) {
+        for chunk in keys.chunks(1024) {
+            let chunk = padded(chunk.to_vec());
             let sql = format!(
                 "SELECT key, value, position FROM ledger_state WHERE key IN {}",
                 placeholders(on, 1, chunk.len())
             );
-            for row in
-                on.query_all_raw(statement(on, sql, chunk.iter().map(|key| key.as_str().into()))).await?
-            {
+            for row in on.query_all_raw(statement(on, sql, chunk.into_iter().map(Into::into))).await? {
                 let key: String = row.try_get_by_index(0)?;
                 overlay
                     .values

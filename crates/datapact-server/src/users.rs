@@ -10,7 +10,7 @@ use datapact_api::problem::{Problem, Result};
 use datapact_core::commitment::Opening;
 use datapact_core::id::{Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_ledger::store::{Migration, Store, StoreError, placeholders, statement};
+use datapact_ledger::store::{Migration, Store, StoreError, padded, placeholders, statement};
 use sea_orm::{ConnectionTrait, DbErr};
 
 /// The table of a [`Marker`].
@@ -108,11 +108,12 @@ impl Users {
     /// Which of the users that `marks` stand for were disabled or erased.
     pub(crate) async fn refused(
         on: &impl ConnectionTrait,
-        marks: impl ExactSizeIterator<Item = &str>,
+        marks: impl Iterator<Item = &str>,
     ) -> std::result::Result<HashSet<String>, DbErr> {
+        let marks = padded(marks.collect());
         let list = placeholders(on, 1, marks.len());
         let sql = format!("SELECT mark FROM user_status WHERE refused <> 0 AND mark IN {list}");
-        let rows = on.query_all_raw(statement(on, sql, marks.map(Into::into))).await?;
+        let rows = on.query_all_raw(statement(on, sql, marks.into_iter().map(Into::into))).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 

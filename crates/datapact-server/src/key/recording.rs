@@ -1,7 +1,7 @@
 //! Putting releases on record, all that wait in one job of the writer. What was withheld, revoked or erased before that
 //! job is seen here, and what is later finds the release on record.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{Commitment, Digest, KeyId, ShareId, Timestamp};
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::keys::unknown;
 use super::policies::standing;
 use super::release::{Decision, RELEASES_MAX, same};
-use super::tables::{self, KeyEntry, PolicyRow, ReleaseRow};
+use super::tables::{self, Before, KeyEntry, PolicyRow, ReleaseRow};
 
 /// A release to be recorded.
 pub(super) struct New {
@@ -22,15 +22,16 @@ pub(super) struct New {
     pub(super) row: ReleaseRow,
 }
 
-/// What the tables say that may speak against the releases of a batch, and what the batch has recorded so far.
+/// What may speak against the releases of a batch: what its part of the tables says, and what the batch has recorded so
+/// far.
 struct Known {
-    keys: HashMap<KeyId, KeyEntry>,
-    /// By share and owner.
-    policies: HashMap<(ShareId, String), Vec<PolicyRow>>,
-    revoked: HashSet<Digest>,
-    tombstones: HashSet<String>,
+    /// Each with the policies that its owner has signed for its share.
+    keys: HashMap<KeyId, (KeyEntry, Vec<PolicyRow>)>,
+    /// By share and consumer.
     commitments: HashMap<(ShareId, String), Commitment>,
+    /// By key request.
     releases: HashMap<Digest, ReleaseRow>,
+    /// How often a key was released, by access request.
     counts: HashMap<Digest, u64>,
 }
 
@@ -41,35 +42,25 @@ pub(super) async fn record_all(
     new: Vec<New>,
     now: Timestamp,
 ) -> Result<Vec<Result<Option<ReleaseRow>, Failure>>, Failure> {
-    let requests: Vec<Digest> = new.iter().map(|new| new.row.request).collect();
-    let key_requests: Vec<Digest> = new.iter().map(|new| new.row.key_request).collect();
-    let keys: Vec<KeyId> = new.iter().map(|new| new.key).collect();
-    let shares: Vec<ShareId> = new.iter().map(|new| new.row.share).collect();
-    let marks: Vec<String> = new.iter().map(|new| new.mark.clone()).collect();
-    let consumers: Vec<(ShareId, String)> = new.iter().map(New::consumer).collect();
     let mut known = Known {
-        keys: tables::keys(on, &keys).await?,
-        policies: HashMap::new(),
-        revoked: tables::revoked(on, &requests).await?,
-        tombstones: tables::tombstones(on, &marks).await?,
-        commitments: tables::commitments(on, &consumers).await?,
-        releases: tables::releases(on, &key_requests).await?,
-        counts: tables::release_counts(on, &requests).await?,
+        keys: tables::keys_and_policies(on, new.iter().map(|new| new.key).collect()).await?,
+        commitments: HashMap::new(),
+        releases: HashMap::new(),
+        counts: HashMap::new(),
     };
-    for policy in tables::policies_of(on, &shares).await? {
-        known.policies.entry((policy.share, policy.owner.clone())).or_default().push(policy);
-    }
+    let before = tables::before(on, &new).await?;
     let (mut outcomes, mut commitments, mut rows) = (Vec::with_capacity(new.len()), Vec::new(), Vec::new());
-    for new in new {
-        let judged = known.judge(&new, now);
+    for (new, before) in new.into_iter().zip(before) {
+        let judged = known.judge(&new, before, now);
         if let Ok(None) = judged {
-            let (share, consumer) = new.consumer();
-            if known.commitments.insert((share, consumer.clone()), new.decision.commitment).is_none() {
-                commitments.push((share, consumer, new.decision.commitment));
+            let New { decision, row, .. } = new;
+            let (share, consumer) = (row.share, decision.consumer.to_string());
+            if known.commitments.insert((share, consumer.clone()), decision.commitment).is_none() {
+                commitments.push((share, consumer, decision.commitment));
             }
-            *known.counts.entry(new.row.request).or_default() += 1;
-            known.releases.insert(new.row.key_request, new.row.clone());
-            rows.push(new.row);
+            *known.counts.entry(row.request).or_default() += 1;
+            known.releases.insert(row.key_request, row.clone());
+            rows.push(row);
         }
         outcomes.push(judged);
     }
@@ -78,41 +69,39 @@ pub(super) async fn record_all(
     Ok(outcomes)
 }
 
-impl New {
-    fn consumer(&self) -> (ShareId, String) {
-        (self.row.share, self.decision.consumer.to_string())
-    }
-}
-
 impl Known {
     /// Whether the release may be recorded, or was before.
-    fn judge(&self, new: &New, now: Timestamp) -> Result<Option<ReleaseRow>, Failure> {
-        let New { key, decision, mark, row } = new;
-        let rows = self.policies.get(&(row.share, row.owner.clone()));
-        standing(rows.map_or(&[], Vec::as_slice), &decision.on_ledger, key, now)?;
-        let stored = self.keys.get(key).and_then(|entry| entry.stored.as_ref());
-        if !stored.is_some_and(|stored| stored.is(&decision.stored)) {
+    fn judge(&mut self, new: &New, before: Before, now: Timestamp) -> Result<Option<ReleaseRow>, Failure> {
+        let New { key, decision, row, .. } = new;
+        let stored = self.keys.get(key).and_then(|(entry, rows)| Some((entry.stored.as_ref()?, rows)));
+        let Some((_, rows)) = stored.filter(|(stored, _)| stored.is(&decision.stored)) else {
             return Err(unknown(key).into());
-        }
-        if self.revoked.contains(&row.request) {
+        };
+        standing(rows, &decision.on_ledger, key, now)?;
+        if before.revoked {
             let problem = Problem::forbidden("the access token was revoked");
             return Err(problem.hint("ask for access again").into());
         }
-        if self.tombstones.contains(mark) {
+        if before.erased {
             let problem = Problem::forbidden("an erased account of yours has accessed this share");
             return Err(problem.hint("ask its provider for a new share").into());
         }
-        if let Some(first) = self.commitments.get(&new.consumer())
+        let consumer = (row.share, decision.consumer.to_string());
+        if let Some(first) = before.commitment {
+            self.commitments.insert(consumer.clone(), first);
+        }
+        if let Some(first) = self.commitments.get(&consumer)
             && !same(first.as_bytes(), decision.commitment.as_bytes())
         {
             let problem = Problem::forbidden("the ledger knows you on this share by another commitment");
             let hint = "management counts your accesses under two names; tell the provider";
             return Err(problem.hint(hint).into());
         }
-        if let Some(before) = self.releases.get(&row.key_request) {
-            return Ok(Some(before.clone()));
+        if let Some(before) = before.release.or_else(|| self.releases.get(&row.key_request).cloned()) {
+            return Ok(Some(before));
         }
-        if self.counts.get(&row.request).is_some_and(|count| *count >= RELEASES_MAX) {
+        let count = before.count + self.counts.get(&row.request).copied().unwrap_or_default();
+        if count >= RELEASES_MAX {
             let detail = format!("the key was released {RELEASES_MAX} times for this access");
             return Err(Problem::new(Kind::Busy, detail).hint("ask for access again").into());
         }

@@ -1,6 +1,5 @@
 //! Releasing a key (KS-4, KS-5; AX-12 to AX-14): the one place where it is decided, the record of it, and repeats.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
@@ -42,8 +41,7 @@ pub(super) fn kept(store: Store) -> Kept {
     Group::reading(store, |on, asked: Vec<(String, KeyId)>| {
         Box::pin(async move {
             let refused = Users::refused(&on, asked.iter().map(|(mark, _)| mark.as_str())).await?;
-            let ids: HashSet<KeyId> = asked.iter().map(|(_, id)| *id).collect();
-            let keys = tables::keys_and_policies(&on, &ids.into_iter().collect::<Vec<_>>()).await?;
+            let keys = tables::keys_and_policies(&on, asked.iter().map(|(_, id)| *id).collect()).await?;
             let outcome = |(mark, id): &(String, KeyId)| {
                 Ok(OfRelease { refused: refused.contains(mark), key: keys.get(id).cloned() })
             };

@@ -6,11 +6,12 @@ use datapact_core::contract::SetPolicy;
 use datapact_core::id::{Commitment, Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::policy::{ShareState, SharingPolicy};
-use datapact_ledger::store::{Migration, StoreError, placeholders, statement};
+use datapact_ledger::store::{Migration, StoreError, padded, placeholders, statement};
 use sea_orm::{ConnectionTrait, DbErr, QueryResult, Value};
 use serde::de::DeserializeOwned;
 
 use super::failure::Failure;
+use super::recording::New;
 
 pub(super) const MIGRATIONS: &[Migration] = &[
     Migration { module: "key", version: 1, statements: FIRST },
@@ -132,17 +133,9 @@ impl PolicyRow {
 }
 
 pub(super) async fn key(on: &impl ConnectionTrait, id: &KeyId) -> Result<Option<KeyEntry>, Failure> {
-    Ok(keys(on, &[*id]).await?.remove(id))
-}
-
-/// Those of `ids` that are registered.
-pub(super) async fn keys(
-    on: &impl ConnectionTrait,
-    ids: &[KeyId],
-) -> Result<HashMap<KeyId, KeyEntry>, Failure> {
-    let sql = format!("SELECT {KEY_COLUMNS} FROM key_entry e WHERE e.id IN");
-    let rows = rows_of(on, &sql, ids).await?;
-    rows.iter().map(|row| key_row(row).map(|entry| (entry.id, entry))).collect()
+    let sql = format!("SELECT {KEY_COLUMNS} FROM key_entry e WHERE e.id = $1");
+    let row = on.query_one_raw(statement(on, sql, [text(id)])).await?;
+    row.as_ref().map(key_row).transpose()
 }
 
 const KEY_COLUMNS: &str = "e.id, e.owner, e.registered, e.share, e.package, e.sealed, e.kek";
@@ -170,14 +163,16 @@ fn key_row(row: &QueryResult) -> Result<KeyEntry, Failure> {
 /// Keys, each with the policies that its owner has signed for its share.
 pub(super) async fn keys_and_policies(
     on: &impl ConnectionTrait,
-    ids: &[KeyId],
+    ids: HashSet<KeyId>,
 ) -> Result<HashMap<KeyId, (KeyEntry, Vec<PolicyRow>)>, Failure> {
+    let ids = padded(ids.into_iter().collect());
     let sql = format!(
         "SELECT {KEY_COLUMNS}, {POLICY_COLUMNS} FROM key_entry e LEFT JOIN key_policy p \
-         ON p.share = e.share AND p.owner = e.owner WHERE e.id IN"
+         ON p.share = e.share AND p.owner = e.owner WHERE e.id IN {}",
+        placeholders(on, 1, ids.len())
     );
     let mut found = HashMap::new();
-    for row in rows_of(on, &sql, ids).await? {
+    for row in on.query_all_raw(statement(on, sql, ids.iter().map(text))).await? {
         let entry = key_row(&row)?;
         let (_, policies) = found.entry(entry.id).or_insert_with(|| (entry, Vec::new()));
         if row.try_get_by_index::<Option<String>>(KEY_WIDTH)?.is_some() {
@@ -315,18 +310,6 @@ pub(super) async fn policies(
     rows.iter().map(|row| policy_row(row, 0)).collect()
 }
 
-/// All that providers have signed for `shares`, oldest version first.
-pub(super) async fn policies_of(
-    on: &impl ConnectionTrait,
-    shares: &[ShareId],
-) -> Result<Vec<PolicyRow>, Failure> {
-    let sql = format!("SELECT {POLICY_COLUMNS} FROM key_policy p WHERE p.share IN");
-    let rows = rows_of(on, &sql, shares).await?;
-    let mut policies = rows.iter().map(|row| policy_row(row, 0)).collect::<Result<Vec<_>, _>>()?;
-    policies.sort_by_key(|policy| (policy.version, policy.policy));
-    Ok(policies)
-}
-
 /// Writes a policy; one that is there keeps what it had.
 pub(super) async fn put_policy(on: &impl ConnectionTrait, row: &PolicyRow) -> Result<(), Failure> {
     let sql = "INSERT INTO key_policy (policy, share, owner, version, state, expires, signed, key, package, \
@@ -371,25 +354,6 @@ fn policy_row(row: &QueryResult, at: usize) -> Result<PolicyRow, Failure> {
     })
 }
 
-/// The one commitment that each of `consumers`, of a share and an identity, has been known by there.
-pub(super) async fn commitments(
-    on: &impl ConnectionTrait,
-    consumers: &[(ShareId, String)],
-) -> Result<HashMap<(ShareId, String), Commitment>, Failure> {
-    let values: Vec<Value> =
-        consumers.iter().flat_map(|(share, identity)| [text(share), text(identity)]).collect();
-    let sql = format!(
-        "SELECT share, identity, commitment FROM key_consumer WHERE (share, identity) IN (VALUES {})",
-        placeholders(on, values.len() / 2, 2)
-    );
-    let mut found = HashMap::new();
-    for row in on.query_all_raw(statement(on, sql, values)).await? {
-        let string = |index| row.try_get_by_index::<String>(index);
-        found.insert((parse(&string(0)?)?, string(1)?), parse(&string(2)?)?);
-    }
-    Ok(found)
-}
-
 pub(super) async fn insert_commitments(
     on: &impl ConnectionTrait,
     new: Vec<(ShareId, String, Commitment)>,
@@ -398,17 +362,6 @@ pub(super) async fn insert_commitments(
         [text(&share), identity.into(), text(&commitment)]
     };
     insert(on, "key_consumer (share, identity, commitment)", new.into_iter().map(row).collect()).await
-}
-
-/// Those of `marks` that stand for users who have accessed a share before they were erased.
-pub(super) async fn tombstones(
-    on: &impl ConnectionTrait,
-    marks: &[String],
-) -> Result<HashSet<String>, Failure> {
-    // A mark is of one share.
-    let sql = "SELECT mark FROM key_tombstone WHERE mark IN";
-    let rows = rows_of(on, sql, marks).await?;
-    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
 }
 
 /// Revokes the tokens of an access.
@@ -420,16 +373,6 @@ pub(super) async fn revoke(
     let sql = "INSERT INTO key_revocation (request, until) VALUES ($1, $2) ON CONFLICT (request) DO NOTHING";
     on.execute_raw(statement(on, sql, [text(request), int(until)])).await?;
     Ok(())
-}
-
-/// Those accesses among `requests` whose tokens were revoked.
-pub(super) async fn revoked(
-    on: &impl ConnectionTrait,
-    requests: &[Digest],
-) -> Result<HashSet<Digest>, Failure> {
-    let sql = "SELECT request FROM key_revocation WHERE request IN";
-    let rows = rows_of(on, sql, requests).await?;
-    rows.iter().map(|row| parse(&row.try_get_by_index::<String>(0)?)).collect()
 }
 
 /// Forgets the revocations of tokens that are dead anyway.
@@ -481,25 +424,62 @@ pub(super) struct ReleaseRow {
 const RELEASE_COLUMNS: &str =
     "key_request, request, share, owner, time, sealed, signed_release, signed_request, consumer";
 
-/// The releases that answered `key_requests`.
-pub(super) async fn releases(
-    on: &impl ConnectionTrait,
-    key_requests: &[Digest],
-) -> Result<HashMap<Digest, ReleaseRow>, Failure> {
-    let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request IN");
-    let rows = rows_of(on, &sql, key_requests).await?;
-    rows.iter().map(|row| release_row(row).map(|row| (row.key_request, row))).collect()
+/// What stands before a release that is to be recorded.
+pub(super) struct Before {
+    /// The access's tokens were revoked.
+    pub(super) revoked: bool,
+    /// The consumer has accessed the share by an account that was erased.
+    pub(super) erased: bool,
+    /// The one commitment by which the consumer has been known on the share.
+    pub(super) commitment: Option<Commitment>,
+    /// How often keys were released for the access.
+    pub(super) count: u64,
+    /// The release that answered the same key request.
+    pub(super) release: Option<ReleaseRow>,
 }
 
-/// How often keys were released for each of the accesses `requests`.
-pub(super) async fn release_counts(
-    on: &impl ConnectionTrait,
-    requests: &[Digest],
-) -> Result<HashMap<Digest, u64>, Failure> {
-    let list = placeholders(on, 1, requests.len());
-    let sql = format!("SELECT request, COUNT(*) FROM key_release WHERE request IN {list} GROUP BY request");
-    let rows = on.query_all_raw(statement(on, sql, requests.iter().map(text))).await?;
-    rows.iter().map(|row| Ok((parse(&row.try_get_by_index::<String>(0)?)?, number(row, 1)?))).collect()
+/// What stands before each of `new`, in their order.
+pub(super) async fn before(on: &impl ConnectionTrait, new: &[New]) -> Result<Vec<Before>, Failure> {
+    let asked = padded(new.iter().zip(0..).collect());
+    let sql = format!(
+        "WITH asked (n, request, key_request, share, consumer, mark) AS (VALUES {}) SELECT n, \
+         (SELECT COUNT(*) FROM key_revocation r WHERE r.request = asked.request), \
+         (SELECT COUNT(*) FROM key_tombstone t WHERE t.share = asked.share AND t.mark = asked.mark), \
+         (SELECT commitment FROM key_consumer c WHERE c.share = asked.share AND c.identity = asked.consumer), \
+         (SELECT COUNT(*) FROM key_release r WHERE r.request = asked.request), \
+         (SELECT COUNT(*) FROM key_release r WHERE r.key_request = asked.key_request) FROM asked",
+        placeholders(on, asked.len(), 6)
+    );
+    let values = asked.into_iter().flat_map(|(new, n)| {
+        let row = &new.row;
+        let consumer = text(&new.decision.consumer);
+        [int(n), text(&row.request), text(&row.key_request), text(&row.share), consumer, text(&new.mark)]
+    });
+    let mut found: Vec<Option<Before>> = new.iter().map(|_| None).collect();
+    for row in on.query_all_raw(statement(on, sql, values)).await? {
+        let n = usize::try_from(number(&row, 0)?).ok();
+        let Some((place, new)) = n.and_then(|n| found.get_mut(n).zip(new.get(n))) else { continue };
+        let commitment: Option<String> = row.try_get_by_index(3)?;
+        let release = match number(&row, 5)? {
+            0 => None,
+            _ => release(on, &new.row.key_request).await?,
+        };
+        *place = Some(Before {
+            revoked: number(&row, 1)? > 0,
+            erased: number(&row, 2)? > 0,
+            commitment: commitment.as_deref().map(parse).transpose()?,
+            count: number(&row, 4)?,
+            release,
+        });
+    }
+    found.into_iter().map(|before| before.ok_or_else(|| damaged("what stands before a release"))).collect()
+}
+
+/// The release that answered a key request.
+async fn release(on: &impl ConnectionTrait, key_request: &Digest) -> Result<Option<ReleaseRow>, Failure> {
+    let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request = $1");
+    let row = on.query_one_raw(statement(on, sql, [text(key_request)])).await?;
+    row.as_ref().map(release_row).transpose()
 }
 
 /// The releases of `owner`'s keys on `share`, by key request behind `after`, a page of them.
@@ -614,16 +594,6 @@ pub(super) async fn rekey(
 pub(super) async fn forget_keks(on: &impl ConnectionTrait, version: u32) -> Result<(), Failure> {
     on.execute_raw(statement(on, "DELETE FROM key_kek WHERE version < $1", [int(version.into())])).await?;
     Ok(())
-}
-
-/// The rows that a query finds by any of `values`; `sql` ends before their list.
-async fn rows_of(
-    on: &impl ConnectionTrait,
-    sql: &str,
-    values: &[impl ToString],
-) -> Result<Vec<QueryResult>, Failure> {
-    let sql = format!("{sql} {}", placeholders(on, 1, values.len()));
-    Ok(on.query_all_raw(statement(on, sql, values.iter().map(text))).await?)
 }
 
 /// Inserts rows; `into` is a table's name and its columns.

@@ -11,7 +11,7 @@ use datapact_core::document::{AccessRequest, Body, UsageReport};
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
-use datapact_ledger::store::{Group, placeholders};
+use datapact_ledger::store::{Group, padded, placeholders};
 use datapact_ledger::{LedgerReceipt, Store};
 use sea_orm::{ConnectionTrait, Value as Parameter};
 
@@ -58,6 +58,7 @@ pub(super) fn knowing(store: Store) -> Knowing {
 async fn known_of_all(on: &impl ConnectionTrait, asked: Vec<Asked>) -> Result<Vec<Result<Known>>> {
     let columns =
         accounts::COLUMNS.split(", ").map(|column| format!("c.{column}")).collect::<Vec<_>>().join(", ");
+    let listed = padded(asked.iter().zip(0..).collect());
     let sql = format!(
         "WITH asked (n, consumer, request, share, mark) AS (VALUES {}) SELECT {columns}, \
          (SELECT COUNT(*) FROM access WHERE access.request = asked.request), \
@@ -65,9 +66,9 @@ async fn known_of_all(on: &impl ConnectionTrait, asked: Vec<Asked>) -> Result<Ve
          (SELECT COUNT(*) FROM tombstone t WHERE t.share = asked.share AND t.mark = asked.mark), \
          (SELECT salt FROM salt WHERE salt.share = asked.share AND salt.identity = asked.consumer), asked.n \
          FROM asked JOIN account c ON c.identity = asked.consumer",
-        placeholders(on, asked.len(), 5)
+        placeholders(on, listed.len(), 5)
     );
-    let values = asked.iter().zip(0..).flat_map(|(asked, n)| {
+    let values = listed.into_iter().flat_map(|(asked, n)| {
         [number(n), text(&asked.consumer), text(asked.request), text(asked.share), text(&asked.mark)]
     });
     let nothing = Known { account: None, recorded: false, offered: false, erased: false, salt: None };

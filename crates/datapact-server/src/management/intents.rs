@@ -10,7 +10,7 @@ use datapact_core::commitment::Opening;
 use datapact_core::contract::{Call, Documents};
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_ledger::store::{Migration, placeholders};
+use datapact_ledger::store::{Migration, padded, placeholders};
 use datapact_ledger::{LedgerError, LedgerReceipt};
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, Value};
@@ -290,13 +290,14 @@ pub(super) async fn insert_all(on: &impl ConnectionTrait, rows: Vec<[Value; 3]>)
 
 /// Those of which the projector has applied what they ask for. A document's id is of one kind.
 pub(super) async fn applied(on: &impl ConnectionTrait, new: &[New]) -> Result<HashSet<Digest>> {
-    let list = placeholders(on, new.len(), 1);
+    let asked = padded(new.iter().map(|new| text(new.id)).collect());
+    let list = placeholders(on, asked.len(), 1);
     let sql = format!(
         "WITH asked (id) AS (VALUES {list}) SELECT id FROM policy WHERE id IN (SELECT id FROM asked) \
          UNION ALL SELECT request FROM access WHERE request IN (SELECT id FROM asked) \
          UNION ALL SELECT report FROM usage WHERE report IN (SELECT id FROM asked)"
     );
-    let found = rows(on, sql, new.iter().map(|new| text(new.id))).await?;
+    let found = rows(on, sql, asked).await?;
     found.iter().map(|row| Ok(row.parse(0)?)).collect()
 }
 

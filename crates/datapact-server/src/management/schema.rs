@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use datapact_ledger::store::{Migration, StoreError, placeholders, statement};
+use datapact_ledger::store::{Migration, StoreError, padded, placeholders, statement};
 use sea_orm::{ConnectionTrait, QueryResult, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -167,7 +167,7 @@ pub(super) async fn rows_of(
     sql: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Vec<Row>, StoreError> {
-    let values: Vec<Value> = values.into_iter().collect();
+    let values = padded(values.into_iter().collect());
     match values.len() {
         0 => Ok(Vec::new()),
         count => rows(on, format!("{sql} {}", placeholders(on, 1, count)), values).await,
