@@ -227,14 +227,20 @@ impl Store {
         }
     }
 
-    /// Whether the database answers readers and takes a commit.
+    /// Whether the database answers readers and takes a commit, which fails on a full or read-only disk.
     ///
     /// # Errors
     /// Why not.
     pub async fn check(&self) -> Result<(), StoreError> {
         self.read.query_one_raw(statement(&self.read, "SELECT 1", [])).await?;
         self.write(|tx| {
-            Box::pin(async move { Ok(tx.query_one_raw(statement(tx, "SELECT 1", [])).await.map(drop)?) })
+            Box::pin(async move {
+                // A row that nobody ever sees: SQLite writes no page for an update that changes nothing.
+                for sql in ["INSERT INTO store_head (id) VALUES (0)", "DELETE FROM store_head WHERE id = 0"] {
+                    tx.execute_raw(statement(tx, sql, [])).await?;
+                }
+                Ok(())
+            })
         })
         .await
     }

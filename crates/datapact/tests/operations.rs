@@ -3,8 +3,6 @@
 
 mod support;
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
@@ -15,28 +13,20 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::note::{KeyKind, SigningKey};
 use futures_util::StreamExt as _;
 use serde_json::Value;
+use support::operator::{self, check};
 use support::{PATIENCE, ROLES, Site, data};
 
 /// Gives each server an operator's listener.
 fn with_operator(site: &Site) {
     for role in ROLES {
-        let path = site.config(role);
-        let config = std::fs::read_to_string(&path).unwrap();
-        let operator = "[server.operator]\nlisten = \"127.0.0.1:0\"\n\n[server.access]";
-        std::fs::write(&path, config.replace("[server.access]", operator)).unwrap();
+        operator::configure(site, role);
         site.restart(role);
     }
 }
 
 /// Status and body of `GET path` at the server's operator's listener.
 fn get(site: &Site, role: &str, path: &str) -> (u16, String) {
-    let address = site.ready(role)["operator_listen"].as_str().unwrap().to_owned();
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    operator::get(&site.ready(role), path)
 }
 
 /// Whoever follows publications neither holds up a server that is asked to end, nor misses anything for it.
@@ -63,24 +53,8 @@ async fn a_stop_does_not_wait_for_subscribers() {
     assert_eq!(heard.await.unwrap(), "after the stop");
 }
 
-/// Waits until `/readyz` answers `status`, and gives its checks.
 fn wait_ready(site: &Site, role: &str, status: u16) -> Value {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let (got, body) = get(site, role, "/readyz");
-        let readiness: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(readiness["ready"] == true, got == 200, "{body}");
-        if got == status {
-            return readiness;
-        }
-        assert!(Instant::now() < until, "{role}: {body}");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-fn check<'a>(readiness: &'a Value, name: &str) -> &'a Value {
-    let checks = readiness["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {readiness}"))
+    operator::wait_ready(&site.ready(role), status)
 }
 
 /// The value of a figure, by its name and labels as they stand in the text.

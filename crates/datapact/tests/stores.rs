@@ -17,6 +17,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::testing::postgres;
 use futures_util::future::join_all;
 use serde_json::Value;
+use support::operator;
 use support::proxy::{Mode, Proxy};
 use support::stores::Stores;
 use support::{ROLES, Site, data, until_done};
@@ -262,6 +263,8 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
 struct SmallDisk {
     child: Child,
     data: PathBuf,
+    /// What the server said at its start.
+    ready: Value,
 }
 
 impl SmallDisk {
@@ -276,6 +279,7 @@ impl SmallDisk {
             return None;
         }
         site.kill(role);
+        operator::configure(site, role);
         let data = site.file(&format!("servers/{role}/data"));
         let script = "cp -a \"$1\" \"$1.before\" && mount -t tmpfs -o size=24m,mode=700 tmpfs \"$1\" \
                       && cp -a \"$1.before/.\" \"$1\" && exec \"$2\" serve \"$3\" --json --until-eof --config \"$4\"";
@@ -293,8 +297,8 @@ impl SmallDisk {
             .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        assert!(!line.is_empty(), "{}", site.log(role));
-        Some(Self { child, data })
+        let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", site.log(role)));
+        Some(Self { child, data, ready })
     }
 
     /// The data folder as the server sees it.
@@ -342,9 +346,12 @@ async fn a_full_disk_is_told_and_survived() {
         until_done("opening", || async { lab.open(share).await }).await;
         disk.fill();
         assert_unavailable(role, clinic.share("meanwhile", &plain, AccessTimes::Unlimited).await);
+        let readiness = operator::wait_ready(&disk.ready, 503);
+        assert_eq!(operator::check(&readiness, "database")["ok"], false, "{role}: {readiness}");
         assert!(matches!(disk.child.try_wait(), Ok(None)), "{role} still runs");
         disk.empty();
         // Nobody restarts anything.
+        operator::wait_ready(&disk.ready, 200);
         until_done("opening", || async { lab.open(share).await }).await;
         let error = lab.open(share).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Refused, "{role}: two accesses are two: {error}");

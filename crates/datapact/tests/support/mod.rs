@@ -11,6 +11,7 @@
     reason = "shared by several test programs, none of which uses all of it"
 )]
 
+pub mod operator;
 pub mod proxy;
 pub mod stores;
 pub mod watch;
