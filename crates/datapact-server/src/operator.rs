@@ -56,6 +56,11 @@ impl Check {
         };
         Self { name, ok: detail.is_none(), detail }
     }
+
+    /// What was found.
+    pub(crate) fn outcome(self) -> Result<(), String> {
+        self.detail.map_or(Ok(()), Err)
+    }
 }
 
 /// What the newest record says of the clock: it cannot be of the future.

@@ -192,6 +192,28 @@ fn doctor_finds_what_is_wrong_and_says_what_to_do() {
     let (findings, _) = doctor(&site, None, &["key", "--config", changed.to_str().unwrap()]);
     assert_eq!(found(&findings, "ledger", "error").len(), 1, "{findings:?}");
 
+    // An object store that is away.
+    let (findings, _) = doctor(&site, None, &["storage", "--config", &config("storage")]);
+    assert_eq!(found(&findings, "objects", "good").len(), 1, "{findings:?}");
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = std::fs::read_to_string(site.config("storage")).unwrap();
+    let changed = site.config("storage").with_file_name("other.toml");
+    let secret = changed.with_file_name("secret");
+    std::fs::write(&secret, "secret").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let objects = format!(
+        "\n[objects]\nbucket = \"packages\"\nendpoint = \"http://{away}\"\naccess_key_id = \"id\"\n\
+         secret_key_file = \"{}\"\n",
+        secret.display()
+    );
+    std::fs::write(&changed, text + &objects).unwrap();
+    let (findings, _) = doctor(&site, None, &["storage", "--config", changed.to_str().unwrap()]);
+    let objects = found(&findings, "objects", "error");
+    assert!(
+        objects.len() == 1 && objects[0]["advice"].as_str().unwrap().contains("[objects]"),
+        "{findings:?}"
+    );
+
     // A server that is away, and a key that others may read.
     site.kill("storage");
     let (findings, _) = doctor(&site, Some("clinic"), &[]);

@@ -36,6 +36,8 @@ const REGISTRATIONS_MAX: u64 = 1_000;
 
 /// The database, in the data folder.
 pub(crate) const DATABASE_FILE: &str = "storage.sqlite";
+/// The packages, in the data folder, unless they are in a bucket.
+pub const PACKAGES_FOLDER: &str = "packages";
 
 /// A storage server.
 pub struct StorageService {
@@ -53,6 +55,15 @@ pub struct StorageService {
     registration_seconds: u64,
 }
 
+/// Whether the objects that `config` names answer: the check of the server that is ready. Nothing is made or changed.
+///
+/// # Errors
+/// Why not.
+pub async fn look_at_objects(config: &StorageServerConfig) -> std::result::Result<(), String> {
+    let folder = config.server.data.join(PACKAGES_FOLDER);
+    Check::of("objects", Objects::look(&folder, config.objects.as_ref())).await.outcome()
+}
+
 impl StorageService {
     /// Opens what the configuration names, and removes what uploads that were cut off have left.
     pub async fn open(config: &StorageServerConfig, trust: Source<Trust>, clock: Clock) -> Result<Arc<Self>> {
@@ -64,7 +75,7 @@ impl StorageService {
         let store = Store::connect(&location, Some(&owner), &migrations).await.map_err(Problem::internal)?;
         let users = Users::open(&store).await.map_err(Problem::internal)?;
         let objects = match &config.objects {
-            None => Objects::open(&data.join("packages"))?,
+            None => Objects::open(&data.join(PACKAGES_FOLDER))?,
             Some(bucket) => Objects::open_bucket(bucket)?,
         };
         let management = config.management.name().map_err(Problem::malformed)?;

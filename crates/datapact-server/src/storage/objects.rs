@@ -52,7 +52,12 @@ impl Objects {
     pub(super) fn open(folder: &FilePath) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(Problem::internal)?;
         remove_staged(folder).map_err(Problem::internal)?;
-        let store = LocalFileSystem::new_with_prefix(folder).map_err(Problem::internal)?.with_fsync(true);
+        Self::of(folder).map_err(Problem::internal)
+    }
+
+    /// A folder as it is.
+    fn of(folder: &FilePath) -> object_store::Result<Self> {
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), in_flight: Arc::default(), folder: Some(folder.to_owned()) })
     }
 
@@ -77,10 +82,27 @@ impl Objects {
 
     /// Asks the store for something, whatever it has.
     pub(super) async fn check(&self) -> Result<()> {
+        self.ask().await.map_err(|error| failed(&error))
+    }
+
+    async fn ask(&self) -> object_store::Result<()> {
         match self.store.head(&Path::from("check")).await {
             Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Asks as [`Objects::check`] does, for whoever has no server's log to look at. The folder may be in use by a server,
+    /// so that unlike [`Objects::open`] this removes nothing.
+    pub(super) async fn look(
+        folder: &FilePath,
+        bucket: Option<&ObjectsConfig>,
+    ) -> std::result::Result<(), String> {
+        let objects = match bucket {
+            None => Self::of(folder).map_err(|error| error.to_string())?,
+            Some(bucket) => Self::open_bucket(bucket).map_err(|problem| problem.to_string())?,
+        };
+        objects.ask().await.map_err(|error| error.to_string())
     }
 
     /// Makes an object of the file at `path`, which holds `size` bytes: a folder takes the file itself, a bucket a copy.

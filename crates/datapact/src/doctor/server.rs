@@ -14,6 +14,7 @@ use datapact_server::config::{
     Common, KeyServerConfig, ManagementConfig, Peer, ServerConfig, StorageServerConfig, load,
 };
 use datapact_server::operator::expiry::{Ends, end_of_file, ends_of_trust};
+use datapact_server::storage::{PACKAGES_FOLDER, look_at_objects};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -70,7 +71,27 @@ pub(crate) fn storage(context: &Context, path: &Path) -> Vec<Finding> {
         if let Some(secret) = config.objects.as_ref().and_then(|bucket| bucket.secret_key_file.as_ref()) {
             findings.private(secret);
         }
+        objects(findings, config).await;
     })
+}
+
+/// Whether the packages can be had.
+async fn objects(findings: &mut Findings, config: &StorageServerConfig) {
+    let folder = config.server.data.join(PACKAGES_FOLDER);
+    let (subject, advice) = match &config.objects {
+        None if !folder.exists() => {
+            return findings.good("objects", folder.display(), "it is made at the first start");
+        }
+        None => (folder.display().to_string(), "mount the disk, or correct the folder's owner and mode"),
+        Some(bucket) => (
+            format!("bucket `{}`", bucket.bucket),
+            "check that the object store runs, and that endpoint, bucket, access key and `ca` in `[objects]` are right",
+        ),
+    };
+    match look_at_objects(config).await {
+        Ok(()) => findings.good("objects", subject, "it answers"),
+        Err(error) => findings.error("objects", subject, error, advice),
+    }
 }
 
 /// What all servers have, and then `rest`.
