@@ -155,7 +155,13 @@ impl From<LedgerError> for ClientError {
             LedgerError::Unavailable(_) => Kind::Unavailable,
             LedgerError::Misconfigured(_) => Kind::Internal,
         };
-        Self::Problem(Problem::new(kind, error))
+        let problem = Problem::new(kind, error);
+        Self::Problem(match kind {
+            Kind::Unavailable => {
+                problem.hint("try again; if it stays so, see whether management can be reached")
+            }
+            _ => problem,
+        })
     }
 }
 

@@ -29,7 +29,7 @@ pub enum LedgerError {
     #[error(transparent)]
     Check(#[from] CheckError),
     /// Try again later; a call may or may not have been recorded, and a repeat of it is harmless.
-    #[error("the ledger cannot be reached: {0}; try again")]
+    #[error("the ledger cannot be reached: {0}")]
     Unavailable(String),
     /// The ledger, or this copy of it, is not to be believed: stop, and call the operators.
     #[error("the ledger is not to be believed: {reason}")]

@@ -150,7 +150,9 @@ impl Common {
 /// A failed database as a caller is told of it; the server's log says more.
 pub(crate) fn problem(error: StoreError) -> Problem {
     match error {
-        StoreError::Closed => Problem::new(Kind::Unavailable, "the server is shutting down; try again"),
+        StoreError::Closed => {
+            Problem::new(Kind::Unavailable, "the server is shutting down").hint("try again")
+        }
         error if error.is_temporary() => {
             tracing::error!(%error, "the database cannot be used");
             Problem::new(Kind::Unavailable, "the server's database cannot be used at the moment")

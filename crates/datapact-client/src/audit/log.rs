@@ -23,19 +23,20 @@ use crate::session::{Session, retry};
 /// The log over management's public listener.
 pub struct PublicLog(pub Arc<dyn Public>);
 
+// Without the hint: whoever is told of a log that cannot be read is told how to go on.
 #[async_trait]
 impl LogSource for PublicLog {
     async fn fetch(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, SourceError> {
         match self.0.log(path).await {
             Ok(bytes) => Ok(Some(bytes.to_vec())),
             Err(problem) if problem.kind == Kind::NotFound => Ok(None),
-            Err(problem) => Err(SourceError(problem.to_string())),
+            Err(problem) => Err(SourceError(problem.detail)),
         }
     }
 
     async fn wait_newer(&self, size: u64, timeout: Duration) -> std::result::Result<(), SourceError> {
         match tokio::time::timeout(timeout, self.0.log_longer_than(size)).await {
-            Ok(Err(problem)) => Err(SourceError(problem.to_string())),
+            Ok(Err(problem)) => Err(SourceError(problem.detail)),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }
     }

@@ -62,7 +62,7 @@ impl From<LedgerError> for Failure {
         match error {
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Check(error) => error.into(),
-            LedgerError::Unavailable(_) => Self(Problem::new(Kind::Unavailable, error)),
+            LedgerError::Unavailable(_) => Self(Problem::new(Kind::Unavailable, error).hint("try again")),
             LedgerError::Corrupt { .. } => {
                 tracing::error!(%error, "the ledger is not used");
                 Self(Problem::new(Kind::Unavailable, error).hint("tell the operators of management"))

@@ -212,7 +212,10 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
     let policy = world.published(&provider, |_| {}).await;
     world.open(|log| Arc::new(Killed(log, Kill::Never))).await;
     let request = world.request(&consumer, &policy);
-    assert_kind(world.as_user(&consumer).request_access(&request).await, Kind::Unavailable, "try again");
+    let away = refused(world.as_user(&consumer).request_access(&request).await);
+    assert_eq!(away.kind, Kind::Unavailable);
+    // A key server that is told so gives the same hint.
+    assert_eq!((away.detail.contains("try again"), away.hint.as_deref()), (false, Some("try again")));
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((world.size().await, world.count("intent").await), (1, 1));
     // Nobody asks again.

@@ -124,7 +124,9 @@ mod with_evm {
                 Failure::untrusted(error, "do not believe this node; ask another one")
             }
             LedgerError::Misconfigured(_) => Failure::local(error, "see docs/ledgers/ethereum.md"),
-            error => Problem::new(ProblemKind::Unavailable, error).hint("see that the nodes run").into(),
+            error => Problem::new(ProblemKind::Unavailable, error)
+                .hint("see that the nodes run, and try again")
+                .into(),
         }
     }
 }

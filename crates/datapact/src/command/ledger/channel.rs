@@ -101,7 +101,9 @@ mod with_fabric {
                 Failure::untrusted(error, "do not believe this peer; ask another organisation's")
             }
             LedgerError::Misconfigured(_) => Failure::local(error, hint),
-            error => Problem::new(Kind::Unavailable, error).hint("see that peers and orderers run").into(),
+            error => Problem::new(Kind::Unavailable, error)
+                .hint("see that peers and orderers run, and try again")
+                .into(),
         }
     }
 }
