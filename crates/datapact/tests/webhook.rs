@@ -188,13 +188,23 @@ async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fa
         dead.into_iter().next()
     });
     assert_eq!((&dead["attempts"], &dead["error"]), (&3.into(), &"the receiver answered 500".into()));
+    let event = dead["event"].to_string();
+    let redeliver = ["subscription", "redeliver", &id, &event];
+    let refused = site.run(Some("lab"), &[&redeliver[..], &["777"]].concat());
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(5) && said.contains(&format!("subscription dead {id}")), "{said}");
+    assert_eq!(site.ok("lab", &["subscription", "dead", &id]).len(), 1, "none of them is sent");
+    // A repeat finds it waiting.
+    for _ in 0..2 {
+        site.ok("lab", &redeliver);
+    }
     receiver.set(Mode::Accept);
-    site.ok("lab", &["subscription", "redeliver", &id, &dead["event"].to_string()]);
     receiver.accepted("vitals three");
     until("all is told", || {
         let kept = site.ok("lab", &["subscription", "show", &id]).remove(0);
         (kept["waiting"] == 0 && kept["dead"] == 0).then_some(())
     });
+    assert_eq!(site.run(Some("lab"), &redeliver).status.code(), Some(5), "it has been sent");
     assert!(!receiver.calls().iter().any(|call| call.body.contains("something else")));
     site.ok("lab", &["subscription", "delete", &id]);
     assert!(site.ok("lab", &["subscription", "list"]).is_empty());

@@ -1,5 +1,7 @@
 //! Subscriptions that are kept (MG-15): what a user wants to hear of, read as server-sent events or sent to a webhook.
 
+use std::collections::BTreeSet;
+
 use datapact_api::management::CatalogEntry;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::subscription::{DeadLetter, Filter, NewSubscription, Redelivery, Subscription};
@@ -153,7 +155,8 @@ impl Session {
         found.iter().map(letter).collect()
     }
 
-    /// Sends dead letters again, as if they had never been tried.
+    /// Sends dead letters again, as if they had never been tried. Of those named, each must be one, or wait already, as
+    /// after the same call before.
     pub(super) async fn send_again(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()> {
         self.own_subscription(id).await?;
         if again.events.len() as u64 > PAGE {
@@ -164,18 +167,29 @@ impl Session {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let mut sql = "UPDATE webhook_delivery SET dead = 0, attempts = 0, due = $2, leased = 0 \
-                                   WHERE subscription = $1 AND dead = 1"
-                        .to_owned();
-                    let mut values: Vec<Value> = vec![text(id), number(now)];
+                    let mut which = "subscription = $1".to_owned();
+                    let mut values: Vec<Value> = vec![text(id)];
                     if !events.is_empty() {
                         let mut names = Vec::new();
-                        for event in events {
-                            values.push(number(event));
+                        for event in &events {
+                            values.push(number(*event));
                             names.push(format!("${}", values.len()));
                         }
-                        sql.push_str(&format!(" AND event IN ({})", names.join(", ")));
+                        which.push_str(&format!(" AND event IN ({})", names.join(", ")));
+                        let sql = format!("SELECT event FROM webhook_delivery WHERE {which}");
+                        let found = rows(tx, sql, values.clone()).await?;
+                        let kept: BTreeSet<u64> =
+                            found.iter().map(|row| row.number(0)).collect::<std::result::Result<_, _>>()?;
+                        if let Some(event) = events.iter().find(|event| !kept.contains(event)) {
+                            return Err(not_dead(&id, *event).into());
+                        }
                     }
+                    values.push(number(now));
+                    let sql = format!(
+                        "UPDATE webhook_delivery SET dead = 0, attempts = 0, due = ${}, leased = 0 \
+                         WHERE {which} AND dead = 1",
+                        values.len()
+                    );
                     run(tx, &sql, values).await?;
                     Ok::<_, Failure>(())
                 })
@@ -210,6 +224,11 @@ async fn find(on: &impl ConnectionTrait, id: &SubscriptionId, holder: &Identity)
 fn missing(id: &SubscriptionId) -> Problem {
     Problem::not_found(format!("you have no subscription `{id}`"))
         .hint("`datapact subscription list` shows them")
+}
+
+fn not_dead(id: &SubscriptionId, event: u64) -> Problem {
+    Problem::not_found(format!("event {event} is no dead letter of `{id}`; it may have been sent since"))
+        .hint(format!("`datapact subscription dead {id}` lists them"))
 }
 
 async fn bounded(on: &impl ConnectionTrait, holder: &Identity) -> Result<()> {

@@ -65,6 +65,9 @@ async fn mg_15_a_kept_subscription_tells_what_fits_from_its_beginning() {
     assert_eq!(session.subscription(&id).await.unwrap(), other);
     let mut replaced = session.follow_subscription(&id, None).await.unwrap();
     assert_eq!(next(&mut replaced).await.information.title, "Something else");
+    let never = Redelivery { events: vec![777] };
+    assert_kind(session.redeliver(&id, &never).await, Kind::NotFound, "event 777 is no dead letter");
+    session.redeliver(&id, &Redelivery::default()).await.unwrap();
     // It is the subscriber's alone.
     let stranger = world.as_user(&provider);
     assert_kind(stranger.subscription(&id).await, Kind::NotFound, "no subscription");
