@@ -27,8 +27,9 @@ const SEARCH_WORDS_MAX: usize = 8;
 const INDEXED_WORDS_MAX: usize = 400;
 /// The longest word that is told from others, in bytes.
 const WORD_BYTES_MAX: usize = 64;
-/// How far a term's shares are counted to find the rarest.
-const COUNT_MAX: u64 = 1000;
+/// How far a term's shares are counted to find the rarest. Of those that have more, any will do: a page is full before
+/// much more than this is read.
+const COUNT_MAX: u64 = 4000;
 /// How many shares are taken out of the index at a time once they have expired.
 const EXPIRED_BATCH: u64 = 500;
 
@@ -241,10 +242,12 @@ fn statement_of(asked: &Asked, query: &CatalogQuery, now: u64, limit: u32) -> Re
             return Err(Problem::malformed(detail).into());
         }
     }
+    // An event is of one share. The index is walked in its order, so that what is looked up lies near what was before;
+    // by their ids shares lie anywhere.
     for group in asked.groups.iter().skip(1) {
         let terms: Vec<String> = group.iter().map(|term| values.add(text(term))).collect();
         conditions.push_str(&format!(
-            " AND EXISTS (SELECT 1 FROM term t WHERE t.share = d.share AND t.term IN ({}))",
+            " AND EXISTS (SELECT 1 FROM term t WHERE t.event = d.event AND t.term IN ({}))",
             terms.join(", ")
         ));
     }
