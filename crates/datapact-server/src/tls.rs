@@ -1,10 +1,12 @@
 //! Listening: TLS 1.3, who the peer is, and limits on what a connection may take.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,7 +17,8 @@ use datapact_api::tls::{certificate_error, provider};
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_core::id::Digest;
 use datapact_core::trust::TrustError;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
+use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
@@ -23,10 +26,14 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
+
+/// How much of a body that nobody wants is read before its sender is answered, and for how long.
+const PASSED_OVER_BYTES_MAX: usize = 256 * 1024;
+const PASSED_OVER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Bounds on connections.
 #[derive(Debug, Clone)]
@@ -199,14 +206,23 @@ impl Connection {
     ) {
         let router = self.router;
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
+            // Who waits to be told to go on is not told so for nothing.
+            let is_sent = !request.headers().contains_key(EXPECT);
+            let (rest, mut left) = oneshot::channel();
+            let mut request = request.map(|body| Body::new(Lent { body: Some(body), rest: Some(rest) }));
             // Whatever the peer sends, only the handshake says who it is.
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
             let router = router.clone();
             async move {
-                Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {}))
+                let mut response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                if let Ok(body) = left.try_recv()
+                    && !(is_sent && pass_over(body).await)
+                {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let http = hyper::server::conn::http1::Builder::new()
@@ -226,6 +242,62 @@ impl Connection {
             tracing::debug!(%error, "a connection ended");
         }
     }
+}
+
+/// A request's body, which comes back when nobody reads it any more.
+struct Lent {
+    body: Option<Incoming>,
+    rest: Option<oneshot::Sender<Incoming>>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(body), Some(rest)) = (self.body.take(), self.rest.take())
+            && !body.is_end_stream()
+        {
+            let _ = rest.send(body);
+        }
+    }
+}
+
+impl hyper::body::Body for Lent {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(hyper::body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(SizeHint::default, hyper::body::Body::size_hint)
+    }
+}
+
+/// Reads on for a moment, and says whether the body came to its end: if not, the connection ends, and who is still sending
+/// then may never see the answer.
+async fn pass_over(mut body: Incoming) -> bool {
+    let reading = async {
+        let mut left = PASSED_OVER_BYTES_MAX;
+        while left > 0 {
+            match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                Some(Ok(frame)) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Err(_)) => return false,
+                None => return true,
+            }
+        }
+        false
+    };
+    tokio::time::timeout(PASSED_OVER_TIME_MAX, reading).await.is_ok_and(|ended| ended)
 }
 
 /// Who shook hands.

@@ -166,6 +166,22 @@ async fn slow_peers_are_cut_off_and_connections_limited() {
 }
 
 #[tokio::test]
+async fn who_sends_what_nobody_reads_is_answered_and_may_go_on() {
+    let world = World::new().await;
+    let mut ann = world.connect(world.ann()).await.unwrap();
+    ann.0.write_all(b"GET /who HTTP/1.1\r\nhost: keys.example\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+    ann.0.flush().await.unwrap();
+    // The server has the head well before the body.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let next = b"12345GET /who HTTP/1.1\r\nhost: keys.example\r\nconnection: close\r\n\r\n";
+    ann.0.write_all(next).await.unwrap();
+    let mut answers = Vec::new();
+    ann.0.read_to_end(&mut answers).await.unwrap();
+    let answers = String::from_utf8(answers).unwrap();
+    assert_eq!(answers.matches("clinic:CN=Ann").count(), 2, "{answers}");
+}
+
+#[tokio::test]
 async fn requests_under_way_finish_at_shutdown() {
     let world = World::new().await;
     let mut ann = world.connect(world.ann()).await.unwrap();
