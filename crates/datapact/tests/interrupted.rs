@@ -14,8 +14,11 @@ use tempfile::TempDir;
 /// How long a command may take to end; nodes have 30 s.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Where the tests run in the background of a shell, Ctrl-C is ignored until a program answers it, and comes to nothing
+/// before.
 fn datapact(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_datapact")]);
     command.args(arguments).env_remove("DATAPACT_HOME").stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
