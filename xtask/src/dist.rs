@@ -13,7 +13,7 @@ use crate::tree;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
 /// What goes along as it is: from the repository, to the archive.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 12] = [
     ("LICENSE", "LICENSE"),
     ("README.md", "README.md"),
     ("CHANGELOG.md", "CHANGELOG.md"),
@@ -23,6 +23,7 @@ const FILES: [(&str, &str); 11] = [
     ("docs/durability.md", "docs/durability.md"),
     ("docs/ledgers/ethereum.md", "docs/ledgers/ethereum.md"),
     ("docs/ledgers/fabric.md", "docs/ledgers/fabric.md"),
+    ("packaging/Containerfile", "Containerfile"),
     ("packaging/systemd/datapact@.service", "lib/systemd/system/datapact@.service"),
     ("packaging/sysusers.d/datapact.conf", "lib/sysusers.d/datapact.conf"),
 ];

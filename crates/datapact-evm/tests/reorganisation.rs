@@ -82,6 +82,7 @@ async fn key_server(chain: Arc<dyn Ledger>, log: Arc<EmbeddedLedger>, dir: &Path
         source: log,
         clock: system_clock(),
         chain: Some(chain),
+        settling: Duration::ZERO,
     };
     Follower::open(store, config).await.unwrap()
 }

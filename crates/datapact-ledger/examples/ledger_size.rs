@@ -127,6 +127,7 @@ async fn follow(path: &Path, ledger: Arc<EmbeddedLedger>) -> Result<Duration> {
         source: ledger,
         clock: system_clock(),
         chain: None,
+        settling: Duration::ZERO,
     };
     let follower =
         Follower::open(Store::open(&path.with_extension("copy"), MIGRATIONS).await?, config).await?;

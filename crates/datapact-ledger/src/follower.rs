@@ -28,6 +28,9 @@ use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
 /// How long the log and the own node of its chain may differ before nothing is confirmed any more.
 const CHAIN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long after its start a machine may need to set its clock, as [`FollowerConfig::settling`].
+pub const SETTLING: Duration = Duration::from_secs(15 * 60);
+
 /// What a follower is made of, besides its [`Store`] (opened with [`tables::MIGRATIONS`]).
 pub struct FollowerConfig {
     /// The key of the log that it follows.
@@ -41,6 +44,9 @@ pub struct FollowerConfig {
     /// The follower's own node of the chain that the log is the mirror of: then the log must hold just the chain's
     /// events, and all of them. None when the log is the ledger itself.
     pub chain: Option<Arc<dyn Ledger>>,
+    /// For how long after the opening an entry that looks backdated is only refused, and does not stop the follower for
+    /// good: the own clock may have been ahead when it was opened.
+    pub settling: Duration,
 }
 
 /// A checked copy of an embedded ledger.
@@ -97,6 +103,8 @@ impl Head {
 }
 
 struct Shared {
+    /// Until when the own clock may still be set right.
+    settled: Instant,
     fault: Option<(Option<Position>, String)>,
     confirmed: Option<Instant>,
     /// What the follower's clock said when it was furthest behind; it may jump ahead and come right again.
@@ -151,8 +159,9 @@ impl Follower {
         };
         let head = Head::load(store.read(), &config.log).await?;
         let fault = tables::fault(store.read()).await?;
-        let clock = (Instant::now(), (config.clock)());
-        let shared = Shared { fault, confirmed: None, clock, size: head.edge.size() };
+        let now = Instant::now();
+        let (clock, settled) = ((now, (config.clock)()), now + config.settling);
+        let shared = Shared { settled, fault, confirmed: None, clock, size: head.edge.size() };
         Ok(Self {
             states: tables::states(&store),
             store,
@@ -487,6 +496,7 @@ impl Follower {
                 _ => 0,
             },
             now: (self.config.clock)(),
+            is_settled: self.shared().settled <= Instant::now(),
             disorder: if self.config.chain.is_some() { DISORDER_SECONDS_MAX } else { 0 },
         };
         let mut note = Some(format!("{checkpoint}"));
@@ -592,21 +602,26 @@ fn describe(position: Option<Position>, reason: &str) -> String {
 struct TimeRules {
     earliest: Timestamp,
     now: Timestamp,
+    /// Whether the own clock is past all doubt.
+    is_settled: bool,
     /// How far an entry may be before the one before it, in seconds.
     disorder: u64,
 }
 
 impl TimeRules {
-    /// Refuses an entry of the future, until its time has come. The log or this machine has a wrong clock; that a clock
-    /// jumps is no reason to stop for good.
+    /// Refuses an entry of the future, until its time has come, and one of the past while the own clock is in doubt. The
+    /// log or this machine has a wrong clock; that a clock jumps is no reason to stop for good.
     fn meets(&self, position: Position, entry: &Entry) -> Result<(), Trouble> {
-        if entry.time <= self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+        let (seconds, where_it_is) = if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+            (entry.time - self.now, "ahead of")
+        } else if entry.time < self.earliest && !self.is_settled {
+            (self.now.saturating_sub(entry.time), "behind")
+        } else {
             return Ok(());
-        }
+        };
         Err(Trouble::Unavailable(format!(
-            "entry {position} of the ledger is {} s ahead of this machine's clock; compare the clocks of this machine and \
-             of management",
-            entry.time - self.now
+            "entry {position} of the ledger is {seconds} s {where_it_is} this machine's clock; compare the clocks of this \
+             machine and of management"
         )))
     }
 

@@ -43,6 +43,7 @@ async fn conforms(ledgers: &[Arc<EmbeddedLedger>], copy: &Location, fixture: &Fi
         source: last.clone(),
         clock: system_clock(),
         chain: None,
+        settling: Duration::ZERO,
     };
     let follower = Arc::new(Follower::open(store, config).await.unwrap());
     // It follows while the ledger works.
@@ -98,8 +99,14 @@ async fn a_follower_whose_callers_go_away_in_the_middle_goes_on() {
     let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
     let ledger = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
     let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
-    let config =
-        FollowerConfig { log, witness: None, source: ledger.clone(), clock: system_clock(), chain: None };
+    let config = FollowerConfig {
+        log,
+        witness: None,
+        source: ledger.clone(),
+        clock: system_clock(),
+        chain: None,
+        settling: Duration::ZERO,
+    };
     let follower = Follower::open(store, config).await.unwrap();
     for round in 0..60_u64 {
         let share = fixture.share(AccessTimes::Unlimited, |_| {});
@@ -134,6 +141,7 @@ async fn a_mirrored_ledger_conforms_and_its_log_is_followed_with_an_own_node() {
         source: log.clone(),
         clock: system_clock(),
         chain: Some(chain.clone()),
+        settling: Duration::ZERO,
     };
     let follower = Arc::new(Follower::open(store, config).await.unwrap());
     let following = tokio::spawn({

@@ -31,6 +31,15 @@ fn witness_key() -> SigningKey {
 }
 
 async fn follow(path: &Path, source: Arc<dyn LogSource>, clock: Clock) -> Follower {
+    follow_settling(path, source, clock, Duration::ZERO).await
+}
+
+async fn follow_settling(
+    path: &Path,
+    source: Arc<dyn LogSource>,
+    clock: Clock,
+    settling: Duration,
+) -> Follower {
     let store = Store::open(path, MIGRATIONS).await.unwrap();
     let config = FollowerConfig {
         log: log_key().public().clone(),
@@ -38,6 +47,7 @@ async fn follow(path: &Path, source: Arc<dyn LogSource>, clock: Clock) -> Follow
         source,
         clock,
         chain: None,
+        settling,
     };
     Follower::open(store, config).await.unwrap()
 }
@@ -255,6 +265,30 @@ async fn a_clock_that_jumps_and_comes_right_stops_nothing() {
         scene.append(scene.request(), NOW.saturating_add_signed(jump.min(0)) - 61);
         scene.stops(Some(5), "away from this machine's clock").await;
     }
+}
+
+/// It has nothing to compare its clock with then, and must not take the log's entries for backdated ones.
+#[tokio::test]
+async fn a_clock_that_is_ahead_at_the_start_and_comes_right_stops_nothing() {
+    let scene = Scene::new().await;
+    scene.clock.store(NOW + 7200, Ordering::SeqCst);
+    let (path, time) = (scene.dir.path().join("copy"), scene.clock.clone());
+    let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst));
+    let follower = follow_settling(&path, scene.log.clone(), clock, Duration::from_secs(3600)).await;
+    follower.poll().await.unwrap();
+    scene.append(scene.request(), NOW);
+    match follower.poll().await {
+        Err(LedgerError::Unavailable(reason)) => {
+            assert!(
+                reason.contains("entry 4 of the ledger is 7200 s behind this machine's clock"),
+                "{reason}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(follower.size(), 4);
+    scene.clock.store(NOW, Ordering::SeqCst);
+    assert_eq!(follower.poll().await.unwrap().size, 5);
 }
 
 #[tokio::test]

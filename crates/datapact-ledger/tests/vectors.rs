@@ -127,6 +127,7 @@ async fn followers_stop_at_what_is_wrong() {
             source: source.clone(),
             clock: Arc::new(move || time.load(Ordering::SeqCst)),
             chain: None,
+            settling: Duration::ZERO,
         };
         let store = Store::open(&dir.path().join("copy"), MIGRATIONS).await.unwrap();
         let follower = Follower::open(store, config).await.unwrap();

@@ -77,8 +77,9 @@ impl Log {
         })?;
         let clock = datapact_ledger::port::system_clock();
         let source = Arc::new(PublicLog(Arc::clone(&session.public)));
-        let follower =
-            Follower::open(store, FollowerConfig { log, witness: None, source, clock, chain: None }).await?;
+        let settling = Duration::ZERO;
+        let config = FollowerConfig { log, witness: None, source, clock, chain: None, settling };
+        let follower = Follower::open(store, config).await?;
         let followed_from = follower.size();
         Ok(Self { follower, followed_from, read: 0, share: OnLedger::default(), _held: held })
     }

@@ -2,6 +2,7 @@
 //! They are fetched, checked and replayed before the log signs anything again, so that it never contradicts itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datapact_core::contract::Receipt;
 use datapact_core::id::{Digest, ShareId, Timestamp};
@@ -73,7 +74,8 @@ pub async fn fetch(
     sources.sort_by_key(|(size, ..)| std::cmp::Reverse(*size));
     if let Some((longest, _, source)) = sources.first() {
         let source = Arc::clone(source);
-        let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None };
+        let settling = Duration::ZERO;
+        let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None, settling };
         let follower = Follower::open(store.clone(), config).await?;
         if *longest >= backed_up {
             follower.poll().await?;

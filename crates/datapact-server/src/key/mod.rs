@@ -32,7 +32,7 @@ use datapact_core::permission::KeyReference;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_core::trust::Trust;
-use datapact_ledger::follower::{Follower, FollowerConfig};
+use datapact_ledger::follower::{Follower, FollowerConfig, SETTLING};
 use datapact_ledger::note::VerifyingKey;
 use datapact_ledger::port::{LedgerCopy as _, LedgerError};
 use datapact_ledger::store::{Group, Store, StoreError};
@@ -171,6 +171,7 @@ impl KeyService {
             source: Arc::new(follow::PublicLog(Arc::clone(&public))),
             clock: Arc::clone(&clock),
             chain,
+            settling: SETTLING,
         };
         let copy = Arc::new(Follower::open(store.clone(), follower).await?);
         let tasks = vec![

@@ -54,7 +54,14 @@ impl Watch {
         let source = Arc::new(PublicLog(super::User::connect(profile).session.public()));
         let folder = TempDir::new().unwrap();
         let store = Store::open(&folder.path().join("copy"), MIGRATIONS).await.unwrap();
-        let config = FollowerConfig { log, witness: None, source, clock: system_clock(), chain: None };
+        let config = FollowerConfig {
+            log,
+            witness: None,
+            source,
+            clock: system_clock(),
+            chain: None,
+            settling: Duration::ZERO,
+        };
         let follower = Follower::open(store, config).await.unwrap();
         Self { follower, policy, _folder: folder }
     }
