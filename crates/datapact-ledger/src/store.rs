@@ -11,6 +11,7 @@
 mod group;
 mod location;
 mod migrate;
+mod readers;
 
 use std::future::Future;
 use std::path::Path;
@@ -26,6 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use group::Group;
 pub use location::{Location, Postgres};
+pub use readers::Readers;
 
 /// The most jobs that share one commit.
 pub const BATCH_MAX: usize = 256;
@@ -136,7 +138,7 @@ pub struct Migration {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
-    read: DatabaseConnection,
+    read: Readers,
     location: Location,
 }
 
@@ -186,12 +188,12 @@ impl Store {
     }
 
     /// A pool of connections that only read. Each statement sees the newest commit.
-    pub fn read(&self) -> &DatabaseConnection {
+    pub fn read(&self) -> &Readers {
         &self.read
     }
 
     /// Connections that only read the database at `location`, which another process may be using.
-    pub async fn reader(location: &Location) -> Result<DatabaseConnection, StoreError> {
+    pub async fn reader(location: &Location) -> Result<Readers, StoreError> {
         location.readers().await
     }
 
@@ -202,7 +204,8 @@ impl Store {
     pub async fn look(location: &Location) -> Result<(), StoreError> {
         let on = location.readers().await?;
         on.query_one_raw(statement(&on, "SELECT 1", [])).await?;
-        Ok(on.close().await?)
+        on.close().await;
+        Ok(())
     }
 
     /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist. Another process may be
@@ -515,6 +518,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for location in locations(&dir).await {
             let store = connect(&location, &[TABLE]).await.unwrap();
+            let insert = statement(store.read(), "INSERT INTO t VALUES (1) RETURNING k", []);
+            let refused = store.read().query_one_raw(insert).await.unwrap_err();
+            assert!(refused.to_string().to_lowercase().contains("read"), "{refused}");
             assert!(store.read().execute_unprepared("INSERT INTO t VALUES (1)").await.is_err());
             let backup = store.backup(&dir.path().join("copy")).await;
             assert_eq!(backup.is_ok(), !location.is_shared());

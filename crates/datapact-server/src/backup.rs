@@ -284,7 +284,7 @@ async fn objects(database: &Path) -> Result<Vec<String>> {
     let on = Store::reader(&Location::Sqlite(database.to_owned())).await?;
     let sql = "SELECT object FROM package WHERE object IS NOT NULL ORDER BY object";
     let rows = on.query_all_raw(statement(&on, sql, [])).await.map_err(StoreError::from)?;
-    on.close().await.map_err(StoreError::from)?;
+    on.close().await;
     let names = rows.iter().map(|row| row.try_get_by_index::<String>(0));
     Ok(names.collect::<std::result::Result<_, _>>().map_err(StoreError::from)?)
 }

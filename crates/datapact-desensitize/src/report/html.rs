@@ -9,7 +9,7 @@ const PLOTS_MAX: usize = 60;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}\
 table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:left}\
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;margin:.5rem 1.5rem .5rem 0}\
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;vertical-align:top;width:28rem;margin:.5rem 1.5rem .5rem 0}\
 figcaption{font-size:13px}.bar{background:#e8eef7;height:.7rem;width:8rem;display:inline-block}\
 .bar i{background:#b3402a;height:.7rem;display:block}.b{color:#8aa4c8}.a{color:#b3402a}code{font-size:12px}";
 

@@ -1,10 +1,10 @@
 //! Jobs of one kind that are done together: with statements for all that wait, not for each.
 
 use futures_util::future::BoxFuture;
-use sea_orm::{DatabaseConnection, DatabaseTransaction};
+use sea_orm::DatabaseTransaction;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{BATCH_MAX, Store, StoreError};
+use super::{BATCH_MAX, Readers, Store, StoreError};
 
 type Reply<O, E> = oneshot::Sender<Result<O, E>>;
 
@@ -41,7 +41,7 @@ where
     /// Everything is read by `job`, which gives an outcome for each item in their order.
     pub fn reading<F>(store: Store, job: F) -> Self
     where
-        F: Fn(DatabaseConnection, Vec<I>) -> BoxFuture<'static, Outcomes<O, E>> + Send + Sync + 'static,
+        F: Fn(Readers, Vec<I>) -> BoxFuture<'static, Outcomes<O, E>> + Send + Sync + 'static,
     {
         Self::begin(move |items| job(store.read().clone(), items))
     }

@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::sqlx::ConnectOptions as _;
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, RuntimeErr};
 use zeroize::Zeroizing;
 
-use super::StoreError;
+use super::{Readers, StoreError};
 
-const READERS_MAX: u32 = 8;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// SQLite's result code.
@@ -72,7 +72,7 @@ impl Location {
                 // be doing the same.
                 let patience = Instant::now() + BUSY_TIMEOUT;
                 loop {
-                    match Database::connect(sqlite(path, false, make)).await {
+                    match Database::connect(sqlite_writer(path, make)).await {
                         Err(error) if is_busy(&error) && Instant::now() < patience => {
                             tokio::time::sleep(BUSY_PAUSE).await;
                         }
@@ -80,15 +80,24 @@ impl Location {
                     }
                 }
             }
-            Self::Postgres(postgres) => postgres.connect(false).await,
+            Self::Postgres(postgres) => postgres.writer().await,
         }
     }
 
     /// A pool of connections that cannot write.
-    pub(super) async fn readers(&self) -> Result<DatabaseConnection, StoreError> {
+    pub(super) async fn readers(&self) -> Result<Readers, StoreError> {
         match self {
-            Self::Sqlite(path) => Ok(Database::connect(sqlite(path, true, false)).await?),
-            Self::Postgres(postgres) => postgres.connect(true).await,
+            Self::Sqlite(path) => {
+                // How a file is written stays as its writer said.
+                let options = sqlite(SqliteConnectOptions::new(), path).pragma("query_only", "ON");
+                let options = options.disable_statement_logging();
+                let connect = move || {
+                    let options = options.clone();
+                    Box::pin(async move { options.connect().await }) as _
+                };
+                Readers::sqlite(connect, BUSY_TIMEOUT).await
+            }
+            Self::Postgres(postgres) => postgres.readers().await,
         }
     }
 }
@@ -104,55 +113,57 @@ fn is_busy(error: &DbErr) -> bool {
     }
 }
 
-fn sqlite(path: &Path, readers: bool, make: bool) -> ConnectOptions {
+fn sqlite_writer(path: &Path, make: bool) -> ConnectOptions {
     let path = path.to_owned();
     let mut options = ConnectOptions::new("sqlite:");
     options
-        .max_connections(if readers { READERS_MAX } else { 1 })
+        .max_connections(1)
         .min_connections(1)
+        // It lives as long as the store.
+        .idle_timeout(None::<Duration>)
+        .max_lifetime(None::<Duration>)
         .sqlx_logging(false)
         // A file is not cut off: whether a connection still is one need not be asked before each statement.
         .test_before_acquire(false)
         .map_sqlx_sqlite_opts(move |options| {
-            let options = options
-                .filename(&path)
+            sqlite(options, &path)
                 .create_if_missing(make)
-                .foreign_keys(true)
-                .busy_timeout(BUSY_TIMEOUT)
-                .statement_cache_capacity(256);
-            // How a file is written stays as its writer said.
-            match readers {
-                true => options.pragma("query_only", "ON"),
-                false => options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full),
-            }
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
         });
-    // The write connection lives as long as the store.
-    if !readers {
-        options.idle_timeout(None::<Duration>).max_lifetime(None::<Duration>);
-    }
     options
+}
+
+fn sqlite(options: SqliteConnectOptions, path: &Path) -> SqliteConnectOptions {
+    options.filename(path).foreign_keys(true).busy_timeout(BUSY_TIMEOUT).statement_cache_capacity(256)
 }
 
 #[cfg(not(feature = "postgres"))]
 impl Postgres {
-    async fn connect(&self, _readers: bool) -> Result<DatabaseConnection, StoreError> {
+    async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
+        Err(StoreError::NotBuilt)
+    }
+
+    async fn readers(&self) -> Result<Readers, StoreError> {
         Err(StoreError::NotBuilt)
     }
 }
 
 #[cfg(feature = "postgres")]
 mod connect {
+    use std::io::ErrorKind;
     use std::net::IpAddr;
     use std::time::Duration;
 
-    use sea_orm::sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
-    use sea_orm::sqlx::{ConnectOptions as _, Executor as _};
+    use sea_orm::sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions, PgSslMode};
+    use sea_orm::sqlx::{ConnectOptions as _, Error, Executor as _};
     use sea_orm::{DatabaseConnection, DbErr, RuntimeErr, SqlxPostgresConnector};
 
-    use super::{Postgres, READERS_MAX, StoreError};
+    use super::{Postgres, Readers, StoreError};
 
     /// How long a job waits for a database that is away; then its caller is told.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+    const CONNECT_PAUSE: Duration = Duration::from_millis(100);
     /// What the server does by itself to a client that hangs, so that it does not hold up the others: milliseconds.
     const SETTINGS: [(&str, &str); 5] = [
         ("lock_timeout", "10000"),
@@ -163,9 +174,9 @@ mod connect {
     ];
 
     impl Postgres {
-        pub(super) async fn connect(&self, readers: bool) -> Result<DatabaseConnection, StoreError> {
+        pub(super) async fn writer(&self) -> Result<DatabaseConnection, StoreError> {
             let pool = PgPoolOptions::new()
-                .max_connections(if readers { READERS_MAX } else { 1 })
+                .max_connections(1)
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .after_connect(|connection, _| {
                     Box::pin(async move {
@@ -179,10 +190,16 @@ mod connect {
                         Ok(())
                     })
                 })
-                .connect_with(self.options(readers))
+                .connect_with(self.options(false))
                 .await
                 .map_err(|e| DbErr::Conn(RuntimeErr::SqlxError(e.into())))?;
             Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
+        }
+
+        pub(super) async fn readers(&self) -> Result<Readers, StoreError> {
+            let options = self.options(true);
+            let connect = move || Box::pin(patiently(options.clone())) as _;
+            Readers::postgres(connect, ACQUIRE_TIMEOUT).await
         }
 
         fn options(&self, readers: bool) -> PgConnectOptions {
@@ -215,6 +232,18 @@ mod connect {
             let loopback = self.host == "localhost"
                 || self.host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
             if loopback && self.ca.is_none() { PgSslMode::Prefer } else { PgSslMode::VerifyFull }
+        }
+    }
+
+    /// A connection, as soon as a server that is being restarted takes it; for as long as the caller waits.
+    async fn patiently(options: PgConnectOptions) -> Result<PgConnection, Error> {
+        loop {
+            match options.connect().await {
+                Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionRefused => {
+                    tokio::time::sleep(CONNECT_PAUSE).await;
+                }
+                connected => return connected,
+            }
         }
     }
 }
