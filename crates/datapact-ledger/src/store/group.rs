@@ -32,7 +32,7 @@ where
             + Sync
             + 'static,
     {
-        Self::begin(move |items| {
+        Self::begin(false, move |items| {
             let (store, job) = (store.clone(), job.clone());
             Box::pin(async move { store.write(move |tx| job(tx, items)).await })
         })
@@ -43,12 +43,15 @@ where
     where
         F: Fn(Readers, Vec<I>) -> BoxFuture<'static, Outcomes<O, E>> + Send + Sync + 'static,
     {
-        Self::begin(move |items| job(store.read().clone(), items))
+        Self::begin(true, move |items| job(store.read().clone(), items))
     }
 
-    fn begin(job: impl Fn(Vec<I>) -> BoxFuture<'static, Outcomes<O, E>> + Send + Sync + 'static) -> Self {
+    fn begin(
+        gathers: bool,
+        job: impl Fn(Vec<I>) -> BoxFuture<'static, Outcomes<O, E>> + Send + Sync + 'static,
+    ) -> Self {
         let (waiting, queue) = mpsc::channel(4 * BATCH_MAX);
-        tokio::spawn(run(queue, job));
+        tokio::spawn(run(queue, gathers, job));
         Self { waiting }
     }
 
@@ -65,12 +68,23 @@ where
 
 async fn run<I, O, E>(
     mut queue: mpsc::Receiver<(I, Reply<O, E>)>,
+    gathers: bool,
     job: impl Fn(Vec<I>) -> BoxFuture<'static, Outcomes<O, E>>,
 ) where
     E: From<StoreError> + Clone,
 {
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
+        if gathers {
+            // What wakes this task runs it next. Whoever else is ready to ask does so first; a job that writes lasts long
+            // enough for them by itself.
+            tokio::task::yield_now().await;
+            while batch.len() < BATCH_MAX
+                && let Ok(more) = queue.try_recv()
+            {
+                batch.push(more);
+            }
+        }
         let (items, replies): (Vec<I>, Vec<Reply<O, E>>) = batch.drain(..).unzip();
         let mut outcomes = match job(items).await {
             Ok(outcomes) => outcomes.into_iter(),
