@@ -2,7 +2,7 @@
 //!
 //! They are kept here, not in sqlx's pool: that asks a connection for a sign of life whenever it is put back, and of
 //! PostgreSQL whenever it is taken, which costs as much as a short query. Here a connection on which something failed, or
-//! whose query was cut off, is not put back, and what a kept one can answer no more is asked again on a new one.
+//! whose query was cut off, is not put back, and what was asked of a kept one that has gone is asked again on another.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ use sea_query_sqlx::SqlxValues;
 use tokio::sync::Semaphore;
 use tokio::time::error::Elapsed;
 
-use super::{StoreError, is_temporary};
+use super::StoreError;
 
 /// The most connections that read at once.
 const READERS_MAX: usize = 8;
@@ -166,16 +166,29 @@ where
                 true => query.fetch_optional(&mut connection).await.map(|row| row.into_iter().collect()),
                 false => query.fetch_all(&mut connection).await,
             };
-            match rows.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into()))) {
+            match rows {
                 Ok(rows) => {
                     self.keep(connection);
                     return Ok(rows.into_iter().map(Into::into).collect());
                 }
                 // The database was away meanwhile: so may be what the others are connected to.
-                Err(error) if !is_new && is_temporary(&error) => {}
-                Err(error) => return Err(error),
+                Err(error) if !is_new && is_gone(&error) => {}
+                Err(error) => return Err(DbErr::Query(RuntimeErr::SqlxError(error.into()))),
             }
         }
+    }
+}
+
+/// Whether the connection is gone, and not only the query failed: what takes too long is not asked again.
+fn is_gone(error: &Error) -> bool {
+    match error {
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
+        // PostgreSQL's class of lost connections, and a server that is shutting down, has crashed, or is starting.
+        Error::Database(error) => error.code().is_some_and(|code| {
+            code.len() == 5
+                && (code.starts_with("08") || ["57P01", "57P02", "57P03"].contains(&code.as_ref()))
+        }),
+        _ => false,
     }
 }
 
