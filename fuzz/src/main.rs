@@ -1,7 +1,9 @@
-//! One program for all targets: the variable `DATAPACT_FUZZ_TARGET` says which one. `cargo xtask fuzz` builds it with
-//! the coverage that libFuzzer follows, and runs it; `CONTRIBUTING.md` says how.
+//! One program for all targets: the variable `DATAPACT_FUZZ_TARGET` says which one. `cargo xtask
+//! fuzz` builds it with the coverage that libFuzzer follows, and runs it; `CONTRIBUTING.md` says
+//! how.
 //!
-//! A target takes any bytes, and must not panic, hang or use much memory; what it reads it writes back alike.
+//! A target takes any bytes, and must not panic, hang or use much memory; what it reads it writes
+//! back alike.
 #![no_main]
 #![expect(clippy::panic, reason = "an unknown target is a mistake of whoever runs it")]
 

@@ -149,7 +149,8 @@ fn log(bytes: &[u8]) {
     let _ = SigningKey::parse(text);
 }
 
-/// A log whose signed checkpoint is one of `testdata/ledger`, and whose files are the input, one after the other.
+/// A log whose signed checkpoint is one of `testdata/ledger`, and whose files are the input, one
+/// after the other.
 struct Files<'a>(Mutex<Vec<&'a [u8]>>);
 
 #[async_trait]
@@ -225,7 +226,8 @@ fn chain(bytes: &[u8]) {
 }
 
 fn rules(bytes: &[u8]) {
-    let Ok(read) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| Rules::parse(text).map_err(drop))
+    let Ok(read) =
+        std::str::from_utf8(bytes).map_err(drop).and_then(|text| Rules::parse(text).map_err(drop))
     else {
         return;
     };
@@ -235,7 +237,8 @@ fn rules(bytes: &[u8]) {
     let _ = Plan::new(bytes, Path::new("/nonexistent"), Some(PseudonymKey::random()));
 }
 
-/// Goes the way from a raw table to masked values, by rules that detection proposes and by such as mask everything.
+/// Goes the way from a raw table to masked values, by rules that detection proposes and by such as
+/// mask everything.
 fn table(bytes: &[u8], extension: &str) {
     let Ok(mut file) = tempfile::tempfile() else { return };
     let Ok(()) = file.write_all(bytes) else { return };
@@ -245,7 +248,8 @@ fn table(bytes: &[u8], extension: &str) {
     let mask = || Transform::Mask { keep_first: 0, keep_last: 0, with: '*' };
     masking.columns.iter_mut().for_each(|rule| rule.transform = mask());
     for rules in [proposal.rules, masking] {
-        let plan = Plan::new(rules.to_toml().as_bytes(), Path::new(""), Some(PseudonymKey::random()));
+        let plan =
+            Plan::new(rules.to_toml().as_bytes(), Path::new(""), Some(PseudonymKey::random()));
         // A name that a table may have and a rule file may not is the one reason.
         let Ok(plan) = plan else { continue };
         if let Ok(report) = run(&mut input, &plan, Box::new(std::io::sink()), &mut |_| {}) {
@@ -255,7 +259,8 @@ fn table(bytes: &[u8], extension: &str) {
 }
 
 fn parquet(bytes: &[u8]) {
-    // The reader catches the library's panics, which libFuzzer's hook would end the process for before that.
+    // The reader catches the library's panics, which libFuzzer's hook would end the process for
+    // before that.
     std::panic::set_hook(Box::new(|_| {}));
     table(bytes, "parquet");
 }

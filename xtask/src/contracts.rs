@@ -1,6 +1,8 @@
-//! The contract in Solidity: whether what is committed is what the sources compile to, and what the checkers say.
+//! The contract in Solidity: whether what is committed is what the sources compile to, and what the
+//! checkers say.
 //!
-//! All tools come from npm and PyPI at pinned versions into a cache outside the checkout, and work there on a copy.
+//! All tools come from npm and PyPI at pinned versions into a cache outside the checkout, and work
+//! there on a copy.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -27,9 +29,13 @@ const COPIED: [&str; 8] = [
 
 /// Checks the contract; one line for each thing found.
 pub(crate) fn run() -> Vec<String> {
-    let missing: Vec<&str> = ["npm", "node", "python3"].into_iter().filter(|tool| !starts(tool)).collect();
+    let missing: Vec<&str> =
+        ["npm", "node", "python3"].into_iter().filter(|tool| !starts(tool)).collect();
     if !missing.is_empty() {
-        let said = format!("missing: {}; install Node with npm, and Python 3 with venv", missing.join(", "));
+        let said = format!(
+            "missing: {}; install Node with npm, and Python 3 with venv",
+            missing.join(", ")
+        );
         if env::var("CI").as_deref() == Ok("true") {
             return vec![said];
         }
@@ -48,7 +54,8 @@ fn checked() -> Result<(), Vec<String>> {
     let one = |error: String| vec![error];
     let content = content(&contracts).map_err(one)?;
     let cache = cache().map_err(one)?;
-    // One at a time: the work directory is the machine's, not the checkout's. Closing the file unlocks it.
+    // One at a time: the work directory is the machine's, not the checkout's. Closing the file
+    // unlocks it.
     let lock = fs::File::create(cache.join("lock")).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|e| one(format!("cannot lock `{}`: {e}", cache.display())))?;
     let stamp = cache.join("checked");
@@ -115,11 +122,19 @@ fn workplace(contracts: &Path, cache: &Path) -> Result<PathBuf, String> {
     for name in COPIED {
         copy(&contracts.join(name), &work)?;
     }
-    let lock = format!("{}{}", read(&work.join("package.json"))?, read(&work.join("package-lock.json"))?);
+    let lock =
+        format!("{}{}", read(&work.join("package.json"))?, read(&work.join("package-lock.json"))?);
     // The programs come in packages of their own, so that no package's script need run.
     let npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
     once(&work, "npm", &lock, &[&npm])?;
-    let pip = ["venv/bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", "requirements.txt"];
+    let pip = [
+        "venv/bin/pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "-r",
+        "requirements.txt",
+    ];
     let venv = ["python3", "-m", "venv", "--clear", "venv"];
     once(&work, "venv", &read(&work.join("requirements.txt"))?, &[&venv, &pip])?;
     Ok(work)
@@ -156,7 +171,8 @@ fn compiled_as_committed(contracts: &Path, work: &Path) -> Result<(), Vec<String
     let findings: Vec<String> = differing
         .map(|name| {
             let modules = work.join("node_modules");
-            let again = format!("node contracts/build.js {} contracts/artifacts", modules.display());
+            let again =
+                format!("node contracts/build.js {} contracts/artifacts", modules.display());
             format!("contracts/artifacts/{name} is not what contracts/src compiles to: `{again}`")
         })
         .collect();
@@ -171,7 +187,8 @@ fn tools(work: &Path) -> Result<(), Vec<String>> {
         &["slither", ".", "--ignore-compile"],
         &["halmos", "--contract", "Symbolic"],
     ];
-    let findings: Vec<String> = commands.iter().filter_map(|command| start(work, command).err()).collect();
+    let findings: Vec<String> =
+        commands.iter().filter_map(|command| start(work, command).err()).collect();
     if findings.is_empty() { Ok(()) } else { Err(findings) }
 }
 
@@ -190,7 +207,11 @@ fn start(work: &Path, command: &[&str]) -> Result<(), String> {
         println!("{line}: ok");
         return Ok(());
     }
-    print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    print!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Err(format!("`{line}`: {}", output.status))
 }
 
@@ -212,6 +233,7 @@ fn find(work: &Path, program: &str) -> PathBuf {
     if program.contains('/') {
         return work.join(program);
     }
-    let ours = programs(work).into_iter().map(|place| place.join(program)).find(|path| path.is_file());
+    let ours =
+        programs(work).into_iter().map(|place| place.join(program)).find(|path| path.is_file());
     ours.unwrap_or_else(|| program.into())
 }

@@ -1,8 +1,8 @@
-//! `cargo xtask dist`: a release archive for this machine's system, and a look at it from the outside: it is unpacked
-//! elsewhere, its checksums are compared, and its program is run.
+//! `cargo xtask dist`: a release archive for this machine's system, and a look at it from the
+//! outside: it is unpacked elsewhere, its checksums are compared, and its program is run.
 //!
-//! Needs `tar` (GNU) and `sha256sum`. `--dev` takes the development profile without chains, for who only wants to see
-//! that the archive is made rightly.
+//! Needs `tar` (GNU) and `sha256sum`. `--dev` takes the development profile without chains, for who
+//! only wants to see that the archive is made rightly.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -54,25 +54,35 @@ pub(crate) fn run(arguments: &[&str]) -> bool {
 
 fn make(development: bool) -> Result<PathBuf> {
     let root = tree::root();
-    let features: &[&str] =
-        if development { &["postgres", "s3"] } else { &["postgres", "s3", "evm", "fabric", "otel"] };
-    let features = features.iter().map(|feature| format!("datapact/{feature}")).collect::<Vec<_>>().join(",");
+    let features: &[&str] = if development {
+        &["postgres", "s3"]
+    } else {
+        &["postgres", "s3", "evm", "fabric", "otel"]
+    };
+    let features =
+        features.iter().map(|feature| format!("datapact/{feature}")).collect::<Vec<_>>().join(",");
     // The chaincode is a program of its own, which runs beside Fabric's peers.
-    let programs: &[&str] = if development { &["datapact"] } else { &["datapact", "datapact-chaincode"] };
+    let programs: &[&str] =
+        if development { &["datapact"] } else { &["datapact", "datapact-chaincode"] };
     let mut build = Command::new("cargo");
-    build.args(["build", "--locked", "--package", "datapact", "--features", &features]).current_dir(&root);
+    build
+        .args(["build", "--locked", "--package", "datapact", "--features", &features])
+        .current_dir(&root);
     if !development {
         build.args(["--release", "--package", "datapact-fabric"]);
     }
     succeed(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let built = target.join(if development { "debug" } else { "release" });
     let program = built.join("datapact");
 
     let version = output(Command::new(&program).arg("--version"))?;
-    let version = version.trim().strip_prefix("datapact ").ok_or("the program does not say its version")?;
+    let version =
+        version.trim().strip_prefix("datapact ").ok_or("the program does not say its version")?;
     let host = output(Command::new("rustc").arg("-vV"))?;
-    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
+    let host =
+        host.lines().find_map(|line| line.strip_prefix("host: ")).ok_or("rustc names no host")?;
     let name = format!("datapact-{version}-{host}{}", if development { "-dev" } else { "" });
     let dist = target.join("dist");
     let folder = dist.join(&name);
@@ -97,7 +107,8 @@ fn make(development: bool) -> Result<PathBuf> {
 
     let archive = dist.join(format!("{name}.tar.gz"));
     // The same sources give the same archive but for the program itself.
-    let options = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=2026-01-01 00:00Z"];
+    let options =
+        ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=2026-01-01 00:00Z"];
     let mut tar = Command::new("tar");
     succeed(tar.args(options).arg("-C").arg(&dist).arg("-czf").arg(&archive).arg(&name))?;
     let sum = output(Command::new("sha256sum").arg(format!("{name}.tar.gz")).current_dir(&dist))?;
@@ -107,15 +118,27 @@ fn make(development: bool) -> Result<PathBuf> {
 }
 
 /// Unpacks the archive where nothing else is, and uses it.
-fn inspect(dist: &Path, archive: &Path, name: &str, version: &str, programs: &[&str]) -> Result<()> {
+fn inspect(
+    dist: &Path,
+    archive: &Path,
+    name: &str,
+    version: &str,
+    programs: &[&str],
+) -> Result<()> {
     let elsewhere = dist.join(format!("unpacked-{}", std::process::id()));
     fs::create_dir_all(&elsewhere).map_err(|e| said(&elsewhere, &e))?;
     let looked = (|| {
         succeed(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&elsewhere))?;
         let folder = elsewhere.join(name);
-        succeed(Command::new("sha256sum").args(["--check", "--quiet", "SHA256SUMS"]).current_dir(&folder))?;
+        succeed(
+            Command::new("sha256sum")
+                .args(["--check", "--quiet", "SHA256SUMS"])
+                .current_dir(&folder),
+        )?;
         for program in programs {
-            let says = output(Command::new(folder.join("bin").join(program)).arg("--version").env_clear())?;
+            let says = output(
+                Command::new(folder.join("bin").join(program)).arg("--version").env_clear(),
+            )?;
             if says.trim() != format!("{program} {version}") {
                 return Err(format!("the unpacked program says `{}`", says.trim()));
             }
@@ -124,7 +147,9 @@ fn inspect(dist: &Path, archive: &Path, name: &str, version: &str, programs: &[&
         let config = elsewhere.join("storage/storage.toml");
         let init = ["config", "init", "storage", "--name", "storage.example", "-o"];
         succeed(Command::new(&program).args(init).arg(&config).env_clear())?;
-        for made in ["man/man1/datapact.1", "man/man1/datapact-serve.1", "completions/datapact.bash"] {
+        for made in
+            ["man/man1/datapact.1", "man/man1/datapact-serve.1", "completions/datapact.bash"]
+        {
             let made = folder.join(made);
             if fs::metadata(&made).map_or(0, |meta| meta.len()) < 100 {
                 return Err(format!("`{}` is missing or empty", made.display()));
@@ -146,7 +171,16 @@ struct Component {
 
 fn components(root: &Path, features: &str) -> Result<Vec<Component>> {
     let mut tree = Command::new("cargo");
-    tree.args(["tree", "--locked", "--package", "datapact", "--features", features, "--edges", "normal"]);
+    tree.args([
+        "tree",
+        "--locked",
+        "--package",
+        "datapact",
+        "--features",
+        features,
+        "--edges",
+        "normal",
+    ]);
     tree.args(["--prefix", "none", "--format", "{p}\t{l}"]).current_dir(root);
     let text = output(&mut tree)?;
     let mut lines: Vec<&str> = text.lines().map(|line| line.trim_end_matches(" (*)")).collect();
@@ -179,7 +213,8 @@ fn third_party(components: &[Component]) -> String {
     text
 }
 
-/// A bill of materials, CycloneDX 1.5. What stands in it are names, versions and SPDX expressions, which need no escapes.
+/// A bill of materials, CycloneDX 1.5. What stands in it are names, versions and SPDX expressions,
+/// which need no escapes.
 fn sbom(version: &str, components: &[Component]) -> String {
     let component = |component: &Component| {
         let Component { name, version, license, .. } = component;

@@ -7,8 +7,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::tree::root;
 
-/// What `rustc` is told so that libFuzzer sees which code an input reaches. It works on stable: no sanitizer is used,
-/// since there is no unsafe code of ours for one to watch.
+/// What `rustc` is told so that libFuzzer sees which code an input reaches. It works on stable: no
+/// sanitizer is used, since there is no unsafe code of ours for one to watch.
 const COVERAGE: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -53,11 +53,14 @@ fn try_run(wanted: Option<&str>, seconds: u64) -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// Builds the program; where it lies. Cargo gives the project's own crates, and no others, to this program instead
-/// of `rustc`, which compiles them with coverage; so everything else is built once for tests and fuzzing.
+/// Builds the program; where it lies. Cargo gives the project's own crates, and no others, to this
+/// program instead of `rustc`, which compiles them with coverage; so everything else is built once
+/// for tests and fuzzing.
 fn build() -> Result<PathBuf, String> {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let own = env::current_exe().map_err(|e| format!("this program does not know where it lies: {e}"))?;
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let own =
+        env::current_exe().map_err(|e| format!("this program does not know where it lies: {e}"))?;
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "-p", "datapact-fuzz"])
         .env("RUSTC_WORKSPACE_WRAPPER", own)
@@ -78,10 +81,15 @@ pub(crate) fn stand_in(arguments: &[String]) -> Option<ExitCode> {
     let is_ours = arguments.iter().any(|argument| argument.starts_with("datapact_"));
     let coverage: &[&str] = if is_ours { &COVERAGE } else { &[] };
     let status = Command::new(rustc).args(arguments).args(coverage).status();
-    Some(if status.is_ok_and(|status| status.success()) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Some(if status.is_ok_and(|status| status.success()) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
-/// New inputs go to the target directory, where the next run finds them; those that fail stay there, too.
+/// New inputs go to the target directory, where the next run finds them; those that fail stay
+/// there, too.
 fn fuzz(program: &Path, target: &str, seeds: &Path, seconds: u64) -> Result<Vec<String>, String> {
     let found = program.with_file_name("fuzz-corpus").join(target);
     let failed = program.with_file_name("fuzz-failed").join(target);
@@ -99,7 +107,8 @@ fn fuzz(program: &Path, target: &str, seeds: &Path, seconds: u64) -> Result<Vec<
     if target == "package" {
         command.arg(root().join("testdata/package"));
     }
-    let output = command.output().map_err(|e| format!("cannot run `{}`: {e}", program.display()))?;
+    let output =
+        command.output().map_err(|e| format!("cannot run `{}`: {e}", program.display()))?;
     let said = String::from_utf8_lossy(&output.stderr);
     let units = said.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units: "));
     println!("{target}: {} inputs in {seconds} s", units.unwrap_or("no").trim());

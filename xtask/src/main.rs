@@ -1,5 +1,5 @@
-//! The project's checks: `cargo xtask check` runs all of them. It needs the standard library alone, so that it is
-//! built before anything else is.
+//! The project's checks: `cargo xtask check` runs all of them. It needs the standard library alone,
+//! so that it is built before anything else is.
 
 mod check;
 mod conformance;

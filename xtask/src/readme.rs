@@ -1,8 +1,9 @@
 //! The README's commands, run as a reader would run them.
 //!
-//! Blocks fenced as `sh` are run, in order; others are not. A block that begins with `cargo` runs at the root, but for
-//! the test command itself (whoever runs this has run it). Blocks of `datapact ...` run in a directory of their own that
-//! holds `results.csv`, beside a quickstart that is left running; `SHARE` stands for the share that an earlier block made.
+//! Blocks fenced as `sh` are run, in order; others are not. A block that begins with `cargo` runs
+//! at the root, but for the test command itself (whoever runs this has run it). Blocks of `datapact
+//! ...` run in a directory of their own that holds `results.csv`, beside a quickstart that is left
+//! running; `SHARE` stands for the share that an earlier block made.
 
 use std::env;
 use std::fs;
@@ -80,7 +81,11 @@ impl Reader {
         if block.contains("share create") {
             self.share = identifier(&said).map(str::to_owned);
         }
-        if output.status.success() { Ok(()) } else { Err(format!("`{}`: {}", block.trim(), output.status)) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(format!("`{}`: {}", block.trim(), output.status))
+        }
     }
 
     /// The profiles of the quickstart that is left running; it is started first if it is not there.
@@ -99,8 +104,10 @@ impl Reader {
         let (sender, receiver) = mpsc::channel();
         // It goes on reading, so that the quickstart never waits for us.
         thread::spawn(move || {
-            for line in
-                stderr.into_iter().flat_map(|stderr| BufReader::new(stderr).lines()).map_while(Result::ok)
+            for line in stderr
+                .into_iter()
+                .flat_map(|stderr| BufReader::new(stderr).lines())
+                .map_while(Result::ok)
             {
                 eprintln!("{line}");
                 if let Some((_, home)) = line.split_once(HOME_VARIABLE) {

@@ -17,8 +17,12 @@ const REGISTRIES: [&str; 7] = [
 ];
 
 /// Places that are not finished.
-const UNFINISHED: [&str; 4] =
-    [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("FIX", "ME"), concat!("dbg", "!(")];
+const UNFINISHED: [&str; 4] = [
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("FIX", "ME"),
+    concat!("dbg", "!("),
+];
 
 /// Checks all files; one line for each thing found.
 pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
@@ -91,7 +95,9 @@ fn link_targets(text: &str) -> Vec<&str> {
             in_code = !in_code;
         }
         if !in_code {
-            targets.extend(line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(t, _)| t));
+            targets.extend(
+                line.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(t, _)| t),
+            );
         }
     }
     targets
@@ -101,7 +107,9 @@ fn link_targets(text: &str) -> Vec<&str> {
 fn specifications(files: &[TextFile], findings: &mut Vec<String>) {
     let architecture = files.iter().find(|file| file.path == "ARCHITECTURE.md");
     let targets = architecture.map(|file| link_targets(&file.text)).unwrap_or_default();
-    let pages = files.iter().filter(|file| file.path.starts_with("docs/spec/") && file.path.ends_with(".md"));
+    let pages = files
+        .iter()
+        .filter(|file| file.path.starts_with("docs/spec/") && file.path.ends_with(".md"));
     for page in pages.filter(|page| !targets.contains(&page.path.as_str())) {
         findings.push(format!("{}: ARCHITECTURE.md does not link to it", page.path));
     }
@@ -131,14 +139,21 @@ mod tests {
     #[test]
     fn a_machines_path_a_registry_and_an_unfinished_place_are_found() {
         refused("a.md", "see /nowhere/notes", "a.md:1: a path of one machine: `/nowhere/`");
-        refused("a.toml", concat!("\nurl = \"https://pypi", ".org/simple\""), "a.toml:2: a registry's host");
+        refused(
+            "a.toml",
+            concat!("\nurl = \"https://pypi", ".org/simple\""),
+            "a.toml:2: a registry's host",
+        );
         refused("a.rs", concat!("fn f() { todo", "!() }"), "unfinished");
     }
 
     #[test]
     fn a_link_that_leads_nowhere_is_found() {
         refused("a.md", "[b](b.md#part)", "the link to `b.md#part` leads nowhere");
-        assert_eq!(findings(&[file("a.md", "[b](https://example.org) [c](#part)\n```\n[d](e)\n```")]), "");
+        assert_eq!(
+            findings(&[file("a.md", "[b](https://example.org) [c](#part)\n```\n[d](e)\n```")]),
+            ""
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What administrators do, the record of it that is only ever added to, and what the other servers are told of users.
+//! What administrators do, the record of it that is only ever added to, and what the other servers
+//! are told of users.
 
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use datapact_core::identity::Identity;
@@ -74,8 +75,8 @@ pub enum Deed {
     },
 }
 
-/// One entry of the record of actions. Each names its predecessor's digest, so that none can be changed, taken out or
-/// put in without changing all that follow.
+/// One entry of the record of actions. Each names its predecessor's digest, so that none can be
+/// changed, taken out or put in without changing all that follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ActionRecord {
@@ -101,7 +102,8 @@ pub struct ActionRecord {
 pub struct Action {
     /// What stands on record.
     pub record: ActionRecord,
-    /// The statement (a JWS) whose digest is on record; none where there was none, or once the actor was erased.
+    /// The statement (a JWS) whose digest is on record; none where there was none, or once the
+    /// actor was erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<String>,
 }
@@ -133,12 +135,15 @@ impl ActionRecord {
     }
 }
 
-/// Checks that `actions` continue the entry with this sequence and digest (0 and zeros before the first); the last
-/// one's.
+/// Checks that `actions` continue the entry with this sequence and digest (0 and zeros before the
+/// first); the last one's.
 ///
 /// # Errors
 /// [`ActionError`], about the first entry that does not fit.
-pub fn check_actions(after: (u64, Digest), actions: &[Action]) -> Result<(u64, Digest), ActionError> {
+pub fn check_actions(
+    after: (u64, Digest),
+    actions: &[Action],
+) -> Result<(u64, Digest), ActionError> {
     let mut at = after;
     for action in actions {
         let (record, expected) = (&action.record, at.0.saturating_add(1));
@@ -157,8 +162,8 @@ pub fn check_actions(after: (u64, Digest), actions: &[Action]) -> Result<(u64, D
     Ok(at)
 }
 
-/// An entry of the ledger whose documents were erased with the user who signed them: what is on the ledger stays, but
-/// nothing tells any more whose it was.
+/// An entry of the ledger whose documents were erased with the user who signed them: what is on the
+/// ledger stays, but nothing tells any more whose it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
@@ -204,7 +209,10 @@ mod tests {
         assert_eq!(check(|_| ()), Ok(4));
         // A statement may be erased with its signer, but not replaced.
         assert_eq!(check(|actions| actions[1].statement = None), Ok(4));
-        assert_eq!(check(|actions| actions[1].statement = Some("x".into())), Err(ActionError::Statement(2)));
+        assert_eq!(
+            check(|actions| actions[1].statement = Some("x".into())),
+            Err(ActionError::Statement(2))
+        );
         assert_eq!(check(|actions| actions[1].record.time = 6), Err(ActionError::Chain(3)));
         assert_eq!(
             check(|actions| actions[1].record.deed = Deed::Configured),

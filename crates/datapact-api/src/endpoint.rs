@@ -39,7 +39,9 @@ impl Endpoint {
         let port_ok = rest.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok());
         let name_ok = !name.is_empty()
             && name.len() <= 253
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
         if name_ok && port_ok { Ok(name) } else { Err(refused()) }
     }
 

@@ -1,5 +1,5 @@
-//! The gate in front of every route: who is calling, whether the server's list admits them, and whether a user
-//! has signed this very call (MG-2, AC-1, AC-3).
+//! The gate in front of every route: who is calling, whether the server's list admits them, and
+//! whether a user has signed this very call (MG-2, AC-1, AC-3).
 
 use std::collections::{HashSet, VecDeque};
 use std::str::FromStr;
@@ -23,7 +23,8 @@ use crate::problem::{Kind, Problem, Result};
 
 /// The header in which a user's signed statement stands.
 pub const STATEMENT_HEADER: &str = "datapact-statement";
-/// The header by which a caller marks the repeats of one call (draft-ietf-httpapi-idempotency-key-header).
+/// The header by which a caller marks the repeats of one call
+/// (draft-ietf-httpapi-idempotency-key-header).
 pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
 /// The longest idempotency key, in characters.
 pub const IDEMPOTENCY_KEY_MAX: usize = 128;
@@ -46,7 +47,9 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The clock of this machine.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     })
 }
 
@@ -139,7 +142,8 @@ impl FromStr for Pattern {
 impl AccessList {
     /// Whether `identity` is admitted.
     pub fn admits(&self, identity: &Identity) -> bool {
-        let listed = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(identity));
+        let listed =
+            |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(identity));
         listed(&self.allow) && !listed(&self.deny)
     }
 }
@@ -180,10 +184,14 @@ impl Gate {
             Problem::new(Kind::Unauthenticated, e).hint("renew the certificate or ask its CA")
         })?;
         if identity != peer.identity {
-            return Err(Problem::new(Kind::Unauthenticated, "the certificate now stands for somebody else"));
+            return Err(Problem::new(
+                Kind::Unauthenticated,
+                "the certificate now stands for somebody else",
+            ));
         }
         if !(self.access)().admits(&identity) {
-            let detail = format!("`{identity}` is not admitted by the access list of `{}`", self.name);
+            let detail =
+                format!("`{identity}` is not admitted by the access list of `{}`", self.name);
             return Err(Problem::forbidden(detail).hint("ask the server's operator"));
         }
         Ok(())
@@ -209,7 +217,10 @@ impl Gate {
             return Err(refused("somebody else has signed the statement"));
         }
         let said = signed.body();
-        if said.method != call.method.as_str() || said.target != call.target || said.content != call.content {
+        if said.method != call.method.as_str()
+            || said.target != call.target
+            || said.content != call.content
+        {
             return Err(refused("the statement is about another call"));
         }
         if signed.document().time.abs_diff(now) > STATEMENT_SECONDS_MAX {
@@ -222,7 +233,8 @@ impl Gate {
     /// Remembers a statement, and refuses one that was seen.
     fn once(&self, time: Timestamp, id: Digest, now: Timestamp) -> Result<()> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // Entries are ordered by arrival; each outlives the window in which its statement would be accepted.
+        // Entries are ordered by arrival; each outlives the window in which its statement would be
+        // accepted.
         while let Some((until, old)) = seen.order.front().copied() {
             if until >= now {
                 break;
@@ -242,10 +254,9 @@ impl Gate {
     }
 
     async fn admit(&self, request: Request) -> Result<Request> {
-        let peer =
-            request.extensions().get::<AuthenticatedPeer>().cloned().ok_or_else(|| {
-                Problem::new(Kind::Unauthenticated, "the connection has no client certificate")
-            })?;
+        let peer = request.extensions().get::<AuthenticatedPeer>().cloned().ok_or_else(|| {
+            Problem::new(Kind::Unauthenticated, "the connection has no client certificate")
+        })?;
         self.admit_peer(&peer)?;
         let (mut parts, body) = request.into_parts();
         // A package is bound by its own signed metadata; everything else is small and signed whole.
@@ -257,9 +268,13 @@ impl Gate {
             return Err(too_large());
         } else {
             let arriving = axum::body::to_bytes(body, BODY_BYTES_MAX);
-            let arrived = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), arriving).await;
-            let late =
-                |_| Problem::malformed(format!("the body did not arrive within {BODY_SECONDS_MAX} seconds"));
+            let arrived =
+                tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), arriving).await;
+            let late = |_| {
+                Problem::malformed(format!(
+                    "the body did not arrive within {BODY_SECONDS_MAX} seconds"
+                ))
+            };
             let bytes = arrived.map_err(late)?.map_err(|_| too_large())?;
             let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));
             (content, Body::from(bytes))
@@ -302,14 +317,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
             false => Ok(None),
         };
     };
-    let quoted = value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
+    let quoted =
+        value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
     let plain = |key: &&str| {
         (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len())
             && key.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
     };
     quoted.filter(plain).map(|key| Some(Arc::from(key))).ok_or_else(|| {
-        let detail =
-            format!("`Idempotency-Key` is 1 to {IDEMPOTENCY_KEY_MAX} characters between double quotes");
+        let detail = format!(
+            "`Idempotency-Key` is 1 to {IDEMPOTENCY_KEY_MAX} characters between double quotes"
+        );
         Problem::malformed(detail)
     })
 }

@@ -20,17 +20,18 @@ pub trait KeyServer: Send + Sync {
     /// Providers: a key identifier and the address to get the key from (WR-2). What no policy names
     /// within a day is forgotten, stored or not.
     async fn register_key(&self) -> Result<KeyReference>;
-    /// Providers: stores the key of one share and package (KS-1 to KS-3). A repeat with the same content answers
-    /// the same; other content is refused.
+    /// Providers: stores the key of one share and package (KS-1 to KS-3). A repeat with the same
+    /// content answers the same; other content is refused.
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus>;
     /// Providers: what is stored of their key; also management's, to confirm it (SH-7).
     async fn key_status(&self, id: &KeyId) -> Result<KeyStatus>;
     /// Providers: their keys behind `after`, by identifier; pages hold 200 (KS-6).
     async fn keys(&self, after: Option<&KeyId>) -> Result<Vec<KeyStatus>>;
-    /// Providers: destroys a key that no policy names, or only policies that are superseded or revoked.
+    /// Providers: destroys a key that no policy names, or only policies that are superseded or
+    /// revoked.
     async fn delete_key(&self, id: &KeyId) -> Result<()>;
-    /// Management: shows a policy that the key's provider signed; only under a policy that was shown is a key
-    /// released (SH-7).
+    /// Management: shows a policy that the key's provider signed; only under a policy that was
+    /// shown is a key released (SH-7).
     async fn show_policy(&self, shown: &ShownPolicy) -> Result<()>;
     /// Providers: from now on nothing is released under the share; `policy` suspends or revokes it.
     async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()>;
@@ -40,7 +41,8 @@ pub trait KeyServer: Send + Sync {
     async fn set_user(&self, notice: &UserNotice) -> Result<()>;
     /// Consumers: the key, sealed to the key request's recipient (KS-4, KS-5).
     async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey>;
-    /// Providers: the signed releases of their share, for audits, by key request behind `after`; pages hold 200.
+    /// Providers: the signed releases of their share, for audits, by key request behind `after`;
+    /// pages hold 200.
     async fn releases(&self, share: &ShareId, after: Option<&Digest>) -> Result<Vec<ReleaseEntry>>;
 }
 

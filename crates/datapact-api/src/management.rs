@@ -1,4 +1,5 @@
-//! What management offers (6.2.2): one trait, implemented by its service for one caller and by the HTTP client.
+//! What management offers (6.2.2): one trait, implemented by its service for one caller and by the
+//! HTTP client.
 
 use async_trait::async_trait;
 use datapact_core::commitment::Opening;
@@ -23,7 +24,8 @@ use crate::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription}
 pub trait Management: Send + Sync {
     /// The ledger, its keys and the servers that go with this management.
     async fn info(&self) -> Result<ManagementInfo>;
-    /// Binds the caller's identity to the account that an invitation promised (PR-10). A repeat answers the same.
+    /// Binds the caller's identity to the account that an invitation promised (PR-10). A repeat
+    /// answers the same.
     async fn join(&self, code: &str) -> Result<Account>;
     /// The caller's own account.
     async fn account(&self) -> Result<Account>;
@@ -35,33 +37,46 @@ pub trait Management: Send + Sync {
     async fn account_of(&self, id: &AccountId) -> Result<Account>;
     /// Administrators: sets role, attributes or status.
     async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account>;
-    /// Administrators: disables an account at once on all servers and erases it, and everything that names its
-    /// holder, once the configured retention is over, or right now (MG-1, PR-1). The account as it is until then.
+    /// Administrators: disables an account at once on all servers and erases it, and everything
+    /// that names its holder, once the configured retention is over, or right now (MG-1, PR-1). The
+    /// account as it is until then.
     async fn delete_account(&self, id: &AccountId, now: bool) -> Result<Account>;
     /// Administrators: what was done to accounts, oldest first, behind `after`; pages hold 200.
     async fn actions(&self, after: u64) -> Result<Vec<Action>>;
-    /// Providers: sets a policy version, the first or a successor (MG-3 to MG-6). A repeat answers the same.
+    /// Providers: sets a policy version, the first or a successor (MG-3 to MG-6). A repeat answers
+    /// the same.
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt>;
-    /// Providers: their own shares, those changed longest ago first, behind the event `after`; pages hold 200 (MG-7,
-    /// DP-10).
+    /// Providers: their own shares, those changed longest ago first, behind the event `after`;
+    /// pages hold 200 (MG-7, DP-10).
     async fn shares(&self, after: u64) -> Result<Vec<OwnShare>>;
     /// Providers: one of their own shares.
     async fn share(&self, id: &ShareId) -> Result<OwnShare>;
     /// Published information, newest first (MG-14).
     async fn catalog(&self, query: &CatalogQuery) -> Result<Vec<CatalogEntry>>;
-    /// One share, with its signed policy, and whether the caller would be granted access for `purpose`.
-    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail>;
+    /// One share, with its signed policy, and whether the caller would be granted access for
+    /// `purpose`.
+    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>)
+    -> Result<CatalogDetail>;
     /// New and changed information as it is published, from behind the event `after` (MG-15).
-    async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
+    async fn publications(
+        &self,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>>;
     /// The caller's subscriptions, oldest first.
     async fn subscriptions(&self) -> Result<Vec<Subscription>>;
     /// One of them.
     async fn subscription(&self, id: &SubscriptionId) -> Result<Subscription>;
-    /// Keeps a subscription under an id that the caller has drawn, or replaces what it says. A repeat answers the same.
-    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription>;
+    /// Keeps a subscription under an id that the caller has drawn, or replaces what it says. A
+    /// repeat answers the same.
+    async fn set_subscription(
+        &self,
+        id: &SubscriptionId,
+        new: &NewSubscription,
+    ) -> Result<Subscription>;
     /// Ends a subscription; what waits to be sent is dropped.
     async fn delete_subscription(&self, id: &SubscriptionId) -> Result<()>;
-    /// What a subscription is about, as it is published, from behind the event `after`; from its beginning if none.
+    /// What a subscription is about, as it is published, from behind the event `after`; from its
+    /// beginning if none.
     async fn follow_subscription(
         &self,
         id: &SubscriptionId,
@@ -71,7 +86,8 @@ pub trait Management: Send + Sync {
     async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>>;
     /// Sends dead letters again.
     async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()>;
-    /// Consumers: asks the contract for one access (MG-8 to MG-12). A repeat answers with the first receipt.
+    /// Consumers: asks the contract for one access (MG-8 to MG-12). A repeat answers with the first
+    /// receipt.
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant>;
     /// The caller's own accesses, and those to its own shares (MG-13), with what opens them.
     async fn accesses(&self, query: &RecordQuery) -> Result<Vec<AccessEntry>>;
@@ -79,24 +95,26 @@ pub trait Management: Send + Sync {
     async fn report_usage(&self, report: &Signed<UsageReport>) -> Result<UsageReceipt>;
     /// The caller's own usage reports, and those on its own shares.
     async fn usages(&self, query: &RecordQuery) -> Result<Vec<UsageEntry>>;
-    /// Providers: the entries about their shares whose documents were erased with the users who signed them.
+    /// Providers: the entries about their shares whose documents were erased with the users who
+    /// signed them.
     async fn erasures(&self, query: &RecordQuery) -> Result<Vec<Erasure>>;
     /// The caller's notifications, oldest first (US-5); pages hold 200.
     async fn notifications(&self, query: &NotificationQuery) -> Result<Vec<Notification>>;
-    /// Acknowledges the caller's notifications up to `sequence`: until then they are kept, however long.
+    /// Acknowledges the caller's notifications up to `sequence`: until then they are kept, however
+    /// long.
     async fn acknowledge(&self, sequence: u64) -> Result<()>;
-    /// A C2SP tlog-proof of the entry at `position`, with the cosignatures that the log's policy demands; waits
-    /// for them a few seconds.
+    /// A C2SP tlog-proof of the entry at `position`, with the cosignatures that the log's policy
+    /// demands; waits for them a few seconds.
     async fn proof(&self, position: u64) -> Result<LedgerProof>;
     /// Servers: hands in a cosigned checkpoint (C2SP tlog-cosignature).
     async fn add_cosignature(&self, note: &str) -> Result<()>;
     /// Servers: whether a token is good (RFC 7662).
     async fn introspect(&self, token: &str) -> Result<Introspection>;
-    /// The consumer, the provider and administrators: whether the access token of an access, named by the document id
-    /// of its request, is good.
+    /// The consumer, the provider and administrators: whether the access token of an access, named
+    /// by the document id of its request, is good.
     async fn token(&self, request: &Digest) -> Result<Introspection>;
-    /// The same: the access token of an access is good for nothing from now on, at the key server too. A repeat
-    /// changes nothing; what was released before stays released.
+    /// The same: the access token of an access is good for nothing from now on, at the key server
+    /// too. A repeat changes nothing; what was released before stays released.
     async fn revoke_token(&self, request: &Digest) -> Result<()>;
 }
 
@@ -342,7 +360,8 @@ pub struct CatalogEntry {
 pub struct CatalogDetail {
     /// What is published.
     pub entry: CatalogEntry,
-    /// The signed policy; not given to somebody whom the provider has not named, since it names the others.
+    /// The signed policy; not given to somebody whom the provider has not named, since it names the
+    /// others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Signed<SharingPolicy>>,
     /// How many accesses the caller was granted.

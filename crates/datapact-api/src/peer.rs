@@ -4,8 +4,8 @@ use datapact_core::id::Digest;
 use datapact_core::identity::Identity;
 use rustls::pki_types::CertificateDer;
 
-/// A user or server authenticated by the TLS handshake (AC-1). The chain is kept so that every request on a
-/// long-lived connection is identified anew: a revocation counts at once.
+/// A user or server authenticated by the TLS handshake (AC-1). The chain is kept so that every
+/// request on a long-lived connection is identified anew: a revocation counts at once.
 #[derive(Debug, Clone)]
 pub struct AuthenticatedPeer {
     /// Who the certificate certified at the handshake.

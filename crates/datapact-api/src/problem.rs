@@ -7,8 +7,8 @@ use datapact_core::contract::Refusal;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-/// The kinds of refusal, by what a caller can do about them. The name in JSON stands in the problem's `type`,
-/// `urn:datapact:problem:KIND`.
+/// The kinds of refusal, by what a caller can do about them. The name in JSON stands in the
+/// problem's `type`, `urn:datapact:problem:KIND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
@@ -141,7 +141,9 @@ impl From<Refusal> for Problem {
         let kind = match &refusal {
             Refusal::UnknownShare | Refusal::UnknownAccess => Kind::NotFound,
             Refusal::Malformed { .. } => Kind::Malformed,
-            Refusal::Version { .. } | Refusal::Predecessor | Refusal::RequestTaken => Kind::Conflict,
+            Refusal::Version { .. } | Refusal::Predecessor | Refusal::RequestTaken => {
+                Kind::Conflict
+            }
             _ => Kind::Refused,
         };
         Self { refusal: Some(refusal.clone()), ..Self::new(kind, refusal) }
@@ -190,7 +192,8 @@ impl Problem {
     }
 }
 
-/// What a refusal is called in figures, an extension of its response: the contract's rule, or the kind.
+/// What a refusal is called in figures, an extension of its response: the contract's rule, or the
+/// kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code(pub &'static str);
 
@@ -198,7 +201,8 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let headers = [(header::CONTENT_TYPE, "application/problem+json")];
         let code = Code(self.refusal.as_ref().map_or(self.kind.name(), Refusal::rule));
-        let mut response = (self.kind.status(), headers, self.to_json().to_string()).into_response();
+        let mut response =
+            (self.kind.status(), headers, self.to_json().to_string()).into_response();
         response.extensions_mut().insert(code);
         response
     }

@@ -17,21 +17,22 @@ pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
 /// A storage server, as one caller sees it. It never sees a key.
 #[async_trait]
 pub trait StorageServer: Send + Sync {
-    /// Providers: a package identifier and the address to get the package from (WR-3). What is not filled within
-    /// a day is forgotten.
+    /// Providers: a package identifier and the address to get the package from (WR-3). What is not
+    /// filled within a day is forgotten.
     async fn register_package(&self) -> Result<PackageAddress>;
-    /// Providers: stores the package's bytes (DS-1), of which there are `size`. Nothing is stored unless all of
-    /// them arrive and their metadata is the caller's, for this identifier. A repeat of the same bytes answers
-    /// the same; others are refused.
+    /// Providers: stores the package's bytes (DS-1), of which there are `size`. Nothing is stored
+    /// unless all of them arrive and their metadata is the caller's, for this identifier. A repeat
+    /// of the same bytes answers the same; others are refused.
     async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus>;
-    /// Providers: how much of an upload in parts has arrived. What may still be arriving is ended first, so that what
-    /// is told stays so.
+    /// Providers: how much of an upload in parts has arrived. What may still be arriving is ended
+    /// first, so that what is told stays so.
     async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
         Err(Problem::not_found(format!("uploads of `{id}` in parts are not taken here")))
     }
-    /// Providers: goes on with an upload, of `size` bytes in all, at `offset`, which must be where it stands. What
-    /// arrives is kept, also when the connection is cut. With the last byte the package is stored as
-    /// [`StorageServer::upload`] does it; before that, the status says that it is not.
+    /// Providers: goes on with an upload, of `size` bytes in all, at `offset`, which must be where
+    /// it stands. What arrives is kept, also when the connection is cut. With the last byte the
+    /// package is stored as [`StorageServer::upload`] does it; before that, the status says that it
+    /// is not.
     async fn append(
         &self,
         id: &PackageId,
@@ -40,11 +41,14 @@ pub trait StorageServer: Send + Sync {
         bytes: ByteStream,
     ) -> Result<PackageStatus> {
         drop(bytes);
-        Err(Problem::not_found(format!("uploads of `{id}` in parts are not taken here ({offset} of {size})")))
+        Err(Problem::not_found(format!(
+            "uploads of `{id}` in parts are not taken here ({offset} of {size})"
+        )))
     }
     /// What is stored; for its provider, and for management to confirm it (SH-7).
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus>;
-    /// The package's bytes from `range` (all of them if none), to any user whom the access list admits (DS-2).
+    /// The package's bytes from `range` (all of them if none), to any user whom the access list
+    /// admits (DS-2).
     async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download>;
     /// Providers: their packages behind `after`, by identifier; pages hold 200 (DS-3).
     async fn packages(&self, after: Option<&PackageId>) -> Result<Vec<PackageStatus>>;
@@ -96,7 +100,12 @@ impl PackageStatus {
     /// The reference that a policy carries, once stored.
     pub fn reference(&self) -> Option<PackageReference> {
         let (digest, size) = (self.digest?, self.size?);
-        Some(PackageReference { id: self.package.id, address: self.package.address.clone(), digest, size })
+        Some(PackageReference {
+            id: self.package.id,
+            address: self.package.address.clone(),
+            digest,
+            size,
+        })
     }
 }
 

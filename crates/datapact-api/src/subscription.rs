@@ -40,13 +40,25 @@ pub struct Filter {
 impl Filter {
     /// The search that finds the same.
     pub fn query(&self) -> CatalogQuery {
-        let Self { text, category, realm, provider, industry, country, price_max, currency } = self.clone();
+        let Self { text, category, realm, provider, industry, country, price_max, currency } =
+            self.clone();
         let all = CatalogQuery::default();
-        CatalogQuery { text, category, realm, provider, industry, country, price_max, currency, ..all }
+        CatalogQuery {
+            text,
+            category,
+            realm,
+            provider,
+            industry,
+            country,
+            price_max,
+            currency,
+            ..all
+        }
     }
 }
 
-/// A subscription to be kept, under an id that the subscriber draws, so that a repeat makes no second one.
+/// A subscription to be kept, under an id that the subscriber draws, so that a repeat makes no
+/// second one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewSubscription {

@@ -1,4 +1,5 @@
-//! TLS 1.3 as both sides of every connection use it: provider, key exchange, and the client's configuration.
+//! TLS 1.3 as both sides of every connection use it: provider, key exchange, and the client's
+//! configuration.
 
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 
 use crate::trust_file::ReloadableTrust;
 
-/// The cryptography of all connections: TLS 1.3 suites, and X25519MLKEM768 as the first key exchange offered.
-/// It is passed explicitly, so that nothing depends on a process-wide default.
+/// The cryptography of all connections: TLS 1.3 suites, and X25519MLKEM768 as the first key
+/// exchange offered. It is passed explicitly, so that nothing depends on a process-wide default.
 pub fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|suite| suite.tls13().is_some());
@@ -27,8 +28,9 @@ pub fn provider() -> Arc<CryptoProvider> {
 /// The certificate that a client shows: its chain (leaf first) and private key.
 pub type ClientCertificate = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
-/// The client's side of a connection: TLS 1.3 only; the server's certificate must come from a CA of the server
-/// realm of `trust` as it is at the handshake, be on no revocation list, and bear the DNS name in the URL (AC-2).
+/// The client's side of a connection: TLS 1.3 only; the server's certificate must come from a CA of
+/// the server realm of `trust` as it is at the handshake, be on no revocation list, and bear the
+/// DNS name in the URL (AC-2).
 ///
 /// Without a `certificate` only the public listeners let the client in.
 ///
@@ -101,7 +103,8 @@ impl ServerCertVerifier for ServerVerifier {
     }
 }
 
-/// A refused certificate as TLS says it: the alert tells the peer the kind, the error here tells why.
+/// A refused certificate as TLS says it: the alert tells the peer the kind, the error here tells
+/// why.
 pub fn certificate_error(error: TrustError) -> Error {
     let kind = match &error {
         TrustError::NoCertificate => return Error::NoCertificatesPresented,

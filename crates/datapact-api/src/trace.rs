@@ -1,5 +1,5 @@
-//! One piece of work over several servers: its trace, told from call to call by the header `traceparent` (W3C Trace
-//! Context). A trace's identifiers are random and name nobody.
+//! One piece of work over several servers: its trace, told from call to call by the header
+//! `traceparent` (W3C Trace Context). A trace's identifiers are random and name nobody.
 
 use std::fmt;
 use std::future::Future;
@@ -23,7 +23,9 @@ pub struct Traceparent {
 
 /// What is no `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a traceparent of the W3C: `00-`, 32, 16 and 2 lower-case hexadecimal digits, joined by `-`")]
+#[error(
+    "not a traceparent of the W3C: `00-`, 32, 16 and 2 lower-case hexadecimal digits, joined by `-`"
+)]
 pub struct NotATraceparent;
 
 impl Traceparent {
@@ -44,8 +46,11 @@ impl FromStr for Traceparent {
             return Err(NotATraceparent);
         };
         let [version] = hexadecimal(version)?;
-        let found =
-            Self { trace: hexadecimal(trace)?, span: hexadecimal(span)?, flags: hexadecimal::<1>(flags)?[0] };
+        let found = Self {
+            trace: hexadecimal(trace)?,
+            span: hexadecimal(span)?,
+            flags: hexadecimal::<1>(flags)?[0],
+        };
         // Later versions may have more parts; 255 is none.
         let whole = version == 0 && parts.next().is_none() || (1..255).contains(&version);
         let named = found.trace != [0; 16] && found.span != [0; 8];

@@ -1,4 +1,5 @@
-//! The trust configuration, `trust.toml`: which CA certifies the users of which realm, and which certifies servers.
+//! The trust configuration, `trust.toml`: which CA certifies the users of which realm, and which
+//! certifies servers.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -107,7 +108,8 @@ pub fn load(path: &Path) -> Result<Trust, TrustFileError> {
     read(path, &mut Vec::new())
 }
 
-/// The revocation lists of one realm, PEM, as they stand in the files now; none where the realm has none.
+/// The revocation lists of one realm, PEM, as they stand in the files now; none where the realm has
+/// none.
 ///
 /// # Errors
 /// As [`load`].
@@ -141,7 +143,10 @@ fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
     let mut trust = Trust::default();
     for (i, realm) in file.realm.iter().enumerate() {
         if file.realm.iter().take(i).any(|other| other.name == realm.name) {
-            return Err(syntax(format!("realm `{}` stands there twice; list its CAs in one", realm.name)));
+            return Err(syntax(format!(
+                "realm `{}` stands there twice; list its CAs in one",
+                realm.name
+            )));
         }
         if realm.ca.is_empty() {
             return Err(syntax(format!("realm `{}` has no CA", realm.name)));
@@ -160,7 +165,8 @@ fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
         for crl in &realm.crl {
             let crl = directory.join(crl);
             let pem = bytes(&crl, CRL_BYTES_MAX, stamps)?;
-            let found = CertificateRevocationListDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
+            let found =
+                CertificateRevocationListDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>();
             match found {
                 Ok(found) if !found.is_empty() => crls.extend(found.iter().map(|crl| crl.to_vec())),
                 _ => return Err(TrustFileError::Pem { path: crl, expected: "revocation list" }),
@@ -186,8 +192,9 @@ fn bytes(path: &Path, max: u64, stamps: &mut Vec<Stamp>) -> Result<Vec<u8>, Trus
     Ok(bytes)
 }
 
-/// A trust configuration that is read again when its files change. Handshakes and requests use what is
-/// [current](ReloadableTrust::current), so a new revocation list counts at once, on open connections too.
+/// A trust configuration that is read again when its files change. Handshakes and requests use what
+/// is [current](ReloadableTrust::current), so a new revocation list counts at once, on open
+/// connections too.
 #[derive(Debug)]
 pub struct ReloadableTrust {
     path: Option<PathBuf>,
@@ -212,7 +219,8 @@ impl ReloadableTrust {
         Ok(Arc::new(Self { path: Some(path.to_owned()), loaded }))
     }
 
-    /// A trust configuration that comes from no file; it changes only by [`ReloadableTrust::replace`].
+    /// A trust configuration that comes from no file; it changes only by
+    /// [`ReloadableTrust::replace`].
     pub fn fixed(trust: Trust) -> Arc<Self> {
         let loaded = RwLock::new(Loaded { trust: Arc::new(trust), stamps: Vec::new() });
         Arc::new(Self { path: None, loaded })
@@ -228,7 +236,8 @@ impl ReloadableTrust {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).trust.clone()
     }
 
-    /// Puts another configuration in force, for one that comes from no `trust.toml`: a user's enrolment.
+    /// Puts another configuration in force, for one that comes from no `trust.toml`: a user's
+    /// enrolment.
     pub fn replace(&self, trust: Trust) {
         self.loaded.write().unwrap_or_else(PoisonError::into_inner).trust = Arc::new(trust);
     }

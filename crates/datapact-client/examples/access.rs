@@ -3,8 +3,8 @@
 //! ```text
 //! access SHARE [ROUNDS] [CONSUMERS]      (40 rounds and 32 consumers unless told otherwise)
 //! ```
-//! Needs a home with a profile `lab`, as `datapact quickstart` leaves it, and a share that it may access without
-//! limit. Every access is a real one: recorded on the ledger, proved, and reported.
+//! Needs a home with a profile `lab`, as `datapact quickstart` leaves it, and a share that it may
+//! access without limit. Every access is a real one: recorded on the ledger, proved, and reported.
 
 use std::error::Error;
 use std::io::{self, Write};
@@ -108,7 +108,8 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// One access by the SDK, as `datapact open` makes it: until the last byte of plaintext, and until its end.
+/// One access by the SDK, as `datapact open` makes it: until the last byte of plaintext, and until
+/// its end.
 async fn open(session: &Session, share: &ShareId) -> Result<(Duration, Duration)> {
     let start = Instant::now();
     let last = Arc::new(Mutex::new(start));
@@ -170,7 +171,11 @@ async fn request(
     Ok((request, grant))
 }
 
-async fn release(session: &Session, asked: &Signed<AccessRequest>, grant: &AccessGrant) -> Result<DataKey> {
+async fn release(
+    session: &Session,
+    asked: &Signed<AccessRequest>,
+    grant: &AccessGrant,
+) -> Result<DataKey> {
     let reference = &grant.permission.key;
     let (endpoint, server) = session.key_server_of(&reference.address)?;
     let recipient = Recipient::generate();

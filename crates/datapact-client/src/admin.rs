@@ -61,14 +61,14 @@ impl Administrator {
         retry(|| self.session.management().account_of(id)).await
     }
 
-    /// Disables an account on all servers and has it erased when management's retention is over, or right `now`: no
-    /// link from the ledger to the person is left then.
+    /// Disables an account on all servers and has it erased when management's retention is over, or
+    /// right `now`: no link from the ledger to the person is left then.
     pub async fn delete(&self, id: &AccountId, now: bool) -> Result<Account> {
         retry(|| self.session.management().delete_account(id, now)).await
     }
 
-    /// What was done to accounts, oldest first. The record is checked: none is missing or changed, and where the
-    /// signed statement of an action is still kept, it is the one on record.
+    /// What was done to accounts, oldest first. The record is checked: none is missing or changed,
+    /// and where the signed statement of an action is still kept, it is the one on record.
     pub async fn history(&self) -> Result<Vec<Action>> {
         let mut all = Vec::new();
         let mut at = (0, Digest([0; 32]));

@@ -1,5 +1,6 @@
-//! The audit of a share by its provider: everything on the ledger about it, against what management shows and what
-//! the key server says it released (UR-2, PR-2); and the bundle of it that anybody can verify.
+//! The audit of a share by its provider: everything on the ledger about it, against what management
+//! shows and what the key server says it released (UR-2, PR-2); and the bundle of it that anybody
+//! can verify.
 
 mod bundle;
 mod evidence;
@@ -168,7 +169,9 @@ async fn all_releases(key_server: &dyn KeyServer, share: &ShareId) -> Result<Vec
         let page = retry(|| key_server.releases(share, after.as_ref())).await?;
         let Some(last) = page.last().map(|entry| entry.key_request.id()) else { break };
         if after.is_some_and(|after| last <= after) {
-            return Err(ClientError::untrusted("the key server's list of releases is out of order"));
+            return Err(ClientError::untrusted(
+                "the key server's list of releases is out of order",
+            ));
         }
         after = Some(last);
         all.extend(page);
@@ -181,8 +184,9 @@ impl Provider {
     /// Audits one of the user's own shares.
     ///
     /// # Errors
-    /// When the ledger or management cannot be read, or the log is not to be believed: it contradicts what it signed
-    /// before, or holds what the contract refuses. Everything else that is wrong stands in the report.
+    /// When the ledger or management cannot be read, or the log is not to be believed: it
+    /// contradicts what it signed before, or holds what the contract refuses. Everything else that
+    /// is wrong stands in the report.
     pub async fn audit(&self, share: &ShareId) -> Result<AuditReport> {
         Ok(self.gather(share).await?.0)
     }
@@ -190,7 +194,8 @@ impl Provider {
     /// The same, and all of its evidence in a bundle that is verified without an account.
     ///
     /// # Errors
-    /// As [`Provider::audit`]; `Unavailable` also when the log's witnesses have not cosigned it yet.
+    /// As [`Provider::audit`]; `Unavailable` also when the log's witnesses have not cosigned it
+    /// yet.
     pub async fn audit_with_bundle(&self, share: &ShareId) -> Result<(AuditReport, Bundle)> {
         let (report, log, shown) = self.gather(share).await?;
         let bundle = Bundle::make(&self.session, *share, &log, shown).await?;
@@ -201,8 +206,9 @@ impl Provider {
         let session = &self.session;
         session.refresh_revocations().await?;
         let mut log = Log::open(session).await?;
-        // The log is read before and after the servers are asked: what it held before, they must show; what they
-        // show, it must hold after. So accesses that happen meanwhile are no findings.
+        // The log is read before and after the servers are asked: what it held before, they must
+        // show; what they show, it must hold after. So accesses that happen meanwhile are no
+        // findings.
         let known = log.advance(share).await?;
         let own = self.own(share).await?;
         self.is_mine(&own.policy)?;
@@ -221,7 +227,14 @@ impl Provider {
             Err(error) if error.is_temporary() => Vec::new(),
             Err(error) => return Err(error),
         };
-        let shown = Shown { policy: own.policy, receipt: own.receipt, accesses, usages, erasures, releases };
+        let shown = Shown {
+            policy: own.policy,
+            receipt: own.receipt,
+            accesses,
+            usages,
+            erasures,
+            releases,
+        };
         let trust = session.profile().trust();
         let found = Audit::run(&trust, session.ledger(), *share, known, &log.share, &shown)?;
         let report = AuditReport {

@@ -1,6 +1,6 @@
-//! A small certification authority for a first run and for organisations that have none: one folder with the CA's
-//! certificate, its key and a list of what it has issued and revoked. Any other CA that issues such certificates
-//! works the same. No server ever holds a CA key.
+//! A small certification authority for a first run and for organisations that have none: one folder
+//! with the CA's certificate, its key and a list of what it has issued and revoked. Any other CA
+//! that issues such certificates works the same. No server ever holds a CA key.
 
 mod index;
 
@@ -14,9 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datapact_core::trust;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SanType,
-    SerialNumber, SubjectPublicKeyInfo,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
@@ -93,11 +93,13 @@ pub struct Ca {
 }
 
 impl Ca {
-    /// Makes a CA named `name` in `folder`, valid for `valid`: a key of mode 0600 (encrypted if there is a
-    /// `passphrase`), and a self-signed certificate in `ca.pem`, which is what others trust.
+    /// Makes a CA named `name` in `folder`, valid for `valid`: a key of mode 0600 (encrypted if
+    /// there is a `passphrase`), and a self-signed certificate in `ca.pem`, which is what others
+    /// trust.
     ///
     /// # Errors
-    /// [`CaError::Exists`] when there is one; [`CaError::Request`] for a name that no identity could have.
+    /// [`CaError::Exists`] when there is one; [`CaError::Request`] for a name that no identity
+    /// could have.
     pub fn init(
         folder: &Path,
         name: &str,
@@ -125,13 +127,16 @@ impl Ca {
     /// Opens the CA in `folder`.
     ///
     /// # Errors
-    /// [`CaError::Key`] when its key needs a passphrase or may be read by others, [`CaError::Damaged`].
+    /// [`CaError::Key`] when its key needs a passphrase or may be read by others,
+    /// [`CaError::Damaged`].
     pub fn open(folder: &Path, passphrase: Option<&str>) -> Result<Self, CaError> {
         let key = PrivateKey::load(&folder.join(KEY), passphrase)?.pair()?;
         let path = folder.join(CERTIFICATE);
-        let text = fs::read(&path).map_err(|source| CaError::File { path: path.clone(), source })?;
+        let text =
+            fs::read(&path).map_err(|source| CaError::File { path: path.clone(), source })?;
         // After a renewal the newest certificate stands first.
-        let damaged = |message: &str| CaError::Damaged { path: path.clone(), message: message.to_owned() };
+        let damaged =
+            |message: &str| CaError::Damaged { path: path.clone(), message: message.to_owned() };
         let certificate =
             CertificateDer::from_pem_slice(&text).map_err(|_| damaged("it is no certificate"))?;
         let public = trust::public_key(&certificate).map_err(|e| damaged(&e.to_string()))?;
@@ -146,8 +151,9 @@ impl Ca {
         pem(&self.certificate)
     }
 
-    /// Renews the CA's own certificate: same name and key, valid for `valid` from now. `ca.pem` then holds the new
-    /// one and, behind it, the former ones, by which what was signed earlier stays verifiable.
+    /// Renews the CA's own certificate: same name and key, valid for `valid` from now. `ca.pem`
+    /// then holds the new one and, behind it, the former ones, by which what was signed earlier
+    /// stays verifiable.
     ///
     /// # Errors
     /// [`CaError::File`], [`CaError::Crypto`].
@@ -162,12 +168,13 @@ impl Ca {
         Ok(())
     }
 
-    /// Certifies the key and subject of a request (PKCS#10, PEM) for `valid` from now; whatever else the request
-    /// asks for is ignored. The answer is the certificate chain, PEM.
+    /// Certifies the key and subject of a request (PKCS#10, PEM) for `valid` from now; whatever
+    /// else the request asks for is ignored. The answer is the certificate chain, PEM.
     ///
     /// # Errors
-    /// [`CaError::Request`] when the request is not signed by its key, the key is not P-256, the subject is not
-    /// one of an identity, a DNS name is none, or the certificate would outlive the CA.
+    /// [`CaError::Request`] when the request is not signed by its key, the key is not P-256, the
+    /// subject is not one of an identity, a DNS name is none, or the certificate would outlive the
+    /// CA.
     pub fn issue(&self, request: &str, kind: &Kind, valid: Duration) -> Result<String, CaError> {
         let refused = |why: &str| CaError::Request(why.to_owned());
         if request.len() > REQUEST_BYTES_MAX {
@@ -195,11 +202,13 @@ impl Ca {
             // Both: a server calls others, too.
             parameters.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
             for dns in dns_names {
-                let valid = dns.as_str().try_into().map_err(|_| refused("a DNS name is not ASCII"))?;
+                let valid =
+                    dns.as_str().try_into().map_err(|_| refused("a DNS name is not ASCII"))?;
                 parameters.subject_alt_names.push(SanType::DnsName(valid));
             }
         }
-        let certificate = parameters.signed_by(&key, &self.issuer()?).map_err(crypto)?.der().clone();
+        let certificate =
+            parameters.signed_by(&key, &self.issuer()?).map_err(crypto)?.der().clone();
         let subject = trust::subject(&certificate).map_err(|e| CaError::Request(e.to_string()))?;
         trust::public_key(&certificate).map_err(|e| CaError::Request(e.to_string()))?;
         let parsed = parse(&certificate)?;
@@ -209,7 +218,9 @@ impl Ca {
         if let Kind::Server { dns_names } = kind {
             trust::server_name(&certificate).map_err(|e| CaError::Request(e.to_string()))?;
             if let Some(wrong) = dns_names.iter().find(|dns| !trust::is_host_name(dns)) {
-                return Err(CaError::Request(format!("`{wrong}` is not a host name in lower case")));
+                return Err(CaError::Request(format!(
+                    "`{wrong}` is not a host name in lower case"
+                )));
             }
         }
         // Recorded before it leaves, so that whatever is out there can be revoked.
@@ -222,7 +233,8 @@ impl Ca {
         Ok(pem(&certificate))
     }
 
-    /// Revokes the certificate with this serial number (hexadecimal) as of now. A second time changes nothing.
+    /// Revokes the certificate with this serial number (hexadecimal) as of now. A second time
+    /// changes nothing.
     ///
     /// # Errors
     /// [`CaError::NotIssued`] when this CA has not issued it.
@@ -334,7 +346,9 @@ fn name(parsed: &x509_parser::x509::X509Name<'_>) -> Result<DistinguishedName, S
         let unusual = || format!("its subject has an attribute of an unusual type: `{text}`");
         let value = match attribute.attr_value().tag() {
             Tag::Utf8String => DnValue::Utf8String(text.to_owned()),
-            Tag::PrintableString => DnValue::PrintableString(text.try_into().map_err(|_| unusual())?),
+            Tag::PrintableString => {
+                DnValue::PrintableString(text.try_into().map_err(|_| unusual())?)
+            }
             Tag::Ia5String => DnValue::Ia5String(text.try_into().map_err(|_| unusual())?),
             _ => return Err(unusual()),
         };
@@ -354,7 +368,8 @@ fn serial(certificate: &X509Certificate<'_>) -> String {
 
 /// A serial number in lower-case hexadecimal, without separators and leading zero bytes.
 fn canonical_serial(text: &str) -> String {
-    let digits: String = text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
+    let digits: String =
+        text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
     let digits = digits.trim_start_matches('0');
     if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_owned() }
 }

@@ -1,5 +1,5 @@
-//! The consumer: finds shares, sees whether access would be granted, and keeps account of its own accesses
-//! (DC-1 to DC-9). Opening a share is in [`crate::open`].
+//! The consumer: finds shares, sees whether access would be granted, and keeps account of its own
+//! accesses (DC-1 to DC-9). Opening a share is in [`crate::open`].
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ pub struct Offer {
     /// What is published.
     #[serde(flatten)]
     pub entry: CatalogEntry,
-    /// The provider's signature, if it was shown and is good; it is not shown to those whom the provider has not
-    /// named.
+    /// The provider's signature, if it was shown and is good; it is not shown to those whom the
+    /// provider has not named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed: Option<SignedOffer>,
     /// How many accesses this user was granted.
@@ -88,8 +88,8 @@ impl Consumer {
         retry(|| self.session.management.catalog(query)).await
     }
 
-    /// One share: who offers it, on which terms, and whether this user would be granted access for `purpose`. It
-    /// spends no access.
+    /// One share: who offers it, on which terms, and whether this user would be granted access for
+    /// `purpose`. It spends no access.
     pub async fn show(&self, share: &ShareId, purpose: Option<&Name>) -> Result<Offer> {
         self.offer(share, purpose).await.map(|(offer, _)| offer)
     }
@@ -114,7 +114,11 @@ impl Consumer {
     }
 
     /// The provider's signature is good, for this ledger, and says what management publishes.
-    fn check_policy(&self, policy: &Signed<SharingPolicy>, detail: &CatalogDetail) -> Result<SignedOffer> {
+    fn check_policy(
+        &self,
+        policy: &Signed<SharingPolicy>,
+        detail: &CatalogDetail,
+    ) -> Result<SignedOffer> {
         let (document, entry) = (policy.document(), &detail.entry);
         policy.verify(&self.session.profile().trust(), self.session.ledger(), document.time)?;
         let body = &document.body;
@@ -137,15 +141,16 @@ impl Consumer {
         })
     }
 
-    /// What is published from now on, and what was since the last time (DC-1). Without `after`, it goes on behind
-    /// the last event that this profile has seen; an event counts as seen once the next one is asked for. A broken
-    /// connection is taken up again.
+    /// What is published from now on, and what was since the last time (DC-1). Without `after`, it
+    /// goes on behind the last event that this profile has seen; an event counts as seen once the
+    /// next one is asked for. A broken connection is taken up again.
     pub fn watch(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         let path = self.session.state()?.join(WATCH);
         self.events(path, None, after)
     }
 
-    /// What is published and fits a subscription, from its beginning on; for the rest as [`Self::watch`].
+    /// What is published and fits a subscription, from its beginning on; for the rest as
+    /// [`Self::watch`].
     pub fn follow(
         &self,
         id: &SubscriptionId,
@@ -192,7 +197,9 @@ impl Consumer {
                             let event = entry.event;
                             return Some((Ok(entry), (session, seen, stream, Some(event), false)));
                         }
-                        Some(Err(problem)) if !ClientError::from(problem.clone()).is_temporary() => {
+                        Some(Err(problem))
+                            if !ClientError::from(problem.clone()).is_temporary() =>
+                        {
                             return Some((Err(problem.into()), (session, seen, None, None, true)));
                         }
                         _ => {
@@ -219,11 +226,18 @@ impl Consumer {
 }
 
 impl Consumer {
-    /// Keeps a subscription at management, under an id drawn for it (MG-15). A repeat makes no second one.
-    pub async fn subscribe(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription> {
+    /// Keeps a subscription at management, under an id drawn for it (MG-15). A repeat makes no
+    /// second one.
+    pub async fn subscribe(
+        &self,
+        id: &SubscriptionId,
+        new: &NewSubscription,
+    ) -> Result<Subscription> {
         let kept = retry(|| self.session.management.set_subscription(id, new)).await?;
         if (kept.id, &kept.filter) != (*id, &new.filter) {
-            return Err(ClientError::untrusted("management keeps another subscription than asked for"));
+            return Err(ClientError::untrusted(
+                "management keeps another subscription than asked for",
+            ));
         }
         Ok(kept)
     }
@@ -267,11 +281,13 @@ async fn open(
     session: &Session,
     of: Option<SubscriptionId>,
     seen: &mut Option<u64>,
-) -> datapact_api::problem::Result<BoxStream<'static, datapact_api::problem::Result<CatalogEntry>>> {
+) -> datapact_api::problem::Result<BoxStream<'static, datapact_api::problem::Result<CatalogEntry>>>
+{
     match of {
         Some(id) => session.management.follow_subscription(&id, *seen).await,
         None => {
-            // Who follows for the first time begins here, also when the connection breaks before anything has come.
+            // Who follows for the first time begins here, also when the connection breaks before
+            // anything has come.
             let after = match *seen {
                 Some(event) => event,
                 None => *seen.insert(session.management.info().await?.published),
@@ -281,7 +297,10 @@ async fn open(
     }
 }
 
-pub(crate) async fn all_accesses(session: &Session, share: Option<ShareId>) -> Result<Vec<AccessEntry>> {
+pub(crate) async fn all_accesses(
+    session: &Session,
+    share: Option<ShareId>,
+) -> Result<Vec<AccessEntry>> {
     let mut pages = Pages::new(share);
     while let Some(query) = pages.next() {
         pages.add(retry(|| session.management.accesses(&query)).await?, |entry| entry.position)?;
@@ -289,7 +308,10 @@ pub(crate) async fn all_accesses(session: &Session, share: Option<ShareId>) -> R
     Ok(pages.all.into())
 }
 
-pub(crate) async fn all_usages(session: &Session, share: Option<ShareId>) -> Result<Vec<UsageEntry>> {
+pub(crate) async fn all_usages(
+    session: &Session,
+    share: Option<ShareId>,
+) -> Result<Vec<UsageEntry>> {
     let mut pages = Pages::new(share);
     while let Some(query) = pages.next() {
         pages.add(retry(|| session.management.usages(&query)).await?, |entry| entry.position)?;
@@ -301,7 +323,9 @@ pub(crate) async fn all_usages(session: &Session, share: Option<ShareId>) -> Res
 pub(crate) async fn all_erasures(session: &Session, share: ShareId) -> Result<Vec<Erasure>> {
     let mut pages = Pages::new(Some(share));
     while let Some(query) = pages.next() {
-        pages.add(retry(|| session.management.erasures(&query)).await?, |erasure| erasure.position)?;
+        pages.add(retry(|| session.management.erasures(&query)).await?, |erasure| {
+            erasure.position
+        })?;
     }
     Ok(pages.all.into())
 }
@@ -339,7 +363,10 @@ impl<T> Pages<T> {
 }
 
 /// Hands in a usage report and checks what was recorded (UR-2).
-pub(crate) async fn hand_in_report(session: &Session, report: &Signed<UsageReport>) -> Result<UsageReceipt> {
+pub(crate) async fn hand_in_report(
+    session: &Session,
+    report: &Signed<UsageReport>,
+) -> Result<UsageReceipt> {
     let receipt = retry(|| session.management.report_usage(report)).await?;
     let usage = &receipt.record.usage;
     let body = report.body();

@@ -1,4 +1,5 @@
-//! What a provider keeps at the key and storage servers: listed, replaced, destroyed (DP-10, KS-6, DS-3).
+//! What a provider keeps at the key and storage servers: listed, replaced, destroyed (DP-10, KS-6,
+//! DS-3).
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -23,18 +24,20 @@ use crate::session::{ProgressSink, retry};
 pub struct Replacement {
     /// The new data.
     pub input: Box<dyn Read + Send>,
-    /// Where their desensitization will stand once they were read to their end; none if they have none.
+    /// Where their desensitization will stand once they were read to their end; none if they have
+    /// none.
     pub desensitization: Option<Arc<OnceLock<Desensitization>>>,
     /// Their media type; as before if none.
     pub media_type: Option<String>,
     /// What else changes.
     pub change: ChangeShare,
-    /// Whether the key and package that were there before are destroyed at once. Otherwise consumers who have just
-    /// been granted access can still open what they were granted.
+    /// Whether the key and package that were there before are destroyed at once. Otherwise
+    /// consumers who have just been granted access can still open what they were granted.
     pub destroy_before: bool,
 }
 
-/// A share whose key and package are destroyed: nobody can open it any more, not even who kept the ciphertext.
+/// A share whose key and package are destroyed: nobody can open it any more, not even who kept the
+/// ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErasedShare {
     /// The share.
@@ -64,7 +67,8 @@ pub struct OpenedBefore {
 }
 
 impl Provider {
-    /// Publishes other data as the next version of a share, under a new key and package and the same contract.
+    /// Publishes other data as the next version of a share, under a new key and package and the
+    /// same contract.
     pub async fn replace(
         &self,
         share: &ShareId,
@@ -88,20 +92,29 @@ impl Provider {
         let key = retry(|| key_server.register_key()).await?;
         expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
         let package = retry(|| storage.register_package()).await?;
-        expect_address(storage_endpoint, &package.address, &format!("/v1/packages/{}", package.id))?;
+        expect_address(
+            storage_endpoint,
+            &package.address,
+            &format!("/v1/packages/{}", package.id),
+        )?;
         information.key = key;
         // Digest and size are known once it is sealed.
-        information.package =
-            PackageReference { id: package.id, address: package.address, digest: Digest([0; 32]), size: 1 };
-        let set = self.place(replacement.input, policy, replacement.desensitization, progress).await?;
+        information.package = PackageReference {
+            id: package.id,
+            address: package.address,
+            digest: Digest([0; 32]),
+            size: 1,
+        };
+        let set =
+            self.place(replacement.input, policy, replacement.desensitization, progress).await?;
         if replacement.destroy_before {
             self.destroy(&key_before, package_before.id, &package_before.address).await?;
         }
         Ok(set)
     }
 
-    /// Revokes a share and destroys the keys and packages of all of its versions; it says who was given access
-    /// before. Repeated, it destroys what is still there.
+    /// Revokes a share and destroys the keys and packages of all of its versions; it says who was
+    /// given access before. Repeated, it destroys what is still there.
     pub async fn revoke_and_erase(&self, share: &ShareId) -> Result<ErasedShare> {
         let policy = self.show(share).await?.policy;
         let revoked = match policy.state {
@@ -131,8 +144,8 @@ impl Provider {
         gone(retry(|| storage.delete_package(&package)).await)
     }
 
-    /// Destroys what earlier versions of a revoked share have left until its retention is over. A key is the last to
-    /// go, since it says which package it opens.
+    /// Destroys what earlier versions of a revoked share have left until its retention is over. A
+    /// key is the last to go, since it says which package it opens.
     async fn destroy_earlier(&self, share: &ShareId) -> Result<()> {
         let keys = self.keys().await?.into_iter().filter(|status| status.share == Some(*share));
         let keys: Vec<KeyStatus> = keys.collect();
@@ -141,8 +154,9 @@ impl Provider {
         }
         let packages = self.packages().await?;
         for status in keys {
-            let opens =
-                |package: &&PackageStatus| package.digest.is_some() && package.digest == status.package;
+            let opens = |package: &&PackageStatus| {
+                package.digest.is_some() && package.digest == status.package
+            };
             for package in packages.iter().filter(opens).map(|status| &status.package) {
                 let (_, storage) = self.session.storage_server_of(&package.address)?;
                 gone(retry(|| storage.delete_package(&package.id)).await)?;
@@ -192,7 +206,8 @@ impl Provider {
         retry(|| server.delete_key(id)).await
     }
 
-    /// Deletes a package, on whichever storage server it is: what a share names cannot be opened any more then.
+    /// Deletes a package, on whichever storage server it is: what a share names cannot be opened
+    /// any more then.
     pub async fn delete_package(&self, id: &PackageId) -> Result<()> {
         let packages = self.packages().await?;
         let found = packages.into_iter().find(|status| status.package.id == *id);
@@ -222,7 +237,10 @@ fn gone(outcome: Result<()>) -> Result<()> {
 /// A page must lead on, or a server could keep its client reading for ever.
 pub(crate) fn advanced<T: Ord>(server: &Endpoint, after: Option<T>, last: T) -> Result<T> {
     if after.is_some_and(|after| last <= after) {
-        return Err(ClientError::untrusted(format!("the list of `{}` is out of order", server.url)));
+        return Err(ClientError::untrusted(format!(
+            "the list of `{}` is out of order",
+            server.url
+        )));
     }
     Ok(last)
 }

@@ -20,7 +20,8 @@ pub type Result<T> = std::result::Result<T, ClientError>;
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// A server refused, could not be reached or is not to be believed; or a rule of this program did.
+    /// A server refused, could not be reached or is not to be believed; or a rule of this program
+    /// did.
     #[error("{}", .0.detail)]
     Problem(Problem),
     /// A file of this machine.
@@ -55,7 +56,8 @@ impl ClientError {
     /// A server or somebody behind it said what is not true: `detail` says what.
     pub fn untrusted(detail: impl std::fmt::Display) -> Self {
         Self::Problem(
-            Problem::new(Kind::Untrusted, detail).hint("nothing was used of it; tell the servers' operators"),
+            Problem::new(Kind::Untrusted, detail)
+                .hint("nothing was used of it; tell the servers' operators"),
         )
     }
 
@@ -173,6 +175,8 @@ impl From<EndpointError> for ClientError {
 
 impl From<TlsFailure> for ClientError {
     fn from(error: TlsFailure) -> Self {
-        Self::Problem(Problem::malformed(error).hint("check the profile's certificate and private key"))
+        Self::Problem(
+            Problem::malformed(error).hint("check the profile's certificate and private key"),
+        )
     }
 }

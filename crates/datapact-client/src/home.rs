@@ -32,7 +32,8 @@ pub struct Home {
 }
 
 impl Home {
-    /// The home at `path`; without one, at `$DATAPACT_HOME`, else `~/.datapact`. Nothing is made yet.
+    /// The home at `path`; without one, at `$DATAPACT_HOME`, else `~/.datapact`. Nothing is made
+    /// yet.
     ///
     /// # Errors
     /// When neither is known.
@@ -117,7 +118,8 @@ impl Home {
 /// The file that makes a folder a finished profile.
 pub(crate) const PROFILE: &str = "profile.json";
 
-/// A profile's name: 1 to 64 of `A-Z a-z 0-9 . _ -`, not beginning with a point, so that it is one folder.
+/// A profile's name: 1 to 64 of `A-Z a-z 0-9 . _ -`, not beginning with a point, so that it is one
+/// folder.
 fn check_name(name: &str) -> Result<()> {
     let plain = (1..=64).contains(&name.len())
         && !name.starts_with('.')
@@ -147,8 +149,8 @@ pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A file that stands under its name only once it is whole: written beside, synced, renamed. Dropped before
-/// [`NewFile::keep`], it leaves nothing.
+/// A file that stands under its name only once it is whole: written beside, synced, renamed.
+/// Dropped before [`NewFile::keep`], it leaves nothing.
 pub(crate) struct NewFile {
     file: Option<File>,
     beside: PathBuf,
@@ -191,8 +193,10 @@ impl NewFile {
         }
         self.file = None;
         UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.beside);
-        if let Some(Ok(folder)) =
-            self.path.parent().map(|p| if p.as_os_str().is_empty() { File::open(".") } else { File::open(p) })
+        if let Some(Ok(folder)) = self
+            .path
+            .parent()
+            .map(|p| if p.as_os_str().is_empty() { File::open(".") } else { File::open(p) })
         {
             // Some file systems cannot sync a folder; the file itself is synced.
             let _ = folder.sync_all();
@@ -223,8 +227,8 @@ impl Drop for NewFile {
 /// What is being written by this process.
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Removes the files that are not whole yet, for a process that is about to end at once: a signal, say. Nothing new
-/// is begun from then on.
+/// Removes the files that are not whole yet, for a process that is about to end at once: a signal,
+/// say. Nothing new is begun from then on.
 pub fn discard_unfinished() {
     let unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     for path in unfinished.iter() {
@@ -249,7 +253,9 @@ pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(ClientError::file(path, error)),
     };
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| ClientError::file(path, e))?;
+    file.take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| ClientError::file(path, e))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(ClientError::file(path, io::ErrorKind::FileTooLarge.into()));
     }

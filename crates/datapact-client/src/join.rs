@@ -1,5 +1,5 @@
-//! Enrolment (PR-10, US-1, US-4), in two steps: key and certificate request are made here, the CA's operator
-//! signs the request, and with the certificate the user joins. Both steps can be repeated.
+//! Enrolment (PR-10, US-1, US-4), in two steps: key and certificate request are made here, the CA's
+//! operator signs the request, and with the certificate the user joins. Both steps can be repeated.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,9 @@ use serde::Serialize;
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
 use crate::key_file::PrivateKey;
-use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of};
+use crate::profile::{
+    CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of,
+};
 use crate::revocation::RevocationLists;
 use crate::session::Session;
 use crate::subject::Subject;
@@ -64,14 +66,16 @@ fn check_enrolment(invitation: &Invitation) -> Result<()> {
     trust_of(enrolment, &RevocationLists::new())?;
     log_policy_of(enrolment)?;
     let servers = [&enrolment.management, &enrolment.public];
-    for server in servers.into_iter().chain(&enrolment.key_servers).chain(&enrolment.storage_servers) {
+    for server in
+        servers.into_iter().chain(&enrolment.key_servers).chain(&enrolment.storage_servers)
+    {
         server.name()?;
     }
     Ok(())
 }
 
-/// The first step: keeps the invitation in the profile `name`, makes a private key and a request for a
-/// certificate with `subject` (`CN=Ann,O=Clinic`). A repeat keeps the key.
+/// The first step: keeps the invitation in the profile `name`, makes a private key and a request
+/// for a certificate with `subject` (`CN=Ann,O=Clinic`). A repeat keeps the key.
 ///
 /// # Errors
 /// When the profile has joined already, or the subject cannot be one.
@@ -106,17 +110,23 @@ pub fn prepare(
     let request = folder.join(REQUEST);
     write_file(&request, request_pem.as_bytes())?;
     let realms = invitation.enrolment.realms.keys();
-    let realms = realms.filter(|realm| *realm != datapact_core::identity::SERVER_REALM).cloned().collect();
+    let realms =
+        realms.filter(|realm| *realm != datapact_core::identity::SERVER_REALM).cloned().collect();
     Ok(Prepared { profile: name.to_owned(), request, request_pem, realms, key_existed })
 }
 
-/// The second step: with the certificate (PEM, leaf first) that the CA issued for the request, the account is
-/// bound to the identity, and the profile is finished. A repeat answers the same.
+/// The second step: with the certificate (PEM, leaf first) that the CA issued for the request, the
+/// account is bound to the identity, and the profile is finished. A repeat answers the same.
 ///
 /// # Errors
-/// When the first step is missing, the certificate is for another key or from no CA of the enrolment, or
-/// management refuses the code.
-pub async fn join(home: &Home, name: &str, certificate: &[u8], passphrase: Option<&str>) -> Result<Joined> {
+/// When the first step is missing, the certificate is for another key or from no CA of the
+/// enrolment, or management refuses the code.
+pub async fn join(
+    home: &Home,
+    name: &str,
+    certificate: &[u8],
+    passphrase: Option<&str>,
+) -> Result<Joined> {
     let folder = home.profile_folder(name)?;
     if let Some(file) = read_json::<ProfileFile>(&folder.join(PROFILE))? {
         let certified = read_file(&folder.join(CERTIFICATE))?;
@@ -151,7 +161,10 @@ pub async fn join(home: &Home, name: &str, certificate: &[u8], passphrase: Optio
     let session = Session::connect(Profile::assemble(name, folder.clone(), unknown, passphrase)?)?;
     let account = session.join(&invitation.code).await?;
     if account.identity != identity {
-        return Err(ClientError::untrusted(format!("management joined `{}` instead", account.identity)));
+        return Err(ClientError::untrusted(format!(
+            "management joined `{}` instead",
+            account.identity
+        )));
     }
     write_json(&folder.join(PROFILE), &ProfileFile { identity, account: account.clone() })?;
     // The code is spent; what else the invitation says stands in the enrolment.
@@ -170,7 +183,8 @@ fn finished(home: &Home, name: &str, account: Account) -> Result<Joined> {
     Ok(Joined { profile: name.to_owned(), account, current })
 }
 
-/// Who `certificate` certifies: a user of a realm of the enrolment, with the key made in the first step.
+/// Who `certificate` certifies: a user of a realm of the enrolment, with the key made in the first
+/// step.
 fn certify(
     folder: &Path,
     invitation: &Invitation,
@@ -185,8 +199,9 @@ fn certify(
         )
     };
     let now = (datapact_api::gate::system_clock())();
-    let identity =
-        trust_of(&invitation.enrolment, &RevocationLists::new())?.identify(&chain, now).map_err(refused)?;
+    let identity = trust_of(&invitation.enrolment, &RevocationLists::new())?
+        .identify(&chain, now)
+        .map_err(refused)?;
     if identity.is_server() {
         return Err(ClientError::usage(
             "the certificate is a server's",

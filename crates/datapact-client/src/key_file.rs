@@ -1,5 +1,5 @@
-//! Private keys in files: made on the machine that uses them, readable by their owner alone, with a passphrase if
-//! wanted (US-2); and the requests by which a CA certifies them.
+//! Private keys in files: made on the machine that uses them, readable by their owner alone, with a
+//! passphrase if wanted (US-2); and the requests by which a CA certifies them.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -17,8 +17,8 @@ use crate::subject::Subject;
 
 /// The longest key file, in bytes.
 const FILE_BYTES_MAX: u64 = 16 * 1024;
-/// The cost of trying a passphrase (scrypt, RFC 7914): 16 MiB five times over. OpenSSL reads no more memory than
-/// this by default, and the repetitions make up for it.
+/// The cost of trying a passphrase (scrypt, RFC 7914): 16 MiB five times over. OpenSSL reads no
+/// more memory than this by default, and the repetitions make up for it.
 const SCRYPT: (u8, u32, u32) = (14, 8, 5);
 
 /// Why a key file was not read or written.
@@ -83,7 +83,8 @@ impl PrivateKey {
             return Err(KeyFileError::TooOpen(path.to_owned()));
         }
         let mut pem = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX as usize));
-        io::Read::read_to_string(&mut io::Read::take(file, FILE_BYTES_MAX), &mut pem).map_err(failed)?;
+        io::Read::read_to_string(&mut io::Read::take(file, FILE_BYTES_MAX), &mut pem)
+            .map_err(failed)?;
         let (label, document) = SecretDocument::from_pem(&pem).map_err(|_| unusable())?;
         let pkcs8 = match label {
             "PRIVATE KEY" => Zeroizing::new(document.as_bytes().to_vec()),
@@ -91,8 +92,8 @@ impl PrivateKey {
                 let Some(passphrase) = passphrase else {
                     return Err(KeyFileError::PassphraseNeeded(path.to_owned()));
                 };
-                let encrypted =
-                    EncryptedPrivateKeyInfoRef::from_der(document.as_bytes()).map_err(|_| unusable())?;
+                let encrypted = EncryptedPrivateKeyInfoRef::from_der(document.as_bytes())
+                    .map_err(|_| unusable())?;
                 let opened = encrypted
                     .decrypt(passphrase)
                     .map_err(|_| KeyFileError::WrongPassphrase(path.to_owned()))?;
@@ -105,8 +106,8 @@ impl PrivateKey {
         Ok(key)
     }
 
-    /// Keeps the key in a new file of mode 0600, encrypted if there is a `passphrase`. The file is complete or is
-    /// not there, also after a crash.
+    /// Keeps the key in a new file of mode 0600, encrypted if there is a `passphrase`. The file is
+    /// complete or is not there, also after a crash.
     ///
     /// # Errors
     /// [`KeyFileError::Exists`] when there is one: a key is never overwritten.
@@ -128,8 +129,10 @@ impl PrivateKey {
     fn encrypted(&self, passphrase: &str) -> Result<Zeroizing<String>, KeyFileError> {
         let (log_n, r, p) = SCRYPT;
         let cost = scrypt::Params::new(log_n, r, p).map_err(crypto)?;
-        let (salt, iv): ([u8; 16], [u8; 16]) = (datapact_core::id::random(), datapact_core::id::random());
-        let parameters = pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(crypto)?;
+        let (salt, iv): ([u8; 16], [u8; 16]) =
+            (datapact_core::id::random(), datapact_core::id::random());
+        let parameters =
+            pbes2::Parameters::generate_scrypt_aes256cbc(cost, &salt, iv).map_err(crypto)?;
         PrivateKeyInfoRef::from_der(&self.pkcs8)
             .map_err(crypto)?
             .encrypt_with_params(parameters, passphrase)
@@ -148,8 +151,8 @@ impl PrivateKey {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.pkcs8.to_vec()))
     }
 
-    /// A certificate signing request (PKCS#10, RFC 2986, PEM) for `subject`, for its CA's operator. Renewal is a
-    /// new request with the same subject.
+    /// A certificate signing request (PKCS#10, RFC 2986, PEM) for `subject`, for its CA's operator.
+    /// Renewal is a new request with the same subject.
     ///
     /// # Errors
     /// [`KeyFileError::Crypto`] on a defect.
@@ -196,7 +199,8 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let name = format!(".{}.tmp", hex::encode(datapact_core::id::random::<8>()));
     let temporary = path.with_file_name(name);
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) = written {
         fs::remove_file(&temporary)?;
@@ -206,6 +210,7 @@ fn write_temporary(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> 
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }

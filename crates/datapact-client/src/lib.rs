@@ -1,7 +1,8 @@
 //! The SDK for providers, consumers and administrators: what the command line uses.
 //!
-//! A [`profile::Profile`] is one user on this machine, a [`session::Session`] its servers; [`Provider`], [`Consumer`]
-//! and [`Administrator`] are what a user does there. Nothing that a server says is used before it is checked.
+//! A [`profile::Profile`] is one user on this machine, a [`session::Session`] its servers;
+//! [`Provider`], [`Consumer`] and [`Administrator`] are what a user does there. Nothing that a
+//! server says is used before it is checked.
 
 pub mod admin;
 pub mod audit;

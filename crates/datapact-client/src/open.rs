@@ -1,5 +1,5 @@
-//! Opening a share (7.3.2; UW-1 to UW-6): every step is checked against what the provider signed and what the
-//! ledger holds, before the next one.
+//! Opening a share (7.3.2; UW-1 to UW-6): every step is checked against what the provider signed
+//! and what the ledger holds, before the next one.
 
 use std::fs::File;
 use std::io::Write;
@@ -59,7 +59,8 @@ pub enum Output {
     Export(PathBuf),
 }
 
-/// Asked once the provider's signature is verified and before an access is spent: an error stops the opening.
+/// Asked once the provider's signature is verified and before an access is spent: an error stops
+/// the opening.
 pub type Confirm<'a> = &'a (dyn Fn(&Offer) -> Result<()> + Send + Sync);
 
 /// What was opened, and what shows that it was rightly so.
@@ -115,11 +116,12 @@ type Reader = PackageReader<Source>;
 impl Consumer {
     /// Opens `target` into `output`.
     ///
-    /// The order: the provider's policy is verified and shown to `confirm`; the access request is signed, written
-    /// down and sent; the grant must be just what policy and record say; the key is released to a key pair made for
-    /// it while the ledger's proof is checked; the package's metadata must be the policy's; then every group is
-    /// verified before its plaintext goes out. A run that is killed or finds no server costs no second access: the
-    /// next one repeats the request. All calls to servers are of one trace ([`datapact_api::trace`]).
+    /// The order: the provider's policy is verified and shown to `confirm`; the access request is
+    /// signed, written down and sent; the grant must be just what policy and record say; the key is
+    /// released to a key pair made for it while the ledger's proof is checked; the package's
+    /// metadata must be the policy's; then every group is verified before its plaintext goes out. A
+    /// run that is killed or finds no server costs no second access: the next one repeats the
+    /// request. All calls to servers are of one trace ([`datapact_api::trace`]).
     ///
     /// # Errors
     /// `Refused` with the contract's rule; `Untrusted` when anything is not what it must be.
@@ -158,13 +160,16 @@ impl Consumer {
             (Some(refusal), _) if pending.is_none() => return Err(refused(refusal.clone())),
             (_, Some(policy)) => policy,
             (_, None) => {
-                return Err(ClientError::untrusted("management does not show the provider's policy"));
+                return Err(ClientError::untrusted(
+                    "management does not show the provider's policy",
+                ));
             }
         };
         if let Some(reader) = &forwarded {
             self.is_of_policy(reader.metadata(), &policy)?;
         }
-        // Before an access is spent: what it leads to is on configured servers, and there is room for it.
+        // Before an access is spent: what it leads to is on configured servers, and there is room
+        // for it.
         let information = &policy.body().information;
         self.session.key_server_of(&information.key.address)?;
         self.session.storage_server_of(&information.package.address)?;
@@ -216,7 +221,8 @@ impl Consumer {
         })
     }
 
-    /// Share and reader of a forwarded package. Its management is contacted only if it is the profile's.
+    /// Share and reader of a forwarded package. Its management is contacted only if it is the
+    /// profile's.
     fn forwarded(&self, path: &Path) -> Result<(ShareId, Option<Reader>)> {
         let file = File::open(path).map_err(|e| ClientError::file(path, e))?;
         let reader = Reader::open(Source::File(file))?;
@@ -225,7 +231,10 @@ impl Consumer {
         match metadata.share {
             Some(share) if metadata.management == *ours => Ok((share, Some(reader))),
             Some(_) => Err(ClientError::usage(
-                format!("the package belongs to the management `{}`", metadata.management.escape_debug()),
+                format!(
+                    "the package belongs to the management `{}`",
+                    metadata.management.escape_debug()
+                ),
                 format!(
                     "this profile's is `{ours}`; nobody was contacted; use a profile that has joined the other"
                 ),
@@ -238,7 +247,11 @@ impl Consumer {
     }
 
     /// The metadata is what the provider's policy names, and the provider's own.
-    fn is_of_policy(&self, metadata: &Signed<PackageMetadata>, policy: &Signed<SharingPolicy>) -> Result<()> {
+    fn is_of_policy(
+        &self,
+        metadata: &Signed<PackageMetadata>,
+        policy: &Signed<SharingPolicy>,
+    ) -> Result<()> {
         let (body, information) = (metadata.body(), &policy.body().information);
         if metadata.signer() != policy.signer() {
             return Err(PackageError::WrongProvider {
@@ -262,7 +275,11 @@ impl Consumer {
         }
     }
 
-    fn sink(&self, output: Output, policy: &Signed<SharingPolicy>) -> Result<(Sink, Option<PathBuf>)> {
+    fn sink(
+        &self,
+        output: Output,
+        policy: &Signed<SharingPolicy>,
+    ) -> Result<(Sink, Option<PathBuf>)> {
         match output {
             Output::Stream(stream) => Ok((Sink::Stream(stream), None)),
             Output::Export(_) if policy.body().permission.read_only => Err(ClientError::Problem(
@@ -276,7 +293,8 @@ impl Consumer {
         }
     }
 
-    /// A request of an earlier run, for this very policy version and purpose, that may still be repeated.
+    /// A request of an earlier run, for this very policy version and purpose, that may still be
+    /// repeated.
     fn pending(
         &self,
         policy: &Signed<SharingPolicy>,
@@ -285,11 +303,13 @@ impl Consumer {
         let (now, own) = (self.session.now(), self.session.profile().identity());
         let of_this = |request: &Signed<AccessRequest>| {
             let body = request.body();
-            (body.share, body.policy, body.purpose.as_ref()) == (policy.body().share, policy.id(), purpose)
+            (body.share, body.policy, body.purpose.as_ref())
+                == (policy.body().share, policy.id(), purpose)
                 && request.signer() == own
                 && now.saturating_sub(request.document().time) < REQUEST_AGE_SECONDS_MAX
         };
-        let wanted = |job: Option<&Job>| matches!(job, Some(Job::Access { request }) if of_this(request));
+        let wanted =
+            |job: Option<&Job>| matches!(job, Some(Job::Access { request }) if of_this(request));
         for work in Work::abandoned(&self.session.state()?, wanted)? {
             if let Some(Job::Access { request }) = work.job()? {
                 return Ok(Some((work, request)));
@@ -315,7 +335,8 @@ impl Consumer {
                     policy: policy.id(),
                     purpose: purpose.cloned(),
                 };
-                let request = session.profile().signer().sign(session.ledger(), session.now(), body);
+                let request =
+                    session.profile().signer().sign(session.ledger(), session.now(), body);
                 let work = Work::begin(&session.state()?)?;
                 work.save(&Job::Access { request: request.clone() })?;
                 (work, request)
@@ -334,8 +355,8 @@ impl Consumer {
         }
     }
 
-    /// The grant is just what the policy permits for the record, the record is of this very request, and nothing
-    /// leads to other servers. Returns the call that must stand on the ledger.
+    /// The grant is just what the policy permits for the record, the record is of this very
+    /// request, and nothing leads to other servers. Returns the call that must stand on the ledger.
     fn check_grant(
         &self,
         grant: &AccessGrant,
@@ -343,13 +364,16 @@ impl Consumer {
         policy: &Signed<SharingPolicy>,
     ) -> Result<Call> {
         let wrong = |what: &str| {
-            ClientError::untrusted(format!("management grants something else than asked for: {what}"))
+            ClientError::untrusted(format!(
+                "management grants something else than asked for: {what}"
+            ))
         };
         if grant.policy.id() != policy.id() {
             return Err(wrong("another policy"));
         }
         let record = &grant.record;
-        // Only whether a kind is restricted matters here; commitments to other users are not this user's to open.
+        // Only whether a kind is restricted matters here; commitments to other users are not this
+        // user's to open.
         let terms = &policy.body().terms;
         let terms = LedgerTerms {
             anyone: terms.anyone,
@@ -369,18 +393,21 @@ impl Consumer {
             AccessTimes::Unlimited => record.access >= 1,
         };
         if !times_ok
-            || RequestedPermission::of(policy.body(), policy.id(), record).as_ref() != Some(&grant.permission)
+            || RequestedPermission::of(policy.body(), policy.id(), record).as_ref()
+                != Some(&grant.permission)
         {
             return Err(wrong("another permission than the policy gives"));
         }
         let (key_server, _) = self.session.key_server_of(&grant.permission.key.address)?;
-        let (storage_server, _) = self.session.storage_server_of(&grant.permission.package.address)?;
+        let (storage_server, _) =
+            self.session.storage_server_of(&grant.permission.package.address)?;
         let trust = self.session.profile().trust();
         for (pem, name) in [
             (&grant.key_server_certificate, key_server.name()?),
             (&grant.storage_server_certificate, storage_server.name()?),
         ] {
-            let chain = chain_of(pem.as_bytes()).map_err(|_| wrong("a server without a certificate"))?;
+            let chain =
+                chain_of(pem.as_bytes()).map_err(|_| wrong("a server without a certificate"))?;
             trust.identify_server(&chain, name, self.session.now())?;
         }
         Ok(call)
@@ -424,9 +451,12 @@ impl Consumer {
             && (body.request, body.key_request) == (access.request.id(), key_request.id())
             && body.sealed == released.sealed.digest();
         if !same {
-            return Err(ClientError::untrusted("the key server states another release than asked for"));
+            return Err(ClientError::untrusted(
+                "the key server states another release than asked for",
+            ));
         }
-        let key = recipient.open(&key_request.id(), &released.sealed).map_err(ClientError::untrusted)?;
+        let key =
+            recipient.open(&key_request.id(), &released.sealed).map_err(ClientError::untrusted)?;
         Ok((DataKey::from_bytes(*key), statement.id()))
     }
 
@@ -456,7 +486,8 @@ impl Consumer {
         .await
     }
 
-    /// Reports usage; written down first, so that a lost connection does not lose it. Whether it is on the ledger.
+    /// Reports usage; written down first, so that a lost connection does not lose it. Whether it is
+    /// on the ledger.
     async fn report(&self, request: &Signed<AccessRequest>, action: UsageAction) -> Result<bool> {
         let session = &self.session;
         let body = UsageReport { share: request.body().share, request: request.id(), action };
@@ -473,12 +504,13 @@ impl Consumer {
 
 fn refused(refusal: Refusal) -> ClientError {
     ClientError::Problem(
-        Problem::from(refusal).hint("no access was spent; `datapact catalog show` says more about the share"),
+        Problem::from(refusal)
+            .hint("no access was spent; `datapact catalog show` says more about the share"),
     )
 }
 
-/// Whether an opening that failed with `error` may be tried again under the same access: nothing came out of it
-/// that the user could not get again anyway, and the access is not to be lost.
+/// Whether an opening that failed with `error` may be tried again under the same access: nothing
+/// came out of it that the user could not get again anyway, and the access is not to be lost.
 fn may_repeat(error: &ClientError) -> bool {
     !matches!(error, ClientError::Package(PackageError::Write(_)))
 }

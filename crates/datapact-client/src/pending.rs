@@ -9,8 +9,9 @@ use crate::provider::{FinishedWork, Provider};
 use crate::work::{Job, Work};
 
 impl Provider {
-    /// Finishes or undoes the work of runs that were killed or found no server: sets signed policies, hands in
-    /// usage reports, deletes keys and packages that no policy names, removes ciphertext left over.
+    /// Finishes or undoes the work of runs that were killed or found no server: sets signed
+    /// policies, hands in usage reports, deletes keys and packages that no policy names, removes
+    /// ciphertext left over.
     ///
     /// # Errors
     /// Only those of this machine; what a server refuses or does not answer stands in the list.
@@ -49,11 +50,16 @@ impl Provider {
             Some(Job::Successor { policy, withhold }) => {
                 let share = policy.body().share;
                 let set = self.set(work, &policy, withhold).await;
-                Ok(Some(said("set", Some(share), set.map(|set| format!("version {} is set", set.version)))))
+                Ok(Some(said(
+                    "set",
+                    Some(share),
+                    set.map(|set| format!("version {} is set", set.version)),
+                )))
             }
             Some(Job::Usage { report }) => {
                 let share = report.body().share;
-                let outcome = hand_in_report(&self.session, &report).await.map(|_| "reported".to_owned());
+                let outcome =
+                    hand_in_report(&self.session, &report).await.map(|_| "reported".to_owned());
                 if !outcome.as_ref().is_err_and(|error| error.is_temporary()) {
                     work.finish()?;
                 }
@@ -66,6 +72,8 @@ impl Provider {
 fn said(work: &'static str, share: Option<ShareId>, outcome: Result<String>) -> FinishedWork {
     match outcome {
         Ok(detail) => FinishedWork { share, work, done: true, detail },
-        Err(error) => FinishedWork { share, work, done: !error.is_temporary(), detail: error.to_string() },
+        Err(error) => {
+            FinishedWork { share, work, done: !error.is_temporary(), detail: error.to_string() }
+        }
     }
 }

@@ -113,14 +113,16 @@ impl Profile {
             let detail = format!("the profile `{name}` has no `{what}`");
             ClientError::not_found(detail, "restore the file or join again")
         };
-        let enrolment: Enrolment = read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
+        let enrolment: Enrolment =
+            read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
         let trust = revocation::trust(&enrolment, &folder)?;
         let log_policy = log_policy_of(&enrolment)?;
         let key = PrivateKey::load(&folder.join(KEY), passphrase)?;
         let pem = read_file(&folder.join(CERTIFICATE))?.ok_or_else(|| missing(CERTIFICATE))?;
         let chain = chain_of(&pem)?;
-        let signer = Signer::new(key.pkcs8(), chain, account.identity.clone())
-            .map_err(|e| ClientError::usage(e, "join again, or renew the certificate for this key"))?;
+        let signer = Signer::new(key.pkcs8(), chain, account.identity.clone()).map_err(|e| {
+            ClientError::usage(e, "join again, or renew the certificate for this key")
+        })?;
         Ok(Self {
             name: name.to_owned(),
             folder,
@@ -214,7 +216,10 @@ pub(crate) fn trust_of(enrolment: &Enrolment, lists: &RevocationLists) -> Result
 /// The log policy that an enrolment configures.
 pub(crate) fn log_policy_of(enrolment: &Enrolment) -> Result<LogPolicy> {
     enrolment.log_policy.parse().map_err(|e| {
-        ClientError::usage(format!("the enrolment is wrong: {e}"), "ask management's operator for another")
+        ClientError::usage(
+            format!("the enrolment is wrong: {e}"),
+            "ask management's operator for another",
+        )
     })
 }
 

@@ -23,14 +23,16 @@ pub struct Proven {
 /// Proves that the ledger holds `call` at `position`.
 pub(crate) async fn prove(session: &Session, position: u64, call: &Call) -> Result<Proven> {
     let given = retry(|| session.management.proof(position)).await?;
-    let refused =
-        |e: &dyn std::fmt::Display| ClientError::untrusted(format!("the ledger's proof is refused: {e}"));
+    let refused = |e: &dyn std::fmt::Display| {
+        ClientError::untrusted(format!("the ledger's proof is refused: {e}"))
+    };
     let proof: Proof = given.proof.parse().map_err(|e| refused(&e))?;
     if proof.position() != position {
         return Err(refused(&"it is about another position"));
     }
-    let checkpoint =
-        proof.verify(session.profile().log_policy(), given.entry.as_bytes()).map_err(|e| refused(&e))?;
+    let checkpoint = proof
+        .verify(session.profile().log_policy(), given.entry.as_bytes())
+        .map_err(|e| refused(&e))?;
     let entry = Entry::parse(given.entry.as_bytes()).map_err(|e| refused(&e))?;
     if entry.call != *call {
         return Err(refused(&"the entry at this position says something else"));

@@ -1,4 +1,5 @@
-//! The provider: shares data under terms, changes and ends shares (7.3.1; DP-1 to DP-10, WR-1 to WR-7).
+//! The provider: shares data under terms, changes and ends shares (7.3.1; DP-1 to DP-10, WR-1 to
+//! WR-7).
 
 use std::collections::BTreeMap;
 use std::io::{Read, SeekFrom};
@@ -69,7 +70,8 @@ pub struct CreateShare {
     pub key_server: Option<String>,
     /// Name or URL of a configured storage server; the first if none.
     pub storage_server: Option<String>,
-    /// Where the input's desensitization will stand once the input was read to its end; none if it has none.
+    /// Where the input's desensitization will stand once the input was read to its end; none if it
+    /// has none.
     pub desensitization: Option<Arc<OnceLock<Desensitization>>>,
 }
 
@@ -159,10 +161,11 @@ impl Provider {
         &self.session
     }
 
-    /// Shares everything that `input` yields: seals it, stores key and package, and sets the signed policy.
+    /// Shares everything that `input` yields: seals it, stores key and package, and sets the signed
+    /// policy.
     ///
-    /// Only ciphertext touches the disk, and only until it is uploaded. Killed at any step, the next run finishes
-    /// or undoes it.
+    /// Only ciphertext touches the disk, and only until it is uploaded. Killed at any step, the
+    /// next run finishes or undoes it.
     pub async fn create_share(
         &self,
         input: Box<dyn Read + Send>,
@@ -174,17 +177,22 @@ impl Provider {
         let session = &self.session;
         session.refresh_revocations().await?;
         let (key_endpoint, key_server) = session.choose_key_server(create.key_server.as_deref())?;
-        let (storage_endpoint, storage) = session.choose_storage_server(create.storage_server.as_deref())?;
+        let (storage_endpoint, storage) =
+            session.choose_storage_server(create.storage_server.as_deref())?;
         let key = retry(|| key_server.register_key()).await?;
         expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
         let package = retry(|| storage.register_package()).await?;
-        expect_address(storage_endpoint, &package.address, &format!("/v1/packages/{}", package.id))?;
+        expect_address(
+            storage_endpoint,
+            &package.address,
+            &format!("/v1/packages/{}", package.id),
+        )?;
         let desensitization = create.desensitization.clone();
         self.place(input, first_policy(create, key, &package), desensitization, progress).await
     }
 
-    /// Seals `input` under the key and package that `policy` names, both registered just now, stores them, and sets
-    /// the policy.
+    /// Seals `input` under the key and package that `policy` names, both registered just now,
+    /// stores them, and sets the policy.
     pub(crate) async fn place(
         &self,
         input: Box<dyn Read + Send>,
@@ -227,7 +235,8 @@ impl Provider {
         let signed = match stored.await {
             Ok(signed) => signed,
             Err(error) => {
-                // Nothing names key and package yet. If deleting them fails now, the next run does it.
+                // Nothing names key and package yet. If deleting them fails now, the next run does
+                // it.
                 let _ = self.undo(work, share).await;
                 return Err(error);
             }
@@ -241,7 +250,8 @@ impl Provider {
         self.succeed(share, false, |policy| change.apply(policy)).await
     }
 
-    /// Stops access until [`Provider::resume`]: at the key server at once, then on the ledger. Success means both.
+    /// Stops access until [`Provider::resume`]: at the key server at once, then on the ledger.
+    /// Success means both.
     pub async fn suspend(&self, share: &ShareId) -> Result<SetShare> {
         self.succeed(share, true, |policy| policy.state = ShareState::Suspended).await
     }
@@ -292,7 +302,8 @@ impl Provider {
         }
     }
 
-    /// What management says about a share, if the policy is this user's own and the receipt fits it.
+    /// What management says about a share, if the policy is this user's own and the receipt fits
+    /// it.
     pub(crate) fn checked(&self, own: &OwnShare) -> Result<ShareView> {
         let document = own.policy.document();
         self.is_mine(&own.policy)?;
@@ -366,10 +377,9 @@ impl Provider {
         if policy.state == ShareState::Revoked {
             return Err(Problem::from(datapact_core::contract::Refusal::Revoked).into());
         }
-        policy.version = policy
-            .version
-            .checked_add(1)
-            .ok_or_else(|| ClientError::usage("the share has no versions left", "make a new share"))?;
+        policy.version = policy.version.checked_add(1).ok_or_else(|| {
+            ClientError::usage("the share has no versions left", "make a new share")
+        })?;
         policy.previous = Some(own.policy.id());
         Ok(policy)
     }
@@ -388,13 +398,16 @@ impl Provider {
             }
             Err(error) if error.is_temporary() => Err(ClientError::Problem(Problem {
                 hint: Some(
-                    "the signed policy is kept: the next `datapact share` command hands it in".to_owned(),
+                    "the signed policy is kept: the next `datapact share` command hands it in"
+                        .to_owned(),
                 ),
                 ..error.to_problem()
             })),
             Err(error) => {
                 let _ = match work.job() {
-                    Ok(Some(Job::Create { .. })) => self.undo(work, policy.body().share).await.map(drop),
+                    Ok(Some(Job::Create { .. })) => {
+                        self.undo(work, policy.body().share).await.map(drop)
+                    }
                     _ => work.finish(),
                 };
                 Err(error)
@@ -405,8 +418,8 @@ impl Provider {
     async fn hand_in(&self, policy: &Signed<SharingPolicy>, withhold: bool) -> Result<SetShare> {
         let session = &self.session;
         let body = policy.body();
-        // A key server that cannot be reached now reads the ledger before it releases anything, so the ledger must
-        // have it all the same.
+        // A key server that cannot be reached now reads the ledger before it releases anything, so
+        // the ledger must have it all the same.
         let mut unconfirmed = None;
         if withhold {
             let (_, key_server) = session.key_server_of(&body.information.key.address)?;
@@ -417,7 +430,8 @@ impl Provider {
         }
         let receipt = retry(|| session.management.set_policy(policy)).await?;
         let call = check_receipt(policy, &receipt)?;
-        let call = call.ok_or_else(|| ClientError::untrusted("management's receipt lacks openings"))?;
+        let call =
+            call.ok_or_else(|| ClientError::untrusted("management's receipt lacks openings"))?;
         if let Some(error) = unconfirmed {
             return Err(error);
         }
@@ -528,9 +542,12 @@ pub(crate) fn expect_address(server: &Endpoint, address: &str, path: &str) -> Re
     Err(ClientError::untrusted(format!("`{}` gave `{address}` as its own address", server.url)))
 }
 
-/// The call that stands on the ledger, if `receipt` is about `policy` and opens its commitments; none where it leaves
-/// out named users, who must have been erased.
-pub(crate) fn check_receipt(policy: &Signed<SharingPolicy>, receipt: &PolicyReceipt) -> Result<Option<Call>> {
+/// The call that stands on the ledger, if `receipt` is about `policy` and opens its commitments;
+/// none where it leaves out named users, who must have been erased.
+pub(crate) fn check_receipt(
+    policy: &Signed<SharingPolicy>,
+    receipt: &PolicyReceipt,
+) -> Result<Option<Call>> {
     let body = policy.body();
     if (receipt.share, receipt.version, receipt.policy) != (body.share, body.version, policy.id()) {
         return Err(ClientError::untrusted("management's receipt is for another policy"));
@@ -541,11 +558,14 @@ pub(crate) fn check_receipt(policy: &Signed<SharingPolicy>, receipt: &PolicyRece
         if known && receipt.owner.identity == *policy.signer() {
             return Ok(None);
         }
-        return Err(ClientError::untrusted("management's receipt opens somebody else's commitments"));
+        return Err(ClientError::untrusted(
+            "management's receipt opens somebody else's commitments",
+        ));
     }
     let call = Call::of_policy(policy, &receipt.owner, &receipt.users);
-    call.map(Some)
-        .map_err(|e| ClientError::untrusted(format!("management's receipt does not fit the policy: {e}")))
+    call.map(Some).map_err(|e| {
+        ClientError::untrusted(format!("management's receipt does not fit the policy: {e}"))
+    })
 }
 
 async fn store_key(
@@ -557,9 +577,14 @@ async fn store_key(
 ) -> Result<()> {
     let stored = StoreKey { key: Zeroizing::new(hex::encode(secret.as_bytes())), share, package };
     let status = retry(|| server.store_key(&key.id, &stored)).await?;
-    let same =
-        status.key == *key && status.stored && (status.share, status.package) == (Some(share), Some(package));
-    if same { Ok(()) } else { Err(ClientError::untrusted("the key server stored another key than asked")) }
+    let same = status.key == *key
+        && status.stored
+        && (status.share, status.package) == (Some(share), Some(package));
+    if same {
+        Ok(())
+    } else {
+        Err(ClientError::untrusted("the key server stored another key than asked"))
+    }
 }
 
 async fn upload(
@@ -570,7 +595,8 @@ async fn upload(
 ) -> Result<()> {
     let total = package.size;
     let from = |offset: u64| async move {
-        let mut file = tokio::fs::File::open(spool).await.map_err(|e| ClientError::file(spool, e))?;
+        let mut file =
+            tokio::fs::File::open(spool).await.map_err(|e| ClientError::file(spool, e))?;
         file.seek(SeekFrom::Start(offset)).await.map_err(|e| ClientError::file(spool, e))?;
         let progress = Arc::clone(progress);
         let mut done = offset;
@@ -596,7 +622,8 @@ async fn upload(
     }
 }
 
-/// Uploads what the server has not got yet, and goes on after every cut for as long as something arrives.
+/// Uploads what the server has not got yet, and goes on after every cut for as long as something
+/// arrives.
 async fn upload_in_parts<F: Future<Output = Result<ByteStream>>>(
     storage: &Arc<dyn StorageServer>,
     package: &PackageReference,
@@ -613,7 +640,10 @@ async fn upload_in_parts<F: Future<Output = Result<ByteStream>>>(
                 return storage.package_status(&package.id).await.map_err(ClientError::from);
             }
             let bytes = from(at.offset).await?;
-            storage.append(&package.id, at.offset, package.size, bytes).await.map_err(ClientError::from)
+            storage
+                .append(&package.id, at.offset, package.size, bytes)
+                .await
+                .map_err(ClientError::from)
         };
         match part.await {
             Err(error) if error.is_temporary() && since.elapsed() < UPLOAD_PATIENCE => {

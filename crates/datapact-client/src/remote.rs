@@ -102,7 +102,8 @@ impl Remote {
         end.ok_or(io::ErrorKind::UnexpectedEof)?;
         let mut cursor = self.cursor.lock().map_err(|_| io::ErrorKind::Other)?;
         let read = self.stored.clone().read(std::mem::take(&mut *cursor), offset, buffer.len());
-        // A task of the runtime, which goes with it: a timer asked on this thread panics when the command ends before.
+        // A task of the runtime, which goes with it: a timer asked on this thread panics when the
+        // command ends before.
         let task = self.runtime.spawn(trace::within(self.trace, read));
         let (goes_on, bytes) = self.runtime.block_on(task).map_err(io::Error::other)?;
         *cursor = goes_on;
@@ -112,14 +113,20 @@ impl Remote {
 }
 
 impl Stored {
-    async fn read(self, mut cursor: Cursor, offset: u64, length: usize) -> (Cursor, io::Result<Vec<u8>>) {
+    async fn read(
+        self,
+        mut cursor: Cursor,
+        offset: u64,
+        length: usize,
+    ) -> (Cursor, io::Result<Vec<u8>>) {
         let mut bytes = vec![0; length];
         let filled = self.fill(&mut cursor, offset, &mut bytes).await;
         (cursor, filled.map(|()| bytes))
     }
 
     async fn fill(&self, cursor: &mut Cursor, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
-        // A reader that goes on where it stopped gets one long answer; one that jumps gets just what it asks for.
+        // A reader that goes on where it stopped gets one long answer; one that jumps gets just
+        // what it asks for.
         let goes_on = offset != 0 && cursor.at == offset;
         if !goes_on {
             *cursor = Cursor::default();
@@ -153,8 +160,14 @@ impl Stored {
     }
 
     /// The next bytes of the download under way, or of a new one from `first` on; never none.
-    async fn receive(&self, cursor: &mut Cursor, first: u64, last: Option<u64>) -> Result<Bytes, Problem> {
-        let stalled = |_| Problem::new(Kind::Unavailable, "the storage server sends nothing any more");
+    async fn receive(
+        &self,
+        cursor: &mut Cursor,
+        first: u64,
+        last: Option<u64>,
+    ) -> Result<Bytes, Problem> {
+        let stalled =
+            |_| Problem::new(Kind::Unavailable, "the storage server sends nothing any more");
         let stream = match &mut cursor.stream {
             Some(stream) => stream,
             None => {
@@ -173,9 +186,14 @@ impl Stored {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
                 Some(Ok(bytes)) => return Ok(bytes),
                 Some(Err(error)) => {
-                    return Err(Problem::new(Kind::Unavailable, format!("the download broke: {error}")));
+                    return Err(Problem::new(
+                        Kind::Unavailable,
+                        format!("the download broke: {error}"),
+                    ));
                 }
-                None => return Err(Problem::new(Kind::Unavailable, "the download ended too early")),
+                None => {
+                    return Err(Problem::new(Kind::Unavailable, "the download ended too early"));
+                }
             }
         }
     }

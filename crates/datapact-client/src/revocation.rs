@@ -1,5 +1,5 @@
-//! Revocation lists on the user's side: fetched from management's public listener, kept in the profile's state, and
-//! in force at once. Each is believed only if its realm's CA has signed it.
+//! Revocation lists on the user's side: fetched from management's public listener, kept in the
+//! profile's state, and in force at once. Each is believed only if its realm's CA has signed it.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,8 +47,8 @@ fn parse(pem: &[u8]) -> Result<Vec<Vec<u8>>> {
 }
 
 impl Session {
-    /// Fetches the revocation lists of all realms unless that was done in the last ten minutes. When management's
-    /// public listener cannot be reached, those that are kept stay in force.
+    /// Fetches the revocation lists of all realms unless that was done in the last ten minutes.
+    /// When management's public listener cannot be reached, those that are kept stay in force.
     ///
     /// # Errors
     /// [`Kind::Untrusted`] when a list is not its realm's; those that are kept stay in force.
@@ -78,7 +78,8 @@ impl Session {
         for realm in enrolment.realms.keys() {
             let pem = match texts.get(realm) {
                 Some(pem) => Some(pem.clone().into_bytes()),
-                // A list that is not served any more stays in force: leaving it out must not free anybody.
+                // A list that is not served any more stays in force: leaving it out must not free
+                // anybody.
                 None => read_file(&folder.join(format!("{realm}.pem")))?,
             };
             if let Some(pem) = pem {
@@ -87,7 +88,9 @@ impl Session {
         }
         let trust = trust_of(enrolment, &lists).map_err(|e| {
             let detail = format!("management serves a revocation list that is refused: {e}");
-            ClientError::Problem(Problem::new(Kind::Untrusted, detail).hint("tell management's operator"))
+            ClientError::Problem(
+                Problem::new(Kind::Untrusted, detail).hint("tell management's operator"),
+            )
         })?;
         make_folder(&folder)?;
         for (realm, pem) in &texts {

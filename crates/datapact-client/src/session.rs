@@ -84,15 +84,26 @@ impl Session {
     pub fn connect(profile: Profile) -> Result<Self> {
         let clock = system_clock();
         let tls = |shown: bool| {
-            let certificate =
-                if shown { Some((profile.signer().chain().to_vec(), profile.tls_key())) } else { None };
+            let certificate = if shown {
+                Some((profile.signer().chain().to_vec(), profile.tls_key()))
+            } else {
+                None
+            };
             client_config(profile.reloadable_trust(), certificate).map_err(|e| {
-                ClientError::usage(format!("the key or certificate cannot be used: {e}"), "join again")
+                ClientError::usage(
+                    format!("the key or certificate cannot be used: {e}"),
+                    "join again",
+                )
             })
         };
         let mutual = tls(true)?;
         let user = |endpoint: &Endpoint| {
-            Http::new(endpoint, mutual.clone(), Some(Arc::clone(profile.signer())), Arc::clone(&clock))
+            Http::new(
+                endpoint,
+                mutual.clone(),
+                Some(Arc::clone(profile.signer())),
+                Arc::clone(&clock),
+            )
         };
         let enrolment = profile.enrolment();
         let mut key_servers: Vec<(Endpoint, Arc<dyn KeyServer>)> = Vec::new();
@@ -101,7 +112,8 @@ impl Session {
         }
         let mut storage_servers: Vec<(Endpoint, Arc<dyn StorageServer>)> = Vec::new();
         for endpoint in &enrolment.storage_servers {
-            storage_servers.push((endpoint.clone(), Arc::new(StorageServerClient(user(endpoint)?))));
+            storage_servers
+                .push((endpoint.clone(), Arc::new(StorageServerClient(user(endpoint)?))));
         }
         let management = Arc::new(ManagementClient(user(&enrolment.management)?));
         let public = Http::new(&enrolment.public, tls(false)?, None, Arc::clone(&clock))?;
@@ -124,7 +136,8 @@ impl Session {
         key_server: Arc<dyn KeyServer>,
         storage_server: Arc<dyn StorageServer>,
     ) -> Self {
-        let first = |endpoints: &[Endpoint]| endpoints.first().cloned().expect("an enrolment has servers");
+        let first =
+            |endpoints: &[Endpoint]| endpoints.first().cloned().expect("an enrolment has servers");
         let key_servers = vec![(first(&profile.enrolment().key_servers), key_server)];
         let storage_servers = vec![(first(&profile.enrolment().storage_servers), storage_server)];
         let clock = system_clock();
@@ -182,11 +195,16 @@ impl Session {
     /// The storage server that `address` is on, one of the enrolment's.
     pub fn storage_server_of(&self, address: &str) -> Result<(&Endpoint, &Arc<dyn StorageServer>)> {
         let found = self.storage_servers.iter().find(|(endpoint, _)| endpoint.serves(address));
-        found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| foreign("package", address))
+        found
+            .map(|(endpoint, server)| (endpoint, server))
+            .ok_or_else(|| foreign("package", address))
     }
 
     /// The key server with this name or URL; without one, the first.
-    pub(crate) fn choose_key_server(&self, wanted: Option<&str>) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
+    pub(crate) fn choose_key_server(
+        &self,
+        wanted: Option<&str>,
+    ) -> Result<(&Endpoint, &Arc<dyn KeyServer>)> {
         choose("key server", &self.key_servers, wanted)
     }
 
@@ -217,13 +235,14 @@ impl Session {
         retry(|| self.management.acknowledge(sequence)).await
     }
 
-    /// Whether the access token of an access is good; `request` is the document id of the access request (MG-16).
+    /// Whether the access token of an access is good; `request` is the document id of the access
+    /// request (MG-16).
     pub async fn token(&self, request: &Digest) -> Result<Introspection> {
         retry(|| self.management.token(request)).await
     }
 
-    /// Revokes the access token of an access, one's own or one to an own share; administrators any. Once this returns,
-    /// the key server releases nothing for it any more.
+    /// Revokes the access token of an access, one's own or one to an own share; administrators any.
+    /// Once this returns, the key server releases nothing for it any more.
     pub async fn revoke_token(&self, request: &Digest) -> Result<()> {
         retry(|| self.management.revoke_token(request)).await
     }
@@ -248,19 +267,22 @@ fn choose<'a, S: ?Sized>(
     };
     let found = servers.iter().find(|(endpoint, _)| is_wanted(endpoint));
     found.map(|(endpoint, server)| (endpoint, server)).ok_or_else(|| {
-        let known: Vec<&str> = servers.iter().filter_map(|(endpoint, _)| endpoint.name().ok()).collect();
+        let known: Vec<&str> =
+            servers.iter().filter_map(|(endpoint, _)| endpoint.name().ok()).collect();
         let detail = format!("there is no configured {kind} `{}`", wanted.unwrap_or("at all"));
-        ClientError::not_found(detail, format!("the profile's enrolment knows: {}", known.join(", ")))
+        ClientError::not_found(
+            detail,
+            format!("the profile's enrolment knows: {}", known.join(", ")),
+        )
     })
 }
 
 fn foreign(what: &str, address: &str) -> ClientError {
-    let detail = format!("the {what} is at `{address}`, which is on no server of this profile's enrolment");
-    ClientError::Problem(
-        Problem::new(datapact_api::problem::Kind::Untrusted, detail).hint(
-            "it was not contacted; if the server is new, ask management's operator for a new enrolment",
-        ),
-    )
+    let detail =
+        format!("the {what} is at `{address}`, which is on no server of this profile's enrolment");
+    ClientError::Problem(Problem::new(datapact_api::problem::Kind::Untrusted, detail).hint(
+        "it was not contacted; if the server is new, ask management's operator for a new enrolment",
+    ))
 }
 
 /// Does something up to [`TRIES`] times, as long as it fails only for the moment.

@@ -5,8 +5,9 @@ use std::str::FromStr;
 
 use rcgen::{DistinguishedName, DnType, DnValue};
 
-/// The subject of a certificate to be asked for: attributes, each once, in order. Its text is the canonical one of
-/// identities: `CN=Ann Lee,O=Clinic`, with `, + " \ < > ; =`, a leading `#` and spaces at either end escaped.
+/// The subject of a certificate to be asked for: attributes, each once, in order. Its text is the
+/// canonical one of identities: `CN=Ann Lee,O=Clinic`, with `, + " \ < > ; =`, a leading `#` and
+/// spaces at either end escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject(Vec<(String, String)>);
 
@@ -49,8 +50,10 @@ impl Subject {
     pub(crate) fn name(&self) -> DistinguishedName {
         let mut name = DistinguishedName::new();
         for (attribute, value) in &self.0 {
-            let oid =
-                ATTRIBUTES.iter().find(|(short, _)| short == attribute).map_or(&[][..], |(_, oid)| *oid);
+            let oid = ATTRIBUTES
+                .iter()
+                .find(|(short, _)| short == attribute)
+                .map_or(&[][..], |(_, oid)| *oid);
             name.push(DnType::from_oid(oid), DnValue::Utf8String(value.clone()));
         }
         name

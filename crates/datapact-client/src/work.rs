@@ -1,5 +1,6 @@
-//! Unfinished work: what a run writes down before it acts, so that the next run can finish or undo it when this
-//! one is killed. Each piece is a folder of its own, locked by the run that works on it.
+//! Unfinished work: what a run writes down before it acts, so that the next run can finish or undo
+//! it when this one is killed. Each piece is a folder of its own, locked by the run that works on
+//! it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -47,8 +48,8 @@ pub(crate) struct Work {
 
 impl Drop for Work {
     fn drop(&mut self) {
-        // Closed alone, the lock would stay as long as a process that another thread is just starting has a copy of the
-        // file: until it runs its own program.
+        // Closed alone, the lock would stay as long as a process that another thread is just
+        // starting has a copy of the file: until it runs its own program.
         let _ = self.lock.unlock();
     }
 }
@@ -59,7 +60,8 @@ impl Work {
         for _ in 0..TRIES {
             let folder = state.join("work").join(hex::encode(datapact_core::id::random::<8>()));
             make_folder(&folder)?;
-            // Another run that looks for abandoned work may be quicker with the lock, and remove it as empty.
+            // Another run that looks for abandoned work may be quicker with the lock, and remove it
+            // as empty.
             if let Some(work) = Self::lock(&folder)? {
                 return Ok(work);
             }
@@ -67,16 +69,21 @@ impl Work {
         Err(ClientError::defect("new folders are locked again and again"))
     }
 
-    /// The pieces with a job that `wanted` picks and that no run works on any more, now held by this one. Others are
-    /// not even held for a moment: a run that looks for them at that moment would not find them.
-    pub(crate) fn abandoned(state: &Path, wanted: impl Fn(Option<&Job>) -> bool) -> Result<Vec<Self>> {
+    /// The pieces with a job that `wanted` picks and that no run works on any more, now held by
+    /// this one. Others are not even held for a moment: a run that looks for them at that moment
+    /// would not find them.
+    pub(crate) fn abandoned(
+        state: &Path,
+        wanted: impl Fn(Option<&Job>) -> bool,
+    ) -> Result<Vec<Self>> {
         let folder = state.join("work");
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(ClientError::file(&folder, error)),
         };
-        let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        let mut folders: Vec<PathBuf> =
+            entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         folders.sort_unstable();
         let mut held = Vec::new();
         for folder in folders {

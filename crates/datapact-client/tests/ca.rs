@@ -1,5 +1,11 @@
 //! The small CA and key files, checked by trust as servers use it and by the `openssl` command.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +30,8 @@ fn now() -> u64 {
 }
 
 fn openssl(folder: &Path, arguments: &str) -> (bool, String) {
-    let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
+    let output =
+        Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output().unwrap();
     let text = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
@@ -36,8 +43,9 @@ fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
 fn trust(realm: &str, ca: &Path, crls: &[&str]) -> Trust {
     let mut trust = Trust::default();
     let cas = chain(&fs::read_to_string(ca.join("ca.pem")).unwrap());
-    let crls =
-        crls.iter().map(|crl| CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap().to_vec());
+    let crls = crls
+        .iter()
+        .map(|crl| CertificateRevocationListDer::from_pem_slice(crl.as_bytes()).unwrap().to_vec());
     trust.add(realm, cas, crls.collect()).unwrap();
     trust
 }
@@ -80,9 +88,12 @@ fn us_2_users_and_servers_are_certified_and_openssl_agrees() {
     }
     assert!(!openssl(path, "verify -purpose sslserver -CAfile ca/ca.pem ann.pem").0);
     let (_, text) = openssl(path, "x509 -in ann.pem -noout -text");
-    for expected in
-        ["CA:FALSE", "Digital Signature", "TLS Web Client Authentication", "Authority Key Identifier"]
-    {
+    for expected in [
+        "CA:FALSE",
+        "Digital Signature",
+        "TLS Web Client Authentication",
+        "Authority Key Identifier",
+    ] {
         assert!(text.contains(expected), "{text}");
     }
     for secret in ["ann.key", "ca/ca.key.pem"] {
@@ -108,7 +119,11 @@ fn requests_made_by_openssl_are_certified_without_what_else_they_ask() {
     let user = ca.issue(&csr, &Kind::User, DAY).unwrap();
     fs::write(path.join("ann.pem"), &user).unwrap();
     let (_, text) = openssl(path, "x509 -in ann.pem -noout -text");
-    assert!(text.contains("CA:FALSE") && !text.contains("keys.example") && !text.contains("Server Auth"));
+    assert!(
+        text.contains("CA:FALSE")
+            && !text.contains("keys.example")
+            && !text.contains("Server Auth")
+    );
     let identity = trust("clinic", &path.join("ca"), &[]).identify(&chain(&user), now()).unwrap();
     assert_eq!(identity.subject, "C=SE,O=Clinic,CN=Ann");
     fs::set_permissions(path.join("k.pem"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -130,9 +145,12 @@ fn requests_made_by_openssl_are_certified_without_what_else_they_ask() {
     }
     refused(&csr, &Kind::User, 366 * DAY);
     refused(&csr, &Kind::User, Duration::from_secs(u64::MAX / 4));
-    for names in
-        [vec![], vec!["*.example".to_owned()], vec!["a".to_owned(), "B".to_owned()], vec!["ü".to_owned()]]
-    {
+    for names in [
+        vec![],
+        vec!["*.example".to_owned()],
+        vec!["a".to_owned(), "B".to_owned()],
+        vec!["ü".to_owned()],
+    ] {
         refused(&csr, &Kind::Server { dns_names: names }, DAY);
     }
     let mut tampered = csr.clone().into_bytes();
@@ -149,7 +167,8 @@ fn us_3_revocation_is_listed_and_counts() {
     let path = folder.path();
     let ca = Ca::init(path, "Clinic CA", 365 * DAY, None).unwrap();
     let other = Ca::init(&path.join("other"), "Other CA", 365 * DAY, None).unwrap();
-    let [ann, bob] = ["CN=Ann", "CN=Bob"].map(|who| ca.issue(&request(who), &Kind::User, DAY).unwrap());
+    let [ann, bob] =
+        ["CN=Ann", "CN=Bob"].map(|who| ca.issue(&request(who), &Kind::User, DAY).unwrap());
     fs::write(path.join("ann.pem"), &ann).unwrap();
     let empty = ca.crl().unwrap();
     ca.revoke_certificate(&ann).unwrap();
@@ -202,7 +221,8 @@ fn us_3_renewals_keep_the_identity() {
     let ca = Ca::open(folder.path(), None).unwrap();
     let after = ca.issue(&request("CN=Ann"), &Kind::User, 100 * DAY).unwrap();
     let trust = trust("clinic", folder.path(), &[&ca.crl().unwrap()]);
-    let (before, after) = (trust.identify(&chain(&before), now()), trust.identify(&chain(&after), now()));
+    let (before, after) =
+        (trust.identify(&chain(&before), now()), trust.identify(&chain(&after), now()));
     assert_eq!(before.unwrap(), after.unwrap());
 }
 
@@ -220,7 +240,8 @@ fn us_2_keys_are_private_and_never_overwritten() {
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
         assert!(matches!(PrivateKey::load(&path, None), Err(KeyFileError::TooOpen(_))));
     }
-    let mut names: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names.pop().unwrap(), "key.pem");
     assert!(names.is_empty(), "nothing temporary is left: {names:?}");
 
@@ -241,7 +262,10 @@ fn us_2_a_passphrase_protects_keys_and_openssl_reads_them() {
     assert!(matches!(key.save(&path, Some("")), Err(KeyFileError::EmptyPassphrase)));
     key.save(&path, Some("correct horse")).unwrap();
     assert!(matches!(PrivateKey::load(&path, None), Err(KeyFileError::PassphraseNeeded(_))));
-    assert!(matches!(PrivateKey::load(&path, Some("wrong")), Err(KeyFileError::WrongPassphrase(_))));
+    assert!(matches!(
+        PrivateKey::load(&path, Some("wrong")),
+        Err(KeyFileError::WrongPassphrase(_))
+    ));
     assert_eq!(PrivateKey::load(&path, Some("correct horse")).unwrap().pkcs8(), key.pkcs8());
     // A line for each of the two passphrases that openssl may ask for.
     fs::write(folder.path().join("pass"), "correct horse\ncorrect horse\n").unwrap();

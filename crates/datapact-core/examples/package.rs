@@ -1,11 +1,13 @@
-//! Wraps, unwraps and inspects packages without servers, and measures in memory: the tool of `bench/package.sh`.
+//! Wraps, unwraps and inspects packages without servers, and measures in memory: the tool of
+//! `bench/package.sh`.
 //!
 //! ```text
 //! package wrap FILE -o PKG --key-out KEY      package unwrap PKG --key-file KEY -o FILE
 //! package inspect PKG                         package memory [MIB]
 //! ```
-//! `-` stands for standard input or output. A wrapped package is signed with a key that is made for it and thrown
-//! away, so this is for measuring and trying; `datapact wrap` signs with the user's identity.
+//! `-` stands for standard input or output. A wrapped package is signed with a key that is made for
+//! it and thrown away, so this is for measuring and trying; `datapact wrap` signs with the user's
+//! identity.
 
 use std::error::Error;
 use std::fs::File;
@@ -32,7 +34,8 @@ fn main() -> Result<()> {
         }
         ["unwrap", package, "--key-file", key_file, "-o", file] => {
             let key = DataKey::from_file(&std::fs::read(key_file)?)?;
-            let package = PackageReader::open(File::open(package)?)?.unlock(&key, &Expected::default())?;
+            let package =
+                PackageReader::open(File::open(package)?)?.unlock(&key, &Expected::default())?;
             Ok(package.decrypt_to(&mut output(file)?, &mut |_| {})?)
         }
         ["inspect", package] => {
@@ -47,15 +50,27 @@ fn main() -> Result<()> {
 }
 
 fn input(name: &str) -> io::Result<File> {
-    if name == "-" { Ok(io::stdin().as_fd().try_clone_to_owned()?.into()) } else { File::open(name) }
+    if name == "-" {
+        Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
+    } else {
+        File::open(name)
+    }
 }
 
 /// A file either way: `Stdout` looks for ends of lines in all that it is given.
 fn output(name: &str) -> io::Result<File> {
-    if name == "-" { Ok(io::stdout().as_fd().try_clone_to_owned()?.into()) } else { File::create(name) }
+    if name == "-" {
+        Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+    } else {
+        File::create(name)
+    }
 }
 
-fn wrap(input: &mut (impl Read + Send), output: &mut (impl Write + Send), key: &DataKey) -> Result<()> {
+fn wrap(
+    input: &mut (impl Read + Send),
+    output: &mut (impl Write + Send),
+    key: &DataKey,
+) -> Result<()> {
     let pair = rcgen::KeyPair::generate()?;
     let certificate = rcgen::CertificateParams::default().self_signed(&pair)?;
     let identity = Identity { realm: "example".to_owned(), subject: "CN=example".to_owned() };
@@ -89,7 +104,8 @@ fn memory(mib: usize) -> Result<()> {
             })?,
             timed(|| {
                 opened.clear();
-                let package = PackageReader::open(package.as_slice())?.unlock(&key, &Expected::default())?;
+                let package =
+                    PackageReader::open(package.as_slice())?.unlock(&key, &Expected::default())?;
                 Ok(package.decrypt_to(&mut opened, &mut |_| {})?)
             })?,
             timed(|| raw(&mut opened, true))?,
@@ -114,7 +130,8 @@ fn timed(work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// AES-256-GCM over chunks of 16 KiB in place and, if `hash`, BLAKE3 over groups of 256 KiB of its output.
+/// AES-256-GCM over chunks of 16 KiB in place and, if `hash`, BLAKE3 over groups of 256 KiB of its
+/// output.
 fn raw(bytes: &mut [u8], hash: bool) -> Result<()> {
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &random::<32>())?);
     let mut hasher = blake3::Hasher::new();

@@ -17,8 +17,9 @@ pub struct Opening {
 }
 
 impl Opening {
-    /// The commitment for `share`: HMAC-SHA-256 keyed by the salt, over the 16 bytes of the share id, the realm,
-    /// a colon and the subject. A realm has no colon, so the two parts cannot be confused.
+    /// The commitment for `share`: HMAC-SHA-256 keyed by the salt, over the 16 bytes of the share
+    /// id, the realm, a colon and the subject. A realm has no colon, so the two parts cannot be
+    /// confused.
     pub fn commitment(&self, share: &ShareId) -> Commitment {
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.salt.as_bytes());
         let mut context = hmac::Context::with_key(&key);
@@ -53,11 +54,17 @@ mod tests {
 
     #[test]
     fn pr_1_commitments_are_as_the_vectors_say() {
-        let file: File = serde_json::from_str(include_str!("../../../testdata/commitment.json")).unwrap();
+        let file: File =
+            serde_json::from_str(include_str!("../../../testdata/commitment.json")).unwrap();
         assert!(file.vectors.len() >= 6);
         for vector in file.vectors {
             vector.opening.identity.validate().unwrap();
-            assert_eq!(vector.opening.commitment(&vector.share), vector.commitment, "{}", vector.name);
+            assert_eq!(
+                vector.opening.commitment(&vector.share),
+                vector.commitment,
+                "{}",
+                vector.name
+            );
         }
     }
 }

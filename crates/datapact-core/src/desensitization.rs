@@ -1,5 +1,5 @@
-//! What was done to the data before they were shared: the manifest of desensitization (DP-1, SH-1), a part of the
-//! signed sharing information. It has counts, and no value.
+//! What was done to the data before they were shared: the manifest of desensitization (DP-1, SH-1),
+//! a part of the signed sharing information. It has counts, and no value.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,7 +91,8 @@ impl Desensitization {
     pub(crate) fn validate(&self) -> Result<(), PolicyError> {
         text(&self.tool, TEXT_BYTES_MAX)?;
         text(&self.format, TEXT_BYTES_MAX)?;
-        let quasi_identifiers = self.k_anonymity.iter().flat_map(|anonymity| &anonymity.quasi_identifiers);
+        let quasi_identifiers =
+            self.k_anonymity.iter().flat_map(|anonymity| &anonymity.quasi_identifiers);
         if self.columns.len() > COLUMNS_MAX || quasi_identifiers.clone().count() > COLUMNS_MAX {
             return Err(PolicyError::Number("number of desensitized columns"));
         }
@@ -101,10 +102,9 @@ impl Desensitization {
         self.columns.iter().try_for_each(|column| text(&column.transform, TEXT_BYTES_MAX))?;
         let counts = [self.records, self.suppressed, self.more_columns].into_iter();
         let of_columns = self.columns.iter().flat_map(|column| [column.changed, column.redacted]);
-        let of_anonymity = self
-            .k_anonymity
-            .iter()
-            .flat_map(|anonymity| [anonymity.k, anonymity.reached, anonymity.l.unwrap_or_default()]);
+        let of_anonymity = self.k_anonymity.iter().flat_map(|anonymity| {
+            [anonymity.k, anonymity.reached, anonymity.l.unwrap_or_default()]
+        });
         if counts.chain(of_columns).chain(of_anonymity).any(|count| count > NUMBER_MAX)
             || self.columns.iter().any(|column| column.loss_permille > 1000)
         {

@@ -12,15 +12,16 @@ pub trait Body: Serialize + DeserializeOwned {
     const TYPE: &'static str;
 }
 
-/// A signed payload: who says what to whom, when. 32 random bytes keep its digest from being guessed.
+/// A signed payload: who says what to whom, when. 32 random bytes keep its digest from being
+/// guessed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document<B> {
     /// [`Body::TYPE`].
     #[serde(rename = "type")]
     pub kind: String,
-    /// To whom: the ledger's id for what the ledger records, a server's name for what one server gets, and
-    /// [`ANYBODY`] for what travels with data.
+    /// To whom: the ledger's id for what the ledger records, a server's name for what one server
+    /// gets, and [`ANYBODY`] for what travels with data.
     pub audience: String,
     /// Who signs.
     pub signer: Identity,
@@ -35,14 +36,15 @@ pub struct Document<B> {
 /// The audience of a document that travels with data.
 pub const ANYBODY: &str = "*";
 
-/// A consumer's wish to access a share under the policy version that it names (DC-4). Its document id is the
-/// access's request id.
+/// A consumer's wish to access a share under the policy version that it names (DC-4). Its document
+/// id is the access's request id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRequest {
     /// The share.
     pub share: ShareId,
-    /// The document id of the policy version that the consumer accepts; it binds provider, ciphertext and key.
+    /// The document id of the policy version that the consumer accepts; it binds provider,
+    /// ciphertext and key.
     pub policy: Digest,
     /// What the consumer wants the data for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,7 +81,8 @@ pub struct KeyRelease {
     pub sealed: Digest,
 }
 
-/// What a package says of itself (WR-5): identifiers, provider, and the root that fixes its payload.
+/// What a package says of itself (WR-5): identifiers, provider, and the root that fixes its
+/// payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackageMetadata {
@@ -127,7 +130,8 @@ pub enum UsageAction {
     Closed,
 }
 
-/// A user's authentication of one call of an API (MG-2): it stands in the `Datapact-Statement` header.
+/// A user's authentication of one call of an API (MG-2): it stands in the `Datapact-Statement`
+/// header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {

@@ -25,7 +25,8 @@ macro_rules! hex_type {
                 &self.0
             }
 
-            /// The digits, without an allocation, for `use_digits`: servers write many of them for each call.
+            /// The digits, without an allocation, for `use_digits`: servers write many of them for
+            /// each call.
             fn with_digits<T>(&self, use_digits: impl FnOnce(&str) -> T) -> T {
                 let mut digits = [0; $len * 2];
                 hex::encode_to_slice(self.0, &mut digits).expect("there is room for two digits a byte");
@@ -138,7 +139,8 @@ impl Digest {
     /// The SHA-256 digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         let mut digest = [0; 32];
-        digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+        digest
+            .copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
         Self(digest)
     }
 }
@@ -171,9 +173,18 @@ mod tests {
         let text = "00112233445566778899aabbccddeeff";
         let id: ShareId = text.parse().unwrap();
         assert_eq!(id.to_string(), text);
-        assert_eq!(serde_json::from_str::<ShareId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
-        for bad in ["", "00", &text.to_uppercase(), &text[1..], &format!("{text}0"), &text.replace('f', "g")]
-        {
+        assert_eq!(
+            serde_json::from_str::<ShareId>(&serde_json::to_string(&id).unwrap()).unwrap(),
+            id
+        );
+        for bad in [
+            "",
+            "00",
+            &text.to_uppercase(),
+            &text[1..],
+            &format!("{text}0"),
+            &text.replace('f', "g"),
+        ] {
             assert!(bad.parse::<ShareId>().is_err(), "`{bad}` was accepted");
         }
         assert!(serde_json::from_str::<ShareId>("7").is_err());

@@ -12,12 +12,13 @@ pub const SERVER_REALM: &str = "server";
 
 /// A user or server, by the realm whose CA certified it and the subject of its certificate.
 ///
-/// It survives renewal of the certificate and of the CA. The subject of a user is its distinguished name in the
-/// form that [`crate::trust`] produces; the subject of a server is its DNS name.
+/// It survives renewal of the certificate and of the CA. The subject of a user is its distinguished
+/// name in the form that [`crate::trust`] produces; the subject of a server is its DNS name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Identity {
-    /// The organisation that a CA may certify, as the trust configuration names it: 1 to 64 of `a-z 0-9 . -`.
+    /// The organisation that a CA may certify, as the trust configuration names it: 1 to 64 of `a-z
+    /// 0-9 . -`.
     pub realm: String,
     /// The certificate's subject, at most 512 bytes.
     pub subject: String,
@@ -63,14 +64,17 @@ impl Identity {
     pub fn validate(&self) -> Result<(), ParseIdentityError> {
         let realm = &self.realm;
         let realm_ok = (1..=64).contains(&realm.len())
-            && realm.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
-        let subject_ok = (1..=SUBJECT_BYTES_MAX).contains(&self.subject.len()) && is_plain(&self.subject);
+            && realm
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
+        let subject_ok =
+            (1..=SUBJECT_BYTES_MAX).contains(&self.subject.len()) && is_plain(&self.subject);
         if realm_ok && subject_ok { Ok(()) } else { Err(ParseIdentityError) }
     }
 }
 
-/// Whether a text has no control character and none that changes how others are shown without being seen
-/// (zero-width and bidirectional formatting), with which two identities could look the same.
+/// Whether a text has no control character and none that changes how others are shown without being
+/// seen (zero-width and bidirectional formatting), with which two identities could look the same.
 pub(crate) fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| {
         c.is_control()

@@ -1,8 +1,10 @@
-//! Signing and reading documents: JWS (RFC 7515) compact serialization, ES256, certificate chain in `x5c`.
+//! Signing and reading documents: JWS (RFC 7515) compact serialization, ES256, certificate chain in
+//! `x5c`.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -96,15 +98,17 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer from a PKCS#8 private key (DER, P-256), its chain (leaf first) and the identity it certifies.
+    /// A signer from a PKCS#8 private key (DER, P-256), its chain (leaf first) and the identity it
+    /// certifies.
     pub fn new(
         pkcs8: &[u8],
         chain: Vec<CertificateDer<'static>>,
         identity: Identity,
     ) -> Result<Self, DocumentError> {
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| {
-            DocumentError::Malformed("the private key is not a P-256 key in PKCS#8".to_owned())
-        })?;
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| {
+                DocumentError::Malformed("the private key is not a P-256 key in PKCS#8".to_owned())
+            })?;
         let leaf = chain.first().ok_or(TrustError::NoCertificate)?;
         let public = trust::public_key(leaf)?;
         if public.point != key.public_key().as_ref() {
@@ -143,12 +147,18 @@ impl Signer {
         };
         let header = serde_json::to_vec(&header).expect("a header is plain JSON");
         let jws = sign_compact(&self.key, &header, &payload);
-        Signed { jws, id: Digest::of(&payload), document, chain: self.chain.clone(), key: self.public }
+        Signed {
+            jws,
+            id: Digest::of(&payload),
+            document,
+            chain: self.chain.clone(),
+            key: self.public,
+        }
     }
 }
 
-/// A document whose signature has been checked against the certificate it carries. Whether that certificate is
-/// to be trusted, and at what time, is for [`Signed::verify`].
+/// A document whose signature has been checked against the certificate it carries. Whether that
+/// certificate is to be trusted, and at what time, is for [`Signed::verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed<B> {
     jws: String,
@@ -171,7 +181,9 @@ impl<B: Body> Signed<B> {
             return Err(DocumentError::Type { expected: B::TYPE });
         }
         if header.x5c.is_empty() || header.x5c.len() > CHAIN_MAX {
-            return Err(DocumentError::Malformed(format!("x5c must hold 1 to {CHAIN_MAX} certificates")));
+            return Err(DocumentError::Malformed(format!(
+                "x5c must hold 1 to {CHAIN_MAX} certificates"
+            )));
         }
         let chain = header
             .x5c
@@ -185,11 +197,23 @@ impl<B: Body> Signed<B> {
         if document.kind != B::TYPE {
             return Err(DocumentError::Type { expected: B::TYPE });
         }
-        Ok(Self { id: Digest::of(&parts.payload), jws: jws.to_owned(), document, chain, key: key.digest })
+        Ok(Self {
+            id: Digest::of(&parts.payload),
+            jws: jws.to_owned(),
+            document,
+            chain,
+            key: key.digest,
+        })
     }
 
-    /// Checks that `trust` certifies the signer at time `at` and that the document is for `audience`.
-    pub fn verify(&self, trust: &Trust, audience: &str, at: Timestamp) -> Result<(), DocumentError> {
+    /// Checks that `trust` certifies the signer at time `at` and that the document is for
+    /// `audience`.
+    pub fn verify(
+        &self,
+        trust: &Trust,
+        audience: &str,
+        at: Timestamp,
+    ) -> Result<(), DocumentError> {
         if self.document.audience != audience {
             return Err(DocumentError::Audience {
                 expected: audience.to_owned(),
@@ -269,7 +293,12 @@ impl<'a> Compact<'a> {
         let (signed, signature) = jws.rsplit_once('.').ok_or_else(malformed)?;
         let (header, payload) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        Ok(Self { header: decode(header)?, payload: decode(payload)?, signed, signature: decode(signature)? })
+        Ok(Self {
+            header: decode(header)?,
+            payload: decode(payload)?,
+            signed,
+            signature: decode(signature)?,
+        })
     }
 
     /// Checks the ES256 signature with an uncompressed P-256 point.
@@ -283,8 +312,9 @@ impl<'a> Compact<'a> {
 /// The compact serialization of header and payload, signed with ES256.
 pub(crate) fn sign_compact(key: &EcdsaKeyPair, header: &[u8], payload: &[u8]) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
-    let signature =
-        key.sign(&SystemRandom::new(), signed.as_bytes()).expect("signing with a loaded key does not fail");
+    let signature = key
+        .sign(&SystemRandom::new(), signed.as_bytes())
+        .expect("signing with a loaded key does not fail");
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }
 

@@ -1,7 +1,9 @@
-//! The formats and rules of Datapact: packages, signed documents, terms, permissions, tokens and the contract.
+//! The formats and rules of Datapact: packages, signed documents, terms, permissions, tokens and
+//! the contract.
 //!
-//! Everything here is synchronous and pure: no input or output, no clock (time is an argument) and no
-//! configuration. What is signed or hashed owns its bytes here; every other crate carries these types unchanged.
+//! Everything here is synchronous and pure: no input or output, no clock (time is an argument) and
+//! no configuration. What is signed or hashed owns its bytes here; every other crate carries these
+//! types unchanged.
 
 pub mod commitment;
 pub mod contract;

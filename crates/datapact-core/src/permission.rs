@@ -7,7 +7,8 @@ use crate::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use crate::policy::SharingPolicy;
 use crate::terms::Name;
 
-/// The latest moment that terms may name: 9999-12-31T23:59:59Z. It keeps every number exact in any JSON reader.
+/// The latest moment that terms may name: 9999-12-31T23:59:59Z. It keeps every number exact in any
+/// JSON reader.
 pub const TIME_MAX: Timestamp = 253_402_300_799;
 
 /// Why an access permission was refused.
@@ -42,8 +43,8 @@ pub enum AccessTimes {
     Unlimited,
 }
 
-/// The access permission that a provider sets (WR-4). Key and package are those of the sharing information in
-/// the same policy.
+/// The access permission that a provider sets (WR-4). Key and package are those of the sharing
+/// information in the same policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessPermission {
@@ -124,8 +125,8 @@ pub struct RequestedPermission {
 }
 
 impl RequestedPermission {
-    /// What `record` permits under `policy`, whose document id is `id`. None when the access was granted on another
-    /// share or under another version.
+    /// What `record` permits under `policy`, whose document id is `id`. None when the access was
+    /// granted on another share or under another version.
     pub fn of(policy: &SharingPolicy, id: Digest, record: &AccessRecord) -> Option<Self> {
         let request = &record.request;
         (request.share == policy.share && request.policy == id).then(|| Self {

@@ -25,7 +25,9 @@ pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
     /// Version 0, or a predecessor missing or too many.
-    #[error("version {0} is wrong: versions begin at 1, and every one but the first names its predecessor")]
+    #[error(
+        "version {0} is wrong: versions begin at 1, and every one but the first names its predecessor"
+    )]
     Version(u32),
     /// A text that must not be empty is.
     #[error("the {0} must not be empty")]
@@ -93,8 +95,8 @@ pub struct Price {
     pub currency: String,
 }
 
-/// The data-sharing information (DP-6). Its provider and the provider's public key are the signer of the policy
-/// and the certificate in its signature; who is allowed stands in the terms.
+/// The data-sharing information (DP-6). Its provider and the provider's public key are the signer
+/// of the policy and the certificate in its signature; who is allowed stands in the terms.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharingInformation {
@@ -118,13 +120,14 @@ pub struct SharingInformation {
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// What was done to the data before they were sealed (DP-1, SH-1); none if Datapact did nothing.
+    /// What was done to the data before they were sealed (DP-1, SH-1); none if Datapact did
+    /// nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desensitization: Option<Desensitization>,
 }
 
-/// One version of a share's policy, signed by its provider. Create, update, suspend, resume and revoke are one
-/// thing: a successor with the next version.
+/// One version of a share's policy, signed by its provider. Create, update, suspend, resume and
+/// revoke are one thing: a successor with the next version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharingPolicy {
@@ -150,8 +153,8 @@ impl Body for SharingPolicy {
 }
 
 impl SharingPolicy {
-    /// Checks every bound that the types document. Whether the share exists, the version is the next one and the
-    /// signer is the owner is for the contract.
+    /// Checks every bound that the types document. Whether the share exists, the version is the
+    /// next one and the signer is the owner is for the contract.
     pub fn validate(&self) -> Result<(), PolicyError> {
         if self.version == 0 || self.previous.is_some() != (self.version > 1) {
             return Err(PolicyError::Version(self.version));
@@ -182,7 +185,8 @@ impl SharingInformation {
             if price.amount > NUMBER_MAX {
                 return Err(PolicyError::Number("price"));
             }
-            if price.currency.len() != 3 || !price.currency.bytes().all(|b| b.is_ascii_uppercase()) {
+            if price.currency.len() != 3 || !price.currency.bytes().all(|b| b.is_ascii_uppercase())
+            {
                 return Err(PolicyError::Currency(price.currency.clone()));
             }
         }
@@ -217,10 +221,12 @@ fn is_media_type(text: &str) -> bool {
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
-    text.split_once('/').is_some_and(|(kind, subtype)| restricted_name(kind) && restricted_name(subtype))
+    text.split_once('/')
+        .is_some_and(|(kind, subtype)| restricted_name(kind) && restricted_name(subtype))
 }
 
-/// `https://HOST[:PORT]` and exactly `path`: nothing that could lead elsewhere (user info, query, dot segments).
+/// `https://HOST[:PORT]` and exactly `path`: nothing that could lead elsewhere (user info, query,
+/// dot segments).
 fn address(what: &'static str, found: &str, path: String) -> Result<(), PolicyError> {
     let server = found.strip_prefix("https://").and_then(|rest| rest.strip_suffix(path.as_str()));
     let plain = server.is_some_and(|server| {

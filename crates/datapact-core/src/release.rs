@@ -1,5 +1,6 @@
 //! Sealing a released key to the consumer's fresh public key (DC-6): HPKE base mode (RFC 9180) with
-//! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM; `info` is the key request's document id.
+//! DHKEM(X25519, HKDF-SHA256), HKDF-SHA256 and AES-256-GCM; `info` is the key request's document
+//! id.
 
 use aws_lc_rs::agreement;
 use rustls::crypto::aws_lc_rs::hpke::DH_KEM_X25519_HKDF_SHA256_AES_256 as SUITE;
@@ -21,7 +22,8 @@ pub struct SealedKey {
 }
 
 impl SealedKey {
-    /// What a [`crate::document::KeyRelease`] says of it: SHA-256 of the encapsulated key and the ciphertext, joined.
+    /// What a [`crate::document::KeyRelease`] says of it: SHA-256 of the encapsulated key and the
+    /// ciphertext, joined.
     pub fn digest(&self) -> Digest {
         Digest::of(&[self.encapsulated.as_bytes().as_slice(), &self.ciphertext].concat())
     }
@@ -51,7 +53,8 @@ impl Recipient {
         Self::from_private(&private).expect("any 32 bytes are an X25519 private key")
     }
 
-    /// The key pair of a private key (X25519, 32 bytes), for whoever keeps it elsewhere; a consumer takes a fresh one.
+    /// The key pair of a private key (X25519, 32 bytes), for whoever keeps it elsewhere; a consumer
+    /// takes a fresh one.
     ///
     /// # Errors
     /// [`ReleaseError::Recipient`] when it is no usable private key.
@@ -69,9 +72,14 @@ impl Recipient {
     }
 
     /// The key's 32 bytes, sealed for the key request with document id `request`.
-    pub fn open(&self, request: &Digest, sealed: &SealedKey) -> Result<Zeroizing<[u8; 32]>, ReleaseError> {
+    pub fn open(
+        &self,
+        request: &Digest,
+        sealed: &SealedKey,
+    ) -> Result<Zeroizing<[u8; 32]>, ReleaseError> {
         let encapsulated = EncapsulatedSecret(sealed.encapsulated.as_bytes().to_vec());
-        let opened = SUITE.open(&encapsulated, request.as_bytes(), &[], &sealed.ciphertext, &self.secret);
+        let opened =
+            SUITE.open(&encapsulated, request.as_bytes(), &[], &sealed.ciphertext, &self.secret);
         let bytes = Zeroizing::new(opened.map_err(|_| ReleaseError::Open)?);
         let key = bytes.as_slice().try_into().map_err(|_| ReleaseError::Open)?;
         Ok(Zeroizing::new(key))
@@ -79,7 +87,11 @@ impl Recipient {
 }
 
 /// Seals `key` to `recipient` for the key request with document id `request`.
-pub fn seal(key: &[u8; 32], recipient: &Digest, request: &Digest) -> Result<SealedKey, ReleaseError> {
+pub fn seal(
+    key: &[u8; 32],
+    recipient: &Digest,
+    request: &Digest,
+) -> Result<SealedKey, ReleaseError> {
     let public = HpkePublicKey(recipient.as_bytes().to_vec());
     let (encapsulated, ciphertext) =
         SUITE.seal(request.as_bytes(), &[], key, &public).map_err(|_| ReleaseError::Recipient)?;

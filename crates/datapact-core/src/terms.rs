@@ -37,7 +37,9 @@ pub enum TermsError {
     )]
     Nobody,
     /// Both open and restricted.
-    #[error("the terms say that anyone may access and restrict access as well; leave out one of the two")]
+    #[error(
+        "the terms say that anyone may access and restrict access as well; leave out one of the two"
+    )]
     AnyoneRestricted,
     /// More than [`VALUES_MAX`] values.
     #[error("the terms list {count} {kind}, and at most {VALUES_MAX} are allowed")]
@@ -50,7 +52,8 @@ pub enum TermsError {
     /// Not the identity of a user.
     #[error("`{0}` cannot be a named user")]
     User(Identity),
-    /// A named user without an opening, an opening of somebody who is not named, or two of one user.
+    /// A named user without an opening, an opening of somebody who is not named, or two of one
+    /// user.
     #[error("the commitments are not exactly one for each named user")]
     Openings,
 }
@@ -94,7 +97,8 @@ code!(
     Country
 );
 code!(
-    /// An industry: `isic4:` (ISIC Rev. 4) or `nace2:` (NACE Rev. 2) and a section, division, group or class.
+    /// An industry: `isic4:` (ISIC Rev. 4) or `nace2:` (NACE Rev. 2) and a section, division, group
+    /// or class.
     Industry
 );
 code!(
@@ -115,7 +119,8 @@ impl FromStr for Country {
     }
 }
 
-/// The sections of ISIC Rev. 4 and NACE Rev. 2 with their first and last division, the same in both.
+/// The sections of ISIC Rev. 4 and NACE Rev. 2 with their first and last division, the same in
+/// both.
 const SECTIONS: [(u8, u8, u8); 21] = [
     (b'A', 1, 3),
     (b'B', 5, 9),
@@ -140,7 +145,8 @@ const SECTIONS: [(u8, u8, u8); 21] = [
     (b'U', 99, 99),
 ];
 
-/// The section of a code: a section's letter is its own, a division, group or class has its division's.
+/// The section of a code: a section's letter is its own, a division, group or class has its
+/// division's.
 fn section(code: &str) -> Option<u8> {
     match code.as_bytes() {
         [letter] => SECTIONS.iter().map(|(section, ..)| *section).find(|section| section == letter),
@@ -159,7 +165,8 @@ impl FromStr for Industry {
     fn from_str(text: &str) -> Result<Self, CodeError> {
         let well_formed = text.split_once(':').is_some_and(|(scheme, code)| {
             let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
-            // The part below the division: a group has one digit, a class two; NACE sets them off with a point.
+            // The part below the division: a group has one digit, a class two; NACE sets them off
+            // with a point.
             let below = code.get(2..).unwrap_or_default();
             let below = match scheme {
                 "isic4" => Some(below),
@@ -169,13 +176,18 @@ impl FromStr for Industry {
             };
             section(code).is_some() && below.is_some_and(|below| below.len() <= 2 && digits(below))
         });
-        if well_formed { Ok(Self(text.to_owned())) } else { Err(CodeError::Industry(text.to_owned())) }
+        if well_formed {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CodeError::Industry(text.to_owned()))
+        }
     }
 }
 
 impl Industry {
-    /// Whether this allowed industry covers `other`: the same code or one above it in the same scheme (`isic4:Q`
-    /// covers `isic4:86`, which covers `isic4:8610`). The two schemes are never compared with each other.
+    /// Whether this allowed industry covers `other`: the same code or one above it in the same
+    /// scheme (`isic4:Q` covers `isic4:86`, which covers `isic4:8610`). The two schemes are never
+    /// compared with each other.
     pub fn covers(&self, other: &Industry) -> bool {
         match (self.0.split_once(':'), other.0.split_once(':')) {
             (Some((scheme, code)), Some((other_scheme, other_code))) if scheme == other_scheme => {
@@ -320,11 +332,26 @@ mod tests {
     fn countries_are_iso_3166_alpha_2() {
         check_codes::<Country>(
             &["SE", "DE", "NO", "AX", "TW", "US"],
-            &["", "S", "se", "Se", "SWE", "ZZ", "EU", "UK", "S\u{c9}", "\u{3b1}", " SE", "SE ", "\u{0}\u{0}"],
+            &[
+                "",
+                "S",
+                "se",
+                "Se",
+                "SWE",
+                "ZZ",
+                "EU",
+                "UK",
+                "S\u{c9}",
+                "\u{3b1}",
+                " SE",
+                "SE ",
+                "\u{0}\u{0}",
+            ],
         );
     }
 
-    /// The ledger's rules depend on this list; a dependency that changes it would make followers disagree.
+    /// The ledger's rules depend on this list; a dependency that changes it would make followers
+    /// disagree.
     #[test]
     fn the_list_of_countries_is_fixed() {
         let mut list = rust_iso3166::ALL_ALPHA2.to_vec();
@@ -339,10 +366,19 @@ mod tests {
     #[test]
     fn industries_are_isic_or_nace_codes() {
         check_codes::<Industry>(
-            &["isic4:A", "isic4:U", "isic4:01", "isic4:86", "isic4:861", "isic4:8610", "nace2:Q", "nace2:86"],
             &[
-                "", ":", "86", "isic4", "isic4:", "isic4:V", "isic4:q", "isic4:8", "isic4:00", "isic4:04",
-                "isic4:34",
+                "isic4:A",
+                "isic4:U",
+                "isic4:01",
+                "isic4:86",
+                "isic4:861",
+                "isic4:8610",
+                "nace2:Q",
+                "nace2:86",
+            ],
+            &[
+                "", ":", "86", "isic4", "isic4:", "isic4:V", "isic4:q", "isic4:8", "isic4:00",
+                "isic4:04", "isic4:34",
             ],
         );
         check_codes::<Industry>(
@@ -420,14 +456,18 @@ mod tests {
 
     #[test]
     fn openness_is_said_outright() {
-        let closed = Terms { countries: BTreeSet::from(["SE".parse().unwrap()]), ..Terms::default() };
+        let closed =
+            Terms { countries: BTreeSet::from(["SE".parse().unwrap()]), ..Terms::default() };
         let purpose = BTreeSet::from(["research".parse().unwrap()]);
         assert_eq!(Terms::default().validate(), Err(TermsError::Nobody));
         assert_eq!(
             Terms { purposes: purpose.clone(), ..Terms::default() }.validate(),
             Err(TermsError::Nobody)
         );
-        assert_eq!(Terms { anyone: true, purposes: purpose, ..Terms::default() }.validate(), Ok(()));
+        assert_eq!(
+            Terms { anyone: true, purposes: purpose, ..Terms::default() }.validate(),
+            Ok(())
+        );
         assert_eq!(closed.validate(), Ok(()));
         assert_eq!(Terms { anyone: true, ..closed }.validate(), Err(TermsError::AnyoneRestricted));
     }
@@ -459,7 +499,8 @@ mod tests {
         let ledger = terms.to_ledger(&share, &[bob.clone(), ann.clone()]).unwrap();
         assert_eq!(ledger.users, BTreeSet::from([ann.commitment(&share), bob.commitment(&share)]));
         assert!(!serde_json::to_string(&ledger).unwrap().contains("Ann"));
-        for wrong in [vec![], vec![ann.clone()], vec![ann.clone(), ann.clone()], vec![ann.clone(), bob, ann]]
+        for wrong in
+            [vec![], vec![ann.clone()], vec![ann.clone(), ann.clone()], vec![ann.clone(), bob, ann]]
         {
             assert_eq!(terms.to_ledger(&share, &wrong), Err(TermsError::Openings));
         }

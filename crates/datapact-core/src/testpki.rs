@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test's fixture")]
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType, DnValue,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
-    RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    PublicKeyData, RevokedCertParams, SerialNumber,
 };
 use rustls_pki_types::CertificateDer;
 
@@ -85,7 +85,11 @@ impl Ca {
         Issuer::from_params(&self.params, &self.key)
     }
 
-    pub(crate) fn user(&self, common_name: &str, key: &impl PublicKeyData) -> CertificateDer<'static> {
+    pub(crate) fn user(
+        &self,
+        common_name: &str,
+        key: &impl PublicKeyData,
+    ) -> CertificateDer<'static> {
         self.leaf(name(&[(DnType::CommonName, common_name)]), key, Use::User, FROM, TO, 1)
     }
 
@@ -102,7 +106,9 @@ impl Ca {
         params.serial_number = Some(SerialNumber::from(serial));
         params.extended_key_usages = match usage {
             Use::User => vec![ExtendedKeyUsagePurpose::ClientAuth],
-            Use::Server => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+            Use::Server => {
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth]
+            }
             Use::Unstated => vec![],
         };
         if matches!(usage, Use::Server) {

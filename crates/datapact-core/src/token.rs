@@ -1,4 +1,5 @@
-//! The access token (MG-16): a JWT (RFC 9068 `at+jwt`, ES256) bound to the consumer's TLS certificate (RFC 8705).
+//! The access token (MG-16): a JWT (RFC 9068 `at+jwt`, ES256) bound to the consumer's TLS
+//! certificate (RFC 8705).
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -127,10 +128,13 @@ pub struct TokenKey {
 impl TokenKey {
     /// From a P-256 private key in PKCS#8 (DER).
     pub fn new(pkcs8: &[u8]) -> Result<Self, TokenError> {
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-            .map_err(|_| TokenError::Malformed("the token key is not a P-256 key in PKCS#8".to_owned()))?;
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| {
+                TokenError::Malformed("the token key is not a P-256 key in PKCS#8".to_owned())
+            })?;
         let point = key.public_key().as_ref();
-        let (x, y) = point.get(1..65).map(|xy| xy.split_at(32)).expect("a P-256 point has 65 bytes");
+        let (x, y) =
+            point.get(1..65).map(|xy| xy.split_at(32)).expect("a P-256 point has 65 bytes");
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         let thumbprint =
             Digest::of(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes());
@@ -153,7 +157,8 @@ impl TokenKey {
 
     /// The token's text.
     pub fn sign(&self, token: &AccessToken) -> String {
-        let header = Header { alg: "ES256".to_owned(), typ: "at+jwt".to_owned(), kid: self.jwk.kid.clone() };
+        let header =
+            Header { alg: "ES256".to_owned(), typ: "at+jwt".to_owned(), kid: self.jwk.kid.clone() };
         let header = serde_json::to_vec(&header).expect("a header is plain JSON");
         let claims = serde_json::to_vec(token).expect("claims are plain JSON");
         jws::sign_compact(&self.key, &header, &claims)
@@ -178,8 +183,12 @@ impl Jwks {
         if header.alg != "ES256" || header.typ != "at+jwt" {
             return Err(TokenError::Algorithm);
         }
-        let jwk =
-            self.keys.iter().take(16).find(|jwk| jwk.kid == header.kid).ok_or(TokenError::UnknownKey)?;
+        let jwk = self
+            .keys
+            .iter()
+            .take(16)
+            .find(|jwk| jwk.kid == header.kid)
+            .ok_or(TokenError::UnknownKey)?;
         parts.verify(&jwk.point()?).map_err(|_| TokenError::Signature)?;
         let token: AccessToken = jws::from_json(&parts.payload).map_err(malformed)?;
         if token.iss != issuer || token.aud != audience {

@@ -1,4 +1,5 @@
-//! Whatever is read, reading ends in a value or a refusal, never in a panic, and what was read is written back alike.
+//! Whatever is read, reading ends in a value or a refusal, never in a panic, and what was read is
+//! written back alike.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 

@@ -10,8 +10,8 @@ use common_package::{FIRST_CHUNK, SEALED_CHUNK, TIME, content, make, signer, spe
 use datapact_core::document::{ANYBODY, PackageMetadata};
 use datapact_core::id::{Digest, KeyId, PackageId};
 use datapact_core::package::{
-    CONTENT_BYTES_MAX, DataKey, Expected, GROUP_MIN, HEADER_BYTES, PackageError, PackageReader, ReadAt,
-    SealSpec, seal,
+    CONTENT_BYTES_MAX, DataKey, Expected, GROUP_MIN, HEADER_BYTES, PackageError, PackageReader,
+    ReadAt, SealSpec, seal,
 };
 use proptest::prelude::*;
 
@@ -50,7 +50,8 @@ fn resign(
     let mut body = package.metadata.body().clone();
     change(&mut body);
     let signed = signer.sign(ANYBODY, TIME, body);
-    let mut bytes = package.bytes[..package.bytes.len() - package.metadata.as_str().len() - 16].to_vec();
+    let mut bytes =
+        package.bytes[..package.bytes.len() - package.metadata.as_str().len() - 16].to_vec();
     bytes.extend(signed.as_str().as_bytes());
     bytes.extend((signed.as_str().len() as u32).to_be_bytes());
     bytes.extend(b"datapact-end");
@@ -95,7 +96,10 @@ fn wr_1_the_same_data_never_seal_alike() {
     let (key, signer) = (DataKey::random(), signer("provider"));
     let one = make(&content(100), &key, &spec(), &signer);
     let two = make(&content(100), &key, &spec(), &signer);
-    assert_ne!(one.bytes[HEADER_BYTES..FIRST_CHUNK + 100], two.bytes[HEADER_BYTES..FIRST_CHUNK + 100]);
+    assert_ne!(
+        one.bytes[HEADER_BYTES..FIRST_CHUNK + 100],
+        two.bytes[HEADER_BYTES..FIRST_CHUNK + 100]
+    );
     assert_ne!(one.metadata.id(), two.metadata.id());
 }
 
@@ -134,12 +138,16 @@ fn uw_6_a_range_is_given_out_only_if_its_groups_verify() {
     let plaintext = content(1_000_000);
     let mut bytes = make(&plaintext, &key, &spec(), &signer).bytes;
     bytes[600_000] ^= 1;
-    let package = PackageReader::open(bytes.as_slice()).unwrap().unlock(&key, &Expected::default()).unwrap();
+    let package =
+        PackageReader::open(bytes.as_slice()).unwrap().unlock(&key, &Expected::default()).unwrap();
     let mut buffer = vec![0; 100];
     package.read_at(10, &mut buffer).unwrap();
     assert!(buffer[..] == plaintext[10..110]);
     let error = package.read_at(580_000, &mut buffer).unwrap_err();
-    assert!(matches!(error, PackageError::Altered { offset: 524_288, group_bytes: 262_144 }), "{error}");
+    assert!(
+        matches!(error, PackageError::Altered { offset: 524_288, group_bytes: 262_144 }),
+        "{error}"
+    );
     assert!(buffer[..] == plaintext[10..110], "the buffer was written");
 }
 
@@ -151,7 +159,11 @@ fn a_truncated_package_is_refused() {
         let made = make(&plaintext, &key, &spec(), &signer);
         let len = made.bytes.len();
         for keep in [12, 50, 79, 80, 100, 136, len / 2, len - 17, len - 16, len - 1] {
-            assert_eq!(refused(&made.bytes[..keep], &key, &plaintext).name(), "truncated", "{size} {keep}");
+            assert_eq!(
+                refused(&made.bytes[..keep], &key, &plaintext).name(),
+                "truncated",
+                "{size} {keep}"
+            );
         }
     }
     // Whole chunks are missing, and the end is intact.
@@ -203,8 +215,11 @@ fn an_altered_payload_is_refused_where_it_was_altered() {
         bytes[at] ^= 0x40;
         let (out, result) = unwrap(&bytes, &key, &Expected::default());
         let start = at as u64 / GROUP_MIN * GROUP_MIN;
-        assert!(matches!(result.unwrap_err(), PackageError::Altered { offset, .. } if offset == start));
-        // Everything before the group with the wrong byte was given out: whole chunks that end before it.
+        assert!(
+            matches!(result.unwrap_err(), PackageError::Altered { offset, .. } if offset == start)
+        );
+        // Everything before the group with the wrong byte was given out: whole chunks that end
+        // before it.
         assert_eq!(out.len(), (start as usize).saturating_sub(FIRST_CHUNK) / SEALED_CHUNK * 16_384);
         assert!(plaintext.starts_with(&out));
     }
@@ -265,7 +280,8 @@ fn uw_4_a_package_reheaded_and_signed_by_somebody_else_is_refused() {
     // The thief's signature over the provider's statement.
     let bytes = resign(&made, &thief, |_| {});
     assert_eq!(refused(&bytes, &key, &plaintext).name(), "wrong-provider");
-    // The thief's own name in metadata and header: the payload's key was derived with the provider's.
+    // The thief's own name in metadata and header: the payload's key was derived with the
+    // provider's.
     let thiefs_key = make(b"", &key, &spec(), &thief).metadata.key_digest();
     let mut bytes = resign(&made, &thief, |body| body.provider_key = thiefs_key);
     assert_eq!(refused(&bytes, &key, &plaintext).name(), "reheaded");
@@ -308,8 +324,8 @@ fn data_resealed_by_a_consumer_who_holds_the_key_are_refused() {
     for size in [5_000, 700_000] {
         let plaintext = content(size);
         let made = make(&plaintext, &key, &spec(), &provider);
-        // Other data under the provider's header, which the provider's own signer stands in for, with the
-        // provider's metadata.
+        // Other data under the provider's header, which the provider's own signer stands in for,
+        // with the provider's metadata.
         let forged = make(&vec![b'!'; size], &key, &spec(), &provider);
         let forged_end = forged.bytes.len() - forged.metadata.as_str().len() - 16;
         let made_end = made.bytes.len() - made.metadata.as_str().len() - 16;
@@ -319,7 +335,8 @@ fn data_resealed_by_a_consumer_who_holds_the_key_are_refused() {
         let content_len = FIRST_CHUNK + size + 16 * (size / 16_384 + 1);
         let bytes = [&forged.bytes[..content_len], &made.bytes[content_len..]].concat();
         assert_eq!(refused(&bytes, &key, b"").name(), "resealed");
-        // A whole package of the consumer's own: only what the policy names tells it from the provider's.
+        // A whole package of the consumer's own: only what the policy names tells it from the
+        // provider's.
         let own = make(&vec![b'!'; size], &key, &spec(), &consumer);
         let policy = Expected { metadata: Some(made.metadata.id()), ..Expected::default() };
         assert_eq!(refused_as(&own.bytes, &key, &policy, b"").name(), "unexpected");
@@ -381,7 +398,8 @@ fn metadata_that_break_a_rule_are_refused() {
 fn a_spec_out_of_bounds_is_refused_before_anything_is_written() {
     let mut out = Vec::new();
     let spec = SealSpec { media_type: String::new(), ..spec() };
-    let error = seal(&mut &b"x"[..], &mut out, &DataKey::random(), &spec, &signer("p"), TIME, &mut |_| {});
+    let error =
+        seal(&mut &b"x"[..], &mut out, &DataKey::random(), &spec, &signer("p"), TIME, &mut |_| {});
     assert_eq!(error.unwrap_err().name(), "malformed");
     assert!(out.is_empty());
 }
@@ -391,7 +409,10 @@ fn progress_reaches_the_end_and_never_goes_back() {
     let (key, signer) = (DataKey::random(), signer("provider"));
     let plaintext = content(2_000_000);
     let (mut bytes, mut told) = (Vec::new(), Vec::new());
-    seal(&mut &plaintext[..], &mut bytes, &key, &spec(), &signer, TIME, &mut |done| told.push(done)).unwrap();
+    seal(&mut &plaintext[..], &mut bytes, &key, &spec(), &signer, TIME, &mut |done| {
+        told.push(done)
+    })
+    .unwrap();
     assert!(told.is_sorted() && told.len() > 3 && told.last() == Some(&2_000_000));
     told.clear();
     let package = PackageReader::open(bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
@@ -421,10 +442,19 @@ fn a_broken_output_or_source_is_an_error() {
     let (key, signer) = (DataKey::random(), signer("provider"));
     let plaintext = content(4_000_000);
     for room in [0, 1_000_000, 3_999_999] {
-        let made = seal(&mut &plaintext[..], &mut Breaking(room), &key, &spec(), &signer, TIME, &mut |_| {});
+        let made = seal(
+            &mut &plaintext[..],
+            &mut Breaking(room),
+            &key,
+            &spec(),
+            &signer,
+            TIME,
+            &mut |_| {},
+        );
         assert!(matches!(made, Err(PackageError::Write(_))), "{room}");
         let bytes = make(&plaintext, &key, &spec(), &signer).bytes;
-        let package = PackageReader::open(bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
+        let package =
+            PackageReader::open(bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
         let opened = package.decrypt_to(&mut Breaking(room), &mut |_| {});
         assert!(matches!(opened, Err(PackageError::Write(_))), "{room}");
     }
@@ -455,7 +485,8 @@ fn samples() -> &'static [(Vec<u8>, Vec<u8>)] {
         [700, 600_000]
             .map(|size| {
                 let plaintext = content(size);
-                let made = make(&plaintext, &DataKey::from_bytes([5; 32]), &spec(), &signer("provider"));
+                let made =
+                    make(&plaintext, &DataKey::from_bytes([5; 32]), &spec(), &signer("provider"));
                 (plaintext, made.bytes)
             })
             .to_vec()

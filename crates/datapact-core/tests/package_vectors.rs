@@ -1,5 +1,5 @@
-//! The packages in `testdata/package`: each is opened by this implementation, and by a program that was written
-//! from the specification alone, and must end as the index says.
+//! The packages in `testdata/package`: each is opened by this implementation, and by a program that
+//! was written from the specification alone, and must end as the index says.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod common_package;
@@ -90,7 +90,9 @@ fn python() -> Option<String> {
         std::env::var("CI").as_deref() != Ok("true"),
         "`{python}` lacks blake3 or cryptography >= 50: pip install -r testdata/requirements.txt"
     );
-    eprintln!("skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)");
+    eprintln!(
+        "skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)"
+    );
     None
 }
 
@@ -118,16 +120,23 @@ fn a_program_written_from_the_specification_opens_packages() {
             }
             Some(error) => {
                 // It hashes the content as a whole, and says so of every damage.
-                let error = if ["reordered", "resealed"].contains(&error) { "altered" } else { error };
-                assert_eq!((said.trim(), output.status.code()), (error, Some(1)), "{}", vector.file);
+                let error =
+                    if ["reordered", "resealed"].contains(&error) { "altered" } else { error };
+                assert_eq!(
+                    (said.trim(), output.status.code()),
+                    (error, Some(1)),
+                    "{}",
+                    vector.file
+                );
                 assert!(output.stdout.is_empty(), "{}", vector.file);
             }
         }
     }
 }
 
-/// Makes the vectors anew: `cargo test -p datapact-core --test package_vectors -- --ignored regenerate`. Salts, nonces,
-/// certificates and signatures are random, so the files differ every time.
+/// Makes the vectors anew: `cargo test -p datapact-core --test package_vectors -- --ignored
+/// regenerate`. Salts, nonces, certificates and signatures are random, so the files differ every
+/// time.
 #[test]
 #[ignore = "writes testdata/package"]
 fn regenerate() {
@@ -215,7 +224,12 @@ impl Maker {
         bad("header-cut", "cut within the header", &small.bytes[..60], "truncated");
         bad("payload-cut", "cut within the payload", &small.bytes[..200], "truncated");
         bad("trailer-cut", "without its last byte", &small.bytes[..len - 1], "truncated");
-        bad("byte-after", "one more byte after the trailer", &[&small.bytes[..], b"\0"].concat(), "extended");
+        bad(
+            "byte-after",
+            "one more byte after the trailer",
+            &[&small.bytes[..], b"\0"].concat(),
+            "extended",
+        );
         bad("other-package-id", "another package id in the header", &changed(16, 0xff), "reheaded");
         bad("other-key-id", "another key id in the header", &changed(32, 0xff), "reheaded");
         bad(
@@ -239,7 +253,13 @@ impl Maker {
         self.add("chunk-cut", "its first chunk is missing", &chunks, 33_000, Some("truncated"));
         chunks = large.bytes.clone();
         chunks.splice(FIRST_CHUNK..FIRST_CHUNK, chunk);
-        self.add("chunk-twice", "its first chunk stands there twice", &chunks, 33_000, Some("extended"));
+        self.add(
+            "chunk-twice",
+            "its first chunk stands there twice",
+            &chunks,
+            33_000,
+            Some("extended"),
+        );
     }
 
     /// Signed statements that are wrong.
@@ -258,15 +278,23 @@ impl Maker {
         let at = forged.len() - 20;
         forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
         let forged = String::from_utf8(forged).unwrap();
-        bad("signature", "a signature that does not fit", &with_metadata(small, &forged), "metadata");
+        bad(
+            "signature",
+            "a signature that does not fit",
+            &with_metadata(small, &forged),
+            "metadata",
+        );
         bad(
             "no-signature",
             "metadata without a signature",
             &with_metadata(small, text.rsplit_once('.').unwrap().0),
             "metadata",
         );
-        let usage =
-            UsageReport { share: ShareId([3; 16]), request: Digest([4; 32]), action: UsageAction::Opened };
+        let usage = UsageReport {
+            share: ShareId([3; 16]),
+            request: Digest([4; 32]),
+            action: UsageAction::Opened,
+        };
         let usage = provider.sign(ANYBODY, TIME, usage);
         bad(
             "other-document",
@@ -288,10 +316,30 @@ impl Maker {
             &with_metadata(small, stolen.as_str()),
             "wrong-provider",
         );
-        bad("no-media-type", "an empty media type", &signed(&|body| body.media_type.clear()), "malformed");
-        bad("too-large", "data of 2 TiB", &signed(&|body| body.size = CONTENT_BYTES_MAX), "too-large");
-        bad("size-too-large", "one byte more than there is", &signed(&|body| body.size += 1), "truncated");
-        bad("size-too-small", "one byte less than there is", &signed(&|body| body.size -= 1), "extended");
+        bad(
+            "no-media-type",
+            "an empty media type",
+            &signed(&|body| body.media_type.clear()),
+            "malformed",
+        );
+        bad(
+            "too-large",
+            "data of 2 TiB",
+            &signed(&|body| body.size = CONTENT_BYTES_MAX),
+            "too-large",
+        );
+        bad(
+            "size-too-large",
+            "one byte more than there is",
+            &signed(&|body| body.size += 1),
+            "truncated",
+        );
+        bad(
+            "size-too-small",
+            "one byte less than there is",
+            &signed(&|body| body.size -= 1),
+            "extended",
+        );
         let mut binary = small.bytes[..small.bytes.len() - text.len() - 16].to_vec();
         binary.extend([0xff; 8]);
         binary.extend(8_u32.to_be_bytes());
@@ -316,11 +364,18 @@ impl Maker {
         self.add("reordered", "chunks 0 and 1 exchanged", &bytes, 33_000, Some("reordered"));
         bytes = groups.bytes.clone();
         bytes[280_000] ^= 1;
-        self.add("altered", "one bit changed in the second group", &bytes, 300_000, Some("altered"));
+        self.add(
+            "altered",
+            "one bit changed in the second group",
+            &bytes,
+            300_000,
+            Some("altered"),
+        );
         let foreign = SealSpec { package: PackageId([9; 16]), ..spec() };
         let foreign = make(&[b'!'; 100], &self.key, &foreign, provider);
         let swapped =
-            [&small.bytes[..80], &foreign.bytes[80..tail(&foreign)], &small.bytes[tail(small)..]].concat();
+            [&small.bytes[..80], &foreign.bytes[80..tail(&foreign)], &small.bytes[tail(small)..]]
+                .concat();
         self.add(
             "swapped",
             "the payload of another package under the same key",
@@ -341,8 +396,14 @@ impl Maker {
         let comment = "a flawless package of somebody who holds the key; the policy names another";
         self.add("consumers-own", comment, &own.bytes, 100, Some("unexpected")).metadata =
             Some(small.metadata.id());
-        self.add("by-other", "a package of another provider", &own.bytes, 100, Some("wrong-provider"))
-            .provider = Some("clinic:CN=provider".to_owned());
+        self.add(
+            "by-other",
+            "a package of another provider",
+            &own.bytes,
+            100,
+            Some("wrong-provider"),
+        )
+        .provider = Some("clinic:CN=provider".to_owned());
         self.add(
             "by-other-key",
             "a package signed with another key",
@@ -352,7 +413,13 @@ impl Maker {
         )
         .provider_key = Some(small.metadata.key_digest());
         let other_keyed = make(&content(100), other_key, &spec(), provider);
-        self.add("wrong-key", "sealed with another key", &other_keyed.bytes, 100, Some("wrong-key"));
+        self.add(
+            "wrong-key",
+            "sealed with another key",
+            &other_keyed.bytes,
+            100,
+            Some("wrong-key"),
+        );
         self.add("other-key", "the same, with that key", &other_keyed.bytes, 100, None).key =
             "other-key.txt".to_owned();
     }

@@ -1,10 +1,11 @@
-//! The vectors of `docs/spec/access-token-and-key-release.md`: tokens to verify and sealed keys to open, most of them
-//! to be refused.
+//! The vectors of `docs/spec/access-token-and-key-release.md`: tokens to verify and sealed keys to
+//! open, most of them to be refused.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -58,8 +59,13 @@ fn ax_13_tokens_verify_as_the_vectors_say() {
     let refused = file.vectors.iter().filter(|vector| vector.expect != "ok").count();
     assert!(file.vectors.len() >= 30 && refused >= 25, "{refused} of {}", file.vectors.len());
     for vector in file.vectors {
-        let verified =
-            file.jwks.verify(&vector.token, &vector.issuer, &vector.audience, vector.now, vector.skew);
+        let verified = file.jwks.verify(
+            &vector.token,
+            &vector.issuer,
+            &vector.audience,
+            vector.now,
+            vector.skew,
+        );
         match &verified {
             Ok(_) => assert_eq!(vector.expect, "ok", "{}", vector.name),
             Err(error) => assert_eq!(vector.expect, token_rule(error), "{}: {error}", vector.name),
@@ -88,8 +94,11 @@ struct ReleaseVector {
 
 #[test]
 fn ax_14_released_keys_open_as_the_vectors_say() {
-    let vectors: Vec<ReleaseVector> = serde_json::from_slice(&std::fs::read(RELEASE).unwrap()).unwrap();
-    assert!(vectors.len() >= 12 && vectors.iter().filter(|vector| vector.expect != "ok").count() >= 10);
+    let vectors: Vec<ReleaseVector> =
+        serde_json::from_slice(&std::fs::read(RELEASE).unwrap()).unwrap();
+    assert!(
+        vectors.len() >= 12 && vectors.iter().filter(|vector| vector.expect != "ok").count() >= 10
+    );
     for vector in vectors {
         let recipient = Recipient::from_private(vector.private.as_bytes()).unwrap();
         assert_eq!(recipient.public(), vector.recipient, "{}", vector.name);
@@ -100,7 +109,12 @@ fn ax_14_released_keys_open_as_the_vectors_say() {
                 assert_eq!(Some(Digest(*key)), vector.key, "{}", vector.name);
             }
             Err(error) => {
-                assert_eq!((vector.expect.as_str(), error), ("open", ReleaseError::Open), "{}", vector.name);
+                assert_eq!(
+                    (vector.expect.as_str(), error),
+                    ("open", ReleaseError::Open),
+                    "{}",
+                    vector.name
+                );
                 assert_eq!(vector.key, None, "{}", vector.name);
             }
         }
@@ -125,9 +139,15 @@ struct Forge {
 }
 
 impl Forge {
-    fn sign_with(&self, algorithm: &'static EcdsaSigningAlgorithm, header: &str, claims: &str) -> String {
+    fn sign_with(
+        &self,
+        algorithm: &'static EcdsaSigningAlgorithm,
+        header: &str,
+        claims: &str,
+    ) -> String {
         let key = EcdsaKeyPair::from_pkcs8(algorithm, &self.pkcs8).unwrap();
-        let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+        let signed =
+            format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
         let signature = key.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
@@ -155,8 +175,10 @@ fn with(value: &Value, changes: Value) -> Value {
 #[test]
 #[ignore = "writes the vectors anew; run it only when the format changes"]
 fn write_token_vectors() {
-    let pkcs8 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_der();
-    let other = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_der();
+    let pkcs8 =
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_der();
+    let other =
+        rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap().serialize_der();
     let key = TokenKey::new(&pkcs8).unwrap();
     let forge = Forge { pkcs8: pkcs8.clone(), kid: key.jwk().kid.clone() };
     let stranger = Forge { pkcs8: other.clone(), kid: key.jwk().kid.clone() };
@@ -208,12 +230,22 @@ fn write_token_vectors() {
         ("alg in another case", "algorithm", headed(json!({ "alg": "es256" })), now),
         ("alg HS256", "algorithm", headed(json!({ "alg": "HS256" })), now),
         ("typ JWT", "algorithm", headed(json!({ "typ": "JWT" })), now),
-        ("typ application/at+jwt", "algorithm", headed(json!({ "typ": "application/at+jwt" })), now),
+        (
+            "typ application/at+jwt",
+            "algorithm",
+            headed(json!({ "typ": "application/at+jwt" })),
+            now,
+        ),
         ("without kid", "malformed", headed(json!({ "kid": null })), now),
         ("with a critical extension", "malformed", headed(json!({ "crit": ["exp"] })), now),
         ("with a key of its own", "malformed", headed(json!({ "jwk": key.jwk() })), now),
         ("of a key that is not published", "unknown-key", headed(json!({ "kid": "x" })), now),
-        ("of a stranger under a published kid", "signature", stranger.sign(header.clone(), &claims), now),
+        (
+            "of a stranger under a published kid",
+            "signature",
+            stranger.sign(header.clone(), &claims),
+            now,
+        ),
         (
             "with one bit of the signature flipped",
             "signature",
@@ -230,7 +262,10 @@ fn write_token_vectors() {
         (
             "with another token's signature",
             "signature",
-            format!("{}.{signature}", claimed(json!({ "position": 9 })).rsplit_once('.').unwrap().0),
+            format!(
+                "{}.{signature}",
+                claimed(json!({ "position": 9 })).rsplit_once('.').unwrap().0
+            ),
             now,
         ),
         ("in two parts", "malformed", signed.to_owned(), now),
@@ -238,7 +273,12 @@ fn write_token_vectors() {
         ("with padding", "malformed", format!("{good}=="), now),
         ("in standard base64", "malformed", format!("{signed}.+/{}", &signature[2..]), now),
         ("empty", "malformed", String::new(), now),
-        ("with claims that are no JSON", "malformed", raw(fixed, &header.to_string(), "claims"), now),
+        (
+            "with claims that are no JSON",
+            "malformed",
+            raw(fixed, &header.to_string(), "claims"),
+            now,
+        ),
         ("with a claim twice", "malformed", raw(fixed, &header.to_string(), &doubled), now),
         ("with an unknown claim", "malformed", claimed(json!({ "scope": "all" })), now),
         ("without a confirmation", "malformed", claimed(json!({ "cnf": null })), now),
@@ -249,14 +289,26 @@ fn write_token_vectors() {
             now,
         ),
         ("without a salt", "malformed", claimed(json!({ "salt": null })), now),
-        ("with a share id in upper case", "malformed", claimed(json!({ "share": "AB".repeat(16) })), now),
-        ("with a time that is a fraction", "malformed", claimed(json!({ "exp": 1_800_000_300.5 })), now),
+        (
+            "with a share id in upper case",
+            "malformed",
+            claimed(json!({ "share": "AB".repeat(16) })),
+            now,
+        ),
+        (
+            "with a time that is a fraction",
+            "malformed",
+            claimed(json!({ "exp": 1_800_000_300.5 })),
+            now,
+        ),
         ("with a negative position", "malformed", claimed(json!({ "position": -1 })), now),
     ];
     let vectors = cases.into_iter().map(|(name, expect, token, at)| {
         let claims = (expect == "ok").then(|| {
-            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap())
-                .unwrap()
+            serde_json::from_slice(
+                &URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap(),
+            )
+            .unwrap()
         });
         let (issuer, audience) = ("management.example".to_owned(), "keys.example".to_owned());
         TokenVector {
@@ -291,7 +343,8 @@ fn write_release_vectors() {
     };
     let point = |encapsulated: Digest| SealedKey { encapsulated, ..good.clone() };
     let short = raw_seal(&key.as_bytes()[..31], &public(&private), &request, &[]);
-    let long = raw_seal(&[key.as_bytes().as_slice(), &[0]].concat(), &public(&private), &request, &[]);
+    let long =
+        raw_seal(&[key.as_bytes().as_slice(), &[0]].concat(), &public(&private), &request, &[]);
     let aad = raw_seal(key.as_bytes(), &public(&private), &request, b"aad");
     let mut altered = good.encapsulated;
     altered.0[5] ^= 1;
@@ -299,15 +352,33 @@ fn write_release_vectors() {
         ("as it should be", "ok", private, request, good.clone()),
         ("for another recipient, opened by it", "ok", other, request, foreign.clone()),
         ("for another recipient", "open", private, request, foreign),
-        ("for another key request", "open", private, Digest::of(b"another key request"), good.clone()),
-        ("with one bit of the key's ciphertext flipped", "open", private, request, bytes(&|c| c[3] ^= 1)),
+        (
+            "for another key request",
+            "open",
+            private,
+            Digest::of(b"another key request"),
+            good.clone(),
+        ),
+        (
+            "with one bit of the key's ciphertext flipped",
+            "open",
+            private,
+            request,
+            bytes(&|c| c[3] ^= 1),
+        ),
         ("with one bit of the tag flipped", "open", private, request, bytes(&|c| c[47] ^= 128)),
         ("cut by one byte", "open", private, request, bytes(&|c| c.truncate(47))),
         ("longer by one byte", "open", private, request, bytes(&|c| c.push(0))),
         ("shorter than a tag", "open", private, request, bytes(&|c| c.truncate(15))),
         ("empty", "open", private, request, bytes(&Vec::clear)),
         ("with an altered encapsulated key", "open", private, request, point(altered)),
-        ("with an encapsulated key of small order", "open", private, request, point(Digest([0; 32]))),
+        (
+            "with an encapsulated key of small order",
+            "open",
+            private,
+            request,
+            point(Digest([0; 32])),
+        ),
         ("a key of 31 bytes", "open", private, request, short),
         ("a key of 33 bytes", "open", private, request, long),
         ("with additional data", "open", private, request, aad),
@@ -340,5 +411,8 @@ fn raw_seal(plain: &[u8], recipient: &Digest, info: &Digest, aad: &[u8]) -> Seal
         aad,
     );
     let (encapsulated, ciphertext) = sealed.unwrap();
-    SealedKey { encapsulated: Digest(encapsulated.to_bytes().as_slice().try_into().unwrap()), ciphertext }
+    SealedKey {
+        encapsulated: Digest(encapsulated.to_bytes().as_slice().try_into().unwrap()),
+        ciphertext,
+    }
 }

@@ -1,7 +1,7 @@
 //! What detection finds, as JSON lines, for comparison with other programs (`bench/detection.sh`).
 //!
-//! `detect find` reads texts, one a line, and writes for each what it contains; `detect scan FILE...` writes for each
-//! table what its columns are.
+//! `detect find` reads texts, one a line, and writes for each what it contains; `detect scan
+//! FILE...` writes for each table what its columns are.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
@@ -40,6 +40,9 @@ fn scan_file(path: &str) -> Result<(), Error> {
     let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
     let mut input = Input::file(File::open(path)?, extension, Options::default())?;
     let proposal = scan(&mut input, None, &mut |_| {})?;
-    println!("{}", json!({ "file": path, "records": proposal.records, "columns": proposal.columns }));
+    println!(
+        "{}",
+        json!({ "file": path, "records": proposal.records, "columns": proposal.columns })
+    );
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! How fast tables are desensitized, on one thread: `throughput FOLDER MIB` (`bench/desensitize.sh`). A third argument
-//! has only those measured whose name holds it.
+//! How fast tables are desensitized, on one thread: `throughput FOLDER MIB`
+//! (`bench/desensitize.sh`). A third argument has only those measured whose name holds it.
 //!
-//! Rates are by the thread's processor time, with the kernel's part for reading and writing, so that other programs
-//! on the machine count little.
+//! Rates are by the thread's processor time, with the kernel's part for reading and writing, so
+//! that other programs on the machine count little.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -40,8 +40,10 @@ const QUASI: &[(&str, &str)] = &[
 ];
 
 fn rules(head: &str, columns: &[(&str, &str)]) -> String {
-    let columns: Vec<String> =
-        columns.iter().map(|(name, rest)| format!("[[column]]\nname = \"{name}\"\n{rest}\n")).collect();
+    let columns: Vec<String> = columns
+        .iter()
+        .map(|(name, rest)| format!("[[column]]\nname = \"{name}\"\n{rest}\n"))
+        .collect();
     format!("version = 1\n{head}\n{}", columns.concat())
 }
 
@@ -73,8 +75,12 @@ fn main() -> Result<(), Error> {
             let plan = Plan::new(rules.as_bytes(), folder, Some(PseudonymKey::random()))?;
             let mut input = Input::file(File::open(file)?, Some("csv"), Options::default())?;
             let begin = seconds()?;
-            report =
-                Some(run(&mut input, &plan, Box::new(File::create(folder.join("out.csv"))?), &mut |_| {})?);
+            report = Some(run(
+                &mut input,
+                &plan,
+                Box::new(File::create(folder.join("out.csv"))?),
+                &mut |_| {},
+            )?);
             best = best.min(seconds()? - begin);
         }
         let report = report.ok_or("no round")?;
@@ -91,8 +97,11 @@ fn main() -> Result<(), Error> {
         &table,
         &rules("[k-anonymity]\nk = 5", &with_rest(QUASI)),
     )?;
-    let pseudonyms =
-        measure("one column, pseudonyms", &ids, &rules("", &[("id", "transform = \"pseudonym\"")]))?;
+    let pseudonyms = measure(
+        "one column, pseudonyms",
+        &ids,
+        &rules("", &[("id", "transform = \"pseudonym\"")]),
+    )?;
     let ff1 = measure("one column, FF1", &ids, &rules("", &[("id", "transform = \"ff1\"")]))?;
     // What follows holds all values in memory.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -109,7 +118,8 @@ fn main() -> Result<(), Error> {
         let cipher = FF1::<Aes256>::new(&[7; 32], 10)?;
         let bare = best(people.min(200_000), |id| {
             let numerals: Vec<u16> = id.bytes().map(|byte| u16::from(byte - b'0')).collect();
-            let _ = std::hint::black_box(cipher.encrypt(&[], &FlexibleNumeralString::from(numerals)));
+            let _ =
+                std::hint::black_box(cipher.encrypt(&[], &FlexibleNumeralString::from(numerals)));
         })?;
         println!("| FF1 of 12 digits | {:.2} | {:.0} % |", bare / 1e6, column / bare * 100.0);
     }
@@ -159,7 +169,8 @@ fn write_ids(path: &Path, count: u64) -> Result<(), Error> {
 fn write_table(path: &Path, bytes: u64) -> Result<u64, Error> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = |limit: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % limit
     };
     let mut out = BufWriter::new(File::create(path)?);

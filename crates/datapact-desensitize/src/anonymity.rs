@@ -1,9 +1,10 @@
-//! k-anonymity: how coarse quasi-identifiers must become, and which records must be left out, so that every record
-//! is like at least k - 1 others.
+//! k-anonymity: how coarse quasi-identifiers must become, and which records must be left out, so
+//! that every record is like at least k - 1 others.
 //!
-//! All values of a column get the same level (full-domain generalization), and records whose class stays too small
-//! are suppressed. The classes are counted in one pass. Of values only hashes are kept, under a key of this process;
-//! what of them memory is too small for is spilled, encrypted, and the outcome is the same.
+//! All values of a column get the same level (full-domain generalization), and records whose class
+//! stays too small are suppressed. The classes are counted in one pass. Of values only hashes are
+//! kept, under a key of this process; what of them memory is too small for is spilled, encrypted,
+//! and the outcome is the same.
 
 mod admitted;
 mod classes;
@@ -20,7 +21,8 @@ use crate::rules::KAnonymity;
 use crate::table::{Field, Kind};
 use crate::transform::coarse::Scale;
 
-/// How much memory classes may take, in bytes, estimated; what is decided by them takes about as much for a while.
+/// How much memory classes may take, in bytes, estimated; what is decided by them takes about as
+/// much for a while.
 pub(crate) const MEMORY_BYTES: usize = 40 << 20;
 
 /// Counts the classes of records.
@@ -59,7 +61,10 @@ impl Solution {
     }
 
     /// Whether a record with these quasi-identifiers, in order and each with its scale, may stay.
-    pub(crate) fn admits<'f>(&mut self, quasi: impl Iterator<Item = (&'f Scale, Field<'f>)>) -> Result<bool> {
+    pub(crate) fn admits<'f>(
+        &mut self,
+        quasi: impl Iterator<Item = (&'f Scale, Field<'f>)>,
+    ) -> Result<bool> {
         let Self { labels, levels, admitted, .. } = self;
         let mut key = 0;
         for (column, ((scale, field), level)) in quasi.zip(levels).enumerate() {
@@ -70,8 +75,9 @@ impl Solution {
     }
 }
 
-/// Hashes of what quasi-identifiers become. Of 64 bits each, those of a million different values of a column are all
-/// different but for one chance in 30 million, which nobody can turn to their use, since the key is random.
+/// Hashes of what quasi-identifiers become. Of 64 bits each, those of a million different values of
+/// a column are all different but for one chance in 30 million, which nobody can turn to their use,
+/// since the key is random.
 struct Labels {
     state: RandomState,
     /// A random odd factor for each column.
@@ -100,7 +106,8 @@ impl Labels {
         self.state.hash_one(bytes)
     }
 
-    /// Adds the label of a column to the key of a class: the sum of its labels, each times the column's factor.
+    /// Adds the label of a column to the key of a class: the sum of its labels, each times the
+    /// column's factor.
     fn add(&self, key: u128, column: usize, label: u64) -> u128 {
         let factor = self.factors.get(column).copied().unwrap_or_default();
         key.wrapping_add(factor.wrapping_mul(u128::from(label)))
@@ -140,7 +147,9 @@ impl<'a> Survey<'a> {
     ) -> Result<()> {
         let Self { scales, labels, exact, classes, .. } = self;
         exact.clear();
-        exact.extend(fields.clone().zip(scales.iter()).map(|(field, scale)| labels.of(scale, 0, field)));
+        exact.extend(
+            fields.clone().zip(scales.iter()).map(|(field, scale)| labels.of(scale, 0, field)),
+        );
         let key = labels.class(exact.iter().copied());
         let sensitive = labels.hash(sensitive);
         // What a value becomes at higher levels follows from what it is at the first.
@@ -204,7 +213,8 @@ impl<'a> Survey<'a> {
         )?;
         admitted.close()?;
         let none = admitted.len() == 0;
-        let losses = search.axes.iter().zip(&levels).map(|(axis, level)| axis.loss(*level)).collect();
+        let losses =
+            search.axes.iter().zip(&levels).map(|(axis, level)| axis.loss(*level)).collect();
         Ok(Solution {
             labels: self.labels,
             levels,

@@ -14,12 +14,14 @@ fn scales() -> [Scale; 3] {
 
 type Row = (u8, String, String, String);
 
-/// Solves, and counts the classes of what would go out by simple means. With the solution come the classes.
+/// Solves, and counts the classes of what would go out by simple means. With the solution come the
+/// classes.
 fn check(rows: &[Row], rule: &KAnonymity, memory: usize) -> Option<(Solution, Vec<bool>)> {
     let scales = scales();
     let mut survey = Survey::new(rule, scales.iter().collect(), memory);
-    let fields =
-        |row: &Row| [row.0.to_string(), row.1.clone(), row.2.clone()].map(|value| value.into_bytes());
+    let fields = |row: &Row| {
+        [row.0.to_string(), row.1.clone(), row.2.clone()].map(|value| value.into_bytes())
+    };
     for row in rows {
         let fields = fields(row);
         survey.add(fields.iter().map(|value| Field::text(value)), row.3.as_bytes()).unwrap();
@@ -78,7 +80,10 @@ fn outliers_are_suppressed_rather_than_all_made_coarse() {
     let mut rows: Vec<Row> = (0..99).map(|_| row(30, "12345", "f", "x")).collect();
     rows.push(row(95, "99999", "m", "y"));
     let (solution, _) = check(&rows, &rule(5, 0.01, None), MEMORY_BYTES).unwrap();
-    assert_eq!((solution.levels.as_slice(), solution.suppressed, solution.k), (&[0, 0, 0][..], 1, 99));
+    assert_eq!(
+        (solution.levels.as_slice(), solution.suppressed, solution.k),
+        (&[0, 0, 0][..], 1, 99)
+    );
 }
 
 #[test]
@@ -94,7 +99,8 @@ fn classes_that_are_alike_in_what_is_sensitive_are_not_let_out() {
 /// The same must come of the same records, whatever fits into memory.
 fn check_spilled(rows: &[Row], rule: &KAnonymity, memory: usize) {
     let told = |memory| {
-        check(rows, rule, memory).map(|(s, stays)| (s.levels, s.losses, s.k, s.l, s.suppressed, stays))
+        check(rows, rule, memory)
+            .map(|(s, stays)| (s.levels, s.losses, s.k, s.l, s.suppressed, stays))
     };
     assert_eq!(told(memory), told(MEMORY_BYTES));
 }
@@ -114,10 +120,12 @@ fn a_survey_that_outgrows_its_memory_is_spilled_and_comes_to_the_same() {
     }
     assert!(survey.classes.is_spilled());
     // At the exact values there are more classes than are admitted in memory.
-    let mut solution = Survey { rule: &KAnonymity { k: 1, ..rule.clone() }, ..survey }.solve().unwrap();
+    let mut solution =
+        Survey { rule: &KAnonymity { k: 1, ..rule.clone() }, ..survey }.solve().unwrap();
     assert_eq!(solution.levels, [0, 0, 0]);
     assert!(solution.admitted.is_spilled());
-    let values = [rows[0].0.to_string(), rows[0].1.clone(), rows[0].2.clone()].map(String::into_bytes);
+    let values =
+        [rows[0].0.to_string(), rows[0].1.clone(), rows[0].2.clone()].map(String::into_bytes);
     let fields = || values.iter().map(|value| Field::text(value));
     assert!(solution.admits(scales.iter().zip(fields())).unwrap());
     assert!(!solution.admits(scales.iter().zip(fields().rev())).unwrap());

@@ -9,8 +9,7 @@ use crate::error::{Error, Result};
 /// How much is looked at to find out the encoding, and how much is read at a time.
 const BLOCK_BYTES: usize = 256 << 10;
 
-const HINT: &str =
-    "say the right encoding in the rule file, such as `encoding = \"windows-1252\"`, or repair the file";
+const HINT: &str = "say the right encoding in the rule file, such as `encoding = \"windows-1252\"`, or repair the file";
 
 /// A buffer of UTF-8 in front of a reader.
 pub(crate) struct Text {
@@ -31,7 +30,10 @@ pub(crate) struct Text {
 
 impl Text {
     /// Reads the first block, and finds out the encoding unless `declared`.
-    pub(crate) fn open(mut input: Box<dyn Read + Send>, declared: Option<&'static Encoding>) -> Result<Self> {
+    pub(crate) fn open(
+        mut input: Box<dyn Read + Send>,
+        declared: Option<&'static Encoding>,
+    ) -> Result<Self> {
         let mut raw = Vec::new();
         let ended = fill(&mut *input, &mut raw)?;
         let encoding = match (Encoding::for_bom(&raw), declared) {
@@ -42,8 +44,18 @@ impl Text {
         let decoder = (encoding != UTF_8).then(|| encoding.new_decoder_with_bom_removal());
         let read = raw.len() as u64;
         let buffer = Vec::new();
-        let mut text =
-            Self { input, raw, decoder, encoding, buffer, start: 0, valid: 0, before: 0, read, ended };
+        let mut text = Self {
+            input,
+            raw,
+            decoder,
+            encoding,
+            buffer,
+            start: 0,
+            valid: 0,
+            before: 0,
+            read,
+            ended,
+        };
         if encoding == UTF_8 && text.raw.starts_with(&[0xef, 0xbb, 0xbf]) {
             text.raw.drain(..3);
         }
@@ -96,7 +108,8 @@ impl Text {
         match &mut self.decoder {
             None => self.buffer.append(&mut self.raw),
             Some(decoder) => {
-                let needed = decoder.max_utf8_buffer_length_without_replacement(self.raw.len()).unwrap_or(0);
+                let needed =
+                    decoder.max_utf8_buffer_length_without_replacement(self.raw.len()).unwrap_or(0);
                 let from = self.buffer.len();
                 self.buffer.resize(from + needed, 0);
                 let room = self.buffer.get_mut(from..).unwrap_or_default();
@@ -176,7 +189,10 @@ mod tests {
     fn encodings_are_found_out() {
         assert_eq!(read(b"name\nBj\xc3\xb6rk\n").unwrap(), ("name\nBjörk\n".to_owned(), "UTF-8"));
         assert_eq!(read(b"\xef\xbb\xbfa\n").unwrap(), ("a\n".to_owned(), "UTF-8"));
-        assert_eq!(read(b"name;city\nBj\xf6rk;G\xf6teborg\nJ\xfcrgen;K\xf6ln\n").unwrap().1, "windows-1252");
+        assert_eq!(
+            read(b"name;city\nBj\xf6rk;G\xf6teborg\nJ\xfcrgen;K\xf6ln\n").unwrap().1,
+            "windows-1252"
+        );
         assert_eq!(read(b"\xff\xfea\0\xf6\0\n\0").unwrap(), ("aö\n".to_owned(), "UTF-16LE"));
         assert_eq!(read(b"a\0b\0\n\0").unwrap(), ("ab\n".to_owned(), "UTF-16LE"));
         assert_eq!(read(b"\0a\0b\0\n").unwrap(), ("ab\n".to_owned(), "UTF-16BE"));

@@ -96,7 +96,9 @@ impl Error {
             | Self::Mismatch { hint, .. }
             | Self::Malformed { hint, .. }
             | Self::Key { hint, .. } => Some(hint),
-            Self::NotSeekable(_) => Some("save the data to a file on an encrypted disk, and give the file"),
+            Self::NotSeekable(_) => {
+                Some("save the data to a file on an encrypted disk, and give the file")
+            }
             Self::Spill(_) => Some("let TMPDIR name a folder with room for as much as the data"),
             Self::Read(_) | Self::Write(_) => None,
         }

@@ -1,4 +1,5 @@
-//! The pseudonym key, and what is computed with it: keyed pseudonyms and format-preserving encryption.
+//! The pseudonym key, and what is computed with it: keyed pseudonyms and format-preserving
+//! encryption.
 
 use aes::Aes256;
 use aws_lc_rs::hmac;
@@ -15,7 +16,8 @@ const NUMERALS_MAX: usize = 256;
 
 const HINT: &str = "make one with `datapact desensitize key FILE`";
 
-/// The key from which pseudonyms come. Who has it can tell whether a pseudonym belongs to a guessed value.
+/// The key from which pseudonyms come. Who has it can tell whether a pseudonym belongs to a guessed
+/// value.
 pub struct PseudonymKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl PseudonymKey {
@@ -34,16 +36,22 @@ impl PseudonymKey {
     /// Reads a key file.
     pub fn from_file(bytes: &[u8]) -> Result<Self> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
-        hex::decode_to_slice(bytes.trim_ascii_end(), key.as_mut_slice()).map_err(|_| Error::Key {
-            detail: format!("a pseudonym key is a file of {} hexadecimal digits", 2 * KEY_BYTES),
-            hint: HINT,
+        hex::decode_to_slice(bytes.trim_ascii_end(), key.as_mut_slice()).map_err(|_| {
+            Error::Key {
+                detail: format!(
+                    "a pseudonym key is a file of {} hexadecimal digits",
+                    2 * KEY_BYTES
+                ),
+                hint: HINT,
+            }
         })?;
         Ok(Self(key))
     }
 
     /// A key for one use: HMAC-SHA-256 of the use's label.
     fn derive(&self, label: &str) -> Zeroizing<[u8; 32]> {
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()), label.as_bytes());
+        let tag =
+            hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice()), label.as_bytes());
         let mut key = Zeroizing::new([0; 32]);
         key.copy_from_slice(tag.as_ref());
         key
@@ -66,8 +74,10 @@ pub(crate) struct Pseudonyms {
 
 impl Pseudonyms {
     pub(crate) fn new(key: &PseudonymKey, domain: &str, digits: usize) -> Self {
-        let key =
-            hmac::Key::new(hmac::HMAC_SHA256, key.derive("datapact desensitize 1 pseudonym").as_slice());
+        let key = hmac::Key::new(
+            hmac::HMAC_SHA256,
+            key.derive("datapact desensitize 1 pseudonym").as_slice(),
+        );
         let mut begun = hmac::Context::with_key(&key);
         begun.update(domain.as_bytes());
         begun.update(&[0]);
@@ -101,8 +111,10 @@ impl Encryption {
     pub(crate) fn new(key: &PseudonymKey, domain: &str, alphabet: Alphabet) -> Result<Self> {
         let characters = alphabet.characters();
         let key = key.derive("datapact desensitize 1 ff1");
-        let ff1 = FF1::new(key.as_slice(), characters.len() as u32)
-            .map_err(|_| Error::Key { detail: "the alphabet has a wrong size".to_owned(), hint: HINT })?;
+        let ff1 = FF1::new(key.as_slice(), characters.len() as u32).map_err(|_| Error::Key {
+            detail: "the alphabet has a wrong size".to_owned(),
+            hint: HINT,
+        })?;
         let mut numeral_of = [None; 128];
         for (numeral, character) in characters.iter().enumerate() {
             if let Some(known) = numeral_of.get_mut(usize::from(*character)) {
@@ -112,8 +124,9 @@ impl Encryption {
         Ok(Self { ff1, tweak: domain.as_bytes().to_vec(), characters, numeral_of })
     }
 
-    /// Appends the encrypted value. False, and nothing is appended, if the value has a letter or digit that is not
-    /// in the alphabet, or so few or many characters that FF1 does not protect them.
+    /// Appends the encrypted value. False, and nothing is appended, if the value has a letter or
+    /// digit that is not in the alphabet, or so few or many characters that FF1 does not protect
+    /// them.
     pub(crate) fn write(&self, value: &[u8], out: &mut Vec<u8>) -> bool {
         let mut numerals = Vec::with_capacity(value.len());
         for byte in value {
@@ -127,7 +140,8 @@ impl Encryption {
         if numerals.len() > NUMERALS_MAX {
             return false;
         }
-        let Ok(encrypted) = self.ff1.encrypt(&self.tweak, &FlexibleNumeralString::from(numerals)) else {
+        let Ok(encrypted) = self.ff1.encrypt(&self.tweak, &FlexibleNumeralString::from(numerals))
+        else {
             return false;
         };
         let encrypted: Vec<u16> = encrypted.into();
@@ -135,7 +149,8 @@ impl Encryption {
         for byte in value {
             let is_numeral = self.numeral_of.get(usize::from(*byte)).is_some_and(Option::is_some);
             let replaced = if is_numeral { encrypted.next() } else { None };
-            let character = replaced.and_then(|numeral| self.characters.get(usize::from(numeral)).copied());
+            let character =
+                replaced.and_then(|numeral| self.characters.get(usize::from(numeral)).copied());
             out.push(character.unwrap_or(*byte));
         }
         true

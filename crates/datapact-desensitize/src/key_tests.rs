@@ -7,8 +7,10 @@ use super::*;
 const PATIENT: &str = "0b32be8219a2571390723e567ffe1ad5";
 
 fn key() -> PseudonymKey {
-    PseudonymKey::from_file(&b"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"[..])
-        .unwrap()
+    PseudonymKey::from_file(
+        &b"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n"[..],
+    )
+    .unwrap()
 }
 
 fn encrypted(alphabet: Alphabet, value: &str) -> Option<String> {
@@ -17,7 +19,8 @@ fn encrypted(alphabet: Alphabet, value: &str) -> Option<String> {
     done.then(|| String::from_utf8(out).unwrap())
 }
 
-/// The samples that NIST publishes with SP 800-38G ("FF1samples"): key, radix, tweak, plaintext, ciphertext.
+/// The samples that NIST publishes with SP 800-38G ("FF1samples"): key, radix, tweak, plaintext,
+/// ciphertext.
 #[test]
 fn ff1_gives_nists_samples() {
     const K128: &str = "2b7e151628aed2a6abf7158809cf4f3c";
@@ -46,7 +49,8 @@ fn ff1_gives_nists_samples() {
             _ => FF1::<Aes256>::new(&key, radix).unwrap().encrypt(&tweak, &numerals),
         };
         let found: Vec<u16> = found.unwrap().into();
-        let found: String = found.iter().map(|n| char::from_digit(u32::from(*n), 36).unwrap()).collect();
+        let found: String =
+            found.iter().map(|n| char::from_digit(u32::from(*n), 36).unwrap()).collect();
         assert_eq!(found, cipher);
     }
 }
@@ -72,7 +76,8 @@ fn pseudonyms_are_stable_and_apart_by_domain_and_key() {
         Pseudonyms::new(key, domain, 32).write(value, &mut out);
         String::from_utf8(out).unwrap()
     };
-    // Computed with Python: hmac(hmac(key, b"datapact desensitize 1 pseudonym"), b"patient\0" + b"A-17").
+    // Computed with Python: hmac(hmac(key, b"datapact desensitize 1 pseudonym"), b"patient\0" +
+    // b"A-17").
     assert_eq!(pseudonym(&key(), "patient", b"A-17"), PATIENT);
     assert_ne!(pseudonym(&key(), "", b"A-17"), PATIENT);
     assert_ne!(pseudonym(&PseudonymKey::random(), "patient", b"A-17"), PATIENT);

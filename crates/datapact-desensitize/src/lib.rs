@@ -1,12 +1,14 @@
-//! Desensitization that keeps the data useful (DP-1, SH-1): names, numbers and other identifiers are removed or
-//! replaced by rules that a person has reviewed, and what that cost in quality is reported.
+//! Desensitization that keeps the data useful (DP-1, SH-1): names, numbers and other identifiers
+//! are removed or replaced by rules that a person has reviewed, and what that cost in quality is
+//! reported.
 //!
-//! A table comes in through a [`table::Source`], record by record; each value goes through the transform that its
-//! column's [`rules::Rule`] names, and into a [`table::Sink`] of the same format. `docs/desensitization.md` is the
-//! guide, `docs/spec/desensitization.md` specifies the rule file, the transforms and the manifest.
+//! A table comes in through a [`table::Source`], record by record; each value goes through the
+//! transform that its column's [`rules::Rule`] names, and into a [`table::Sink`] of the same
+//! format. `docs/desensitization.md` is the guide, `docs/spec/desensitization.md` specifies the
+//! rule file, the transforms and the manifest.
 //!
-//! Three things never happen: a column without a rule passes, a value that a rule cannot read passes unchanged, and
-//! plaintext is written anywhere but to the sink.
+//! Three things never happen: a column without a rule passes, a value that a rule cannot read
+//! passes unchanged, and plaintext is written anywhere but to the sink.
 
 mod anonymity;
 pub mod detect;
@@ -26,5 +28,7 @@ mod transform;
 
 pub use error::{Error, Position, Result};
 pub use key::PseudonymKey;
-pub use report::{Anonymity, ColumnReport, Correlation, Distribution, Loss, QuasiIdentifier, Report};
+pub use report::{
+    Anonymity, ColumnReport, Correlation, Distribution, Loss, QuasiIdentifier, Report,
+};
 pub use run::{Plan, Preview, PreviewColumn, preview, run};

@@ -1,4 +1,5 @@
-//! Looking for a few bytes, 64 bytes of text at a time: fields are short, and a call for each costs more than they do.
+//! Looking for a few bytes, 64 bytes of text at a time: fields are short, and a call for each costs
+//! more than they do.
 
 /// How much is looked at at once.
 const BLOCK: usize = 64;
@@ -34,11 +35,15 @@ impl Needles {
         // Compilers make a few vector instructions of this.
         let mut flags = [0; BLOCK];
         for (flag, byte) in flags.iter_mut().zip(block) {
-            *flag = u8::from(*byte == a) | u8::from(*byte == b) | u8::from(*byte == c) | u8::from(*byte == d);
+            *flag = u8::from(*byte == a)
+                | u8::from(*byte == b)
+                | u8::from(*byte == c)
+                | u8::from(*byte == d);
         }
         let mut bits = 0;
         for word in flags.as_chunks::<8>().0.iter().rev() {
-            // The product's highest byte has the eight flags as bits: no two of its other terms meet.
+            // The product's highest byte has the eight flags as bits: no two of its other terms
+            // meet.
             let eight = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
             bits = bits << 8 | eight;
         }
@@ -48,8 +53,9 @@ impl Needles {
     /// Whether one of them is in `text`.
     pub(crate) fn any(&self, text: &[u8]) -> bool {
         let [a, b, c, d] = self.0;
-        let hit =
-            |byte: u8| u8::from(byte == a) | u8::from(byte == b) | u8::from(byte == c) | u8::from(byte == d);
+        let hit = |byte: u8| {
+            u8::from(byte == a) | u8::from(byte == b) | u8::from(byte == c) | u8::from(byte == d)
+        };
         // Compilers make a few vector instructions of each block.
         let (blocks, rest) = text.as_chunks::<16>();
         blocks.iter().any(|block| block.iter().fold(0, |any, byte| any | hit(*byte)) != 0)

@@ -1,7 +1,7 @@
 //! Percentiles of a column's numbers, in bounded memory.
 
-/// How many numbers are kept; of more, a uniform sample is. At the 99th percentile the standard error is then 0.04
-/// percentiles.
+/// How many numbers are kept; of more, a uniform sample is. At the 99th percentile the standard
+/// error is then 0.04 percentiles.
 const VALUES_MAX: usize = 64 << 10;
 
 /// Numbers from which percentiles are taken.
@@ -31,7 +31,9 @@ impl Quantiles {
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         let chosen = (u128::from(self.state) * u128::from(self.seen)) >> 64;
-        if let Some(value_kept) = usize::try_from(chosen).ok().and_then(|place| self.values.get_mut(place)) {
+        if let Some(value_kept) =
+            usize::try_from(chosen).ok().and_then(|place| self.values.get_mut(place))
+        {
             *value_kept = value;
         }
     }
@@ -47,7 +49,8 @@ impl Quantiles {
 pub(crate) struct Sorted(Vec<f64>);
 
 impl Sorted {
-    /// The least number that is not below `percent` percent of all (the nearest rank); none if there are no numbers.
+    /// The least number that is not below `percent` percent of all (the nearest rank); none if
+    /// there are no numbers.
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
         let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.clamp(1, self.0.len().max(1)) - 1).copied()

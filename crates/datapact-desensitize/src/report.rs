@@ -4,8 +4,8 @@ mod html;
 
 use serde::Serialize;
 
-/// What was done, and what it cost. It is for the provider: it holds ranges and means of what was, though no values
-/// of single records. What consumers see is the manifest.
+/// What was done, and what it cost. It is for the provider: it holds ranges and means of what was,
+/// though no values of single records. What consumers see is the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The digest of the rule file.
@@ -56,8 +56,8 @@ pub struct ColumnReport {
 /// What a column lost, estimated from a sample.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Loss {
-    /// The share of the values' information that is gone, 0 to 1: H(before | after) / H(before); for noise, the share
-    /// of the variance that is not the values'.
+    /// The share of the values' information that is gone, 0 to 1: H(before | after) / H(before);
+    /// for noise, the share of the variance that is not the values'.
     pub information: f64,
     /// How many different values the sample had.
     pub distinct_before: u64,
@@ -109,7 +109,8 @@ pub struct Anonymity {
     pub reached: u64,
     /// How many classes there are.
     pub classes: u64,
-    /// What was asked for and what the least diverse class has, at least, where l-diversity was asked for.
+    /// What was asked for and what the least diverse class has, at least, where l-diversity was
+    /// asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<[u64; 2]>,
     /// The quasi-identifiers, with the level that each got.
@@ -132,8 +133,8 @@ pub struct QuasiIdentifier {
 impl Distribution {
     pub(crate) fn new(before: &[f64], after: &[f64], bars: usize) -> Self {
         let all = || before.iter().chain(after);
-        let (from, to) =
-            all().fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
+        let (from, to) = all()
+            .fold((f64::MAX, f64::MIN), |(low, high), value| (low.min(*value), high.max(*value)));
         let shares = |values: &[f64]| {
             let mut shares = vec![0.0; bars];
             for value in values {

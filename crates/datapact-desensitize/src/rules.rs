@@ -1,6 +1,7 @@
 //! The rule file: TOML that says for every column what becomes of its values.
 //!
-//! Reading is strict: what is not understood is refused with its line. `docs/spec/desensitization.md` specifies it.
+//! Reading is strict: what is not understood is refused with its line.
+//! `docs/spec/desensitization.md` specifies it.
 
 mod reader;
 mod transform;
@@ -15,7 +16,8 @@ use crate::error::{Error, Result, plain};
 use crate::format::{Format, Formulas, Options};
 use crate::table::{COLUMNS_MAX, Column, Kind};
 pub use transform::{
-    Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread, Transform,
+    Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread,
+    Transform,
 };
 
 /// The longest rule file, in bytes.
@@ -67,20 +69,24 @@ pub struct Rule {
     pub name: String,
     /// What is done.
     pub transform: Transform,
-    /// What detection found in the column: the name of an entity (`email`), for people; nothing depends on it.
+    /// What detection found in the column: the name of an entity (`email`), for people; nothing
+    /// depends on it.
     pub found: Option<String>,
     /// How sure detection is, 0 to 1.
     pub confidence: Option<f64>,
-    /// Why a person must look at the rule and then take this mark away; sharing is refused until then.
+    /// Why a person must look at the rule and then take this mark away; sharing is refused until
+    /// then.
     pub review: Option<String>,
-    /// Comments that [`Rules::to_toml`] writes before the rule, such as masked examples. Not read back.
+    /// Comments that [`Rules::to_toml`] writes before the rule, such as masked examples. Not read
+    /// back.
     pub comments: Vec<String>,
     /// The line in the rule file, from 1; 0 for a rule that was not read from one.
     pub line: usize,
 }
 
 impl Reading {
-    /// What separates the decimals of a field: numbers that are none by their text alone always have a point.
+    /// What separates the decimals of a field: numbers that are none by their text alone always
+    /// have a point.
     pub(crate) fn mark(self, kind: Kind) -> u8 {
         if kind == Kind::Number { b'.' } else { self.decimal }
     }
@@ -133,8 +139,9 @@ impl Rules {
         self.columns.iter().filter(|rule| rule.review.is_some())
     }
 
-    /// The rule of each column of a table, in the table's order. A column without a rule is refused, and so is a
-    /// rule without a column unless the format tells its columns only as it is read (`JSON lines`).
+    /// The rule of each column of a table, in the table's order. A column without a rule is
+    /// refused, and so is a rule without a column unless the format tells its columns only as it is
+    /// read (`JSON lines`).
     pub fn for_columns(&self, columns: &[Column], format: Format) -> Result<Vec<&Rule>> {
         let rules = self.by_name();
         let found: Vec<&Rule> = columns
@@ -151,7 +158,8 @@ impl Rules {
         if format != Format::JsonLines {
             let names: std::collections::HashSet<&str> =
                 columns.iter().map(|column| column.name.as_str()).collect();
-            if let Some(rule) = self.columns.iter().find(|rule| !names.contains(rule.name.as_str())) {
+            if let Some(rule) = self.columns.iter().find(|rule| !names.contains(rule.name.as_str()))
+            {
                 return Err(no_such_column(rule));
             }
         }

@@ -65,8 +65,16 @@ impl Plan {
                 names.insert(file.clone(), Arc::new(Names::read(file, folder)?));
             }
         }
-        let hierarchies = Hierarchies::read(rules.columns.iter().filter_map(Rule::hierarchy), folder)?;
-        Ok(Self { rules, digest: Rules::digest(file), hierarchies, key, names, memory: MEMORY_BYTES })
+        let hierarchies =
+            Hierarchies::read(rules.columns.iter().filter_map(Rule::hierarchy), folder)?;
+        Ok(Self {
+            rules,
+            digest: Rules::digest(file),
+            hierarchies,
+            key,
+            names,
+            memory: MEMORY_BYTES,
+        })
     }
 
     /// The rules.
@@ -88,7 +96,8 @@ impl Plan {
 
     /// What needs the data more than once, if something does.
     pub fn needs_survey(&self) -> Option<&'static str> {
-        let relative = |rule: &Rule| matches!(rule.transform, Transform::Noise(Spread::Relative(_)));
+        let relative =
+            |rule: &Rule| matches!(rule.transform, Transform::Noise(Spread::Relative(_)));
         if self.rules.k_anonymity.is_some() {
             Some("k-anonymity")
         } else if self.rules.columns.iter().any(relative) {
@@ -131,7 +140,8 @@ pub struct PreviewColumn {
     pub after: Vec<Option<String>>,
 }
 
-/// Desensitizes `input` into `output`. `progress` is told how many bytes were read, over all passes.
+/// Desensitizes `input` into `output`. `progress` is told how many bytes were read, over all
+/// passes.
 ///
 /// On an error nothing of `output` may be used.
 pub fn run(
@@ -144,8 +154,13 @@ pub fn run(
     let before = survey.bytes;
     let mut source = input.open()?;
     let mut engine = Engine::new(plan, survey, input.format(), &*source)?;
-    let mut sink =
-        format::create(input.format(), &engine.outgoing, source.dialect(), plan.rules.formulas, output)?;
+    let mut sink = format::create(
+        input.format(),
+        &engine.outgoing,
+        source.dialect(),
+        plan.rules.formulas,
+        output,
+    )?;
     let mut record = Record::default();
     while source.read(&mut record)? {
         if engine.take(&record, source.columns())? {
@@ -189,9 +204,9 @@ pub fn preview(
             let Some(preview) = columns.get_mut(index) else { continue };
             preview.before.push(record.field(index).as_str().to_owned());
             let after = column.place.map(|place| engine.out.field(place));
-            preview
-                .after
-                .push(after.filter(|field| !field.is_absent()).map(|field| field.as_str().to_owned()));
+            preview.after.push(
+                after.filter(|field| !field.is_absent()).map(|field| field.as_str().to_owned()),
+            );
         }
         shown += 1;
     }
@@ -227,7 +242,9 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
                 scales.push(Scale::new(levels, rules.reading, &plan.hierarchies));
                 quasi.push((&rule.name, None));
             }
-            Transform::Noise(Spread::Relative(_)) => noisy.push((&rule.name, None, Moments::default())),
+            Transform::Noise(Spread::Relative(_)) => {
+                noisy.push((&rule.name, None, Moments::default()))
+            }
             transform if transform.cuts_at_percentiles() => {
                 cut.push((&rule.name, None, Quantiles::default()))
             }
@@ -235,12 +252,15 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
         }
     }
     let diversity = rules.k_anonymity.as_ref().and_then(|rule| rule.diversity.as_ref());
-    let mut sensitive = match diversity.and_then(|(_, name)| rules.by_name().get(name.as_str()).copied()) {
-        Some(rule) => Some((rule, None::<usize>, plan.op(rule)?)),
-        None => None,
-    };
-    let mut classes =
-        rules.k_anonymity.as_ref().map(|rule| Survey::new(rule, scales.iter().collect(), plan.memory));
+    let mut sensitive =
+        match diversity.and_then(|(_, name)| rules.by_name().get(name.as_str()).copied()) {
+            Some(rule) => Some((rule, None::<usize>, plan.op(rule)?)),
+            None => None,
+        };
+    let mut classes = rules
+        .k_anonymity
+        .as_ref()
+        .map(|rule| Survey::new(rule, scales.iter().collect(), plan.memory));
     let mut source = input.open()?;
     rules.for_columns(source.columns(), input.format())?;
     let (mut record, mut known, mut records) = (Record::default(), 0, 0_u64);
@@ -278,7 +298,8 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
             scratch.clear();
             if let Some((rule, place, op)) = &mut sensitive {
                 let field = record.field(place.unwrap_or(usize::MAX));
-                // Noise would make all values different; dropped and redacted ones are what is told by the class.
+                // Noise would make all values different; dropped and redacted ones are what is told
+                // by the class.
                 match rule.transform {
                     Transform::Noise(_) | Transform::Drop | Transform::Redact { .. } => {
                         scratch.extend_from_slice(field.bytes);
@@ -297,10 +318,13 @@ fn survey(input: &mut Input, plan: &Plan, progress: &mut dyn FnMut(u64)) -> Resu
     }
     let bytes = source.bytes_read();
     progress(bytes);
-    let deviations =
-        noisy.into_iter().map(|(name, _, moments)| (name.to_owned(), moments.deviation())).collect();
+    let deviations = noisy
+        .into_iter()
+        .map(|(name, _, moments)| (name.to_owned(), moments.deviation()))
+        .collect();
     let solution = classes.map(Survey::solve).transpose()?;
-    let numbers = cut.into_iter().map(|(name, _, numbers)| (name.to_owned(), numbers.sorted())).collect();
+    let numbers =
+        cut.into_iter().map(|(name, _, numbers)| (name.to_owned(), numbers.sorted())).collect();
     Ok(Surveyed { solution, scales, deviations, numbers, bytes })
 }
 
@@ -377,7 +401,12 @@ struct Engine<'p> {
 }
 
 impl<'p> Engine<'p> {
-    fn new(plan: &'p Plan, mut survey: Surveyed, format: Format, source: &dyn Source) -> Result<Self> {
+    fn new(
+        plan: &'p Plan,
+        mut survey: Surveyed,
+        format: Format,
+        source: &dyn Source,
+    ) -> Result<Self> {
         let found = plan.rules.for_columns(source.columns(), format)?;
         let stays = |rule: &&Rule| rule.transform != Transform::Drop;
         let levels = survey.solution.iter().flat_map(|solution| solution.levels.iter().copied());
@@ -412,7 +441,10 @@ impl<'p> Engine<'p> {
             found.into_iter().filter(stays).map(column).collect()
         };
         if outgoing.is_empty() {
-            return Err(Error::mismatch("nothing would be left: all columns are dropped", "keep one column"));
+            return Err(Error::mismatch(
+                "nothing would be left: all columns are dropped",
+                "keep one column",
+            ));
         }
         let places = by_rules.then(|| {
             let stay = plan.rules.columns.iter().filter(stays);
@@ -460,11 +492,18 @@ impl<'p> Engine<'p> {
                 quasi.level
             });
             match (&mut op, &rule.transform, solved) {
-                (Op::Coarse { level, .. }, Transform::QuasiIdentifier(_), Some(solved)) => *level = solved,
-                (Op::Noise { deviation, .. }, Transform::Noise(Spread::Relative(relative)), _) => {
-                    *deviation = relative * self.survey.deviations.get(&rule.name).copied().unwrap_or(0.0);
+                (Op::Coarse { level, .. }, Transform::QuasiIdentifier(_), Some(solved)) => {
+                    *level = solved
                 }
-                (Op::TopBottom { bottom, top, .. }, Transform::TopBottom { bottom: low, top: high }, _) => {
+                (Op::Noise { deviation, .. }, Transform::Noise(Spread::Relative(relative)), _) => {
+                    *deviation =
+                        relative * self.survey.deviations.get(&rule.name).copied().unwrap_or(0.0);
+                }
+                (
+                    Op::TopBottom { bottom, top, .. },
+                    Transform::TopBottom { bottom: low, top: high },
+                    _,
+                ) => {
                     let numbers = self.survey.numbers.get(&rule.name);
                     let at = |bound| numbers?.percentile(rules::Bound::percentile(bound)?);
                     if let Some(low) = at(*low) {
@@ -480,11 +519,24 @@ impl<'p> Engine<'p> {
                 _ if op.drops() => None,
                 Some(places) => places.get(rule.name.as_str()).copied(),
                 None => Some(
-                    self.columns.iter().filter_map(|column| column.place).next_back().map_or(0, |p| p + 1),
+                    self.columns
+                        .iter()
+                        .filter_map(|column| column.place)
+                        .next_back()
+                        .map_or(0, |p| p + 1),
                 ),
             };
             let quasi = matches!(rule.transform, Transform::QuasiIdentifier(_));
-            self.columns.push(Bound { rule, op, quasi, place, absent: 0, kept: 0, changed: 0, redacted: 0 });
+            self.columns.push(Bound {
+                rule,
+                op,
+                quasi,
+                place,
+                absent: 0,
+                kept: 0,
+                changed: 0,
+                redacted: 0,
+            });
             self.sample_places.push(place);
         }
         Ok(())
@@ -532,8 +584,9 @@ impl<'p> Engine<'p> {
                 });
             }
         }
-        let sample =
-            self.sample.get_or_insert_with(|| Sample::new(self.columns.len(), self.plan.rules.reading));
+        let sample = self
+            .sample
+            .get_or_insert_with(|| Sample::new(self.columns.len(), self.plan.rules.reading));
         sample.offer(record, &self.out, &self.sample_places);
         Ok(true)
     }
@@ -541,7 +594,9 @@ impl<'p> Engine<'p> {
     fn is_admitted(&mut self, record: &Record) -> Result<bool> {
         let Some(solution) = &mut self.survey.solution else { return Ok(true) };
         solution.admits(
-            self.quasi.iter().map(|quasi| (&quasi.scale, record.field(quasi.place.unwrap_or(usize::MAX)))),
+            self.quasi
+                .iter()
+                .map(|quasi| (&quasi.scale, record.field(quasi.place.unwrap_or(usize::MAX)))),
         )
     }
 
@@ -575,7 +630,8 @@ impl<'p> Engine<'p> {
             redacted: column.redacted,
             loss: sample.loss(index, &column.rule.transform),
         });
-        let names: Vec<String> = self.columns.iter().map(|column| column.rule.name.clone()).collect();
+        let names: Vec<String> =
+            self.columns.iter().map(|column| column.rule.name.clone()).collect();
         let solved = self.plan.rules.k_anonymity.as_ref().zip(self.survey.solution.as_ref());
         let k_anonymity = solved.map(|(rule, solution)| Anonymity {
             k: rule.k,

@@ -1,4 +1,5 @@
-//! A uniform sample of records before and after, from which the quality of what remains is estimated.
+//! A uniform sample of records before and after, from which the quality of what remains is
+//! estimated.
 //!
 //! It keeps hashes and numbers only: what stood in a field cannot be had back from it.
 
@@ -87,7 +88,9 @@ impl Sample {
                     .get(index)
                     .copied()
                     .flatten()
-                    .map_or(Value { hash: None, number: f64::NAN }, |place| self.value(after.field(place))),
+                    .map_or(Value { hash: None, number: f64::NAN }, |place| {
+                        self.value(after.field(place))
+                    }),
             })
             .collect();
         match self.records.get_mut(place) {
@@ -131,7 +134,8 @@ impl Sample {
             _ if total == 0 => 0.0,
             Transform::Keep => 0.0,
             Transform::Drop | Transform::Redact { .. } => 1.0,
-            // Every noisy value is another one; what counts is how much of the variance is still the value's.
+            // Every noisy value is another one; what counts is how much of the variance is still
+            // the value's.
             Transform::Noise(_) => numeric.as_ref().map_or(1.0, |(before, after)| {
                 let r = pearson(before, after).unwrap_or(0.0);
                 1.0 - r * r
@@ -143,7 +147,8 @@ impl Sample {
         Loss {
             information: information.clamp(0.0, 1.0),
             distinct_before: runs(&before).count() as u64,
-            distinct_after: runs(&after).filter(|run| run.first() != Some(&u64::from(NONE))).count() as u64,
+            distinct_after: runs(&after).filter(|run| run.first() != Some(&u64::from(NONE))).count()
+                as u64,
             distribution,
         }
     }
@@ -161,14 +166,17 @@ impl Sample {
 
     /// How pairs of numeric columns were and are correlated.
     pub(crate) fn correlations(&self, names: &[String]) -> Vec<Correlation> {
-        let numeric: Vec<usize> =
-            (0..self.columns).filter(|index| self.numeric(*index).is_some()).take(CORRELATED_MAX).collect();
+        let numeric: Vec<usize> = (0..self.columns)
+            .filter(|index| self.numeric(*index).is_some())
+            .take(CORRELATED_MAX)
+            .collect();
         let mut correlations = Vec::new();
         for (place, first) in numeric.iter().enumerate() {
             for second in numeric.iter().skip(place + 1) {
                 let pairs = self.records.iter().filter_map(|record| {
                     let (a, b) = (record.get(*first)?, record.get(*second)?);
-                    let numbers = [a.before.number, b.before.number, a.after.number, b.after.number];
+                    let numbers =
+                        [a.before.number, b.before.number, a.after.number, b.after.number];
                     numbers.iter().all(|number| number.is_finite()).then_some(numbers)
                 });
                 let [mut a, mut b, mut c, mut d] = [const { Vec::new() }; 4];
@@ -178,9 +186,16 @@ impl Sample {
                     c.push(a_after);
                     d.push(b_after);
                 }
-                let (Some(before), Some(after)) = (pearson(&a, &b), pearson(&c, &d)) else { continue };
+                let (Some(before), Some(after)) = (pearson(&a, &b), pearson(&c, &d)) else {
+                    continue;
+                };
                 let name = |index: usize| names.get(index).cloned().unwrap_or_default();
-                correlations.push(Correlation { first: name(*first), second: name(*second), before, after });
+                correlations.push(Correlation {
+                    first: name(*first),
+                    second: name(*second),
+                    before,
+                    after,
+                });
             }
         }
         correlations

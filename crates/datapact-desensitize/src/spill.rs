@@ -1,7 +1,9 @@
-//! What memory is too small for, on the disk: blocks, each encrypted under a key that exists in this process only.
+//! What memory is too small for, on the disk: blocks, each encrypted under a key that exists in
+//! this process only.
 //!
-//! The file lies in the folder of temporary files (`TMPDIR`), is readable by nobody else, and has no name: it is gone
-//! with the process, however that ends. What is left on the disk is ciphertext whose key was never there.
+//! The file lies in the folder of temporary files (`TMPDIR`), is readable by nobody else, and has
+//! no name: it is gone with the process, however that ends. What is left on the disk is ciphertext
+//! whose key was never there.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -28,7 +30,8 @@ impl Spill {
         // Made for its owner alone, and unlinked at once.
         let file = tempfile::NamedTempFile::new().map_err(Error::Spill)?.into_file();
         let key: Zeroizing<[u8; 32]> = Zeroizing::new(datapact_core::id::random());
-        let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).expect("the key has the algorithm's length");
+        let key = UnboundKey::new(&AES_256_GCM, key.as_slice())
+            .expect("the key has the algorithm's length");
         Ok(Self { file, key: LessSafeKey::new(key), ends: Vec::new() })
     }
 
@@ -53,13 +56,15 @@ impl Spill {
     /// Reads the block with this index, from 0, into `block`.
     pub(crate) fn read(&self, index: usize, block: &mut Vec<u8>) -> Result<()> {
         let end = self.ends.get(index).copied().unwrap_or(0);
-        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        let start =
+            index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         block.resize((end - start) as usize, 0);
         let mut file = &self.file;
         file.seek(SeekFrom::Start(start)).map_err(Error::Spill)?;
         file.read_exact(block).map_err(Error::Spill)?;
         let opened = self.key.open_in_place(nonce(index), Aad::empty(), block);
-        let length = opened.map_err(|_| Error::Spill(std::io::ErrorKind::InvalidData.into()))?.len();
+        let length =
+            opened.map_err(|_| Error::Spill(std::io::ErrorKind::InvalidData.into()))?.len();
         block.truncate(length);
         Ok(())
     }

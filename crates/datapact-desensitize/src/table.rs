@@ -1,4 +1,5 @@
-//! What all formats look like to transforms and detection: records of fields under named columns, in one pass.
+//! What all formats look like to transforms and detection: records of fields under named columns,
+//! in one pass.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
@@ -107,7 +108,8 @@ impl Record {
         });
     }
 
-    /// Appends a field whose bytes `write` appends to what it is given; it must not change what is there.
+    /// Appends a field whose bytes `write` appends to what it is given; it must not change what is
+    /// there.
     pub fn push_with<K>(&mut self, write: impl FnOnce(&mut Vec<u8>) -> K) -> K
     where
         K: Copy + Into<Kind>,
@@ -115,7 +117,8 @@ impl Record {
         self.put(self.spans.len(), write)
     }
 
-    /// Like [`Record::push_with`], for the column with this index; fields before it that are not there are missing.
+    /// Like [`Record::push_with`], for the column with this index; fields before it that are not
+    /// there are missing.
     pub fn put<K>(&mut self, index: usize, write: impl FnOnce(&mut Vec<u8>) -> K) -> K
     where
         K: Copy + Into<Kind>,
@@ -153,11 +156,13 @@ impl Record {
     /// Takes out the second of every two quotes of marked fields behind a quote.
     pub(crate) fn undouble(&mut self, quote: u8) {
         for span in &mut self.spans {
-            let behind = (span.start as usize).checked_sub(1).and_then(|before| self.data.get(before));
+            let behind =
+                (span.start as usize).checked_sub(1).and_then(|before| self.data.get(before));
             if behind != Some(&quote) {
                 continue;
             }
-            let field = self.data.get_mut(span.start as usize..span.end as usize).unwrap_or_default();
+            let field =
+                self.data.get_mut(span.start as usize..span.end as usize).unwrap_or_default();
             let (mut kept, mut first) = (0, false);
             for read in 0..field.len() {
                 let is_quote = field.get(read) == Some(&quote);
@@ -230,15 +235,19 @@ enum Data {
 impl Input {
     /// A file; `extension` is its name's, for the format, unless the options say one.
     pub fn file(file: File, extension: Option<&str>, options: Options) -> Result<Self> {
-        let format =
-            options.format.or_else(|| extension.and_then(Format::of_extension)).unwrap_or(Format::Csv);
+        let format = options
+            .format
+            .or_else(|| extension.and_then(Format::of_extension))
+            .unwrap_or(Format::Csv);
         Ok(Self { data: Data::File(file), options, format })
     }
 
     /// A stream, such as standard input.
     pub fn stream(stream: Box<dyn Read + Send>, extension: Option<&str>, options: Options) -> Self {
-        let format =
-            options.format.or_else(|| extension.and_then(Format::of_extension)).unwrap_or(Format::Csv);
+        let format = options
+            .format
+            .or_else(|| extension.and_then(Format::of_extension))
+            .unwrap_or(Format::Csv);
         Self { data: Data::Stream(Some(stream)), options, format }
     }
 

@@ -43,7 +43,8 @@ transform = "keep"
 fn patients(count: u64) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut below = |limit: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % limit
     };
     let mut table = "age,zip,seen,sex,diagnosis\n".to_owned();
@@ -53,8 +54,11 @@ fn patients(count: u64) -> String {
             1 => "unknown".to_owned(),
             _ => (below(50) + below(50)).to_string(),
         };
-        let zip =
-            if below(40) == 0 { String::new() } else { format!("{:05}", 10_000 + below(30) * below(100)) };
+        let zip = if below(40) == 0 {
+            String::new()
+        } else {
+            format!("{:05}", 10_000 + below(30) * below(100))
+        };
         let (year, month, day) = (2020 + below(5), below(12) + 1, below(28) + 1);
         let sex = ["f", "m", "f", "m", "x"][below(5) as usize];
         let diagnosis = ["flu", "cold", "gout", "asthma"][(below(4) * below(4) / 3) as usize];
@@ -83,7 +87,9 @@ fn python() -> Option<String> {
         std::env::var("CI").as_deref() != Ok("true"),
         "`{python}` lacks pycanon: pip install -r testdata/requirements.txt"
     );
-    eprintln!("skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)");
+    eprintln!(
+        "skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)"
+    );
     None
 }
 
@@ -92,7 +98,8 @@ fn a_program_that_is_not_ours_finds_the_same_k_and_l() {
     let Some(python) = python() else { return };
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("raw.csv"), patients(4000)).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/desensitization/anonymity.py");
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/desensitization/anonymity.py");
     for (k, diversity, l) in
         [(2, "", 1), (5, "", 1), (11, "l = 2\nsensitive = \"diagnosis\"", 2), (40, "", 1)]
     {
@@ -102,7 +109,8 @@ fn a_program_that_is_not_ours_finds_the_same_k_and_l() {
         let output = command.args(["age", "zip", "seen", "sex"]).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let found: Vec<u64> = said.split_whitespace().map(|number| number.parse().unwrap()).collect();
+        let found: Vec<u64> =
+            said.split_whitespace().map(|number| number.parse().unwrap()).collect();
         let anonymity = report.k_anonymity.unwrap();
         assert_eq!(found[0], anonymity.reached, "k = {k}");
         assert!(found[0] >= k && found[1] >= l, "k = {k}: {found:?}");

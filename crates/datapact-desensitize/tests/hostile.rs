@@ -1,4 +1,5 @@
-//! Hostile tables end in an error with its position, or are handled: no panic, and no value that a rule could not read.
+//! Hostile tables end in an error with its position, or are handled: no panic, and no value that a
+//! rule could not read.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::io::{Cursor, Read, Write};
@@ -23,13 +24,18 @@ impl Write for Shared {
     }
 }
 
-fn ran(data: impl Read + Send + 'static, format: Format, rules: &str) -> Result<(Vec<u8>, Report), String> {
+fn ran(
+    data: impl Read + Send + 'static,
+    format: Format,
+    rules: &str,
+) -> Result<(Vec<u8>, Report), String> {
     let rules = format!("version = 1\n{rules}");
     let plan = Plan::new(rules.as_bytes(), Path::new("."), Some(PseudonymKey::random())).unwrap();
     let options = Options { format: Some(format), ..plan.rules().options.clone() };
     let mut input = Input::stream(Box::new(data), None, options);
     let out = Shared::default();
-    let report = run(&mut input, &plan, Box::new(out.clone()), &mut |_| {}).map_err(|e| e.to_string())?;
+    let report =
+        run(&mut input, &plan, Box::new(out.clone()), &mut |_| {}).map_err(|e| e.to_string())?;
     let bytes = std::mem::take(&mut *out.0.lock().unwrap());
     Ok((bytes, report))
 }
@@ -51,8 +57,12 @@ fn a_hundred_thousand_columns_pass_and_each_needs_its_rule() {
     assert_eq!(report.columns.len(), 100_000);
     assert!(out.ends_with(b"*,*,*\n"));
     assert!(report.manifest().columns.len() == 256 && report.manifest().more_columns == 99_744);
-    let one_less: String = names.iter().skip(1).map(|name| column(name, "transform = \"mask\"")).collect();
-    assert_eq!(bytes(table.as_bytes(), Format::Csv, &one_less).unwrap_err(), "the column `c0` has no rule");
+    let one_less: String =
+        names.iter().skip(1).map(|name| column(name, "transform = \"mask\"")).collect();
+    assert_eq!(
+        bytes(table.as_bytes(), Format::Csv, &one_less).unwrap_err(),
+        "the column `c0` has no rule"
+    );
 }
 
 #[test]
@@ -62,7 +72,9 @@ fn a_field_without_end_is_refused_before_it_fills_the_memory() {
     let said = ran(csv, Format::Csv, &rules).unwrap_err();
     assert!(said.contains("record 1 (line 2, byte 2): the record is longer"), "{said}");
     let text = column("text", "transform = \"keep\"");
-    assert!(ran(std::io::repeat(b'x'), Format::Text, &text).unwrap_err().contains("the line is longer"));
+    assert!(
+        ran(std::io::repeat(b'x'), Format::Text, &text).unwrap_err().contains("the line is longer")
+    );
     let json = Cursor::new(b"{\"a\":\"".to_vec()).chain(std::io::repeat(b'x'));
     assert!(ran(json, Format::JsonLines, &rules).unwrap_err().contains("the line is longer"));
 }
@@ -102,7 +114,8 @@ fn formulas_are_escaped_in_what_goes_out() {
 #[test]
 fn a_member_that_is_new_halfway_is_refused() {
     let rules = column("a", "transform = \"keep\"");
-    let said = bytes(b"{\"a\":1}\n{\"a\":2,\"ssn\":\"SENTINEL\"}\n", Format::JsonLines, &rules).unwrap_err();
+    let said = bytes(b"{\"a\":1}\n{\"a\":2,\"ssn\":\"SENTINEL\"}\n", Format::JsonLines, &rules)
+        .unwrap_err();
     assert_eq!(said, "record 2 (line 2, byte 8): the column `ssn` has no rule");
 }
 

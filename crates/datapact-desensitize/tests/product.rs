@@ -1,5 +1,5 @@
-//! Every transform on every kind of value of every format gives output of that format, with the schema that the
-//! specification says.
+//! Every transform on every kind of value of every format gives output of that format, with the
+//! schema that the specification says.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs::File;
@@ -12,8 +12,8 @@ use datapact_desensitize::table::{Input, Record};
 use datapact_desensitize::{Plan, PseudonymKey, Report, run};
 use parquet::basic::Type as Physical;
 use parquet::data_type::{
-    BoolType, ByteArray, ByteArrayType, DoubleType, FixedLenByteArray, FixedLenByteArrayType, FloatType,
-    Int32Type, Int64Type, Int96, Int96Type,
+    BoolType, ByteArray, ByteArrayType, DoubleType, FixedLenByteArray, FixedLenByteArrayType,
+    FloatType, Int32Type, Int64Type, Int96, Int96Type,
 };
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::file::writer::SerializedFileWriter;
@@ -57,7 +57,8 @@ const NUMBERS: &[(&str, &[&str])] = &[
     ("levels", &["[2.5, 5]"]),
 ];
 
-/// The rules of all transforms for a column `x`, beside which `k` stays, and whether the type stays.
+/// The rules of all transforms for a column `x`, beside which `k` stays, and whether the type
+/// stays.
 fn all_rules(folder: &Path) -> Vec<(String, bool)> {
     std::fs::write(folder.join("h.csv"), "27,young\n27.5,young\ntrue,yes\ntext,words\n").unwrap();
     let mut all = Vec::new();
@@ -72,7 +73,11 @@ fn all_rules(folder: &Path) -> Vec<(String, bool)> {
             (None, _) => vec![format!("{transform}\"")],
         };
         for way in ways {
-            let head = if way.starts_with("quasi") { "[k-anonymity]\nk = 2\nsuppress-max = 1" } else { "" };
+            let head = if way.starts_with("quasi") {
+                "[k-anonymity]\nk = 2\nsuppress-max = 1"
+            } else {
+                ""
+            };
             for mark in [".", ","] {
                 let rules = format!(
                     "version = 1\ndecimal = \"{mark}\"\n{head}\n[[column]]\nname = \"k\"\ntransform = \"keep\"\n\
@@ -192,7 +197,8 @@ fn json_lines_stay_json_and_numbers_numbers() {
     let values: Vec<String> = values.into_iter().map(str::to_owned).chain(texts).collect();
     let lines: String = values.iter().map(|value| format!("{{\"k\":1,\"x\":{value}}}\n")).collect();
     for (rules, typed) in all_rules(folder.path()) {
-        let (out, report) = ran(format!("{lines}{{\"k\":1}}\n").as_bytes(), "jsonl", &rules, folder.path());
+        let (out, report) =
+            ran(format!("{lines}{{\"k\":1}}\n").as_bytes(), "jsonl", &rules, folder.path());
         let out: Vec<serde_json::Map<String, serde_json::Value>> = out
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())
@@ -224,7 +230,8 @@ const SCHEMA: &str = "message m {
 fn table() -> Vec<u8> {
     let schema = Arc::new(parquet::schema::parser::parse_message_type(SCHEMA).unwrap());
     let mut bytes = Vec::new();
-    let mut writer = SerializedFileWriter::new(&mut bytes, Arc::clone(&schema), Default::default()).unwrap();
+    let mut writer =
+        SerializedFileWriter::new(&mut bytes, Arc::clone(&schema), Default::default()).unwrap();
     let mut group = writer.next_row_group().unwrap();
     for field in schema.get_fields() {
         let mut column = group.next_column().unwrap().unwrap();
@@ -298,13 +305,15 @@ fn parquet_stays_parquet_and_types_stay_where_they_can() {
     for (rules, typed) in all_rules(folder.path()) {
         let (head, rule) = rules.split_once("[[column]]\nname = \"x\"\n").unwrap();
         let columns = schema.get_fields().iter().skip(1);
-        let of_all: String =
-            columns.map(|field| format!("[[column]]\nname = \"{}\"\n{rule}", field.name())).collect();
+        let of_all: String = columns
+            .map(|field| format!("[[column]]\nname = \"{}\"\n{rule}", field.name()))
+            .collect();
         let (out, report) = ran(&table, "parquet", &format!("{head}{of_all}"), folder.path());
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&out).unwrap();
         let reader = SerializedFileReader::new(File::try_clone(&file).unwrap()).unwrap();
-        let rows = reader.get_row_iter(None).unwrap().collect::<Result<Vec<_>, _>>().unwrap().len() as u64;
+        let rows =
+            reader.get_row_iter(None).unwrap().collect::<Result<Vec<_>, _>>().unwrap().len() as u64;
         assert_eq!(rows, report.records - report.suppressed, "{rules}");
         let after = reader.metadata().file_metadata().schema();
         let columns = if rule.contains("\"drop\"") { 1 } else { schema.get_fields().len() };
@@ -313,9 +322,12 @@ fn parquet_stays_parquet_and_types_stay_where_they_can() {
             let types = |field: &parquet::schema::types::Type| {
                 (field.get_physical_type(), field.get_basic_info().converted_type())
             };
-            let is_text = types(after) == (Physical::BYTE_ARRAY, parquet::basic::ConvertedType::UTF8);
-            let is_exact = report.k_anonymity.iter().flat_map(|anonymity| &anonymity.quasi_identifiers);
-            let exact = is_exact.filter(|quasi| quasi.level == 0).any(|quasi| quasi.name == before.name());
+            let is_text =
+                types(after) == (Physical::BYTE_ARRAY, parquet::basic::ConvertedType::UTF8);
+            let is_exact =
+                report.k_anonymity.iter().flat_map(|anonymity| &anonymity.quasi_identifiers);
+            let exact =
+                is_exact.filter(|quasi| quasi.level == 0).any(|quasi| quasi.name == before.name());
             let stays = typed || exact || before.name() == "k";
             assert!(
                 if stays { types(before) == types(after) } else { is_text },

@@ -1,4 +1,5 @@
-//! What a chain bears, and what of it Datapact makes use of: accesses on a QBFT network of four validators on this machine.
+//! What a chain bears, and what of it Datapact makes use of: accesses on a QBFT network of four
+//! validators on this machine.
 //!
 //! `cargo run --release -p datapact-evm --example chain_load [accesses]`.
 #![allow(clippy::unwrap_used)]

@@ -7,8 +7,8 @@ use alloy::primitives::{Address, B256, Bytes, FixedBytes, LogData, U256, keccak2
 use alloy::sol;
 use alloy::sol_types::{SolCall as _, SolEvent as _, SolInterface as _, SolValue as _};
 use datapact_core::contract::{
-    AccessRecord, Call, LedgerTerms, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy, ShareRecord,
-    UsageRecord,
+    AccessRecord, Call, LedgerTerms, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy,
+    ShareRecord, UsageRecord,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
@@ -142,15 +142,18 @@ pub enum Target {
 /// A call as a transaction's input, and where it goes.
 pub fn input(call: &Call) -> (Target, Bytes) {
     match call {
-        Call::SetPolicy(set) => {
-            (Target::Registry, Registry::setPolicyCall { call: set_policy(set) }.abi_encode().into())
-        }
-        Call::RequestAccess(request) => {
-            (Target::Share, Share::requestAccessCall { call: request_access(request) }.abi_encode().into())
-        }
-        Call::RecordUsage(usage) => {
-            (Target::Registry, Registry::recordUsageCall { call: record_usage(usage) }.abi_encode().into())
-        }
+        Call::SetPolicy(set) => (
+            Target::Registry,
+            Registry::setPolicyCall { call: set_policy(set) }.abi_encode().into(),
+        ),
+        Call::RequestAccess(request) => (
+            Target::Share,
+            Share::requestAccessCall { call: request_access(request) }.abi_encode().into(),
+        ),
+        Call::RecordUsage(usage) => (
+            Target::Registry,
+            Registry::recordUsageCall { call: record_usage(usage) }.abi_encode().into(),
+        ),
     }
 }
 
@@ -161,7 +164,9 @@ pub fn input(call: &Call) -> (Target, Bytes) {
 pub fn repeated(call: &Call, output: &[u8]) -> Result<bool, AbiError> {
     let wrong = |_| AbiError("answer");
     Ok(match call {
-        Call::SetPolicy(_) => Registry::setPolicyCall::abi_decode_returns(output).map_err(wrong)?.repeated,
+        Call::SetPolicy(_) => {
+            Registry::setPolicyCall::abi_decode_returns(output).map_err(wrong)?.repeated
+        }
         Call::RequestAccess(_) => {
             Share::requestAccessCall::abi_decode_returns(output).map_err(wrong)?.repeated
         }
@@ -175,7 +180,11 @@ pub fn repeated(call: &Call, output: &[u8]) -> Result<bool, AbiError> {
 pub fn topics(call: &Call) -> Vec<Option<B256>> {
     match call {
         Call::SetPolicy(set) => {
-            vec![Some(Registry::PolicySet::SIGNATURE_HASH), None, Some(B256::from(*set.policy.as_bytes()))]
+            vec![
+                Some(Registry::PolicySet::SIGNATURE_HASH),
+                None,
+                Some(B256::from(*set.policy.as_bytes())),
+            ]
         }
         Call::RequestAccess(request) => access_topics(&request.request),
         Call::RecordUsage(usage) => vec![
@@ -272,9 +281,12 @@ pub fn share_address(registry: Address, implementation: Address, share: &ShareId
     for (to, from) in salt.iter_mut().zip(share.as_bytes()) {
         *to = *from;
     }
-    let mut code = hex::decode("3d602d80600a3d3981f3363d3d373d3d3d363d73").expect("it is hexadecimal");
+    let mut code =
+        hex::decode("3d602d80600a3d3981f3363d3d373d3d3d363d73").expect("it is hexadecimal");
     code.extend_from_slice(implementation.as_slice());
-    code.extend_from_slice(&hex::decode("5af43d82803e903d91602b57fd5bf3").expect("it is hexadecimal"));
+    code.extend_from_slice(
+        &hex::decode("5af43d82803e903d91602b57fd5bf3").expect("it is hexadecimal"),
+    );
     registry.create2(salt, keccak256(&code))
 }
 
@@ -315,7 +327,9 @@ fn optional<T: FromStr>(bytes: &[u8]) -> Result<Option<T>, AbiError> {
     if bytes.iter().all(|byte| *byte == 0) { Ok(None) } else { text(bytes).map(Some) }
 }
 
-fn set<T: FromStr + Ord>(values: impl Iterator<Item = impl AsRef<[u8]>>) -> Result<BTreeSet<T>, AbiError> {
+fn set<T: FromStr + Ord>(
+    values: impl Iterator<Item = impl AsRef<[u8]>>,
+) -> Result<BTreeSet<T>, AbiError> {
     values.map(|value| text(value.as_ref())).collect()
 }
 
@@ -340,7 +354,11 @@ fn set_policy(set: &SetPolicy) -> sol_types::SetPolicy {
         terms: sol_types::Terms {
             anyone: terms.anyone,
             users: terms.users.iter().map(commitment).collect(),
-            organisations: terms.organisations.iter().map(|name| name.as_str().to_owned()).collect(),
+            organisations: terms
+                .organisations
+                .iter()
+                .map(|name| name.as_str().to_owned())
+                .collect(),
             industries: terms.industries.iter().map(|industry| code(industry.as_str())).collect(),
             countries: terms.countries.iter().map(|country| code(country.as_str())).collect(),
             purposes: terms.purposes.iter().map(|name| name.as_str().to_owned()).collect(),
@@ -388,15 +406,20 @@ fn from_set_policy(set_policy: sol_types::SetPolicy) -> Result<SetPolicy, AbiErr
 }
 
 fn request_access(request: &RequestAccess) -> sol_types::RequestAccess {
-    let name =
-        |name: &Option<datapact_core::terms::Name>| name.as_ref().map_or("", |name| name.as_str()).to_owned();
+    let name = |name: &Option<datapact_core::terms::Name>| {
+        name.as_ref().map_or("", |name| name.as_str()).to_owned()
+    };
     sol_types::RequestAccess {
         share: FixedBytes(*request.share.as_bytes()),
         policy: digest(&request.policy),
         request: digest(&request.request),
         consumer: commitment(&request.consumer),
         organisation: name(&request.organisation),
-        industry: request.industry.as_ref().map(|industry| code(industry.as_str())).unwrap_or_default(),
+        industry: request
+            .industry
+            .as_ref()
+            .map(|industry| code(industry.as_str()))
+            .unwrap_or_default(),
         country: request.country.as_ref().map(|country| code(country.as_str())).unwrap_or_default(),
         purpose: name(&request.purpose),
     }

@@ -18,7 +18,8 @@ use crate::rpc::{Block, Rpc};
 pub(crate) const PLACE_BITS: u32 = 20;
 /// The most blocks whose events are kept in memory.
 const KEPT_BLOCKS_MAX: usize = 1024;
-/// The most blocks that are gone through one by one; more are skipped, and read when they are asked for.
+/// The most blocks that are gone through one by one; more are skipped, and read when they are asked
+/// for.
 const STEPS_MAX: u64 = 256;
 /// A node without a new block for so many periods is behind.
 const PERIODS_MAX: u64 = 5;
@@ -88,7 +89,11 @@ impl Kept {
 }
 
 impl Chain {
-    pub(crate) fn new(rpc: std::sync::Arc<Rpc>, config: &crate::config::EvmConfig, clock: Clock) -> Self {
+    pub(crate) fn new(
+        rpc: std::sync::Arc<Rpc>,
+        config: &crate::config::EvmConfig,
+        clock: Clock,
+    ) -> Self {
         Self {
             rpc,
             contract: config.contract,
@@ -111,12 +116,15 @@ impl Chain {
         self.head.subscribe()
     }
 
-    /// Asks for the newest block and goes through those that have become final; each is given to `seen`, or none of
-    /// them when there are too many (the first time, or after a long silence).
+    /// Asks for the newest block and goes through those that have become final; each is given to
+    /// `seen`, or none of them when there are too many (the first time, or after a long silence).
     ///
     /// # Errors
     /// [`LedgerError::Corrupt`], from then on, when a final block is another than it was.
-    pub(crate) async fn advance(&self, seen: impl Fn(Option<FinalBlock>)) -> Result<Block, LedgerError> {
+    pub(crate) async fn advance(
+        &self,
+        seen: impl Fn(Option<FinalBlock>),
+    ) -> Result<Block, LedgerError> {
         let _moving = self.moving.lock().await;
         self.believe()?;
         let latest = self.rpc.latest().await?;
@@ -136,7 +144,8 @@ impl Chain {
         };
         if newest <= head.number {
             // A node that is behind has the blocks that were seen, only fewer of them.
-            let known = if newest == head.number { Some(head.hash) } else { self.kept().hash(newest) };
+            let known =
+                if newest == head.number { Some(head.hash) } else { self.kept().hash(newest) };
             if let Some(known) = known
                 && self.at(newest, &latest).await?.hash != known
             {
@@ -164,7 +173,10 @@ impl Chain {
             head = Head { number: block.number, hash: block.hash };
             {
                 let mut kept = self.kept();
-                kept.blocks.push_back((head.hash, events.iter().map(|(_, event)| event.clone()).collect()));
+                kept.blocks.push_back((
+                    head.hash,
+                    events.iter().map(|(_, event)| event.clone()).collect(),
+                ));
                 if kept.blocks.len() > KEPT_BLOCKS_MAX {
                     kept.blocks.pop_front();
                     kept.first += 1;
@@ -189,7 +201,9 @@ impl Chain {
             return Ok(latest.clone());
         }
         let block = self.rpc.block(&quantity(number)).await?;
-        block.ok_or_else(|| LedgerError::Unavailable(format!("the node has no block {number} at the moment")))
+        block.ok_or_else(|| {
+            LedgerError::Unavailable(format!("the node has no block {number} at the moment"))
+        })
     }
 
     fn reorganised(&self, number: u64) -> LedgerError {
@@ -226,9 +240,14 @@ impl Chain {
     }
 
     /// Waits until the block of `position` is final.
-    pub(crate) async fn finality(&self, position: Position, timeout: Duration) -> Result<(), LedgerError> {
+    pub(crate) async fn finality(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<(), LedgerError> {
         let mut head = self.head();
-        let reached = head.wait_for(|head| head.is_some_and(|head| head.number >= block_of(position)));
+        let reached =
+            head.wait_for(|head| head.is_some_and(|head| head.number >= block_of(position)));
         match tokio::time::timeout(timeout, reached).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(LedgerError::Unavailable("it is on the chain, but not final yet".to_owned())),

@@ -24,15 +24,19 @@ pub struct EvmConfig {
     /// The block in which the registry was made: nothing before it is read.
     #[serde(default)]
     pub from_block: u64,
-    /// Nodes of the chain, `http` or `https`, in the order in which they are asked. Each server has a node of its own.
+    /// Nodes of the chain, `http` or `https`, in the order in which they are asked. Each server has
+    /// a node of its own.
     pub endpoints: Vec<String>,
-    /// How many blocks must follow one before it is final: 0 where finality is immediate (QBFT, IBFT).
+    /// How many blocks must follow one before it is final: 0 where finality is immediate (QBFT,
+    /// IBFT).
     #[serde(default)]
     pub confirmations: u64,
-    /// What a unit of gas costs, in wei. Always stated in the transactions, which are of the legacy type.
+    /// What a unit of gas costs, in wei. Always stated in the transactions, which are of the legacy
+    /// type.
     #[serde(default)]
     pub gas_price: u64,
-    /// How far apart blocks are, in seconds, 1 to 60: a node without a new block for five times as long is behind.
+    /// How far apart blocks are, in seconds, 1 to 60: a node without a new block for five times as
+    /// long is behind.
     #[serde(default = "block_seconds")]
     pub block_seconds: u64,
     /// Who submits; management alone needs it.
@@ -60,7 +64,8 @@ impl EvmConfig {
     /// # Errors
     /// [`LedgerError::Misconfigured`] says what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, LedgerError> {
-        let wrong = |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
+        let wrong =
+            |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let mut config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         if config.kind != KIND {

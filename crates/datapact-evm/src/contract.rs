@@ -22,7 +22,8 @@ pub(crate) async fn ask<C: SolCall>(
     }
 }
 
-/// Checks that the contract is what the configuration says, and takes calls from `account`, if there is one.
+/// Checks that the contract is what the configuration says, and takes calls from `account`, if
+/// there is one.
 pub(crate) async fn check(
     rpc: &Rpc,
     config: &EvmConfig,
@@ -43,8 +44,9 @@ pub(crate) async fn check(
              knows: {what}"
         ))
     };
-    let version =
-        ask(rpc, *contract, Registry::contractVersionCall {}).await?.ok_or_else(|| other("no version"))?;
+    let version = ask(rpc, *contract, Registry::contractVersionCall {})
+        .await?
+        .ok_or_else(|| other("no version"))?;
     if version != CONTRACT_VERSION {
         return Err(other(&format!("its rules have version {version}")));
     }
@@ -53,7 +55,9 @@ pub(crate) async fn check(
         return Err(other(&format!("its `implementation` is not {implementation}")));
     }
     match account {
-        Some(account) if ask(rpc, *contract, Registry::submitterCall {}).await? != Some(account) => {
+        Some(account)
+            if ask(rpc, *contract, Registry::submitterCall {}).await? != Some(account) =>
+        {
             Err(not_submitter(config, account))
         }
         _ => Ok(()),

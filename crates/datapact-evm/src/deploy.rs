@@ -80,7 +80,10 @@ pub async fn deploy(deployment: Deployment) -> Result<EvmConfig, LedgerError> {
         match rpc.receipt(hash).await? {
             Some(receipt) => break receipt,
             None if Instant::now() > end => {
-                let why = format!("no block has taken the deployment {hash} within {} s", TIMEOUT.as_secs());
+                let why = format!(
+                    "no block has taken the deployment {hash} within {} s",
+                    TIMEOUT.as_secs()
+                );
                 return Err(LedgerError::Unavailable(why));
             }
             None => tokio::time::sleep(POLL).await,
@@ -93,8 +96,10 @@ pub async fn deploy(deployment: Deployment) -> Result<EvmConfig, LedgerError> {
         ))
     };
     let contract = receipt.contract_address.filter(|_| receipt.status == 1).ok_or_else(failed)?;
-    let output = rpc.view(None, contract, &Registry::implementationCall {}.abi_encode().into()).await?;
-    let implementation = Registry::implementationCall::abi_decode_returns(&output).map_err(|_| failed())?;
+    let output =
+        rpc.view(None, contract, &Registry::implementationCall {}.abi_encode().into()).await?;
+    let implementation =
+        Registry::implementationCall::abi_decode_returns(&output).map_err(|_| failed())?;
     Ok(EvmConfig {
         kind: KIND.to_owned(),
         chain_id: deployment.chain_id,

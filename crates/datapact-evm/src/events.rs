@@ -1,4 +1,5 @@
-//! What the contract announced: events by their position, of blocks that are in memory or that a node is asked for.
+//! What the contract announced: events by their position, of blocks that are in memory or that a
+//! node is asked for.
 
 use std::time::Duration;
 
@@ -11,14 +12,19 @@ use crate::abi::{self, quantity};
 use crate::chain::{Chain, PLACE_BITS, block_of, position};
 use crate::rpc::{Log, RpcError};
 
-/// The most blocks whose events are asked for at once; fewer when they hold many, or the node says that they are too many.
+/// The most blocks whose events are asked for at once; fewer when they hold many, or the node says
+/// that they are too many.
 const RANGE_MAX: u64 = 5000;
 /// How many events one answer should bring: of so many blocks it is asked for.
 const EVENTS_AIM: u64 = 256;
 
 impl Chain {
     /// Up to `max` final events at and after `from`.
-    pub(crate) async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+    pub(crate) async fn events(
+        &self,
+        from: Position,
+        max: usize,
+    ) -> Result<Vec<Event>, LedgerError> {
         self.believe()?;
         let max = max.min(EVENTS_MAX);
         let head = *self.head().borrow();
@@ -75,14 +81,20 @@ impl Chain {
             }
             let skip = usize::try_from(block.saturating_sub(kept.first)).unwrap_or(usize::MAX);
             let events = kept.blocks.iter().skip(skip).flat_map(|(_, events)| events);
-            found.extend(events.filter(|event| event.position >= from).take(max - found.len()).cloned());
+            found.extend(
+                events.filter(|event| event.position >= from).take(max - found.len()).cloned(),
+            );
         }
         found.truncate(max);
         Ok(found)
     }
 
     /// Waits until there is an event at or after `from`, or for `timeout`.
-    pub(crate) async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+    pub(crate) async fn wait(
+        &self,
+        from: Position,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         let mut head = self.head();
         let end = tokio::time::Instant::now() + timeout;
         loop {
@@ -93,7 +105,9 @@ impl Chain {
             }
             match tokio::time::timeout_at(end, head.changed()).await {
                 Err(_) => return Ok(false),
-                Ok(Err(_)) => return Err(LedgerError::Unavailable("the adapter has ended".to_owned())),
+                Ok(Err(_)) => {
+                    return Err(LedgerError::Unavailable("the adapter has ended".to_owned()));
+                }
                 Ok(Ok(())) => {}
             }
         }
@@ -132,7 +146,8 @@ fn fitting(range: u64, events: u64) -> u64 {
     }
 }
 
-/// The events of `logs`, which must be those of the blocks `from` to `to`, each behind the one before it.
+/// The events of `logs`, which must be those of the blocks `from` to `to`, each behind the one
+/// before it.
 fn in_order(logs: &[Log], from: u64, to: u64) -> Result<Vec<Event>, LedgerError> {
     let mut least = position(from, 0);
     let mut events = Vec::with_capacity(logs.len());
@@ -151,12 +166,15 @@ fn in_order(logs: &[Log], from: u64, to: u64) -> Result<Vec<Event>, LedgerError>
 /// The event that a log is, if it is a receipt's, with its transaction.
 pub(crate) fn event(log: &Log) -> Result<Option<(B256, Event)>, LedgerError> {
     if log.log_index >> PLACE_BITS != 0 || log.block_number >> (u64::BITS - PLACE_BITS) != 0 {
-        let reason = format!("the event {} of block {} has no position", log.log_index, log.block_number);
+        let reason =
+            format!("the event {} of block {} has no position", log.log_index, log.block_number);
         return Err(LedgerError::Corrupt { position: None, reason });
     }
     let position = position(log.block_number, log.log_index);
-    let receipt = abi::receipt(&log.data())
-        .map_err(|error| LedgerError::Corrupt { position: Some(position), reason: error.to_string() })?;
+    let receipt = abi::receipt(&log.data()).map_err(|error| LedgerError::Corrupt {
+        position: Some(position),
+        reason: error.to_string(),
+    })?;
     Ok(receipt.map(|receipt| {
         let time = match &receipt {
             Receipt::Policy(record) => record.time,

@@ -30,8 +30,10 @@ fn block(number: u64) -> Value {
 
 fn log(block: u64, place: u64) -> Value {
     let id = FixedBytes::<32>::with_last_byte(1);
-    let (share, call) =
-        (FixedBytes::ZERO, RecordUsage { share: FixedBytes::ZERO, request: id, report: id, consumer: id });
+    let (share, call) = (
+        FixedBytes::ZERO,
+        RecordUsage { share: FixedBytes::ZERO, request: id, report: id, consumer: id },
+    );
     let event = Registry::UsageRecorded { share, request: id, report: id, call, time: block };
     let data = event.encode_log_data();
     json!({
@@ -100,8 +102,9 @@ async fn a_busy_chain_is_read_from_a_node_that_gives_little_at_once() {
         }
         read.extend(events.iter().map(|event| event.position));
     }
-    let all: Vec<Position> =
-        (first..=BLOCKS).flat_map(|block| (0..5).map(move |place| position(block, place))).collect();
+    let all: Vec<Position> = (first..=BLOCKS)
+        .flat_map(|block| (0..5).map(move |place| position(block, place)))
+        .collect();
     assert!(read == all, "{} of {} events", read.len(), all.len());
     // No more than about twice of what there is, and in no more answers than it takes.
     let (asked, given) = (asked.load(Ordering::SeqCst), given.load(Ordering::SeqCst));
@@ -119,6 +122,9 @@ async fn events_that_are_out_of_order_or_of_other_blocks_are_not_taken() {
     ] {
         let chain = chain(move |_, _| json!({ "result": bad })).await;
         let error = chain.events(0, 256).await.unwrap_err();
-        assert!(matches!(&error, LedgerError::Unavailable(why) if why.contains("not in order")), "{error}");
+        assert!(
+            matches!(&error, LedgerError::Unavailable(why) if why.contains("not in order")),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! A chain, and one transaction on it, as an operator looks at them: what one node says, checked as far as that goes.
+//! A chain, and one transaction on it, as an operator looks at them: what one node says, checked as
+//! far as that goes.
 
 use alloy::primitives::{Address, B256};
 use datapact_core::contract::{CONTRACT_VERSION, Receipt};
@@ -61,7 +62,8 @@ pub struct TransactionReport {
     pub succeeded: bool,
     /// What it recorded; nothing when it was refused, or a repeat.
     pub recorded: Option<Recorded>,
-    /// How many later blocks link to it, each by the hash of the one before; no more than 256 are looked at.
+    /// How many later blocks link to it, each by the hash of the one before; no more than 256 are
+    /// looked at.
     pub linked_blocks: u64,
     /// Whether as many blocks have followed as the configuration asks for.
     pub is_final: bool,
@@ -109,7 +111,10 @@ pub async fn chain(config: &EvmConfig) -> Result<ChainReport, LedgerError> {
 ///
 /// # Errors
 /// [`LedgerError::Corrupt`] when the node contradicts itself.
-pub async fn transaction(config: &EvmConfig, hash: &str) -> Result<Option<TransactionReport>, LedgerError> {
+pub async fn transaction(
+    config: &EvmConfig,
+    hash: &str,
+) -> Result<Option<TransactionReport>, LedgerError> {
     let hash: B256 = hash.parse().map_err(|_| {
         LedgerError::Misconfigured(format!(
             "`{hash}` is no transaction: it has 64 hexadecimal digits after `0x`"
@@ -122,8 +127,10 @@ pub async fn transaction(config: &EvmConfig, hash: &str) -> Result<Option<Transa
         reason: format!("the node `{}` contradicts itself: {what}", rpc.preferred()),
     };
     let block = rpc.block(&quantity(receipt.block_number)).await?;
-    let block = block.filter(|block| block.hash == receipt.block_hash && block.transactions.contains(&hash));
-    let block = block.ok_or_else(|| contradicts("the block that it names does not hold the transaction"))?;
+    let block = block
+        .filter(|block| block.hash == receipt.block_hash && block.transactions.contains(&hash));
+    let block = block
+        .ok_or_else(|| contradicts("the block that it names does not hold the transaction"))?;
     let logs = rpc.logs_of(config.contract, block.hash).await?;
     let mut events = Vec::new();
     for log in logs.iter().filter(|log| log.transaction_hash == hash) {
@@ -141,8 +148,9 @@ pub async fn transaction(config: &EvmConfig, hash: &str) -> Result<Option<Transa
     for number in (block.number + 1..=latest).take(LINKED_MAX as usize) {
         let next = rpc.block(&quantity(number)).await?;
         let next = next.filter(|next| next.parent_hash == last);
-        last =
-            next.ok_or_else(|| contradicts(&format!("block {number} does not link to the one before")))?.hash;
+        last = next
+            .ok_or_else(|| contradicts(&format!("block {number} does not link to the one before")))?
+            .hash;
         linked += 1;
     }
     let recorded = events.pop().map(|event| Recorded {

@@ -8,8 +8,8 @@ use alloy::primitives::{Address, Bytes};
 use alloy::sol_types::SolCall;
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, Refusal, ShareRecord,
-    check,
+    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, Refusal,
+    ShareRecord, check,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::port::{
@@ -77,8 +77,8 @@ enum Trial {
 }
 
 impl EvmLedger {
-    /// Opens the ledger that the `ledger.toml` at `path` describes. Its nodes need not be up: what cannot be reached is
-    /// reached for again.
+    /// Opens the ledger that the `ledger.toml` at `path` describes. Its nodes need not be up: what
+    /// cannot be reached is reached for again.
     ///
     /// # Errors
     /// [`LedgerError::Misconfigured`] when the file is wrong.
@@ -93,10 +93,16 @@ impl EvmLedger {
     pub fn with(config: EvmConfig, options: EvmOptions) -> Result<Self, LedgerError> {
         let rpc = Arc::new(Rpc::new(&config.endpoints, config.chain_id)?);
         let submitter = config.signer.clone().map(|signer| {
-            Submitter::new(Arc::clone(&rpc), FileSigner::new(signer), config.chain_id, config.gas_price)
+            Submitter::new(
+                Arc::clone(&rpc),
+                FileSigner::new(signer),
+                config.chain_id,
+                config.gas_price,
+            )
         });
         let chain = Chain::new(Arc::clone(&rpc), &config, Arc::clone(&options.clock));
-        let inner = Arc::new(Inner { options, config, rpc, chain, submitter, checked: OnceCell::new() });
+        let inner =
+            Arc::new(Inner { options, config, rpc, chain, submitter, checked: OnceCell::new() });
         let tasks = vec![
             tokio::spawn(follow(Arc::clone(&inner))).abort_handle(),
             tokio::spawn(tend(Arc::clone(&inner))).abort_handle(),
@@ -105,15 +111,17 @@ impl EvmLedger {
     }
 }
 
-/// Goes through new blocks for as long as the adapter lives. A node that gets none is left for the next one, and not too often:
-/// the chain itself may stand still.
+/// Goes through new blocks for as long as the adapter lives. A node that gets none is left for the
+/// next one, and not too often: the chain itself may stand still.
 async fn follow(inner: Arc<Inner>) {
     let every = Duration::from_secs(inner.config.block_seconds) / POLLS_PER_BLOCK;
     let (mut trouble, mut turned) = (None, None::<Instant>);
     loop {
         let now = match inner.advance().await {
             Ok(latest) => {
-                if inner.chain.fresh(&latest).is_err() && turned.is_none_or(|at| at.elapsed() > TURN_EVERY) {
+                if inner.chain.fresh(&latest).is_err()
+                    && turned.is_none_or(|at| at.elapsed() > TURN_EVERY)
+                {
                     inner.rpc.prefer_next();
                     turned = Some(Instant::now());
                 }
@@ -153,7 +161,8 @@ impl Inner {
             .await
     }
 
-    /// Checks, once, that the contract is what the configuration says and takes calls from the account configured.
+    /// Checks, once, that the contract is what the configuration says and takes calls from the
+    /// account configured.
     async fn ready(&self) -> Result<(), LedgerError> {
         self.checked.get_or_try_init(|| self.check_contract()).await.map(|_| ())
     }
@@ -166,7 +175,11 @@ impl Inner {
         contract::check(&self.rpc, &self.config, account).await
     }
 
-    async fn ask<C: SolCall>(&self, to: Address, call: C) -> Result<Option<C::Return>, LedgerError> {
+    async fn ask<C: SolCall>(
+        &self,
+        to: Address,
+        call: C,
+    ) -> Result<Option<C::Return>, LedgerError> {
         contract::ask(&self.rpc, to, call).await
     }
 
@@ -190,7 +203,8 @@ impl Inner {
         let known = self.chain.head().borrow().map(|head| head.number);
         let mut answer = self.rpc.view(Some(account), to, input).await;
         if matches!(&answer, Ok(output) if output.is_empty()) {
-            // No such share: its future contract answers nothing, and what all of them are refuses in its stead.
+            // No such share: its future contract answers nothing, and what all of them are refuses
+            // in its stead.
             answer = self.rpc.view(Some(account), self.config.implementation, input).await;
         }
         match answer {
@@ -204,17 +218,20 @@ impl Inner {
                     self.not_behind(known).await?;
                     Err(refusal.into())
                 }
-                Some(Revert::NotSubmitter(account)) => Err(contract::not_submitter(&self.config, account)),
+                Some(Revert::NotSubmitter(account)) => {
+                    Err(contract::not_submitter(&self.config, account))
+                }
                 Some(Revert::Other) => {
-                    Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }.into())
+                    Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }
+                        .into())
                 }
                 None => Err(error.into()),
             },
         }
     }
 
-    /// A node that has not got the block `known`, which another had, refuses for want of what stands there: that is no
-    /// refusal of the contract's.
+    /// A node that has not got the block `known`, which another had, refuses for want of what
+    /// stands there: that is no refusal of the contract's.
     async fn not_behind(&self, known: Option<u64>) -> Result<(), LedgerError> {
         let newest = self.rpc.latest().await?.number;
         match known {
@@ -228,8 +245,11 @@ impl Inner {
 
     /// The first receipt of a call that stands already.
     async fn first_receipt(&self, call: &Call) -> Result<LedgerReceipt, LedgerError> {
-        let missing =
-            || LedgerError::Unavailable("the node does not find the event of a call that stands".to_owned());
+        let missing = || {
+            LedgerError::Unavailable(
+                "the node does not find the event of a call that stands".to_owned(),
+            )
+        };
         let topics = abi::topics(call);
         let mut event = self.chain.find(&topics).await?.ok_or_else(missing)?;
         for _ in 0..TRIES {
@@ -241,7 +261,9 @@ impl Inner {
             }
             event = found;
         }
-        Err(LedgerError::Unavailable("the chain changes faster than the call can follow".to_owned()))
+        Err(LedgerError::Unavailable(
+            "the chain changes faster than the call can follow".to_owned(),
+        ))
     }
 
     fn receipt(&self, event: Event) -> LedgerReceipt {
@@ -266,10 +288,15 @@ fn gas(call: &Call) -> u64 {
 
 #[async_trait]
 impl Ledger for EvmLedger {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         let inner = &self.inner;
         let options = &inner.options;
-        let checked = check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
+        let checked =
+            check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
         let stale = match checked {
             // A repeat after a lost answer or a crash may come late.
             Err(error @ CheckError::Stale { .. }) => Some(error),
@@ -298,7 +325,8 @@ impl Ledger for EvmLedger {
             };
             match submitter.settled(&under_way, FINALITY_TIMEOUT).await {
                 Some(Done::Final(Some(event))) => return Ok(inner.receipt(*event)),
-                // Refused, or a repeat, by what came before it in its block: the next trial says which.
+                // Refused, or a repeat, by what came before it in its block: the next trial says
+                // which.
                 Some(Done::Final(None) | Done::Replaced) => {}
                 None => {
                     inner.chain.believe()?;
@@ -308,7 +336,9 @@ impl Ledger for EvmLedger {
                 }
             }
         }
-        Err(LedgerError::Unavailable("the chain changes faster than the call can follow".to_owned()))
+        Err(LedgerError::Unavailable(
+            "the chain changes faster than the call can follow".to_owned(),
+        ))
     }
 
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
@@ -318,9 +348,17 @@ impl Ledger for EvmLedger {
         }
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         let call = Registry::accessOfCall { request: (*request.as_bytes()).into() };
-        if self.inner.ask(self.inner.config.contract, call).await?.is_none_or(|found| found.access == 0) {
+        if self
+            .inner
+            .ask(self.inner.config.contract, call)
+            .await?
+            .is_none_or(|found| found.access == 0)
+        {
             return Ok(None);
         }
         let event = self.inner.chain.find(&abi::access_topics(request)).await?;
@@ -330,7 +368,11 @@ impl Ledger for EvmLedger {
         }))
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         let call = Share::grantedCall { consumer: (*consumer.as_bytes()).into() };
         let granted = self.inner.ask(self.inner.share_address(share), call).await?;
         Ok(Counter { granted: granted.unwrap_or(0) })

@@ -31,7 +31,8 @@ fn node(age: u64) -> (String, Arc<AtomicUsize>) {
             "eth_call" => {
                 let version = Registry::contractVersionCall {}.abi_encode();
                 let is_version = params.to_string().contains(&hex::encode(version));
-                let output = if is_version { CONTRACT_VERSION.abi_encode() } else { CONTRACT.abi_encode() };
+                let output =
+                    if is_version { CONTRACT_VERSION.abi_encode() } else { CONTRACT.abi_encode() };
                 json!({ "result": Bytes::from(output) })
             }
             other => json!({ "error": { "code": -32601, "message": other } }),
@@ -70,7 +71,11 @@ async fn a_node_that_gets_no_blocks_is_left_for_one_that_does() {
     let both = ledger(vec![cut_off, good]);
     let end = Instant::now() + Duration::from_secs(30);
     while both.head().await.is_err() {
-        assert!(Instant::now() < end, "the good node was asked {} times", asked.load(Ordering::SeqCst));
+        assert!(
+            Instant::now() < end,
+            "the good node was asked {} times",
+            asked.load(Ordering::SeqCst)
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

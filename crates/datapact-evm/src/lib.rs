@@ -1,8 +1,10 @@
-//! Ethereum-family ledgers: GoQuorum, Besu, and any chain of the Berlin rules behind an Ethereum JSON-RPC node.
+//! Ethereum-family ledgers: GoQuorum, Besu, and any chain of the Berlin rules behind an Ethereum
+//! JSON-RPC node.
 //!
-//! [`EvmLedger`] is the adapter, [`config`] the `ledger.toml` that describes an existing network, [`deploy`] puts the
-//! contract on it, and [`network`] runs networks on one machine. How calls, records and refusals stand on the
-//! chain: `docs/spec/ethereum.md`; how to run it: `docs/ledgers/ethereum.md`.
+//! [`EvmLedger`] is the adapter, [`config`] the `ledger.toml` that describes an existing network,
+//! [`deploy`] puts the contract on it, and [`network`] runs networks on one machine. How calls,
+//! records and refusals stand on the chain: `docs/spec/ethereum.md`; how to run it:
+//! `docs/ledgers/ethereum.md`.
 
 pub mod abi;
 mod answer;

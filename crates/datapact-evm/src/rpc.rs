@@ -1,4 +1,5 @@
-//! Ethereum JSON-RPC over HTTP, to several nodes of one chain: the next one is asked when one does not answer.
+//! Ethereum JSON-RPC over HTTP, to several nodes of one chain: the next one is asked when one does
+//! not answer.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,7 +20,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Requests under way at once, those for new blocks not counted.
 const REQUESTS_MAX: usize = 64;
-/// The longest answer that is read, in bytes; and the longest with events, of which a full block holds many.
+/// The longest answer that is read, in bytes; and the longest with events, of which a full block
+/// holds many.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const EVENTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 const GET_LOGS: &str = "eth_getLogs";
@@ -64,7 +66,9 @@ impl RpcError {
     pub fn reverted(&self) -> Option<Bytes> {
         match self {
             Self::Node { data: Some(data), .. } => Some(data.clone()),
-            Self::Node { message, .. } if message.to_lowercase().contains("revert") => Some(Bytes::new()),
+            Self::Node { message, .. } if message.to_lowercase().contains("revert") => {
+                Some(Bytes::new())
+            }
             _ => None,
         }
     }
@@ -82,10 +86,16 @@ impl From<RpcError> for LedgerError {
                         "{error}: the submitting account cannot pay the gas; fund it, or use `gas_price = 0` where \
                          the network allows it"
                     ))
-                } else if has("underpriced") || has("gas price") || has("fee cap") || has("base fee") {
+                } else if has("underpriced")
+                    || has("gas price")
+                    || has("fee cap")
+                    || has("base fee")
+                {
                     Self::Misconfigured(format!("{error}: the network wants another `gas_price`"))
                 } else if has("exceeds block gas limit") || has("intrinsic gas") {
-                    Self::Misconfigured(format!("{error}: the network's block gas limit is too low"))
+                    Self::Misconfigured(format!(
+                        "{error}: the network's block gas limit is too low"
+                    ))
                 } else {
                     Self::Unavailable(error.to_string())
                 }
@@ -97,8 +107,8 @@ impl From<RpcError> for LedgerError {
 
 struct Endpoint {
     url: String,
-    /// Scheme, host and port: what may be said of it. Its address may hold a key or a password, and what is said here reaches
-    /// users and logs.
+    /// Scheme, host and port: what may be said of it. Its address may hold a key or a password, and
+    /// what is said here reaches users and logs.
     shown: String,
     /// Whether it has said that it is of the chain.
     known: AtomicBool,
@@ -182,13 +192,23 @@ impl Rpc {
     ///
     /// # Errors
     /// What the node that answered says, or that none does.
-    pub async fn call<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
-        let _permit = self.under_way.acquire().await.map_err(|e| RpcError::Unreachable(e.to_string()))?;
+    pub async fn call<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<T, RpcError> {
+        let _permit =
+            self.under_way.acquire().await.map_err(|e| RpcError::Unreachable(e.to_string()))?;
         self.call_at_once(method, params).await
     }
 
-    /// As [`Self::call`], but ahead of those that wait for their turn: new blocks are what most of them wait for.
-    async fn call_at_once<T: DeserializeOwned>(&self, method: &str, params: Value) -> Result<T, RpcError> {
+    /// As [`Self::call`], but ahead of those that wait for their turn: new blocks are what most of
+    /// them wait for.
+    async fn call_at_once<T: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<T, RpcError> {
         let first = self.preferred.load(Ordering::Relaxed);
         let count = self.endpoints.len();
         let mut failure = None;
@@ -218,7 +238,8 @@ impl Rpc {
                     return Ok(value);
                 }
                 Err(error @ RpcError::Node { .. }) => return Err(error),
-                // One that answers would answer less; a node of another chain is worth more words than one that is down.
+                // One that answers would answer less; a node of another chain is worth more words
+                // than one that is down.
                 Err(error @ RpcError::TooMuch(_)) => failure = Some(error),
                 Err(error @ RpcError::WrongChain { .. })
                     if !matches!(failure, Some(RpcError::TooMuch(_))) =>
@@ -247,7 +268,12 @@ impl Rpc {
         Ok(())
     }
 
-    async fn ask(&self, endpoint: &Endpoint, method: &str, params: &Value) -> Result<Value, RpcError> {
+    async fn ask(
+        &self,
+        endpoint: &Endpoint,
+        method: &str,
+        params: &Value,
+    ) -> Result<Value, RpcError> {
         let id = self.id.fetch_add(1, Ordering::Relaxed);
         let failed = |kind: fn(String) -> RpcError, why: String| {
             // What comes next at this address may be another node.
@@ -263,13 +289,19 @@ impl Rpc {
         let mut response = self.http.post(&endpoint.url).json(&body).send().await.map_err(lost)?;
         let status = response.status();
         if matches!(status.as_u16(), 429 | 502..=504) {
-            return Err(failed(RpcError::Unreachable, format!("it answers `{method}` with status {status}")));
+            return Err(failed(
+                RpcError::Unreachable,
+                format!("it answers `{method}` with status {status}"),
+            ));
         }
         let most = if method == GET_LOGS { EVENTS_BYTES_MAX } else { ANSWER_BYTES_MAX };
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             if bytes.len() + chunk.len() > most {
-                return Err(failed(RpcError::TooMuch, format!("its answer to `{method}` is too long")));
+                return Err(failed(
+                    RpcError::TooMuch,
+                    format!("its answer to `{method}` is too long"),
+                ));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -316,7 +348,8 @@ impl Rpc {
         Ok(logs.into_iter().filter(|log| log.address == address).collect())
     }
 
-    /// The events of `address` in one block. A node that does not have the block says so, rather than that there are none.
+    /// The events of `address` in one block. A node that does not have the block says so, rather
+    /// than that there are none.
     pub async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<Log>, RpcError> {
         let filter = json!([{ "address": address, "blockHash": block }]);
         let logs: Vec<Log> = self.call_at_once(GET_LOGS, filter).await?;
@@ -324,7 +357,12 @@ impl Rpc {
     }
 
     /// What `input` to `to` would give.
-    pub async fn view(&self, from: Option<Address>, to: Address, input: &Bytes) -> Result<Bytes, RpcError> {
+    pub async fn view(
+        &self,
+        from: Option<Address>,
+        to: Address,
+        input: &Bytes,
+    ) -> Result<Bytes, RpcError> {
         let mut call = json!({ "to": to, "data": input });
         if let (Some(from), Some(call)) = (from, call.as_object_mut()) {
             call.insert("from".to_owned(), json!(from));

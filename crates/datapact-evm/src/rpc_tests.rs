@@ -42,14 +42,23 @@ async fn another_node_is_asked_when_one_is_down_wrong_or_talks_nonsense() {
     let get_block = "eth_getBlockByNumber";
     let bad = [
         ("http://127.0.0.1:9".to_owned(), "127.0.0.1:9"),
-        (node_but("eth_chainId", || json!({ "result": "0x2" }).into()), "is of chain 2, not of chain 1"),
+        (
+            node_but("eth_chainId", || json!({ "result": "0x2" }).into()),
+            "is of chain 2, not of chain 1",
+        ),
         (node_but("eth_chainId", || json!({ "result": 1 }).into()), "is no Ethereum JSON-RPC node"),
         (
             node_but(get_block, || json!({ "result": { "number": "seven" } }).into()),
             "otherwise than expected",
         ),
-        (node_but(get_block, || json!({ "result": block(7)["hash"] }).into()), "otherwise than expected"),
-        (node_but(get_block, || Reply::Raw(200, b"<html>".to_vec())), "status 200 OK and no JSON-RPC"),
+        (
+            node_but(get_block, || json!({ "result": block(7)["hash"] }).into()),
+            "otherwise than expected",
+        ),
+        (
+            node_but(get_block, || Reply::Raw(200, b"<html>".to_vec())),
+            "status 200 OK and no JSON-RPC",
+        ),
         (node_but(get_block, || Reply::Raw(503, b"{\"result\":null}".to_vec())), "status 503"),
         (node_but(get_block, || Reply::Raw(302, Vec::new())), "no JSON-RPC"),
         (node_but(get_block, || Reply::Raw(200, vec![b' '; ANSWER_BYTES_MAX + 1])), "is too long"),
@@ -101,7 +110,10 @@ fn what_nodes_refuse_is_told_by_what_to_do() {
         let error = RpcError::Node { endpoint, code: -32000, message: said.to_owned(), data: None };
         match LedgerError::from(error) {
             LedgerError::Misconfigured(told) => {
-                assert!(told.contains(say) && told.contains("node.example") && told.contains(said), "{told}");
+                assert!(
+                    told.contains(say) && told.contains("node.example") && told.contains(said),
+                    "{told}"
+                );
             }
             other => panic!("`{said}`: {other}"),
         }

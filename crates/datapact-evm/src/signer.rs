@@ -1,4 +1,5 @@
-//! The key that transactions are signed with: a key file with a passphrase, read again when it has changed.
+//! The key that transactions are signed with: a key file with a passphrase, read again when it has
+//! changed.
 
 use std::fs;
 use std::io::Write as _;
@@ -83,7 +84,8 @@ fn open(config: &SignerConfig) -> Result<PrivateKeySigner, LedgerError> {
     })
 }
 
-/// Says whose transaction it was that could not be submitted, where the operator has to do something for that account.
+/// Says whose transaction it was that could not be submitted, where the operator has to do
+/// something for that account.
 pub(crate) fn of_account(error: LedgerError, account: Address) -> LedgerError {
     match error {
         LedgerError::Misconfigured(why) => {
@@ -103,8 +105,8 @@ pub fn make(folder: &Path) -> Result<(SignerConfig, Address), LedgerError> {
         passphrase_file: folder.join("signer.passphrase"),
     };
     let passphrase = Zeroizing::new(hex::encode(random::<32>()));
-    let key =
-        PrivateKeySigner::from_bytes(&B256::from(random::<32>())).map_err(|e| wrong(&config.key_file, e))?;
+    let key = PrivateKeySigner::from_bytes(&B256::from(random::<32>()))
+        .map_err(|e| wrong(&config.key_file, e))?;
     write_secret(&config.passphrase_file, passphrase.as_bytes())?;
     // The library chooses the file's mode, so it writes into a folder that is nobody else's.
     let part = folder.join(format!(".signer-{}", hex::encode(random::<8>())));

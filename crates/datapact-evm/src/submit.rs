@@ -1,10 +1,13 @@
-//! Submitting transactions: one account, one nonce after the other, each sent until a block holds it.
+//! Submitting transactions: one account, one nonce after the other, each sent until a block holds
+//! it.
 //!
-//! Nonces are given out one at a time, but sent side by side: nodes keep what comes out of order until the gap closes. A
-//! nonce that a node refused to take is given out again, so that what comes behind it does not wait for ever.
+//! Nonces are given out one at a time, but sent side by side: nodes keep what comes out of order
+//! until the gap closes. A nonce that a node refused to take is given out again, so that what comes
+//! behind it does not wait for ever.
 //!
-//! The same input is never under way twice: who asks again while it is waits for the same transaction. So a chain
-//! that stands still collects no repeats, and an answer that was lost doubles nothing.
+//! The same input is never under way twice: who asks again while it is waits for the same
+//! transaction. So a chain that stands still collects no repeats, and an answer that was lost
+//! doubles nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -96,8 +99,8 @@ impl Submitter {
         self.under_way().get(&key(to, input)).cloned()
     }
 
-    /// What becomes of a transaction; none when neither it nor any other has become final for as long as `patience`: in a
-    /// long queue it is enough that the queue moves.
+    /// What becomes of a transaction; none when neither it nor any other has become final for as
+    /// long as `patience`: in a long queue it is enough that the queue moves.
     pub(crate) async fn settled(&self, it: &UnderWay, patience: Duration) -> Option<Done> {
         let mut before = self.ended.load(Ordering::Relaxed);
         loop {
@@ -138,7 +141,9 @@ impl Submitter {
                 return Ok(found);
             }
             if self.under_way().len() >= UNDER_WAY_MAX {
-                return Err(LedgerError::Unavailable("too many transactions wait for a block".to_owned()));
+                return Err(LedgerError::Unavailable(
+                    "too many transactions wait for a block".to_owned(),
+                ));
             }
             if nonces.as_ref().is_none_or(|nonces| nonces.account != account) {
                 let next = self.free_nonce(account).await?;
@@ -222,10 +227,16 @@ impl Submitter {
         self.under_way().retain(|_, other| other.hash != it.hash);
     }
 
-    /// The next nonce, behind the chain's and behind those under way that the node may have forgotten.
+    /// The next nonce, behind the chain's and behind those under way that the node may have
+    /// forgotten.
     async fn free_nonce(&self, account: Address) -> Result<u64, LedgerError> {
         let pending = self.rpc.nonce(account, "pending").await?;
-        let own = self.under_way().values().filter(|it| it.account == account).map(|it| it.nonce + 1).max();
+        let own = self
+            .under_way()
+            .values()
+            .filter(|it| it.account == account)
+            .map(|it| it.nonce + 1)
+            .max();
         Ok(own.map_or(pending, |own| own.max(pending)))
     }
 
@@ -241,14 +252,15 @@ impl Submitter {
                 return true;
             }
             let event = block.events.iter().find(|(hash, _)| *hash == it.hash);
-            it.done.send_replace(Some(Done::Final(event.map(|(_, event)| Box::new(event.clone())))));
+            it.done
+                .send_replace(Some(Done::Final(event.map(|(_, event)| Box::new(event.clone())))));
             self.ended.fetch_add(1, Ordering::Relaxed);
             false
         });
     }
 
-    /// Sends again what has waited for long, in the nonces' order, and finds out what became of what was replaced or
-    /// was not seen in a block. `newest` is the newest final block.
+    /// Sends again what has waited for long, in the nonces' order, and finds out what became of
+    /// what was replaced or was not seen in a block. `newest` is the newest final block.
     pub(crate) async fn tend(&self, newest: u64) {
         if let Err(error) = self.fill().await {
             tracing::warn!(%error, "a gap between transactions stays open; trying again");
@@ -264,7 +276,9 @@ impl Submitter {
         for it in waiting {
             *it.sent.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             match self.rpc.send(&it.raw).await {
-                Ok(_) => tracing::warn!(hash = %it.hash, nonce = it.nonce, "a transaction was sent again"),
+                Ok(_) => {
+                    tracing::warn!(hash = %it.hash, nonce = it.nonce, "a transaction was sent again")
+                }
                 Err(RpcError::Node { message, .. }) if is_known(&message) => {}
                 Err(RpcError::Node { .. }) => self.find_out(&it, newest).await,
                 Err(_) => return,
@@ -275,8 +289,11 @@ impl Submitter {
     async fn find_out(&self, it: &Arc<UnderWay>, newest: u64) {
         let done = match self.rpc.receipt(it.hash).await {
             Ok(Some(receipt)) if receipt.block_number <= newest => {
-                let event =
-                    receipt.logs.iter().filter_map(|log| crate::events::event(log).ok().flatten()).next();
+                let event = receipt
+                    .logs
+                    .iter()
+                    .filter_map(|log| crate::events::event(log).ok().flatten())
+                    .next();
                 Done::Final(event.map(|(_, event)| Box::new(event)))
             }
             Ok(None) => match self.rpc.nonce(it.account, "latest").await {
@@ -288,8 +305,8 @@ impl Submitter {
         self.ended(it, done);
     }
 
-    /// Uses up the nonces that no node took and that nobody has asked for since, by transactions that do nothing: what
-    /// stands behind them would wait for ever.
+    /// Uses up the nonces that no node took and that nobody has asked for since, by transactions
+    /// that do nothing: what stands behind them would wait for ever.
     async fn fill(&self) -> Result<(), LedgerError> {
         let mut nonces = self.nonces.lock().await;
         let Some(own) = nonces.as_mut() else { return Ok(()) };
@@ -304,7 +321,8 @@ impl Submitter {
                 let (_, raw) = self.signed(&signer, nonce, own.account, Bytes::new(), PLAIN_GAS)?;
                 match self.rpc.send(&raw).await {
                     // Some node had taken it after all.
-                    Err(RpcError::Node { message, .. }) if is_known(&message) || is_too_low(&message) => {}
+                    Err(RpcError::Node { message, .. })
+                        if is_known(&message) || is_too_low(&message) => {}
                     sent => drop(sent?),
                 }
             }
@@ -321,7 +339,9 @@ fn key(to: Address, input: &Bytes) -> B256 {
 /// The node has the transaction already.
 fn is_known(message: &str) -> bool {
     let said = message.to_lowercase();
-    said.contains("already known") || said.contains("known transaction") || said.contains("already imported")
+    said.contains("already known")
+        || said.contains("known transaction")
+        || said.contains("already imported")
 }
 
 /// The nonce is used.

@@ -15,8 +15,8 @@ use crate::test_node::{self, Reply};
 
 const FIRST_NONCE: u64 = 7;
 
-/// The transactions handed in so far, and which of them are refused: those whose number `refused` holds, and not before
-/// as many as `after` have come.
+/// The transactions handed in so far, and which of them are refused: those whose number `refused`
+/// holds, and not before as many as `after` have come.
 struct Node {
     sent: Mutex<Vec<Vec<u8>>>,
     more: Condvar,
@@ -66,7 +66,8 @@ impl Node {
         }
     }
 
-    /// The nonces in the order in which they came: the first field of a transaction of less than 256 bytes.
+    /// The nonces in the order in which they came: the first field of a transaction of less than
+    /// 256 bytes.
     fn nonces(&self) -> Vec<u64> {
         self.sent
             .lock()

@@ -1,4 +1,5 @@
-//! A reader that is not ours: `contracts/read-share.js` reads a share with ethers.js, as `docs/spec/ethereum.md` says.
+//! A reader that is not ours: `contracts/read-share.js` reads a share with ethers.js, as
+//! `docs/spec/ethereum.md` says.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -22,7 +23,9 @@ const ETHERS: &str = "ethers@6.17.0";
 /// Where npm has put ethers.js; none without npm, which fails with `CI=true`.
 fn ethers() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"))).unwrap();
+    let base = base
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
+        .unwrap();
     let folder = base.join("datapact").join(ETHERS);
     std::fs::create_dir_all(&folder).unwrap();
     let file = std::fs::File::create(folder.join("lock")).unwrap();
@@ -33,7 +36,10 @@ fn ethers() -> Option<PathBuf> {
             .arg(&folder)
             .arg(ETHERS);
         if !npm.output().is_ok_and(|output| output.status.success()) {
-            assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "npm cannot install {ETHERS}");
+            assert!(
+                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+                "npm cannot install {ETHERS}"
+            );
             eprintln!("!!!! not run: npm cannot install {ETHERS}");
             return None;
         }
@@ -91,7 +97,10 @@ async fn ethers_js_reads_a_shares_state_and_events_as_documented() {
     let config = EvmConfig::load(&network.network.ledger_file()).unwrap();
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contracts/read-share.js");
     let mut node = Command::new("node");
-    node.arg(script).arg(&config.endpoints[0]).arg(config.contract.to_string()).arg(share.id().to_string());
+    node.arg(script)
+        .arg(&config.endpoints[0])
+        .arg(config.contract.to_string())
+        .arg(share.id().to_string());
     node.env("NODE_PATH", modules);
     let output = tokio::task::spawn_blocking(move || node.output()).await.unwrap().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,4 +1,5 @@
-//! What goes wrong with nodes and operators: real processes are killed, and every mistake is told by name.
+//! What goes wrong with nodes and operators: real processes are killed, and every mistake is told
+//! by name.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -58,10 +59,12 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
     std::fs::copy(&config.signer.as_ref().unwrap().passphrase_file, &passphrase_file).unwrap();
     std::fs::write(&passphrase_file, "wrong").unwrap();
     let key_file = config.signer.as_ref().unwrap().key_file.clone();
-    let wrong = EvmConfig { signer: Some(SignerConfig { key_file, passphrase_file }), ..config.clone() };
+    let wrong =
+        EvmConfig { signer: Some(SignerConfig { key_file, passphrase_file }), ..config.clone() };
     misconfigured(wrong, &fixture, &["signer.json", "does not open", "wrong.passphrase"]).await;
 
-    // The first node is down from the start, then a node of another chain is named first: the right one is found.
+    // The first node is down from the start, then a node of another chain is named first: the right
+    // one is found.
     for first in ["http://127.0.0.1:9".to_owned(), other_url] {
         let endpoints = vec![first, own_url.clone()];
         let config = EvmConfig { endpoints, ..config.clone() };
@@ -83,10 +86,18 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
     let program = network.program.clone();
     network.network.start_node(&program, 0).await.unwrap();
     assert!(
-        open(&network.network.ledger_file(), &fixture).access(request_of(&call)).await.unwrap().is_none()
+        open(&network.network.ledger_file(), &fixture)
+            .access(request_of(&call))
+            .await
+            .unwrap()
+            .is_none()
     );
     let first = ledger.execute(&call, &documents).await.unwrap();
-    assert_eq!(ledger.execute(&call, &documents).await.unwrap(), first, "a repeat gets the first receipt");
+    assert_eq!(
+        ledger.execute(&call, &documents).await.unwrap(),
+        first,
+        "a repeat gets the first receipt"
+    );
     assert!(ledger.verify(&created).await.unwrap());
 }
 
@@ -120,7 +131,8 @@ async fn one_validator_of_four_may_fail_and_of_two_nothing_is_lost_or_doubled() 
     network.network.stop_node(1, true).await.unwrap();
     let second = fixture.consumer("Second");
     let (call, documents) = share.request(&second);
-    let (one, other) = tokio::join!(ledger.execute(&call, &documents), ledger.execute(&call, &documents));
+    let (one, other) =
+        tokio::join!(ledger.execute(&call, &documents), ledger.execute(&call, &documents));
     for error in [one.unwrap_err(), other.unwrap_err()] {
         assert!(matches!(&error, LedgerError::Unavailable(_)), "{error}");
     }
@@ -132,7 +144,8 @@ async fn one_validator_of_four_may_fail_and_of_two_nothing_is_lost_or_doubled() 
         network.network.start_node(&program, at).await.unwrap();
     }
     if !goes_on(&ledger).await {
-        // Validators wait twice as long for each round that failed: the operator's guide says to restart them all then.
+        // Validators wait twice as long for each round that failed: the operator's guide says to
+        // restart them all then.
         network.network.down().await.unwrap();
         network.network.up(&program).await.unwrap();
     }

@@ -1,4 +1,5 @@
-//! The short form of `examples/chain_load.rs`: its figures are printed, and what they count must be exact.
+//! The short form of `examples/chain_load.rs`: its figures are printed, and what they count must be
+//! exact.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "support/load.rs"]

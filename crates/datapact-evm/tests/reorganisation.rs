@@ -1,4 +1,5 @@
-//! Chains that change their past: within the confirmations nobody notices; deeper, nothing is believed any more.
+//! Chains that change their past: within the confirmations nobody notices; deeper, nothing is
+//! believed any more.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -66,7 +67,8 @@ fn log_key() -> SigningKey {
 async fn management(chain: Arc<dyn Ledger>, dir: &Path, fixture: &Fixture) -> Management {
     let trust = fixture.trust();
     let trust = Arc::new(move || Arc::clone(&trust));
-    let config = EmbeddedConfig { key: log_key(), witnesses: Vec::new(), trust, clock: system_clock() };
+    let config =
+        EmbeddedConfig { key: log_key(), witnesses: Vec::new(), trust, clock: system_clock() };
     let store = Store::open(&dir.join("log"), MIGRATIONS).await.unwrap();
     let log = Arc::new(EmbeddedLedger::open(store, config).await.unwrap());
     let ledger = MirroredLedger::open(chain, Arc::clone(&log)).await.unwrap();
@@ -130,7 +132,12 @@ async fn a_reorganisation_within_the_confirmations_is_invisible() {
 }
 
 /// What all that is left says: in this process, and after a start.
-async fn not_believed(managed: &Management, key_server: &Follower, call: &(Call, Documents), say: &str) {
+async fn not_believed(
+    managed: &Management,
+    key_server: &Follower,
+    call: &(Call, Documents),
+    say: &str,
+) {
     let end = Instant::now() + PATIENCE;
     loop {
         let error = managed.ledger.execute(&call.0, &call.1).await.unwrap_err();
@@ -140,7 +147,10 @@ async fn not_believed(managed: &Management, key_server: &Follower, call: &(Call,
         assert!(matches!(error, LedgerError::Unavailable(_)), "{error}");
         assert!(Instant::now() < end, "{error}");
     }
-    assert!(matches!(managed.ledger.head().await, Err(LedgerError::Corrupt { .. })), "it is not ready");
+    assert!(
+        matches!(managed.ledger.head().await, Err(LedgerError::Corrupt { .. })),
+        "it is not ready"
+    );
     for _ in 0..2 {
         let error = key_server.current(Duration::ZERO).await.unwrap_err();
         assert!(
@@ -169,7 +179,8 @@ async fn a_deeper_reorganisation_stops_management_and_key_server_also_after_a_st
     assert_eq!(key.poll().await.unwrap().size, 2);
     key.current(Duration::ZERO).await.unwrap();
 
-    // The access is not on the chain any more. Nothing new is submitted there, and no key leaves for it.
+    // The access is not on the chain any more. Nothing new is submitted there, and no key leaves
+    // for it.
     let depth = rpc.latest().await.unwrap().number
         - chain.access(request_of(&access.0)).await.unwrap().unwrap().0 / (1 << 20)
         + 1;

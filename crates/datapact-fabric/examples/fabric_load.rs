@@ -1,9 +1,12 @@
-//! What a Fabric network bears, and what of it Datapact makes use of: accesses on a network of two organisations on this
-//! machine, as fast as they go, then at 80 % of the bare client's rate, by the bare client (endorse, submit, commit status, of
-//! the same calls) and by the adapter: in turns, for what each completes, then one call by the one and one by the other, for
-//! what the adapter adds. Turns differ by more than that, since the network does not take the same time for any two of them.
+//! What a Fabric network bears, and what of it Datapact makes use of: accesses on a network of two
+//! organisations on this machine, as fast as they go, then at 80 % of the bare client's rate, by
+//! the bare client (endorse, submit, commit status, of the same calls) and by the adapter: in
+//! turns, for what each completes, then one call by the one and one by the other, for what the
+//! adapter adds. Turns differ by more than that, since the network does not take the same time for
+//! any two of them.
 //!
-//! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example fabric_load [raft|bft] [accesses]`.
+//! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example
+//! fabric_load [raft|bft] [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -41,14 +44,17 @@ async fn main() {
         Some(other) => panic!("`{other}` is neither raft nor bft"),
     };
     let count: usize = args.next().map_or(1000, |text| text.parse().unwrap());
-    let chaincode = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("datapact-chaincode");
+    let chaincode =
+        std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("datapact-chaincode");
     let programs = Programs::find(None, Some(&chaincode)).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let options = Options { orderers, batch_timeout: Duration::from_millis(50), ledger: ID.to_owned() };
+    let options =
+        Options { orderers, batch_timeout: Duration::from_millis(50), ledger: ID.to_owned() };
     let mut network = Network::open(&dir.path().join("network"), &options).unwrap();
     network.up(&programs).await.unwrap();
     let administrator = FabricConfig::load(&network.key_ledger_file()).unwrap().administrator;
-    let config = FabricConfig { administrator, ..FabricConfig::load(&network.ledger_file()).unwrap() };
+    let config =
+        FabricConfig { administrator, ..FabricConfig::load(&network.ledger_file()).unwrap() };
     let fixture = Fixture::new(ID);
     let trust = fixture.trust();
     let ledger = FabricLedger::with(
@@ -196,7 +202,9 @@ async fn timed(ledger: &FabricLedger, (call, documents): &Request, bare: bool) -
 
 fn spread(mut latencies: Vec<Duration>) -> (f64, String) {
     latencies.sort_unstable();
-    let at = |part: f64| 1000.0 * latencies[((latencies.len() - 1) as f64 * part) as usize].as_secs_f64();
+    let at = |part: f64| {
+        1000.0 * latencies[((latencies.len() - 1) as f64 * part) as usize].as_secs_f64()
+    };
     let (median, late) = (at(0.5), at(0.99));
     (median, format!("latency p50 {median:.1} ms, p99 {late:.1} ms"))
 }
@@ -208,7 +216,9 @@ fn cpu_of(network: &Network) -> f64 {
 /// What a process has used, by the system's own account.
 fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }

@@ -1,7 +1,8 @@
-//! The chaincode's package: it holds no program, only where the chaincode listens (chaincode as a service).
+//! The chaincode's package: it holds no program, only where the chaincode listens (chaincode as a
+//! service).
 //!
-//! The same label and connection always give the same bytes, so that the package's id, which is made of their digest,
-//! is known before it is installed.
+//! The same label and connection always give the same bytes, so that the package's id, which is
+//! made of their digest, is known before it is installed.
 
 use std::io::Write as _;
 
@@ -53,7 +54,8 @@ impl Connection {
 /// A package, and the id that a peer gives it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Package {
-    /// `<label>:<SHA-256 of the bytes>`: what `peer lifecycle chaincode approveformyorg` and the chaincode itself are told.
+    /// `<label>:<SHA-256 of the bytes>`: what `peer lifecycle chaincode approveformyorg` and the
+    /// chaincode itself are told.
     pub id: String,
     /// What `peer lifecycle chaincode install` takes.
     pub bytes: Vec<u8>,
@@ -63,8 +65,8 @@ impl Package {
     /// The package named `label` of a chaincode that is reached by `connection`.
     ///
     /// # Errors
-    /// When the label is not one to Fabric: letters, digits, `.`, `+`, `-` and `_`, at most 64, the first of them a
-    /// letter or digit.
+    /// When the label is not one to Fabric: letters, digits, `.`, `+`, `-` and `_`, at most 64, the
+    /// first of them a letter or digit.
     pub fn new(label: &str, connection: &Connection) -> Result<Self> {
         let inner = |c: char| c.is_ascii_alphanumeric() || "_.+-".contains(c);
         if label.len() > 64
@@ -72,14 +74,17 @@ impl Package {
             || !label.chars().all(inner)
         {
             let hint = "it has letters, digits, `.`, `+`, `-` and `_`, at most 64, and begins with a letter or digit";
-            return Err(NetworkError::new(format!("`{label}` is no label of a chaincode package"), hint));
+            return Err(NetworkError::new(
+                format!("`{label}` is no label of a chaincode package"),
+                hint,
+            ));
         }
         let metadata = json!({ "type": "ccaas", "label": label }).to_string();
         let connection = connection.to_json();
         let failed = |e: std::io::Error| NetworkError::new(e, "this is a defect; please report it");
         let code = gzip(&tar(&[("connection.json", connection.as_bytes())])).map_err(failed)?;
-        let bytes =
-            gzip(&tar(&[("metadata.json", metadata.as_bytes()), ("code.tar.gz", &code)])).map_err(failed)?;
+        let bytes = gzip(&tar(&[("metadata.json", metadata.as_bytes()), ("code.tar.gz", &code)]))
+            .map_err(failed)?;
         Ok(Self { id: format!("{label}:{}", Digest::of(&bytes)), bytes })
     }
 }
@@ -157,11 +162,16 @@ mod tests {
         let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
         let metadata = json(&unpacked(&package.bytes, "metadata.json"));
         assert_eq!(metadata, json!({ "type": "ccaas", "label": "datapact_1" }));
-        let connection = json(&unpacked(&unpacked(&package.bytes, "code.tar.gz"), "connection.json"));
+        let connection =
+            json(&unpacked(&unpacked(&package.bytes, "code.tar.gz"), "connection.json"));
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["tls_required"], false);
-        // Known by its id wherever it was made: changed bytes would be another chaincode to every peer.
-        assert_eq!(package.id, "datapact_1:4f0fdfe5fcbe33c324bb3449cf849a869d5a1393b09431d05ce35c83ff5b9d60");
+        // Known by its id wherever it was made: changed bytes would be another chaincode to every
+        // peer.
+        assert_eq!(
+            package.id,
+            "datapact_1:4f0fdfe5fcbe33c324bb3449cf849a869d5a1393b09431d05ce35c83ff5b9d60"
+        );
 
         there.tls = Some(ConnectionTls { root_cert: "CA".to_owned(), client: None });
         let by_tls = |there: &Connection| {
@@ -174,9 +184,13 @@ mod tests {
             (&connection["tls_required"], &connection["client_auth_required"]),
             (&json!(true), &json!(false))
         );
-        there.tls = Some(ConnectionTls { root_cert: "CA".into(), client: Some(("C".into(), "K".into())) });
+        there.tls =
+            Some(ConnectionTls { root_cert: "CA".into(), client: Some(("C".into(), "K".into())) });
         let connection = by_tls(&there);
-        assert_eq!((&connection["client_cert"], &connection["client_key"]), (&json!("C"), &json!("K")));
+        assert_eq!(
+            (&connection["client_cert"], &connection["client_key"]),
+            (&json!("C"), &json!("K"))
+        );
         assert_eq!(connection["client_auth_required"], true);
     }
 

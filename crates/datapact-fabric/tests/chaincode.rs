@@ -56,7 +56,8 @@ async fn the_contract_decides_on_real_peers() {
     let set_up: SetUp = info(&network, "management").set_up.unwrap();
     assert_eq!((set_up.ledger.as_str(), set_up.submitter.as_str()), (ID, "ManagementMSP"));
     let mut share = fixture.share(AccessTimes::Times(1), |policy| {
-        policy.terms = Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
+        policy.terms =
+            Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
     });
     assert_eq!(network.execute(&share.set()), Err(Failure::NotSetUp), "nobody is trusted yet");
     trust(&network, &fixture);
@@ -65,8 +66,10 @@ async fn the_contract_decides_on_real_peers() {
 
     network.execute(&share.set()).unwrap();
     let ann = fixture.consumer("Ann Andersson");
-    let of_lab =
-        || Attributes { organisation: Some("lab.example".parse().unwrap()), ..Attributes::default() };
+    let of_lab = || Attributes {
+        organisation: Some("lab.example".parse().unwrap()),
+        ..Attributes::default()
+    };
     let access = share.request_with(&ann, of_lab());
     network.execute(&access).unwrap();
     network.execute(&access).unwrap();
@@ -75,7 +78,10 @@ async fn the_contract_decides_on_real_peers() {
         Err(Failure::Refused { refusal }) => refusal,
         other => panic!("{other:?}"),
     };
-    assert_eq!(refused(&share.request_with(&ann, of_lab())), Refusal::AccessTimes { access_times: 1 });
+    assert_eq!(
+        refused(&share.request_with(&ann, of_lab())),
+        Refusal::AccessTimes { access_times: 1 }
+    );
     assert_eq!(refused(&share.request(&fixture.consumer("Bob"))), Refusal::Organisation);
     let stranger = Fixture::new(ID).share(AccessTimes::Unlimited, |_| {}).set();
     let unknown = Failure::Documents { check: "unknown".to_owned() };
@@ -103,7 +109,8 @@ async fn the_contract_decides_on_real_peers() {
         assert!(network.query(organisation, &["access", &"0".repeat(64)]).unwrap().is_null());
     }
 
-    // The chaincode of one organisation dies: nothing is endorsed, nothing is lost, and it is found again.
+    // The chaincode of one organisation dies: nothing is endorsed, nothing is lost, and it is found
+    // again.
     network.network.stop_node("chaincode-key", true).await.unwrap();
     let suspend = share.next(|policy| policy.state = ShareState::Suspended);
     let arguments = ["execute", &serde_json::to_string(&suspend.0).unwrap()];
@@ -128,16 +135,25 @@ async fn the_contract_decides_on_real_peers() {
     network.execute(&access).unwrap();
     network.execute(&share.next(|policy| policy.state = ShareState::Active)).unwrap();
     let consumer = ann.opening().commitment(&share.id()).to_string();
-    assert_eq!(network.query("management", &["counter", &id, &consumer]).unwrap()["record"]["granted"], 1);
+    assert_eq!(
+        network.query("management", &["counter", &id, &consumer]).unwrap()["record"]["granted"],
+        1
+    );
 
     // PR-1: whatever the peers and the orderer keep.
     network.network.down().await.unwrap();
-    let documents = [&share.set(), &access].map(|(_, documents)| serde_json::to_string(documents).unwrap());
-    pr_1_nothing_that_identifies_a_person_is_kept(network.network.dir(), &share.id(), &ann, &documents);
+    let documents =
+        [&share.set(), &access].map(|(_, documents)| serde_json::to_string(documents).unwrap());
+    pr_1_nothing_that_identifies_a_person_is_kept(
+        network.network.dir(),
+        &share.id(),
+        &ann,
+        &documents,
+    );
 }
 
-/// A chaincode that serves until the test ends, in a package that says where; by TLS with certificates on both sides
-/// if `by_tls`.
+/// A chaincode that serves until the test ends, in a package that says where; by TLS with
+/// certificates on both sides if `by_tls`.
 async fn next_version(agreed: &SetUp, by_tls: bool) -> Package {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -188,7 +204,8 @@ fn both_sides(address: &str) -> (ServerTls, serde_json::Value) {
 fn package_of(connection: &serde_json::Value) -> Package {
     let dir = tempfile::tempdir().unwrap();
     let tar = |archive: &str, files: &[&str]| {
-        let made = Command::new("tar").current_dir(dir.path()).args(["czf", archive]).args(files).status();
+        let made =
+            Command::new("tar").current_dir(dir.path()).args(["czf", archive]).args(files).status();
         assert!(made.unwrap().success());
     };
     let metadata = json!({ "type": "ccaas", "label": "datapact_2" });
@@ -214,7 +231,8 @@ fn pr_1_nothing_that_identifies_a_person_is_kept(
     // Signed documents, as they are and as the peer would keep a part of them.
     for document in documents {
         let document: serde_json::Value = serde_json::from_str(document).unwrap();
-        let signed = document.get("policy").or_else(|| document.get("request")).unwrap().as_str().unwrap();
+        let signed =
+            document.get("policy").or_else(|| document.get("request")).unwrap().as_str().unwrap();
         data.extend(signed.split('.').map(|part| part[..part.len().min(60)].to_owned()).skip(1));
     }
     let found = |data: &[String]| {
@@ -225,7 +243,11 @@ fn pr_1_nothing_that_identifies_a_person_is_kept(
         });
         let output = grep.arg(dir).output().unwrap();
         // 1 is that nothing was found.
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            matches!(output.status.code(), Some(0 | 1)),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8(output.stdout).unwrap()
     };
     let commitment = ann.opening().commitment(share).to_string();

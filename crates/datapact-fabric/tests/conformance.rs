@@ -1,4 +1,5 @@
-//! The adapter on a real network of two organisations: the ledger conformance suite, by Raft and by BFT orderers.
+//! The adapter on a real network of two organisations: the ledger conformance suite, by Raft and by
+//! BFT orderers.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod adapter;
@@ -56,7 +57,8 @@ async fn the_ledger_conforms_on_bft() {
     conformance::all(&ledger, &fixture).await;
 }
 
-/// Two processes of management, both asked by one consumer, until two requests were in each other's way.
+/// Two processes of management, both asked by one consumer, until two requests were in each other's
+/// way.
 #[tokio::test(flavor = "multi_thread")]
 async fn blocks_are_recorded_anew_when_that_is_asked_for() {
     if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {

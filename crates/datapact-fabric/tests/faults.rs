@@ -1,4 +1,5 @@
-//! What goes wrong with nodes and operators: real processes are killed, and every mistake is told by name.
+//! What goes wrong with nodes and operators: real processes are killed, and every mistake is told
+//! by name.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod adapter;
@@ -58,13 +59,16 @@ async fn peers_chaincode_and_orderer_are_killed_and_nothing_is_lost_or_doubled()
     executed(&ledger, &share.set()).await;
     let mut expected = 1;
 
-    for node in ["orderer-1", "peer-management", "peer-key", "chaincode-management", "chaincode-key"] {
+    for node in
+        ["orderer-1", "peer-management", "peer-key", "chaincode-management", "chaincode-key"]
+    {
         network.network.stop_node(node, true).await.unwrap();
         let consumer = fixture.consumer(node);
         let request = share.request(&consumer);
         // Somebody asks while it is gone, and gives up; then the answer is lost, whatever it was.
         let asked =
-            tokio::time::timeout(Duration::from_secs(2), ledger.execute(&request.0, &request.1)).await;
+            tokio::time::timeout(Duration::from_secs(2), ledger.execute(&request.0, &request.1))
+                .await;
         assert!(!matches!(asked, Ok(Ok(_))), "`{node}` is gone");
         network.network.start_node(&network.programs, node).await.unwrap();
         let receipt = executed(&ledger, &request).await;
@@ -77,7 +81,8 @@ async fn peers_chaincode_and_orderer_are_killed_and_nothing_is_lost_or_doubled()
         assert!(ledger.verify(&receipt).await.unwrap());
         expected += 1;
     }
-    // The events went on where they were, without a gap; another process, at the other peer, sees just the same.
+    // The events went on where they were, without a gap; another process, at the other peer, sees
+    // just the same.
     let ours = events(&ledger).await;
     assert_eq!(ours.len(), expected);
     let key = adapter::key_ledger(&network, &fixture);
@@ -115,7 +120,10 @@ async fn of_four_bft_orderers_one_may_fail_and_of_two_it_is_said() {
         network.network.start_node(&network.programs, node).await.unwrap();
     }
     executed(&ledger, &request).await;
-    assert_eq!((granted(&ledger, &share, &first).await, granted(&ledger, &share, &second).await), (1, 1));
+    assert_eq!(
+        (granted(&ledger, &share, &first).await, granted(&ledger, &share, &second).await),
+        (1, 1)
+    );
     assert_eq!(events(&ledger).await.len(), 3);
 }
 
@@ -144,13 +152,23 @@ async fn mistakes_are_told() {
         edit(&mut config);
         config
     };
-    misconfigured(with(&|it| it.identity.msp_id = "OtherMSP".to_owned()), &fixture, &[&peer, "`msp_id`"])
+    misconfigured(
+        with(&|it| it.identity.msp_id = "OtherMSP".to_owned()),
+        &fixture,
+        &[&peer, "`msp_id`"],
+    )
+    .await;
+    misconfigured(with(&|it| it.chaincode = "other".to_owned()), &fixture, &[&peer, "`chaincode`"])
         .await;
-    misconfigured(with(&|it| it.chaincode = "other".to_owned()), &fixture, &[&peer, "`chaincode`"]).await;
-    misconfigured(with(&|it| it.channel = "other".to_owned()), &fixture, &[&peer, "`channel`"]).await;
+    misconfigured(with(&|it| it.channel = "other".to_owned()), &fixture, &[&peer, "`channel`"])
+        .await;
     let foreign = config.orderers[0].tls_ca_file.clone();
-    misconfigured(with(&|it| it.peers[0].tls_ca_file = foreign.clone()), &fixture, &[&peer, "`tls_ca_file`"])
-        .await;
+    misconfigured(
+        with(&|it| it.peers[0].tls_ca_file = foreign.clone()),
+        &fixture,
+        &[&peer, "`tls_ca_file`"],
+    )
+    .await;
     let key = FabricConfig::load(&network.network.key_ledger_file()).unwrap();
     misconfigured(
         FabricConfig { administrator: None, ..key },
@@ -160,7 +178,8 @@ async fn mistakes_are_told() {
     .await;
     misconfigured(with(&|it| it.administrator = None), &fixture, &["trust configuration"]).await;
     let elsewhere = Fixture::new("elsewhere.example");
-    let ledger = FabricLedger::with(config.clone(), adapter::options_of("elsewhere.example", &elsewhere));
+    let ledger =
+        FabricLedger::with(config.clone(), adapter::options_of("elsewhere.example", &elsewhere));
     let (call, documents) = elsewhere.share(AccessTimes::Unlimited, |_| {}).set();
     let error = ledger.execute(&call, &documents).await.unwrap_err().to_string();
     assert!(error.contains("`elsewhere.example`") && error.contains(ID), "{error}");
@@ -170,7 +189,10 @@ async fn mistakes_are_told() {
     let ledger = FabricLedger::with(gone.clone(), adapter::options(&fixture));
     let set = fixture.share(AccessTimes::Unlimited, |_| {}).set();
     let error = ledger.execute(&set.0, &set.1).await.unwrap_err();
-    assert!(matches!(&error, LedgerError::Unavailable(said) if said.contains("127.0.0.1:9")), "{error}");
+    assert!(
+        matches!(&error, LedgerError::Unavailable(said) if said.contains("127.0.0.1:9")),
+        "{error}"
+    );
     gone.peers.extend(config.peers);
     executed(&FabricLedger::with(gone, adapter::options(&fixture)), &set).await;
 }
@@ -182,7 +204,8 @@ async fn an_answer_that_is_lost_at_any_moment_is_neither_lost_nor_doubled() {
     let fixture = Fixture::new(ID);
     let share = fixture.share(AccessTimes::Times(1), |_| {});
     executed(&adapter::ledger(&network, &fixture), &share.set()).await;
-    // A management that dies at some moment: before the endorsement, before the orderer has it, before its block.
+    // A management that dies at some moment: before the endorsement, before the orderer has it,
+    // before its block.
     let mut consumers = Vec::new();
     for nth in 0..20 {
         let consumer = fixture.consumer(&format!("Consumer {nth}"));
@@ -202,10 +225,12 @@ async fn an_answer_that_is_lost_at_any_moment_is_neither_lost_nor_doubled() {
     assert_eq!(events(&ledger).await.len(), 1 + consumers.len());
 }
 
-/// Two processes of management, which know nothing of each other, asked by the same two hundred consumers at once: their
-/// transactions meet in blocks, are invalidated there, and are asked for again.
+/// Two processes of management, which know nothing of each other, asked by the same two hundred
+/// consumers at once: their transactions meet in blocks, are invalidated there, and are asked for
+/// again.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_hundred_consumers_at_two_managements_are_counted_exactly_and_no_conflict_reaches_them() {
+async fn two_hundred_consumers_at_two_managements_are_counted_exactly_and_no_conflict_reaches_them()
+{
     let _one = ONE.lock().await;
     let Some(network) = TestNetwork::up(Orderers::Raft).await else { return };
     let fixture = Fixture::new(ID);
@@ -213,16 +238,20 @@ async fn two_hundred_consumers_at_two_managements_are_counted_exactly_and_no_con
     let share = fixture.share(AccessTimes::Times(2), |_| {});
     executed(&managements[0], &share.set()).await;
     managements[1].wait(0, PATIENCE).await.unwrap();
-    let consumers: Vec<TestUser> = (0..200).map(|nth| fixture.consumer(&format!("Consumer {nth}"))).collect();
+    let consumers: Vec<TestUser> =
+        (0..200).map(|nth| fixture.consumer(&format!("Consumer {nth}"))).collect();
     let asked = join_all(consumers.iter().map(async |consumer| {
         // Each management is asked twice: four requests of which two are granted.
         let requests = [0, 1, 0, 1].map(|at| (&managements[at], share.request(consumer)));
         let answers =
-            join_all(requests.iter().map(|(at, (call, documents))| at.execute(call, documents))).await;
+            join_all(requests.iter().map(|(at, (call, documents))| at.execute(call, documents)))
+                .await;
         let mut numbers = Vec::new();
         for answer in answers {
             match answer {
-                Ok(LedgerReceipt { receipt: Receipt::Access(record), .. }) => numbers.push(record.access),
+                Ok(LedgerReceipt { receipt: Receipt::Access(record), .. }) => {
+                    numbers.push(record.access)
+                }
                 Err(LedgerError::Refused(Refusal::AccessTimes { access_times: 2 })) => {}
                 other => panic!("neither granted nor used up: {other:?}"),
             }
@@ -241,7 +270,8 @@ async fn two_hundred_consumers_at_two_managements_are_counted_exactly_and_no_con
     let gateway = managements[0].gateway();
     let mut conflicts = 0;
     for number in 1..inspect::channel(gateway).await.unwrap().height {
-        let block = Block::decode(inspect::block(gateway, number).await.unwrap().as_slice()).unwrap();
+        let block =
+            Block::decode(inspect::block(gateway, number).await.unwrap().as_slice()).unwrap();
         let codes = &block.metadata.unwrap().metadata[2];
         conflicts += codes.iter().filter(|code| **code == MVCC_READ_CONFLICT).count();
     }

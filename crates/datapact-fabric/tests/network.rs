@@ -19,13 +19,15 @@ fn peer(network: &TestNetwork, organisation: &str, args: &[&str]) -> Result<Stri
         .args(args)
         .output()
         .unwrap();
-    let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+    let [said, errors] =
+        [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     if output.status.success() { Ok(said) } else { Err(errors) }
 }
 
 /// The channel on an organisation's peer: its height and newest block's hash.
 fn channel(network: &TestNetwork, organisation: &str) -> (u64, String) {
-    let said = peer(network, organisation, &["channel", "getinfo", "--channelID", "datapact"]).unwrap();
+    let said =
+        peer(network, organisation, &["channel", "getinfo", "--channelID", "datapact"]).unwrap();
     let json = said.lines().find_map(|line| line.strip_prefix("Blockchain info: ")).unwrap();
     let info: serde_json::Value = serde_json::from_str(json).unwrap();
     (info["height"].as_u64().unwrap(), info["currentBlockHash"].as_str().unwrap().to_owned())
@@ -33,7 +35,8 @@ fn channel(network: &TestNetwork, organisation: &str) -> (u64, String) {
 
 /// What the chaincode on an organisation's peer says of itself.
 fn info(network: &TestNetwork, organisation: &str) -> Option<serde_json::Value> {
-    let query = ["chaincode", "query", "-C", "datapact", "-n", "datapact", "-c", r#"{"Args":["info"]}"#];
+    let query =
+        ["chaincode", "query", "-C", "datapact", "-n", "datapact", "-c", r#"{"Args":["info"]}"#];
     let said = peer(network, organisation, &query).ok()?;
     Some(serde_json::from_str(said.trim()).unwrap())
 }
@@ -108,7 +111,8 @@ async fn both_organisations_have_the_chaincode_and_it_comes_back_after_a_crash()
 
     network.network.stop_node("chaincode-key", true).await.unwrap();
     network.network.start_node(&network.programs, "chaincode-key").await.unwrap();
-    // The peer notices the broken stream by itself, and connects again when it is asked the next time.
+    // The peer notices the broken stream by itself, and connects again when it is asked the next
+    // time.
     let mut tries = 0;
     while info(&network, "key").as_ref() != Some(&set_up) {
         tries += 1;
@@ -117,7 +121,8 @@ async fn both_organisations_have_the_chaincode_and_it_comes_back_after_a_crash()
     }
 
     network.network.down().await.unwrap();
-    let height = network.network.up(&network.programs).await.map(|_| channel(&network, "key").0).unwrap();
+    let height =
+        network.network.up(&network.programs).await.map(|_| channel(&network, "key").0).unwrap();
     assert_eq!(info(&network, "key").unwrap(), set_up);
     assert_eq!(channel(&network, "management").0, height, "what is done is not done again");
 }
@@ -127,7 +132,10 @@ fn a_folder_that_is_something_else_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mine"), "mine").unwrap();
     let error = Network::open(dir.path(), &options(Orderers::Raft)).unwrap_err().to_string();
-    assert!(error.contains("is not empty and holds no network") && error.contains("--dir DIR"), "{error}");
+    assert!(
+        error.contains("is not empty and holds no network") && error.contains("--dir DIR"),
+        "{error}"
+    );
     let missing = Network::existing(dir.path()).unwrap_err().to_string();
     assert!(missing.contains("holds no network"), "{missing}");
 }
@@ -141,8 +149,10 @@ fn a_network_keeps_its_orderers_and_its_ledger() {
     drop(made);
     let other = Network::open(dir.path(), &options(Orderers::Bft)).unwrap_err().to_string();
     assert!(other.contains("has other orderers"), "{other}");
-    let ledger =
-        datapact_fabric::network::Options { ledger: "other.example".into(), ..options(Orderers::Raft) };
+    let ledger = datapact_fabric::network::Options {
+        ledger: "other.example".into(),
+        ..options(Orderers::Raft)
+    };
     let other = Network::open(dir.path(), &ledger).unwrap_err().to_string();
     assert!(other.contains("has another ledger id"), "{other}");
 }
@@ -150,7 +160,8 @@ fn a_network_keeps_its_orderers_and_its_ledger() {
 fn reopen(network: &mut TestNetwork, orderers: Orderers) {
     let dir: &Path = &network.dir.path().join("network");
     // The lock is this process's until its holder is gone.
-    let elsewhere = Network::open(&network.dir.path().join("elsewhere"), &options(orderers)).unwrap();
+    let elsewhere =
+        Network::open(&network.dir.path().join("elsewhere"), &options(orderers)).unwrap();
     drop(std::mem::replace(&mut network.network, elsewhere));
     network.network = Network::open(dir, &options(orderers)).unwrap();
 }

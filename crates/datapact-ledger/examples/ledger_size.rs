@@ -1,12 +1,13 @@
-//! How fast an embedded ledger records accesses when it holds few entries and when it holds many: the tool of
-//! `bench/ledger.sh`.
+//! How fast an embedded ledger records accesses when it holds few entries and when it holds many:
+//! the tool of `bench/ledger.sh`.
 //!
 //! ```text
 //! ledger_size FOLDER ENTRIES...
 //! ```
-//! For each number a ledger is made in `FOLDER` and filled, through the port, by calls that wait for each other's
-//! commits; then calls are timed one after the other, and in turns over all ledgers, so that a busy moment of the
-//! machine does not hit one alone. At last a follower copies each from its beginning.
+//! For each number a ledger is made in `FOLDER` and filled, through the port, by calls that wait
+//! for each other's commits; then calls are timed one after the other, and in turns over all
+//! ledgers, so that a busy moment of the machine does not hit one alone. At last a follower copies
+//! each from its beginning.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -92,7 +93,12 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn fill(path: &Path, entries: usize, fixture: &Fixture, consumers: &[TestUser]) -> Result<Filled> {
+async fn fill(
+    path: &Path,
+    entries: usize,
+    fixture: &Fixture,
+    consumers: &[TestUser],
+) -> Result<Filled> {
     let trust = fixture.trust();
     let config = EmbeddedConfig {
         key: signing_key(1, ID, KeyKind::Log),
@@ -100,7 +106,8 @@ async fn fill(path: &Path, entries: usize, fixture: &Fixture, consumers: &[TestU
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),
     };
-    let ledger = Arc::new(EmbeddedLedger::open(Store::open(path, MIGRATIONS).await?, config).await?);
+    let ledger =
+        Arc::new(EmbeddedLedger::open(Store::open(path, MIGRATIONS).await?, config).await?);
     let share = fixture.share(AccessTimes::Unlimited, |_| {});
     let (call, documents) = share.set();
     ledger.execute(&call, &documents).await?;
@@ -130,7 +137,8 @@ async fn follow(path: &Path, ledger: Arc<EmbeddedLedger>) -> Result<Duration> {
         settling: Duration::ZERO,
     };
     let follower =
-        Follower::open(Store::open(&path.with_extension("copy"), MIGRATIONS).await?, config).await?;
+        Follower::open(Store::open(&path.with_extension("copy"), MIGRATIONS).await?, config)
+            .await?;
     let start = Instant::now();
     follower.poll().await?;
     Ok(start.elapsed())

@@ -1,5 +1,5 @@
-//! Makes the golden vectors of `testdata/ledger/` anew: `ledger_vectors DIRECTORY`. They are made once and committed;
-//! `docs/spec/ledger-log.md` describes them.
+//! Makes the golden vectors of `testdata/ledger/` anew: `ledger_vectors DIRECTORY`. They are made
+//! once and committed; `docs/spec/ledger-log.md` describes them.
 #![allow(clippy::indexing_slicing)]
 
 use std::path::Path;
@@ -55,7 +55,8 @@ fn write_json(path: &Path, value: &serde_json::Value) -> Result<(), Failure> {
     Ok(std::fs::write(path, format!("{value:#}\n"))?)
 }
 
-/// Roots and inclusion proofs of trees whose entries are the numbers from 0, as 8 bytes, big-endian.
+/// Roots and inclusion proofs of trees whose entries are the numbers from 0, as 8 bytes,
+/// big-endian.
 fn tree() -> serde_json::Value {
     let mut trees = Vec::new();
     for size in [0_u64, 1, 2, 3, 5, 8, 255, 256, 257, 600, 65_537] {
@@ -68,7 +69,8 @@ fn tree() -> serde_json::Value {
         }
         tiles.extend(edge.partial().map(|(id, hashes)| (id, hashes.to_vec())));
         let proof = |index: u64| {
-            let proof = inclusion_proof(index, size, &mut |id| tiles.get(&id).cloned()).unwrap_or_default();
+            let proof =
+                inclusion_proof(index, size, &mut |id| tiles.get(&id).cloned()).unwrap_or_default();
             json!({ "index": index, "hashes": proof.iter().map(|h| STANDARD.encode(h)).collect::<Vec<_>>() })
         };
         let mut indexes = vec![0, size / 2, size.saturating_sub(1)];
@@ -158,8 +160,8 @@ async fn logs(target: &Path, policy: &LogPolicy, entries: &Entries) -> Result<()
         (
             "unknown-member",
             with(&|list| {
-                let text =
-                    String::from_utf8_lossy(&list[0]).replace(",\"version\":1}", ",\"version\":1,\"x\":1}");
+                let text = String::from_utf8_lossy(&list[0])
+                    .replace(",\"version\":1}", ",\"version\":1,\"x\":1}");
                 list[0] = text.into_bytes();
             }),
         ),
@@ -189,8 +191,9 @@ async fn logs(target: &Path, policy: &LogPolicy, entries: &Entries) -> Result<()
             "damaged-root" => flip("checkpoint", note.find('\n').unwrap_or(0) + 3 + 5)?,
             "damaged-cosignature" => {
                 // A character that is base64 before and after.
-                let plain =
-                    |at: &usize| note.as_bytes()[*at].is_ascii_lowercase() && note.as_bytes()[*at] < b'y';
+                let plain = |at: &usize| {
+                    note.as_bytes()[*at].is_ascii_lowercase() && note.as_bytes()[*at] < b'y'
+                };
                 flip("checkpoint", (note.len() - 60..).find(plain).unwrap_or(0))?;
             }
             "not-cosigned" => {
@@ -247,7 +250,8 @@ fn proofs(target: &Path, entries: &Entries) -> Result<(), Failure> {
         edge.partial().map(|(id, hashes)| (id, hashes.to_vec())).collect();
     let note = std::fs::read_to_string(target.join("logs/good/checkpoint"))?;
     let proof = |index: u64, note: &str| {
-        let hashes = inclusion_proof(index, 6, &mut |id| tiles.get(&id).cloned()).unwrap_or_default();
+        let hashes =
+            inclusion_proof(index, 6, &mut |id| tiles.get(&id).cloned()).unwrap_or_default();
         let lines: String = hashes.iter().map(|hash| STANDARD.encode(hash) + "\n").collect();
         format!("c2sp.org/tlog-proof@v1\nindex {index}\n{lines}\n{note}")
     };
@@ -271,7 +275,12 @@ fn proofs(target: &Path, entries: &Entries) -> Result<(), Failure> {
         ("another-format", 3, three.replace("@v1", "@v2"), "malformed"),
         ("index-with-zero", 3, three.replace("index 3", "index 03"), "malformed"),
         ("short-hash", 3, three.replacen("=\n", "\n", 1), "malformed"),
-        ("no-checkpoint", 3, three.split("\n\n").next().unwrap_or_default().to_owned(), "malformed"),
+        (
+            "no-checkpoint",
+            3,
+            three.split("\n\n").next().unwrap_or_default().to_owned(),
+            "malformed",
+        ),
     ] {
         std::fs::write(target.join("proofs").join(format!("{name}.tlog-proof")), text)?;
         list.push(json!({ "proof": name, "entry": entry, "result": result }));

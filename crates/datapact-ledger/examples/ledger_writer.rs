@@ -1,7 +1,8 @@
-//! Writes to an embedded ledger until it is killed, and says what was answered: `ledger_writer DATABASE`.
+//! Writes to an embedded ledger until it is killed, and says what was answered: `ledger_writer
+//! DATABASE`.
 //!
-//! Each line of standard output is the position of an answered call, written after the answer. The test that kills
-//! this program checks that all of them are in the database afterwards.
+//! Each line of standard output is the position of an answered call, written after the answer. The
+//! test that kills this program checks that all of them are in the database afterwards.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -26,7 +27,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),
     };
-    let ledger = EmbeddedLedger::open(Store::open(path.as_ref(), MIGRATIONS).await?, config).await?;
+    let ledger =
+        EmbeddedLedger::open(Store::open(path.as_ref(), MIGRATIONS).await?, config).await?;
     let share = fixture.share(AccessTimes::Unlimited, |_| {});
     let (call, documents) = share.set();
     ledger.execute(&call, &documents).await?;

@@ -1,4 +1,5 @@
-//! Auditing a log offline: export it to files, and verify files or a server without believing either.
+//! Auditing a log offline: export it to files, and verify files or a server without believing
+//! either.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,8 +52,9 @@ pub struct Report {
     pub fault: Option<Fault>,
 }
 
-/// Writes the log's newest checkpoint and all of its tiles and entries to the directory `target`, which must be empty
-/// or not exist, as the static files of C2SP tlog-tiles. Returns how many entries there are.
+/// Writes the log's newest checkpoint and all of its tiles and entries to the directory `target`,
+/// which must be empty or not exist, as the static files of C2SP tlog-tiles. Returns how many
+/// entries there are.
 pub async fn export(source: &dyn LogSource, target: &Path) -> Result<u64, AuditError> {
     tokio::fs::create_dir_all(target).await?;
     if tokio::fs::read_dir(target).await?.next_entry().await?.is_some() {
@@ -85,8 +87,8 @@ async fn write(target: &Path, resource: Resource, bytes: &[u8]) -> Result<(), st
     tokio::fs::write(path, bytes).await
 }
 
-/// Audits a log: the checkpoint's signature and cosignatures against `policy`, every entry against the tree, every
-/// tile, and every call again by the contract.
+/// Audits a log: the checkpoint's signature and cosignatures against `policy`, every entry against
+/// the tree, every tile, and every call again by the contract.
 ///
 /// # Errors
 /// [`AuditError::Source`] when the log cannot be read; what is wrong with it stands in the report.
@@ -94,8 +96,8 @@ pub async fn verify(source: &dyn LogSource, policy: &LogPolicy) -> Result<Report
     verify_and_see(source, policy, &mut |_, _| {}).await
 }
 
-/// The same, and shows `see` each entry with its position, in order. Until the report says that there is no fault,
-/// nothing of them is to be believed.
+/// The same, and shows `see` each entry with its position, in order. Until the report says that
+/// there is no fault, nothing of them is to be believed.
 ///
 /// # Errors
 /// As [`verify`].
@@ -168,17 +170,19 @@ impl Audit<'_> {
                 });
                 if self.first.is_none() {
                     let same = stored.get(position as usize).is_none_or(|stored| *stored == leaf);
-                    let found =
-                        if same { self.replay(position, &bytes) } else { Err(NOT_IN_TREE.to_owned()) };
+                    let found = if same {
+                        self.replay(position, &bytes)
+                    } else {
+                        Err(NOT_IN_TREE.to_owned())
+                    };
                     self.first = found.err().map(|reason| (position, reason));
                 }
             }
             if let Err(trouble) = bundle.rest {
                 // Without the rest there is no tree to compare; what was found before stands.
                 let first = self.first.take();
-                return Err(
-                    first.map_or(trouble, |(position, reason)| Trouble::Wrong(Some(position), reason))
-                );
+                return Err(first
+                    .map_or(trouble, |(position, reason)| Trouble::Wrong(Some(position), reason)));
             }
         }
         let authentic = self.tree.edge.root() == *checkpoint.root();

@@ -1,7 +1,7 @@
 //! What every ledger must do: each adapter's tests call [`all`], unchanged (feature `testing`).
 //!
-//! The functions are ordinary ones; they panic when the ledger fails. Each makes shares of its own, so they run on a
-//! ledger in use and at the same time.
+//! The functions are ordinary ones; they panic when the ledger fails. Each makes shares of its own,
+//! so they run on a ledger in use and at the same time.
 
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use crate::testing::{Fixture, ShareState, TestShare, TestUser};
 /// How long a ledger may take to announce what it has recorded.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs the whole suite. The ledger must trust `fixture`'s CAs, and `fixture` must address the ledger.
+/// Runs the whole suite. The ledger must trust `fixture`'s CAs, and `fixture` must address the
+/// ledger.
 pub async fn all(ledger: &dyn Ledger, fixture: &Fixture) {
     a_share_lives_from_creation_to_revocation(ledger, fixture).await;
     terms_are_enforced(ledger, fixture).await;
@@ -77,14 +78,17 @@ async fn state(ledger: &dyn Ledger, share: &TestShare) -> Option<(u32, ShareStat
     record.map(|record| (record.policy.version, record.policy.state))
 }
 
-/// Create, update, suspend, resume, revoke; each takes effect, and only the provider's next version is accepted.
+/// Create, update, suspend, resume, revoke; each takes effect, and only the provider's next version
+/// is accepted.
 pub async fn a_share_lives_from_creation_to_revocation(ledger: &dyn Ledger, fixture: &Fixture) {
     let mut share = fixture.share(AccessTimes::Unlimited, |_| {});
     let consumer = fixture.consumer("Consumer");
     assert_eq!(state(ledger, &share).await, None);
     assert_eq!(refused(ledger, &share.request(&consumer)).await, Refusal::UnknownShare);
     let created = granted(ledger, &share.set()).await;
-    assert!(matches!(created.receipt, Receipt::Policy(record) if record.policy.policy == share.policy.id()));
+    assert!(
+        matches!(created.receipt, Receipt::Policy(record) if record.policy.policy == share.policy.id())
+    );
     assert_eq!(state(ledger, &share).await, Some((1, ShareState::Active)));
     granted(ledger, &share.request(&consumer)).await;
 
@@ -119,7 +123,8 @@ pub async fn a_share_lives_from_creation_to_revocation(ledger: &dyn Ledger, fixt
     assert_eq!(count(ledger, &share, &consumer).await, 3);
 }
 
-/// A consumer of an allowed country and industry gets access, another does not, and is told by which rule.
+/// A consumer of an allowed country and industry gets access, another does not, and is told by
+/// which rule.
 pub async fn terms_are_enforced(ledger: &dyn Ledger, fixture: &Fixture) {
     let country = |code: &str| code.parse().expect("a country code");
     let industry = |code: &str| code.parse().expect("an industry code");
@@ -148,7 +153,10 @@ pub async fn terms_are_enforced(ledger: &dyn Ledger, fixture: &Fixture) {
         policy.permission.expires = 2000;
     });
     granted(ledger, &ended.set()).await;
-    assert_eq!(refused(ledger, &ended.request(&consumer)).await, Refusal::Expired { expires: 2000 });
+    assert_eq!(
+        refused(ledger, &ended.request(&consumer)).await,
+        Refusal::Expired { expires: 2000 }
+    );
 }
 
 /// Each consumer has the access times for itself, under all versions of the policy together.
@@ -192,7 +200,8 @@ pub async fn usage_is_recorded_under_its_access(ledger: &dyn Ledger, fixture: &F
     assert_eq!(refused(ledger, &false_report).await, Refusal::Consumer);
 }
 
-/// A repeat, be it late, concurrent or after a change of terms, gets the first receipt and costs nothing.
+/// A repeat, be it late, concurrent or after a change of terms, gets the first receipt and costs
+/// nothing.
 pub async fn repeats_get_the_first_receipt_and_add_nothing(ledger: &dyn Ledger, fixture: &Fixture) {
     let mut share = fixture.share(AccessTimes::Times(1), |_| {});
     let consumer = fixture.consumer("Consumer");
@@ -239,7 +248,10 @@ pub async fn bad_documents_are_refused(ledger: &dyn Ledger, fixture: &Fixture) {
     if let Call::SetPolicy(set) = &mut wider {
         set.access_times = AccessTimes::Times(1_000_000);
     }
-    assert!(matches!(check_failed(ledger, &wider, &policy_documents).await, CheckError::Differs(_)));
+    assert!(matches!(
+        check_failed(ledger, &wider, &policy_documents).await,
+        CheckError::Differs(_)
+    ));
 
     // A document for another ledger, and one by a CA that nobody trusts.
     let elsewhere = Fixture::new("another-ledger.example").share(AccessTimes::Unlimited, |_| {});
@@ -273,7 +285,8 @@ pub async fn events_resume_without_gap(ledger: &dyn Ledger, fixture: &Fixture) {
     let last = receipts.last().map_or(0, |receipt| receipt.position);
     assert!(ledger.wait(last, PATIENCE).await.expect("the ledger answers"));
     let whole = events_of(ledger, &share, first).await;
-    let announced: Vec<_> = whole.iter().map(|event| (event.position, event.receipt.clone())).collect();
+    let announced: Vec<_> =
+        whole.iter().map(|event| (event.position, event.receipt.clone())).collect();
     let expected: Vec<_> = receipts.iter().map(|r| (r.position, r.receipt.clone())).collect();
     assert_eq!(announced, expected);
     for portion in [1, 3, EVENTS_MAX + 1] {
@@ -289,10 +302,13 @@ pub async fn events_resume_without_gap(ledger: &dyn Ledger, fixture: &Fixture) {
         }
         assert_eq!(read, whole);
         assert!(
-            read.windows(2).all(|pair| matches!(pair, [a, b] if a.position < b.position && a.time <= b.time))
+            read.windows(2)
+                .all(|pair| matches!(pair, [a, b] if a.position < b.position && a.time <= b.time))
         );
     }
-    assert!(!ledger.wait(u64::MAX - 1, Duration::from_millis(10)).await.expect("the ledger answers"));
+    assert!(
+        !ledger.wait(u64::MAX - 1, Duration::from_millis(10)).await.expect("the ledger answers")
+    );
     assert_eq!(ledger.events(u64::MAX - 1, 10).await.expect("the ledger answers"), []);
 }
 
@@ -301,7 +317,8 @@ pub async fn receipts_are_verified(ledger: &dyn Ledger, fixture: &Fixture) {
     let share = fixture.share(AccessTimes::Unlimited, |_| {});
     let receipt = granted(ledger, &share.set()).await;
     let other = granted(ledger, &fixture.share(AccessTimes::Unlimited, |_| {}).set()).await;
-    let verify = async |receipt: &LedgerReceipt| ledger.verify(receipt).await.expect("the ledger answers");
+    let verify =
+        async |receipt: &LedgerReceipt| ledger.verify(receipt).await.expect("the ledger answers");
     assert!(verify(&receipt).await);
     assert!(!verify(&LedgerReceipt { position: other.position, ..receipt.clone() }).await);
     assert!(!verify(&LedgerReceipt { address: other.address.clone(), ..receipt.clone() }).await);
@@ -323,11 +340,14 @@ pub async fn concurrent_consumers_never_get_more_than_allowed(
     let granted = join_all(consumers.iter().enumerate().map(async |(i, consumer)| {
         let requests: Vec<_> = (0..12 + i % 4).map(|_| share.request(consumer)).collect();
         let answers =
-            join_all(requests.iter().map(|(call, documents)| ledger.execute(call, documents))).await;
+            join_all(requests.iter().map(|(call, documents)| ledger.execute(call, documents)))
+                .await;
         let mut granted = Vec::new();
         for answer in answers {
             match answer {
-                Ok(LedgerReceipt { receipt: Receipt::Access(record), .. }) => granted.push(record.access),
+                Ok(LedgerReceipt { receipt: Receipt::Access(record), .. }) => {
+                    granted.push(record.access)
+                }
                 Err(LedgerError::Refused(Refusal::AccessTimes { access_times: 10 })) => {}
                 other => unreachable!("neither granted nor used up: {other:?}"),
             }

@@ -1,18 +1,20 @@
 //! The embedded ledger: a transparency log (C2SP tlog-tiles) in management's own database.
 //!
-//! One task decides calls, up to [`BATCH_MAX`] in one transaction under one checkpoint; who called is answered after
-//! the commit. So a checkpoint is durable before anybody sees it, and the log never signs two that contradict.
+//! One task decides calls, up to [`BATCH_MAX`] in one transaction under one checkpoint; who called
+//! is answered after the commit. So a checkpoint is durable before anybody sees it, and the log
+//! never signs two that contradict.
 //!
-//! Several processes with the same key may have such a task on one PostgreSQL database: the store lets one transaction
-//! write at a time, each begins with what the log is by then, and a checkpoint is only written after its predecessor.
+//! Several processes with the same key may have such a task on one PostgreSQL database: the store
+//! lets one transaction write at a time, each begins with what the log is by then, and a checkpoint
+//! is only written after its predecessor.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CLOCK_SKEW_SECONDS_MAX, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Refusal,
-    ShareRecord, check, decide, keys,
+    AccessRecord, CLOCK_SKEW_SECONDS_MAX, CONTRACT_VERSION, Call, CheckError, Counter, Documents,
+    Refusal, ShareRecord, check, decide, keys,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::ConnectionTrait;
@@ -21,7 +23,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::entry::{DISORDER_SECONDS_MAX, ENTRY_BYTES_MAX, Entry};
 use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use crate::path::Resource;
-use crate::port::{Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource};
+use crate::port::{
+    Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource,
+};
 use crate::proof::Proof;
 use crate::store::{BATCH_MAX, Store};
 use crate::tables::{self, Batch, Overlay};
@@ -81,11 +85,12 @@ struct Pending {
 }
 
 impl EmbeddedLedger {
-    /// Opens the ledger that `store` holds, or begins an empty one, and checks that its tree is the one last signed.
+    /// Opens the ledger that `store` holds, or begins an empty one, and checks that its tree is the
+    /// one last signed.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when the key is not the one that signed it; [`LedgerError::Corrupt`] when the
-    /// tree is not what was signed.
+    /// [`LedgerError::Misconfigured`] when the key is not the one that signed it;
+    /// [`LedgerError::Corrupt`] when the tree is not what was signed.
     pub async fn open(store: Store, config: EmbeddedConfig) -> Result<Self, LedgerError> {
         let key = Arc::new(config.key);
         if key.public().kind() != KeyKind::Log
@@ -96,8 +101,9 @@ impl EmbeddedLedger {
             ));
         }
         let of_job = Arc::clone(&key);
-        let head =
-            store.write(move |tx| Box::pin(async move { Head::begin_or_load(tx, &of_job).await })).await?;
+        let head = store
+            .write(move |tx| Box::pin(async move { Head::begin_or_load(tx, &of_job).await }))
+            .await?;
         let on = store.read();
         let cosigned = tables::cosigned_size(on).await?.unwrap_or(0);
         let (jobs, queue) = mpsc::channel(4 * BATCH_MAX);
@@ -133,8 +139,9 @@ impl EmbeddedLedger {
         self.key.public().name()
     }
 
-    /// One of the log's public resources (C2SP tlog-tiles): `checkpoint`, `tile/L/N[.p/W]`, `tile/entries/N[.p/W]`;
-    /// also `checkpoint/cosigned`, the newest that a witness has cosigned. None when there is no such.
+    /// One of the log's public resources (C2SP tlog-tiles): `checkpoint`, `tile/L/N[.p/W]`,
+    /// `tile/entries/N[.p/W]`; also `checkpoint/cosigned`, the newest that a witness has cosigned.
+    /// None when there is no such.
     pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         match Resource::parse(path) {
             Some(resource) => Ok(tables::resource(self.store.read(), resource).await?),
@@ -152,26 +159,32 @@ impl EmbeddedLedger {
         wait_for(self.size.clone(), timeout, move |now| now > size).await
     }
 
-    /// Takes a checkpoint with cosignatures back from a witness, and keeps those of configured witnesses. The
-    /// checkpoint must be one that this log has signed.
+    /// Takes a checkpoint with cosignatures back from a witness, and keeps those of configured
+    /// witnesses. The checkpoint must be one that this log has signed.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when it holds no cosignature by a configured witness, or a false one.
+    /// [`LedgerError::Misconfigured`] when it holds no cosignature by a configured witness, or a
+    /// false one.
     pub async fn add_cosignature(&self, note: &[u8]) -> Result<(), LedgerError> {
-        let refused = |why: String| LedgerError::Misconfigured(format!("the cosignature is refused: {why}"));
-        let checkpoint =
-            Checkpoint::open(note, self.key.public(), &self.witnesses).map_err(|e| refused(e.to_string()))?;
+        let refused =
+            |why: String| LedgerError::Misconfigured(format!("the cosignature is refused: {why}"));
+        let checkpoint = Checkpoint::open(note, self.key.public(), &self.witnesses)
+            .map_err(|e| refused(e.to_string()))?;
         let size = checkpoint.size();
         let ours = tables::checkpoint(self.store.read(), size).await?;
-        let ours = ours.and_then(|note| Checkpoint::open(note.as_bytes(), self.key.public(), &[]).ok());
+        let ours =
+            ours.and_then(|note| Checkpoint::open(note.as_bytes(), self.key.public(), &[]).ok());
         if ours.is_none_or(|ours| ours.root() != checkpoint.root()) {
             return Err(refused("this log has not signed that checkpoint".to_owned()));
         }
         if checkpoint.cosignatures().is_empty() {
             return Err(refused("it is of no configured witness".to_owned()));
         }
-        let lines: Vec<(String, String)> =
-            checkpoint.cosignatures().iter().map(|(key, line)| (key.to_string(), line.clone())).collect();
+        let lines: Vec<(String, String)> = checkpoint
+            .cosignatures()
+            .iter()
+            .map(|(key, line)| (key.to_string(), line.clone()))
+            .collect();
         self.store
             .write(move |tx| {
                 Box::pin(async move {
@@ -186,14 +199,20 @@ impl EmbeddedLedger {
         Ok(())
     }
 
-    /// Waits until a witness has cosigned a checkpoint that covers `position`; false when none has after `timeout`.
-    pub async fn wait_cosigned(&self, position: Position, timeout: Duration) -> Result<bool, LedgerError> {
+    /// Waits until a witness has cosigned a checkpoint that covers `position`; false when none has
+    /// after `timeout`.
+    pub async fn wait_cosigned(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         wait_for(self.cosigned.subscribe(), timeout, move |size| size > position).await
     }
 
-    /// The proof that the log holds the entry at `position`: under a cosigned checkpoint where one covers it, else under
-    /// the newest checkpoint. None when there is no such entry. Witnesses cosign what is newest when they look, not all
-    /// of them the same; so the checkpoint is the one that most of them have cosigned lately.
+    /// The proof that the log holds the entry at `position`: under a cosigned checkpoint where one
+    /// covers it, else under the newest checkpoint. None when there is no such entry. Witnesses
+    /// cosign what is newest when they look, not all of them the same; so the checkpoint is the one
+    /// that most of them have cosigned lately.
     pub async fn proof(&self, position: Position) -> Result<Option<Proof>, LedgerError> {
         let on = self.store.read();
         let size = match tables::best_cosigned_size(on, position).await? {
@@ -213,17 +232,18 @@ impl EmbeddedLedger {
         &self.store
     }
 
-    /// Appends what a chain has decided, after deciding it again: what this contract would not have granted just so is
-    /// no mirror's to hold.
+    /// Appends what a chain has decided, after deciding it again: what this contract would not have
+    /// granted just so is no mirror's to hold.
     pub(crate) async fn record(&self, recorded: Recorded) -> Result<(), LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Record { recorded, reply }).await.map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
     }
 
-    /// Decides `calls` in a job of this log's own store, and appends what is granted, so that what follows from it is
-    /// written by the same job. Whoever calls has checked the documents ([`datapact_core::contract::check`]), and says
-    /// by [`EmbeddedLedger::committed`] when it is durable.
+    /// Decides `calls` in a job of this log's own store, and appends what is granted, so that what
+    /// follows from it is written by the same job. Whoever calls has checked the documents
+    /// ([`datapact_core::contract::check`]), and says by [`EmbeddedLedger::committed`] when it is
+    /// durable.
     ///
     /// # Errors
     /// As [`Ledger::execute`], for all of them; the answers hold what is refused of each.
@@ -291,7 +311,11 @@ pub(crate) fn address(id: &str, share: &ShareId) -> String {
 
 #[async_trait]
 impl Ledger for EmbeddedLedger {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         match check(call, documents, &self.trust.trust(), self.id(), (self.clock)()) {
             // A repeat after a lost answer or a crash may come late.
             Err(CheckError::Stale { .. }) if self.is_recorded(call).await? => {}
@@ -309,11 +333,18 @@ impl Ledger for EmbeddedLedger {
         Ok(tables::share(self.store.read(), share).await?)
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         Ok(tables::access(self.store.read(), request).await?)
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         Ok(tables::counter(self.store.read(), share, consumer).await?)
     }
 
@@ -341,7 +372,9 @@ impl Ledger for EmbeddedLedger {
         let found = tables::events(self.store.read(), receipt.position, 1).await?;
         let share = receipt.receipt.share();
         Ok(receipt.address == self.address(share)
-            && found.first().is_some_and(|e| e.position == receipt.position && e.receipt == receipt.receipt))
+            && found
+                .first()
+                .is_some_and(|e| e.position == receipt.position && e.receipt == receipt.receipt))
     }
 
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
@@ -379,7 +412,10 @@ struct Head {
 
 impl Head {
     /// What the tables hold, which must be what was signed; an empty log if they hold nothing.
-    async fn begin_or_load(tx: &impl ConnectionTrait, key: &SigningKey) -> Result<Self, LedgerError> {
+    async fn begin_or_load(
+        tx: &impl ConnectionTrait,
+        key: &SigningKey,
+    ) -> Result<Self, LedgerError> {
         let Some(size) = tables::newest_size(tx).await? else {
             let edge = Edge::default();
             tables::write_checkpoint(tx, 0, &key.checkpoint(0, &edge.root())).await?;
@@ -387,20 +423,27 @@ impl Head {
         };
         let note = tables::checkpoint(tx, size).await?.unwrap_or_default();
         let signed = Checkpoint::open(note.as_bytes(), key.public(), &[]).map_err(|error| {
-            LedgerError::Misconfigured(format!("the ledger in this database is of another key: {error}"))
+            LedgerError::Misconfigured(format!(
+                "the ledger in this database is of another key: {error}"
+            ))
         })?;
         let edge = tables::edge(tx, size).await?;
         if edge.root() != *signed.root() || !tables::entries(tx, size, 1).await?.is_empty() {
-            let reason =
-                format!("the tree of {size} entries is not the one that was signed; restore a backup");
+            let reason = format!(
+                "the tree of {size} entries is not the one that was signed; restore a backup"
+            );
             return Err(LedgerError::Corrupt { position: None, reason });
         }
         Ok(Self { edge, time: tables::newest_time(tx).await? })
     }
 
-    /// This one, if nobody has added anything since; otherwise what the tables hold. Nobody else adds anything before
-    /// `tx` ends.
-    async fn current(self, tx: &impl ConnectionTrait, key: &SigningKey) -> Result<Self, LedgerError> {
+    /// This one, if nobody has added anything since; otherwise what the tables hold. Nobody else
+    /// adds anything before `tx` ends.
+    async fn current(
+        self,
+        tx: &impl ConnectionTrait,
+        key: &SigningKey,
+    ) -> Result<Self, LedgerError> {
         if tables::newest_size(tx).await? == Some(self.edge.size()) {
             return Ok(self);
         }
@@ -487,19 +530,23 @@ impl Decider {
     /// Appends `recorded`, with the times that the chain gave it, under one checkpoint.
     async fn record(&self, recorded: Recorded) -> Result<(), LedgerError> {
         let (kept, key) = (Arc::clone(&self.kept), Arc::clone(&self.key));
-        let written = self
-            .store
-            .write(move |tx| Box::pin(async move { record_all(tx, kept.head(), &key, recorded).await }));
+        let written = self.store.write(move |tx| {
+            Box::pin(async move { record_all(tx, kept.head(), &key, recorded).await })
+        });
         self.kept.committed(&written.await?);
         Ok(())
     }
 
-    /// Decides `calls` one after the other and makes what was granted durable, all under one checkpoint.
+    /// Decides `calls` one after the other and makes what was granted durable, all under one
+    /// checkpoint.
     async fn decide(&self, calls: Vec<Call>) -> Result<Answers, LedgerError> {
-        let (kept, key, clock) = (Arc::clone(&self.kept), Arc::clone(&self.key), Arc::clone(&self.clock));
+        let (kept, key, clock) =
+            (Arc::clone(&self.kept), Arc::clone(&self.key), Arc::clone(&self.clock));
         let (decided, answers) = self
             .store
-            .write(move |tx| Box::pin(async move { decide_all(tx, kept.head(), &key, calls, &clock).await }))
+            .write(move |tx| {
+                Box::pin(async move { decide_all(tx, kept.head(), &key, calls, &clock).await })
+            })
             .await?;
         self.kept.committed(&decided.head);
         Ok(answers)
@@ -515,8 +562,8 @@ async fn decide_all(
 ) -> Result<(Decided, Answers), LedgerError> {
     let head = head.current(tx, key).await?;
     let before = head.edge.size();
-    // The time is that of the job's turn: however long it waited for the writer, or for other processes' locks, its
-    // entries are not older than what followers have confirmed meanwhile.
+    // The time is that of the job's turn: however long it waited for the writer, or for other
+    // processes' locks, its entries are not older than what followers have confirmed meanwhile.
     let now = clock();
     if head.time > now + CLOCK_SKEW_SECONDS_MAX {
         let ahead = head.time - now;
@@ -567,13 +614,14 @@ async fn record_all(
         };
         let values = batch.overlay.values(&keys(&entry.call));
         let earliest = newest.saturating_sub(DISORDER_SECONDS_MAX);
-        let outcome = entry.replay(earliest, &values).map_err(|fault| differs(fault.to_string()))?;
+        let outcome =
+            entry.replay(earliest, &values).map_err(|fault| differs(fault.to_string()))?;
         if outcome.receipt != event.receipt {
             return Err(differs("its receipt is another".to_owned()));
         }
-        let bytes = entry
-            .to_bytes()
-            .ok_or_else(|| differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes")))?;
+        let bytes = entry.to_bytes().ok_or_else(|| {
+            differs(format!("its entry would be longer than {ENTRY_BYTES_MAX} bytes"))
+        })?;
         newest = newest.max(event.time);
         batch.push(event.time, bytes, outcome);
     }
@@ -584,7 +632,12 @@ async fn record_all(
     Ok(Head { edge, time: newest })
 }
 
-fn append(batch: &mut Batch, id: &str, call: Call, time: Timestamp) -> Result<LedgerReceipt, LedgerError> {
+fn append(
+    batch: &mut Batch,
+    id: &str,
+    call: Call,
+    time: Timestamp,
+) -> Result<LedgerReceipt, LedgerError> {
     let outcome = decide(&call, &batch.overlay.values(&keys(&call)), time)?;
     let receipt = outcome.receipt.clone();
     let address = address(id, receipt.share());

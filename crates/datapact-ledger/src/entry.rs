@@ -19,9 +19,10 @@ pub struct Entry {
     pub call: Call,
 }
 
-/// How far an entry of a chain's mirror may be before the latest of those before it, in seconds. On a chain whose transactions
-/// bear their submitters' times (Fabric), they need not stand in the order of these times. A log that is the ledger
-/// itself has no such entries, and whoever follows it takes none; an audit, which need not know which it is, does.
+/// How far an entry of a chain's mirror may be before the latest of those before it, in seconds. On
+/// a chain whose transactions bear their submitters' times (Fabric), they need not stand in the
+/// order of these times. A log that is the ledger itself has no such entries, and whoever follows
+/// it takes none; an audit, which need not know which it is, does.
 pub const DISORDER_SECONDS_MAX: u64 = 300;
 
 /// What is wrong with an entry.
@@ -53,7 +54,8 @@ impl Entry {
         Self { version: CONTRACT_VERSION, time, call }
     }
 
-    /// The entry's bytes: JSON in the form of RFC 8785. None when they would be longer than [`ENTRY_BYTES_MAX`].
+    /// The entry's bytes: JSON in the form of RFC 8785. None when they would be longer than
+    /// [`ENTRY_BYTES_MAX`].
     pub fn to_bytes(&self) -> Option<Vec<u8>> {
         serde_json_canonicalizer::to_vec(self).ok().filter(|bytes| bytes.len() <= ENTRY_BYTES_MAX)
     }
@@ -61,7 +63,11 @@ impl Entry {
     /// Reads an entry's bytes, which must be just what [`Entry::to_bytes`] makes of it.
     pub fn parse(bytes: &[u8]) -> Result<Self, EntryFault> {
         let entry: Self = serde_json::from_slice(bytes).map_err(|_| EntryFault::Malformed)?;
-        if entry.to_bytes().as_deref() == Some(bytes) { Ok(entry) } else { Err(EntryFault::Malformed) }
+        if entry.to_bytes().as_deref() == Some(bytes) {
+            Ok(entry)
+        } else {
+            Err(EntryFault::Malformed)
+        }
     }
 
     /// Decides the entry again, after an entry of time `previous`: what it changed.

@@ -1,8 +1,10 @@
-//! A follower: its own copy of the embedded ledger, which it believes only as far as it has checked it.
+//! A follower: its own copy of the embedded ledger, which it believes only as far as it has checked
+//! it.
 //!
-//! It keeps every entry, recomputes the tree, compares it with what the log signed, and decides every call again by
-//! [`datapact_core::contract`] into its own state. A log that contradicts itself or records what the contract refuses
-//! stops it for good: the reason is kept, and every later read gives that reason instead of an answer.
+//! It keeps every entry, recomputes the tree, compares it with what the log signed, and decides
+//! every call again by [`datapact_core::contract`] into its own state. A log that contradicts
+//! itself or records what the contract refuses stops it for good: the reason is kept, and every
+//! later read gives that reason instead of an answer.
 
 use std::sync::{Arc, Mutex as SyncMutex};
 use std::time::{Duration, Instant};
@@ -41,11 +43,11 @@ pub struct FollowerConfig {
     pub source: Arc<dyn LogSource>,
     /// The follower's own clock.
     pub clock: Clock,
-    /// The follower's own node of the chain that the log is the mirror of: then the log must hold just the chain's
-    /// events, and all of them. None when the log is the ledger itself.
+    /// The follower's own node of the chain that the log is the mirror of: then the log must hold
+    /// just the chain's events, and all of them. None when the log is the ledger itself.
     pub chain: Option<Arc<dyn Ledger>>,
-    /// For how long after the opening an entry that looks backdated is only refused, and does not stop the follower for
-    /// good: the own clock may have been ahead when it was opened.
+    /// For how long after the opening an entry that looks backdated is only refused, and does not
+    /// stop the follower for good: the own clock may have been ahead when it was opened.
     pub settling: Duration,
 }
 
@@ -56,8 +58,9 @@ pub struct Follower {
     config: FollowerConfig,
     /// The chain's name in the tables.
     chain: Option<String>,
-    /// Held while polling, so that checkpoints are seen in order. A poll takes what is in it and puts it back when it
-    /// ends; where a poll was cut off (its caller went away) there is nothing, and the tables are read again.
+    /// Held while polling, so that checkpoints are seen in order. A poll takes what is in it and
+    /// puts it back when it ends; where a poll was cut off (its caller went away) there is nothing,
+    /// and the tables are read again.
     head: Mutex<Option<Head>>,
     shared: SyncMutex<Shared>,
 }
@@ -71,7 +74,8 @@ struct Head {
     checkpoint: Option<Checkpoint>,
     /// The size of the newest checkpoint that this follower cosigned.
     cosigned: Option<u64>,
-    /// The chain's position behind the newest event that was compared, if the log is a chain's mirror.
+    /// The chain's position behind the newest event that was compared, if the log is a chain's
+    /// mirror.
     next: Position,
     /// Whether the chain was asked, since this was read, if it still holds what it held before.
     is_held: bool,
@@ -81,24 +85,31 @@ impl Head {
     async fn load(on: &impl ConnectionTrait, log: &VerifyingKey) -> Result<Self, LedgerError> {
         let size = tables::count(on).await?;
         let edge = tables::edge(on, size).await?;
-        let checkpoint =
-            match tables::newest_size(on).await? {
-                None => None,
-                Some(newest) => {
-                    let note = tables::checkpoint(on, newest).await?.unwrap_or_default();
-                    let opened = Checkpoint::open(note.as_bytes(), log, &[]);
-                    Some(opened.map_err(|e| {
-                        LedgerError::Misconfigured(format!("this copy is of another log: {e}"))
-                    })?)
-                }
-            };
+        let checkpoint = match tables::newest_size(on).await? {
+            None => None,
+            Some(newest) => {
+                let note = tables::checkpoint(on, newest).await?.unwrap_or_default();
+                let opened = Checkpoint::open(note.as_bytes(), log, &[]);
+                Some(opened.map_err(|e| {
+                    LedgerError::Misconfigured(format!("this copy is of another log: {e}"))
+                })?)
+            }
+        };
         if checkpoint.as_ref().is_some_and(|c| c.size() == size && *c.root() != edge.root()) {
-            let reason = "the copy's tree is not the one that it has checked; restore a backup".to_owned();
+            let reason =
+                "the copy's tree is not the one that it has checked; restore a backup".to_owned();
             return Err(LedgerError::Corrupt { position: None, reason });
         }
         let cosigned = tables::cosigned_size(on).await?;
         let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
-        Ok(Self { edge, time: tables::newest_time(on).await?, checkpoint, cosigned, next, is_held: false })
+        Ok(Self {
+            edge,
+            time: tables::newest_time(on).await?,
+            checkpoint,
+            cosigned,
+            next,
+            is_held: false,
+        })
     }
 }
 
@@ -107,7 +118,8 @@ struct Shared {
     settled: Instant,
     fault: Option<(Option<Position>, String)>,
     confirmed: Option<Instant>,
-    /// What the follower's clock said when it was furthest behind; it may jump ahead and come right again.
+    /// What the follower's clock said when it was furthest behind; it may jump ahead and come right
+    /// again.
     clock: (Instant, Timestamp),
     size: u64,
 }
@@ -134,8 +146,8 @@ impl Shared {
 pub struct Polled {
     /// How many entries the log has, all replayed.
     pub size: u64,
-    /// The checkpoint with this follower's cosignature, to be given to the log; none when nothing is new or the
-    /// follower is no witness.
+    /// The checkpoint with this follower's cosignature, to be given to the log; none when nothing
+    /// is new or the follower is no witness.
     pub cosigned: Option<String>,
 }
 
@@ -143,8 +155,8 @@ impl Follower {
     /// Opens the copy in `store`. Nothing is fetched before the first [`Follower::poll`].
     ///
     /// # Errors
-    /// [`LedgerError::Corrupt`] when the copy is damaged, [`LedgerError::Misconfigured`] when it is of another log. A copy
-    /// that stopped for good opens; its reads give the reason.
+    /// [`LedgerError::Corrupt`] when the copy is damaged, [`LedgerError::Misconfigured`] when it is
+    /// of another log. A copy that stopped for good opens; its reads give the reason.
     pub async fn open(store: Store, config: FollowerConfig) -> Result<Self, LedgerError> {
         if config.log.kind() != KeyKind::Log
             || config.witness.as_ref().is_some_and(|w| w.public().kind() != KeyKind::Witness)
@@ -172,8 +184,8 @@ impl Follower {
         })
     }
 
-    /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log that still
-    /// contradicts what the copy holds stops it again.
+    /// Forgets why the copy in `store` stopped, for an operator who has found the reason. A log
+    /// that still contradicts what the copy holds stops it again.
     pub async fn clear_fault(store: &Store) -> Result<(), LedgerError> {
         store.write(|tx| Box::pin(async move { Ok(tables::clear_fault(tx).await?) })).await
     }
@@ -183,7 +195,8 @@ impl Follower {
         self.shared().size
     }
 
-    /// How long ago the copy was last confirmed to be current; none when it never was since it was opened.
+    /// How long ago the copy was last confirmed to be current; none when it never was since it was
+    /// opened.
     pub fn confirmed(&self) -> Option<Duration> {
         self.shared().confirmed.map(|confirmed| confirmed.elapsed())
     }
@@ -191,8 +204,8 @@ impl Follower {
     /// Asks the log for its newest checkpoint, checks and replays all that is new, and cosigns it.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`] when the log does not answer; [`LedgerError::Corrupt`] when it misbehaves, now or
-    /// ever before.
+    /// [`LedgerError::Unavailable`] when the log does not answer; [`LedgerError::Corrupt`] when it
+    /// misbehaves, now or ever before.
     pub async fn poll(&self) -> Result<Polled, LedgerError> {
         self.poll_kept(&mut *self.head.lock().await).await
     }
@@ -212,8 +225,8 @@ impl Follower {
         polled
     }
 
-    /// What the tables hold once everything is written that polls before this one have begun to write: the writer
-    /// takes one job after the other.
+    /// What the tables hold once everything is written that polls before this one have begun to
+    /// write: the writer takes one job after the other.
     async fn reload(&self) -> Result<Head, LedgerError> {
         let log = self.config.log.clone();
         let read = self.store.write(move |tx| Box::pin(async move { Head::load(tx, &log).await }));
@@ -222,8 +235,9 @@ impl Follower {
         Ok(head)
     }
 
-    /// Waits until the log says that it has more than `size` entries, or for `timeout`. Whoever does something for each
-    /// entry gives the size up to which it is done: others may have polled since.
+    /// Waits until the log says that it has more than `size` entries, or for `timeout`. Whoever
+    /// does something for each entry gives the size up to which it is done: others may have polled
+    /// since.
     pub async fn wait(&self, size: u64, timeout: Duration) -> Result<(), LedgerError> {
         self.believe()?;
         let waited = self.config.source.wait_newer(size, timeout).await;
@@ -236,8 +250,8 @@ impl Follower {
         self.poll().await
     }
 
-    /// The newest checkpoint that this follower cosigned, with its cosignature, and its size. Whoever polled, it is to
-    /// be given to the log.
+    /// The newest checkpoint that this follower cosigned, with its cosignature, and its size.
+    /// Whoever polled, it is to be given to the log.
     pub async fn cosigned(&self) -> Result<Option<(u64, String)>, LedgerError> {
         self.believe()?;
         let on = self.store.read();
@@ -256,8 +270,9 @@ impl Follower {
         Ok(Proof::make(on, position, newest).await?)
     }
 
-    /// The same under a checkpoint of `size` entries that witnesses cosigned: it proves by [`Proof::verify`] if they
-    /// were shown the tree that this copy holds. None if the copy is not as long.
+    /// The same under a checkpoint of `size` entries that witnesses cosigned: it proves by
+    /// [`Proof::verify`] if they were shown the tree that this copy holds. None if the copy is not
+    /// as long.
     pub async fn proof_under(
         &self,
         position: Position,
@@ -271,7 +286,8 @@ impl Follower {
         Ok(Proof::make_under(self.store.read(), position, size, checkpoint.to_owned()).await?)
     }
 
-    /// One of the log's public resources, as [`crate::embedded::EmbeddedLedger::read`] gives it, from this copy.
+    /// One of the log's public resources, as [`crate::embedded::EmbeddedLedger::read`] gives it,
+    /// from this copy.
     pub async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, LedgerError> {
         self.believe()?;
         match Resource::parse(path) {
@@ -303,9 +319,10 @@ impl Follower {
     fn believe(&self) -> Result<(), LedgerError> {
         match &self.shared().fault {
             None => Ok(()),
-            Some((position, reason)) => {
-                Err(LedgerError::Corrupt { position: *position, reason: describe(*position, reason) })
-            }
+            Some((position, reason)) => Err(LedgerError::Corrupt {
+                position: *position,
+                reason: describe(*position, reason),
+            }),
         }
     }
 
@@ -357,7 +374,9 @@ impl Follower {
         self.shared().fault = Some((position, reason.clone()));
         self.store
             .write(move |tx| {
-                Box::pin(async move { Ok(tables::write_fault(tx, position, &reason, &evidence).await?) })
+                Box::pin(
+                    async move { Ok(tables::write_fault(tx, position, &reason, &evidence).await?) },
+                )
             })
             .await
     }
@@ -379,7 +398,9 @@ impl Follower {
         loop {
             cosigned = self.advance(head, evidence).await?.or(cosigned);
             let missing = chain.events(head.next, 1).await?.pop();
-            let Some(missing) = missing.filter(|event| event.position < newest) else { return Ok(cosigned) };
+            let Some(missing) = missing.filter(|event| event.position < newest) else {
+                return Ok(cosigned);
+            };
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 let reason = format!(
@@ -394,7 +415,11 @@ impl Follower {
     }
 
     /// The next `count` events of the own node, which may be a moment behind the log.
-    async fn recorded(&self, from: Position, count: usize) -> Result<Option<Vec<Event>>, LedgerError> {
+    async fn recorded(
+        &self,
+        from: Position,
+        count: usize,
+    ) -> Result<Option<Vec<Event>>, LedgerError> {
         let Some(chain) = &self.config.chain else { return Ok(None) };
         let end = Instant::now() + CHAIN_PATIENCE;
         let mut events: Vec<Event> = Vec::with_capacity(count);
@@ -411,7 +436,11 @@ impl Follower {
         Ok(Some(events))
     }
 
-    async fn advance(&self, head: &mut Head, evidence: &mut String) -> Result<Option<String>, Stop> {
+    async fn advance(
+        &self,
+        head: &mut Head,
+        evidence: &mut String,
+    ) -> Result<Option<String>, Stop> {
         let source = self.config.source.as_ref();
         let note = source::checkpoint(source).await?;
         *evidence = String::from_utf8_lossy(&note).into_owned();
@@ -420,8 +449,10 @@ impl Follower {
         let size = checkpoint.size();
         if let Some(kept) = &head.checkpoint {
             if size < kept.size() {
-                let reason =
-                    format!("the log was rolled back: it had {} entries and now shows {size}", kept.size());
+                let reason = format!(
+                    "the log was rolled back: it had {} entries and now shows {size}",
+                    kept.size()
+                );
                 return Err(Trouble::Wrong(Some(size), reason).into());
             }
             if size == kept.size() && checkpoint.root() != kept.root() {
@@ -439,20 +470,25 @@ impl Follower {
         self.cosign(head, checkpoint).await
     }
 
-    /// The hashes of the new entries, which lead from the tree kept to the one that the checkpoint signs.
-    async fn authentic_leaves(&self, head: &Head, checkpoint: &Checkpoint) -> Result<Vec<Hash>, Stop> {
+    /// The hashes of the new entries, which lead from the tree kept to the one that the checkpoint
+    /// signs.
+    async fn authentic_leaves(
+        &self,
+        head: &Head,
+        checkpoint: &Checkpoint,
+    ) -> Result<Vec<Hash>, Stop> {
         let size = checkpoint.size();
         let leaves = source::leaves(self.config.source.as_ref(), head.edge.size(), size).await?;
         let mut edge = head.edge.clone();
         let kept = head.checkpoint.as_ref();
         let forked = |edge: &Edge, signed: Option<&Checkpoint>| {
-            signed.is_some_and(|signed| signed.size() == edge.size() && *signed.root() != edge.root())
+            signed
+                .is_some_and(|signed| signed.size() == edge.size() && *signed.root() != edge.root())
         };
         for leaf in &leaves {
             edge.push(*leaf, |_, _| {});
             if forked(&edge, kept) {
-                let reason =
-                    "the log forked: its entries are not those of a checkpoint that it signed before";
+                let reason = "the log forked: its entries are not those of a checkpoint that it signed before";
                 return Err(Trouble::Wrong(
                     self.first_difference(edge.size(), size).await,
                     reason.to_owned(),
@@ -462,14 +498,16 @@ impl Follower {
         }
         if edge.root() != *checkpoint.root() {
             let at = self.first_difference(head.edge.size(), size).await;
-            let reason = format!("the log forked: the tree of {size} entries does not continue the one kept");
+            let reason = format!(
+                "the log forked: the tree of {size} entries does not continue the one kept"
+            );
             return Err(Trouble::Wrong(at, reason).into());
         }
         Ok(leaves)
     }
 
-    /// The first of the entries before `end` that the log, of now `size` entries, shows otherwise than this copy
-    /// holds it, for people who must find out what happened.
+    /// The first of the entries before `end` that the log, of now `size` entries, shows otherwise
+    /// than this copy holds it, for people who must find out what happened.
     async fn first_difference(&self, end: u64, size: u64) -> Option<Position> {
         let width = TILE_WIDTH as u64;
         for index in 0..end.div_ceil(width) {
@@ -478,7 +516,9 @@ impl Follower {
             let theirs = (size - index * width).min(width) as usize;
             let id = crate::tree::TileId { level: 0, index };
             let theirs = source::tile(self.config.source.as_ref(), id, theirs).await.ok()?;
-            if let Some(at) = ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf) {
+            if let Some(at) =
+                ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf)
+            {
                 return Some(index * width + at as u64);
             }
         }
@@ -486,11 +526,17 @@ impl Follower {
     }
 
     /// Fetches, compares and replays the entries that `leaves` announce, a bundle at a time.
-    async fn replay(&self, head: &mut Head, checkpoint: &Checkpoint, leaves: &[Hash]) -> Result<(), Stop> {
+    async fn replay(
+        &self,
+        head: &mut Head,
+        checkpoint: &Checkpoint,
+        leaves: &[Hash],
+    ) -> Result<(), Stop> {
         let first = head.edge.size();
         let width = TILE_WIDTH as u64;
         let rules = TimeRules {
-            // An entry that the log did not have when it last confirmed is not older than that. A mirror's times are the chain's, and were compared.
+            // An entry that the log did not have when it last confirmed is not older than that. A
+            // mirror's times are the chain's, and were compared.
             earliest: match (&self.config.chain, self.confirmed_time()) {
                 (None, Some(time)) => time.saturating_sub(CLOCK_SKEW_SECONDS_MAX),
                 _ => 0,
@@ -505,12 +551,15 @@ impl Follower {
             let index = at / width;
             let end = checkpoint.size().min((index + 1) * width);
             let bundle = if at < end {
-                source::bundle(self.config.source.as_ref(), index, (end - index * width) as usize).await?
+                source::bundle(self.config.source.as_ref(), index, (end - index * width) as usize)
+                    .await?
             } else {
                 Bundle { entries: Vec::new(), rest: Ok(()) }
             };
             let mut entries = Vec::new();
-            for (position, bytes) in (index * width..).zip(bundle.entries).skip((at % width) as usize) {
+            for (position, bytes) in
+                (index * width..).zip(bundle.entries).skip((at % width) as usize)
+            {
                 if leaves.get((position - first) as usize) != Some(&leaf_hash(&bytes)) {
                     let reason = "the entry is not the one in the tree that the log signed";
                     return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
@@ -522,7 +571,8 @@ impl Follower {
             let (edge, time) = (head.edge.clone(), head.time);
             let (size, signed) = (checkpoint.size(), note.take());
             let recorded = self.recorded(head.next, entries.len()).await?;
-            let next = recorded.iter().flatten().last().map_or(head.next, |event| event.position + 1);
+            let next =
+                recorded.iter().flatten().last().map_or(head.next, |event| event.position + 1);
             let chain = self.chain.clone();
             (head.edge, head.time) = self
                 .store
@@ -532,7 +582,8 @@ impl Follower {
                             return Err(Stop::Moved);
                         }
                         let overlay =
-                            Overlay::load(tx, entries.iter().flat_map(|(_, e)| keys(&e.call))).await?;
+                            Overlay::load(tx, entries.iter().flat_map(|(_, e)| keys(&e.call)))
+                                .await?;
                         let mut batch = Batch::new(edge, overlay);
                         let mut newest = time;
                         for (nth, (bytes, entry)) in entries.into_iter().enumerate() {
@@ -546,14 +597,19 @@ impl Follower {
                                     event.time != entry.time || event.receipt != outcome.receipt
                                 })
                             {
-                                let reason = "the chain, in the own node, has recorded something else";
-                                return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
+                                let reason =
+                                    "the chain, in the own node, has recorded something else";
+                                return Err(
+                                    Trouble::Wrong(Some(position), reason.to_owned()).into()
+                                );
                             }
                             newest = newest.max(entry.time);
                             batch.push(entry.time, bytes, outcome);
                         }
                         if let Some(note) = signed {
-                            tables::write_checkpoint(tx, size, &note).await.map_err(LedgerError::from)?;
+                            tables::write_checkpoint(tx, size, &note)
+                                .await
+                                .map_err(LedgerError::from)?;
                         }
                         if let Some(chain) = chain {
                             tables::write_mirror(tx, &chain, next).await?;
@@ -567,7 +623,11 @@ impl Follower {
         Ok(())
     }
 
-    async fn cosign(&self, head: &mut Head, mut checkpoint: Checkpoint) -> Result<Option<String>, Stop> {
+    async fn cosign(
+        &self,
+        head: &mut Head,
+        mut checkpoint: Checkpoint,
+    ) -> Result<Option<String>, Stop> {
         let Some(witness) = &self.config.witness else { return Ok(None) };
         if head.cosigned == Some(checkpoint.size()) {
             return Ok(None);
@@ -609,10 +669,12 @@ struct TimeRules {
 }
 
 impl TimeRules {
-    /// Refuses an entry of the future, until its time has come, and one of the past while the own clock is in doubt. The
-    /// log or this machine has a wrong clock; that a clock jumps is no reason to stop for good.
+    /// Refuses an entry of the future, until its time has come, and one of the past while the own
+    /// clock is in doubt. The log or this machine has a wrong clock; that a clock jumps is no
+    /// reason to stop for good.
     fn meets(&self, position: Position, entry: &Entry) -> Result<(), Trouble> {
-        let (seconds, where_it_is) = if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX) {
+        let (seconds, where_it_is) = if entry.time > self.now.saturating_add(CLOCK_SKEW_SECONDS_MAX)
+        {
             (entry.time - self.now, "ahead of")
         } else if entry.time < self.earliest && !self.is_settled {
             (self.now.saturating_sub(entry.time), "behind")
@@ -648,8 +710,9 @@ enum Stop {
     Trouble(Trouble),
     /// This machine's.
     Own(LedgerError),
-    /// Nobody's: somebody else has gone on with the copy since it was read, as a process does that has not ended yet when
-    /// the next one begins. What they replayed twice would look like the log's repetition.
+    /// Nobody's: somebody else has gone on with the copy since it was read, as a process does that
+    /// has not ended yet when the next one begins. What they replayed twice would look like the
+    /// log's repetition.
     Moved,
 }
 
@@ -694,17 +757,28 @@ impl LedgerCopy for Follower {
         Ok(tables::share(self.store.read(), share).await?)
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         self.believe()?;
         Ok(tables::access(self.store.read(), request).await?)
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         self.believe()?;
         Ok(tables::counter(self.store.read(), share, consumer).await?)
     }
 
-    async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Option<Recorded>, LedgerError> {
+    async fn recorded(
+        &self,
+        share: &ShareId,
+        request: &Digest,
+    ) -> Result<Option<Recorded>, LedgerError> {
         self.believe()?;
         Ok(tables::recorded(&self.states, self.store.read(), share, request).await?)
     }

@@ -1,4 +1,5 @@
-//! The ledger: what Datapact asks of any ([`port::Ledger`]), the embedded one ([`embedded`]), and followers of it.
+//! The ledger: what Datapact asks of any ([`port::Ledger`]), the embedded one ([`embedded`]), and
+//! followers of it.
 //!
 //! [`store`] is the database with one writer that the servers keep all their state in.
 

@@ -35,7 +35,8 @@ enum Member {
 }
 
 impl LogPolicy {
-    /// The policy that demands a cosignature of every one of `witnesses`; of none when there are none.
+    /// The policy that demands a cosignature of every one of `witnesses`; of none when there are
+    /// none.
     pub fn new(log: &VerifyingKey, witnesses: &[VerifyingKey]) -> Result<Self, PolicyError> {
         let mut text = format!("log {log}\n");
         for (i, witness) in witnesses.iter().enumerate() {
@@ -45,7 +46,10 @@ impl LogPolicy {
             text.push_str("quorum none\n");
         } else {
             let names: Vec<String> = (0..witnesses.len()).map(|i| format!("w{i}")).collect();
-            text.push_str(&format!("group all-witnesses all {}\nquorum all-witnesses\n", names.join(" ")));
+            text.push_str(&format!(
+                "group all-witnesses all {}\nquorum all-witnesses\n",
+                names.join(" ")
+            ));
         }
         text.parse()
     }
@@ -60,7 +64,8 @@ impl LogPolicy {
         &self.witnesses
     }
 
-    /// Reads a checkpoint and checks that a log of this policy signed it and that its quorum cosigned it.
+    /// Reads a checkpoint and checks that a log of this policy signed it and that its quorum
+    /// cosigned it.
     pub fn open(&self, note: &[u8]) -> Result<Checkpoint, ProofError> {
         let mut error = NoteError::Malformed;
         for log in &self.logs {
@@ -112,8 +117,9 @@ impl FromStr for LogPolicy {
             last = i + 1;
             reader.line(line).map_err(|reason| PolicyError { line: last, reason })?;
         }
-        let quorum =
-            reader.quorum.ok_or(PolicyError { line: last, reason: "there is no quorum line".to_owned() })?;
+        let quorum = reader
+            .quorum
+            .ok_or(PolicyError { line: last, reason: "there is no quorum line".to_owned() })?;
         Ok(Self {
             logs: reader.logs,
             witnesses: reader.witnesses,
@@ -160,7 +166,9 @@ impl Reader {
                         .parse()
                         .ok()
                         .filter(|k| (1..=members.len()).contains(k) && k.to_string() == number)
-                        .ok_or_else(|| format!("`{number}` is not `all`, `any` or 1 to {}", members.len()))?,
+                        .ok_or_else(|| {
+                            format!("`{number}` is not `all`, `any` or 1 to {}", members.len())
+                        })?,
                 };
                 for member in members {
                     if !self.groups.contains_key(*member) {
@@ -213,7 +221,11 @@ mod tests {
     use crate::note::SigningKey;
 
     fn key(seed: u8, kind: KeyKind) -> SigningKey {
-        let name = if kind == KeyKind::Log { "log.example".to_owned() } else { format!("w{seed}.example") };
+        let name = if kind == KeyKind::Log {
+            "log.example".to_owned()
+        } else {
+            format!("w{seed}.example")
+        };
         SigningKey::parse(&SigningKey::text(&[seed; 32], &name, kind).unwrap()).unwrap()
     }
 

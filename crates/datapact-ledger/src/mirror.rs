@@ -1,8 +1,10 @@
-//! A log that mirrors a chain: the chain decides, and the log holds just its events, in its order and with its times.
+//! A log that mirrors a chain: the chain decides, and the log holds just its events, in its order
+//! and with its times.
 //!
-//! Users, audits and key servers read one kind of proof on every ledger, the log's; what makes it the chain's word is
-//! that each key server compares the log with its own node before it cosigns ([`crate::follower`]), and that every
-//! event is decided again by [`datapact_core::contract`] before it is mirrored.
+//! Users, audits and key servers read one kind of proof on every ledger, the log's; what makes it
+//! the chain's word is that each key server compares the log with its own node before it cosigns
+//! ([`crate::follower`]), and that every event is decided again by [`datapact_core::contract`]
+//! before it is mirrored.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -57,11 +59,16 @@ impl Drop for MirroredLedger {
 }
 
 impl MirroredLedger {
-    /// Lets `log`, an empty one or a mirror of the very same chain, mirror `chain` until this is dropped.
+    /// Lets `log`, an empty one or a mirror of the very same chain, mirror `chain` until this is
+    /// dropped.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when the log is a ledger of its own or another chain's mirror.
-    pub async fn open(chain: Arc<dyn Ledger>, log: Arc<EmbeddedLedger>) -> Result<Self, LedgerError> {
+    /// [`LedgerError::Misconfigured`] when the log is a ledger of its own or another chain's
+    /// mirror.
+    pub async fn open(
+        chain: Arc<dyn Ledger>,
+        log: Arc<EmbeddedLedger>,
+    ) -> Result<Self, LedgerError> {
         let on = log.store().read();
         let origin = chain_of(on, chain.as_ref()).await?;
         let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
@@ -70,8 +77,12 @@ impl MirroredLedger {
             is_compared: watch::Sender::new(false),
             trouble: Mutex::default(),
         });
-        let mirror =
-            Mirror { chain: Arc::clone(&chain), log: Arc::clone(&log), origin, state: Arc::clone(&state) };
+        let mirror = Mirror {
+            chain: Arc::clone(&chain),
+            log: Arc::clone(&log),
+            origin,
+            state: Arc::clone(&state),
+        };
         let task = tokio::spawn(mirror.run()).abort_handle();
         Ok(Self { chain, log, state, task })
     }
@@ -102,12 +113,19 @@ impl MirroredLedger {
         if tokio::time::timeout(PATIENCE, wait).await.is_ok_and(|seen| seen.is_ok()) {
             return Ok(());
         }
-        Err(self.state.trouble().clone().unwrap_or_else(|| LedgerError::Unavailable(late.to_owned())))
+        Err(self
+            .state
+            .trouble()
+            .clone()
+            .unwrap_or_else(|| LedgerError::Unavailable(late.to_owned())))
     }
 }
 
 /// The name of `chain`, after checking that the log in `on` is empty or that chain's mirror.
-pub(crate) async fn chain_of(on: &impl ConnectionTrait, chain: &dyn Ledger) -> Result<String, LedgerError> {
+pub(crate) async fn chain_of(
+    on: &impl ConnectionTrait,
+    chain: &dyn Ledger,
+) -> Result<String, LedgerError> {
     let origin = chain.origin();
     match tables::mirror(on).await? {
         Some((known, _)) if known == origin => Ok(origin),
@@ -122,12 +140,16 @@ pub(crate) async fn chain_of(on: &impl ConnectionTrait, chain: &dyn Ledger) -> R
     }
 }
 
-/// Checks that `chain` still holds the newest event of the log in `on`: after a start it is the only one that can tell
-/// whether the past has changed meanwhile.
+/// Checks that `chain` still holds the newest event of the log in `on`: after a start it is the
+/// only one that can tell whether the past has changed meanwhile.
 ///
 /// # Errors
-/// [`LedgerError::Corrupt`] when it does not; [`LedgerError::Unavailable`] when the node has not come as far.
-pub(crate) async fn is_held(on: &impl ConnectionTrait, chain: &dyn Ledger) -> Result<(), LedgerError> {
+/// [`LedgerError::Corrupt`] when it does not; [`LedgerError::Unavailable`] when the node has not
+/// come as far.
+pub(crate) async fn is_held(
+    on: &impl ConnectionTrait,
+    chain: &dyn Ledger,
+) -> Result<(), LedgerError> {
     let kept = tables::mirror(on).await?;
     let Some(at) = kept.as_ref().and_then(|(_, next)| next.checked_sub(1)) else { return Ok(()) };
     let count = tables::count(on).await?;
@@ -141,7 +163,8 @@ pub(crate) async fn is_held(on: &impl ConnectionTrait, chain: &dyn Ledger) -> Re
         return Err(LedgerError::Unavailable(reason.to_owned()));
     }
     let theirs = chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
-    let same = |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
+    let same =
+        |ours: &Event, theirs: &Event| ours.receipt == theirs.receipt && ours.time == theirs.time;
     match (&ours, &theirs) {
         (Some(ours), Some(theirs)) if same(ours, theirs) => Ok(()),
         _ => Err(LedgerError::Corrupt {
@@ -206,7 +229,9 @@ impl Mirror {
         if !*compared {
             // Another process may have mirrored more meanwhile.
             let kept = self.kept().await?;
-            self.state.next.send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
+            self.state
+                .next
+                .send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
             is_held(self.log.store().read(), self.chain.as_ref()).await?;
             *compared = true;
             *self.state.trouble() = None;
@@ -232,9 +257,14 @@ impl Mirror {
 
 #[async_trait]
 impl Ledger for MirroredLedger {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         self.held().await?;
-        let LedgerReceipt { address, position, receipt } = self.chain.execute(call, documents).await?;
+        let LedgerReceipt { address, position, receipt } =
+            self.chain.execute(call, documents).await?;
         self.mirrored(position).await?;
         let mirrored = tables::position_of(self.log.store().read(), &receipt).await?;
         let lost = || LedgerError::Corrupt {
@@ -248,11 +278,18 @@ impl Ledger for MirroredLedger {
         self.log.share(share).await
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         self.log.access(request).await
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         self.log.counter(share, consumer).await
     }
 
@@ -282,7 +319,11 @@ impl Ledger for MirroredLedger {
 
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         let log = self.log.info().await?;
-        Ok(LedgerInfo { kind: self.chain.kind().to_owned(), contract: Some(self.chain.origin()), ..log })
+        Ok(LedgerInfo {
+            kind: self.chain.kind().to_owned(),
+            contract: Some(self.chain.origin()),
+            ..log
+        })
     }
 
     fn kind(&self) -> &str {

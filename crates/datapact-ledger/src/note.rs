@@ -1,4 +1,5 @@
-//! Signed checkpoints: C2SP signed-note, tlog-checkpoint and tlog-cosignature, with Ed25519 (RFC 8032).
+//! Signed checkpoints: C2SP signed-note, tlog-checkpoint and tlog-cosignature, with Ed25519 (RFC
+//! 8032).
 
 use std::fmt;
 use std::str::FromStr;
@@ -103,10 +104,12 @@ impl VerifyingKey {
         let key = UnparsedPublicKey::new(&ED25519, &self.key);
         match self.kind {
             KeyKind::Log => key.verify(text, signature).is_ok(),
-            KeyKind::Witness => signature.split_first_chunk::<8>().is_some_and(|(time, signature)| {
-                let time = u64::from_be_bytes(*time);
-                time <= i64::MAX as u64 && key.verify(&cosigned(time, text), signature).is_ok()
-            }),
+            KeyKind::Witness => {
+                signature.split_first_chunk::<8>().is_some_and(|(time, signature)| {
+                    let time = u64::from_be_bytes(*time);
+                    time <= i64::MAX as u64 && key.verify(&cosigned(time, text), signature).is_ok()
+                })
+            }
         }
     }
 }
@@ -160,7 +163,11 @@ impl SigningKey {
     }
 
     /// The text of the key with this seed (RFC 8032, 32 bytes).
-    pub fn text(seed: &[u8; 32], name: &str, kind: KeyKind) -> Result<Zeroizing<String>, NoteError> {
+    pub fn text(
+        seed: &[u8; 32],
+        name: &str,
+        kind: KeyKind,
+    ) -> Result<Zeroizing<String>, NoteError> {
         let public = Self::from_seed(seed, name, kind)?.public;
         let mut tagged = Zeroizing::new(vec![kind.byte()]);
         tagged.extend_from_slice(seed);
@@ -182,7 +189,8 @@ impl SigningKey {
     }
 
     fn from_seed(seed: &[u8; 32], name: &str, kind: KeyKind) -> Result<Self, NoteError> {
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key("private key"))?;
+        let pair =
+            Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Key("private key"))?;
         let mut key = [0; 32];
         key.copy_from_slice(pair.public_key().as_ref());
         Ok(Self { public: VerifyingKey { name: key_name(name)?, kind, key }, pair })
@@ -199,8 +207,8 @@ impl SigningKey {
         format!("{text}\n{}", self.line(self.pair.sign(text.as_bytes()).as_ref()))
     }
 
-    /// A cosignature (cosignature/v1) of `checkpoint`, stating what this witness saw at `time`: the signature
-    /// line to stand under it.
+    /// A cosignature (cosignature/v1) of `checkpoint`, stating what this witness saw at `time`: the
+    /// signature line to stand under it.
     pub fn cosign(&self, checkpoint: &Checkpoint, time: u64) -> String {
         let signature = self.pair.sign(&cosigned(time, checkpoint.text.as_bytes()));
         self.line(&[&time.to_be_bytes(), signature.as_ref()].concat())
@@ -229,12 +237,16 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Reads a checkpoint and checks that `log` signed it; of the cosignatures, those by `witnesses` are checked
-    /// and kept, and those by others dropped.
+    /// Reads a checkpoint and checks that `log` signed it; of the cosignatures, those by
+    /// `witnesses` are checked and kept, and those by others dropped.
     ///
     /// # Errors
     /// [`NoteError`], also when a signature of a known key is wrong.
-    pub fn open(note: &[u8], log: &VerifyingKey, witnesses: &[VerifyingKey]) -> Result<Self, NoteError> {
+    pub fn open(
+        note: &[u8],
+        log: &VerifyingKey,
+        witnesses: &[VerifyingKey],
+    ) -> Result<Self, NoteError> {
         if note.len() > CHECKPOINT_BYTES_MAX {
             return Err(NoteError::Malformed);
         }
@@ -246,7 +258,9 @@ impl Checkpoint {
             return Err(NoteError::Origin { expected: log.name.clone(), found });
         }
         let known = std::iter::once(log).chain(witnesses);
-        let known = VerifierList::new(known.map(|key| Box::new(key.clone()) as Box<dyn Verifier>).collect());
+        let known = VerifierList::new(
+            known.map(|key| Box::new(key.clone()) as Box<dyn Verifier>).collect(),
+        );
         let (verified, _) = parsed.verify(&known).map_err(|error| match error {
             signed_note::NoteError::InvalidSignature { name, .. } => NoteError::Signature(name),
             signed_note::NoteError::UnverifiedNote => NoteError::Unsigned(log.name.clone()),
@@ -261,7 +275,10 @@ impl Checkpoint {
             root,
             text: String::from_utf8_lossy(text).into_owned(),
             signature: by(log).ok_or_else(|| NoteError::Unsigned(log.name.clone()))?,
-            cosignatures: witnesses.iter().filter_map(|key| Some((key.clone(), by(key)?))).collect(),
+            cosignatures: witnesses
+                .iter()
+                .filter_map(|key| Some((key.clone(), by(key)?)))
+                .collect(),
         })
     }
 
@@ -293,13 +310,15 @@ impl Checkpoint {
     /// Adds a cosignature line by `witness` when it is valid.
     pub fn add(&mut self, witness: &VerifyingKey, line: &str) -> Result<(), NoteError> {
         let refused = || NoteError::Signature(witness.name.clone());
-        let parsed = Signature::from_bytes(line.trim_end_matches('\n').as_bytes()).map_err(|_| refused())?;
+        let parsed =
+            Signature::from_bytes(line.trim_end_matches('\n').as_bytes()).map_err(|_| refused())?;
         let ours = parsed.name() == witness.name && parsed.id() == witness.id();
         if !ours || !witness.accepts(self.text.as_bytes(), parsed.signature()) {
             return Err(refused());
         }
         self.cosignatures.retain(|(key, _)| key != witness);
-        self.cosignatures.push((witness.clone(), String::from_utf8_lossy(&parsed.to_bytes()).into_owned()));
+        self.cosignatures
+            .push((witness.clone(), String::from_utf8_lossy(&parsed.to_bytes()).into_owned()));
         Ok(())
     }
 }
@@ -350,13 +369,14 @@ mod tests {
         SigningKey::parse(&SigningKey::text(&[seed; 32], name, kind).unwrap()).unwrap()
     }
 
-    /// The example keys of the signed-note and cosignature specifications are readable, and ours are readable by
-    /// the implementation that we did not write.
+    /// The example keys of the signed-note and cosignature specifications are readable, and ours
+    /// are readable by the implementation that we did not write.
     #[test]
     fn keys_are_those_of_signed_note() {
         let ours = key(7, "example.com/log", KeyKind::Log);
         let theirs = signed_note::StandardVerifier::new(&ours.public().to_string()).unwrap();
-        let note = Note::from_bytes(ours.checkpoint(0, &crate::tree::root(&[])).as_bytes()).unwrap();
+        let note =
+            Note::from_bytes(ours.checkpoint(0, &crate::tree::root(&[])).as_bytes()).unwrap();
         note.verify(&VerifierList::new(vec![Box::new(theirs)])).unwrap();
         let text = SigningKey::generate("example.com/log", KeyKind::Log).unwrap();
         signed_note::StandardSigner::new(&text).unwrap();

@@ -100,9 +100,12 @@ mod tests {
 
     #[test]
     fn paths_are_those_of_tlog_tiles() {
-        for path in
-            ["tile/0/x001/x234/067", "tile/63/000.p/1", "tile/entries/000.p/255", "tile/entries/x018/446"]
-        {
+        for path in [
+            "tile/0/x001/x234/067",
+            "tile/63/000.p/1",
+            "tile/entries/000.p/255",
+            "tile/entries/x018/446",
+        ] {
             assert_eq!(Resource::parse(path).unwrap().to_string(), path);
         }
         for path in [

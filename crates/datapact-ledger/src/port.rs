@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
 
-/// Where an entry stands in its ledger: opaque, but ordered as the ledger is. On the embedded ledger, its index.
+/// Where an entry stands in its ledger: opaque, but ordered as the ledger is. On the embedded
+/// ledger, its index.
 pub type Position = u64;
 
 /// The most events that one call of [`Ledger::events`] returns.
@@ -25,7 +26,8 @@ pub enum LedgerError {
     /// The contract refuses the call: tell the user why. Nothing was recorded.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The documents behind the call are not what they must be: tell the user why. Nothing was recorded.
+    /// The documents behind the call are not what they must be: tell the user why. Nothing was
+    /// recorded.
     #[error(transparent)]
     Check(#[from] CheckError),
     /// Try again later; a call may or may not have been recorded, and a repeat of it is harmless.
@@ -114,20 +116,29 @@ pub struct LedgerInfo {
 /// A ledger. Every implementation passes [`crate::conformance`].
 #[async_trait]
 pub trait Ledger: Send + Sync {
-    /// Checks the documents, decides the call and records it; returns when that is final. A repeat of a recorded
-    /// call gets the first receipt, and records nothing.
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError>;
+    /// Checks the documents, decides the call and records it; returns when that is final. A repeat
+    /// of a recorded call gets the first receipt, and records nothing.
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError>;
 
     /// The newest policy of a share.
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
 
     /// A granted access and where it stands, by its request's document id.
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
 
     /// How many accesses a consumer was granted on a share.
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
+    async fn counter(&self, share: &ShareId, consumer: &Commitment)
+    -> Result<Counter, LedgerError>;
 
-    /// Both at once: the newest policy of a share, and how many accesses a consumer was granted on it.
+    /// Both at once: the newest policy of a share, and how many accesses a consumer was granted on
+    /// it.
     async fn standing(
         &self,
         share: &ShareId,
@@ -142,10 +153,12 @@ pub trait Ledger: Send + Sync {
     /// Waits until there is an event at or after `from`; false when there is none after `timeout`.
     async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError>;
 
-    /// A position that everything final by now stands before: who has read the events before it knows the newest state.
+    /// A position that everything final by now stands before: who has read the events before it
+    /// knows the newest state.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`] also when what is asked is itself behind, a node that no longer gets blocks.
+    /// [`LedgerError::Unavailable`] also when what is asked is itself behind, a node that no longer
+    /// gets blocks.
     async fn head(&self) -> Result<Position, LedgerError>;
 
     /// Whether this ledger holds just this receipt at its position.
@@ -154,7 +167,8 @@ pub trait Ledger: Send + Sync {
     /// `embedded`, or the adapter's name.
     fn kind(&self) -> &str;
 
-    /// What tells this ledger from every other: the log's origin, or the chain and the contract on it.
+    /// What tells this ledger from every other: the log's origin, or the chain and the contract on
+    /// it.
     fn origin(&self) -> String;
 
     /// What ledger this is.
@@ -180,26 +194,37 @@ pub struct Recorded {
 /// A key server's own copy of the ledger: it answers only for what it has checked itself.
 #[async_trait]
 pub trait LedgerCopy: Send + Sync {
-    /// Makes sure that the copy was confirmed, within `age` before the answer, to be the ledger's newest state.
+    /// Makes sure that the copy was confirmed, within `age` before the answer, to be the ledger's
+    /// newest state.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`] when it cannot be confirmed, [`LedgerError::Corrupt`] when the ledger misbehaved
-    /// now or ever before. Release nothing then.
+    /// [`LedgerError::Unavailable`] when it cannot be confirmed, [`LedgerError::Corrupt`] when the
+    /// ledger misbehaved now or ever before. Release nothing then.
     async fn current(&self, age: Duration) -> Result<(), LedgerError>;
 
     /// The newest policy of a share.
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
 
     /// A granted access and where it stands, by its request's document id.
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
 
     /// How many accesses a consumer was granted on a share.
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError>;
+    async fn counter(&self, share: &ShareId, consumer: &Commitment)
+    -> Result<Counter, LedgerError>;
 
-    /// A granted access to `share` with the policies that count for it; none without the access or the share.
-    async fn recorded(&self, share: &ShareId, request: &Digest) -> Result<Option<Recorded>, LedgerError>;
+    /// A granted access to `share` with the policies that count for it; none without the access or
+    /// the share.
+    async fn recorded(
+        &self,
+        share: &ShareId,
+        request: &Digest,
+    ) -> Result<Option<Recorded>, LedgerError>;
 
-    /// The share's newest policy among the entries before `position`: the one by which an access there was decided.
+    /// The share's newest policy among the entries before `position`: the one by which an access
+    /// there was decided.
     async fn policy_before(
         &self,
         share: &ShareId,
@@ -228,6 +253,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// The system's clock.
 pub fn system_clock() -> Clock {
     Arc::new(|| {
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs())
     })
 }

@@ -27,7 +27,9 @@ pub enum ProofError {
     #[error(transparent)]
     Note(#[from] NoteError),
     /// Too few of the witnesses that the policy demands have cosigned.
-    #[error("the checkpoint lacks the cosignatures that the log policy demands; ask again in a moment")]
+    #[error(
+        "the checkpoint lacks the cosignatures that the log policy demands; ask again in a moment"
+    )]
     Quorum,
     /// It does not lead from the entry to the checkpoint's root.
     #[error("the log does not hold this entry at this position")]
@@ -55,7 +57,8 @@ impl Proof {
         }
     }
 
-    /// The same under a checkpoint that may have come from elsewhere, and that [`Proof::verify`] compares.
+    /// The same under a checkpoint that may have come from elsewhere, and that [`Proof::verify`]
+    /// compares.
     pub(crate) async fn make_under(
         on: &impl ConnectionTrait,
         position: Position,
@@ -90,12 +93,16 @@ impl Proof {
         self.index
     }
 
-    /// Checks that a log of `policy`, cosigned as the policy demands, holds `entry` at the proof's position, and
-    /// returns the checkpoint.
+    /// Checks that a log of `policy`, cosigned as the policy demands, holds `entry` at the proof's
+    /// position, and returns the checkpoint.
     pub fn verify(&self, policy: &LogPolicy, entry: &[u8]) -> Result<Checkpoint, ProofError> {
         let checkpoint = policy.open(self.checkpoint.as_bytes())?;
         let root = root_from_proof(self.index, checkpoint.size(), leaf_hash(entry), &self.hashes);
-        if root.as_ref() == Some(checkpoint.root()) { Ok(checkpoint) } else { Err(ProofError::Inclusion) }
+        if root.as_ref() == Some(checkpoint.root()) {
+            Ok(checkpoint)
+        } else {
+            Err(ProofError::Inclusion)
+        }
     }
 }
 
@@ -121,7 +128,8 @@ impl FromStr for Proof {
         }
         // Extra data is the application's; this one has none to say.
         lines.next_if(|line| line.starts_with("extra "));
-        let index = lines.next().and_then(|line| line.strip_prefix("index ")).ok_or_else(malformed)?;
+        let index =
+            lines.next().and_then(|line| line.strip_prefix("index ")).ok_or_else(malformed)?;
         let number: u64 = index.parse().map_err(|_| malformed())?;
         let hashes: Vec<Hash> = lines
             .take(65)

@@ -1,4 +1,5 @@
-//! Where a log's resources come from: its server, a directory of files, or the ledger in the same process.
+//! Where a log's resources come from: its server, a directory of files, or the ledger in the same
+//! process.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -73,7 +74,12 @@ async fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
     let failed = |e: std::io::Error| SourceError(format!("`{}`: {e}", path.display()));
     let file = match tokio::fs::File::open(path).await {
         Ok(file) => file,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Ok(None);
         }
         Err(e) => return Err(failed(e)),
@@ -107,7 +113,11 @@ pub(crate) async fn checkpoint(source: &dyn LogSource) -> Result<Vec<u8>, Troubl
 }
 
 /// The resource, or more of the same: a log may have dropped a partial tile for the full one.
-async fn fetch_tile(source: &dyn LogSource, exact: Resource, full: Resource) -> Result<Vec<u8>, Trouble> {
+async fn fetch_tile(
+    source: &dyn LogSource,
+    exact: Resource,
+    full: Resource,
+) -> Result<Vec<u8>, Trouble> {
     if let Some(bytes) = fetch(source, exact).await? {
         return Ok(bytes);
     }
@@ -116,16 +126,27 @@ async fn fetch_tile(source: &dyn LogSource, exact: Resource, full: Resource) -> 
 }
 
 /// The first `width` hashes of a tile.
-pub(crate) async fn tile(source: &dyn LogSource, id: TileId, width: usize) -> Result<Vec<Hash>, Trouble> {
-    let bytes = fetch_tile(source, Resource::Tile(id, width), Resource::Tile(id, TILE_WIDTH)).await?;
+pub(crate) async fn tile(
+    source: &dyn LogSource,
+    id: TileId,
+    width: usize,
+) -> Result<Vec<Hash>, Trouble> {
+    let bytes =
+        fetch_tile(source, Resource::Tile(id, width), Resource::Tile(id, TILE_WIDTH)).await?;
     let (hashes, rest) = bytes.as_chunks::<32>();
     match hashes.get(..width) {
-        Some(wanted) if rest.is_empty() && (hashes.len() == width || hashes.len() == TILE_WIDTH) => {
+        Some(wanted)
+            if rest.is_empty() && (hashes.len() == width || hashes.len() == TILE_WIDTH) =>
+        {
             Ok(wanted.to_vec())
         }
         _ => {
-            let at = (id.level == 0).then(|| id.index * TILE_WIDTH as u64 + hashes.len().min(width) as u64);
-            Err(Trouble::Wrong(at, format!("`{}` has not {width} hashes", Resource::Tile(id, width))))
+            let at = (id.level == 0)
+                .then(|| id.index * TILE_WIDTH as u64 + hashes.len().min(width) as u64);
+            Err(Trouble::Wrong(
+                at,
+                format!("`{}` has not {width} hashes", Resource::Tile(id, width)),
+            ))
         }
     }
 }
@@ -137,15 +158,19 @@ pub(crate) struct Bundle {
 }
 
 /// The first `width` entries of a bundle.
-pub(crate) async fn bundle(source: &dyn LogSource, index: u64, width: usize) -> Result<Bundle, Trouble> {
+pub(crate) async fn bundle(
+    source: &dyn LogSource,
+    index: u64,
+    width: usize,
+) -> Result<Bundle, Trouble> {
     let exact = Resource::Entries(index, width);
     let bytes = fetch_tile(source, exact, Resource::Entries(index, TILE_WIDTH)).await?;
     let mut entries = Vec::with_capacity(width);
     let mut rest = bytes.as_slice();
     while !rest.is_empty() && entries.len() < TILE_WIDTH {
-        let entry = rest
-            .split_first_chunk::<2>()
-            .and_then(|(length, after)| after.split_at_checked(usize::from(u16::from_be_bytes(*length))));
+        let entry = rest.split_first_chunk::<2>().and_then(|(length, after)| {
+            after.split_at_checked(usize::from(u16::from_be_bytes(*length)))
+        });
         let Some((entry, after)) = entry else { break };
         entries.push(entry.to_vec());
         rest = after;
@@ -161,15 +186,21 @@ pub(crate) async fn bundle(source: &dyn LogSource, index: u64, width: usize) -> 
     Ok(Bundle { entries, rest })
 }
 
-/// The hashes of the entries from `from` to before `to`, as the log's lowest tiles give them, unchecked.
-pub(crate) async fn leaves(source: &dyn LogSource, from: u64, to: u64) -> Result<Vec<Hash>, Trouble> {
+/// The hashes of the entries from `from` to before `to`, as the log's lowest tiles give them,
+/// unchecked.
+pub(crate) async fn leaves(
+    source: &dyn LogSource,
+    from: u64,
+    to: u64,
+) -> Result<Vec<Hash>, Trouble> {
     let width = TILE_WIDTH as u64;
     let mut leaves = Vec::new();
     let mut at = from;
     while at < to {
         let index = at / width;
         let end = to.min((index + 1) * width);
-        let hashes = tile(source, TileId { level: 0, index }, (end - index * width) as usize).await?;
+        let hashes =
+            tile(source, TileId { level: 0, index }, (end - index * width) as usize).await?;
         leaves.extend(hashes.into_iter().skip((at % width) as usize));
         at = end;
     }

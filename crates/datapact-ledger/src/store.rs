@@ -1,12 +1,14 @@
 //! A server's state: one database, one writer.
 //!
-//! One task owns the only write connection. It takes up to [`BATCH_MAX`] waiting jobs at a time, runs each inside its
-//! own savepoint, commits them together and answers after the commit: what was answered is durable, and many
-//! callers share one flush to the disk. Reads use a pool of connections that cannot write.
+//! One task owns the only write connection. It takes up to [`BATCH_MAX`] waiting jobs at a time,
+//! runs each inside its own savepoint, commits them together and answers after the commit: what was
+//! answered is durable, and many callers share one flush to the disk. Reads use a pool of
+//! connections that cannot write.
 //!
-//! Several processes may work on one PostgreSQL database. Each has its writing task, and each of its transactions
-//! begins by locking the same row, so that a job sees everything that was committed before it and nothing else
-//! changes while it runs: what holds for one process holds for all.
+//! Several processes may work on one PostgreSQL database. Each has its writing task, and each of
+//! its transactions begins by locking the same row, so that a job sees everything that was
+//! committed before it and nothing else changes while it runs: what holds for one process holds for
+//! all.
 
 mod group;
 mod location;
@@ -56,7 +58,9 @@ pub enum StoreError {
         known: u32,
     },
     /// The database belongs to somebody else.
-    #[error("the database is of `{found}`, not of `{expected}`; give each server a database of its own")]
+    #[error(
+        "the database is of `{found}`, not of `{expected}`; give each server a database of its own"
+    )]
     Foreign {
         /// Whose it is.
         found: String,
@@ -83,7 +87,8 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the same call may well succeed later: the database is away, or its disk is full or read-only.
+    /// Whether the same call may well succeed later: the database is away, or its disk is full or
+    /// read-only.
     pub fn is_temporary(&self) -> bool {
         match self {
             Self::Closed => true,
@@ -97,7 +102,9 @@ fn is_temporary(error: &DbErr) -> bool {
     use sea_orm::sqlx::Error;
     let error = match error {
         DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => return true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => error,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            error
+        }
         _ => return false,
     };
     match error.as_ref() {
@@ -106,13 +113,14 @@ fn is_temporary(error: &DbErr) -> bool {
         Error::Database(error) => {
             let code = error.code().unwrap_or_default();
             match code.parse::<u32>() {
-                // SQLite's result codes, of which the lowest byte is the kind: BUSY, LOCKED, READONLY, IOERR, FULL and
-                // CANTOPEN. PostgreSQL's codes have five digits or letters.
+                // SQLite's result codes, of which the lowest byte is the kind: BUSY, LOCKED,
+                // READONLY, IOERR, FULL and CANTOPEN. PostgreSQL's codes have five digits or
+                // letters.
                 Ok(code_of_sqlite) if code.len() < 5 => {
                     [5, 6, 8, 10, 13, 14].contains(&(code_of_sqlite & 0xff))
                 }
-                // PostgreSQL's classes: connection, rollback, resources, operator intervention, system; read-only and
-                // a lock that was not to be had.
+                // PostgreSQL's classes: connection, rollback, resources, operator intervention,
+                // system; read-only and a lock that was not to be had.
                 _ => {
                     ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
                         || ["25006", "55P03"].contains(&code.as_ref())
@@ -123,7 +131,8 @@ fn is_temporary(error: &DbErr) -> bool {
     }
 }
 
-/// One step of one module's schema. A module's versions count from 1; a step never changes once released.
+/// One step of one module's schema. A module's versions count from 1; a step never changes once
+/// released.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
     /// Whose tables: a short name such as `ledger`.
@@ -143,7 +152,8 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the SQLite database at `path`, making it where there is none, and brings it to the newest schema.
+    /// Opens the SQLite database at `path`, making it where there is none, and brings it to the
+    /// newest schema.
     ///
     /// # Errors
     /// [`StoreError::Newer`] when a newer program has written it; nothing is changed then.
@@ -151,12 +161,12 @@ impl Store {
         Self::connect(&Location::Sqlite(path.to_owned()), None, migrations).await
     }
 
-    /// Opens the database at `location` as `owner`'s, and brings it to the newest schema. Whose a database is was said
-    /// when it was first opened with an owner.
+    /// Opens the database at `location` as `owner`'s, and brings it to the newest schema. Whose a
+    /// database is was said when it was first opened with an owner.
     ///
     /// # Errors
-    /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Foreign`] when it is somebody else's;
-    /// nothing is changed then.
+    /// [`StoreError::Newer`] when a newer program has written it, [`StoreError::Foreign`] when it
+    /// is somebody else's; nothing is changed then.
     pub async fn connect(
         location: &Location,
         owner: Option<&str>,
@@ -170,8 +180,9 @@ impl Store {
         Ok(Self { jobs, read, location: location.clone() })
     }
 
-    /// Runs `job` on the write connection and returns its answer once its writes are durable. A job that fails
-    /// leaves nothing behind; those that share its commit are not touched. A job must not wait for another job.
+    /// Runs `job` on the write connection and returns its answer once its writes are durable. A job
+    /// that fails leaves nothing behind; those that share its commit are not touched. A job must
+    /// not wait for another job.
     ///
     /// # Errors
     /// The job's own, or a [`StoreError`] when the database failed; then nothing was written.
@@ -208,18 +219,20 @@ impl Store {
         Ok(())
     }
 
-    /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist. Another process may be
-    /// using the database. The copy is on the disk when this returns.
+    /// Writes a consistent copy of the SQLite database at `path` to `target`, which must not exist.
+    /// Another process may be using the database. The copy is on the disk when this returns.
     pub async fn snapshot(path: &Path, target: &Path) -> Result<(), StoreError> {
         let connection = Location::Sqlite(path.to_owned()).writer(false).await?;
-        let text = target.to_str().ok_or_else(|| DbErr::Custom("the path is not UTF-8".to_owned()))?;
+        let text =
+            target.to_str().ok_or_else(|| DbErr::Custom("the path is not UTF-8".to_owned()))?;
         connection.execute_raw(statement(&connection, "VACUUM INTO $1", [text.into()])).await?;
         connection.close().await?;
         let synced = std::fs::File::open(target).and_then(|file| file.sync_all());
         synced.map_err(|e| DbErr::Custom(format!("`{text}`: {e}")).into())
     }
 
-    /// Writes a consistent copy of the database to `target`, which must not exist, while the store is in use.
+    /// Writes a consistent copy of the database to `target`, which must not exist, while the store
+    /// is in use.
     ///
     /// # Errors
     /// [`StoreError::NoFile`] for PostgreSQL, which has tools of its own for it.
@@ -230,7 +243,8 @@ impl Store {
         }
     }
 
-    /// Whether the database answers readers and takes a commit, which fails on a full or read-only disk.
+    /// Whether the database answers readers and takes a commit, which fails on a full or read-only
+    /// disk.
     ///
     /// # Errors
     /// Why not.
@@ -238,8 +252,12 @@ impl Store {
         self.read.query_one_raw(statement(&self.read, "SELECT 1", [])).await?;
         self.write(|tx| {
             Box::pin(async move {
-                // A row that nobody ever sees: SQLite writes no page for an update that changes nothing.
-                for sql in ["INSERT INTO store_head (id) VALUES (0)", "DELETE FROM store_head WHERE id = 0"] {
+                // A row that nobody ever sees: SQLite writes no page for an update that changes
+                // nothing.
+                for sql in [
+                    "INSERT INTO store_head (id) VALUES (0)",
+                    "DELETE FROM store_head WHERE id = 0",
+                ] {
                     tx.execute_raw(statement(tx, sql, [])).await?;
                 }
                 Ok(())
@@ -268,9 +286,9 @@ pub fn statement(
     Statement::from_sql_and_values(on.get_database_backend(), sql, values)
 }
 
-/// `(?, ?), (?, ?)`, or `($1, $2), ($3, $4)` where the database wants numbers: placeholders for `rows` rows of `columns`
-/// columns. SQLite looks for a numbered one by its name, among all of them, so that hundreds take long. There are no
-/// others in the same statement.
+/// `(?, ?), (?, ?)`, or `($1, $2), ($3, $4)` where the database wants numbers: placeholders for
+/// `rows` rows of `columns` columns. SQLite looks for a numbered one by its name, among all of
+/// them, so that hundreds take long. There are no others in the same statement.
 pub fn placeholders(on: &impl ConnectionTrait, rows: usize, columns: usize) -> String {
     let numbered = on.get_database_backend() == DbBackend::Postgres;
     let mut text = String::with_capacity(rows * columns * 6);
@@ -292,8 +310,8 @@ pub fn placeholders(on: &impl ConnectionTrait, rows: usize, columns: usize) -> S
     text
 }
 
-/// What a query asks for, as many as a power of two: the last is repeated, which a query does not mind. So few texts
-/// occur, and the database finds again what it has prepared for them.
+/// What a query asks for, as many as a power of two: the last is repeated, which a query does not
+/// mind. So few texts occur, and the database finds again what it has prepared for them.
 pub fn padded<T: Clone>(mut asked: Vec<T>) -> Vec<T> {
     if let Some(last) = asked.last().cloned() {
         asked.resize(asked.len().next_power_of_two(), last);
@@ -373,8 +391,9 @@ async fn write_jobs(
     }
 }
 
-/// A connection on which a transaction failed is not used again: the database may have ended the transaction by itself, as
-/// SQLite does on a full disk, so that what is said of the next one would not be so.
+/// A connection on which a transaction failed is not used again: the database may have ended the
+/// transaction by itself, as SQLite does on a full disk, so that what is said of the next one would
+/// not be so.
 async fn write_or_reconnect(
     location: &Location,
     connection: &mut Option<DatabaseConnection>,
@@ -465,7 +484,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for location in locations(&dir).await {
             let store = connect(&location, &[TABLE]).await.unwrap();
-            let results = futures_util::future::join_all((0..600).map(|k| put(&store, k, k % 7 == 3))).await;
+            let results =
+                futures_util::future::join_all((0..600).map(|k| put(&store, k, k % 7 == 3))).await;
             for (k, result) in results.iter().enumerate() {
                 assert_eq!(result.is_err(), k % 7 == 3, "{k}");
             }
@@ -478,8 +498,11 @@ mod tests {
     #[tokio::test]
     async fn migrations_go_forward_and_newer_or_foreign_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let second =
-            Migration { module: "t", version: 2, statements: &["ALTER TABLE t ADD COLUMN note TEXT"] };
+        let second = Migration {
+            module: "t",
+            version: 2,
+            statements: &["ALTER TABLE t ADD COLUMN note TEXT"],
+        };
         for location in locations(&dir).await {
             // Many at once, as when several processes start.
             let opened = (0..4).map(|_| connect(&location, &[TABLE]));
@@ -527,14 +550,17 @@ mod tests {
         }
     }
 
-    /// A job of one process that reads and then writes what it read is not disturbed by those of another.
+    /// A job of one process that reads and then writes what it read is not disturbed by those of
+    /// another.
     #[cfg(feature = "postgres")]
     #[tokio::test(flavor = "multi_thread")]
     async fn several_processes_write_one_after_the_other() {
         let Some(server) = crate::testing::postgres::shared() else { return };
         let location = Location::Postgres(server.database().await);
-        let stores =
-            [connect(&location, &[TABLE]).await.unwrap(), connect(&location, &[TABLE]).await.unwrap()];
+        let stores = [
+            connect(&location, &[TABLE]).await.unwrap(),
+            connect(&location, &[TABLE]).await.unwrap(),
+        ];
         let next = |store: &Store| {
             let store = store.clone();
             async move {
@@ -544,7 +570,12 @@ mod tests {
                             let sql = "SELECT COALESCE(MAX(k), 0) FROM t";
                             let row = tx.query_one_raw(statement(tx, sql, [])).await?.unwrap();
                             let next = row.try_get_by_index::<i64>(0)? + 1;
-                            tx.execute_raw(statement(tx, "INSERT INTO t VALUES ($1)", [next.into()])).await?;
+                            tx.execute_raw(statement(
+                                tx,
+                                "INSERT INTO t VALUES ($1)",
+                                [next.into()],
+                            ))
+                            .await?;
                             Ok::<_, StoreError>(())
                         })
                     })
@@ -558,7 +589,8 @@ mod tests {
         assert_eq!(keys(&stores[0]).await, (1..=400).collect::<Vec<_>>());
     }
 
-    /// What was answered is there after the server has crashed; nothing has to be restarted for it to go on.
+    /// What was answered is there after the server has crashed; nothing has to be restarted for it
+    /// to go on.
     #[cfg(feature = "postgres")]
     #[tokio::test(flavor = "multi_thread")]
     async fn a_database_that_was_away_is_used_again() {

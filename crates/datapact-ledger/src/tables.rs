@@ -1,11 +1,11 @@
-//! The tables of a log: entries, tree, contract state and checkpoints. The embedded ledger and its followers keep
-//! the same ones, so that a follower can prove and serve all that it has.
+//! The tables of a log: entries, tree, contract state and checkpoints. The embedded ledger and its
+//! followers keep the same ones, so that a follower can prove and serve all that it has.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_core::contract::{
-    AccessRecord, Call, Counter, Outcome, Receipt, ShareRecord, Value, Values, access_key, counter_key,
-    share_key, usage_key,
+    AccessRecord, Call, Counter, Outcome, Receipt, ShareRecord, Value, Values, access_key,
+    counter_key, share_key, usage_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::{ConnectionTrait, QueryResult};
@@ -71,11 +71,14 @@ impl Overlay {
                 "SELECT key, value, position FROM ledger_state WHERE key IN {}",
                 placeholders(on, 1, chunk.len())
             );
-            for row in on.query_all_raw(statement(on, sql, chunk.into_iter().map(Into::into))).await? {
+            for row in
+                on.query_all_raw(statement(on, sql, chunk.into_iter().map(Into::into))).await?
+            {
                 let key: String = row.try_get_by_index(0)?;
-                overlay
-                    .values
-                    .insert(key, (from_text(&row.try_get_by_index::<String>(1)?)?, position(&row, 2)?));
+                overlay.values.insert(
+                    key,
+                    (from_text(&row.try_get_by_index::<String>(1)?)?, position(&row, 2)?),
+                );
             }
         }
         Ok(overlay)
@@ -156,10 +159,16 @@ impl Batch {
         for chunk in self.entries.chunks(1000) {
             let mut values = Vec::with_capacity(chunk.len() * 4);
             for (position, time, entry, receipt) in chunk {
-                values.extend([int(*position), int(*time), entry.clone().into(), to_text(receipt).into()]);
+                values.extend([
+                    int(*position),
+                    int(*time),
+                    entry.clone().into(),
+                    to_text(receipt).into(),
+                ]);
             }
             let rows = placeholders(on, chunk.len(), 4);
-            let sql = format!("INSERT INTO ledger_entry (position, time, entry, receipt) VALUES {rows}");
+            let sql =
+                format!("INSERT INTO ledger_entry (position, time, entry, receipt) VALUES {rows}");
             on.execute_raw(statement(on, sql, values)).await?;
         }
         for (position, _, _, receipt) in &self.entries {
@@ -205,7 +214,8 @@ pub(crate) async fn write_checkpoint(
     size: u64,
     note: &str,
 ) -> Result<(), StoreError> {
-    let sql = "INSERT INTO ledger_checkpoint (size, note) VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
+    let sql =
+        "INSERT INTO ledger_checkpoint (size, note) VALUES ($1, $2) ON CONFLICT (size) DO NOTHING";
     on.execute_raw(statement(on, sql, [int(size), note.into()])).await?;
     Ok(())
 }
@@ -222,7 +232,9 @@ pub(crate) async fn advance_checkpoint(
     let values = [int(size), note.into(), int(before)];
     match on.execute_raw(statement(on, sql, values)).await?.rows_affected() {
         1 => Ok(()),
-        _ => Err(StoreError::Damaged(format!("the checkpoint of {before} entries is not the newest"))),
+        _ => Err(StoreError::Damaged(format!(
+            "the checkpoint of {before} entries is not the newest"
+        ))),
     }
 }
 
@@ -239,16 +251,24 @@ pub(crate) async fn write_cosignature(
 }
 
 /// The note of the checkpoint of `size`, as its log signed it, without cosignatures.
-pub(crate) async fn checkpoint(on: &impl ConnectionTrait, size: u64) -> Result<Option<String>, StoreError> {
+pub(crate) async fn checkpoint(
+    on: &impl ConnectionTrait,
+    size: u64,
+) -> Result<Option<String>, StoreError> {
     let row = on
-        .query_one_raw(statement(on, "SELECT note FROM ledger_checkpoint WHERE size = $1", [int(size)]))
+        .query_one_raw(statement(
+            on,
+            "SELECT note FROM ledger_checkpoint WHERE size = $1",
+            [int(size)],
+        ))
         .await?;
     Ok(row.map(|row| row.try_get_by_index(0)).transpose()?)
 }
 
 /// The size of the newest checkpoint.
 pub(crate) async fn newest_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
-    let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_checkpoint", [])).await?;
+    let row =
+        on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_checkpoint", [])).await?;
     let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     size.map(from_int).transpose()
 }
@@ -257,21 +277,25 @@ pub(crate) async fn newest_size(on: &impl ConnectionTrait) -> Result<Option<u64>
 pub(crate) async fn sizes(on: &impl ConnectionTrait) -> Result<(u64, u64), StoreError> {
     let sql = "SELECT (SELECT MAX(size) FROM ledger_checkpoint), (SELECT MAX(size) FROM ledger_cosignature)";
     let Some(row) = on.query_one_raw(statement(on, sql, [])).await? else { return Ok((0, 0)) };
-    let size = |index| row.try_get_by_index::<Option<i64>>(index).map(|size| from_int(size.unwrap_or(0)));
+    let size =
+        |index| row.try_get_by_index::<Option<i64>>(index).map(|size| from_int(size.unwrap_or(0)));
     Ok((size(0)??, size(1)??))
 }
 
 /// The size of the newest cosigned checkpoint.
 pub async fn cosigned_size(on: &impl ConnectionTrait) -> Result<Option<u64>, StoreError> {
-    let row = on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_cosignature", [])).await?;
+    let row =
+        on.query_one_raw(statement(on, "SELECT MAX(size) FROM ledger_cosignature", [])).await?;
     let size: Option<i64> = row.map(|row| row.try_get_by_index(0)).transpose()?.flatten();
     size.map(from_int).transpose()
 }
 
-/// How many of the newest cosigned checkpoints are looked at for the one that most witnesses cosigned.
+/// How many of the newest cosigned checkpoints are looked at for the one that most witnesses
+/// cosigned.
 const COSIGNED_LOOK: u64 = 64;
 
-/// The size of the checkpoint of more than `position` entries that most witnesses have cosigned, the newest of those.
+/// The size of the checkpoint of more than `position` entries that most witnesses have cosigned,
+/// the newest of those.
 pub(crate) async fn best_cosigned_size(
     on: &impl ConnectionTrait,
     position: Position,
@@ -301,12 +325,16 @@ pub(crate) async fn edge(on: &impl ConnectionTrait, size: u64) -> Result<Edge, S
     for id in Edge::tiles(size) {
         tiles.insert(id, tile(on, id).await?.unwrap_or_default());
     }
-    Edge::load(size, |id| tiles.remove(&id))
-        .ok_or_else(|| StoreError::Damaged(format!("a tile of the tree of {size} entries is missing")))
+    Edge::load(size, |id| tiles.remove(&id)).ok_or_else(|| {
+        StoreError::Damaged(format!("a tile of the tree of {size} entries is missing"))
+    })
 }
 
 /// The hashes of a tile, as many as there are.
-pub(crate) async fn tile(on: &impl ConnectionTrait, id: TileId) -> Result<Option<Vec<Hash>>, StoreError> {
+pub(crate) async fn tile(
+    on: &impl ConnectionTrait,
+    id: TileId,
+) -> Result<Option<Vec<Hash>>, StoreError> {
     let sql = "SELECT hashes FROM ledger_tile WHERE level = $1 AND tile = $2";
     let row = on.query_one_raw(statement(on, sql, [int(id.level.into()), int(id.index)])).await?;
     let Some(row) = row else { return Ok(None) };
@@ -341,10 +369,14 @@ pub(crate) async fn count(on: &impl ConnectionTrait) -> Result<u64, StoreError> 
     newest.map_or(Ok(0), |newest| Ok(from_int(newest)? + 1))
 }
 
-/// The chain that this log is the mirror of, and the chain's position behind the newest event mirrored.
-pub(crate) async fn mirror(on: &impl ConnectionTrait) -> Result<Option<(String, Position)>, StoreError> {
-    let row =
-        on.query_one_raw(statement(on, "SELECT chain, next FROM ledger_mirror WHERE id = 1", [])).await?;
+/// The chain that this log is the mirror of, and the chain's position behind the newest event
+/// mirrored.
+pub(crate) async fn mirror(
+    on: &impl ConnectionTrait,
+) -> Result<Option<(String, Position)>, StoreError> {
+    let row = on
+        .query_one_raw(statement(on, "SELECT chain, next FROM ledger_mirror WHERE id = 1", []))
+        .await?;
     row.map(|row| Ok((row.try_get_by_index(0)?, position(&row, 1)?))).transpose()
 }
 
@@ -370,7 +402,10 @@ pub(crate) async fn position_of(
         Receipt::Policy(record) => {
             let sql = "SELECT p.position, e.receipt FROM ledger_policy p \
                        JOIN ledger_entry e ON e.position = p.position WHERE p.share = $1 ORDER BY p.position DESC";
-            for row in on.query_all_raw(statement(on, sql, [record.policy.share.to_string().into()])).await? {
+            for row in on
+                .query_all_raw(statement(on, sql, [record.policy.share.to_string().into()]))
+                .await?
+            {
                 if from_text::<Receipt>(&row.try_get_by_index::<String>(1)?)? == *receipt {
                     return Ok(Some(position(&row, 0)?));
                 }
@@ -379,7 +414,9 @@ pub(crate) async fn position_of(
         }
     };
     Ok(match (value(on, key).await?, receipt) {
-        (Some((Value::Access(stored), at)), Receipt::Access(record)) if stored == *record => Some(at),
+        (Some((Value::Access(stored), at)), Receipt::Access(record)) if stored == *record => {
+            Some(at)
+        }
         (Some((Value::Usage(stored), at)), Receipt::Usage(record)) if stored == *record => Some(at),
         _ => None,
     })
@@ -389,8 +426,9 @@ pub(crate) async fn position_of(
 pub(crate) async fn fault(
     on: &impl ConnectionTrait,
 ) -> Result<Option<(Option<Position>, String)>, StoreError> {
-    let row =
-        on.query_one_raw(statement(on, "SELECT position, reason FROM ledger_fault WHERE id = 1", [])).await?;
+    let row = on
+        .query_one_raw(statement(on, "SELECT position, reason FROM ledger_fault WHERE id = 1", []))
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let at: Option<i64> = row.try_get_by_index(0)?;
     Ok(Some((at.map(from_int).transpose()?, row.try_get_by_index(1)?)))
@@ -424,9 +462,12 @@ pub async fn newest_time(on: &impl ConnectionTrait) -> Result<Timestamp, StoreEr
 }
 
 /// What is recorded from `from` on, in order; at most `max`, and at most [`EVENTS_MAX`].
-pub async fn events(on: &impl ConnectionTrait, from: Position, max: usize) -> Result<Vec<Event>, StoreError> {
-    let sql =
-        "SELECT position, time, receipt FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
+pub async fn events(
+    on: &impl ConnectionTrait,
+    from: Position,
+    max: usize,
+) -> Result<Vec<Event>, StoreError> {
+    let sql = "SELECT position, time, receipt FROM ledger_entry WHERE position >= $1 ORDER BY position LIMIT $2";
     let Ok(from) = i64::try_from(from) else { return Ok(Vec::new()) };
     let limit = int(max.min(EVENTS_MAX) as u64);
     let rows = on.query_all_raw(statement(on, sql, [from.into(), limit])).await?;
@@ -463,7 +504,8 @@ pub(crate) async fn resource(
             Ok(hashes.and_then(|hashes| Some(hashes.get(..width)?.concat())))
         }
         Resource::Entries(index, width) => {
-            let first = index.checked_mul(TILE_WIDTH as u64).filter(|first| i64::try_from(*first).is_ok());
+            let first =
+                index.checked_mul(TILE_WIDTH as u64).filter(|first| i64::try_from(*first).is_ok());
             let Some(first) = first else { return Ok(None) };
             let entries = entries(on, first, width).await?;
             Ok((entries.len() == width).then(|| bundle(&entries)))
@@ -481,10 +523,14 @@ pub(crate) fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
     bundle
 }
 
-async fn value(on: &impl ConnectionTrait, key: String) -> Result<Option<(Value, Position)>, StoreError> {
+async fn value(
+    on: &impl ConnectionTrait,
+    key: String,
+) -> Result<Option<(Value, Position)>, StoreError> {
     let sql = "SELECT value, position FROM ledger_state WHERE key = $1";
     let row = on.query_one_raw(statement(on, sql, [key.into()])).await?;
-    row.map(|row| Ok((from_text(&row.try_get_by_index::<String>(0)?)?, position(&row, 1)?))).transpose()
+    row.map(|row| Ok((from_text(&row.try_get_by_index::<String>(0)?)?, position(&row, 1)?)))
+        .transpose()
 }
 
 pub(crate) async fn share(
@@ -541,7 +587,8 @@ pub(crate) async fn standing(
     }
 }
 
-/// A granted access to `share`, the share's newest policy, and the one by which the access was decided.
+/// A granted access to `share`, the share's newest policy, and the one by which the access was
+/// decided.
 pub(crate) async fn recorded(
     states: &States,
     on: &impl ConnectionTrait,
@@ -564,7 +611,8 @@ pub(crate) async fn recorded(
         true => newest.clone(),
         false => {
             let before = policy_before(on, share, position).await?;
-            before.ok_or_else(|| StoreError::Damaged("an access is without its policy".to_owned()))?
+            before
+                .ok_or_else(|| StoreError::Damaged("an access is without its policy".to_owned()))?
         }
     };
     Ok(Some(Recorded { position, record, newest, of_record }))
@@ -586,7 +634,9 @@ pub(crate) async fn policy_before(
 }
 
 fn misplaced() -> StoreError {
-    StoreError::Damaged("a value of the contract's state is of another kind than its key".to_owned())
+    StoreError::Damaged(
+        "a value of the contract's state is of another kind than its key".to_owned(),
+    )
 }
 
 /// Sizes, positions and times are far below 2^63; what is not cannot be in the database.

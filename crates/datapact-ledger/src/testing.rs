@@ -20,8 +20,8 @@ use datapact_core::policy::{SharingInformation, SharingPolicy};
 use datapact_core::terms::Terms;
 use datapact_core::trust::{Trust, subject};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose,
 };
 
 use crate::note::{KeyKind, SigningKey};
@@ -71,7 +71,9 @@ fn key() -> KeyPair {
 pub fn trust(realms: &[&TestRealm]) -> Arc<Trust> {
     let mut trust = Trust::default();
     for realm in realms {
-        trust.add(&realm.name, vec![realm.ca.der().clone()], Vec::new()).expect("each CA has one realm");
+        trust
+            .add(&realm.name, vec![realm.ca.der().clone()], Vec::new())
+            .expect("each CA has one realm");
     }
     Arc::new(trust)
 }
@@ -122,9 +124,15 @@ impl Fixture {
         TestUser { signer: self.lab.signer(name), salt: Salt::random() }
     }
 
-    /// A new share of a provider of the clinic: open to anyone, read-only, for an hour, unless `edit` says otherwise.
-    pub fn share(&self, access_times: AccessTimes, edit: impl FnOnce(&mut SharingPolicy)) -> TestShare {
-        let provider = TestUser { signer: self.clinic.signer("Dr. Provider"), salt: Salt::random() };
+    /// A new share of a provider of the clinic: open to anyone, read-only, for an hour, unless
+    /// `edit` says otherwise.
+    pub fn share(
+        &self,
+        access_times: AccessTimes,
+        edit: impl FnOnce(&mut SharingPolicy),
+    ) -> TestShare {
+        let provider =
+            TestUser { signer: self.clinic.signer("Dr. Provider"), salt: Salt::random() };
         let now = (self.clock)();
         let (package, key) = (PackageId::random(), KeyId::random());
         let mut policy = SharingPolicy {
@@ -139,7 +147,10 @@ impl Fixture {
                     digest: Digest(random()),
                     size: 1000,
                 },
-                key: KeyReference { id: key, address: format!("https://keys.example/v1/keys/{key}") },
+                key: KeyReference {
+                    id: key,
+                    address: format!("https://keys.example/v1/keys/{key}"),
+                },
                 title: "Admissions 2025".to_owned(),
                 media_type: "text/csv".to_owned(),
                 categories: Vec::new(),
@@ -158,7 +169,12 @@ impl Fixture {
         };
         edit(&mut policy);
         let policy = provider.signer.sign(&self.audience, now, policy);
-        TestShare { audience: self.audience.clone(), clock: Arc::clone(&self.clock), provider, policy }
+        TestShare {
+            audience: self.audience.clone(),
+            clock: Arc::clone(&self.clock),
+            provider,
+            policy,
+        }
     }
 }
 
@@ -185,7 +201,8 @@ impl TestShare {
     /// The call that sets the newest policy made.
     pub fn set(&self) -> (Call, Documents) {
         let owner = self.provider.opening();
-        let call = Call::of_policy(&self.policy, &owner, &[]).expect("the policy is the provider's");
+        let call =
+            Call::of_policy(&self.policy, &owner, &[]).expect("the policy is the provider's");
         (call, Documents::Policy { policy: self.policy.clone(), owner, users: Vec::new() })
     }
 
@@ -213,14 +230,21 @@ impl TestShare {
             Call::SetPolicy(set) => set.terms,
             _ => unreachable!("a policy sets a policy"),
         };
-        let call =
-            Call::of_request(&request, &opening, &attributes, &terms).expect("the request is the consumer's");
+        let call = Call::of_request(&request, &opening, &attributes, &terms)
+            .expect("the request is the consumer's");
         (call, Documents::Access { request, consumer: opening, attributes })
     }
 
     /// A report of `consumer` on the access that `access` requested.
-    pub fn report(&self, consumer: &TestUser, access: &Call, action: UsageAction) -> (Call, Documents) {
-        let Call::RequestAccess(access) = access else { unreachable!("only an access is reported on") };
+    pub fn report(
+        &self,
+        consumer: &TestUser,
+        access: &Call,
+        action: UsageAction,
+    ) -> (Call, Documents) {
+        let Call::RequestAccess(access) = access else {
+            unreachable!("only an access is reported on")
+        };
         let body = UsageReport { share: self.id(), request: access.request, action };
         let report = consumer.signer.sign(&self.audience, self.now(), body);
         let opening = consumer.opening();

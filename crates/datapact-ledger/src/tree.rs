@@ -29,7 +29,8 @@ fn sha256(parts: &[&[u8]]) -> Hash {
     hash
 }
 
-/// The root over `hashes`, each of which stands for one leaf or for equally many leaves (the last for fewer).
+/// The root over `hashes`, each of which stands for one leaf or for equally many leaves (the last
+/// for fewer).
 pub fn root(hashes: &[Hash]) -> Hash {
     match hashes {
         [] => sha256(&[]),
@@ -59,8 +60,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// The edge of a tree of `size` entries from its partial tiles. `tile` gives the hashes of one; each has
-    /// just the number of hashes that `size` demands, or there is no such tree.
+    /// The edge of a tree of `size` entries from its partial tiles. `tile` gives the hashes of one;
+    /// each has just the number of hashes that `size` demands, or there is no such tree.
     pub fn load(size: u64, mut tile: impl FnMut(TileId) -> Option<Vec<Hash>>) -> Option<Self> {
         let mut levels = Vec::new();
         let mut width = size;
@@ -137,8 +138,8 @@ impl Edge {
     }
 }
 
-/// The inclusion proof of entry `index` in the tree of `size` entries (RFC 6962, section 2.1.1), from its tiles.
-/// `tile` gives a tile's hashes; none when it lacks it.
+/// The inclusion proof of entry `index` in the tree of `size` entries (RFC 6962, section 2.1.1),
+/// from its tiles. `tile` gives a tile's hashes; none when it lacks it.
 pub fn inclusion_proof(
     index: u64,
     size: u64,
@@ -163,9 +164,13 @@ pub fn inclusion_proof(
     Some(proof)
 }
 
-/// The hash over the entries from `low` to before `high`, an aligned subtree at the left of which lies a whole
-/// number of subtrees of its size.
-fn subtree(low: u64, high: u64, tile: &mut impl FnMut(TileId) -> Option<Vec<Hash>>) -> Option<Hash> {
+/// The hash over the entries from `low` to before `high`, an aligned subtree at the left of which
+/// lies a whole number of subtrees of its size.
+fn subtree(
+    low: u64,
+    high: u64,
+    tile: &mut impl FnMut(TileId) -> Option<Vec<Hash>>,
+) -> Option<Hash> {
     let count = high - low;
     // The highest level at which this subtree is still made of whole hashes of one tile.
     let mut level = 0;
@@ -184,8 +189,8 @@ fn subtree(low: u64, high: u64, tile: &mut impl FnMut(TileId) -> Option<Vec<Hash
     Some(node_hash(&subtree(low, middle, tile)?, &subtree(middle, high, tile)?))
 }
 
-/// The root that an inclusion proof leads to; none when the proof has not the length that `index` and `size`
-/// demand (RFC 9162, section 2.1.3.2).
+/// The root that an inclusion proof leads to; none when the proof has not the length that `index`
+/// and `size` demand (RFC 9162, section 2.1.3.2).
 pub fn root_from_proof(index: u64, size: u64, leaf: Hash, proof: &[Hash]) -> Option<Hash> {
     if index >= size {
         return None;
@@ -232,7 +237,8 @@ mod tests {
         let mut edge = Edge::default();
         let mut tiles = BTreeMap::new();
         let mut stored = Stored(Vec::new());
-        let interesting = |n: u64| n < 20 || (250..=260).contains(&n) || n.is_multiple_of(4099) || n > 66_000;
+        let interesting =
+            |n: u64| n < 20 || (250..=260).contains(&n) || n.is_multiple_of(4099) || n > 66_000;
         for n in 0..66_050_u64 {
             let entry = n.to_be_bytes();
             edge.push(leaf_hash(&entry), |id, hashes| assert!(tiles.insert(id, hashes).is_none()));
@@ -250,7 +256,11 @@ mod tests {
             for index in (0..20).chain((0..size).step_by(977)).filter(|i| *i < size) {
                 let proof = inclusion_proof(index, size, &mut |id| all.get(&id).cloned()).unwrap();
                 let theirs = tlog::prove_record(size, index, &stored).unwrap();
-                assert_eq!(proof, theirs.iter().map(|h| h.0).collect::<Vec<_>>(), "{index} in {size}");
+                assert_eq!(
+                    proof,
+                    theirs.iter().map(|h| h.0).collect::<Vec<_>>(),
+                    "{index} in {size}"
+                );
                 let leaf = leaf_hash(&index.to_be_bytes());
                 assert_eq!(root_from_proof(index, size, leaf, &proof), Some(root));
                 assert_ne!(root_from_proof(index, size, leaf_hash(b"other"), &proof), Some(root));

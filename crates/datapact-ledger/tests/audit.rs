@@ -99,14 +99,20 @@ async fn a_flipped_byte_anywhere_is_found_and_the_first_bad_entry_is_named() {
                 at += 2 + usize::from(u16::from_be_bytes([bytes[at], bytes[at + 1]]));
             }
         }
-        // Every byte of the checkpoint, some of the tiles', and of some entries the length and the content.
+        // Every byte of the checkpoint, some of the tiles', and of some entries the length and the
+        // content.
         let step = if name == "checkpoint" { 1 } else { length / 20 + 1 };
         let starts_tried = || starts.iter().step_by(29);
-        for at in
-            (0..length).step_by(step).chain(starts_tried().copied()).chain(starts_tried().map(|at| at + 1))
+        for at in (0..length)
+            .step_by(step)
+            .chain(starts_tried().copied())
+            .chain(starts_tried().map(|at| at + 1))
         {
             flip(&file, at);
-            let fault = verify(&target).await.fault.unwrap_or_else(|| panic!("{name}, byte {at}: not found"));
+            let fault = verify(&target)
+                .await
+                .fault
+                .unwrap_or_else(|| panic!("{name}, byte {at}: not found"));
             let base = if name.contains("/001") { 256 } else { 0 };
             if !starts.is_empty() {
                 let bad = starts.iter().rposition(|start| *start <= at).unwrap() as u64;
@@ -145,8 +151,8 @@ async fn a_signed_log_that_breaks_the_contract_is_found_out() {
     assert!(fault.reason.contains("there is no such share"));
 }
 
-/// Go's `golang.org/x/mod/sumdb`, the implementation behind Go's own checksum database, or nothing where there is
-/// no Go and this is not CI.
+/// Go's `golang.org/x/mod/sumdb`, the implementation behind Go's own checksum database, or nothing
+/// where there is no Go and this is not CI.
 fn foreign_audit(binary: &Path, dir: &Path) -> Output {
     Command::new(binary).arg(log_key().public().to_string()).arg(dir).output().unwrap()
 }

@@ -77,7 +77,8 @@ async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
     conforms(&[ledger], &Location::Sqlite(dir.path().join("copy")), &fixture).await;
 }
 
-/// Two processes on one PostgreSQL database are one ledger; a follower may have its copy there, too.
+/// Two processes on one PostgreSQL database are one ledger; a follower may have its copy there,
+/// too.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_embedded_ledgers_on_one_postgresql_database_conform_as_one() {
     let Some(server) = postgres::shared() else { return };
@@ -113,7 +114,8 @@ async fn a_follower_whose_callers_go_away_in_the_middle_goes_on() {
         let (call, documents) = share.set();
         ledger.execute(&call, &documents).await.unwrap();
         // A client that hangs up drops its call wherever it is.
-        let _ = tokio::time::timeout(Duration::from_micros(100 * (round % 30)), follower.poll()).await;
+        let _ =
+            tokio::time::timeout(Duration::from_micros(100 * (round % 30)), follower.poll()).await;
     }
     assert_eq!(follower.poll().await.unwrap().size, 60);
 }
@@ -159,7 +161,8 @@ async fn a_mirrored_ledger_conforms_and_its_log_is_followed_with_an_own_node() {
     let report = audit::verify(log.as_ref(), &LogPolicy::new(&public, &[]).unwrap()).await.unwrap();
     assert_eq!((report.size, report.fault), (chain.head().await.unwrap(), None));
 
-    // What the log alone holds is nothing to a follower with a node of its own, nor what the chain alone holds.
+    // What the log alone holds is nothing to a follower with a node of its own, nor what the chain
+    // alone holds.
     drop(ledger);
     let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
     chain.execute(&call, &documents).await.unwrap();
@@ -172,7 +175,8 @@ async fn a_mirrored_ledger_conforms_and_its_log_is_followed_with_an_own_node() {
     assert!(follower.poll().await.is_err(), "and so it stays");
 }
 
-/// A follower takes an entry that is older than its last look for a lie, so no entry is of the time when it began to wait.
+/// A follower takes an entry that is older than its last look for a lie, so no entry is of the time
+/// when it began to wait.
 #[tokio::test]
 async fn an_entry_is_of_the_time_when_it_is_written() {
     let dir = tempfile::tempdir().unwrap();
@@ -184,8 +188,12 @@ async fn an_entry_is_of_the_time_when_it_is_written() {
     let fixture = Fixture::with_clock(ID, Arc::clone(&clock));
     let trust = fixture.trust();
     let trust = Arc::new(move || Arc::clone(&trust));
-    let config =
-        EmbeddedConfig { key: signing_key(1, ID, KeyKind::Log), witnesses: Vec::new(), trust, clock };
+    let config = EmbeddedConfig {
+        key: signing_key(1, ID, KeyKind::Log),
+        witnesses: Vec::new(),
+        trust,
+        clock,
+    };
     let store = Store::open(&dir.path().join("ledger"), MIGRATIONS).await.unwrap();
     let ledger = EmbeddedLedger::open(store.clone(), config).await.unwrap();
     let (began, begun) = oneshot::channel();

@@ -24,11 +24,13 @@ fn log_key() -> SigningKey {
 }
 
 fn witness_key() -> SigningKey {
-    SigningKey::parse(&SigningKey::text(&[2; 32], "keys.example", KeyKind::Witness).unwrap()).unwrap()
+    SigningKey::parse(&SigningKey::text(&[2; 32], "keys.example", KeyKind::Witness).unwrap())
+        .unwrap()
 }
 
 fn second_witness() -> SigningKey {
-    SigningKey::parse(&SigningKey::text(&[3; 32], "more-keys.example", KeyKind::Witness).unwrap()).unwrap()
+    SigningKey::parse(&SigningKey::text(&[3; 32], "more-keys.example", KeyKind::Witness).unwrap())
+        .unwrap()
 }
 
 async fn open(path: &Path, fixture: &Fixture) -> EmbeddedLedger {
@@ -57,7 +59,8 @@ async fn what_was_answered_is_there_after_reopening_and_provable() {
         receipts.push(ledger.execute(&call, &documents).await.unwrap());
         let calls: Vec<_> = (0..300).map(|_| share.request(&consumer)).collect();
         let answers = calls.iter().map(|(call, documents)| ledger.execute(call, documents));
-        receipts.extend(futures_util::future::join_all(answers).await.into_iter().map(Result::unwrap));
+        receipts
+            .extend(futures_util::future::join_all(answers).await.into_iter().map(Result::unwrap));
         let repeat = ledger.execute(&calls[7].0, &calls[7].1).await.unwrap();
         assert_eq!(repeat, receipts[8]);
         assert_eq!(ledger.info().await.unwrap().size, 301);
@@ -81,7 +84,11 @@ async fn what_was_answered_is_there_after_reopening_and_provable() {
     assert!(ledger.proof(301).await.unwrap().is_none());
     assert!(ledger.entry(u64::MAX).await.unwrap().is_none());
     assert_eq!(
-        ledger.counter(&share.id(), &consumer.opening().commitment(&share.id())).await.unwrap().granted,
+        ledger
+            .counter(&share.id(), &consumer.opening().commitment(&share.id()))
+            .await
+            .unwrap()
+            .granted,
         300
     );
 }
@@ -113,7 +120,8 @@ async fn clients_demand_the_cosignatures_of_their_policy() {
     let served = ledger.read("checkpoint/cosigned").await.unwrap().unwrap();
     assert_eq!(served, checkpoint.to_string().into_bytes());
 
-    // One witness is ahead of the other: what both have cosigned proves what it covers, and the newer the rest.
+    // One witness is ahead of the other: what both have cosigned proves what it covers, and the
+    // newer the rest.
     let cosign = async |note: &[u8], witness: SigningKey| {
         let mut checkpoint = Checkpoint::open(note, log_key().public(), &[]).unwrap();
         let line = witness.cosign(&checkpoint, 1_800_000_000);
@@ -152,7 +160,8 @@ async fn a_foreign_key_or_a_changed_tree_does_not_open() {
     let config = |seed: u8, id: &str| {
         let trust = fixture.trust();
         EmbeddedConfig {
-            key: SigningKey::parse(&SigningKey::text(&[seed; 32], id, KeyKind::Log).unwrap()).unwrap(),
+            key: SigningKey::parse(&SigningKey::text(&[seed; 32], id, KeyKind::Log).unwrap())
+                .unwrap(),
             witnesses: Vec::new(),
             trust: Arc::new(move || Arc::clone(&trust)),
             clock: system_clock(),

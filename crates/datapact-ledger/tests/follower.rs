@@ -76,8 +76,10 @@ async fn a_follower_replays_cosigns_and_survives_reopening() {
     ledger.execute(&call, &documents).await.unwrap();
     let first_policy = share.policy.id();
     let requests: Vec<_> = (0..600).map(|_| share.request(&consumer)).collect();
-    for answer in
-        futures_util::future::join_all(requests.iter().map(|(call, docs)| ledger.execute(call, docs))).await
+    for answer in futures_util::future::join_all(
+        requests.iter().map(|(call, docs)| ledger.execute(call, docs)),
+    )
+    .await
     {
         answer.unwrap();
     }
@@ -93,8 +95,14 @@ async fn a_follower_replays_cosigns_and_survives_reopening() {
     ledger.add_cosignature(cosigned.as_bytes()).await.unwrap();
     let policy = LogPolicy::new(log_key().public(), &[witness_key().public().clone()]).unwrap();
     for (log_proof, entry) in [
-        (ledger.proof(receipt.position).await.unwrap(), ledger.entry(receipt.position).await.unwrap()),
-        (follower.proof(receipt.position).await.unwrap(), follower.entry(receipt.position).await.unwrap()),
+        (
+            ledger.proof(receipt.position).await.unwrap(),
+            ledger.entry(receipt.position).await.unwrap(),
+        ),
+        (
+            follower.proof(receipt.position).await.unwrap(),
+            follower.entry(receipt.position).await.unwrap(),
+        ),
     ] {
         log_proof.unwrap().verify(&policy, &entry.unwrap()).unwrap();
     }
@@ -145,9 +153,12 @@ impl Scene {
         let share = fixture.share(AccessTimes::Times(4), |_| {});
         let consumer = fixture.consumer("Consumer");
         let time = clock.clone();
-        let follower =
-            follow(&dir.path().join("copy"), log.clone(), Arc::new(move || time.load(Ordering::SeqCst)))
-                .await;
+        let follower = follow(
+            &dir.path().join("copy"),
+            log.clone(),
+            Arc::new(move || time.load(Ordering::SeqCst)),
+        )
+        .await;
         let scene = Self { dir, log, clock, fixture, share, consumer, follower };
         scene.append(scene.share.set().0, NOW - 100);
         for i in 0..3 {
@@ -267,14 +278,16 @@ async fn a_clock_that_jumps_and_comes_right_stops_nothing() {
     }
 }
 
-/// It has nothing to compare its clock with then, and must not take the log's entries for backdated ones.
+/// It has nothing to compare its clock with then, and must not take the log's entries for backdated
+/// ones.
 #[tokio::test]
 async fn a_clock_that_is_ahead_at_the_start_and_comes_right_stops_nothing() {
     let scene = Scene::new().await;
     scene.clock.store(NOW + 7200, Ordering::SeqCst);
     let (path, time) = (scene.dir.path().join("copy"), scene.clock.clone());
     let clock: Clock = Arc::new(move || time.load(Ordering::SeqCst));
-    let follower = follow_settling(&path, scene.log.clone(), clock, Duration::from_secs(3600)).await;
+    let follower =
+        follow_settling(&path, scene.log.clone(), clock, Duration::from_secs(3600)).await;
     follower.poll().await.unwrap();
     scene.append(scene.request(), NOW);
     match follower.poll().await {

@@ -20,7 +20,10 @@ fn writer() -> PathBuf {
     path.pop();
     path.pop();
     let path = path.join("examples/ledger_writer");
-    assert!(path.exists(), "run the whole of `cargo test -p datapact-ledger`, which builds its examples");
+    assert!(
+        path.exists(),
+        "run the whole of `cargo test -p datapact-ledger`, which builds its examples"
+    );
     path
 }
 
@@ -30,7 +33,8 @@ async fn what_was_answered_before_a_kill_is_there_and_the_log_goes_on() {
     let database = dir.path().join("ledger");
     let mut size_before = 0;
     for round in 0..4 {
-        let mut child = Command::new(writer()).arg(&database).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new(writer()).arg(&database).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut answered: Vec<u64> = Vec::new();
         for line in lines.by_ref().take(50 + 77 * round) {
@@ -38,7 +42,8 @@ async fn what_was_answered_before_a_kill_is_there_and_the_log_goes_on() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it had still said before it died was answered too, but for a last line that was cut short.
+        // What it had still said before it died was answered too, but for a last line that was cut
+        // short.
         let rest: Vec<String> = lines.map_while(Result::ok).collect();
         let whole = rest.len().saturating_sub(1);
         answered.extend(rest.iter().take(whole).map(|line| line.parse::<u64>().unwrap()));
@@ -59,7 +64,10 @@ async fn what_was_answered_before_a_kill_is_there_and_the_log_goes_on() {
         assert!(answered.len() >= 50);
         for position in answered {
             assert!(size_before <= position && position < size, "{position} of {size} is lost");
-            assert_eq!(ledger.events(position, 1).await.unwrap().first().unwrap().position, position);
+            assert_eq!(
+                ledger.events(position, 1).await.unwrap().first().unwrap().position,
+                position
+            );
         }
         let report = audit::verify(&ledger, &policy).await.unwrap();
         assert_eq!((report.size, report.fault), (size, None));

@@ -48,7 +48,8 @@ fn keys_are_made_from_their_seeds() {
     for (name, key_name, kind) in
         [("log", "ledger.example", KeyKind::Log), ("witness", "keys.example", KeyKind::Witness)]
     {
-        let seed: [u8; 32] = hex::decode(keys[name]["seed"].as_str().unwrap()).unwrap().try_into().unwrap();
+        let seed: [u8; 32] =
+            hex::decode(keys[name]["seed"].as_str().unwrap()).unwrap().try_into().unwrap();
         let key = SigningKey::parse(&SigningKey::text(&seed, key_name, kind).unwrap()).unwrap();
         assert_eq!(key.public().to_string(), keys[name]["vkey"].as_str().unwrap());
         assert!(policy().to_string().contains(&key.public().to_string()));
@@ -69,7 +70,11 @@ fn trees_have_their_roots_and_proofs() {
             let index = proof["index"].as_u64().unwrap();
             let hashes: Vec<Hash> = proof["hashes"].as_array().unwrap().iter().map(hash).collect();
             let leaf = leaf_hash(&index.to_be_bytes());
-            assert_eq!(root_from_proof(index, size, leaf, &hashes), Some(edge.root()), "{index} of {size}");
+            assert_eq!(
+                root_from_proof(index, size, leaf, &hashes),
+                Some(edge.root()),
+                "{index} of {size}"
+            );
         }
     }
 }
@@ -83,7 +88,11 @@ async fn audits_find_what_is_wrong() {
         let audited = audit::verify(&log(&case["log"]), &policy()).await;
         match (case["result"].as_str().unwrap(), audited) {
             ("valid", Ok(report)) => {
-                assert_eq!((Some(report.size), report.fault), (case["size"].as_u64(), None), "{case}");
+                assert_eq!(
+                    (Some(report.size), report.fault),
+                    (case["size"].as_u64(), None),
+                    "{case}"
+                );
             }
             ("fault", Ok(report)) => {
                 let fault = report.fault.unwrap_or_else(|| panic!("{case}: not found"));

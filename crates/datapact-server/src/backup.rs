@@ -1,8 +1,9 @@
 //! Backups of what a server keeps on its machine, and their restoration.
 //!
-//! A backup is a folder: a consistent copy of the database, made while the server runs; the server's own secrets, but not
-//! the key server's KEK, which is kept apart; the packages; and, written last, `backup.json` with the digest of each
-//! file. A server on PostgreSQL or S3 is backed up by these stores' own means.
+//! A backup is a folder: a consistent copy of the database, made while the server runs; the
+//! server's own secrets, but not the key server's KEK, which is kept apart; the packages; and,
+//! written last, `backup.json` with the digest of each file. A server on PostgreSQL or S3 is backed
+//! up by these stores' own means.
 
 pub mod tail;
 
@@ -102,7 +103,13 @@ impl Plan {
     /// Management's database with the ledger, and its keys.
     pub fn management(config: &ManagementConfig) -> Result<Self> {
         let owner = config.ledger.id.clone();
-        Self::new("management", owner, &config.server, management::DATABASE_FILE, management::SECRET_FILES)
+        Self::new(
+            "management",
+            owner,
+            &config.server,
+            management::DATABASE_FILE,
+            management::SECRET_FILES,
+        )
     }
 
     /// The key server's database and its witness key. The KEK is not in it.
@@ -126,9 +133,14 @@ impl Plan {
         secrets: &'static [&'static str],
     ) -> Result<Self> {
         match common.database(database)? {
-            Location::Sqlite(path) => {
-                Ok(Self { role, owner, data: common.data.clone(), database: path, secrets, packages: false })
-            }
+            Location::Sqlite(path) => Ok(Self {
+                role,
+                owner,
+                data: common.data.clone(),
+                database: path,
+                secrets,
+                packages: false,
+            }),
             Location::Postgres(_) => Err(BackupError::Elsewhere),
         }
     }
@@ -159,12 +171,15 @@ impl Plan {
         }
         if self.packages {
             make_folder(&folder.join(PACKAGES))?;
-            // Those of now: what was deleted since the copy is gone, and what came since does no harm.
+            // Those of now: what was deleted since the copy is gone, and what came since does no
+            // harm.
             for object in objects(&self.database).await? {
                 let (from, to) =
                     (self.data.join(PACKAGES).join(&object), folder.join(PACKAGES).join(&object));
                 match copy_file(&from, &to) {
-                    Ok(digest) => drop(manifest.files.insert(format!("{PACKAGES}/{object}"), digest)),
+                    Ok(digest) => {
+                        drop(manifest.files.insert(format!("{PACKAGES}/{object}"), digest))
+                    }
                     // Deleted since the database was copied.
                     Err(BackupError::File(path, error)) if path == from && is_missing(&error) => {}
                     Err(error) => return Err(error),
@@ -178,18 +193,25 @@ impl Plan {
         Ok(manifest)
     }
 
-    /// Checks the backup in `folder` and copies it to the data folder, where the server has kept nothing yet. The database
-    /// comes under another name, until [`Staged::finish`].
+    /// Checks the backup in `folder` and copies it to the data folder, where the server has kept
+    /// nothing yet. The database comes under another name, until [`Staged::finish`].
     pub fn stage(&self, folder: &Path) -> Result<(Staged, Manifest)> {
         let not_this = |detail: String| BackupError::NotThis(folder.to_owned(), detail);
         let path = folder.join(MANIFEST);
         let text = fs::read(&path).map_err(at(&path))?;
-        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| not_this(e.to_string()))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).map_err(|e| not_this(e.to_string()))?;
         if manifest.format != FORMAT {
-            return Err(not_this(format!("its format is {}, this program knows {FORMAT}", manifest.format)));
+            return Err(not_this(format!(
+                "its format is {}, this program knows {FORMAT}",
+                manifest.format
+            )));
         }
         if manifest.role != self.role || manifest.owner != self.owner {
-            return Err(not_this(format!("it is of the {} server `{}`", manifest.role, manifest.owner)));
+            return Err(not_this(format!(
+                "it is of the {} server `{}`",
+                manifest.role, manifest.owner
+            )));
         }
         if self.database.exists() {
             return Err(BackupError::Occupied(self.database.clone()));
@@ -197,9 +219,11 @@ impl Plan {
         make_folder(&self.data)?;
         let lock = lock(&self.data)?;
         let database = file_name(&self.database);
-        let staged = Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
+        let staged =
+            Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
         staged.remove()?;
-        // The database first: while it lies there no server starts, so none begins anew with the secrets restored.
+        // The database first: while it lies there no server starts, so none begins anew with the
+        // secrets restored.
         let mut files: Vec<_> = manifest.files.iter().collect();
         files.sort_by_key(|(name, _)| **name != database);
         for (name, digest) in files {
@@ -225,8 +249,9 @@ impl Plan {
     }
 }
 
-/// Refuses a data folder in which a restoration was begun and not finished. A server that began anew there would sign what
-/// contradicts its own log, or tidy away the packages that were restored.
+/// Refuses a data folder in which a restoration was begun and not finished. A server that began
+/// anew there would sign what contradicts its own log, or tidy away the packages that were
+/// restored.
 pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(), &'static str> {
     let database = match role {
         "management" => management::DATABASE_FILE,
@@ -234,7 +259,9 @@ pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(),
         _ => storage::DATABASE_FILE,
     };
     if data.join(STAGED).exists() && !data.join(database).exists() {
-        return Err("a backup was begun to be restored here and is not whole; run `datapact restore` again");
+        return Err(
+            "a backup was begun to be restored here and is not whole; run `datapact restore` again",
+        );
     }
     Ok(())
 }
@@ -319,11 +346,12 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 fn copy_file(from: &Path, to: &Path) -> Result<String> {
     let source = File::open(from).map_err(at(from))?;
     let mut options = OpenOptions::new();
-    let target =
-        options.write(true).create_new(true).mode(0o600).open(to).map_err(|error| match error.kind() {
+    let target = options.write(true).create_new(true).mode(0o600).open(to).map_err(|error| {
+        match error.kind() {
             io::ErrorKind::AlreadyExists => BackupError::Occupied(to.to_owned()),
             _ => at(to)(error),
-        })?;
+        }
+    })?;
     let digest = pump(source, Some(&target)).map_err(at(to))?;
     target.sync_all().map_err(at(to))?;
     Ok(digest)
@@ -350,7 +378,12 @@ fn pump(mut source: File, mut target: Option<&File>) -> io::Result<String> {
 
 fn lock(data: &Path) -> Result<File> {
     let path = data.join("lock");
-    let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(at(&path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(at(&path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(BackupError::InUse(data.to_owned())),

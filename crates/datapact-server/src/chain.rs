@@ -24,13 +24,16 @@ pub(crate) fn open(
     trust: Source<Trust>,
     clock: Clock,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
-    let wrong = |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
+    let wrong =
+        |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
     let Kind { kind } = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     match kind.as_str() {
         "ethereum" => ethereum(path, id, trust, clock),
         "fabric" => fabric(path, id, trust, clock),
-        other => Err(wrong(format!("the kind of ledger `{other}` is none that this program knows"))),
+        other => {
+            Err(wrong(format!("the kind of ledger `{other}` is none that this program knows")))
+        }
     }
 }
 
@@ -41,12 +44,18 @@ fn ethereum(
     trust: Source<Trust>,
     clock: Clock,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
-    let options = datapact_evm::EvmOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
+    let options =
+        datapact_evm::EvmOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
     Ok(Arc::new(datapact_evm::EvmLedger::open(path, options)?))
 }
 
 #[cfg(not(feature = "evm"))]
-fn ethereum(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
+fn ethereum(
+    path: &Path,
+    _: &str,
+    _: Source<Trust>,
+    _: Clock,
+) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of an Ethereum-family ledger, and this program was built without them; build it with \
          `cargo build --release --features evm`",
@@ -55,14 +64,24 @@ fn ethereum(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn 
 }
 
 #[cfg(feature = "fabric")]
-fn fabric(path: &Path, id: &str, trust: Source<Trust>, clock: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
+fn fabric(
+    path: &Path,
+    id: &str,
+    trust: Source<Trust>,
+    clock: Clock,
+) -> Result<Arc<dyn Ledger>, LedgerError> {
     use datapact_fabric::gateway::{FabricLedger, FabricOptions};
     let options = FabricOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
     Ok(Arc::new(FabricLedger::open(path, options)?))
 }
 
 #[cfg(not(feature = "fabric"))]
-fn fabric(path: &Path, _: &str, _: Source<Trust>, _: Clock) -> Result<Arc<dyn Ledger>, LedgerError> {
+fn fabric(
+    path: &Path,
+    _: &str,
+    _: Source<Trust>,
+    _: Clock,
+) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of Hyperledger Fabric, and this program was built without it; build it with \
          `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",

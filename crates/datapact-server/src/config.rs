@@ -56,14 +56,15 @@ pub struct Common {
     pub access: Access,
 }
 
-/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach it, and therefore
-/// on this machine only unless it is said otherwise.
+/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach
+/// it, and therefore on this machine only unless it is said otherwise.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Operator {
     /// Where it listens; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Whether `listen` may be an address that other machines reach, for a container's network, say.
+    /// Whether `listen` may be an address that other machines reach, for a container's network,
+    /// say.
     #[serde(default)]
     pub beyond_this_machine: bool,
 }
@@ -96,7 +97,9 @@ impl Access {
         let parse = |lines: &[String]| {
             lines
                 .iter()
-                .map(|line| line.parse::<Pattern>().map_err(|e| format!("access list: `{line}`: {e}")))
+                .map(|line| {
+                    line.parse::<Pattern>().map_err(|e| format!("access list: `{line}`: {e}"))
+                })
                 .collect::<Result<Vec<_>, _>>()
         };
         Ok(datapact_api::gate::AccessList { allow: parse(&self.allow)?, deny: parse(&self.deny)? })
@@ -116,11 +119,12 @@ pub struct ManagementConfig {
     /// The life of an access token, in seconds, 30 to 600.
     #[serde(default = "token_seconds")]
     pub token_seconds: u64,
-    /// How many days a deleted account waits, disabled, until it is erased: 30 if not given, at most 3650.
+    /// How many days a deleted account waits, disabled, until it is erased: 30 if not given, at
+    /// most 3650.
     #[serde(default = "account_retention_days")]
     pub account_retention_days: u32,
-    /// How many days after a share has ended, or its package was replaced, the package is deleted: 90 if not given,
-    /// at most 3650.
+    /// How many days after a share has ended, or its package was replaced, the package is deleted:
+    /// 90 if not given, at most 3650.
     #[serde(default = "retention_days")]
     pub package_retention_days: u32,
     /// Calling subscribers' webhooks; nobody's are called without it.
@@ -173,16 +177,18 @@ const RETENTION_DAYS_MAX: u32 = 3650;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerConfig {
-    /// Its id, the log's origin: a name and a path without a scheme, `management.clinic.example/ledger`.
+    /// Its id, the log's origin: a name and a path without a scheme,
+    /// `management.clinic.example/ledger`.
     pub id: String,
     /// Verifier keys of the witnesses (the key servers), C2SP signed-note `vkey` lines.
     #[serde(default)]
     pub witnesses: Vec<String>,
-    /// How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
+    /// How many witnesses must have cosigned before a client accepts a proof; all of them if not
+    /// given.
     #[serde(default)]
     pub quorum: Option<u32>,
-    /// The `ledger.toml` of the chain that decides and records, and that the log mirrors; without it the log is the
-    /// ledger. Chosen once: a ledger never becomes another's mirror.
+    /// The `ledger.toml` of the chain that decides and records, and that the log mirrors; without
+    /// it the log is the ledger. Chosen once: a ledger never becomes another's mirror.
     #[serde(default)]
     pub chain: Option<PathBuf>,
 }
@@ -209,11 +215,12 @@ pub struct KeyServerConfig {
     /// How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
     #[serde(default = "current_seconds")]
     pub current_seconds: u64,
-    /// How many days after a share has ended, or its key was replaced, the key is destroyed: 90 if not given, at most
-    /// 3650.
+    /// How many days after a share has ended, or its key was replaced, the key is destroyed: 90 if
+    /// not given, at most 3650.
     #[serde(default = "retention_days")]
     pub key_retention_days: u32,
-    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not given, 1 to 720.
+    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not
+    /// given, 1 to 720.
     #[serde(default = "registration_hours")]
     pub registration_hours: u32,
 }
@@ -223,7 +230,11 @@ fn registration_hours() -> u32 {
 }
 
 fn check_registration_hours(hours: u32) -> Result<(), String> {
-    if (1..=720).contains(&hours) { Ok(()) } else { Err("`registration_hours` must be 1 to 720".to_owned()) }
+    if (1..=720).contains(&hours) {
+        Ok(())
+    } else {
+        Err("`registration_hours` must be 1 to 720".to_owned())
+    }
 }
 
 fn current_seconds() -> u64 {
@@ -244,10 +255,12 @@ pub struct StorageServerConfig {
     /// The largest package, in bytes; 1 TiB if not given.
     #[serde(default = "package_bytes_max")]
     pub package_bytes_max: u64,
-    /// What one provider may store, in bytes; 1 TiB if not given. An upload under way counts as it is announced.
+    /// What one provider may store, in bytes; 1 TiB if not given. An upload under way counts as it
+    /// is announced.
     #[serde(default = "package_bytes_max")]
     pub provider_bytes_max: u64,
-    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not given, 1 to 720.
+    /// How many hours a registration, filled or not, waits for a policy that names it: 24 if not
+    /// given, 1 to 720.
     #[serde(default = "registration_hours")]
     pub registration_hours: u32,
 }
@@ -306,7 +319,9 @@ fn peers(kind: &str, peers: &[Peer]) -> Result<(), String> {
     if peers.is_empty() {
         return Err(format!("`{kind}` must name at least one"));
     }
-    peers.iter().try_for_each(|peer| peer.endpoint().name().map(drop).map_err(|e| format!("`{kind}`: {e}")))
+    peers
+        .iter()
+        .try_for_each(|peer| peer.endpoint().name().map(drop).map_err(|e| format!("`{kind}`: {e}")))
 }
 
 impl ServerConfig for ManagementConfig {
@@ -338,7 +353,8 @@ impl ServerConfig for ManagementConfig {
         let longest = self.account_retention_days.max(self.package_retention_days);
         if longest > RETENTION_DAYS_MAX {
             return Err(
-                "`account_retention_days` and `package_retention_days` must be at most 3650".to_owned()
+                "`account_retention_days` and `package_retention_days` must be at most 3650"
+                    .to_owned(),
             );
         }
         self.webhooks.as_ref().map_or(Ok(()), WebhooksConfig::validate)?;

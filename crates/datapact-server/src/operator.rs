@@ -1,6 +1,6 @@
-//! What an operator sees of a running server, on a listener of its own: whether the process lives (`/healthz`), whether
-//! it can work (`/readyz`), and its figures (`/metrics`). Nothing there names a person or a share.
-//! `docs/operations.md` explains all of it.
+//! What an operator sees of a running server, on a listener of its own: whether the process lives
+//! (`/healthz`), whether it can work (`/readyz`), and its figures (`/metrics`). Nothing there names
+//! a person or a share. `docs/operations.md` explains all of it.
 
 pub mod expiry;
 pub(crate) mod metrics;

@@ -122,7 +122,8 @@ pub async fn serve_management(
     }
     let trust = frame.trust.source();
     let service =
-        ManagementServer::open(&config, trust, &key_servers, &storage_servers, frame.clock.clone()).await?;
+        ManagementServer::open(&config, trust, &key_servers, &storage_servers, frame.clock.clone())
+            .await?;
     write_administrators_invitation(&config, &service)?;
     let router = management_router(service.clone(), frame.gate());
     let reloaded = service.clone();
@@ -132,14 +133,15 @@ pub async fn serve_management(
         }
     };
     let peers = config.key_servers.iter().chain(&config.storage_servers);
-    let peers =
-        peers.filter_map(|peer| Some((peer.endpoint().name().ok()?.to_owned(), peer.certificate.clone())));
+    let peers = peers.filter_map(|peer| {
+        Some((peer.endpoint().name().ok()?.to_owned(), peer.certificate.clone()))
+    });
     let peers = peers.collect();
     frame.run(router, service, peers, reload, ready, shutdown).await
 }
 
-/// Where the configured administrators find what they need to join: they have their accounts already, so there is
-/// no code in it and it is no secret.
+/// Where the configured administrators find what they need to join: they have their accounts
+/// already, so there is no code in it and it is no secret.
 pub const ADMINISTRATORS_INVITATION: &str = "administrators.json";
 
 fn write_administrators_invitation(
@@ -147,7 +149,8 @@ fn write_administrators_invitation(
     service: &ManagementServer,
 ) -> Result<(), ServeError> {
     let path = config.server.data.join(ADMINISTRATORS_INVITATION);
-    let invitation = Invitation { code: String::new(), expires: TIME_MAX, enrolment: service.enrolment() };
+    let invitation =
+        Invitation { code: String::new(), expires: TIME_MAX, enrolment: service.enrolment() };
     let failed = |detail: String| ServeError::File(path.clone(), detail);
     let json = serde_json::to_vec_pretty(&invitation).map_err(|e| failed(e.to_string()))?;
     // Several processes may share the folder.
@@ -169,7 +172,8 @@ pub async fn serve_key(
     let management = Arc::new(ManagementClient(frame.client(&config.management)?));
     let signer = Arc::new(frame.signer()?);
     let trust = frame.trust.source();
-    let service = KeyService::open(&config, trust, signer, public, management, frame.clock.clone()).await?;
+    let service =
+        KeyService::open(&config, trust, signer, public, management, frame.clock.clone()).await?;
     let router = key_server_router(service.clone(), frame.gate());
     frame.run(router, service, Vec::new(), || (), ready, shutdown).await
 }
@@ -249,7 +253,9 @@ impl Frame {
     ) -> Result<Self, ServeError> {
         let name = common.name().map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
         std::fs::create_dir_all(&common.data)
-            .and_then(|()| std::fs::set_permissions(&common.data, std::fs::Permissions::from_mode(0o700)))
+            .and_then(|()| {
+                std::fs::set_permissions(&common.data, std::fs::Permissions::from_mode(0o700))
+            })
             .map_err(|e| ServeError::File(common.data.clone(), e.to_string()))?;
         crate::backup::check_finished(&common.data, role)
             .map_err(|why| ServeError::File(common.data.clone(), why.to_owned()))?;
@@ -259,7 +265,10 @@ impl Frame {
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|e| wrong(&format!("no certificate chain in PEM: {e}")))?;
         let clock = system_clock();
-        trust.current().identify_server(&chain, &name, clock()).map_err(|e| wrong(&e.to_string()))?;
+        trust
+            .current()
+            .identify_server(&chain, &name, clock())
+            .map_err(|e| wrong(&e.to_string()))?;
         let key = private_key(&common.private_key)?;
         let access = Arc::new(ReloadableAccess::load(path, read_access)?);
         let traces = Traces::start(common.traces.as_ref(), role, &name)
@@ -299,7 +308,8 @@ impl Frame {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), ServeError> {
         let metrics = Arc::new(Metrics::new(self.role));
-        let watched = Watched::new(&self.name, &self.chain, self.trust.clone(), peers, self.clock.clone());
+        let watched =
+            Watched::new(&self.name, &self.chain, self.trust.clone(), peers, self.clock.clone());
         let watched = Arc::new(watched);
         let stopping = Arc::new(AtomicBool::new(false));
         let panel = Panel {
@@ -331,10 +341,15 @@ impl Frame {
         )
         .await
         .map_err(failed(listen))?;
-        let open =
-            Listener::bind(public_listen, self.chain.clone(), self.key.clone_key(), None, Limits::default())
-                .await
-                .map_err(failed(public_listen))?;
+        let open = Listener::bind(
+            public_listen,
+            self.chain.clone(),
+            self.key.clone_key(),
+            None,
+            Limits::default(),
+        )
+        .await
+        .map_err(failed(public_listen))?;
         let operated = match &self.common.operator {
             Some(operator) => {
                 let listener = Listener::bind_plain(operator.listen, Limits::operator()).await;
@@ -417,7 +432,10 @@ struct ReloadableAccess {
 }
 
 impl ReloadableAccess {
-    fn load(path: &Path, read: fn(&Path) -> Result<AccessList, ConfigError>) -> Result<Self, ConfigError> {
+    fn load(
+        path: &Path,
+        read: fn(&Path) -> Result<AccessList, ConfigError>,
+    ) -> Result<Self, ConfigError> {
         Ok(Self { path: path.to_owned(), read, current: RwLock::new(Arc::new(read(path)?)) })
     }
 
@@ -464,7 +482,8 @@ impl ReloadableAccess {
     }
 }
 
-/// Ends a stream of events when the server stops: it has no end of its own, and whoever follows it comes again.
+/// Ends a stream of events when the server stops: it has no end of its own, and whoever follows it
+/// comes again.
 async fn end_events(
     State(mut stopped): State<tokio::sync::watch::Receiver<bool>>,
     request: Request,
@@ -480,8 +499,8 @@ async fn end_events(
     answer.map(|events| Body::from_stream(events.into_data_stream().take_until(stopped)))
 }
 
-/// A server's public side, with the revocation lists of its trust configuration. Nobody who waits for entries keeps it
-/// from ending.
+/// A server's public side, with the revocation lists of its trust configuration. Nobody who waits
+/// for entries keeps it from ending.
 struct PublicSide<P> {
     inner: Arc<P>,
     trust: PathBuf,
@@ -513,8 +532,8 @@ impl<P: Public> Public for PublicSide<P> {
     }
 
     async fn crl(&self, realm: &str) -> ApiResult<String> {
-        trust_file::revocation_lists(&self.trust, realm)
-            .map_err(Problem::internal)?
-            .ok_or_else(|| Problem::not_found(format!("there is no revocation list of `{realm}` here")))
+        trust_file::revocation_lists(&self.trust, realm).map_err(Problem::internal)?.ok_or_else(
+            || Problem::not_found(format!("there is no revocation list of `{realm}` here")),
+        )
     }
 }

@@ -52,7 +52,8 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileE
     Ok(Some(text))
 }
 
-/// Reads `path`, or makes it with what `make` gives. Of two that make it at once one wins, and both read the same.
+/// Reads `path`, or makes it with what `make` gives. Of two that make it at once one wins, and both
+/// read the same.
 pub(crate) fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Zeroizing<String>,
@@ -63,7 +64,8 @@ pub(crate) fn read_or_make(
     let io_error = |error| SecretFileError::Io(path.to_owned(), error);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io_error)?;
-    // Written elsewhere first: a crash leaves either no file or a whole one. Linking never replaces one.
+    // Written elsewhere first: a crash leaves either no file or a whole one. Linking never replaces
+    // one.
     let part = folder.join(format!(".{}.part", KeyId(random())));
     let made = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part)?;
@@ -81,7 +83,8 @@ pub(crate) fn read_or_make(
     read(path)?.ok_or_else(|| io_error(io::ErrorKind::NotFound.into()))
 }
 
-/// Puts `text` in the place of what `path` holds. After a crash the file has the one content or the other.
+/// Puts `text` in the place of what `path` holds. After a crash the file has the one content or the
+/// other.
 pub(crate) fn replace(path: &Path, text: &str) -> Result<(), SecretFileError> {
     let io_error = |error| SecretFileError::Io(path.to_owned(), error);
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -1,5 +1,5 @@
-//! Where a server keeps its state: a SQLite file in its data folder, or a PostgreSQL database; for packages a folder, or
-//! a bucket of S3-compatible storage. Chosen by configuration alone.
+//! Where a server keeps its state: a SQLite file in its data folder, or a PostgreSQL database; for
+//! packages a folder, or a bucket of S3-compatible storage. Chosen by configuration alone.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,8 +21,8 @@ pub const SECRET_KEY_VARIABLE: &str = "DATAPACT_S3_SECRET_KEY";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// A name or an address, or the folder of the server's socket, which begins with `/`. What leaves this machine is
-    /// encrypted, and the server's certificate must bear this name.
+    /// A name or an address, or the folder of the server's socket, which begins with `/`. What
+    /// leaves this machine is encrypted, and the server's certificate must bear this name.
     pub host: String,
     /// Its port.
     #[serde(default = "port")]
@@ -31,11 +31,12 @@ pub struct DatabaseConfig {
     pub name: String,
     /// The role to connect as.
     pub user: String,
-    /// The file with the role's password, 0600; [`DATABASE_PASSWORD_VARIABLE`] if not given, and no password without
-    /// either.
+    /// The file with the role's password, 0600; [`DATABASE_PASSWORD_VARIABLE`] if not given, and no
+    /// password without either.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
-    /// The roots that the server's certificate must come from, PEM; the usual public ones if not given.
+    /// The roots that the server's certificate must come from, PEM; the usual public ones if not
+    /// given.
     #[serde(default)]
     pub ca: Option<PathBuf>,
 }
@@ -69,7 +70,8 @@ impl DatabaseConfig {
 pub struct ObjectsConfig {
     /// Its name. It must exist, and nothing else must be in it, or not under `prefix`.
     pub bucket: String,
-    /// Where it is, `https://HOST` or `http://` on this machine; Amazon's for the region if not given.
+    /// Where it is, `https://HOST` or `http://` on this machine; Amazon's for the region if not
+    /// given.
     #[serde(default)]
     pub endpoint: Option<String>,
     /// The region that requests are signed for.
@@ -120,7 +122,8 @@ impl ObjectsConfig {
 
 /// Whether `url` leads to this machine without TLS.
 pub(crate) fn is_local(url: &str) -> bool {
-    let address = url.strip_prefix("http://").map(|host| host.trim_end_matches('/').parse::<SocketAddr>());
+    let address =
+        url.strip_prefix("http://").map(|host| host.trim_end_matches('/').parse::<SocketAddr>());
     address.is_some_and(|address| address.is_ok_and(|address| address.ip().is_loopback()))
 }
 
@@ -138,7 +141,8 @@ fn secret(
 }
 
 impl Common {
-    /// Where the server's database is: `file` in its data folder, unless the configuration names a database.
+    /// Where the server's database is: `file` in its data folder, unless the configuration names a
+    /// database.
     pub fn database(&self, file: &str) -> Result<Location, SecretFileError> {
         match &self.database {
             Some(database) => database.location(),

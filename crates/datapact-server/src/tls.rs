@@ -42,8 +42,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long a TLS handshake may take.
     pub handshake: Duration,
-    /// How long a request's header may take, counted from the end of the previous request: an idle connection is
-    /// closed after it.
+    /// How long a request's header may take, counted from the end of the previous request: an idle
+    /// connection is closed after it.
     pub header: Duration,
     /// How long requests that are under way at shutdown may still take.
     pub grace: Duration,
@@ -77,9 +77,10 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens at `address` with this certificate (leaf first) and private key. With a `clients` configuration a
-    /// peer must show a certificate that it certifies; without one this is a public listener, where nobody is
-    /// asked for a certificate and no request carries an [`AuthenticatedPeer`].
+    /// Listens at `address` with this certificate (leaf first) and private key. With a `clients`
+    /// configuration a peer must show a certificate that it certifies; without one this is a public
+    /// listener, where nobody is asked for a certificate and no request carries an
+    /// [`AuthenticatedPeer`].
     ///
     /// # Errors
     /// When the address cannot be bound or the key is not that of the certificate.
@@ -111,8 +112,9 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Serves `router` until `shutdown` completes, then lets requests under way finish within the grace period.
-    /// A request of an authenticated connection carries its [`AuthenticatedPeer`] as an extension.
+    /// Serves `router` until `shutdown` completes, then lets requests under way finish within the
+    /// grace period. A request of an authenticated connection carries its [`AuthenticatedPeer`] as
+    /// an extension.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()> + Send) {
         let slots = Arc::new(Semaphore::new(self.limits.connections));
         let (stop, stopped) = watch::channel(());
@@ -159,7 +161,10 @@ impl Listener {
     }
 }
 
-async fn accept(tcp: &TcpListener, slots: &Arc<Semaphore>) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+async fn accept(
+    tcp: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
     let slot = slots.clone().acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = tcp.accept().await?;
     stream.set_nodelay(true)?;
@@ -177,7 +182,9 @@ struct Connection {
 impl Connection {
     /// Shakes hands and answers requests until the peer leaves or the server stops.
     async fn run(self, stream: TcpStream, mut stopped: watch::Receiver<()>) {
-        let Some(acceptor) = self.acceptor.clone() else { return self.answer(stream, None, stopped).await };
+        let Some(acceptor) = self.acceptor.clone() else {
+            return self.answer(stream, None, stopped).await;
+        };
         let handshake = tokio::time::timeout(self.limits.handshake, acceptor.accept(stream));
         let stream = tokio::select! {
             _ = stopped.changed() => return,
@@ -209,14 +216,16 @@ impl Connection {
             // Who waits to be told to go on is not told so for nothing.
             let is_sent = !request.headers().contains_key(EXPECT);
             let (rest, mut left) = oneshot::channel();
-            let mut request = request.map(|body| Body::new(Lent { body: Some(body), rest: Some(rest) }));
+            let mut request =
+                request.map(|body| Body::new(Lent { body: Some(body), rest: Some(rest) }));
             // Whatever the peer sends, only the handshake says who it is.
             if let Some(peer) = &peer {
                 request.extensions_mut().insert(peer.clone());
             }
             let router = router.clone();
             async move {
-                let mut response = router.oneshot(request).await.unwrap_or_else(|never| match never {});
+                let mut response =
+                    router.oneshot(request).await.unwrap_or_else(|never| match never {});
                 if let Ok(body) = left.try_recv()
                     && !(is_sent && pass_over(body).await)
                 {
@@ -283,14 +292,16 @@ impl hyper::body::Body for Lent {
     }
 }
 
-/// Reads on for a moment, and says whether the body came to its end: if not, the connection ends, and who is still sending
-/// then may never see the answer.
+/// Reads on for a moment, and says whether the body came to its end: if not, the connection ends,
+/// and who is still sending then may never see the answer.
 async fn pass_over(mut body: Incoming) -> bool {
     let reading = async {
         let mut left = PASSED_OVER_BYTES_MAX;
         while left > 0 {
             match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                Some(Ok(frame)) => left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len)),
+                Some(Ok(frame)) => {
+                    left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len))
+                }
                 Some(Err(_)) => return false,
                 None => return true,
             }
@@ -311,7 +322,8 @@ fn peer(
     Ok(AuthenticatedPeer { identity, chain, certificate })
 }
 
-/// The server's side of a connection: TLS 1.3 only, no resumption (each handshake shows the certificate).
+/// The server's side of a connection: TLS 1.3 only, no resumption (each handshake shows the
+/// certificate).
 fn server_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
@@ -321,7 +333,9 @@ fn server_config(
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&rustls::version::TLS13])?;
     let mut config = match clients {
-        Some(trust) => builder.with_client_cert_verifier(Arc::new(ClientVerifier { trust, provider })),
+        Some(trust) => {
+            builder.with_client_cert_verifier(Arc::new(ClientVerifier { trust, provider }))
+        }
         None => builder.with_no_client_auth(),
     }
     .with_single_cert(chain, key)?;
@@ -331,7 +345,8 @@ fn server_config(
     Ok(config)
 }
 
-/// Verifies clients by the trust configuration as it is at the handshake: users of all realms, and servers.
+/// Verifies clients by the trust configuration as it is at the handshake: users of all realms, and
+/// servers.
 #[derive(Debug)]
 struct ClientVerifier {
     trust: Arc<ReloadableTrust>,

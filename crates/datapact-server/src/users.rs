@@ -1,4 +1,5 @@
-//! What a key or storage server was told of users: whom it refuses whatever its access list says (MG-1).
+//! What a key or storage server was told of users: whom it refuses whatever its access list says
+//! (MG-1).
 //!
 //! Users stand here as commitments under a secret of this database, so that the table names nobody.
 
@@ -17,7 +18,9 @@ use sea_orm::{ConnectionTrait, DbErr};
 pub(crate) const MARKS: Migration = Migration {
     module: "marks",
     version: 1,
-    statements: &["CREATE TABLE user_secret (id BIGINT NOT NULL PRIMARY KEY, secret TEXT NOT NULL)"],
+    statements: &[
+        "CREATE TABLE user_secret (id BIGINT NOT NULL PRIMARY KEY, secret TEXT NOT NULL)",
+    ],
 };
 
 /// The tables of [`Users`].
@@ -26,8 +29,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration {
         module: "users",
         version: 1,
-        statements: &["CREATE TABLE user_status (mark TEXT NOT NULL PRIMARY KEY, refused BIGINT NOT NULL, \
-             sequence BIGINT NOT NULL)"],
+        statements: &[
+            "CREATE TABLE user_status (mark TEXT NOT NULL PRIMARY KEY, refused BIGINT NOT NULL, \
+             sequence BIGINT NOT NULL)",
+        ],
     },
 ];
 
@@ -50,8 +55,10 @@ impl Marker {
                 Ok::<String, StoreError>(row.try_get_by_index(0)?)
             })
         });
-        let secret =
-            read.await?.parse().map_err(|_| StoreError::Damaged("the secret of the marks".into()))?;
+        let secret = read
+            .await?
+            .parse()
+            .map_err(|_| StoreError::Damaged("the secret of the marks".into()))?;
         Ok(Self(secret))
     }
 
@@ -61,9 +68,14 @@ impl Marker {
         opening.commitment(share).to_string()
     }
 
-    /// Bytes that nobody can guess, the same each time `identity` gives the same idempotency key for `what`: what a
-    /// call makes under them is made once.
-    pub(crate) fn of_call<const N: usize>(&self, what: &str, identity: &Identity, key: &str) -> [u8; N] {
+    /// Bytes that nobody can guess, the same each time `identity` gives the same idempotency key
+    /// for `what`: what a call makes under them is made once.
+    pub(crate) fn of_call<const N: usize>(
+        &self,
+        what: &str,
+        identity: &Identity,
+        key: &str,
+    ) -> [u8; N] {
         let mac = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_bytes());
         // The key has no NUL, and `what` neither.
         let tag = hmac::sign(&mac, format!("{what}\0{identity}\0{key}").as_bytes());
@@ -128,7 +140,9 @@ impl Users {
         let sql = "INSERT INTO user_status (mark, refused, sequence) VALUES ($1, $2, $3) \
                    ON CONFLICT (mark) DO UPDATE SET refused = excluded.refused, sequence = excluded.sequence \
                    WHERE user_status.sequence < excluded.sequence";
-        let done = on.execute_raw(statement(on, sql, [mark.into(), refused.into(), sequence.into()])).await?;
+        let done = on
+            .execute_raw(statement(on, sql, [mark.into(), refused.into(), sequence.into()]))
+            .await?;
         Ok(done.rows_affected() == 1)
     }
 }
@@ -150,7 +164,9 @@ mod tests {
             let (mark, notice) =
                 (users.marker.of(&ann), UserNotice { identity: ann.clone(), status, sequence });
             let job = store.write(move |tx| {
-                Box::pin(async move { Users::take(tx, &mark, &notice).await.map_err(StoreError::from) })
+                Box::pin(
+                    async move { Users::take(tx, &mark, &notice).await.map_err(StoreError::from) },
+                )
             });
             job.await.unwrap()
         };

@@ -13,7 +13,10 @@ pub(crate) fn report(report: &AuditReport) -> String {
         ("contract", report.contract.clone()),
         (
             "ledger",
-            format!("{}: {} entries replayed, followed from {}", log.ledger, log.size, log.followed_from),
+            format!(
+                "{}: {} entries replayed, followed from {}",
+                log.ledger, log.size, log.followed_from
+            ),
         ),
         ("cosigned by", none_or(&log.cosigned_by)),
         ("releases", if report.releases_compared { "compared" } else { "not compared" }.to_owned()),
@@ -25,7 +28,10 @@ pub(crate) fn report(report: &AuditReport) -> String {
 
 /// The verification of an audit bundle, as a person reads it.
 pub(crate) fn bundle(bundle: &VerifiedBundle) -> String {
-    let cas = bundle.cas.iter().flat_map(|(realm, cas)| cas.iter().map(move |ca| format!("{realm}: {ca}")));
+    let cas = bundle
+        .cas
+        .iter()
+        .flat_map(|(realm, cas)| cas.iter().map(move |ca| format!("{realm}: {ca}")));
     let mut text = fields(&[
         ("share", bundle.share.to_string()),
         ("contract", bundle.contract.clone()),
@@ -73,8 +79,11 @@ fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
     let accesses: Vec<_> = accesses
         .iter()
         .map(|access| {
-            let usages: Vec<&str> =
-                access.usages.iter().map(|usage| usage.action.map_or("not shown", output::action)).collect();
+            let usages: Vec<&str> = access
+                .usages
+                .iter()
+                .map(|usage| usage.action.map_or("not shown", output::action))
+                .collect();
             [
                 access.position.to_string(),
                 output::time(access.time),
@@ -94,7 +103,8 @@ fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
     let mut text = "\npolicy versions\n".to_owned();
     text.push_str(&table(["ENTRY", "TIME", "VERSION", "STATE"], &policies));
     text.push_str("\naccesses\n");
-    let head = ["ENTRY", "TIME", "CONSUMER", "ACCESS", "PURPOSE", "KEY RELEASED", "USAGE", "VERDICT"];
+    let head =
+        ["ENTRY", "TIME", "CONSUMER", "ACCESS", "PURPOSE", "KEY RELEASED", "USAGE", "VERDICT"];
     text.push_str(&table(head, &accesses));
     text
 }
@@ -103,7 +113,8 @@ fn conclusion(what: &str, findings: &[Finding], not_proven: &[&str]) -> String {
     let mut text = String::new();
     text.push_str(if findings.is_empty() { "\nnothing is wrong\n" } else { "\nwrong:\n" });
     for finding in findings {
-        let of = finding.request.map_or_else(String::new, |request| format!(" (request {request})"));
+        let of =
+            finding.request.map_or_else(String::new, |request| format!(" (request {request})"));
         text.push_str(&format!("  {}{of}\n", plain(&finding.detail)));
     }
     text.push_str(&format!("not proven by this {what}:\n"));

@@ -12,7 +12,8 @@ Every option of this page can also be set by its DATAPACT_* variable; the option
 Exit codes: 0 done, 1 defect, 2 usage, 3 refused, 4 not allowed, 5 not found, 6 conflict, 7 unavailable,
 8 not to be trusted, 9 file, 10 not confirmed, 130 interrupted.";
 
-/// Share data under terms that you sign; no key leaves without a record on the ledger (ITU-T X.1410).
+/// Share data under terms that you sign; no key leaves without a record on the ledger (ITU-T
+/// X.1410).
 #[derive(Parser)]
 #[command(name = "datapact", version, after_help = AFTER_HELP, propagate_version = true)]
 #[command(infer_long_args = false, arg_required_else_help = true, disable_help_subcommand = true)]
@@ -28,12 +29,19 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The profile to act as; the current one if not given
-    #[arg(long, global = true, value_name = "NAME", env = "DATAPACT_PROFILE", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "DATAPACT_PROFILE",
+        hide_env_values = true
+    )]
     pub(crate) profile: Option<String>,
     /// The folder of profiles; `~/.datapact` if not given
     #[arg(long, global = true, value_name = "DIR", env = "DATAPACT_HOME", hide_env_values = true)]
     pub(crate) home: Option<PathBuf>,
-    /// A file whose first line is the passphrase of the private key; asked for on the terminal if not given
+    /// A file whose first line is the passphrase of the private key; asked for on the terminal if
+    /// not given
     #[arg(
         long,
         global = true,
@@ -79,8 +87,12 @@ mod tests {
             let mut words = path.split(' ');
             let (noun, verb) = (words.next().unwrap(), words.next());
             let line = tree.lines().find(|line| line.split(' ').next() == Some(noun));
-            let line = line.unwrap_or_else(|| tree.lines().find(|line| line.starts_with(noun)).unwrap());
-            assert!(verb.is_none_or(|verb| line.contains(verb)), "`{path}` is not in docs/spec/cli.md");
+            let line =
+                line.unwrap_or_else(|| tree.lines().find(|line| line.starts_with(noun)).unwrap());
+            assert!(
+                verb.is_none_or(|verb| line.contains(verb)),
+                "`{path}` is not in docs/spec/cli.md"
+            );
             assert!(command.get_about().is_some(), "`{path}` says nothing of itself");
             for argument in command.get_arguments().filter(|argument| argument.get_id() != "help") {
                 assert!(
@@ -101,12 +113,14 @@ mod tests {
 
     #[test]
     fn us_2_no_secret_is_an_argument() {
-        // What names a secret is the path of a file with it: arguments are shown to every user of a machine.
+        // What names a secret is the path of a file with it: arguments are shown to every user of a
+        // machine.
         walk(&Cli::command(), "", &mut |path, command| {
             for argument in command.get_arguments() {
                 // Fabric's word for a contract.
                 let name = argument.get_id().as_str().replace("chaincode", "");
-                let secret = ["passphrase", "password", "secret", "token", "code", "key_file", "pin"];
+                let secret =
+                    ["passphrase", "password", "secret", "token", "code", "key_file", "pin"];
                 if secret.iter().any(|word| name.contains(word)) {
                     assert!(
                         argument.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>(),

@@ -52,10 +52,11 @@ impl Context {
 
     /// The chosen profile; none where none is chosen and there is no current one.
     fn profile_if_any(&self) -> Result<Option<Profile>> {
-        // Without a home directory, or with several profiles and none current, there is nobody to act as.
+        // Without a home directory, or with several profiles and none current, there is nobody to
+        // act as.
         let chosen = self.global.profile.is_some();
-        let current =
-            Home::locate(self.global.home.clone()).is_ok_and(|home| matches!(home.current(), Ok(Some(_))));
+        let current = Home::locate(self.global.home.clone())
+            .is_ok_and(|home| matches!(home.current(), Ok(Some(_))));
         if chosen || current { self.profile().map(Some) } else { Ok(None) }
     }
 
@@ -68,7 +69,8 @@ impl Context {
 
     /// Says in time that the user's certificate ends.
     fn warn_of_expiry(&self, profile: &Profile) {
-        let ends = profile.signer().chain().iter().filter_map(|certificate| validity(certificate).ok());
+        let ends =
+            profile.signer().chain().iter().filter_map(|certificate| validity(certificate).ok());
         let Some(end) = ends.map(|(_, end)| end).min() else { return };
         let days = end.saturating_sub(now()) / (24 * 60 * 60);
         if days < EXPIRY_WARNING_DAYS {
@@ -79,14 +81,19 @@ impl Context {
         }
     }
 
-    /// The servers of the chosen profile, once what an earlier run could not finish is finished or undone.
+    /// The servers of the chosen profile, once what an earlier run could not finish is finished or
+    /// undone.
     pub(crate) fn session_finishing_work(&self) -> Result<Session> {
         let session = self.session()?;
         let provider = Provider::new(session.clone());
         for work in self.block_on(async { Ok(provider.finish_pending().await?) })? {
             let share = work.share.map_or_else(String::new, |share| format!(" of share `{share}`"));
             let state = if work.done { "finished" } else { "still unfinished" };
-            self.output.note(format_args!("note: {state}: {}{share}: {}", work.work, plain(&work.detail)));
+            self.output.note(format_args!(
+                "note: {state}: {}{share}: {}",
+                work.work,
+                plain(&work.detail)
+            ));
         }
         Ok(session)
     }
@@ -109,14 +116,19 @@ impl Context {
     }
 
     /// Runs a server.
-    pub(crate) fn block_on_all_cores<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(crate) fn block_on_all_cores<T>(
+        &self,
+        future: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
         run_on(&mut tokio::runtime::Builder::new_multi_thread(), future)
     }
 
-    /// The passphrase of the private key at `path`, if it has one: from the file given, else asked for.
+    /// The passphrase of the private key at `path`, if it has one: from the file given, else asked
+    /// for.
     pub(crate) fn passphrase_of(&self, path: &Path) -> Result<Option<Zeroizing<String>>> {
         let encrypted = std::fs::read(path).map(Zeroizing::new).is_ok_and(|pem| {
-            pem.windows(b"ENCRYPTED PRIVATE KEY".len()).any(|window| window == b"ENCRYPTED PRIVATE KEY")
+            pem.windows(b"ENCRYPTED PRIVATE KEY".len())
+                .any(|window| window == b"ENCRYPTED PRIVATE KEY")
         });
         if !encrypted {
             return Ok(None);
@@ -150,7 +162,8 @@ impl Context {
                 format!("it must be 1 to {PASSPHRASE_BYTES_MAX} bytes of UTF-8"),
             )
         };
-        let file = std::fs::File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+        let file =
+            std::fs::File::open(path).map_err(|error| Failure::file("read", path, &error))?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(2 * PASSPHRASE_BYTES_MAX));
         file.take(2 * PASSPHRASE_BYTES_MAX as u64)
             .read_to_end(&mut bytes)
@@ -165,7 +178,10 @@ impl Context {
     }
 }
 
-fn run_on<T>(runtime: &mut tokio::runtime::Builder, future: impl Future<Output = Result<T>>) -> Result<T> {
+fn run_on<T>(
+    runtime: &mut tokio::runtime::Builder,
+    future: impl Future<Output = Result<T>>,
+) -> Result<T> {
     let runtime = runtime
         .enable_all()
         .build()
@@ -184,7 +200,10 @@ fn ask_passphrase(question: &str) -> Result<Zeroizing<String>> {
         ));
     }
     rpassword::prompt_password(question).map(Zeroizing::new).map_err(|error| {
-        Failure::local(format_args!("cannot ask for the passphrase: {error}"), "use `--passphrase-file`")
+        Failure::local(
+            format_args!("cannot ask for the passphrase: {error}"),
+            "use `--passphrase-file`",
+        )
     })
 }
 

@@ -66,7 +66,10 @@ impl Failure {
             io::ErrorKind::StorageFull => Some("make room on the device".to_owned()),
             _ => None,
         };
-        Self::Local(Said { detail: format!("cannot {verb} `{}`: {}", path.display(), io_text(error)), hint })
+        Self::Local(Said {
+            detail: format!("cannot {verb} `{}`: {}", path.display(), io_text(error)),
+            hint,
+        })
     }
 
     /// A failure of standard output.
@@ -74,7 +77,10 @@ impl Failure {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::OutputClosed;
         }
-        Self::Local(Said { detail: format!("cannot write standard output: {}", io_text(error)), hint: None })
+        Self::Local(Said {
+            detail: format!("cannot write standard output: {}", io_text(error)),
+            hint: None,
+        })
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
@@ -180,7 +186,10 @@ impl From<PackageError> for Failure {
             PackageError::WrongKey => {
                 problem(Kind::Untrusted, "give the key file that was written with this package")
             }
-            _ => problem(Kind::Untrusted, "use nothing of it; get the package again from its provider"),
+            _ => problem(
+                Kind::Untrusted,
+                "use nothing of it; get the package again from its provider",
+            ),
         }
     }
 }

@@ -68,7 +68,10 @@ fn open_file(path: &Path) -> Result<(File, Option<u64>)> {
 pub(crate) fn read_small(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>> {
     let (input, _) = open_input(path)?;
     let mut bytes = Zeroizing::new(Vec::new());
-    input.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| Failure::file("read", path, &error))?;
+    input
+        .take(bytes_max + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::file("read", path, &error))?;
     if bytes.len() as u64 > bytes_max {
         return Err(Failure::usage(
             format!("`{}` is longer than {bytes_max} bytes", path.display()),
@@ -80,12 +83,19 @@ pub(crate) fn read_small(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8
 
 /// Refuses a file of secrets that others may read.
 pub(crate) fn check_private(path: &Path) -> Result<()> {
-    let mode = fs::metadata(path).map_err(|error| Failure::file("read", path, &error))?.permissions().mode();
+    let mode = fs::metadata(path)
+        .map_err(|error| Failure::file("read", path, &error))?
+        .permissions()
+        .mode();
     if mode & 0o077 == 0 || is_stream(path) {
         return Ok(());
     }
     Err(Failure::local(
-        format!("`{}` holds a secret and others may read it (mode {:03o})", path.display(), mode & 0o777),
+        format!(
+            "`{}` holds a secret and others may read it (mode {:03o})",
+            path.display(),
+            mode & 0o777
+        ),
         format!("run `chmod 600 {}`", path.display()),
     ))
 }
@@ -98,8 +108,8 @@ pub(crate) struct NewFile {
 }
 
 impl NewFile {
-    /// Begins the file at `path`; asks before one that is there is replaced. Only its owner may read it when
-    /// `private`.
+    /// Begins the file at `path`; asks before one that is there is replaced. Only its owner may
+    /// read it when `private`.
     pub(crate) fn create(path: &Path, private: bool, output: &Output) -> Result<Self> {
         if is_stream(path) {
             return Err(Failure::usage("this does not go to standard output", "name a file"));
@@ -137,7 +147,8 @@ impl NewFile {
     }
 }
 
-/// Where what a command makes goes, at once: a file that stands under its name only once it is whole, or standard output.
+/// Where what a command makes goes, at once: a file that stands under its name only once it is
+/// whole, or standard output.
 pub(crate) struct Target {
     path: PathBuf,
     /// None for standard output.
@@ -147,11 +158,13 @@ pub(crate) struct Target {
 impl Target {
     /// `-` is standard output, anything else a [`NewFile`].
     pub(crate) fn create(path: &Path, private: bool, output: &Output) -> Result<Self> {
-        let file = if is_stream(path) { None } else { Some(NewFile::create(path, private, output)?) };
+        let file =
+            if is_stream(path) { None } else { Some(NewFile::create(path, private, output)?) };
         Ok(Self { path: path.to_owned(), file })
     }
 
-    /// Writes `content`, and says `value` or `text` of it: beside it, where standard output has the content.
+    /// Writes `content`, and says `value` or `text` of it: beside it, where standard output has the
+    /// content.
     pub(crate) fn write(
         self,
         content: &[u8],
@@ -162,12 +175,16 @@ impl Target {
         match self.file {
             None => {
                 let mut stdout = io::stdout().lock();
-                stdout.write_all(content).and_then(|()| stdout.flush()).map_err(|e| Failure::stdout(&e))?;
+                stdout
+                    .write_all(content)
+                    .and_then(|()| stdout.flush())
+                    .map_err(|e| Failure::stdout(&e))?;
                 output.result_beside_data(value, text);
                 Ok(())
             }
             Some(mut file) => {
-                file.write_all(content).map_err(|error| Failure::file("write", &self.path, &error))?;
+                file.write_all(content)
+                    .map_err(|error| Failure::file("write", &self.path, &error))?;
                 file.keep()?;
                 output.result(value, text)
             }
@@ -199,8 +216,8 @@ impl Drop for NewFile {
     }
 }
 
-/// A new secret file, mode 0600; one that is there is never replaced, since a lost key is lost data. Dropped
-/// before [`SecretFile::keep`], it is removed.
+/// A new secret file, mode 0600; one that is there is never replaced, since a lost key is lost
+/// data. Dropped before [`SecretFile::keep`], it is removed.
 pub(crate) struct SecretFile {
     path: Option<PathBuf>,
 }
@@ -247,7 +264,8 @@ impl Drop for SecretFile {
     }
 }
 
-/// Standard output as the place for plaintext. On a terminal nothing is shown that the terminal might obey.
+/// Standard output as the place for plaintext. On a terminal nothing is shown that the terminal
+/// might obey.
 pub(crate) struct Stdout {
     guarded: bool,
     /// Whether something was held back.

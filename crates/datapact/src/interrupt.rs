@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: the running command ends what it has started, or unfinished files are removed before the process ends.
+//! Ctrl-C and SIGTERM: the running command ends what it has started, or unfinished files are
+//! removed before the process ends.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -32,7 +33,8 @@ pub(crate) fn finished(path: &Path) {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
 }
 
-/// From now on the running command answers the signals itself. If one is being answered already, this does not return.
+/// From now on the running command answers the signals itself. If one is being answered already,
+/// this does not return.
 pub(crate) fn leave_to_command() {
     let _unfinished = UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner);
     LEFT_TO_COMMAND.store(true, Ordering::SeqCst);
@@ -41,9 +43,12 @@ pub(crate) fn leave_to_command() {
 /// Starts to wait for the signals, beside everything else.
 pub(crate) fn watch() {
     use tokio::signal::unix::{SignalKind, signal};
-    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else { return };
-    // Here, and not in the thread: while a listener is being registered, another runtime that receives its signal would
-    // tell those who listen already, and nobody else. So none may be running yet.
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_io().build() else {
+        return;
+    };
+    // Here, and not in the thread: while a listener is being registered, another runtime that
+    // receives its signal would tell those who listen already, and nobody else. So none may be
+    // running yet.
     let listening = runtime.enter();
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     drop(listening);

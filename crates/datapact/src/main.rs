@@ -28,7 +28,8 @@ use crate::failure::Failure;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // One provider for every TLS connection and certificate; a second one must never be chosen by accident.
+    // One provider for every TLS connection and certificate; a second one must never be chosen by
+    // accident.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     interrupt::watch();
     let (json, result) = match Cli::try_parse() {
@@ -62,9 +63,11 @@ fn main() -> ExitCode {
 /// Whether `--json` is wanted, although the arguments as a whole cannot be understood.
 fn asks_for_json() -> bool {
     let mut arguments = std::env::args_os().skip(1).take_while(|argument| argument != "--");
-    let said =
-        |value: OsString| !matches!(value.to_str(), Some("" | "0" | "n" | "no" | "f" | "false" | "off"));
-    arguments.any(|argument| argument == "--json") || std::env::var_os("DATAPACT_JSON").is_some_and(said)
+    let said = |value: OsString| {
+        !matches!(value.to_str(), Some("" | "0" | "n" | "no" | "f" | "false" | "off"))
+    };
+    arguments.any(|argument| argument == "--json")
+        || std::env::var_os("DATAPACT_JSON").is_some_and(said)
 }
 
 /// What clap says, as a failure of ours: its first paragraph, without the usage lines.

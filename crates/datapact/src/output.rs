@@ -32,7 +32,8 @@ impl Output {
         self.json
     }
 
-    /// Writes one result: with `--json` the value as one line, else the text for people, if there is any.
+    /// Writes one result: with `--json` the value as one line, else the text for people, if there
+    /// is any.
     pub(crate) fn result(&self, value: &impl Serialize, text: impl Display) -> Result<()> {
         let line = if self.json { to_line(value) } else { text.to_string() };
         if line.is_empty() { Ok(()) } else { print(&line) }
@@ -90,7 +91,8 @@ impl Output {
         Err(Failure::declined("nothing was done", "answer `y` to go on"))
     }
 
-    /// A progress bar that follows the SDK's steps; `length` is how much there is to seal, if known.
+    /// A progress bar that follows the SDK's steps; `length` is how much there is to seal, if
+    /// known.
     pub(crate) fn transfer(&self, length: Option<u64>) -> (ProgressSink, ProgressBar) {
         let bar = self.progress("", length);
         let shown = bar.clone();
@@ -110,7 +112,8 @@ impl Output {
         (std::sync::Arc::new(tell), bar)
     }
 
-    /// The same output without progress bars where the data goes to the terminal that would show them.
+    /// The same output without progress bars where the data goes to the terminal that would show
+    /// them.
     pub(crate) fn beside_data(mut self, to_stdout: bool) -> Self {
         self.quiet |= to_stdout && io::stdout().is_terminal();
         self
@@ -168,9 +171,10 @@ pub(crate) fn print_failure(failure: &Failure, json: bool) {
 
 /// `text` without what a terminal might obey, or that might turn its reading order around.
 pub(crate) fn plain(text: &str) -> String {
-    let steers =
-        |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
-    text.chars().map(|c| if (c.is_control() && c != '\n') || steers(c) { '\u{fffd}' } else { c }).collect()
+    let steers = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    text.chars()
+        .map(|c| if (c.is_control() && c != '\n') || steers(c) { '\u{fffd}' } else { c })
+        .collect()
 }
 
 /// A table for people: columns padded to their widest cell, the last one not.
@@ -178,7 +182,12 @@ pub(crate) fn table<const N: usize>(head: [&str; N], rows: &[[String; N]]) -> St
     let mut lines = vec![head.map(str::to_owned)];
     lines.extend(rows.iter().cloned().map(|row| row.map(|cell| plain(&cell).replace('\n', " "))));
     let width = |column: usize| {
-        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        lines
+            .iter()
+            .filter_map(|line| line.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
     };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
@@ -241,7 +250,8 @@ pub(crate) fn information(information: &SharingInformation) -> Vec<(&'static str
     if !information.categories.is_empty() {
         lines.push(("categories", joined(&information.categories)));
     }
-    for (name, text) in [("introduction", &information.introduction), ("usage", &information.usage)] {
+    for (name, text) in [("introduction", &information.introduction), ("usage", &information.usage)]
+    {
         if !text.is_empty() {
             lines.push((name, text.clone()));
         }
@@ -252,7 +262,10 @@ pub(crate) fn information(information: &SharingInformation) -> Vec<(&'static str
     if let Some(done) = &information.desensitization {
         lines.push(("desensitized", desensitization(done)));
     }
-    lines.push(("package", format!("{} ({} bytes)", information.package.id, information.package.size)));
+    lines.push((
+        "package",
+        format!("{} ({} bytes)", information.package.id, information.package.size),
+    ));
     lines.push(("key", information.key.id.to_string()));
     lines
 }
@@ -263,8 +276,10 @@ fn desensitization(done: &Desensitization) -> String {
         0 => String::new(),
         left_out => format!(", {left_out} left out"),
     };
-    let mut lines =
-        vec![format!("{} records{suppressed}, by {}, rules {}", done.records, done.tool, done.rules)];
+    let mut lines = vec![format!(
+        "{} records{suppressed}, by {}, rules {}",
+        done.records, done.tool, done.rules
+    )];
     if let Some(anonymity) = &done.k_anonymity {
         let diverse = anonymity.l.map_or_else(String::new, |l| format!(", {l}-diverse"));
         let by = anonymity.quasi_identifiers.join(", ");
@@ -334,6 +349,9 @@ mod tests {
     fn tables_and_fields_are_aligned() {
         let rows = [["a".to_owned(), "long one".to_owned()], ["abc".to_owned(), "b".to_owned()]];
         assert_eq!(table(["ID", "TITLE"], &rows), "ID   TITLE\na    long one\nabc  b\n");
-        assert_eq!(fields(&[("a", "1".into()), ("long", "2\n3".into())]), "a:    1\nlong: 2\n      3\n");
+        assert_eq!(
+            fields(&[("a", "1".into()), ("long", "2\n3".into())]),
+            "a:    1\nlong: 2\n      3\n"
+        );
     }
 }

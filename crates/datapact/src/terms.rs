@@ -81,8 +81,8 @@ pub(crate) struct PriceText(pub(crate) Price);
 /// Digits of the minor unit (ISO 4217); the others have two.
 fn minor_digits(currency: &str) -> usize {
     match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "UYI" | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
         "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
         _ => 2,
     }
@@ -106,8 +106,9 @@ impl FromStr for PriceText {
             let amount: u64 = format!("{whole}{fraction:0<digits$}").parse().ok()?;
             well_formed.then(|| Self(Price { amount, currency: currency.to_owned() }))
         };
-        parse()
-            .ok_or_else(|| "a price is an amount and a currency, such as `10.00EUR` or `500JPY`".to_owned())
+        parse().ok_or_else(|| {
+            "a price is an amount and a currency, such as `10.00EUR` or `500JPY`".to_owned()
+        })
     }
 }
 
@@ -164,7 +165,9 @@ pub(crate) struct Allow {
 pub(crate) struct FromText<T>(pub(crate) T);
 
 impl<'de, T: FromStr<Err: fmt::Display>> Deserialize<'de> for FromText<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> std::result::Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map(Self).map_err(D::Error::custom)
     }
 }
@@ -210,9 +213,13 @@ mod tests {
 
     #[test]
     fn prices_are_read_and_written_alike() {
-        for (text, amount) in
-            [("10.00EUR", 1000), ("0.05SEK", 5), ("500JPY", 500), ("1.250KWD", 1250), ("0.00EUR", 0)]
-        {
+        for (text, amount) in [
+            ("10.00EUR", 1000),
+            ("0.05SEK", 5),
+            ("500JPY", 500),
+            ("1.250KWD", 1250),
+            ("0.00EUR", 0),
+        ] {
             let price = text.parse::<PriceText>().unwrap().0;
             assert_eq!(price.amount, amount);
             assert_eq!(price_text(&price), text);

@@ -1,4 +1,5 @@
-//! The whole path on Ethereum-family networks that run for it: real nodes, real servers, the command line.
+//! The whole path on Ethereum-family networks that run for it: real nodes, real servers, the
+//! command line.
 #![cfg(feature = "evm")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -31,8 +32,17 @@ fn sh_8_the_quickstart_runs_on_a_development_node_and_goes_on_with_its_state() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("site");
     let data = data.to_str().unwrap();
-    let run =
-        || steps(&ok(datapact(&["quickstart", "--ledger", "devnode", "--exit", "--json", "--data", data])));
+    let run = || {
+        steps(&ok(datapact(&[
+            "quickstart",
+            "--ledger",
+            "devnode",
+            "--exit",
+            "--json",
+            "--data",
+            data,
+        ])))
+    };
     let (first, second) = (run(), run());
     assert_eq!((first.len(), second.len()), (10, 10));
     let audit = |steps: &[Value]| steps.last().unwrap()["detail"].clone();
@@ -56,11 +66,15 @@ fn ks_5_the_key_server_releases_nothing_that_its_own_validator_has_not_seen() {
     let file = folder.path().join("mine.csv");
     std::fs::write(&file, "a,b\n1,2\n").unwrap();
     let file = file.to_str().unwrap();
-    let create = ["share", "create", file, "--allow-country", "DE", "--times", "2", "--expires", "1d"];
-    let created =
-        ok(datapact(&[&["--json", "--home", home, "--profile", "clinic"], create.as_slice()].concat()));
-    let share =
-        serde_json::from_slice::<Value>(&created.stdout).unwrap()["share"].as_str().unwrap().to_owned();
+    let create =
+        ["share", "create", file, "--allow-country", "DE", "--times", "2", "--expires", "1d"];
+    let created = ok(datapact(
+        &[&["--json", "--home", home, "--profile", "clinic"], create.as_slice()].concat(),
+    ));
+    let share = serde_json::from_slice::<Value>(&created.stdout).unwrap()["share"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let lab = ["--home", home, "--profile", "lab", "open", &share];
     assert_eq!(ok(datapact(&lab)).stdout, b"a,b\n1,2\n");
 
@@ -68,8 +82,9 @@ fn ks_5_the_key_server_releases_nothing_that_its_own_validator_has_not_seen() {
     let network: Value =
         serde_json::from_slice(&std::fs::read(data.join("network/network.json")).unwrap()).unwrap();
     let validator = network["nodes"][3]["process"].as_u64().unwrap().to_string();
-    let signal =
-        |name: &str| assert!(Command::new("kill").args([name, &validator]).status().unwrap().success());
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &validator]).status().unwrap().success())
+    };
     signal("-STOP");
     let refused = datapact(&lab).output().unwrap();
     signal("-CONT");
@@ -87,9 +102,13 @@ fn ks_5_the_key_server_releases_nothing_that_its_own_validator_has_not_seen() {
         assert!(std::time::Instant::now() < end, "{}", String::from_utf8_lossy(&opened.stderr));
     };
     assert_eq!(opened.stdout, b"a,b\n1,2\n");
-    let audit = ok(datapact(&["--json", "--home", home, "--profile", "clinic", "share", "audit", &share]));
+    let audit =
+        ok(datapact(&["--json", "--home", home, "--profile", "clinic", "share", "audit", &share]));
     let audit = serde_json::from_slice::<Value>(&audit.stdout).unwrap();
-    assert_eq!((&audit["good"], audit["accesses"].as_array().unwrap().len()), (&Value::Bool(true), 2));
+    assert_eq!(
+        (&audit["good"], audit["accesses"].as_array().unwrap().len()),
+        (&Value::Bool(true), 2)
+    );
     let info = ok(datapact(&["--json", "--home", home, "--profile", "lab", "ledger", "info"]));
     let info = serde_json::from_slice::<Value>(&info.stdout).unwrap();
     assert_eq!(info["ledger_kind"], "ethereum");
@@ -106,21 +125,33 @@ fn what_was_asked_while_the_node_stood_still_is_recorded_once_it_goes_on() {
     let home = home.to_str().unwrap();
     let mut running = Running::start(&data, &["--ledger", "devnode"]);
     let lab = |arguments: &[&str]| {
-        datapact(&[&["--json", "--home", home, "--profile", "lab"], arguments].concat()).output().unwrap()
+        datapact(&[&["--json", "--home", home, "--profile", "lab"], arguments].concat())
+            .output()
+            .unwrap()
     };
     let records = || String::from_utf8(lab(&["record", "list"]).stdout).unwrap().lines().count();
     let file = folder.path().join("mine.csv");
     std::fs::write(&file, "a,b\n1,2\n").unwrap();
-    let create =
-        ["share", "create", file.to_str().unwrap(), "--allow-anyone", "--times", "2", "--expires", "1d"];
-    let created =
-        ok(datapact(&[&["--json", "--home", home, "--profile", "clinic"], create.as_slice()].concat()));
+    let create = [
+        "share",
+        "create",
+        file.to_str().unwrap(),
+        "--allow-anyone",
+        "--times",
+        "2",
+        "--expires",
+        "1d",
+    ];
+    let created = ok(datapact(
+        &[&["--json", "--home", home, "--profile", "clinic"], create.as_slice()].concat(),
+    ));
     let share = serde_json::from_slice::<Value>(&created.stdout).unwrap();
     let before = records();
     let network: Value =
         serde_json::from_slice(&std::fs::read(data.join("network/network.json")).unwrap()).unwrap();
     let node = network["nodes"][0]["process"].as_u64().unwrap().to_string();
-    let signal = |name: &str| assert!(Command::new("kill").args([name, &node]).status().unwrap().success());
+    let signal =
+        |name: &str| assert!(Command::new("kill").args([name, &node]).status().unwrap().success());
 
     signal("-STOP");
     let refused = lab(&["open", share["share"].as_str().unwrap()]);
@@ -145,13 +176,16 @@ fn two_networks_run_side_by_side_and_a_restart_keeps_the_contract() {
     let (one, other) = (dir("one"), dir("other"));
     let _ended = [Ended(one.clone()), Ended(other.clone())];
     let up = |dir: &str| -> Value {
-        serde_json::from_slice(&ok(datapact(&["--json", "ledger", "up", "devnode", "--dir", dir])).stdout)
-            .unwrap()
+        serde_json::from_slice(
+            &ok(datapact(&["--json", "ledger", "up", "devnode", "--dir", dir])).stdout,
+        )
+        .unwrap()
     };
     let ledger = |dir: &str| std::fs::read_to_string(Path::new(dir).join("ledger.toml")).unwrap();
     let (first, second) = (up(&one), up(&other));
     assert_ne!(first["nodes"][0]["url"], second["nodes"][0]["url"]);
-    let contract = |text: &str| text.lines().find(|line| line.starts_with("contract")).unwrap().to_owned();
+    let contract =
+        |text: &str| text.lines().find(|line| line.starts_with("contract")).unwrap().to_owned();
     let before = ledger(&one);
     ok(datapact(&["ledger", "down", "--dir", &one]));
     let again = up(&one);
@@ -161,8 +195,18 @@ fn two_networks_run_side_by_side_and_a_restart_keeps_the_contract() {
     let url = again["nodes"][0]["url"].as_str().unwrap();
     let chain_id = before.lines().find_map(|line| line.strip_prefix("chain_id = ")).unwrap();
     let output = dir("ledger.toml");
-    let deploy =
-        ["--json", "ledger", "contract", "deploy", "--endpoint", url, "--chain-id", chain_id, "-o", &output];
+    let deploy = [
+        "--json",
+        "ledger",
+        "contract",
+        "deploy",
+        "--endpoint",
+        url,
+        "--chain-id",
+        chain_id,
+        "-o",
+        &output,
+    ];
     let deployed: Value = serde_json::from_slice(&ok(datapact(&deploy)).stdout).unwrap();
     assert!(deployed["contract"].as_str().unwrap().starts_with(&format!("eip155:{chain_id}:0x")));
     assert_ne!(contract(&std::fs::read_to_string(&output).unwrap()), contract(&before));
@@ -187,7 +231,8 @@ impl Running {
     fn start(data: &Path, arguments: &[&str]) -> Self {
         let mut command = datapact(&["quickstart"]);
         command.args(arguments).arg("--data").arg(data);
-        let mut running = Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+        let mut running =
+            Self(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
         let mut said = String::new();
         for line in BufReader::new(running.0.stderr.take().unwrap()).lines().map_while(Result::ok) {
             if line.contains("DATAPACT_HOME") {

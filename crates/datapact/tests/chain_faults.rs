@@ -1,5 +1,6 @@
-//! What goes wrong with a chain while real servers work on it: management or the node dies between a submission and
-//! its block, the node loses what was handed in, the chain's past changes. Blocks are made when the test says so.
+//! What goes wrong with a chain while real servers work on it: management or the node dies between
+//! a submission and its block, the node loses what was handed in, the chain's past changes. Blocks
+//! are made when the test says so.
 #![cfg(feature = "evm")]
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -17,7 +18,8 @@ use datapact_evm::signer::FileSigner;
 use serde_json::{Value, json};
 use support::{Site, User, data};
 
-/// How long something may take that has to happen in the end: a call waits half a minute for its block.
+/// How long something may take that has to happen in the end: a call waits half a minute for its
+/// block.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A site whose ledger is a development node.
@@ -58,7 +60,8 @@ impl Chain {
         rpc.nonce(account, "pending").await.unwrap() - rpc.nonce(account, "latest").await.unwrap()
     }
 
-    /// Begins to open the share, and returns when the access is submitted and cannot get into a block.
+    /// Begins to open the share, and returns when the access is submitted and cannot get into a
+    /// block.
     async fn submitted(&self, user: &User, share: ShareId) -> tokio::task::JoinHandle<Vec<u8>> {
         self.blocks_every(0).await;
         let opening = tokio::spawn(opened(user.clone(), share));
@@ -108,10 +111,13 @@ async fn ax_4_an_access_is_recorded_once_whoever_dies_between_its_submission_and
     let site = &chain.site;
     let (clinic, lab) = (site.user("clinic"), site.user("lab"));
     let plain = data(1, 10_000);
-    let share = async |title| clinic.share(title, &plain, AccessTimes::Times(1)).await.unwrap().share;
-    let shares = [share("management dies").await, share("the node forgets").await, share("it ends").await];
+    let share =
+        async |title| clinic.share(title, &plain, AccessTimes::Times(1)).await.unwrap().share;
+    let shares =
+        [share("management dies").await, share("the node forgets").await, share("it ends").await];
 
-    // Management is killed; what it had submitted is still there, and then gets into a block beside its repeat.
+    // Management is killed; what it had submitted is still there, and then gets into a block beside
+    // its repeat.
     let opening = chain.submitted(&lab, shares[0]).await;
     site.kill("management");
     site.restart("management");
@@ -137,11 +143,15 @@ async fn ax_4_an_access_is_recorded_once_whoever_dies_between_its_submission_and
     spent_once(site, &lab, shares[2]).await;
 }
 
-/// Asks until the answer is `say`: who asks before the news is refused by the chain itself, which holds no such share.
+/// Asks until the answer is `say`: who asks before the news is refused by the chain itself, which
+/// holds no such share.
 async fn refused(user: &User, share: ShareId, say: &str) {
     let end = Instant::now() + PATIENCE;
     loop {
-        let error = user.open(share).await.expect_err("nothing is opened on a chain that lost what it held");
+        let error = user
+            .open(share)
+            .await
+            .expect_err("nothing is opened on a chain that lost what it held");
         if error.to_string().contains(say) {
             assert!(matches!(error.kind(), Kind::Unavailable | Kind::Busy), "{error}");
             return;

@@ -1,5 +1,5 @@
-//! Many at once, between real processes: access times are counted exactly (MG-8, MG-10, AX-4), and no key leaves once
-//! `share suspend` or `share revoke` has reported success (MG-7, KS-4).
+//! Many at once, between real processes: access times are counted exactly (MG-8, MG-10, AX-4), and
+//! no key leaves once `share suspend` or `share revoke` has reported success (MG-7, KS-4).
 //!
 //! The long form, each storm for ten minutes in all:
 //! `DATAPACT_STORM=600 cargo test -p datapact --test concurrency`.
@@ -54,13 +54,14 @@ async fn ask(user: &User, request: &Signed<AccessRequest>) -> Result<u32, Proble
     }
 }
 
-/// MG-8, MG-10, AX-4: two hundred consumers, certified and joined each, ask twelve times each for a share with access times
-/// ten, all at once: nobody gets an eleventh, everybody gets the ten.
+/// MG-8, MG-10, AX-4: two hundred consumers, certified and joined each, ask twelve times each for a
+/// share with access times ten, all at once: nobody gets an eleventh, everybody gets the ten.
 #[tokio::test(flavor = "multi_thread")]
 async fn mg_10_two_hundred_concurrent_consumers_get_ten_accesses_each() {
     let site = Site::start();
     let clinic = site.user("clinic");
-    let set = clinic.share("counted", &data(5, 1000), AccessTimes::Times(ACCESS_TIMES)).await.unwrap();
+    let set =
+        clinic.share("counted", &data(5, 1000), AccessTimes::Times(ACCESS_TIMES)).await.unwrap();
     let started = Instant::now();
     let consumers = enrol(&site, CONSUMERS).await;
     eprintln!("{CONSUMERS} consumers joined in {:?}", started.elapsed());
@@ -68,7 +69,8 @@ async fn mg_10_two_hundred_concurrent_consumers_get_ten_accesses_each() {
     let started = Instant::now();
     let asking = consumers.iter().enumerate().map(|(number, user)| {
         let requests: Vec<_> = (0..REQUESTS).map(|_| user.request(set.share, set.policy)).collect();
-        // Some send all at once, the others two at a time, so that no machine runs out of connections.
+        // Some send all at once, the others two at a time, so that no machine runs out of
+        // connections.
         let at_once = if number < 10 { REQUESTS } else { 2 };
         async move {
             stream::iter(&requests)
@@ -103,10 +105,14 @@ async fn mg_10_two_hundred_concurrent_consumers_get_ten_accesses_each() {
     }
     assert_eq!(by_consumer.len(), CONSUMERS);
     assert!(by_consumer.values().all(|accesses| *accesses == ACCESS_TIMES));
-    assert_eq!(clinic.provider().show(&set.share).await.unwrap().accesses, audit.accesses.len() as u64);
+    assert_eq!(
+        clinic.provider().show(&set.share).await.unwrap().accesses,
+        audit.accesses.len() as u64
+    );
 }
 
-/// AX-4: a repeat of the same request by many at once is one access: everybody gets the first receipt.
+/// AX-4: a repeat of the same request by many at once is one access: everybody gets the first
+/// receipt.
 #[tokio::test(flavor = "multi_thread")]
 async fn ax_4_a_request_sent_many_times_at_once_is_one_access() {
     let site = Site::start();
@@ -136,7 +142,11 @@ struct Releases {
 }
 
 impl Releases {
-    async fn release(&self, request: &Signed<AccessRequest>, token: &str) -> Result<ReleasedKey, Problem> {
+    async fn release(
+        &self,
+        request: &Signed<AccessRequest>,
+        token: &str,
+    ) -> Result<ReleasedKey, Problem> {
         let profile = self.user.session.profile();
         let body = KeyRequest {
             token: Digest::of(token.as_bytes()),
@@ -149,11 +159,12 @@ impl Releases {
         self.user.key_server.release(&self.key, &release).await
     }
 
-    /// Asks for accesses and keys until told to end. Tells `told` of each key release: when it was asked for, and
-    /// what the answer was.
+    /// Asks for accesses and keys until told to end. Tells `told` of each key release: when it was
+    /// asked for, and what the answer was.
     async fn storm(self, ended: Arc<AtomicBool>, told: Told) {
         let mut policy = self.policy;
-        // Enough keys for one access that it never runs out of releases, and accesses go on beside them.
+        // Enough keys for one access that it never runs out of releases, and accesses go on beside
+        // them.
         let mut access = None;
         let mut left = 0;
         while !ended.load(Ordering::Relaxed) {
@@ -163,7 +174,8 @@ impl Releases {
                     Ok(grant) => access = Some((request, grant.token)),
                     // A new version was set: its terms are the ones to accept now.
                     Err(problem) => {
-                        let detail = self.user.session.management().catalog_entry(&self.share, None).await;
+                        let detail =
+                            self.user.session.management().catalog_entry(&self.share, None).await;
                         policy = detail.map_or(policy, |detail| detail.entry.policy);
                         assert!(
                             problem.refusal.is_some() || problem.kind == Kind::Unavailable,
@@ -182,8 +194,8 @@ impl Releases {
     }
 }
 
-/// MG-7, KS-4: under a storm of releases, not one that is asked for after `share suspend` or `share revoke` has
-/// reported success is answered with the key; resumed, keys are released again.
+/// MG-7, KS-4: under a storm of releases, not one that is asked for after `share suspend` or `share
+/// revoke` has reported success is answered with the key; resumed, keys are released again.
 #[tokio::test(flavor = "multi_thread")]
 async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
     let site = Site::start();
@@ -208,7 +220,9 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
             let until = Instant::now() + PATIENCE;
             let enough = |told: &Told| {
                 let told = told.lock().unwrap();
-                told.iter().filter(|(asked, problem)| *asked > from && problem.is_none() == with_key).count()
+                told.iter()
+                    .filter(|(asked, problem)| *asked > from && problem.is_none() == with_key)
+                    .count()
                     >= 10
             };
             while !enough(&told) {
@@ -230,7 +244,8 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
         let (resumed, state) = tokio::task::block_in_place(|| command(&["resume", &share]));
         assert_eq!(state, "active");
         answered(resumed, true).await;
-        let (revoked, state) = tokio::task::block_in_place(|| command(&["revoke", &share, "--yes"]));
+        let (revoked, state) =
+            tokio::task::block_in_place(|| command(&["revoke", &share, "--yes"]));
         assert_eq!(state, "revoked");
         answered(revoked, false).await;
         ended.store(true, Ordering::Relaxed);
@@ -245,7 +260,8 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
         let check = |from, to, expected: Refusal| {
             let mut refused = 0;
             for (_, problem) in between(from, to) {
-                let problem = problem.as_ref().unwrap_or_else(|| panic!("a key was released: {expected}"));
+                let problem =
+                    problem.as_ref().unwrap_or_else(|| panic!("a key was released: {expected}"));
                 match &problem.refusal {
                     Some(refusal) => assert_eq!(*refusal, expected),
                     None => assert_eq!(problem.kind, Kind::Unavailable, "{problem:?}"),
@@ -255,9 +271,12 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
             assert!(refused > 0, "nothing was asked for");
             refused
         };
-        let released = |from, to| between(from, to).filter(|(_, problem)| problem.is_none()).count();
-        let (before, while_suspended) =
-            (released(start, Some(suspended)), check(suspended, Some(resuming), Refusal::Suspended));
+        let released =
+            |from, to| between(from, to).filter(|(_, problem)| problem.is_none()).count();
+        let (before, while_suspended) = (
+            released(start, Some(suspended)),
+            check(suspended, Some(resuming), Refusal::Suspended),
+        );
         let (after, while_revoked) =
             (released(resumed, Some(revoked)), check(revoked, None, Refusal::Revoked));
         assert!(before > 0 && after > 0, "{before} keys released before, {after} after");
@@ -275,8 +294,8 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
     eprintln!("{} rounds", rounds.into_inner());
 }
 
-/// More than the servers tell at once, which is 200: a provider lists, suspends, resumes, audits and revokes all the same
-/// (MG-7, MG-13, DP-10).
+/// More than the servers tell at once, which is 200: a provider lists, suspends, resumes, audits
+/// and revokes all the same (MG-7, MG-13, DP-10).
 #[tokio::test(flavor = "multi_thread")]
 async fn dp_10_a_provider_manages_more_shares_and_releases_than_one_page_holds() {
     const MANY: usize = 210;
@@ -285,19 +304,24 @@ async fn dp_10_a_provider_manages_more_shares_and_releases_than_one_page_holds()
     let oldest = clinic.share("oldest", &data(1, 100), AccessTimes::Unlimited).await.unwrap().share;
     let more = (0..MANY).map(|number| {
         let clinic = &clinic;
-        async move { clinic.share(&format!("share {number}"), &data(2, 100), AccessTimes::Times(1)).await }
+        async move {
+            clinic.share(&format!("share {number}"), &data(2, 100), AccessTimes::Times(1)).await
+        }
     });
     let more: Vec<_> = stream::iter(more).buffer_unordered(8).collect().await;
     assert!(more.iter().all(Result::is_ok));
-    for opened in
-        stream::iter((0..MANY).map(|_| lab.open(oldest))).buffer_unordered(8).collect::<Vec<_>>().await
+    for opened in stream::iter((0..MANY).map(|_| lab.open(oldest)))
+        .buffer_unordered(8)
+        .collect::<Vec<_>>()
+        .await
     {
         assert_eq!(opened.unwrap().0, data(1, 100));
     }
 
     let provider = clinic.provider();
     let mut listed = provider.shares().await.unwrap();
-    // The one of the quickstart, the oldest of these, and the others; what was changed last stands first.
+    // The one of the quickstart, the oldest of these, and the others; what was changed last stands
+    // first.
     assert_eq!(listed.len(), MANY + 2);
     assert_eq!(listed[MANY].policy.share, oldest);
     assert!(listed.is_sorted_by_key(|share| std::cmp::Reverse(share.position)));

@@ -1,9 +1,9 @@
-//! Killing any process at any step loses nothing (SH-7, AX-4): servers and clients are ended by SIGKILL
-//! while data are shared and accessed; a retry completes everything, no access is spent twice, and no key is left
-//! without its package or the other way round.
+//! Killing any process at any step loses nothing (SH-7, AX-4): servers and clients are ended by
+//! SIGKILL while data are shared and accessed; a retry completes everything, no access is spent
+//! twice, and no key is left without its package or the other way round.
 //!
-//! The long form, a thousand random kills: `DATAPACT_KILLS=1000 cargo test -p datapact --test crash random`; or as many
-//! as ten minutes have room for: `DATAPACT_STORM=600`.
+//! The long form, a thousand random kills: `DATAPACT_KILLS=1000 cargo test -p datapact --test crash
+//! random`; or as many as ten minutes have room for: `DATAPACT_STORM=600`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -28,7 +28,8 @@ const STEPS: u32 = 16;
 /// On a busy machine it takes longer than it took at first.
 const STEPS_MAX: u32 = 64;
 
-/// Makes a share as a user would who meets with failures: what is pending is finished, what is undone is done again.
+/// Makes a share as a user would who meets with failures: what is pending is finished, what is
+/// undone is done again.
 async fn share_in_the_end(user: &User, title: &str, data: &[u8], times: AccessTimes) -> ShareId {
     let until = Instant::now() + PATIENCE;
     let mut made = user.share(title, data, times).await.map(|set| set.share);
@@ -40,7 +41,8 @@ async fn share_in_the_end(user: &User, title: &str, data: &[u8], times: AccessTi
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
         finish_pending(user).await;
-        let shares = until_done("listing shares", || async { user.provider().shares().await }).await;
+        let shares =
+            until_done("listing shares", || async { user.provider().shares().await }).await;
         let found = shares.iter().find(|share| share.policy.information.title == title);
         made = match found {
             Some(share) => Ok(share.policy.share),
@@ -73,15 +75,16 @@ async fn used_up(user: &User, share: ShareId, times: u32) {
     assert_eq!(error.to_problem().refusal, Some(Refusal::AccessTimes { access_times: times }));
 }
 
-/// What must hold when all is done: each share is there once, with its key and its package and no others, and the
-/// audits of `opened` find exactly so many accesses and nothing wrong.
+/// What must hold when all is done: each share is there once, with its key and its package and no
+/// others, and the audits of `opened` find exactly so many accesses and nothing wrong.
 async fn nothing_is_lost(site: &Site, titles: &[String], opened: &[(ShareId, usize)]) {
     let clinic = site.user("clinic");
     finish_pending(&clinic).await;
     assert_eq!(site.work_left("clinic"), 0);
     let shares = clinic.provider().shares().await.unwrap();
     for title in titles {
-        let with_title = shares.iter().filter(|share| share.policy.information.title == *title).count();
+        let with_title =
+            shares.iter().filter(|share| share.policy.information.title == *title).count();
         assert_eq!(with_title, 1, "`{title}`");
     }
     // What a killed upload leaves on the disk goes at the next start.
@@ -97,7 +100,8 @@ async fn nothing_is_lost(site: &Site, titles: &[String], opened: &[(ShareId, usi
     files.iter_mut().for_each(|file| *file = file.split('-').next().unwrap().to_owned());
     files.sort();
     if site.stores.is_some() {
-        // In a bucket, what a killed upload leaves goes only after a day: another server may be writing it.
+        // In a bucket, what a killed upload leaves goes only after a day: another server may be
+        // writing it.
         files.retain(|file| packages.contains(file));
         files.dedup();
     }
@@ -116,8 +120,8 @@ async fn nothing_is_lost(site: &Site, titles: &[String], opened: &[(ShareId, usi
     }
 }
 
-/// SH-7, AX-4, AX-14: each server is killed at each of these moments after a share is begun to be made
-/// and another begun to be opened, and restarted.
+/// SH-7, AX-4, AX-14: each server is killed at each of these moments after a share is begun to be
+/// made and another begun to be opened, and restarted.
 #[tokio::test(flavor = "multi_thread")]
 async fn sh_7_ax_4_a_server_killed_at_any_step_loses_nothing() {
     let site = Site::start();
@@ -149,8 +153,8 @@ async fn sh_7_ax_4_a_server_killed_at_any_step_loses_nothing() {
     nothing_is_lost(&site, &titles, &[(opened, rounds as usize)]).await;
 }
 
-/// The same at random, all at once: two consumers and a provider at work, and one server after the other killed, while
-/// somebody watches the log.
+/// The same at random, all at once: two consumers and a provider at work, and one server after the
+/// other killed, while somebody watches the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
     let site = Site::start();
@@ -167,10 +171,14 @@ async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
         async move {
             let mut opened = 0_u32;
             while !ended.load(Ordering::Relaxed) {
-                let (bytes, proof) = until_done("opening", || async { user.open(share).await }).await;
+                let (bytes, proof) =
+                    until_done("opening", || async { user.open(share).await }).await;
                 assert_eq!(bytes, plain);
                 opened += 1;
-                assert_eq!(proof.permission.access, opened, "the contract has counted another access");
+                assert_eq!(
+                    proof.permission.access, opened,
+                    "the contract has counted another access"
+                );
             }
             opened as usize
         }
@@ -191,11 +199,13 @@ async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let wanted: Option<u64> =
-        std::env::var("DATAPACT_KILLS").ok().map(|text| text.parse().expect("DATAPACT_KILLS=NUMBER"));
+    let wanted: Option<u64> = std::env::var("DATAPACT_KILLS")
+        .ok()
+        .map(|text| text.parse().expect("DATAPACT_KILLS=NUMBER"));
     let killing = async {
         let until = Instant::now() + storm(8);
-        while wanted.map_or(Instant::now() < until, |wanted| kills.load(Ordering::Relaxed) < wanted) {
+        while wanted.map_or(Instant::now() < until, |wanted| kills.load(Ordering::Relaxed) < wanted)
+        {
             let [role, wait, down] = [0; 3].map(|_: u8| numbers.next().unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(100 + 3 * u64::from(wait))).await;
             let role = ROLES[usize::from(role) % ROLES.len()];
@@ -215,12 +225,14 @@ async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
     eprintln!("{checkpoints} checkpoints of one log of {entries} entries");
 }
 
-/// SH-7: `share create` is killed after each of many short steps; the next command finishes or undoes it.
+/// SH-7: `share create` is killed after each of many short steps; the next command finishes or
+/// undoes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn sh_7_a_killed_share_create_is_finished_or_undone_by_the_next_command() {
     let site = Site::start();
     std::fs::write(site.file("data.bin"), data(3, 2_000_000)).unwrap();
-    let arguments = ["share", "create", "data.bin", "--allow-anyone", "--times", "1", "--expires", "30d"];
+    let arguments =
+        ["share", "create", "data.bin", "--allow-anyone", "--times", "1", "--expires", "30d"];
     let started = Instant::now();
     site.ok("clinic", &arguments);
     let step = started.elapsed() / STEPS;
@@ -231,7 +243,8 @@ async fn sh_7_a_killed_share_create_is_finished_or_undone_by_the_next_command() 
             break;
         }
         let title = format!("killed after step {round}");
-        let mut command = site.command(Some("clinic"), &[&arguments[..], &["--title", &title]].concat());
+        let mut command =
+            site.command(Some("clinic"), &[&arguments[..], &["--title", &title]].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         tokio::time::sleep(step * round).await;
         child.kill().unwrap();
@@ -248,7 +261,10 @@ async fn sh_7_a_killed_share_create_is_finished_or_undone_by_the_next_command() 
         assert_eq!(site.stored_packages().await.len(), shares.len(), "packages after `{title}`");
     }
     eprintln!("{finished} finished, {undone} undone");
-    assert!(finished > 0 && undone > 0, "{finished} finished, {undone} undone: the moments miss the work");
+    assert!(
+        finished > 0 && undone > 0,
+        "{finished} finished, {undone} undone: the moments miss the work"
+    );
     nothing_is_lost(&site, &[], &[]).await;
 }
 
@@ -256,13 +272,14 @@ fn title_of(share: &Value) -> &str {
     share["information"]["title"].as_str().unwrap_or_default()
 }
 
-/// AX-4, DC-4: `open` is killed after each of many short steps and run again. An opening that did not give out
-/// everything costs no second access.
+/// AX-4, DC-4: `open` is killed after each of many short steps and run again. An opening that did
+/// not give out everything costs no second access.
 #[tokio::test(flavor = "multi_thread")]
 async fn ax_4_a_killed_open_costs_no_second_access() {
     let site = Site::start();
     let plain = data(4, 2_000_000);
-    let share = site.user("clinic").share("opened", &plain, AccessTimes::Unlimited).await.unwrap().share;
+    let share =
+        site.user("clinic").share("opened", &plain, AccessTimes::Unlimited).await.unwrap().share;
     let id = share.to_string();
     let accesses = || site.ok("lab", &["record", "list", "--share", &id]).len();
     let open = || {
@@ -285,7 +302,10 @@ async fn ax_4_a_killed_open_costs_no_second_access() {
         child.kill().unwrap();
         child.wait().unwrap();
         let given_out = stdout.join().unwrap();
-        assert!(plain.starts_with(&given_out), "what comes out before a kill is a part of the data");
+        assert!(
+            plain.starts_with(&given_out),
+            "what comes out before a kill is a part of the data"
+        );
         let killed = accesses() - before;
         assert!(killed <= 1);
 

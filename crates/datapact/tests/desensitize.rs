@@ -1,4 +1,5 @@
-//! From a raw table with personal data to an audited share of desensitized data, between real processes.
+//! From a raw table with personal data to an audited share of desensitized data, between real
+//! processes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -51,7 +52,9 @@ fn holding(folder: &Path, needle: &[u8], found: &mut Vec<String>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             holding(&path, needle, found);
-        } else if fs::read(&path).is_ok_and(|content| content.windows(needle.len()).any(|w| w == needle)) {
+        } else if fs::read(&path)
+            .is_ok_and(|content| content.windows(needle.len()).any(|w| w == needle))
+        {
             found.push(path.file_name().unwrap().to_string_lossy().into_owned());
         }
     }
@@ -61,7 +64,8 @@ fn holding(folder: &Path, needle: &[u8], found: &mut Vec<String>) {
 fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
     let site = Site::start();
     fs::write(site.file("raw.csv"), RAW).unwrap();
-    fs::write(site.file("rules.toml"), RULES.replace("REVIEW", "review = \"is it free text?\"")).unwrap();
+    fs::write(site.file("rules.toml"), RULES.replace("REVIEW", "review = \"is it free text?\""))
+        .unwrap();
     site.ok("clinic", &["desensitize", "key", "pseudonyms.key"]);
     let create = [
         "share",
@@ -90,13 +94,21 @@ fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
 
     let offer = &site.ok("lab", &["catalog", "show", &share])[0];
     let done = &offer["information"]["desensitization"];
-    let done = if done.is_null() { &offer["entry"]["information"]["desensitization"] } else { done };
-    assert_eq!((done["records"].as_u64(), done["suppressed"].as_u64()), (Some(5), Some(1)), "{offer}");
+    let done =
+        if done.is_null() { &offer["entry"]["information"]["desensitization"] } else { done };
+    assert_eq!(
+        (done["records"].as_u64(), done["suppressed"].as_u64()),
+        (Some(5), Some(1)),
+        "{offer}"
+    );
     assert_eq!(done["k_anonymity"]["reached"], 2);
     assert_eq!(done["columns"][0]["transform"], "drop");
     let shown = site.run(Some("lab"), &["catalog", "show", &share]);
     let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("2-anonymous in age, zip") && shown.contains("name: drop, 5 changed"), "{shown}");
+    assert!(
+        shown.contains("2-anonymous in age, zip") && shown.contains("name: drop, 5 changed"),
+        "{shown}"
+    );
 
     let opened = site.run(Some("lab"), &["open", &share]);
     let opened = String::from_utf8(opened.stdout).unwrap();
@@ -108,9 +120,13 @@ fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
     let audit = &site.ok("clinic", &["share", "audit", &share])[0];
     assert_eq!(audit["good"], true, "{audit}");
 
-    // Other data take their place: raw ones only after a question, and by the rules with a manifest of their own.
-    fs::write(site.file("next.csv"), format!("{RAW}Gus Blomqvist-Sentinel,gus@example.org,36,12345,flu\n"))
-        .unwrap();
+    // Other data take their place: raw ones only after a question, and by the rules with a manifest
+    // of their own.
+    fs::write(
+        site.file("next.csv"),
+        format!("{RAW}Gus Blomqvist-Sentinel,gus@example.org,36,12345,flu\n"),
+    )
+    .unwrap();
     let update = ["share", "update", &share, "--file", "next.csv", "--times", "4"];
     let asked = site.run(Some("clinic"), &update);
     assert!(!asked.status.success(), "nobody could say yes");
@@ -126,7 +142,8 @@ fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
     let mut holders = Vec::new();
     holding(site.path(), b"Gus Blomqvist-Sentinel", &mut holders);
     assert_eq!(holders, ["next.csv"]);
-    let alone = site.run(Some("clinic"), &["share", "update", &share, "--desensitize", "rules.toml"]);
+    let alone =
+        site.run(Some("clinic"), &["share", "update", &share, "--desensitize", "rules.toml"]);
     assert_eq!(alone.status.code(), Some(2), "rules are for a file");
 
     // What fails halfway is never shared, and says where.
@@ -161,15 +178,24 @@ fn dp_1_a_file_is_desensitized_into_a_file_with_a_report() {
 
     let reported = run(&[&keyed[..], &["-o", "clean.csv", "--report", "report.html"]].concat());
     assert!(reported.status.success(), "{}", String::from_utf8_lossy(&reported.stderr));
-    assert!(fs::read_to_string(file("clean.csv")).unwrap().starts_with("email,age,zip,diagnosis\n"));
+    assert!(
+        fs::read_to_string(file("clean.csv")).unwrap().starts_with("email,age,zip,diagnosis\n")
+    );
     let html = fs::read_to_string(file("report.html")).unwrap();
-    assert!(html.contains("<svg") && !html.contains("http") && !html.contains("Sentinel"), "{html}");
+    assert!(
+        html.contains("<svg") && !html.contains("http") && !html.contains("Sentinel"),
+        "{html}"
+    );
     let json = run(&[&keyed[..], &["-o", "again.csv", "--json"]].concat());
     let report: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(report["columns"][2]["name"], "age");
     assert_eq!(fs::read(file("clean.csv")).unwrap(), fs::read(file("again.csv")).unwrap());
 
-    assert_eq!(run(&[&base[..], &["-o", "x.csv"]].concat()).status.code(), Some(2), "a key is needed");
+    assert_eq!(
+        run(&[&base[..], &["-o", "x.csv"]].concat()).status.code(),
+        Some(2),
+        "a key is needed"
+    );
     fs::write(file("raw.csv"), "name,email,age,zip,diagnosis,new\n1,2,3,4,5,6\n").unwrap();
     let refused = run(&[&keyed[..], &["-o", "x.csv"]].concat());
     assert!(String::from_utf8_lossy(&refused.stderr).contains("the column `new` has no rule"));

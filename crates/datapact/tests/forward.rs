@@ -1,5 +1,6 @@
-//! PR-9: what one consumer forwards is ciphertext, and who receives it is a consumer like any other: management is asked,
-//! the ledger records the receiver's own access, and the receiver opens it only if the policy admits the receiver.
+//! PR-9: what one consumer forwards is ciphertext, and who receives it is a consumer like any
+//! other: management is asked, the ledger records the receiver's own access, and the receiver opens
+//! it only if the policy admits the receiver.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -9,7 +10,8 @@ use support::Site;
 
 const PLAIN: &str = "blood pressure 120/80, measured at noon\n";
 
-/// A share that `countries` may access once each, opened by `lab`, who keeps the ciphertext and forwards it.
+/// A share that `countries` may access once each, opened by `lab`, who keeps the ciphertext and
+/// forwards it.
 fn forwarded(site: &Site, countries: &str) -> (String, String) {
     std::fs::write(site.file("notes.txt"), PLAIN).unwrap();
     let terms = ["--allow-country", countries, "--times", "1", "--expires", "30d"];
@@ -48,7 +50,12 @@ fn pr_9_who_receives_a_forwarded_copy_asks_management_and_is_recorded_or_refused
     // The copy is all that the receiver has of the package: its storage server is not there.
     site.kill("storage");
     let opened = site.run(Some("lab-overseas"), &["open", &received]);
-    assert_eq!(String::from_utf8_lossy(&opened.stdout), PLAIN, "{}", String::from_utf8_lossy(&opened.stderr));
+    assert_eq!(
+        String::from_utf8_lossy(&opened.stdout),
+        PLAIN,
+        "{}",
+        String::from_utf8_lossy(&opened.stderr)
+    );
     assert_eq!(accesses(&site, "clinic", &share), [lab.clone(), overseas.clone()]);
     assert_eq!(accesses(&site, "lab-overseas", &share), std::slice::from_ref(&overseas));
     // The receiver's access is counted like any other.

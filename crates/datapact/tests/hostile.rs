@@ -1,5 +1,6 @@
-//! Bad input at the real listeners, over TLS: every refusal says by kind and message what was wrong, and changes
-//! nothing (MG-2, AC-1, AC-3, KS-5, DS-1, SH-7). Bytes are written by hand, since no client of ours would send them.
+//! Bad input at the real listeners, over TLS: every refusal says by kind and message what was
+//! wrong, and changes nothing (MG-2, AC-1, AC-3, KS-5, DS-1, SH-7). Bytes are written by hand,
+//! since no client of ours would send them.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -19,7 +20,9 @@ use datapact_api::storage_server::StorageServer as _;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::provider::SetShare;
-use datapact_core::document::{AccessRequest, Body, KeyRequest, Statement, UsageAction, UsageReport};
+use datapact_core::document::{
+    AccessRequest, Body, KeyRequest, Statement, UsageAction, UsageReport,
+};
 use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
@@ -52,7 +55,10 @@ impl Answer {
         let problem: Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(problem["type"], format!("urn:datapact:problem:{kind}"), "{text}");
         assert_eq!(problem["status"], status);
-        assert!(problem["detail"].as_str().unwrap().contains(detail), "`{detail}` is not said by {text}");
+        assert!(
+            problem["detail"].as_str().unwrap().contains(detail),
+            "`{detail}` is not said by {text}"
+        );
     }
 
     #[track_caller]
@@ -100,7 +106,8 @@ impl Call {
     }
 
     fn statement(&self) -> Statement {
-        let streamed = self.headers.iter().any(|(name, value)| *name == "content-type" && value == OCTETS);
+        let streamed =
+            self.headers.iter().any(|(name, value)| *name == "content-type" && value == OCTETS);
         let content = (!streamed && !self.body.is_empty()).then(|| Digest::of(&self.body));
         Statement { method: self.method.to_owned(), target: self.target.clone(), content }
     }
@@ -119,8 +126,8 @@ impl Raw {
         let socket = TcpStream::connect(self.address)?;
         socket.set_read_timeout(Some(Duration::from_secs(45)))?;
         let server = ServerName::try_from(self.name.clone()).unwrap();
-        let connection =
-            rustls::ClientConnection::new(self.tls.clone(), server).map_err(std::io::Error::other)?;
+        let connection = rustls::ClientConnection::new(self.tls.clone(), server)
+            .map_err(std::io::Error::other)?;
         let mut stream = rustls::StreamOwned::new(connection, socket);
         // The server may answer and close before it has read everything.
         let written = stream.write_all(bytes).and_then(|()| stream.flush());
@@ -148,7 +155,11 @@ impl Raw {
         for (name, value) in &call.headers {
             head += &format!("{name}: {value}\r\n");
         }
-        if !call.headers.iter().any(|(name, _)| matches!(*name, "content-length" | "transfer-encoding")) {
+        if !call
+            .headers
+            .iter()
+            .any(|(name, _)| matches!(*name, "content-length" | "transfer-encoding"))
+        {
             head += &format!("content-length: {}\r\n", call.body.len());
         }
         self.exchange(&[head.as_bytes(), b"\r\n", &call.body].concat()).unwrap()
@@ -156,7 +167,8 @@ impl Raw {
 
     /// Sends `call`, rightly signed.
     fn call(&self, call: &Call) -> Answer {
-        let statement = self.signer.as_ref().map(|signer| signer.sign(&self.name, now(), call.statement()));
+        let statement =
+            self.signer.as_ref().map(|signer| signer.sign(&self.name, now(), call.statement()));
         self.send(call, statement.as_ref().map(Signed::as_str))
     }
 }
@@ -175,7 +187,8 @@ impl Actor {
     fn new(user: User) -> Self {
         let (signer, ledger, [management, key, storage]) = {
             let profile = user.session.profile();
-            let raw = |endpoint| Raw::new(endpoint, tls(profile), Some(Arc::clone(profile.signer())));
+            let raw =
+                |endpoint| Raw::new(endpoint, tls(profile), Some(Arc::clone(profile.signer())));
             let enrolment = profile.enrolment();
             let raws = [
                 raw(&enrolment.management),
@@ -246,7 +259,10 @@ impl World {
             shares,
             accounts: self.admin.session.management().accounts(None).await.unwrap().len(),
             keys: self.site.stored_keys().await,
-            policies: self.site.select("key", "SELECT policy FROM key_policy ORDER BY policy").await,
+            policies: self
+                .site
+                .select("key", "SELECT policy FROM key_policy ORDER BY policy")
+                .await,
             releases: self
                 .site
                 .select("key", "SELECT key_request FROM key_release ORDER BY key_request")
@@ -262,7 +278,8 @@ impl World {
         for role in ROLES {
             assert!(self.site.runs(role));
             let config =
-                std::fs::read_to_string(self.site.file(&format!("servers/{role}/{role}.toml"))).unwrap();
+                std::fs::read_to_string(self.site.file(&format!("servers/{role}/{role}.toml")))
+                    .unwrap();
             let (_, port) = config.split_once("public_listen = \"127.0.0.1:").unwrap();
             let port = port.split('"').next().unwrap();
             let name = format!("{role}.quickstart.test");
@@ -271,7 +288,8 @@ impl World {
                 connect: Some(format!("127.0.0.1:{port}").parse().unwrap()),
             };
             let public = Raw::new(&endpoint, anonymous(&self.site), None);
-            let health: Health = serde_json::from_value(public.call(&get("/healthz")).json()).unwrap();
+            let health: Health =
+                serde_json::from_value(public.call(&get("/healthz")).json()).unwrap();
             assert_eq!((health.server, health.role.as_str()), (name, role));
         }
         let (bytes, opened) = self.lab.user.open(self.set.share).await.unwrap();
@@ -284,12 +302,18 @@ impl World {
 
 /// TLS without a client certificate.
 fn anonymous(site: &Site) -> rustls::ClientConfig {
-    let trust = datapact_api::trust_file::ReloadableTrust::load(&site.file("servers/trust.toml")).unwrap();
+    let trust =
+        datapact_api::trust_file::ReloadableTrust::load(&site.file("servers/trust.toml")).unwrap();
     datapact_api::tls::client_config(trust, None).unwrap()
 }
 
 /// A compact serialization with another header, and perhaps another payload or signature.
-fn forged(jws: &str, header: Option<&Value>, payload: Option<&[u8]>, signature: Option<&[u8]>) -> String {
+fn forged(
+    jws: &str,
+    header: Option<&Value>,
+    payload: Option<&[u8]>,
+    signature: Option<&[u8]>,
+) -> String {
     let mut parts: Vec<String> = jws.split('.').map(str::to_owned).collect();
     let header = header.map(|header| header.to_string().into_bytes());
     for (part, new) in parts.iter_mut().zip([header.as_deref(), payload, signature]) {
@@ -320,10 +344,16 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
     let (lab, clinic) = (&world.lab, &world.clinic);
 
     let oversize = vec![b' '; datapact_api::gate::BODY_BYTES_MAX + 1];
-    for (server, target) in
-        [(&lab.management, "/v1/accesses"), (&clinic.key, "/v1/policies"), (&clinic.storage, "/v1/packages")]
-    {
-        server.call(&post(target, &oversize)).is_problem(413, "too-large", "larger than 1048576 bytes");
+    for (server, target) in [
+        (&lab.management, "/v1/accesses"),
+        (&clinic.key, "/v1/policies"),
+        (&clinic.storage, "/v1/packages"),
+    ] {
+        server.call(&post(target, &oversize)).is_problem(
+            413,
+            "too-large",
+            "larger than 1048576 bytes",
+        );
     }
     let deep = "[".repeat(200_000);
     let long = format!(r#"{{"document":"{}"}}"#, "a".repeat(datapact_core::jws::JWS_BYTES_MAX + 1));
@@ -353,7 +383,9 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
     // Where nothing is, and what nobody may do.
     let package = world.set.package.id;
     for server in lab.servers() {
-        for target in ["/", "/v2/info", "/v1", "/v1/../v1/info", "//v1/info", "/etc/passwd", "/v1/info/"] {
+        for target in
+            ["/", "/v2/info", "/v1", "/v1/../v1/info", "//v1/info", "/etc/passwd", "/v1/info/"]
+        {
             server.call(&get(target)).is_problem(404, "not-found", "there is no such address here");
         }
     }
@@ -361,8 +393,14 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
     lab.management.call(&delete).is_problem(400, "malformed", "does not take this method");
     let trace = Call { method: "TRACE", ..get("/v1/keys") };
     lab.key.call(&trace).is_problem(400, "malformed", "does not take this method");
-    for id in ["../../../../etc/passwd".to_owned(), format!("{package}/../{package}"), String::new()] {
-        lab.storage.call(&get(&format!("/v1/packages/{id}"))).is_problem(404, "not-found", "no such address");
+    for id in
+        ["../../../../etc/passwd".to_owned(), format!("{package}/../{package}"), String::new()]
+    {
+        lab.storage.call(&get(&format!("/v1/packages/{id}"))).is_problem(
+            404,
+            "not-found",
+            "no such address",
+        );
     }
     for id in [
         "..".to_owned(),
@@ -409,7 +447,9 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
             match server.exchange(bytes) {
                 Ok(answer) => assert!((400..500).contains(&answer.status), "{answer:?}"),
                 // Closed, without an answer.
-                Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "still open"),
+                Err(error) => {
+                    assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "still open")
+                }
             }
         }
     }
@@ -462,16 +502,28 @@ async fn mg_2_ac_1_nobody_speaks_for_another() {
 
         refused(None, "carries no `datapact-statement` header");
         refused(Some("a.b.c"), "it is not three base64url parts");
-        refused(Some(&forged(jws, Some(&with_algorithm(jws, "none")), None, Some(b""))), "is not ES256");
+        refused(
+            Some(&forged(jws, Some(&with_algorithm(jws, "none")), None, Some(b""))),
+            "is not ES256",
+        );
         refused(
             Some(&forged(jws, Some(&with_algorithm(jws, "HS256")), None, Some(&[7; 32]))),
             "is not ES256",
         );
-        refused(Some(&forged(jws, Some(&with_algorithm(jws, "ES384")), None, None)), "is not ES256");
-        refused(Some(&forged(jws, Some(&json!({ "alg": "ES256" })), None, None)), "malformed: missing field");
+        refused(
+            Some(&forged(jws, Some(&with_algorithm(jws, "ES384")), None, None)),
+            "is not ES256",
+        );
+        refused(
+            Some(&forged(jws, Some(&json!({ "alg": "ES256" })), None, None)),
+            "malformed: missing field",
+        );
         let mut payload = part(jws, 1);
         payload["body"]["target"] = "/v1/accounts".into();
-        refused(Some(&forged(jws, None, Some(payload.to_string().as_bytes()), None)), "signature is wrong");
+        refused(
+            Some(&forged(jws, None, Some(payload.to_string().as_bytes()), None)),
+            "signature is wrong",
+        );
         refused(Some(&forged(jws, None, None, Some(&[0; 64]))), "signature is wrong");
         // A document of another type, though rightly signed.
         let request = world.lab.user.request(world.set.share, world.set.policy);
@@ -507,7 +559,8 @@ async fn mg_2_ac_1_nobody_speaks_for_another() {
     world.unharmed(before).await;
 }
 
-/// AC-1, AC-2: certificates that are none, expired, of somebody else's CA, or of a user who would be a server.
+/// AC-1, AC-2: certificates that are none, expired, of somebody else's CA, or of a user who would
+/// be a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let world = World::start().await;
@@ -516,20 +569,26 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let key = || PrivateKey::load(&profile.folder().join("key.pem"), None).unwrap();
     let request = key().request(&"CN=Ben,O=Lab".parse().unwrap()).unwrap();
     let day = Duration::from_secs(24 * 60 * 60);
-    let expired =
-        world.site.ca("lab").issue(&request, &CertificateKind::User, Duration::from_secs(1)).unwrap();
+    let expired = world
+        .site
+        .ca("lab")
+        .issue(&request, &CertificateKind::User, Duration::from_secs(1))
+        .unwrap();
     // The same name and subject, but another CA.
     let foreign = Ca::init(&world.site.file("ca/foreign"), "Lab CA", 10 * day, None).unwrap();
     let foreign = foreign.issue(&request, &CertificateKind::User, day).unwrap();
     let intruder = |pem: &str| {
         let chain = chain(pem);
         let trust =
-            datapact_api::trust_file::ReloadableTrust::load(&world.site.file("servers/trust.toml")).unwrap();
+            datapact_api::trust_file::ReloadableTrust::load(&world.site.file("servers/trust.toml"))
+                .unwrap();
         datapact_api::tls::client_config(trust, Some((chain, key().for_tls()))).unwrap()
     };
     tokio::time::sleep(Duration::from_millis(2100)).await;
     let enrolment = profile.enrolment();
-    for endpoint in [&enrolment.management, &enrolment.key_servers[0], &enrolment.storage_servers[0]] {
+    for endpoint in
+        [&enrolment.management, &enrolment.key_servers[0], &enrolment.storage_servers[0]]
+    {
         for (config, alert) in [
             (anonymous(&world.site), "CertificateRequired"),
             (intruder(&expired), "CertificateExpired"),
@@ -563,7 +622,8 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let signer = Arc::new(Signer::new(key().pkcs8(), chain(&disguised), identity).unwrap());
     let server = Raw::new(&enrolment.key_servers[0], intruder(&disguised), Some(signer));
     let own = world.clinic.user.session.management().shares(0).await.unwrap().remove(0);
-    let shown = ShownPolicy { policy: own.policy, owner: own.receipt.owner, users: own.receipt.users };
+    let shown =
+        ShownPolicy { policy: own.policy, owner: own.receipt.owner, users: own.receipt.users };
     let shown = serde_json::to_string(&shown).unwrap();
     server.call(&post("/v1/policies", shown.as_bytes())).is_problem(
         403,
@@ -572,7 +632,8 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     );
     // What is the servers' alone is no user's.
     let cosignature = json!({ "document": "x" }).to_string();
-    let form = post("/v1/introspect", b"token=x").header("content-type", "application/x-www-form-urlencoded");
+    let form = post("/v1/introspect", b"token=x")
+        .header("content-type", "application/x-www-form-urlencoded");
     for call in [form, post("/v1/log/cosignatures", cosignature.as_bytes())] {
         world.lab.management.call(&call).is_problem(403, "forbidden", "");
     }
@@ -580,8 +641,7 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
         let answer = match target {
             "/v1/accounts" => world.lab.management.call(&get(target)),
             _ => {
-                let invitation =
-                    json!({ "realm": "lab", "role": "administrator", "attributes": {}, "seconds": 60 });
+                let invitation = json!({ "realm": "lab", "role": "administrator", "attributes": {}, "seconds": 60 });
                 world.lab.management.call(&post(target, invitation.to_string().as_bytes()))
             }
         };
@@ -601,9 +661,12 @@ async fn sh_7_nobody_shares_what_is_anothers() {
     let world = World::start().await;
     let (clinic, rival, lab) = (&world.clinic, &world.rival, &world.lab);
     let own = clinic.user.session.management().shares(0).await.unwrap();
-    let theirs = own.iter().find(|own| own.policy.body().share == world.set.share).unwrap().policy.clone();
-    let rivals = rival.user.share("rival's own", &data(9, 1000), AccessTimes::Times(1)).await.unwrap();
-    let rivals_policy = rival.user.session.management().shares(0).await.unwrap()[0].policy.body().clone();
+    let theirs =
+        own.iter().find(|own| own.policy.body().share == world.set.share).unwrap().policy.clone();
+    let rivals =
+        rival.user.share("rival's own", &data(9, 1000), AccessTimes::Times(1)).await.unwrap();
+    let rivals_policy =
+        rival.user.session.management().shares(0).await.unwrap()[0].policy.body().clone();
     let before = world.state().await;
     let set = |actor: &Actor, policy: &SharingPolicy| {
         actor.management.call(&document("/v1/shares", actor.sign(policy.clone()).as_str()))
@@ -628,23 +691,41 @@ async fn sh_7_nobody_shares_what_is_anothers() {
         (forged(jws, Some(&with_algorithm(jws, "HS256")), None, Some(&[1; 32])), "is not ES256"),
         (forged(jws, None, None, Some(&[1; 64])), "signature is wrong"),
     ] {
-        clinic.management.call(&document("/v1/shares", &forged)).is_problem(400, "malformed", detail);
+        clinic.management.call(&document("/v1/shares", &forged)).is_problem(
+            400,
+            "malformed",
+            detail,
+        );
     }
-    let elsewhere = clinic.signer.sign("other.quickstart.test/ledger", now(), theirs.body().clone());
+    let elsewhere =
+        clinic.signer.sign("other.quickstart.test/ledger", now(), theirs.body().clone());
     clinic.management.call(&document("/v1/shares", elsewhere.as_str())).is_problem(
         400,
         "malformed",
         "is for `other",
     );
     // A share, a key and a package of somebody else; somebody else's package under one's own terms.
-    let successor = SharingPolicy { version: 2, previous: Some(theirs.id()), ..theirs.body().clone() };
-    set(rival, &successor).is_problem(403, "forbidden", "the package was stored by another provider");
+    let successor =
+        SharingPolicy { version: 2, previous: Some(theirs.id()), ..theirs.body().clone() };
+    set(rival, &successor).is_problem(
+        403,
+        "forbidden",
+        "the package was stored by another provider",
+    );
     let mut stopped = successor.clone();
     stopped.state = datapact_core::policy::ShareState::Suspended;
     set(rival, &stopped).is_problem(403, "refused", "only the share's provider may set its policy");
-    set(rival, theirs.body()).is_problem(403, "forbidden", "the package was stored by another provider");
+    set(rival, theirs.body()).is_problem(
+        403,
+        "forbidden",
+        "the package was stored by another provider",
+    );
     let relisted = new(&|policy| policy.information.package = coveted.package.clone());
-    set(rival, &relisted).is_problem(403, "forbidden", "the package was stored by another provider");
+    set(rival, &relisted).is_problem(
+        403,
+        "forbidden",
+        "the package was stored by another provider",
+    );
     let with_their_key = new(&|policy| policy.information.key = coveted.key.clone());
     set(rival, &with_their_key).is_problem(409, "conflict", "the key belongs to another share");
     set(rival, &new(&|_| ())).is_problem(409, "conflict", "the key belongs to another share");
@@ -703,11 +784,17 @@ async fn sh_7_nobody_shares_what_is_anothers() {
     // At the key server and the storage server: what is another's is not touched, nor told.
     let (key, package) = (&world.set.key.id, &world.set.package.id);
     for actor in [rival, lab] {
-        let theirs =
-            json!({ "key": "00".repeat(32), "share": rivals.share, "package": rivals.package.digest });
-        let store = Call { method: "PUT", ..post(&format!("/v1/keys/{key}"), theirs.to_string().as_bytes()) };
+        let theirs = json!({ "key": "00".repeat(32), "share": rivals.share, "package": rivals.package.digest });
+        let store = Call {
+            method: "PUT",
+            ..post(&format!("/v1/keys/{key}"), theirs.to_string().as_bytes())
+        };
         actor.key.call(&store).is_problem(404, "not-found", "there is no key");
-        actor.key.call(&get(&format!("/v1/keys/{key}"))).is_problem(404, "not-found", "there is no key");
+        actor.key.call(&get(&format!("/v1/keys/{key}"))).is_problem(
+            404,
+            "not-found",
+            "there is no key",
+        );
         let delete = Call { method: "DELETE", ..get(&format!("/v1/keys/{key}")) };
         actor.key.call(&delete).is_problem(404, "not-found", "there is no key");
         let releases = actor.key.call(&get(&format!("/v1/releases/{}", world.set.share)));
@@ -720,8 +807,11 @@ async fn sh_7_nobody_shares_what_is_anothers() {
     // One's own key that a policy names stays, and stays what it is.
     let delete = Call { method: "DELETE", ..get(&format!("/v1/keys/{key}")) };
     clinic.key.call(&delete).is_problem(409, "conflict", "a policy names the key");
-    let other =
-        StoreKey { key: "11".repeat(32).into(), share: world.set.share, package: world.set.package.digest };
+    let other = StoreKey {
+        key: "11".repeat(32).into(),
+        share: world.set.share,
+        package: world.set.package.digest,
+    };
     let problem = clinic.user.key_server.store_key(key, &other).await.unwrap_err();
     assert!(problem.detail.contains("something else is stored"), "{problem}");
     // Only the provider withholds.
@@ -741,7 +831,11 @@ async fn sh_7_nobody_shares_what_is_anothers() {
         "not-found",
         "you keep no key of the share",
     );
-    clinic.key.call(&withhold(&clinic.sign(successor))).is_problem(400, "malformed", "the policy is active");
+    clinic.key.call(&withhold(&clinic.sign(successor))).is_problem(
+        400,
+        "malformed",
+        "the policy is active",
+    );
     world.unharmed(before).await;
 }
 
@@ -761,14 +855,26 @@ async fn ds_1_ds_2_uploads_and_ranges_are_checked() {
     let put = |target: &str, body: &[u8]| {
         Call { method: "PUT", ..post(target, body) }.header("content-type", OCTETS)
     };
-    rival.storage.call(&put(&target, &whole.body)).is_problem(403, "forbidden", "is another provider's");
+    rival.storage.call(&put(&target, &whole.body)).is_problem(
+        403,
+        "forbidden",
+        "is another provider's",
+    );
     let id = rival.user.storage_server.register_package().await.unwrap().id;
     let mine = format!("/v1/packages/{id}");
-    rival.storage.call(&put(&mine, &whole.body)).is_problem(403, "forbidden", "signed by another provider");
+    rival.storage.call(&put(&mine, &whole.body)).is_problem(
+        403,
+        "forbidden",
+        "signed by another provider",
+    );
     let clinics = clinic.user.storage_server.register_package().await.unwrap().id;
     let second = clinic.storage.call(&put(&format!("/v1/packages/{clinics}"), &whole.body));
     second.is_problem(400, "malformed", "made for another identifier");
-    rival.storage.call(&put(&mine, b"no package")).is_problem(400, "malformed", "is no whole package");
+    rival.storage.call(&put(&mine, b"no package")).is_problem(
+        400,
+        "malformed",
+        "is no whole package",
+    );
     rival.storage.call(&put(&mine, b"")).is_problem(400, "malformed", "is no whole package");
     let cut = &whole.body[..whole.body.len() - 1];
     rival.storage.call(&put(&mine, cut)).is_problem(400, "malformed", "is no whole package");
@@ -825,7 +931,8 @@ async fn ds_1_ds_2_uploads_and_ranges_are_checked() {
 fn abandon(server: &Raw, call: &Call) {
     let statement = server.signer.as_ref().unwrap().sign(&server.name, now(), call.statement());
     let head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", call.method, call.target, server.name);
-    let headers: String = call.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let headers: String =
+        call.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let head = format!("{head}{headers}datapact-statement: {}\r\n\r\n", statement.as_str());
     let socket = TcpStream::connect(server.address).unwrap();
     let name = ServerName::try_from(server.name.clone()).unwrap();
@@ -836,17 +943,20 @@ fn abandon(server: &Raw, call: &Call) {
     std::thread::sleep(Duration::from_millis(300));
 }
 
-/// KS-4, KS-5, AX-4, AX-13: requests and tokens that are forged, replayed by another, or about something else.
+/// KS-4, KS-5, AX-4, AX-13: requests and tokens that are forged, replayed by another, or about
+/// something else.
 #[tokio::test(flavor = "multi_thread")]
 async fn ks_5_tokens_and_requests_are_their_holders_alone() {
     let world = World::start().await;
     let (lab, overseas, clinic) = (&world.lab, &world.overseas, &world.clinic);
-    let other = clinic.user.share("another", &data(10, 1000), AccessTimes::Unlimited).await.unwrap();
+    let other =
+        clinic.user.share("another", &data(10, 1000), AccessTimes::Unlimited).await.unwrap();
     // One access to each, by the lab; another by the colleague overseas.
     let request = lab.user.request(other.share, other.policy);
     let grant = lab.user.session.management().request_access(&request).await.unwrap();
     let overseas_request = overseas.user.request(other.share, other.policy);
-    let overseas_grant = overseas.user.session.management().request_access(&overseas_request).await.unwrap();
+    let overseas_grant =
+        overseas.user.session.management().request_access(&overseas_request).await.unwrap();
     let before = world.state().await;
 
     let key_request = |actor: &Actor, token: &str, request: &Signed<AccessRequest>, key: KeyId| {
@@ -863,8 +973,11 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
                    token: &str,
                    request: &Signed<AccessRequest>,
                    signed: &Signed<KeyRequest>| {
-        let asked =
-            ReleaseKey { token: token.to_owned(), request: request.clone(), key_request: signed.clone() };
+        let asked = ReleaseKey {
+            token: token.to_owned(),
+            request: request.clone(),
+            key_request: signed.clone(),
+        };
         actor.key.call(&post(
             &format!("/v1/keys/{key}/release"),
             serde_json::to_string(&asked).unwrap().as_bytes(),
@@ -887,7 +1000,11 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
     );
     // One's own token for another's request, and another's key request.
     let theirs = overseas_grant.token.as_str();
-    release(overseas, key, theirs, &request, &own).is_problem(403, "forbidden", "signed the access request");
+    release(overseas, key, theirs, &request, &own).is_problem(
+        403,
+        "forbidden",
+        "signed the access request",
+    );
     release(overseas, key, theirs, &overseas_request, &good).is_problem(
         403,
         "forbidden",
@@ -910,7 +1027,12 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
             "not an ES256",
         ),
         (&*forged(token, None, None, Some(&[1; 64])), 403, "forbidden", "signature is wrong"),
-        (&*forged(token, None, Some(br#"{"iss":"me"}"#), None), 403, "forbidden", "signature is wrong"),
+        (
+            &*forged(token, None, Some(br#"{"iss":"me"}"#), None),
+            403,
+            "forbidden",
+            "signature is wrong",
+        ),
         (request.as_str(), 400, "malformed", ""),
     ] {
         let signed = key_request(lab, forged, &request, key);
@@ -936,9 +1058,17 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
     );
     let never_recorded = lab.user.request(other.share, other.policy);
     let signed = key_request(lab, token, &never_recorded, key);
-    release(lab, key, token, &never_recorded, &signed).is_problem(403, "forbidden", "not about one access");
+    release(lab, key, token, &never_recorded, &signed).is_problem(
+        403,
+        "forbidden",
+        "not about one access",
+    );
     let signed = key_request(lab, theirs, &request, key);
-    release(lab, key, token, &request, &signed).is_problem(403, "forbidden", "is for another access token");
+    release(lab, key, token, &request, &signed).is_problem(
+        403,
+        "forbidden",
+        "is for another access token",
+    );
     let body = good.body().clone();
     let elsewhere = lab.signer.sign("other.quickstart.test", now(), body);
     release(lab, key, token, &request, &elsewhere).is_problem(
@@ -949,7 +1079,11 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
 
     // At management: another's request, one of another time, an unknown share, another's usage.
     let access = |actor: &Actor, jws: &str| actor.management.call(&document("/v1/accesses", jws));
-    access(overseas, request.as_str()).is_problem(403, "forbidden", "somebody else has signed the document");
+    access(overseas, request.as_str()).is_problem(
+        403,
+        "forbidden",
+        "somebody else has signed the document",
+    );
     let jws = request.as_str();
     for algorithm in ["none", "HS256"] {
         let forged = forged(jws, Some(&with_algorithm(jws, algorithm)), None, Some(&[1; 32]));
@@ -961,7 +1095,11 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
         access(lab, signed.as_str()).is_problem(400, "malformed", detail);
     }
     let elsewhere = lab.signer.sign("other.quickstart.test/ledger", now(), asking.clone());
-    access(lab, elsewhere.as_str()).is_problem(400, "malformed", "is for `other.quickstart.test/ledger`");
+    access(lab, elsewhere.as_str()).is_problem(
+        400,
+        "malformed",
+        "is for `other.quickstart.test/ledger`",
+    );
     let unknown = lab.user.request(ShareId::random(), world.set.policy);
     access(lab, unknown.as_str()).is_problem(404, "not-found", "there is no such share");
     let superseded = lab.user.request(world.set.share, Digest([9; 32]));
@@ -978,7 +1116,8 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
     usage(overseas, request.id()).is_problem(403, "refused", "only the consumer of an access");
     usage(lab, Digest([3; 32])).is_problem(404, "not-found", "there is no such access");
 
-    // Nothing of this was released, granted or recorded. The rightful holder gets the key, and the same one again.
+    // Nothing of this was released, granted or recorded. The rightful holder gets the key, and the
+    // same one again.
     assert_eq!(world.state().await, before);
     let first = release(lab, key, token, &request, &good).json();
     assert_eq!(release(lab, key, token, &request, &good).json(), first);

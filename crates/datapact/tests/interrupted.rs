@@ -1,5 +1,5 @@
-//! Ctrl-C at any moment while a chain starts: the command ends soon, nothing that it has started is left, and the next run
-//! goes on with what is there.
+//! Ctrl-C at any moment while a chain starts: the command ends soon, nothing that it has started is
+//! left, and the next run goes on with what is there.
 #![cfg(any(feature = "evm", feature = "fabric"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::explicit_write, reason = "tests")]
 
@@ -14,8 +14,8 @@ use tempfile::TempDir;
 /// How long a command may take to end; nodes have 30 s.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Where the tests run in the background of a shell, Ctrl-C is ignored until a program answers it, and comes to nothing
-/// before.
+/// Where the tests run in the background of a shell, Ctrl-C is ignored until a program answers it,
+/// and comes to nothing before.
 fn datapact(arguments: &[&str]) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_datapact")]);
@@ -31,7 +31,8 @@ fn processes(folder: &Path) -> Vec<String> {
     listed.lines().filter(|line| line.contains(folder)).map(str::to_owned).collect()
 }
 
-/// Interrupts the command after each of the moments, in milliseconds, and lets it come to its end then.
+/// Interrupts the command after each of the moments, in milliseconds, and lets it come to its end
+/// then.
 fn interrupted(arguments: &[&str], folder: &Path, moments: &[u64]) {
     let mut early = 0;
     for moment in moments {

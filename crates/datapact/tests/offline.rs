@@ -50,7 +50,8 @@ fn ok(dir: &Path, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs with `--json`, expects the exit code and nothing on standard output, and returns the problem.
+/// Runs with `--json`, expects the exit code and nothing on standard output, and returns the
+/// problem.
 fn refused(dir: &Path, arguments: &[&str], code: i32) -> Value {
     let output = run(dir, &[arguments, &["--json"]].concat(), b"");
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {}", text(&output.stderr));
@@ -86,7 +87,10 @@ fn wrap_and_unwrap_return_the_data() {
     let mode = |name: &str| fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode("data.key"), 0o600);
 
-    assert_eq!(ok(dir, &["unwrap", "data.pkg", "--key-file", "data.key", "-o", "-"], b""), plaintext);
+    assert_eq!(
+        ok(dir, &["unwrap", "data.pkg", "--key-file", "data.key", "-o", "-"], b""),
+        plaintext
+    );
     let arguments = ["unwrap", "data.pkg", "--key-file", "data.key", "-o", "out.csv", "--json"];
     let opened = json(&ok(dir, &arguments, b""));
     assert_eq!(fs::read(dir.join("out.csv")).unwrap(), plaintext);
@@ -95,9 +99,16 @@ fn wrap_and_unwrap_return_the_data() {
     assert_eq!(mode("out.csv"), 0o600);
 
     let inspected = json(&ok(dir, &["inspect", "data.pkg", "--json"], b""));
-    for field in
-        ["package", "key", "provider", "provider_key", "metadata", "media_type", "size", "package_size"]
-    {
+    for field in [
+        "package",
+        "key",
+        "provider",
+        "provider_key",
+        "metadata",
+        "media_type",
+        "size",
+        "package_size",
+    ] {
         assert_eq!(inspected[field], result[field], "{field}");
     }
     assert!(text(&ok(dir, &["inspect", "data.pkg"], b"")).contains("media type:   text/csv"));
@@ -174,8 +185,11 @@ fn the_provider_is_checked_as_demanded() {
     refused(dir, &[&unwrap[..], &["--provider-key", &other]].concat(), 8);
     refused(dir, &[&unwrap[..], &["--provider", "clinic:CN=alice"]].concat(), 2);
     let provider = result["provider"].clone();
-    let provider =
-        format!("{}:{}", provider["realm"].as_str().unwrap(), provider["subject"].as_str().unwrap());
+    let provider = format!(
+        "{}:{}",
+        provider["realm"].as_str().unwrap(),
+        provider["subject"].as_str().unwrap()
+    );
     ok(dir, &[&unwrap[..], &["--provider", &provider, "--provider-key", key]].concat(), b"");
 }
 
@@ -207,7 +221,8 @@ fn a_failed_wrap_leaves_neither_package_nor_key() {
     refused(dir, &["wrap", "data", "-o", "no/such/folder", "--key-out", "k"], 9);
     refused(dir, &["wrap", "data", "-o", "p", "--key-out", "k", "--media-type", "\u{e9}"], 2);
     refused(dir, &["wrap", "data", "-o", "p", "--key-out", "-"], 2);
-    let names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["data"]);
 }
 
@@ -258,7 +273,8 @@ fn failures_are_worded_alike() {
     let dir = TempDir::new().unwrap();
     let output = run(dir.path(), &["inspect", "missing.pkg"], b"");
     assert_eq!(output.status.code(), Some(9));
-    let expected = "error: cannot read `missing.pkg`: no such file or directory\nhint: check the path\n";
+    let expected =
+        "error: cannot read `missing.pkg`: no such file or directory\nhint: check the path\n";
     assert_eq!(text(&output.stderr), expected);
 }
 

@@ -1,5 +1,6 @@
-//! schemathesis against real servers: it calls every operation of each OpenAPI document with examples, with bounds, and with
-//! what it makes up. No answer is a server's error, and each is one that the document describes.
+//! schemathesis against real servers: it calls every operation of each OpenAPI document with
+//! examples, with bounds, and with what it makes up. No answer is a server's error, and each is one
+//! that the document describes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -19,7 +20,8 @@ fn testdata(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
 }
 
-/// The program, beside the Python that has it or on the path; none only where no checks are made for others.
+/// The program, beside the Python that has it or on the path; none only where no checks are made
+/// for others.
 fn schemathesis() -> Option<PathBuf> {
     let python = std::env::var_os("DATAPACT_PYTHON").map(PathBuf::from);
     let beside = python.as_deref().and_then(Path::parent).map(Path::to_owned);
@@ -57,7 +59,15 @@ fn run(program: &Path, site: &Site, role: &str, caller: &Caller, known: &Value) 
         Caller::Server(_) => "examples,fuzzing",
         _ => "examples,coverage,fuzzing",
     };
-    command.args(["--phases", phases, "--checks", CHECKS, "--max-examples", EXAMPLES, "--no-shrink"]);
+    command.args([
+        "--phases",
+        phases,
+        "--checks",
+        CHECKS,
+        "--max-examples",
+        EXAMPLES,
+        "--no-shrink",
+    ]);
     command.args(["--no-color", "--warnings", "off", "--request-timeout", "40", "--tls-verify"]);
     command.arg(site.file("ca/server/ca.pem"));
     command.env("SCHEMATHESIS_HOOKS", testdata("testdata/openapi/signing_hooks.py"));
@@ -70,7 +80,12 @@ fn run(program: &Path, site: &Site, role: &str, caller: &Caller, known: &Value) 
     match folder {
         Some(folder) => {
             // Event streams never end.
-            command.args(["--include-path-regex", "^/v1/", "--exclude-path-regex", "publications$"]);
+            command.args([
+                "--include-path-regex",
+                "^/v1/",
+                "--exclude-path-regex",
+                "publications$",
+            ]);
             command.args(["--url", url, "--request-cert"]).arg(folder.join("certificate.pem"));
             let key = match caller {
                 Caller::User(_) => folder.join("key.pem"),
@@ -89,7 +104,11 @@ fn run(program: &Path, site: &Site, role: &str, caller: &Caller, known: &Value) 
     }
     let output = command.output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{role}:\n{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{role}:\n{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let calls = said.lines().find_map(|line| line.trim().split_once(" generated, "));
     calls.unwrap_or_else(|| panic!("{said}")).0.replace(',', "").parse().unwrap()
 }
@@ -102,10 +121,14 @@ fn mg_17_servers_answer_whatever_they_are_asked_as_their_documents_say() {
     let share = own("clinic", &["share", "list"])[0]["share"].clone();
     let request = own("lab", &["record", "list"])[0]["request"].clone();
     let account = own("admin", &["account", "list"])[0]["id"].clone();
-    assert!(share.is_string() && account.is_string() && request.is_string(), "{share} {account} {request}");
+    assert!(
+        share.is_string() && account.is_string() && request.is_string(),
+        "{share} {account} {request}"
+    );
     // A document id is the digest of what is signed.
     let request = document_id(request.as_str().unwrap());
-    let subscription = own("lab", &["subscription", "create", "--category", "vitals"])[0]["id"].clone();
+    let subscription =
+        own("lab", &["subscription", "create", "--category", "vitals"])[0]["id"].clone();
     let management = |id: &Value| json!({ "share": [share], "id": [id, share], "request": [request], "position": ["0", "1"] });
     let keys = json!({ "share": [share], "id": [own("clinic", &["key", "list"])[0]["key"]["id"]] });
     let packages = json!({ "id": [own("clinic", &["package", "list"])[0]["package"]["id"]] });
@@ -136,6 +159,7 @@ fn mg_17_servers_answer_whatever_they_are_asked_as_their_documents_say() {
 
 fn document_id(jws: &str) -> String {
     use base64::Engine as _;
-    let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jws.split('.').nth(1).unwrap());
+    let payload =
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(jws.split('.').nth(1).unwrap());
     datapact_core::id::Digest::of(&payload.unwrap()).to_string()
 }

@@ -29,7 +29,8 @@ fn get(site: &Site, role: &str, path: &str) -> (u16, String) {
     operator::get(&site.ready(role), path)
 }
 
-/// Whoever follows publications neither holds up a server that is asked to end, nor misses anything for it.
+/// Whoever follows publications neither holds up a server that is asked to end, nor misses anything
+/// for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_does_not_wait_for_subscribers() {
     let site = Site::start();
@@ -38,7 +39,8 @@ async fn a_stop_does_not_wait_for_subscribers() {
     let mut connected = lab.session.management().publications(None).await.unwrap();
     // Somebody who has heard nothing yet, ever.
     let mut watched = lab.consumer().watch(None).unwrap();
-    let heard = tokio::spawn(async move { watched.next().await.unwrap().unwrap().information.title });
+    let heard =
+        tokio::spawn(async move { watched.next().await.unwrap().unwrap().information.title });
     let until = Instant::now() + PATIENCE;
     while figure(&get(&site, "management", "/metrics").1, "datapact_subscribers") != Some(2.0) {
         assert!(Instant::now() < until);
@@ -59,7 +61,9 @@ fn wait_ready(site: &Site, role: &str, status: u16) -> Value {
 
 /// The value of a figure, by its name and labels as they stand in the text.
 fn figure(text: &str, name: &str) -> Option<f64> {
-    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')))?;
     line.rsplit(' ').next()?.parse().ok()
 }
 
@@ -94,14 +98,20 @@ async fn readiness_tells_the_truth_and_figures_name_nobody() {
         Some(1.0),
         "{management}"
     );
-    assert_eq!(figure(&key, "datapact_token_redemptions_total{outcome=\"released\"}"), Some(1.0), "{key}");
+    assert_eq!(
+        figure(&key, "datapact_token_redemptions_total{outcome=\"released\"}"),
+        Some(1.0),
+        "{key}"
+    );
     let upload = "datapact_http_requests_total{listener=\"main\",method=\"PUT\",route=\"/v1/packages/{id}\",status=\"200\"}";
     assert_eq!(figure(&storage, upload), Some(1.0), "{storage}");
     assert!(figure(&management, "datapact_ledger_entries").unwrap() >= 2.0);
     assert!(figure(&key, "datapact_keys").unwrap() >= 2.0);
     assert!(figure(&storage, "datapact_package_bytes").unwrap() >= 10_000.0);
     for (role, text) in ROLES.iter().zip([&management, &key, &storage]) {
-        for name in ["datapact_write_queue", "process_resident_memory_bytes", "datapact_disk_free_bytes"] {
+        for name in
+            ["datapact_write_queue", "process_resident_memory_bytes", "datapact_disk_free_bytes"]
+        {
             assert!(figure(text, name).is_some(), "{role}: {name}: {text}");
         }
         assert!(text.contains("datapact_expiry_timestamp_seconds{kind=\"server\""), "{text}");
@@ -112,7 +122,8 @@ async fn readiness_tells_the_truth_and_figures_name_nobody() {
 
     // The public listener has none of it.
     let profile = site.profile("clinic");
-    let http = Http::new(&profile.enrolment().public, support::tls(&profile), None, system_clock()).unwrap();
+    let http = Http::new(&profile.enrolment().public, support::tls(&profile), None, system_clock())
+        .unwrap();
     let public = PublicClient(http);
     assert!(public.log("../healthz").await.is_ok(), "the path leads out of the log's folder");
     for path in ["../metrics", "../readyz"] {
@@ -152,16 +163,21 @@ fn the_operators_listener_is_refused_beyond_this_machine() {
 fn doctor(site: &Site, profile: Option<&str>, arguments: &[&str]) -> (Vec<Value>, bool) {
     let output = site.run(profile, &[&["doctor", "--json"], arguments].concat());
     let stdout = String::from_utf8(output.stdout).unwrap();
-    let findings: Vec<Value> = stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let findings: Vec<Value> =
+        stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let errors = findings.iter().filter(|finding| finding["level"] == "error").count();
     assert_eq!(output.status.code(), Some(if errors == 0 { 0 } else { 9 }), "{stdout}");
     // A disk of whoever runs this may well be full.
-    let content = findings.iter().all(|finding| finding["level"] != "error" || finding["check"] == "disk");
+    let content =
+        findings.iter().all(|finding| finding["level"] != "error" || finding["check"] == "disk");
     (findings, content)
 }
 
 fn found<'a>(findings: &'a [Value], check: &str, level: &str) -> Vec<&'a Value> {
-    findings.iter().filter(|finding| finding["check"] == check && finding["level"] == level).collect()
+    findings
+        .iter()
+        .filter(|finding| finding["check"] == check && finding["level"] == level)
+        .collect()
 }
 
 #[test]
@@ -218,12 +234,18 @@ fn doctor_finds_what_is_wrong_and_says_what_to_do() {
     site.kill("storage");
     let (findings, _) = doctor(&site, Some("clinic"), &[]);
     let away = found(&findings, "server", "error");
-    assert!(away.len() == 1 && away[0]["subject"].as_str().unwrap().contains("storage"), "{findings:?}");
+    assert!(
+        away.len() == 1 && away[0]["subject"].as_str().unwrap().contains("storage"),
+        "{findings:?}"
+    );
     let key = site.file("home/profiles/clinic/key.pem");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let (findings, _) = doctor(&site, Some("clinic"), &[]);
     let open = found(&findings, "file-mode", "error");
-    assert!(open.len() == 1 && open[0]["advice"].as_str().unwrap().contains("chmod 600"), "{findings:?}");
+    assert!(
+        open.len() == 1 && open[0]["advice"].as_str().unwrap().contains("chmod 600"),
+        "{findings:?}"
+    );
 }
 
 #[test]
@@ -231,7 +253,9 @@ fn manual_pages_are_written_for_every_command() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_datapact"));
     assert!(command.arg("man").arg(folder.path()).env_clear().output().unwrap().status.success());
-    for page in ["datapact.1", "datapact-serve.1", "datapact-share-create.1", "datapact-kek-rotate.1"] {
+    for page in
+        ["datapact.1", "datapact-serve.1", "datapact-share-create.1", "datapact-kek-rotate.1"]
+    {
         let text = std::fs::read_to_string(folder.path().join(page)).unwrap();
         assert!(text.contains(".SH NAME") && text.contains("datapact"), "{page}: {text}");
     }
@@ -240,8 +264,9 @@ fn manual_pages_are_written_for_every_command() {
 /// libfaketime (Debian's `faketime`), which gives a process another clock.
 fn faketime() -> Option<std::path::PathBuf> {
     let found = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
-    let found =
-        found.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).find(|path| path.is_file());
+    let found = found
+        .map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"))
+        .find(|path| path.is_file());
     if found.is_none() {
         let missing = "libfaketime is missing: apt-get install faketime";
         assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
@@ -250,8 +275,9 @@ fn faketime() -> Option<std::path::PathBuf> {
     found
 }
 
-/// The clock of one server jumps while it runs, two hours ahead or four minutes back, and comes right again: calls are refused with what is
-/// wrong meanwhile, nothing is granted or counted by a wrong time, and it goes on without a restart.
+/// The clock of one server jumps while it runs, two hours ahead or four minutes back, and comes
+/// right again: calls are refused with what is wrong meanwhile, nothing is granted or counted by a
+/// wrong time, and it goes on without a restart.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_is_told_and_survived() {
     let Some(library) = faketime() else { return };

@@ -1,4 +1,5 @@
-//! Transcripts of what operators do before any server runs: CAs, trust configurations, server configurations.
+//! Transcripts of what operators do before any server runs: CAs, trust configurations, server
+//! configurations.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::fs;
@@ -103,7 +104,9 @@ fn configurations_are_checked() {
         let (name, config) = (format!("{role}.example"), format!("{role}/{role}.toml"));
         let printed = expect(dir, &["config", "init", role, "--name", &name, "-o", &config], 0);
         assert_eq!(printed.contains("+"), role != "storage", "{printed}");
-        let mode = |file: &str| fs::metadata(dir.join(role).join(file)).unwrap().permissions().mode() & 0o777;
+        let mode = |file: &str| {
+            fs::metadata(dir.join(role).join(file)).unwrap().permissions().mode() & 0o777
+        };
         assert_eq!((mode("server.key"), mode(".")), (0o600, 0o700));
     }
     expect(dir, &["config", "init", "key", "--name", "Not A Name", "-o", "x/key.toml"], 2);
@@ -111,7 +114,11 @@ fn configurations_are_checked() {
     // A second time, keys stay what they are.
     let key = fs::read(dir.join("key/data/witness.key")).unwrap();
     expect(dir, &["config", "init", "key", "--name", "key.example", "-o", "key/key.toml"], 10);
-    expect(dir, &["config", "init", "key", "--name", "key.example", "-o", "key/key.toml", "--yes"], 0);
+    expect(
+        dir,
+        &["config", "init", "key", "--name", "key.example", "-o", "key/key.toml", "--yes"],
+        0,
+    );
     assert_eq!(fs::read(dir.join("key/data/witness.key")).unwrap(), key);
     // The placeholder of the log's key is not a key, and an unknown key of the file is an error.
     assert!(
@@ -121,7 +128,8 @@ fn configurations_are_checked() {
     let path = dir.join("storage/storage.toml");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("no_such_key = 1\n{text}")).unwrap();
-    let refused = expect(dir, &["config", "check", "storage", "--config", "storage/storage.toml"], 2);
+    let refused =
+        expect(dir, &["config", "check", "storage", "--config", "storage/storage.toml"], 2);
     assert!(refused.contains("no_such_key"), "{refused}");
     expect(dir, &["serve", "storage", "--config", "storage/storage.toml"], 2);
 }
@@ -130,9 +138,12 @@ fn configurations_are_checked() {
 fn without_a_profile_commands_say_how_to_get_one() {
     let dir = TempDir::new().unwrap();
     let dir = dir.path();
-    for arguments in
-        [&["catalog", "search"][..], &["share", "list"], &["identity", "show"], &["account", "list"]]
-    {
+    for arguments in [
+        &["catalog", "search"][..],
+        &["share", "list"],
+        &["identity", "show"],
+        &["account", "list"],
+    ] {
         let refused = expect(dir, arguments, 5);
         assert!(refused.contains("datapact join"), "{refused}");
     }

@@ -32,7 +32,8 @@ fn sh_1_to_ax_18_the_quickstart_shows_both_procedures_and_a_second_run_works() {
     let first = steps(&quickstart(&data, &["--exit", "--json"]).output().unwrap());
     assert_eq!(first.len(), 9, "{}", clauses(&first));
     assert!(
-        clauses(&first).contains("7.3.1 steps 1 to 8") && clauses(&first).contains("7.3.2 steps 1 to 18")
+        clauses(&first).contains("7.3.1 steps 1 to 8")
+            && clauses(&first).contains("7.3.2 steps 1 to 18")
     );
     let detail = |title: &str| {
         let step = first.iter().find(|step| step["title"].as_str().unwrap().contains(title));
@@ -76,7 +77,12 @@ fn pr_1_the_log_names_nobody() {
         let nobody = folder.path().join("no-profile");
         command.args(["ledger", "verify", "--home"]).arg(nobody).arg(&export);
         let output = command.arg("--log-policy").arg(export.join("log-policy")).output().unwrap();
-        assert_eq!(output.status.success(), expected, "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.success(),
+            expected,
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     verify(true);
@@ -99,7 +105,8 @@ fn pr_1_the_log_names_nobody() {
 }
 
 #[test]
-fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable_and_counts_going_on() {
+fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable_and_counts_going_on()
+ {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("site");
     let file = folder.path().join("mine.csv");
@@ -112,7 +119,11 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
     };
     let ok = |arguments: &[&str]| {
         let output = datapact(arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     };
     let mut running = Running::start(&data, &[]);
@@ -130,7 +141,8 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
         "--expires",
         "1d",
     ]);
-    let share = serde_json::from_slice::<Value>(&created).unwrap()["share"].as_str().unwrap().to_owned();
+    let share =
+        serde_json::from_slice::<Value>(&created).unwrap()["share"].as_str().unwrap().to_owned();
     let open = || datapact(&["--profile", "lab", "open", &share]);
     assert_eq!(open().stdout, b"a,b\n1,2\n");
     running.stop();
@@ -139,7 +151,8 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
         ok(&["ca", "renew", &path(&format!("ca/{ca}"))]);
     }
     for (profile, ca) in [("clinic", "clinic"), ("lab", "lab")] {
-        let (request, certificate) = (path(&format!("{profile}.csr")), path(&format!("{profile}.pem")));
+        let (request, certificate) =
+            (path(&format!("{profile}.csr")), path(&format!("{profile}.pem")));
         ok(&["--profile", profile, "identity", "renew", "-o", &request]);
         ok(&["ca", "issue", "--ca", &path(&format!("ca/{ca}")), &request, "-o", &certificate]);
         ok(&["--profile", profile, "identity", "renew", "--certificate", &certificate]);
@@ -154,7 +167,17 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
         assert!(openssl.status().unwrap().success());
         let certificate = path(&format!("servers/{role}/certificate.pem"));
         std::fs::remove_file(&certificate).unwrap();
-        ok(&["ca", "issue", "--ca", &path("ca/server"), &request, "--server", &name, "-o", &certificate]);
+        ok(&[
+            "ca",
+            "issue",
+            "--ca",
+            &path("ca/server"),
+            &request,
+            "--server",
+            &name,
+            "-o",
+            &certificate,
+        ]);
     }
 
     let mut running = Running::start(&data, &[]);
@@ -164,7 +187,10 @@ fn pr_10_renewed_certificates_of_users_servers_and_cas_leave_old_shares_readable
     assert!(String::from_utf8_lossy(&refused.stderr).contains("access-times"));
     let audit = ok(&["--profile", "clinic", "share", "audit", &share]);
     let audit = serde_json::from_slice::<Value>(&audit).unwrap();
-    assert_eq!((&audit["good"], audit["accesses"].as_array().unwrap().len()), (&Value::Bool(true), 2));
+    assert_eq!(
+        (&audit["good"], audit["accesses"].as_array().unwrap().len()),
+        (&Value::Bool(true), 2)
+    );
     running.stop();
 }
 
@@ -179,7 +205,11 @@ fn us_1_users_of_two_organisations_join_from_homes_of_their_own_and_no_ca_makes_
     };
     let ok = |home: &str, arguments: &[&str]| {
         let output = datapact(home, arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         output.stdout
     };
     let mut running = Running::start(&data, &[]);
@@ -188,20 +218,25 @@ fn us_1_users_of_two_organisations_join_from_homes_of_their_own_and_no_ca_makes_
     let join = |home: &str, invited: &str, certified: &str, subject: &str| {
         let (invitation, request, certificate) =
             (format!("{home}.invitation"), format!("{home}.csr"), format!("{home}.pem"));
-        ok(&admins, &["--profile", "admin", "account", "invite", "--realm", invited, "-o", &invitation]);
+        ok(
+            &admins,
+            &["--profile", "admin", "account", "invite", "--realm", invited, "-o", &invitation],
+        );
         ok(home, &["join", &invitation, "--subject", subject, "--profile", "me", "-o", &request]);
         ok(home, &["ca", "issue", "--ca", &ca(certified), &request, "-o", &certificate]);
         datapact(home, &["join", "--certificate", &certificate, "--profile", "me"])
     };
     let (zoe, yan, mallory) = (path("zoe"), path("yan"), path("mallory"));
-    for (home, realm, subject) in [(&zoe, "clinic", "CN=Zoe,O=Clinic"), (&yan, "lab", "CN=Yan,O=Lab")] {
+    for (home, realm, subject) in
+        [(&zoe, "clinic", "CN=Zoe,O=Clinic"), (&yan, "lab", "CN=Yan,O=Lab")]
+    {
         let joined = join(home, realm, realm, subject);
         assert!(joined.status.success(), "{}", String::from_utf8_lossy(&joined.stderr));
         let account: Value = serde_json::from_slice(&joined.stdout).unwrap();
         assert_eq!(account["account"]["identity"]["realm"], realm);
     }
-    // The lab's CA certifies the very name of a user of the clinic: it makes a user of the lab, who has no account,
-    // and the clinic's invitation does not help.
+    // The lab's CA certifies the very name of a user of the clinic: it makes a user of the lab, who
+    // has no account, and the clinic's invitation does not help.
     let refused = join(&mallory, "clinic", "lab", "CN=Ada,O=Clinic");
     assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
     assert!(!datapact(&mallory, &["--profile", "me", "share", "list"]).status.success());
@@ -242,8 +277,11 @@ struct Running(Child);
 
 impl Running {
     fn start(data: &Path, arguments: &[&str]) -> Self {
-        let mut child =
-            quickstart(data, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = quickstart(data, arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let ready = stderr.lines().map_while(Result::ok).any(|line| line.contains("DATAPACT_HOME"));
         assert!(ready, "it never said where its profiles are");

@@ -1,5 +1,5 @@
-//! KS-2: the key-encryption key is changed while the key server releases and stores keys, and the change is killed at
-//! many moments.
+//! KS-2: the key-encryption key is changed while the key server releases and stores keys, and the
+//! change is killed at many moments.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -36,19 +36,25 @@ async fn ks_2_a_killed_change_of_the_key_encryption_key_is_finished_by_the_next_
     let rotate = ["kek", "rotate", "--json", "--config", &config];
     let kek = site.file("servers/key/data/kek");
     let before = std::fs::read_to_string(&kek).unwrap();
-    let versions =
-        || site.select("key", "SELECT DISTINCT CAST(kek AS TEXT) FROM key_entry WHERE kek IS NOT NULL");
+    let versions = || {
+        site.select("key", "SELECT DISTINCT CAST(kek AS TEXT) FROM key_entry WHERE kek IS NOT NULL")
+    };
     assert_eq!(versions().await, ["1"]);
 
     let mut finished = 0;
     for round in 0_u64..12 {
-        let mut child =
-            site.command(None, &rotate).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = site
+            .command(None, &rotate)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         // Wherever this hits: before the file is written, after everything, or in between.
         tokio::time::sleep(Duration::from_millis(15 * round)).await;
         child.kill().unwrap();
         finished += u32::from(child.wait().unwrap().success());
-        // Both versions are read: the server that runs, and one that is started in the middle, release the key.
+        // Both versions are read: the server that runs, and one that is started in the middle,
+        // release the key.
         if round % 4 == 3 {
             site.restart("key");
         }
@@ -56,7 +62,10 @@ async fn ks_2_a_killed_change_of_the_key_encryption_key_is_finished_by_the_next_
         assert_eq!(opened, plain);
         // And new keys are stored under the version that is in use.
         let title = format!("in round {round}");
-        until_done("sharing", || async { clinic.share(&title, &plain, AccessTimes::Times(1)).await }).await;
+        until_done("sharing", || async {
+            clinic.share(&title, &plain, AccessTimes::Times(1)).await
+        })
+        .await;
     }
     let output = site.run(None, &rotate);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

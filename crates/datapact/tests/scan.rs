@@ -16,7 +16,13 @@ fn dp_1_rules_are_proposed_and_hold() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
-        command.args(arguments).current_dir(folder.path()).env_clear().stdin(Stdio::null()).output().unwrap()
+        command
+            .args(arguments)
+            .current_dir(folder.path())
+            .env_clear()
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
     };
     let ok = |arguments: &[&str]| {
         let output = run(arguments);
@@ -31,8 +37,12 @@ fn dp_1_rules_are_proposed_and_hold() {
     let json = ok(&["--json", "desensitize", "scan", "raw.csv"]);
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
     let columns = report["columns"].as_array().unwrap();
-    let found: Vec<_> = columns.iter().map(|column| column["found"].as_str().unwrap_or("-")).collect();
-    assert_eq!(found, ["person-name", "email", "phone", "payment-card", "birth-date", "-", "free-text"]);
+    let found: Vec<_> =
+        columns.iter().map(|column| column["found"].as_str().unwrap_or("-")).collect();
+    assert_eq!(
+        found,
+        ["person-name", "email", "phone", "payment-card", "birth-date", "-", "free-text"]
+    );
     assert!(columns[6]["review"].is_string() && columns[1]["review"].is_null());
     let rules = fs::read_to_string(file("rules.toml")).unwrap();
     assert_eq!(ok(&["desensitize", "scan", "raw.csv", "-o", "-"]), rules);
@@ -41,8 +51,17 @@ fn dp_1_rules_are_proposed_and_hold() {
     }
 
     ok(&["desensitize", "key", "k"]);
-    let keyed =
-        ["desensitize", "run", "raw.csv", "--rules", "rules.toml", "--pseudonym-key", "k", "-o", "clean.csv"];
+    let keyed = [
+        "desensitize",
+        "run",
+        "raw.csv",
+        "--rules",
+        "rules.toml",
+        "--pseudonym-key",
+        "k",
+        "-o",
+        "clean.csv",
+    ];
     ok(&keyed);
     let clean = fs::read_to_string(file("clean.csv")).unwrap();
     for part in ["entinel", "example.org", "4111", "123 456", "03-12"] {

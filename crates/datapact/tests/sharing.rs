@@ -1,5 +1,6 @@
-//! The whole path by the command line alone: three server processes, two organisations with a CA each, a share
-//! made, found, opened, refused, suspended, audited, and its log exported and verified.
+//! The whole path by the command line alone: three server processes, two organisations with a CA
+//! each, a share made, found, opened, refused, suspended, audited, and its log exported and
+//! verified.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 #[allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used, clippy::panic)]
@@ -77,8 +78,8 @@ impl Server {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let log = || fs::read_to_string(dir.join(format!("{role}.log"))).unwrap();
-        let ready: Value =
-            serde_json::from_str(&line).unwrap_or_else(|_| panic!("{role} is not ready: {}", log()));
+        let ready: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| panic!("{role} is not ready: {}", log()));
         assert_eq!(ready["role"], role);
         assert!(ready["listen"].as_str().unwrap().starts_with("127.0.0.1:"));
         Self { child }
@@ -144,12 +145,21 @@ fn configure(dir: &Path, ports: &PortBlock) {
         ];
         keys.push(one(dir, &init)["verifier_key"].clone());
         let (request, certificate) = (format!("{role}/server.csr"), format!("{role}/server.pem"));
-        ok(dir, &["ca", "issue", "--ca", "server-ca", &request, "--server", &name, "-o", &certificate]);
+        ok(
+            dir,
+            &["ca", "issue", "--ca", "server-ca", &request, "--server", &name, "-o", &certificate],
+        );
         let trust = format!("{role}/trust.toml");
         for realm in ["server", "clinic", "lab"] {
-            ok(dir, &["ca", "trust", &trust, "--realm", realm, "--ca", &format!("{realm}-ca/ca.pem")]);
+            ok(
+                dir,
+                &["ca", "trust", &trust, "--realm", realm, "--ca", &format!("{realm}-ca/ca.pem")],
+            );
         }
-        edit(&dir.join(&config), &[("[\"server\"]", "[\"server\", \"clinic\", \"lab\"]".to_owned())]);
+        edit(
+            &dir.join(&config),
+            &[("[\"server\"]", "[\"server\", \"clinic\", \"lab\"]".to_owned())],
+        );
     }
     let public = format!("127.0.0.1:{management_public}");
     edit(
@@ -170,7 +180,10 @@ fn configure(dir: &Path, ports: &PortBlock) {
             ("\"management.example/ledger\"", "\"management.test/ledger\"".to_owned()),
             ("\"management.example/ledger+00000000+REPLACE\"", keys[0].to_string()),
             ("url = \"https://management.example:8443\"", endpoint("management", management)),
-            ("url = \"https://management.example:8080\"", endpoint("management", management_public)),
+            (
+                "url = \"https://management.example:8080\"",
+                endpoint("management", management_public),
+            ),
         ],
     );
     edit(
@@ -186,7 +199,8 @@ fn configure(dir: &Path, ports: &PortBlock) {
 fn join(dir: &Path, profile: &str, realm: &str, invitation: &str, passphrase: Option<&str>) {
     let (request, certificate) = (format!("{profile}.csr"), format!("{profile}.pem"));
     let subject = format!("CN={profile}");
-    let mut prepare = vec!["join", invitation, "--subject", &subject, "--profile", profile, "-o", &request];
+    let mut prepare =
+        vec!["join", invitation, "--subject", &subject, "--profile", profile, "-o", &request];
     let mut finish = vec!["join", "--certificate", &certificate, "--profile", profile];
     if let Some(file) = passphrase {
         prepare.extend(["--encrypt", "--passphrase-file", file]);
@@ -197,8 +211,8 @@ fn join(dir: &Path, profile: &str, realm: &str, invitation: &str, passphrase: Op
     ok(dir, &finish);
 }
 
-/// A terms file, an export where the provider allows it, another country for a user, lists read again, and an end of
-/// access that a key server which is away does not prevent for good.
+/// A terms file, an export where the provider allows it, another country for a user, lists read
+/// again, and an end of access that a key server which is away does not prevent for good.
 fn what_else_users_and_operators_do(dir: &Path, key: &Server) {
     let info = one(dir, &["ledger", "info", "--profile", "bob"]);
     assert_eq!(
@@ -237,7 +251,8 @@ fn what_else_users_and_operators_do(dir: &Path, key: &Server) {
         let pid = key.child.id().to_string();
         assert!(Command::new("kill").args(["-HUP", &pid]).status().unwrap().success());
     };
-    let suspend = ["share", "suspend", notes, "--profile", "alice", "--passphrase-file", "passphrase"];
+    let suspend =
+        ["share", "suspend", notes, "--profile", "alice", "--passphrase-file", "passphrase"];
     hang_up(all, "[\"server\", \"lab\"]");
     let audit = ["share", "audit", notes, "--profile", "alice", "--passphrase-file", "passphrase"];
     until(|| run(dir, &audit).status.code() == Some(4));
@@ -272,11 +287,13 @@ fn bundle_is_evidence(dir: &Path, share: &str) {
     assert_eq!((&verified["good"], verified["share"].as_str()), (&Value::Bool(true), Some(share)));
     assert_eq!(verified["accesses"].as_array().unwrap().len(), 4);
     let not_proven = |report: &Value| report["not_proven"].as_array().unwrap().len();
-    let anchored = ["--log", "copy", "--log-policy", "copy/log-policy", "--trust", "key/trust.toml"];
+    let anchored =
+        ["--log", "copy", "--log-policy", "copy/log-policy", "--trust", "key/trust.toml"];
     let whole = one(dir, &verify(&[&["evidence.json"], &anchored[..]].concat()));
     assert_eq!(not_proven(&verified), not_proven(&whole) + 3);
 
-    let bundle: Value = serde_json::from_slice(&fs::read(dir.join("evidence.json")).unwrap()).unwrap();
+    let bundle: Value =
+        serde_json::from_slice(&fs::read(dir.join("evidence.json")).unwrap()).unwrap();
     let changed = |change: Change<'_>| {
         let mut changed = bundle.clone();
         change(&mut changed);
@@ -288,14 +305,21 @@ fn bundle_is_evidence(dir: &Path, share: &str) {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(8));
     assert_eq!(report["findings"][0]["finding"], "hidden-usage");
-    // Another entry, another order, somebody else's openings, another log, another ledger: nothing of it is believed.
+    // Another entry, another order, somebody else's openings, another log, another ledger: nothing
+    // of it is believed.
     let first_usage = bundle["entries"].as_array().unwrap().len() - 2;
     let refusals: [(Change<'_>, &str); 6] = [
-        (&|b| b["entries"][1]["entry"] = b["entries"][2]["entry"].clone(), "does not hold this entry"),
+        (
+            &|b| b["entries"][1]["entry"] = b["entries"][2]["entry"].clone(),
+            "does not hold this entry",
+        ),
         (&|b| b["entries"].as_array_mut().unwrap()[first_usage..].reverse(), "out of order"),
         (&|b| b["entries"] = Value::Array(Vec::new()), "holds no entry"),
         (&|b| drop(b["entries"].as_array_mut().unwrap().remove(0)), "entry "),
-        (&|b| b["shown"]["receipt"]["owner"]["salt"] = "00".repeat(32).into(), "2 things are wrong"),
+        (
+            &|b| b["shown"]["receipt"]["owner"]["salt"] = "00".repeat(32).into(),
+            "2 things are wrong",
+        ),
         (&|b| b["anchors"]["ledger"] = "other.test/ledger".into(), "another ledger"),
     ];
     for (change, reason) in refusals {
@@ -332,7 +356,9 @@ fn a_share_from_creation_to_audit() {
 
     join(dir, "admin", "clinic", "management/data/administrators.json", None);
     fs::write(dir.join("passphrase"), "correct horse battery staple\n").unwrap();
-    assert!(Command::new("chmod").arg("600").arg(dir.join("passphrase")).status().unwrap().success());
+    assert!(
+        Command::new("chmod").arg("600").arg(dir.join("passphrase")).status().unwrap().success()
+    );
     for (user, realm, role, country) in [
         ("alice", "clinic", "provider", "SE"),
         ("bob", "lab", "consumer", "SE"),
@@ -371,9 +397,12 @@ fn a_share_from_creation_to_audit() {
     ok(dir, &["profile", "use", "admin"]);
 
     let alice = |arguments: &[&str]| {
-        [arguments, &["--profile", "alice", "--passphrase-file", "passphrase"]].concat().join("\u{1f}")
+        [arguments, &["--profile", "alice", "--passphrase-file", "passphrase"]]
+            .concat()
+            .join("\u{1f}")
     };
-    let as_alice = |arguments: &[&str]| one(dir, &alice(arguments).split('\u{1f}').collect::<Vec<_>>());
+    let as_alice =
+        |arguments: &[&str]| one(dir, &alice(arguments).split('\u{1f}').collect::<Vec<_>>());
     let plaintext = "patient,pulse\n1,72\n2,64\n".repeat(20_000);
     fs::write(dir.join("vitals.csv"), &plaintext).unwrap();
 
@@ -383,8 +412,11 @@ fn a_share_from_creation_to_audit() {
         ("access times", &["--allow-country", "SE", "--expires", "30d"]),
         ("when access ends", &["--allow-country", "SE", "--times", "2"]),
     ] {
-        let problem =
-            refused(dir, &[&["share", "create", "vitals.csv", "--profile", "alice"], arguments].concat(), 2);
+        let problem = refused(
+            dir,
+            &[&["share", "create", "vitals.csv", "--profile", "alice"], arguments].concat(),
+            2,
+        );
         assert!(problem["detail"].as_str().unwrap().contains(missing), "{problem}");
     }
     let created = as_alice(&[
@@ -412,13 +444,16 @@ fn a_share_from_creation_to_audit() {
     assert_eq!(created["version"], 1);
     assert!(created["proof"]["size"].as_u64().unwrap() >= 1);
 
-    let found = lines(dir, &["catalog", "search", "vitals", "--category", "vitals", "--profile", "bob"]);
+    let found =
+        lines(dir, &["catalog", "search", "vitals", "--category", "vitals", "--profile", "bob"]);
     assert_eq!(found[0]["share"], share);
     let offer = one(dir, &["catalog", "show", share, "--purpose", "research", "--profile", "bob"]);
     assert_eq!((&offer["admitted"], &offer["granted"]), (&Value::from(true), &Value::from(0)));
-    let offer = one(dir, &["catalog", "show", share, "--purpose", "research", "--profile", "carol"]);
+    let offer =
+        one(dir, &["catalog", "show", share, "--purpose", "research", "--profile", "carol"]);
     assert_eq!(offer["admitted"], false);
-    let watched = one(dir, &["catalog", "watch", "--count", "1", "--after", "0", "--profile", "bob"]);
+    let watched =
+        one(dir, &["catalog", "watch", "--count", "1", "--after", "0", "--profile", "bob"]);
     assert_eq!(watched["share"], share);
 
     // Opening streams the data to the pipe, and the result beside it.
@@ -433,8 +468,10 @@ fn a_share_from_creation_to_audit() {
     // Read-only data does not get into a file, by whichever way.
     refused(dir, &[&open[..], &["-o", "out.csv"]].concat(), 2);
     refused(dir, &[&open[..], &["-o", "out.csv", "--export"]].concat(), 3);
-    let redirected =
-        command(dir, &open).stdout(fs::File::create(dir.join("redirected")).unwrap()).output().unwrap();
+    let redirected = command(dir, &open)
+        .stdout(fs::File::create(dir.join("redirected")).unwrap())
+        .output()
+        .unwrap();
     assert_eq!(redirected.status.code(), Some(2));
     assert!(!dir.join("out.csv").exists() && fs::read(dir.join("redirected")).unwrap().is_empty());
 
@@ -443,7 +480,10 @@ fn a_share_from_creation_to_audit() {
     let carol = rule(&["open", share, "--purpose", "research", "--profile", "carol"]);
     assert!(carol.to_string().contains("country"), "{carol}");
     rule(&["open", share, "--purpose", "marketing", "--profile", "bob"]);
-    assert_eq!(text(&ok(dir, &["open", "kept.pkg", "--purpose", "research", "--profile", "bob"])), plaintext);
+    assert_eq!(
+        text(&ok(dir, &["open", "kept.pkg", "--purpose", "research", "--profile", "bob"])),
+        plaintext
+    );
     let third = rule(&open);
     assert!(third.to_string().contains("times"), "{third}");
 
@@ -451,9 +491,13 @@ fn a_share_from_creation_to_audit() {
     assert_eq!(as_alice(&["share", "suspend", share])["state"], "suspended");
     rule(&open);
     assert_eq!(as_alice(&["share", "resume", share])["state"], "active");
-    let updated = as_alice(&["share", "update", share, "--times", "3", "--allow-country", "SE,DE,NO"]);
+    let updated =
+        as_alice(&["share", "update", share, "--times", "3", "--allow-country", "SE,DE,NO"]);
     assert_eq!(updated["version"], 4);
-    assert_eq!(text(&ok(dir, &["open", share, "--purpose", "research", "--profile", "carol"])), plaintext);
+    assert_eq!(
+        text(&ok(dir, &["open", share, "--purpose", "research", "--profile", "carol"])),
+        plaintext
+    );
     assert_eq!(text(&ok(dir, &open)), plaintext);
     let nothing = alice(&["share", "update", share, "--json"]);
     assert_eq!(run(dir, &nothing.split('\u{1f}').collect::<Vec<_>>()).status.code(), Some(2));
@@ -489,9 +533,13 @@ fn a_share_from_creation_to_audit() {
     assert_eq!(report["fault"], Value::Null);
     assert!(report["size"].as_u64().unwrap() >= 8);
     assert_eq!(one(dir, &["ledger", "verify", "--profile", "bob"])["fault"], Value::Null);
-    let bundle = fs::read_dir(dir.join("log/tile/entries")).unwrap().next().unwrap().unwrap().path();
     let bundle =
-        if bundle.is_dir() { fs::read_dir(bundle).unwrap().next().unwrap().unwrap().path() } else { bundle };
+        fs::read_dir(dir.join("log/tile/entries")).unwrap().next().unwrap().unwrap().path();
+    let bundle = if bundle.is_dir() {
+        fs::read_dir(bundle).unwrap().next().unwrap().unwrap().path()
+    } else {
+        bundle
+    };
     let mut bytes = fs::read(&bundle).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -513,7 +561,8 @@ fn a_share_from_creation_to_audit() {
     assert_eq!(one(dir, &["account", "disable", bob, "--yes"])["active"], false);
     refused(dir, &["catalog", "search", "--profile", "bob"], 4);
 
-    // The key server waits for news of the log; ended first, it keeps management from ending at once no more.
+    // The key server waits for news of the log; ended first, it keeps management from ending at
+    // once no more.
     key.end();
     storage.end();
     management.end();

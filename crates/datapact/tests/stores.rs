@@ -1,6 +1,6 @@
-//! What becomes of a site when its stores fail: the answer is a clear error, nothing is lost, and it goes on by itself when
-//! the store does (full and read-only disk, database and object store away); several management processes on one
-//! database; backups.
+//! What becomes of a site when its stores fail: the answer is a clear error, nothing is lost, and
+//! it goes on by itself when the store does (full and read-only disk, database and object store
+//! away); several management processes on one database; backups.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -33,7 +33,8 @@ fn installed() -> bool {
     postgres::shared().is_some()
 }
 
-/// The database is killed in the middle of work, and comes back: calls are answered `unavailable` meanwhile.
+/// The database is killed in the middle of work, and comes back: calls are answered `unavailable`
+/// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_and_comes_back_loses_nothing() {
     let Some(server) = postgres::Server::start() else { return };
@@ -54,8 +55,10 @@ async fn a_database_that_goes_and_comes_back_loses_nothing() {
     }
     let error = lab.open(share).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Refused, "three accesses are three: {error}");
-    let after =
-        until_done("sharing", || async { clinic.share("after", PLAIN, AccessTimes::Unlimited).await }).await;
+    let after = until_done("sharing", || async {
+        clinic.share("after", PLAIN, AccessTimes::Unlimited).await
+    })
+    .await;
     assert_eq!(lab.open(after.share).await.unwrap().0, PLAIN);
     assert!(clinic.provider().audit(&share).await.unwrap().good);
 }
@@ -84,7 +87,10 @@ async fn an_object_store_that_is_gone_or_slow_is_used_again() {
         let download = lab.storage_server.download(&package, None).await;
         assert_eq!(download.err().unwrap().kind, Kind::Unavailable, "{mode:?}");
         if mode == Mode::Gone {
-            assert_unavailable("sharing", clinic.share("meanwhile", &plain, AccessTimes::Unlimited).await);
+            assert_unavailable(
+                "sharing",
+                clinic.share("meanwhile", &plain, AccessTimes::Unlimited).await,
+            );
         }
         assert!(site.runs("storage"));
         proxy.set(Mode::Pass);
@@ -105,7 +111,8 @@ impl Drop for Other {
     }
 }
 
-/// Starts management by `config`, on free ports, and returns where it listens: for clients, and publicly.
+/// Starts management by `config`, on free ports, and returns where it listens: for clients, and
+/// publicly.
 fn serve_beside(site: &Site, config: &Path) -> (Other, [SocketAddr; 2]) {
     let log = std::fs::File::options().append(true).open(site.file("logs/management.log")).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_datapact"))
@@ -118,13 +125,14 @@ fn serve_beside(site: &Site, config: &Path) -> (Other, [SocketAddr; 2]) {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", site.log("management")));
+    let ready: Value =
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", site.log("management")));
     let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
     (Other(child), [address("listen"), address("public_listen")])
 }
 
-/// MG-10: two management processes on one database, behind one address, with one killed and started again in between:
-/// each consumer gets as many accesses as it may, and the log is one.
+/// MG-10: two management processes on one database, behind one address, with one killed and started
+/// again in between: each consumer gets as many accesses as it may, and the log is one.
 #[tokio::test(flavor = "multi_thread")]
 async fn mg_10_several_management_processes_are_one() {
     if !installed() {
@@ -151,10 +159,11 @@ async fn mg_10_several_management_processes_are_one() {
     let _public = Proxy::start(public, vec![first[1], behind[1]]);
 
     let clinic = site.user("clinic");
-    let share =
-        until_done("sharing", || async { clinic.share("shared", PLAIN, AccessTimes::Times(3)).await })
-            .await
-            .share;
+    let share = until_done("sharing", || async {
+        clinic.share("shared", PLAIN, AccessTimes::Times(3)).await
+    })
+    .await
+    .share;
     let mut consumers = Vec::new();
     for number in 0..6 {
         let role = datapact_api::management::Role::Consumer;
@@ -191,18 +200,21 @@ fn a_server_refuses_the_database_of_another() {
     site.kill("storage");
     let text = std::fs::read_to_string(site.config("storage")).unwrap();
     let stores = site.stores.as_ref().unwrap();
-    let [own, others] =
-        ["storage", "management"].map(|role| format!("name = \"{}\"", stores.database(role).database));
+    let [own, others] = ["storage", "management"]
+        .map(|role| format!("name = \"{}\"", stores.database(role).database));
     std::fs::write(site.config("storage"), text.replace(&own, &others)).unwrap();
     let config = site.config("storage");
     let output = site.run(None, &["serve", "storage", "--config", config.to_str().unwrap()]);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("the database is of `management of management.quickstart.test/ledger`"), "{said}");
+    assert!(
+        said.contains("the database is of `management of management.quickstart.test/ledger`"),
+        "{said}"
+    );
 }
 
-/// A management restored from an old backup fetches what its log lacks from the key server before it signs anything: keys
-/// are released again, and what is lost is listed.
+/// A management restored from an old backup fetches what its log lacks from the key server before
+/// it signs anything: keys are released again, and what is lost is listed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_backup_is_restored_and_keys_are_released_again() {
     let site = Site::start_on(false);
@@ -211,7 +223,11 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     lab.open(kept).await.unwrap();
     let run = |arguments: &[&str]| -> Value {
         let output = site.run(None, &[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).unwrap()
     };
     let config = |role| site.config(role).to_str().unwrap().to_owned();
@@ -233,17 +249,21 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     let address: SocketAddr = line.split('"').nth(1).unwrap().parse().unwrap();
     let follower = format!("https://key.quickstart.test:{}={address}", address.port());
     let from = ["--from", "backup-management", "--follower", &follower];
-    let restored = run(&[&["restore", "management", "--config", &config("management")], &from[..]].concat());
+    let restored =
+        run(&[&["restore", "management", "--config", &config("management")], &from[..]].concat());
     let ledger = &restored["ledger"];
-    let documents: Vec<_> = ledger["lost"].as_array().unwrap().iter().map(|lost| &lost["document"]).collect();
+    let documents: Vec<_> =
+        ledger["lost"].as_array().unwrap().iter().map(|lost| &lost["document"]).collect();
     let fetched = ledger["size"].as_u64().unwrap() - ledger["backed_up"].as_u64().unwrap();
     assert_eq!(fetched, documents.len() as u64, "{restored}");
     assert_eq!(documents[0], "policy");
     assert_eq!(documents.iter().filter(|document| **document == "access").count(), 2, "{restored}");
     run(&["restore", "storage", "--config", &config("storage"), "--from", "backup-storage"]);
     // It is not restored over what is there.
-    let again =
-        site.run(None, &[&["restore", "management", "--config", &config("management")], &from[..]].concat());
+    let again = site.run(
+        None,
+        &[&["restore", "management", "--config", &config("management")], &from[..]].concat(),
+    );
     assert!(!again.status.success());
     for role in ["management", "storage"] {
         site.restart(role);
@@ -268,13 +288,18 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Starts the server with its data on a small disk, in a mount namespace of its own. None where the system does not
-    /// let this user make one.
+    /// Starts the server with its data on a small disk, in a mount namespace of its own. None where
+    /// the system does not let this user make one.
     fn serve(site: &Site, role: &'static str) -> Option<Self> {
-        let allowed =
-            Command::new("unshare").args(["-m", "true"]).status().is_ok_and(|status| status.success());
+        let allowed = Command::new("unshare")
+            .args(["-m", "true"])
+            .status()
+            .is_ok_and(|status| status.success());
         if !allowed {
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "mount namespaces are not allowed");
+            assert!(
+                std::env::var("CI").as_deref() != Ok("true"),
+                "mount namespaces are not allowed"
+            );
             println!("!!!! NOT TESTED: mount namespaces are not allowed to this user");
             return None;
         }
@@ -283,7 +308,10 @@ impl SmallDisk {
         let data = site.file(&format!("servers/{role}/data"));
         let script = "cp -a \"$1\" \"$1.before\" && mount -t tmpfs -o size=24m,mode=700 tmpfs \"$1\" \
                       && cp -a \"$1.before/.\" \"$1\" && exec \"$2\" serve \"$3\" --json --until-eof --config \"$4\"";
-        let log = std::fs::File::options().append(true).open(site.file(&format!("logs/{role}.log"))).unwrap();
+        let log = std::fs::File::options()
+            .append(true)
+            .open(site.file(&format!("logs/{role}.log")))
+            .unwrap();
         let mut child = Command::new("unshare")
             .args(["-m", "sh", "-c", script, "sh"])
             .arg(&data)
@@ -355,8 +383,9 @@ async fn a_full_disk_is_told_and_survived() {
         until_done("opening", || async { lab.open(share).await }).await;
         let error = lab.open(share).await.unwrap_err();
         assert_eq!(error.kind(), Kind::Refused, "{role}: two accesses are two: {error}");
-        let after =
-            until_done("sharing", || async { clinic.share("after", &plain, AccessTimes::Unlimited).await });
+        let after = until_done("sharing", || async {
+            clinic.share("after", &plain, AccessTimes::Unlimited).await
+        });
         let after = after.await.share;
         assert!(until_done("opening", || async { lab.open(after).await }).await.0 == plain);
         assert!(clinic.provider().audit(&share).await.unwrap().good);
@@ -371,8 +400,9 @@ async fn a_read_only_disk_is_told_and_survived() {
     let Some(disk) = SmallDisk::serve(&site, "storage") else { return };
     let packages = disk.data.join("packages");
     let packages = packages.to_str().unwrap();
-    let share =
-        until_done("sharing", || async { clinic.share("before", PLAIN, AccessTimes::Unlimited).await });
+    let share = until_done("sharing", || async {
+        clinic.share("before", PLAIN, AccessTimes::Unlimited).await
+    });
     let share = share.await.share;
     disk.mount(&["mount", "--bind", packages, packages]);
     disk.mount(&["mount", "-o", "remount,bind,ro", packages]);

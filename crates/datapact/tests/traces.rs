@@ -1,6 +1,12 @@
 //! One access is one trace over three real server processes, sent to a collector that reads OTLP.
 #![cfg(feature = "otel")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
 
 mod support;
 
@@ -48,7 +54,8 @@ impl Collector {
             let request = request.to_lowercase();
             assert!(request.starts_with("post /v1/traces http/1.1"), "{request}");
             assert!(request.contains("content-type: application/x-protobuf"), "{request}");
-            let length = request.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            let length =
+                request.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
             let mut body = vec![0; length.parse().unwrap()];
             reader.read_exact(&mut body).unwrap();
             let export = ExportTraceServiceRequest::decode(&body[..]).unwrap();
@@ -68,7 +75,8 @@ impl Collector {
         let until = Instant::now() + PATIENCE;
         loop {
             let spans = self.0.lock().unwrap().clone();
-            let spans: Vec<_> = spans.into_iter().filter(|(_, span)| span.trace_id == trace.trace).collect();
+            let spans: Vec<_> =
+                spans.into_iter().filter(|(_, span)| span.trace_id == trace.trace).collect();
             let found: BTreeSet<_> = spans.iter().map(|(service, _)| service.as_str()).collect();
             if services.iter().all(|service| found.contains(service)) {
                 return spans;
@@ -129,9 +137,13 @@ fn an_access_is_one_trace_over_all_three_servers_and_names_nobody() {
     let published = spans.iter().find(|(_, span)| span.name == "POST /v1/shares").unwrap();
     assert_eq!((&*published.0, &*published.1.parent_span_id), (all[0], &shared.span[..]));
     for service in &all[1..] {
-        let asked =
-            |(of, span): &&(String, Span)| of == service && span.parent_span_id == published.1.span_id;
-        assert!(spans.iter().any(|span| asked(&span)), "{service} was asked for no step of publishing");
+        let asked = |(of, span): &&(String, Span)| {
+            of == service && span.parent_span_id == published.1.span_id
+        };
+        assert!(
+            spans.iter().any(|span| asked(&span)),
+            "{service} was asked for no step of publishing"
+        );
     }
 
     // Everything that any server has sent, also of calls without a trace of their own.

@@ -55,7 +55,10 @@ async fn ds_1_an_upload_goes_on_where_a_killed_server_has_it() {
         }
     };
     let plain = data(5, PACKAGE_BYTES);
-    let set = clinic.share_telling("large", &plain, AccessTimes::Times(1), Arc::new(progress)).await.unwrap();
+    let set = clinic
+        .share_telling("large", &plain, AccessTimes::Times(1), Arc::new(progress))
+        .await
+        .unwrap();
 
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     let kept = seen.kept.expect("the server was killed");

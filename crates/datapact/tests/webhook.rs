@@ -1,5 +1,5 @@
-//! What management tells by itself, to a real receiver: signed, again after a kill, and kept where it cannot be told;
-//! and tokens that are revoked by the command line.
+//! What management tells by itself, to a real receiver: signed, again after a kill, and kept where
+//! it cannot be told; and tokens that are revoked by the command line.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
@@ -125,8 +125,15 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fail() {
     let (site, receiver) = (Site::start(), Receiver::start());
     let clinic = site.user("clinic");
-    let create =
-        ["subscription", "create", "--webhook", &receiver.url, "--secret-out", "hook.secret", "vitals"];
+    let create = [
+        "subscription",
+        "create",
+        "--webhook",
+        &receiver.url,
+        "--secret-out",
+        "hook.secret",
+        "vitals",
+    ];
     // Nobody is called unless the operator says so, and even then nobody inside.
     let refused = site.run(Some("lab"), &create);
     assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
@@ -144,7 +151,10 @@ async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fa
     configure("allow_http = true\nallow_networks = [\"127.0.0.0/8\"]\nattempts = 3\n");
     let kept = site.ok("lab", &create).remove(0);
     let id = kept["id"].as_str().unwrap().to_owned();
-    assert_eq!((&kept["filter"]["text"], &kept["webhook"]), (&"vitals".into(), &receiver.url.clone().into()));
+    assert_eq!(
+        (&kept["filter"]["text"], &kept["webhook"]),
+        (&"vitals".into(), &receiver.url.clone().into())
+    );
 
     let share = async |title: &str| {
         clinic.share(title, b"data", AccessTimes::Unlimited).await.unwrap().share.to_string()
@@ -154,9 +164,15 @@ async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fa
     let call = receiver.accepted("vitals one");
     let event: Value = serde_json::from_str(&call.body).unwrap();
     assert_eq!(call.media_type, "application/cloudevents+json; charset=utf-8");
-    assert_eq!((&event["specversion"], &event["type"]), (&"1.0".into(), &"datapact.publication".into()));
+    assert_eq!(
+        (&event["specversion"], &event["type"]),
+        (&"1.0".into(), &"datapact.publication".into())
+    );
     assert_eq!((&event["subject"], &event["data"]["share"]), (&one.clone().into(), &one.into()));
-    assert_eq!((event["id"].as_str(), event["subscription"].as_str()), (Some(&*call.id), Some(&*id)));
+    assert_eq!(
+        (event["id"].as_str(), event["subscription"].as_str()),
+        (Some(&*call.id), Some(&*id))
+    );
     let secret = std::fs::read_to_string(site.file("hook.secret")).unwrap();
     let key = STANDARD.decode(secret.strip_prefix("whsec_").unwrap()).unwrap();
     let signed = format!("{}.{}.{}", call.id, call.time, call.body);
@@ -187,12 +203,18 @@ async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fa
         let dead = site.ok("lab", &["subscription", "dead", &id]);
         dead.into_iter().next()
     });
-    assert_eq!((&dead["attempts"], &dead["error"]), (&3.into(), &"the receiver answered 500".into()));
+    assert_eq!(
+        (&dead["attempts"], &dead["error"]),
+        (&3.into(), &"the receiver answered 500".into())
+    );
     let event = dead["event"].to_string();
     let redeliver = ["subscription", "redeliver", &id, &event];
     let refused = site.run(Some("lab"), &[&redeliver[..], &["777"]].concat());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(5) && said.contains(&format!("subscription dead {id}")), "{said}");
+    assert!(
+        refused.status.code() == Some(5) && said.contains(&format!("subscription dead {id}")),
+        "{said}"
+    );
     assert_eq!(site.ok("lab", &["subscription", "dead", &id]).len(), 1, "none of them is sent");
     // A repeat finds it waiting.
     for _ in 0..2 {
@@ -221,8 +243,14 @@ async fn mg_16_a_token_is_revoked_by_the_command_line() {
     assert_eq!((&told["active"], &told["share"]), (&true.into(), &share.to_string().into()));
     assert_eq!(site.run(Some("lab"), &["token", "revoke", &request]).status.code(), Some(10));
     site.ok("lab", &["token", "revoke", &request, "--yes"]);
-    assert_eq!(site.ok("lab", &["token", "introspect", &request]), [serde_json::json!({ "active": false })]);
+    assert_eq!(
+        site.ok("lab", &["token", "introspect", &request]),
+        [serde_json::json!({ "active": false })]
+    );
     // `lab-overseas` had nothing to do with it.
-    assert_eq!(site.run(Some("lab-overseas"), &["token", "introspect", &request]).status.code(), Some(5));
+    assert_eq!(
+        site.run(Some("lab-overseas"), &["token", "introspect", &request]).status.code(),
+        Some(5)
+    );
     assert_eq!(lab.open(share).await.unwrap().0, b"data", "another access is not touched");
 }

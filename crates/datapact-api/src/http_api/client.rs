@@ -35,8 +35,8 @@ tokio::task_local! {
     static IDEMPOTENCY_KEY: String;
 }
 
-/// Makes `call`, whose requests the server knows as repeats of each other and of all that were made with the same `key`:
-/// 1 to 128 printable ASCII characters without `"` and `\`.
+/// Makes `call`, whose requests the server knows as repeats of each other and of all that were made
+/// with the same `key`: 1 to 128 printable ASCII characters without `"` and `\`.
 pub async fn as_one_call<F: Future>(key: &str, call: F) -> F::Output {
     IDEMPOTENCY_KEY.scope(key.to_owned(), call).await
 }
@@ -52,8 +52,8 @@ pub struct Http {
 }
 
 impl Http {
-    /// Calls to `endpoint` over `tls`; a user's calls are signed by `signer`, servers and callers of a public
-    /// listener have none.
+    /// Calls to `endpoint` over `tls`; a user's calls are signed by `signer`, servers and callers
+    /// of a public listener have none.
     pub fn new(
         endpoint: &Endpoint,
         tls: rustls::ClientConfig,
@@ -86,13 +86,14 @@ impl Http {
         &self.name
     }
 
-    /// Asks for anything at all: whether the server answers with the certificate that it must have. Its clock, if it
-    /// tells it.
+    /// Asks for anything at all: whether the server answers with the certificate that it must have.
+    /// Its clock, if it tells it.
     ///
     /// # Errors
     /// [`Kind::Unavailable`] or [`Kind::Untrusted`].
     pub async fn probe(&self) -> Result<Option<Timestamp>> {
-        let request = self.client.get(format!("{}/healthz", self.endpoint.url)).timeout(CALL_TIMEOUT);
+        let request =
+            self.client.get(format!("{}/healthz", self.endpoint.url)).timeout(CALL_TIMEOUT);
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         let date = response.headers().get(header::DATE).and_then(|date| date.to_str().ok());
         let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
@@ -101,8 +102,14 @@ impl Http {
     }
 
     /// A request, signed if this client signs; `content` is the digest of a JSON body.
-    pub(crate) fn request(&self, method: Method, target: &str, content: Option<Digest>) -> RequestBuilder {
-        let mut request = self.client.request(method.clone(), format!("{}{target}", self.endpoint.url));
+    pub(crate) fn request(
+        &self,
+        method: Method,
+        target: &str,
+        content: Option<Digest>,
+    ) -> RequestBuilder {
+        let mut request =
+            self.client.request(method.clone(), format!("{}{target}", self.endpoint.url));
         if method == Method::POST
             && let Ok(key) = IDEMPOTENCY_KEY.try_with(|key| format!("\"{key}\""))
         {
@@ -113,8 +120,11 @@ impl Http {
         }
         match &self.signer {
             Some(signer) => {
-                let statement =
-                    Statement { method: method.as_str().to_owned(), target: target.to_owned(), content };
+                let statement = Statement {
+                    method: method.as_str().to_owned(),
+                    target: target.to_owned(),
+                    content,
+                };
                 let signed = signer.sign(&self.name, (self.clock)(), statement);
                 request.header(STATEMENT_HEADER, signed.as_str())
             }
@@ -139,7 +149,11 @@ impl Http {
     }
 
     /// A call with a JSON body.
-    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(&self, target: &str, body: &B) -> Result<T> {
+    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(
+        &self,
+        target: &str,
+        body: &B,
+    ) -> Result<T> {
         self.call(Method::POST, target, Some(to_json(body)?)).await
     }
 
@@ -194,7 +208,8 @@ impl Http {
         while let Some(inner) = cause {
             innermost = inner.to_string();
             if let Some(io) = inner.downcast_ref::<std::io::Error>()
-                && let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
+                && let Some(tls) =
+                    io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>())
             {
                 return self.tls(tls);
             }
@@ -209,17 +224,20 @@ impl Http {
     }
 
     fn tls(&self, error: &rustls::Error) -> Problem {
-        let problem = Problem::new(Kind::Untrusted, format!("no secure channel to `{}`: {error}", self.name));
+        let problem =
+            Problem::new(Kind::Untrusted, format!("no secure channel to `{}`: {error}", self.name));
         match error {
             rustls::Error::AlertReceived(_) => problem.hint("the server refuses this certificate"),
-            _ => problem.hint("the server's certificate must bear this name and come from a configured CA"),
+            _ => problem
+                .hint("the server's certificate must bear this name and come from a configured CA"),
         }
     }
 }
 
 /// A JSON body.
 pub(crate) fn to_json<B: Serialize>(body: &B) -> Result<Vec<u8>> {
-    serde_json::to_vec(body).map_err(|e| Problem::internal(format!("a body cannot be written: {e}")))
+    serde_json::to_vec(body)
+        .map_err(|e| Problem::internal(format!("a body cannot be written: {e}")))
 }
 
 /// `path` with `query`.

@@ -45,7 +45,10 @@ pub(crate) fn routes(service: Arc<dyn KeyServerService>) -> Router {
     Router::new()
         .route(
             "/v1/keys",
-            post(async |State(s): App, Extension(c): Who| s.session(c).register_key().await.map(Json)).get(
+            post(async |State(s): App, Extension(c): Who| {
+                s.session(c).register_key().await.map(Json)
+            })
+            .get(
                 async |State(s): App, Extension(c): Who, Query(query): Query<Behind<KeyId>>| {
                     s.session(c).keys(query.after.as_ref()).await.map(Json)
                 },
@@ -59,9 +62,11 @@ pub(crate) fn routes(service: Arc<dyn KeyServerService>) -> Router {
             .put(async |State(s): App, Extension(c): Who, Path(id): Path<KeyId>, body: Bytes| {
                 s.session(c).store_key(&id, &json(&body)?).await.map(Json)
             })
-            .delete(async |State(s): App, Extension(c): Who, Path(id): Path<KeyId>| {
-                s.session(c).delete_key(&id).await.map(Json)
-            }),
+            .delete(
+                async |State(s): App, Extension(c): Who, Path(id): Path<KeyId>| {
+                    s.session(c).delete_key(&id).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/keys/{id}/release",

@@ -89,7 +89,10 @@ pub fn management_router(service: Arc<dyn ManagementService>, gate: Arc<Gate>) -
 
 pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
     Router::new()
-        .route("/v1/info", get(async |State(s): App, Extension(c): Who| s.session(c).info().await.map(Json)))
+        .route(
+            "/v1/info",
+            get(async |State(s): App, Extension(c): Who| s.session(c).info().await.map(Json)),
+        )
         .route(
             "/v1/join",
             post(async |State(s): App, Extension(c): Who, body: Bytes| {
@@ -108,18 +111,22 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/accounts",
-            get(async |State(s): App, Extension(c): Who, Query(query): Query<Behind<AccountId>>| {
-                s.session(c).accounts(query.after.as_ref()).await.map(Json)
-            }),
+            get(
+                async |State(s): App, Extension(c): Who, Query(query): Query<Behind<AccountId>>| {
+                    s.session(c).accounts(query.after.as_ref()).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/accounts/{id}",
             get(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>| {
                 s.session(c).account_of(&id).await.map(tagged)
             })
-            .patch(async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
-                s.session(c).update_account(&id, &json(&body)?).await.map(tagged)
-            })
+            .patch(
+                async |State(s): App, Extension(c): Who, Path(id): Path<AccountId>, body: Bytes| {
+                    s.session(c).update_account(&id, &json(&body)?).await.map(tagged)
+                },
+            )
             .delete(
                 async |State(s): App,
                        Extension(c): Who,
@@ -170,19 +177,28 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         .route("/v1/publications", get(publications))
         .route(
             "/v1/subscriptions",
-            get(async |State(s): App, Extension(c): Who| s.session(c).subscriptions().await.map(Json)),
+            get(async |State(s): App, Extension(c): Who| {
+                s.session(c).subscriptions().await.map(Json)
+            }),
         )
         .route(
             "/v1/subscriptions/{id}",
             get(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
                 s.session(c).subscription(&id).await.map(Json)
             })
-            .put(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
-                s.session(c).set_subscription(&id, &json(&body)?).await.map(Json)
-            })
-            .delete(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
-                s.session(c).delete_subscription(&id).await.map(Json)
-            }),
+            .put(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<SubscriptionId>,
+                       body: Bytes| {
+                    s.session(c).set_subscription(&id, &json(&body)?).await.map(Json)
+                },
+            )
+            .delete(
+                async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>| {
+                    s.session(c).delete_subscription(&id).await.map(Json)
+                },
+            ),
         )
         .route("/v1/subscriptions/{id}/publications", get(follow))
         .route(
@@ -198,9 +214,14 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/subscriptions/{id}/redeliveries",
-            post(async |State(s): App, Extension(c): Who, Path(id): Path<SubscriptionId>, body: Bytes| {
-                s.session(c).redeliver(&id, &json(&body)?).await.map(Json)
-            }),
+            post(
+                async |State(s): App,
+                       Extension(c): Who,
+                       Path(id): Path<SubscriptionId>,
+                       body: Bytes| {
+                    s.session(c).redeliver(&id, &json(&body)?).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/accesses",
@@ -216,9 +237,11 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
             get(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
                 s.session(c).token(&request).await.map(Json)
             })
-            .delete(async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
-                s.session(c).revoke_token(&request).await.map(Json)
-            }),
+            .delete(
+                async |State(s): App, Extension(c): Who, Path(request): Path<Digest>| {
+                    s.session(c).revoke_token(&request).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/usages",
@@ -237,9 +260,11 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         )
         .route(
             "/v1/notifications",
-            get(async |State(s): App, Extension(c): Who, Query(query): Query<NotificationQuery>| {
-                s.session(c).notifications(&query).await.map(Json)
-            }),
+            get(
+                async |State(s): App, Extension(c): Who, Query(query): Query<NotificationQuery>| {
+                    s.session(c).notifications(&query).await.map(Json)
+                },
+            ),
         )
         .route(
             "/v1/notifications/acknowledged",
@@ -270,7 +295,11 @@ pub(crate) fn routes(service: Arc<dyn ManagementService>) -> Router {
         .with_state(service)
 }
 
-async fn publications(State(s): App, Extension(c): Who, headers: HeaderMap) -> Result<impl IntoResponse> {
+async fn publications(
+    State(s): App,
+    Extension(c): Who,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse> {
     s.session(c).publications(last_event(&headers)?).await.map(event_stream)
 }
 
@@ -289,11 +318,14 @@ fn last_event(headers: &HeaderMap) -> Result<Option<u64>> {
     id.map(Some).ok_or_else(|| Problem::malformed("`Last-Event-ID` must be a number"))
 }
 
-/// Server-sent events; each event's id is the publication's number, so that a client resumes with Last-Event-ID.
+/// Server-sent events; each event's id is the publication's number, so that a client resumes with
+/// Last-Event-ID.
 fn event_stream(entries: BoxStream<'static, Result<CatalogEntry>>) -> impl IntoResponse {
     let events = entries.map(|entry| {
         let event = match entry {
-            Ok(entry) => Event::default().event("publication").id(entry.event.to_string()).json_data(&entry),
+            Ok(entry) => {
+                Event::default().event("publication").id(entry.event.to_string()).json_data(&entry)
+            }
             Err(problem) => Event::default().event("problem").json_data(problem.to_json()),
         };
         Ok::<_, Infallible>(event.unwrap_or_default())
@@ -306,8 +338,8 @@ fn tagged(account: Account) -> impl IntoResponse {
     ([(header::ETAG, account.entity_tag())], Json(account))
 }
 
-/// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing; none stands twice
-/// (RFC 6749).
+/// The parameter `token` of a form (RFC 7662). Others, such as `token_type_hint`, change nothing;
+/// none stands twice (RFC 6749).
 fn token_parameter(headers: &HeaderMap, body: &Bytes) -> Result<String> {
     let media_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
@@ -321,7 +353,9 @@ fn token_parameter(headers: &HeaderMap, body: &Bytes) -> Result<String> {
         return Err(Problem::malformed("a parameter stands twice"));
     }
     let token = pairs.iter().find(|(name, _)| name == "token").map(|(_, token)| token.clone());
-    token.filter(|token| !token.is_empty()).ok_or_else(|| Problem::malformed("there is no parameter `token`"))
+    token
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| Problem::malformed("there is no parameter `token`"))
 }
 
 fn signed<B: datapact_core::document::Body>(body: &Bytes) -> Result<Signed<B>> {
@@ -346,10 +380,11 @@ impl ManagementClient {
         let events = self.0.send(request).await?.bytes_stream().eventsource();
         let entries = events.filter_map(move |event| {
             let entry = match event {
-                Ok(event) if event.event == "publication" => Some(
-                    serde_json::from_str(&event.data)
-                        .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))),
-                ),
+                Ok(event) if event.event == "publication" => {
+                    Some(serde_json::from_str(&event.data).map_err(|e| {
+                        Problem::new(Kind::Untrusted, format!("a malformed event: {e}"))
+                    }))
+                }
                 Ok(event) if event.event == "problem" => Some(Err(Problem::from_answer(
                     http::StatusCode::SERVICE_UNAVAILABLE,
                     event.data.as_bytes(),
@@ -421,12 +456,19 @@ impl Management for ManagementClient {
         self.0.get(&with_query("/v1/catalog", query)?).await
     }
 
-    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail> {
+    async fn catalog_entry(
+        &self,
+        share: &ShareId,
+        purpose: Option<&Name>,
+    ) -> Result<CatalogDetail> {
         let query = Purpose { purpose: purpose.cloned() };
         self.0.get(&with_query(&format!("/v1/catalog/{share}"), &query)?).await
     }
 
-    async fn publications(&self, after: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+    async fn publications(
+        &self,
+        after: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         self.events("/v1/publications", after).await
     }
 
@@ -438,7 +480,11 @@ impl Management for ManagementClient {
         self.0.get(&format!("/v1/subscriptions/{id}")).await
     }
 
-    async fn set_subscription(&self, id: &SubscriptionId, new: &NewSubscription) -> Result<Subscription> {
+    async fn set_subscription(
+        &self,
+        id: &SubscriptionId,
+        new: &NewSubscription,
+    ) -> Result<Subscription> {
         self.0.call(Method::PUT, &format!("/v1/subscriptions/{id}"), Some(to_json(new)?)).await
     }
 
@@ -455,7 +501,9 @@ impl Management for ManagementClient {
     }
 
     async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>> {
-        self.0.get(&with_query(&format!("/v1/subscriptions/{id}/dead-letters"), &After { after })?).await
+        self.0
+            .get(&with_query(&format!("/v1/subscriptions/{id}/dead-letters"), &After { after })?)
+            .await
     }
 
     async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()> {

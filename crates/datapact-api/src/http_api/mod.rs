@@ -45,7 +45,8 @@ pub(crate) mod ungated {
 
 /// Reads a JSON body.
 fn json<T: DeserializeOwned>(body: &Bytes) -> Result<T> {
-    serde_json::from_slice(body).map_err(|e| Problem::malformed(format!("the body is not as specified: {e}")))
+    serde_json::from_slice(body)
+        .map_err(|e| Problem::malformed(format!("the body is not as specified: {e}")))
 }
 
 /// Where a page begins: behind this identifier.

@@ -33,7 +33,8 @@ pub trait Public: Send + Sync + 'static {
     async fn log(&self, path: &str) -> Result<Bytes> {
         Err(Problem::not_found(format!("there is no `{path}` here")))
     }
-    /// Waits until the log is longer than `size`, [`LOG_WAIT_MAX`] at most, and says how long it is.
+    /// Waits until the log is longer than `size`, [`LOG_WAIT_MAX`] at most, and says how long it
+    /// is.
     async fn log_longer_than(&self, size: u64) -> Result<u64> {
         Err(Problem::not_found(format!("there is no log here, nor one longer than {size}")))
     }

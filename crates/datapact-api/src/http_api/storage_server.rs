@@ -40,10 +40,14 @@ pub(crate) fn routes(service: Arc<dyn StorageServerService>) -> Router {
     Router::new()
         .route(
             "/v1/packages",
-            post(async |State(s): App, Extension(c): Who| s.session(c).register_package().await.map(Json))
-                .get(async |State(s): App, Extension(c): Who, Query(query): Query<Behind<PackageId>>| {
+            post(async |State(s): App, Extension(c): Who| {
+                s.session(c).register_package().await.map(Json)
+            })
+            .get(
+                async |State(s): App, Extension(c): Who, Query(query): Query<Behind<PackageId>>| {
                     s.session(c).packages(query.after.as_ref()).await.map(Json)
-                }),
+                },
+            ),
         )
         .route(
             "/v1/packages/{id}",
@@ -108,7 +112,8 @@ async fn upload(
     if headers.get(header::CONTENT_TYPE).is_none_or(|value| value != OCTET_STREAM) {
         return Err(Problem::malformed(format!("a package is uploaded as `{OCTET_STREAM}`")));
     }
-    let size = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let size =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let size = size.ok_or_else(|| Problem::malformed("an upload says its `Content-Length`"))?;
     let bytes = body.into_data_stream().map_err(io::Error::other).boxed();
     s.session(c).upload(&id, size, bytes).await.map(Json)
@@ -122,7 +127,9 @@ async fn download(
 ) -> Result<Response> {
     let range = headers.get(header::RANGE).map(|value| value.to_str().ok().and_then(parse_range));
     let range = match range {
-        Some(None) => return Err(Problem::malformed("`Range` must be `bytes=FIRST-` or `bytes=FIRST-LAST`")),
+        Some(None) => {
+            return Err(Problem::malformed("`Range` must be `bytes=FIRST-` or `bytes=FIRST-LAST`"));
+        }
         Some(Some(range)) => Some(range),
         None => None,
     };
@@ -149,7 +156,8 @@ fn parse_range(value: &str) -> Option<ByteRange> {
     };
     let (first, last) = value.strip_prefix("bytes=")?.split_once('-')?;
     let first = number(first)?;
-    let last = if last.is_empty() { None } else { Some(number(last).filter(|last| *last >= first)?) };
+    let last =
+        if last.is_empty() { None } else { Some(number(last).filter(|last| *last >= first)?) };
     Some(ByteRange { first, last })
 }
 
@@ -172,8 +180,9 @@ impl StorageServer for StorageServerClient {
             .body(reqwest::Body::wrap_stream(bytes));
         let response = self.0.send(request).await?;
         let answer = self.0.read(response, 64 * 1024).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed answer to an upload: {e}")))
+        serde_json::from_slice(&answer).map_err(|e| {
+            Problem::new(Kind::Untrusted, format!("a malformed answer to an upload: {e}"))
+        })
     }
 
     async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
@@ -196,8 +205,9 @@ impl StorageServer for StorageServerClient {
             .body(reqwest::Body::wrap_stream(bytes));
         let response = self.0.send(request).await?;
         let answer = self.0.read(response, 64 * 1024).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|e| Problem::new(Kind::Untrusted, format!("a malformed answer to an upload: {e}")))
+        serde_json::from_slice(&answer).map_err(|e| {
+            Problem::new(Kind::Untrusted, format!("a malformed answer to an upload: {e}"))
+        })
     }
 
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
@@ -211,8 +221,9 @@ impl StorageServer for StorageServerClient {
             request = request.header(header::RANGE, format!("bytes={}-{last}", range.first));
         }
         let response = self.0.send(request).await?;
-        let untrusted =
-            || Problem::new(Kind::Untrusted, "the storage server sent another range than asked for");
+        let untrusted = || {
+            Problem::new(Kind::Untrusted, "the storage server sent another range than asked for")
+        };
         let length = response.content_length().ok_or_else(untrusted)?;
         let (first, size) = match range {
             None => (0, length),
@@ -224,7 +235,12 @@ impl StorageServer for StorageServerClient {
                 (first, size)
             }
         };
-        Ok(Download { size, first, length, bytes: response.bytes_stream().map_err(io::Error::other).boxed() })
+        Ok(Download {
+            size,
+            first,
+            length,
+            bytes: response.bytes_stream().map_err(io::Error::other).boxed(),
+        })
     }
 
     async fn packages(&self, after: Option<&PackageId>) -> Result<Vec<PackageStatus>> {

@@ -1,5 +1,5 @@
-//! The OpenAPI 3.1 document of each server: made from one table of operations and the schemas of what travels. Tests
-//! compare the table with the routers, and the schemas with the types.
+//! The OpenAPI 3.1 document of each server: made from one table of operations and the schemas of
+//! what travels. Tests compare the table with the routers, and the schemas with the types.
 
 mod table;
 #[cfg(test)]
@@ -23,7 +23,8 @@ const SCHEMA_PREFIX: &str = "#/components/schemas/";
 
 /// The document of a server with this role, as it is served.
 pub fn document(role: Role) -> &'static str {
-    static DOCUMENTS: LazyLock<[String; 3]> = LazyLock::new(|| Role::ALL.map(|role| pretty(build(role))));
+    static DOCUMENTS: LazyLock<[String; 3]> =
+        LazyLock::new(|| Role::ALL.map(|role| pretty(build(role))));
     let [management, key, storage] = &*DOCUMENTS;
     match role {
         Role::Management => management,
@@ -110,7 +111,8 @@ fn describe(operation: &Operation) -> Value {
         "description": format!("For {}.", operation.who),
     });
     let Some(members) = described.as_object_mut() else { return described };
-    let in_path = operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path =
+        operation.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let mut parameters: Vec<Value> = in_path
         .map(|name| json!({ "name": name.trim_start_matches('*'), "in": "path", "required": true, "schema": schema(operation.in_path(name)) }))
         .collect();
@@ -130,8 +132,10 @@ fn describe(operation: &Operation) -> Value {
         members.insert("requestBody".to_owned(), json!({ "required": true, "content": content }));
     }
     let (media_type, of) = operation.answer;
-    let success = json!({ "description": "Done.", "content": { media_type: { "schema": schema(of) } } });
-    let mut responses = json!({ "200": success, "default": { "$ref": "#/components/responses/Problem" } });
+    let success =
+        json!({ "description": "Done.", "content": { media_type: { "schema": schema(of) } } });
+    let mut responses =
+        json!({ "200": success, "default": { "$ref": "#/components/responses/Problem" } });
     if operation.ranges
         && let Some(responses) = responses.as_object_mut()
     {
@@ -147,11 +151,14 @@ fn describe(operation: &Operation) -> Value {
     described
 }
 
-/// A schema by its short form: `[X]` a list of X, `string`, `integer`, `boolean`, `octets`, or a component's name.
+/// A schema by its short form: `[X]` a list of X, `string`, `integer`, `boolean`, `octets`, or a
+/// component's name.
 fn schema(of: &str) -> Value {
     match of {
         "string" => json!({ "type": "string" }),
-        "integer" => json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 }),
+        "integer" => {
+            json!({ "type": "integer", "minimum": 0, "maximum": 9_007_199_254_740_991_u64 })
+        }
         "boolean" => json!({ "type": "boolean" }),
         "octets" => json!({}),
         _ => match of.strip_prefix('[').and_then(|of| of.strip_suffix(']')) {

@@ -104,7 +104,18 @@ const fn op(
     answer: &'static str,
 ) -> Operation {
     let answer = (JSON, answer);
-    Operation { method, path, id, who, summary, query: &[], headers: &[], body: None, answer, ranges: false }
+    Operation {
+        method,
+        path,
+        id,
+        who,
+        summary,
+        query: &[],
+        headers: &[],
+        body: None,
+        answer,
+        ranges: false,
+    }
 }
 
 /// The operations of a server, its public listener's too.

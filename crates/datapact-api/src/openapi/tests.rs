@@ -25,7 +25,8 @@ use crate::peer::AuthenticatedPeer;
 use crate::storage_server::*;
 use crate::subscription::*;
 
-const METHODS: [Method; 5] = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+const METHODS: [Method; 5] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// Every server at once, each of whose sessions reaches nobody.
 struct Nowhere;
@@ -121,7 +122,11 @@ async fn mg_17_what_is_documented_is_routed_and_no_other_method() {
             let router = if path.starts_with("/v1/") { &api } else { &public };
             for method in METHODS {
                 let expected = methods.contains(&method.as_str().to_ascii_lowercase().as_str());
-                assert_eq!(takes(router, &method, path).await, Some(expected), "{role:?} {method} {path}");
+                assert_eq!(
+                    takes(router, &method, path).await,
+                    Some(expected),
+                    "{role:?} {method} {path}"
+                );
             }
         }
         assert_eq!(takes(&api, &Method::GET, "/v1/unheard-of").await, None);
@@ -235,13 +240,15 @@ fn fits(schema: &Value, value: &Value) -> Result<(), String> {
     }
 }
 
-/// The schema `name` and the type agree: on the members, on which of them must be there, and on the examples.
+/// The schema `name` and the type agree: on the members, on which of them must be there, and on the
+/// examples.
 fn agrees<T: Serialize + DeserializeOwned>(name: &str) {
     let schema = &schemas()[name];
     let examples = schema["examples"].as_array().cloned().unwrap_or_default();
     for example in &examples {
         fits(schema, example).unwrap_or_else(|e| panic!("{name}: {e}"));
-        let read: T = serde_json::from_value(example.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let read: T =
+            serde_json::from_value(example.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
         assert_eq!(serde_json::to_value(read).unwrap(), *example, "{name}");
     }
     if schema["additionalProperties"] != json!(false) || name == "Introspection" {
@@ -253,10 +260,15 @@ fn agrees<T: Serialize + DeserializeOwned>(name: &str) {
     };
     let known: BTreeSet<String> =
         error.to_string().split('`').skip(3).step_by(2).map(str::to_owned).collect();
-    let properties: BTreeSet<String> = schema["properties"].as_object().unwrap().keys().cloned().collect();
+    let properties: BTreeSet<String> =
+        schema["properties"].as_object().unwrap().keys().cloned().collect();
     assert_eq!(properties, known, "{name}");
-    let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap()).collect();
+    let required: Vec<&str> = schema["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|name| name.as_str().unwrap())
+        .collect();
     for example in &examples {
         for member in example.as_object().unwrap().keys() {
             let mut less = example.clone();
@@ -272,7 +284,9 @@ fn mg_17_schemas_and_examples_are_those_of_the_types() {
     use datapact_core::contract::{
         AccessRecord, Attributes, RecordUsage, Refusal, RequestAccess, UsageRecord,
     };
-    use datapact_core::permission::{AccessTimes, KeyReference, PackageReference, RequestedPermission};
+    use datapact_core::permission::{
+        AccessTimes, KeyReference, PackageReference, RequestedPermission,
+    };
     agrees::<Identity>("Identity");
     agrees::<datapact_core::commitment::Opening>("Opening");
     agrees::<Endpoint>("Endpoint");

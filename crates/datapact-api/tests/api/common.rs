@@ -24,8 +24,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls::pki_types::CertificateDer;
 use tower::ServiceExt as _;
@@ -62,7 +62,8 @@ impl Realm {
         }
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.ca).unwrap().der().clone();
-        let subject = if self.name == "server" { name.to_owned() } else { subject(&certificate).unwrap() };
+        let subject =
+            if self.name == "server" { name.to_owned() } else { subject(&certificate).unwrap() };
         let identity = Identity { realm: self.name.clone(), subject };
         Member(Arc::new(Signer::new(&key.serialize_der(), vec![certificate], identity).unwrap()))
     }
@@ -85,8 +86,10 @@ impl Member {
 
     /// A statement to `server` about a call.
     pub(crate) fn says(&self, server: &str, time: Timestamp, call: &Call) -> String {
-        let content = (!call.streamed && !call.body.is_empty()).then(|| Digest::of(call.body.as_bytes()));
-        let statement = Statement { method: call.method.to_owned(), target: call.target.clone(), content };
+        let content =
+            (!call.streamed && !call.body.is_empty()).then(|| Digest::of(call.body.as_bytes()));
+        let statement =
+            Statement { method: call.method.to_owned(), target: call.target.clone(), content };
         self.0.sign(server, time, statement).as_str().to_owned()
     }
 }
@@ -184,7 +187,8 @@ impl World {
     }
 
     pub(crate) fn with(app: impl FnOnce(Arc<Gate>) -> Router) -> Self {
-        let (clinic, lab, servers) = (Realm::new("clinic"), Realm::new("lab"), Realm::new("server"));
+        let (clinic, lab, servers) =
+            (Realm::new("clinic"), Realm::new("lab"), Realm::new("server"));
         let mut trust = Trust::default();
         for realm in [&clinic, &lab, &servers] {
             trust.add(&realm.name, vec![realm.ca.der().clone()], Vec::new()).unwrap();
@@ -199,7 +203,12 @@ impl World {
             let time = time.clone();
             move || time.load(Ordering::Relaxed)
         });
-        let gate = Gate::new(SERVER, Arc::new(move || trust.clone()), Arc::new(move || list.clone()), clock);
+        let gate = Gate::new(
+            SERVER,
+            Arc::new(move || trust.clone()),
+            Arc::new(move || list.clone()),
+            clock,
+        );
         Self {
             alice: clinic.member("alice"),
             mallory: clinic.member("mallory"),
@@ -226,7 +235,8 @@ impl World {
     }
 }
 
-/// A storage server that says what reached it: the caller as provider, lengths and ranges as they came.
+/// A storage server that says what reached it: the caller as provider, lengths and ranges as they
+/// came.
 struct Echo;
 
 impl StorageServerService for Echo {

@@ -52,7 +52,8 @@ fn an_address_is_the_servers_only_under_its_whole_url() {
 #[test]
 fn unknown_members_are_refused() {
     assert!(
-        serde_json::from_str::<Endpoint>(r#"{"url":"https://a.example","conect":"127.0.0.1:1"}"#).is_err()
+        serde_json::from_str::<Endpoint>(r#"{"url":"https://a.example","conect":"127.0.0.1:1"}"#)
+            .is_err()
     );
     let known: Endpoint =
         serde_json::from_str(r#"{"url":"https://a.example","connect":"127.0.0.1:1"}"#).unwrap();

@@ -108,7 +108,10 @@ async fn ac_3_whom_the_list_does_not_admit_is_refused() {
     for member in [&world.stranger, &world.bob] {
         let answer = world.call(member, &register()).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN);
-        let who = format!("`{}` is not admitted by the access list of `storage.example`", member.identity());
+        let who = format!(
+            "`{}` is not admitted by the access list of `storage.example`",
+            member.identity()
+        );
         answer.is_problem("forbidden", &who);
     }
 }
@@ -121,7 +124,10 @@ async fn a_server_needs_no_statement_and_is_no_user() {
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.json()["provider"]["subject"], "management.example");
 
-    world.call(&world.alice, &status).await.is_problem("forbidden", "only the server `management.example`");
+    world
+        .call(&world.alice, &status)
+        .await
+        .is_problem("forbidden", "only the server `management.example`");
     let mut upload = Call::new("PUT", &format!("/v1/packages/{}", "07".repeat(16)), "abc");
     upload.streamed = true;
     let upload = upload.with("content-length", "3");
@@ -148,13 +154,17 @@ async fn what_is_not_there_is_said_as_a_problem_and_only_behind_the_gate() {
     let answer = world.call(&world.alice, &elsewhere).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
     answer.is_problem("not-found", "no such address");
-    world.send(elsewhere.request(None, None)).await.is_problem("unauthenticated", "no client certificate");
+    world
+        .send(elsewhere.request(None, None))
+        .await
+        .is_problem("unauthenticated", "no client certificate");
 
     let answer = world.call(&world.alice, &Call::new("PATCH", "/v1/packages", "")).await;
     answer.is_problem("malformed", "does not take this method");
     let answer = world.call(&world.alice, &Call::new("GET", "/v1/packages/../x", "")).await;
     assert!(answer.status.is_client_error());
-    let answer = world.call(&world.alice, &Call::new("GET", "/v1/packages/not-an-id/status", "")).await;
+    let answer =
+        world.call(&world.alice, &Call::new("GET", "/v1/packages/not-an-id/status", "")).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     answer.is_problem("malformed", "hexadecimal");
 }

@@ -63,7 +63,11 @@ impl KeyServer for Echo {
     async fn release(&self, _id: &KeyId, _release: &ReleaseKey) -> Result<ReleasedKey> {
         absent()
     }
-    async fn releases(&self, _share: &ShareId, _after: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
+    async fn releases(
+        &self,
+        _share: &ShareId,
+        _after: Option<&Digest>,
+    ) -> Result<Vec<ReleaseEntry>> {
         Ok(Vec::new())
     }
 }
@@ -141,8 +145,9 @@ async fn an_idempotency_key_is_a_quoted_string() {
         let call = Call::new("DELETE", &key(), "").with("idempotency-key", wrong);
         world.call(&world.alice, &call).await.is_problem("malformed", "`Idempotency-Key`");
     }
-    let twice =
-        Call::new("DELETE", &key(), "").with("idempotency-key", "\"a\"").with("idempotency-key", "\"a\"");
+    let twice = Call::new("DELETE", &key(), "")
+        .with("idempotency-key", "\"a\"")
+        .with("idempotency-key", "\"a\"");
     world.call(&world.alice, &twice).await.is_problem("malformed", "twice");
     let good = Call::new("DELETE", &key(), "").with("idempotency-key", "\"5d41 ~!\"");
     assert_eq!(world.call(&world.alice, &good).await.status, StatusCode::OK);

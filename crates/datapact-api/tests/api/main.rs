@@ -1,4 +1,5 @@
-//! The routes without sockets: the real gate and routers before services that only say what reached them.
+//! The routes without sockets: the real gate and routers before services that only say what reached
+//! them.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says so")]
 
 mod common;

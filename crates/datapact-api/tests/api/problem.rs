@@ -58,7 +58,11 @@ fn an_answer_that_is_no_problem_becomes_one() {
         r#"{"type":"urn:datapact:problem:new-kind","title":"x","status":404,"detail":"x"}"#,
     ] {
         let problem = Problem::from_answer(StatusCode::NOT_FOUND, body.as_bytes());
-        assert_eq!(problem, Problem::new(Kind::Internal, "the server answered 404 Not Found"), "{body}");
+        assert_eq!(
+            problem,
+            Problem::new(Kind::Internal, "the server answered 404 Not Found"),
+            "{body}"
+        );
     }
 }
 

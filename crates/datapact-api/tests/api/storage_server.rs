@@ -39,13 +39,16 @@ async fn ds_2_a_download_says_what_it_sends() {
 #[tokio::test]
 async fn ds_2_other_ranges_are_refused() {
     let world = World::new();
-    for wrong in ["", "bytes", "bytes=", "bytes=-5", "bytes=5-4", "bytes=0-1,3-4", "bytes=0x1-", "items=0-1"]
+    for wrong in
+        ["", "bytes", "bytes=", "bytes=-5", "bytes=5-4", "bytes=0-1,3-4", "bytes=0x1-", "items=0-1"]
     {
         let answer = download(&world, wrong).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "`{wrong}`");
         answer.is_problem("malformed", "`Range` must be");
     }
-    download(&world, "bytes=99999999999999999999-").await.is_problem("malformed", "`Range` must be");
+    download(&world, "bytes=99999999999999999999-")
+        .await
+        .is_problem("malformed", "`Range` must be");
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! What is called: everything is signed here, before it is sent, and verified here, after it has come.
+//! What is called: everything is signed here, before it is sent, and verified here, after it has
+//! come.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -55,11 +56,17 @@ impl Client {
         })
     }
 
-    pub(crate) async fn connections_to_management(&self, count: usize) -> Result<Vec<Mutex<Connection>>> {
+    pub(crate) async fn connections_to_management(
+        &self,
+        count: usize,
+    ) -> Result<Vec<Mutex<Connection>>> {
         connections(&self.profile.enrolment().management, &self.tls, count).await
     }
 
-    pub(crate) async fn connections_to_key_server(&self, count: usize) -> Result<Vec<Mutex<Connection>>> {
+    pub(crate) async fn connections_to_key_server(
+        &self,
+        count: usize,
+    ) -> Result<Vec<Mutex<Connection>>> {
         connections(&self.key_server, &self.tls, count).await
     }
 
@@ -94,7 +101,11 @@ impl Client {
     /// Whether the answer to a request for access grants it.
     pub(crate) fn granted(&self, answer: &Answer) -> Result<()> {
         let grant: AccessGrant = serde_json::from_slice(&answer.body)?;
-        if grant.policy.id() == self.policy { Ok(()) } else { Err("another policy was granted".into()) }
+        if grant.policy.id() == self.policy {
+            Ok(())
+        } else {
+            Err("another policy was granted".into())
+        }
     }
 
     /// Redemptions of new accesses, which are made over `management`, of each `releases`.
@@ -107,8 +118,8 @@ impl Client {
         let wanted = count.div_ceil(releases);
         let accesses: Vec<_> = (0..wanted).map(|_| self.access()).collect();
         let share = wanted.div_ceil(management.len()).max(1);
-        let granted =
-            management.iter().zip(accesses.chunks(share)).map(|(connection, accesses)| async move {
+        let granted = management.iter().zip(accesses.chunks(share)).map(
+            |(connection, accesses)| async move {
                 let mut connection = connection.lock().await;
                 let mut granted = Vec::with_capacity(accesses.len());
                 for (i, (request, call)) in accesses.iter().enumerate() {
@@ -118,7 +129,8 @@ impl Client {
                     granted.push((request, grant));
                 }
                 Ok::<_, Failure>(granted)
-            });
+            },
+        );
         let granted: Vec<_> = try_join_all(granted).await?.into_iter().flatten().collect();
         // The calls that follow each other redeem different accesses.
         let all = (0..releases).flat_map(|_| &granted).take(count);
@@ -148,10 +160,20 @@ impl Client {
         let redemption = Redemption { recipient, request: key_request.id() };
         let ask = ReleaseKey { token: grant.token.clone(), request: request.clone(), key_request };
         let json = serde_json::to_vec(&ask)?;
-        Ok((self.call(&self.key_server, "POST", &format!("/v1/keys/{key}/release"), &json, 200), redemption))
+        Ok((
+            self.call(&self.key_server, "POST", &format!("/v1/keys/{key}/release"), &json, 200),
+            redemption,
+        ))
     }
 
-    fn call(&self, server: &Endpoint, method: &str, target: &str, body: &[u8], wanted: u16) -> Prepared {
+    fn call(
+        &self,
+        server: &Endpoint,
+        method: &str,
+        target: &str,
+        body: &[u8],
+        wanted: u16,
+    ) -> Prepared {
         let content = (!body.is_empty()).then(|| Digest::of(body));
         let said = Statement { method: method.to_owned(), target: target.to_owned(), content };
         let name = server.name().unwrap_or_default();

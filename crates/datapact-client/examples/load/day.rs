@@ -32,7 +32,11 @@ pub(crate) async fn run(client: &Client, total: usize, processes: &Processes) ->
             let resident = processes.resident()?;
             let resident: Vec<_> =
                 resident.iter().map(|(_, bytes)| format!("{:.0}", *bytes as f64 / 1e6)).collect();
-            println!("| {done} | {:.0} | {} |", start.elapsed().as_secs_f64(), resident.join(" | "));
+            println!(
+                "| {done} | {:.0} | {} |",
+                start.elapsed().as_secs_f64(),
+                resident.join(" | ")
+            );
             told += total / LINES;
         }
         if done >= total {

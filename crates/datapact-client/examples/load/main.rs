@@ -5,13 +5,14 @@
 //! load day SHARE ACCESSES [NAME=PID...]
 //! load subscribers SHARE COUNT [NAME=PID...]
 //! ```
-//! Needs a home with the profiles `lab` and `clinic`, as `datapact quickstart` leaves it, and a share that `lab` may
-//! access without limit; `NAME=PID` are the servers' processes. Every access is decided and recorded on the ledger;
-//! every redemption is checked and put on record. Each connection has one call under way at a time.
+//! Needs a home with the profiles `lab` and `clinic`, as `datapact quickstart` leaves it, and a
+//! share that `lab` may access without limit; `NAME=PID` are the servers' processes. Every access
+//! is decided and recorded on the ledger; every redemption is checked and put on record. Each
+//! connection has one call under way at a time.
 //!
-//! What a client signs is signed before a phase begins, and answers are looked into after it has ended: a part of them is
-//! read, verified and opened, all of them must have succeeded. So what is measured beside the servers is the sending
-//! and receiving over TLS alone.
+//! What a client signs is signed before a phase begins, and answers are looked into after it has
+//! ended: a part of them is read, verified and opened, all of them must have succeeded. So what is
+//! measured beside the servers is the sending and receiving over TLS alone.
 
 mod calls;
 mod day;
@@ -39,8 +40,10 @@ async fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["rates", share, seconds, connections, processes @ ..] => {
-            let connections =
-                connections.split(',').map(str::parse).collect::<std::result::Result<Vec<usize>, _>>()?;
+            let connections = connections
+                .split(',')
+                .map(str::parse)
+                .collect::<std::result::Result<Vec<usize>, _>>()?;
             let client = Client::connect(&home, &share.parse()?).await?;
             let processes = Processes::parse(processes)?;
             rates::run(&home, &client, seconds.parse()?, &connections, &processes).await

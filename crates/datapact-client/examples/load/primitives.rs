@@ -1,9 +1,11 @@
-//! What the machine gives: the rates of the primitives that every call needs, and the ceilings that follow from them.
+//! What the machine gives: the rates of the primitives that every call needs, and the ceilings that
+//! follow from them.
 //!
-//! An access needs an empty request (TLS, HTTP, and the statement's signature verified), the verification of the
-//! signed request and the signing of the token. A redemption needs an empty request, three more verifications (token,
-//! access request, key request), the sealing and the signing of the release. Each needs one commit. With few connections what comes one after the other bounds the rate; with
-//! many the processors do, since commits are shared.
+//! An access needs an empty request (TLS, HTTP, and the statement's signature verified), the
+//! verification of the signed request and the signing of the token. A redemption needs an empty
+//! request, three more verifications (token, access request, key request), the sealing and the
+//! signing of the release. Each needs one commit. With few connections what comes one after the
+//! other bounds the rate; with many the processors do, since commits are shared.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
 };
 use datapact_client::Home;
 use datapact_core::id::Digest;
@@ -54,7 +57,9 @@ impl Primitives {
             flush,
             sign: seconds_each(span, || Ok(key.sign(&random, &document).map(drop)?))?,
             verify: seconds_each(span, || Ok(public.verify(&document, signature.as_ref())?))?,
-            seal: seconds_each(span, || Ok(seal(&[2; 32], &recipient.public(), &request).map(drop)?))?,
+            seal: seconds_each(span, || {
+                Ok(seal(&[2; 32], &recipient.public(), &request).map(drop)?)
+            })?,
             open: seconds_each(span, || Ok(recipient.open(&request, &sealed).map(drop)?))?,
             processors: std::thread::available_parallelism()?.get() as f64,
         })

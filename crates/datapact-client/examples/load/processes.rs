@@ -34,7 +34,8 @@ impl Processes {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
             // Behind the program's name, which may hold anything.
             let fields = stat.rsplit_once(')').ok_or("no state of a process")?.1;
-            let field = |at| fields.split_whitespace().nth(at).and_then(|ticks| ticks.parse::<u64>().ok());
+            let field =
+                |at| fields.split_whitespace().nth(at).and_then(|ticks| ticks.parse::<u64>().ok());
             let ticks = field(11).zip(field(12)).ok_or("no times of a process")?;
             Ok(Usage(Duration::from_secs_f64((ticks.0 + ticks.1) as f64 * tick)))
         };
@@ -44,7 +45,11 @@ impl Processes {
     /// The processor time since `before`.
     pub(crate) fn since(&self, before: &[Usage]) -> Result<Vec<Usage>> {
         let now = self.usage()?;
-        Ok(now.iter().zip(before).map(|(now, before)| Usage(now.0.saturating_sub(before.0))).collect())
+        Ok(now
+            .iter()
+            .zip(before)
+            .map(|(now, before)| Usage(now.0.saturating_sub(before.0)))
+            .collect())
     }
 
     /// The bytes of each that are in memory.

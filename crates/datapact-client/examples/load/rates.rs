@@ -33,7 +33,10 @@ pub(crate) async fn run(
     let span = Duration::from_secs(seconds);
     let primitives = Primitives::measure(home, SPAN_OF_PRIMITIVE)?;
     println!("{primitives}");
-    println!("| TLS handshakes, both sides, one after the other | {:.0} |", handshakes(client).await?);
+    println!(
+        "| TLS handshakes, both sides, one after the other | {:.0} |",
+        handshakes(client).await?
+    );
     println!("\n{}", Report::head(processes));
     for count in connections.iter().copied() {
         let total = CALLS_A_SECOND * usize::try_from(seconds)?;
@@ -78,7 +81,8 @@ pub(crate) async fn phase(
     let start = Instant::now();
     let made = connections.iter().map(|connection| async {
         let mut connection = connection.lock().await;
-        let (mut times, mut kept, mut failed, mut first_failure) = (Vec::new(), Vec::new(), 0, None);
+        let (mut times, mut kept, mut failed, mut first_failure) =
+            (Vec::new(), Vec::new(), 0, None);
         while start.elapsed() < span {
             let call = next.fetch_add(1, Ordering::Relaxed);
             let Some(prepared) = calls.get(call) else { break };
@@ -142,16 +146,20 @@ impl Report {
             eprintln!("{name} at {connections} connections: {why}");
         }
         let at = |per_mille: usize| {
-            let time =
-                self.times.get((self.times.len() * per_mille / 1000).min(self.times.len().saturating_sub(1)));
+            let time = self
+                .times
+                .get((self.times.len() * per_mille / 1000).min(self.times.len().saturating_sub(1)));
             time.map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
         };
         let rate = self.rate();
-        let ceiling =
-            ceiling.map_or(" | ".to_owned(), |most| format!("{most:.0} | {:.0} %", 100.0 * rate / most));
+        let ceiling = ceiling
+            .map_or(" | ".to_owned(), |most| format!("{most:.0} | {:.0} %", 100.0 * rate / most));
         let calls = self.times.len().max(1) as f64;
-        let usage: Vec<_> =
-            self.usage.iter().map(|usage| format!("{:.0}", usage.0.as_secs_f64() * 1e6 / calls)).collect();
+        let usage: Vec<_> = self
+            .usage
+            .iter()
+            .map(|usage| format!("{:.0}", usage.0.as_secs_f64() * 1e6 / calls))
+            .collect();
         println!(
             "| {name} | {connections} | {rate:.0} | {ceiling} | {:.1} | {:.1} | {:.1} | {} | {} |",
             at(500),

@@ -20,7 +20,12 @@ const AT_ONCE: usize = 50;
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 /// Connects `count` subscribers and publishes shares.
-pub(crate) async fn run(home: &Home, client: &Client, count: usize, processes: &Processes) -> Result<()> {
+pub(crate) async fn run(
+    home: &Home,
+    client: &Client,
+    count: usize,
+    processes: &Processes,
+) -> Result<()> {
     let provider = Provider::new(Session::connect(Profile::load(home, "clinic", None)?)?);
     publish(&provider, 0).await?;
     let before = processes.resident()?;
@@ -55,9 +60,16 @@ pub(crate) async fn run(home: &Home, client: &Client, count: usize, processes: &
         let time = times.get((times.len() * percent / 100).min(times.len().saturating_sub(1)));
         time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     };
-    println!("\n| after the provider's call returned | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|");
+    println!(
+        "\n| after the provider's call returned | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|"
+    );
     for (name, times) in [("the first subscriber", &first), ("every subscriber", &all)] {
-        println!("| {name} | {:.1} | {:.1} | {:.1} |", at(times, 50), at(times, 99), at(times, 100));
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} |",
+            at(times, 50),
+            at(times, 99),
+            at(times, 100)
+        );
     }
     Ok(())
 }

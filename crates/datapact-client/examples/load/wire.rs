@@ -1,5 +1,5 @@
-//! Sending and receiving, as cheaply as it goes: requests are ready as bytes, and of an answer only its status and its
-//! length are looked at.
+//! Sending and receiving, as cheaply as it goes: requests are ready as bytes, and of an answer only
+//! its status and its length are looked at.
 
 use datapact_api::endpoint::Endpoint;
 use rustls::pki_types::ServerName;

@@ -1,5 +1,5 @@
-//! The bundle of an audit: everything that it rests on, in one file that anybody can verify offline, without an
-//! account and without believing whoever made it (`docs/spec/audit-bundle.md`).
+//! The bundle of an audit: everything that it rests on, in one file that anybody can verify
+//! offline, without an account and without believing whoever made it (`docs/spec/audit-bundle.md`).
 
 use std::collections::BTreeMap;
 
@@ -103,8 +103,7 @@ pub struct VerifiedBundle {
 const NOT_COMPLETE: &str =
     "that the bundle holds every entry of the share: give an exported log with `--log` to compare";
 const OWN_LOG_POLICY: &str = "that the log's key and witnesses are the right ones: they came with the bundle; compare them, or give `--log-policy`";
-const OWN_TRUST: &str =
-    "that the CAs are the right ones: they came with the bundle; compare their digests, or give `--trust`";
+const OWN_TRUST: &str = "that the CAs are the right ones: they came with the bundle; compare their digests, or give `--trust`";
 
 /// What the verifier knows from elsewhere than the bundle.
 #[derive(Default)]
@@ -118,8 +117,14 @@ pub struct Known<'a> {
 }
 
 impl Bundle {
-    pub(super) async fn make(session: &Session, share: ShareId, log: &Log, shown: Shown) -> Result<Self> {
-        let cosigned = log.cosigned(session).await?.ok_or_else(|| ClientError::defect("the log is empty"))?;
+    pub(super) async fn make(
+        session: &Session,
+        share: ShareId,
+        log: &Log,
+        shown: Shown,
+    ) -> Result<Self> {
+        let cosigned =
+            log.cosigned(session).await?.ok_or_else(|| ClientError::defect("the log is empty"))?;
         let mut entries = Vec::new();
         for position in log.share.positions() {
             let (entry, proof) = log.proof(session, position, &cosigned).await?;
@@ -169,12 +174,12 @@ impl Bundle {
         self.anchors.log_policy.parse().map_err(ClientError::untrusted)
     }
 
-    /// Verifies everything: each entry's proof, each decision again by the contract, each signature, each commitment,
-    /// and that all fit together.
+    /// Verifies everything: each entry's proof, each decision again by the contract, each
+    /// signature, each commitment, and that all fit together.
     ///
     /// # Errors
-    /// [`Untrusted`](datapact_api::problem::Kind::Untrusted) when an entry is not proved or the contract would not
-    /// have decided so. What else is wrong stands among the findings.
+    /// [`Untrusted`](datapact_api::problem::Kind::Untrusted) when an entry is not proved or the
+    /// contract would not have decided so. What else is wrong stands among the findings.
     pub fn verify(&self, known: &Known<'_>) -> Result<VerifiedBundle> {
         let own_policy = self.log_policy()?;
         let policy = known.log_policy.unwrap_or(&own_policy);
@@ -182,7 +187,9 @@ impl Bundle {
         let trust = known.trust.unwrap_or(&own_trust);
         let (ledger, checkpoint) = self.replay(policy)?;
         if checkpoint.origin() != self.anchors.ledger {
-            return Err(ClientError::untrusted("the log that proves the entries is another ledger's"));
+            return Err(ClientError::untrusted(
+                "the log that proves the entries is another ledger's",
+            ));
         }
         if let Some((entries, length)) = known.log {
             self.compare(entries, length, checkpoint.size())?;
@@ -192,7 +199,8 @@ impl Bundle {
         let signed: std::result::Result<(), DocumentError> =
             document.verify(trust, &self.anchors.ledger, document.document().time);
         signed?;
-        let found = Audit::run(trust, &self.anchors.ledger, self.share, checkpoint.size(), &ledger, shown)?;
+        let found =
+            Audit::run(trust, &self.anchors.ledger, self.share, checkpoint.size(), &ledger, shown)?;
         let mut not_proven = Vec::new();
         not_proven.extend(known.log.is_none().then_some(NOT_COMPLETE));
         not_proven.extend(known.log_policy.is_none().then_some(OWN_LOG_POLICY));
@@ -209,7 +217,9 @@ impl Bundle {
             log_keys: policy.logs().iter().map(ToString::to_string).collect(),
             cas: trust
                 .realms()
-                .map(|realm| (realm.to_owned(), trust.cas(realm).map(|ca| Digest::of(ca)).collect()))
+                .map(|realm| {
+                    (realm.to_owned(), trust.cas(realm).map(|ca| Digest::of(ca)).collect())
+                })
                 .collect(),
             policies: policies_of(&ledger),
             accesses: found.accesses,
@@ -219,8 +229,8 @@ impl Bundle {
         })
     }
 
-    /// What the entries say, each proved under one checkpoint and decided again by the contract: a share's decisions
-    /// rest on nothing but the share's own entries.
+    /// What the entries say, each proved under one checkpoint and decided again by the contract: a
+    /// share's decisions rest on nothing but the share's own entries.
     fn replay(&self, policy: &LogPolicy) -> Result<(OnLedger, Checkpoint)> {
         let mut under: Option<Checkpoint> = None;
         let mut ledger = OnLedger::default();
@@ -232,12 +242,14 @@ impl Bundle {
             let wrong = |what: &dyn std::fmt::Display| {
                 ClientError::untrusted(format!("entry {position} of the log: {what}"))
             };
-            let checkpoint = proof.verify(policy, proved.entry.as_bytes()).map_err(|e| wrong(&e))?;
-            if under
-                .as_ref()
-                .is_some_and(|under| (under.size(), under.root()) != (checkpoint.size(), checkpoint.root()))
-            {
-                return Err(wrong(&"it is proved under another checkpoint than the entries before it"));
+            let checkpoint =
+                proof.verify(policy, proved.entry.as_bytes()).map_err(|e| wrong(&e))?;
+            if under.as_ref().is_some_and(|under| {
+                (under.size(), under.root()) != (checkpoint.size(), checkpoint.root())
+            }) {
+                return Err(wrong(
+                    &"it is proved under another checkpoint than the entries before it",
+                ));
             }
             under = Some(checkpoint);
             if position < next {
@@ -248,8 +260,9 @@ impl Bundle {
                 return Err(wrong(&"it is of another share"));
             }
             let touched = keys(&entry.call);
-            let touched =
-                touched.into_iter().filter_map(|key| Some((key.clone(), values.get(&key)?.clone())));
+            let touched = touched
+                .into_iter()
+                .filter_map(|key| Some((key.clone(), values.get(&key)?.clone())));
             let outcome = entry
                 .replay(newest.saturating_sub(DISORDER_SECONDS_MAX), &touched.collect())
                 .map_err(|e| wrong(&e))?;
@@ -258,7 +271,9 @@ impl Bundle {
             ledger.add(position, entry);
         }
         under.map(|checkpoint| (ledger, checkpoint)).ok_or_else(|| {
-            ClientError::untrusted("the bundle holds no entry, so nothing of it stands on the ledger")
+            ClientError::untrusted(
+                "the bundle holds no entry, so nothing of it stands on the ledger",
+            )
         })
     }
 
@@ -270,8 +285,11 @@ impl Bundle {
                 "export the log again",
             ));
         }
-        let known: BTreeMap<u64, &Entry> =
-            entries.iter().filter(|(position, _)| *position < size).map(|(at, entry)| (*at, entry)).collect();
+        let known: BTreeMap<u64, &Entry> = entries
+            .iter()
+            .filter(|(position, _)| *position < size)
+            .map(|(at, entry)| (*at, entry))
+            .collect();
         let mut left = known.clone();
         for proved in &self.entries {
             let proof: Proof = proved.proof.parse().map_err(ClientError::untrusted)?;

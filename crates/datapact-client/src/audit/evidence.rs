@@ -65,7 +65,8 @@ impl OnLedger {
         match entry.call {
             Call::SetPolicy(policy) => self.policies.push((position, time, policy)),
             Call::RequestAccess(request) => {
-                let earlier = self.accesses.iter().filter(|(_, r)| r.request.consumer == request.consumer);
+                let earlier =
+                    self.accesses.iter().filter(|(_, r)| r.request.consumer == request.consumer);
                 let access = u32::try_from(earlier.count()).unwrap_or(u32::MAX).saturating_add(1);
                 self.accesses.push((position, AccessRecord { request, access, time }));
             }
@@ -114,7 +115,8 @@ impl<'a> Audit<'a> {
     /// Compares everything.
     ///
     /// # Errors
-    /// When the policy is not signed by whom it must be, or the receipt does not fit it: then nothing can be compared.
+    /// When the policy is not signed by whom it must be, or the receipt does not fit it: then
+    /// nothing can be compared.
     pub(super) fn run(
         trust: &'a Trust,
         ledger_id: &'a str,
@@ -123,7 +125,8 @@ impl<'a> Audit<'a> {
         ledger: &OnLedger,
         shown: &Shown,
     ) -> Result<Found> {
-        let erased = shown.erasures.iter().map(|erasure| (erasure.position, erasure.time)).collect();
+        let erased =
+            shown.erasures.iter().map(|erasure| (erasure.position, erasure.time)).collect();
         let mut audit = Self { trust, ledger_id, share, known, erased, findings: Vec::new() };
         let call = check_receipt(&shown.policy, &shown.receipt)?;
         audit.policies(shown.policy.id(), call.as_ref(), ledger);
@@ -137,20 +140,28 @@ impl<'a> Audit<'a> {
         Ok(Found { accesses, findings: audit.findings })
     }
 
-    fn find(&mut self, finding: FindingKind, request: Option<Digest>, detail: impl std::fmt::Display) {
+    fn find(
+        &mut self,
+        finding: FindingKind,
+        request: Option<Digest>,
+        detail: impl std::fmt::Display,
+    ) {
         self.findings.push(Finding { finding, request, detail: detail.to_string() });
     }
 
-    /// The newest policy on the ledger is the one that the provider signed, and so, by each one's digest of its
-    /// predecessor, are all before it.
+    /// The newest policy on the ledger is the one that the provider signed, and so, by each one's
+    /// digest of its predecessor, are all before it.
     pub(super) fn policies(&mut self, id: Digest, signed: Option<&Call>, ledger: &OnLedger) {
-        // Without the openings of erased users the whole call cannot be made again; the digest still fixes it.
+        // Without the openings of erased users the whole call cannot be made again; the digest
+        // still fixes it.
         let is_signed = |policy: &SetPolicy| match signed {
             Some(signed) => Call::SetPolicy(policy.clone()) == *signed,
             None => policy.policy == id,
         };
-        let newest =
-            ledger.policies.iter().rfind(|(position, _, policy)| *position < self.known || is_signed(policy));
+        let newest = ledger
+            .policies
+            .iter()
+            .rfind(|(position, _, policy)| *position < self.known || is_signed(policy));
         if !newest.is_some_and(|(_, _, policy)| is_signed(policy)) {
             self.find(
                 FindingKind::Policy,
@@ -173,13 +184,16 @@ impl<'a> Audit<'a> {
     ) -> Listed {
         let accesses: BTreeMap<_, _> =
             accesses.into_iter().map(|entry| (entry.request.id(), entry)).collect();
-        let usages: BTreeMap<_, _> = usages.into_iter().map(|entry| (entry.report.id(), entry)).collect();
-        let on_ledger: BTreeSet<Digest> = ledger.accesses.iter().map(|(_, r)| r.request.request).collect();
+        let usages: BTreeMap<_, _> =
+            usages.into_iter().map(|entry| (entry.report.id(), entry)).collect();
+        let on_ledger: BTreeSet<Digest> =
+            ledger.accesses.iter().map(|(_, r)| r.request.request).collect();
         for request in accesses.keys().filter(|id| !on_ledger.contains(id)) {
             let detail = "management shows an access that the ledger does not have";
             self.find(FindingKind::InventedAccess, Some(*request), detail);
         }
-        let on_ledger: BTreeSet<Digest> = ledger.usages.iter().map(|(_, r)| r.usage.report).collect();
+        let on_ledger: BTreeSet<Digest> =
+            ledger.usages.iter().map(|(_, r)| r.usage.report).collect();
         for (report, entry) in &usages {
             if !on_ledger.contains(report) {
                 let detail = "management shows a usage report that the ledger does not have";
@@ -214,7 +228,8 @@ impl<'a> Audit<'a> {
                     let commitment = record.request.consumer;
                     let known = commitments.insert(entry.consumer.identity.clone(), commitment);
                     if known.is_some_and(|known| known != commitment) {
-                        let detail = format!("`{}` stands under two commitments", entry.consumer.identity);
+                        let detail =
+                            format!("`{}` stands under two commitments", entry.consumer.identity);
                         self.find(FindingKind::DoubledCommitment, Some(request), detail);
                     }
                 }
@@ -256,11 +271,21 @@ impl<'a> Audit<'a> {
         self.check(&Call::RequestAccess(record.request.clone()), &documents, record.time)
     }
 
-    fn check(&self, call: &Call, documents: &Documents, time: Timestamp) -> std::result::Result<(), String> {
+    fn check(
+        &self,
+        call: &Call,
+        documents: &Documents,
+        time: Timestamp,
+    ) -> std::result::Result<(), String> {
         check(call, documents, self.trust, self.ledger_id, time).map_err(|e| e.to_string())
     }
 
-    fn usages(&mut self, ledger: &OnLedger, shown: &Listed, access: &RequestAccess) -> Vec<AuditedUsage> {
+    fn usages(
+        &mut self,
+        ledger: &OnLedger,
+        shown: &Listed,
+        access: &RequestAccess,
+    ) -> Vec<AuditedUsage> {
         let request = access.request;
         let mut audited = Vec::new();
         for (position, record) in ledger.usages.iter().filter(|(_, r)| r.usage.request == request) {
@@ -296,11 +321,13 @@ impl<'a> Audit<'a> {
             return Err("management shows another usage record than the ledger's".to_owned());
         }
         let call: RecordUsage = record.usage.clone();
-        let documents = Documents::Usage { report: entry.report.clone(), consumer: access.consumer.clone() };
+        let documents =
+            Documents::Usage { report: entry.report.clone(), consumer: access.consumer.clone() };
         self.check(&Call::RecordUsage(call), &documents, record.time)
     }
 
-    /// Each release is the key server's own statement, of a key request that the consumer of an access signed.
+    /// Each release is the key server's own statement, of a key request that the consumer of an
+    /// access signed.
     pub(super) fn releases(
         &mut self,
         key_server: &str,
@@ -311,9 +338,11 @@ impl<'a> Audit<'a> {
         let mut released = BTreeMap::new();
         for entry in releases {
             let request = entry.release.body().request;
-            let record = ledger.accesses.iter().find(|(_, record)| record.request.request == request);
+            let record =
+                ledger.accesses.iter().find(|(_, record)| record.request.request == request);
             let Some((_, record)) = record else {
-                let detail = "the key server released the key for an access that the ledger does not have";
+                let detail =
+                    "the key server released the key for an access that the ledger does not have";
                 self.find(FindingKind::ReleaseWithoutRecord, Some(request), detail);
                 continue;
             };
@@ -344,7 +373,8 @@ impl<'a> Audit<'a> {
         if *release.signer() != Identity::server(name) {
             return Err("somebody else than the key server states it".to_owned());
         }
-        // Earlier versions may have had other keys; the key server gives each out for its own policy only.
+        // Earlier versions may have had other keys; the key server gives each out for its own
+        // policy only.
         if said.share != self.share || said.key != asked.key {
             return Err("it is of another share or key".to_owned());
         }

@@ -1,5 +1,5 @@
-//! The log as a profile follows it: from the last checkpoint that it has kept, so that a log which was rolled back or
-//! forked since is found out.
+//! The log as a profile follows it: from the last checkpoint that it has kept, so that a log which
+//! was rolled back or forked since is found out.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -34,7 +34,11 @@ impl LogSource for PublicLog {
         }
     }
 
-    async fn wait_newer(&self, size: u64, timeout: Duration) -> std::result::Result<(), SourceError> {
+    async fn wait_newer(
+        &self,
+        size: u64,
+        timeout: Duration,
+    ) -> std::result::Result<(), SourceError> {
         match tokio::time::timeout(timeout, self.0.log_longer_than(size)).await {
             Ok(Err(problem)) => Err(SourceError(problem.detail)),
             Ok(Ok(_)) | Err(_) => Ok(()),
@@ -70,10 +74,14 @@ impl Log {
             Ok(file)
         })
         .await?;
-        let store =
-            Store::open(&state.join("ledger.db"), tables::MIGRATIONS).await.map_err(LedgerError::from)?;
+        let store = Store::open(&state.join("ledger.db"), tables::MIGRATIONS)
+            .await
+            .map_err(LedgerError::from)?;
         let log = session.profile().log_policy().logs().first().cloned().ok_or_else(|| {
-            ClientError::usage("the enrolment names no log", "ask management's operator for a new enrolment")
+            ClientError::usage(
+                "the enrolment names no log",
+                "ask management's operator for a new enrolment",
+            )
         })?;
         let clock = datapact_ledger::port::system_clock();
         let source = Arc::new(PublicLog(Arc::clone(&session.public)));
@@ -89,7 +97,8 @@ impl Log {
         let size = retry(|| self.follower.poll()).await?.size;
         while self.read < size {
             let bytes = self.follower.entry(self.read).await?;
-            let bytes = bytes.ok_or_else(|| ClientError::defect("the copy of the ledger lacks an entry"))?;
+            let bytes = bytes
+                .ok_or_else(|| ClientError::defect("the copy of the ledger lacks an entry"))?;
             let entry = Entry::parse(&bytes).map_err(ClientError::defect)?;
             if entry.call.share() == share {
                 self.share.add(self.read, entry);
@@ -99,12 +108,12 @@ impl Log {
         Ok(size)
     }
 
-    /// The checkpoint that the enrolment's witnesses have cosigned, as it demands, of the tree that was followed, with
-    /// its size and their names. None for an empty log.
+    /// The checkpoint that the enrolment's witnesses have cosigned, as it demands, of the tree that
+    /// was followed, with its size and their names. None for an empty log.
     ///
     /// # Errors
-    /// [`Kind::Untrusted`] when they have cosigned another tree: the log has forked. Unavailable when they have not
-    /// cosigned the newest entry yet.
+    /// [`Kind::Untrusted`] when they have cosigned another tree: the log has forked. Unavailable
+    /// when they have not cosigned the newest entry yet.
     pub(super) async fn cosigned(&self, session: &Session) -> Result<Option<Cosigned>> {
         let Some(last) = self.read.checked_sub(1) else { return Ok(None) };
         let given = retry(|| session.management.proof(last)).await?;
@@ -120,12 +129,14 @@ impl Log {
             size,
             witnesses: theirs.witnesses().map(|witness| witness.name().to_owned()).collect(),
         };
-        // That the last entry is under this checkpoint in the tree followed shows that all before it are, too.
+        // That the last entry is under this checkpoint in the tree followed shows that all before
+        // it are, too.
         self.proof(session, last, &cosigned).await?;
         Ok(Some(cosigned))
     }
 
-    /// The entry at `position` and the proof of it, by the tree that was followed, under what witnesses cosigned.
+    /// The entry at `position` and the proof of it, by the tree that was followed, under what
+    /// witnesses cosigned.
     pub(super) async fn proof(
         &self,
         session: &Session,

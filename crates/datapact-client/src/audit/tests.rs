@@ -44,8 +44,18 @@ impl Scene {
         ledger.add(0, Entry::new(set.clone(), now()));
         let (accesses, usages, releases) = (Vec::new(), Vec::new(), Vec::new());
         let erased = BTreeMap::new();
-        let mut scene =
-            Self { world, session, bob, key, policy: set, ledger, accesses, usages, releases, erased };
+        let mut scene = Self {
+            world,
+            session,
+            bob,
+            key,
+            policy: set,
+            ledger,
+            accesses,
+            usages,
+            releases,
+            erased,
+        };
         let request = scene.access(&Arc::clone(&scene.bob), 7);
         scene.release(&request, &Arc::clone(&scene.bob));
         scene.usage(&request);

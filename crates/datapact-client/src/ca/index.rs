@@ -32,7 +32,8 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Reads the list, or begins it. A last line that a crash cut off is removed: its certificate never left.
+    /// Reads the list, or begins it. A last line that a crash cut off is removed: its certificate
+    /// never left.
     pub(super) fn open(folder: &Path) -> Result<Self, CaError> {
         let path = folder.join("index.jsonl");
         let failed = |source| CaError::File { path: path.clone(), source };
@@ -54,7 +55,9 @@ impl Index {
             revoked: BTreeMap::new(),
             crl_number: 0,
         };
-        for (i, line) in bytes.get(..complete).unwrap_or_default().split(|byte| *byte == b'\n').enumerate() {
+        for (i, line) in
+            bytes.get(..complete).unwrap_or_default().split(|byte| *byte == b'\n').enumerate()
+        {
             if line.is_empty() {
                 continue;
             }

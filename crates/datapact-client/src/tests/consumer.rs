@@ -159,7 +159,8 @@ lies! {
 
 #[tokio::test]
 async fn ac_2_a_policy_that_leads_elsewhere_costs_no_access() {
-    for foreign in ["https://evil.example:1", "https://keys.example:2", "https://keys.example:1.evil.example"]
+    for foreign in
+        ["https://evil.example:1", "https://keys.example:2", "https://keys.example:1.evil.example"]
     {
         let world = World::new();
         world.set_policy(&world.ann, LEDGER, |policy| {
@@ -189,7 +190,8 @@ async fn wr_5_somebody_elses_package_under_own_terms_is_refused() {
 async fn uw_4_a_package_sealed_anew_by_a_consumer_is_refused() {
     let world = World::new();
     for signer in [&world.eve, &world.ann] {
-        let (package, _) = sealed(signer, world.share, &world.key, b"week,admissions\n1,99\n2,99\n");
+        let (package, _) =
+            sealed(signer, world.share, &world.key, b"week,admissions\n1,99\n2,99\n");
         *world.package.lock().unwrap() = package;
         refused(&world, Reach::Servers, Kind::Untrusted, "a re-sealed package").await;
     }
@@ -222,7 +224,8 @@ async fn ds_2_a_package_of_another_length_is_refused() {
 #[tokio::test]
 async fn uw_3_a_wrong_key_opens_nothing() {
     let world = World::new();
-    let (package, policy) = sealed_share(&world.ann, &world.ann, world.share, &DataKey::random(), DATA);
+    let (package, policy) =
+        sealed_share(&world.ann, &world.ann, world.share, &DataKey::random(), DATA);
     *world.package.lock().unwrap() = package;
     *world.policy.lock().unwrap() = policy;
     refused(&world, Reach::Servers, Kind::Untrusted, "another key").await;
@@ -249,7 +252,8 @@ async fn uw_6_read_only_data_is_not_exported() {
     let consumer = Consumer::new(world.session());
     let (target, options) = (Target::Share(world.share), OpenOptions::default());
     let output = Output::Export(path.clone());
-    let error = consumer.open(&target, &options, &|_| Ok(()), output, no_progress()).await.unwrap_err();
+    let error =
+        consumer.open(&target, &options, &|_| Ok(()), output, no_progress()).await.unwrap_err();
     assert_eq!(error.kind(), Kind::Refused);
     assert_eq!(world.asked.load(Ordering::SeqCst), 0);
     assert!(!path.exists());
@@ -282,14 +286,22 @@ async fn pr_9_a_forwarded_package_of_another_management_contacts_nobody() {
         media_type: "text/csv".to_owned(),
     };
     let key = DataKey::random();
-    let sealing =
-        datapact_core::package::seal(&mut &DATA[..], &mut bytes, &key, &spec, &world.ann, now(), &mut |_| ());
+    let sealing = datapact_core::package::seal(
+        &mut &DATA[..],
+        &mut bytes,
+        &key,
+        &spec,
+        &world.ann,
+        now(),
+        &mut |_| (),
+    );
     sealing.unwrap();
     std::fs::write(&path, bytes).unwrap();
     let consumer = Consumer::new(world.session());
     let output = Output::Stream(Box::new(Plain::default()));
     let target = Target::Package(path);
-    let error = consumer.open(&target, &OpenOptions::default(), &|_| Ok(()), output, no_progress()).await;
+    let error =
+        consumer.open(&target, &OpenOptions::default(), &|_| Ok(()), output, no_progress()).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), Kind::Malformed);
     assert!(error.hint().unwrap().contains("nobody was contacted"));
@@ -313,7 +325,8 @@ async fn ac_2_a_revoked_server_is_asked_for_no_key() {
     // The list stays in force when it is not served any more.
     *world.crl.lock().unwrap() = None;
     std::fs::remove_file(world.folder.path().join("profile/state/crl/fetched")).unwrap();
-    refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server, the list withheld").await;
+    refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server, the list withheld")
+        .await;
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! A world in memory: honest answers, made from real documents, and a hook for each to turn it into a lie.
+//! A world in memory: honest answers, made from real documents, and a hook for each to turn it into
+//! a lie.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -127,7 +128,8 @@ impl World {
         };
         let log = SigningKey::parse(&SigningKey::generate(LEDGER, KeyKind::Log).unwrap()).unwrap();
         let witness =
-            SigningKey::parse(&SigningKey::generate("keys.example", KeyKind::Witness).unwrap()).unwrap();
+            SigningKey::parse(&SigningKey::generate("keys.example", KeyKind::Witness).unwrap())
+                .unwrap();
         let policy = LogPolicy::new(log.public(), &[witness.public().clone()]).unwrap();
         let at = |name: &str| Endpoint { url: format!("https://{name}:1"), connect: None };
         let realms = [("server", &servers), ("clinic", &clinic), ("lab", &lab)];
@@ -273,7 +275,10 @@ pub(crate) fn sealed_share(
                 digest: sealed.metadata.id(),
                 size: sealed.size,
             },
-            key: KeyReference { id: key_id, address: format!("https://keys.example:1/v1/keys/{key_id}") },
+            key: KeyReference {
+                id: key_id,
+                address: format!("https://keys.example:1/v1/keys/{key_id}"),
+            },
             title: "Admissions".to_owned(),
             media_type: "text/csv".to_owned(),
             categories: Vec::new(),
@@ -293,7 +298,12 @@ pub(crate) fn sealed_share(
     (bytes, ann.sign(LEDGER, now(), policy))
 }
 
-pub(crate) fn sealed(signer: &Signer, share: ShareId, key: &DataKey, mut data: &[u8]) -> (Vec<u8>, Sealed) {
+pub(crate) fn sealed(
+    signer: &Signer,
+    share: ShareId,
+    key: &DataKey,
+    mut data: &[u8],
+) -> (Vec<u8>, Sealed) {
     let spec = SealSpec {
         package: PackageId([1; 16]),
         key: KeyId([2; 16]),
@@ -390,7 +400,10 @@ impl Management for Fake {
         let detail = CatalogDetail { entry, policy: Some(policy), granted: 0, refusal: None };
         Ok(turn(&self.0.lies.detail, detail))
     }
-    async fn publications(&self, _: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+    async fn publications(
+        &self,
+        _: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         not_here()
     }
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
@@ -420,7 +433,8 @@ impl Management for Fake {
         not_here()
     }
     async fn report_usage(&self, report: &Signed<UsageReport>) -> Result<UsageReceipt> {
-        let Call::RecordUsage(usage) = Call::of_report(report, &opening(report.signer())).unwrap() else {
+        let Call::RecordUsage(usage) = Call::of_report(report, &opening(report.signer())).unwrap()
+        else {
             return not_here();
         };
         let receipt = UsageReceipt { position: 1, record: UsageRecord { usage, time: now() } };
@@ -448,7 +462,11 @@ impl Management for Fake {
     async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
         not_here()
     }
-    async fn set_subscription(&self, _: &SubscriptionId, _: &NewSubscription) -> Result<Subscription> {
+    async fn set_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: &NewSubscription,
+    ) -> Result<Subscription> {
         not_here()
     }
     async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
@@ -548,7 +566,12 @@ impl StorageServer for Fake {
         let id = PackageId([1; 16]);
         Ok(PackageAddress { id, address: format!("https://storage.example:1/v1/packages/{id}") })
     }
-    async fn upload(&self, id: &PackageId, size: u64, mut bytes: ByteStream) -> Result<PackageStatus> {
+    async fn upload(
+        &self,
+        id: &PackageId,
+        size: u64,
+        mut bytes: ByteStream,
+    ) -> Result<PackageStatus> {
         let mut package = Vec::new();
         while let Some(chunk) = bytes.next().await {
             package.extend_from_slice(&chunk.unwrap());

@@ -1,7 +1,9 @@
-//! What a call says on-chain, made from the signed documents behind it: management builds its calls here, and
-//! [`super::check`] builds them again to compare.
+//! What a call says on-chain, made from the signed documents behind it: management builds its calls
+//! here, and [`super::check`] builds them again to compare.
 
-use super::{Attributes, Call, CheckError, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy};
+use super::{
+    Attributes, Call, CheckError, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy,
+};
 use crate::commitment::Opening;
 use crate::document::{AccessRequest, Body, UsageReport};
 use crate::id::{Commitment, ShareId};
@@ -10,10 +12,12 @@ use crate::permission::AccessPermission;
 use crate::policy::SharingPolicy;
 
 impl Call {
-    /// The call that sets `policy`, with the opening of its signer and one for each named user, in any order.
+    /// The call that sets `policy`, with the opening of its signer and one for each named user, in
+    /// any order.
     ///
     /// # Errors
-    /// [`CheckError::Policy`] when the policy is not valid, [`CheckError::Opening`] when `owner` is not its signer's.
+    /// [`CheckError::Policy`] when the policy is not valid, [`CheckError::Opening`] when `owner` is
+    /// not its signer's.
     pub fn of_policy(
         policy: &Signed<SharingPolicy>,
         owner: &Opening,
@@ -29,7 +33,10 @@ impl Call {
             owner: commitment(policy, &body.share, owner)?,
             state: body.state,
             package: body.information.package.digest,
-            terms: body.terms.to_ledger(&body.share, users).map_err(crate::policy::PolicyError::from)?,
+            terms: body
+                .terms
+                .to_ledger(&body.share, users)
+                .map_err(crate::policy::PolicyError::from)?,
             access_times: body.permission.access_times,
             not_before: body.permission.not_before,
             expires: body.permission.expires,
@@ -37,8 +44,8 @@ impl Call {
         }))
     }
 
-    /// The call that asks for the access that `request` wishes, with what management vouches for as far as `terms`,
-    /// those of the policy that the request accepts, ask for it.
+    /// The call that asks for the access that `request` wishes, with what management vouches for as
+    /// far as `terms`, those of the policy that the request accepts, ask for it.
     ///
     /// # Errors
     /// [`CheckError::Opening`] when `consumer` is not the signer's.

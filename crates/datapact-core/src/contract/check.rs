@@ -60,14 +60,16 @@ pub struct Attributes {
     pub country: Option<Country>,
 }
 
-/// How old a signed policy may be when it is recorded, in seconds: a day, so that a provider's retry works.
+/// How old a signed policy may be when it is recorded, in seconds: a day, so that a provider's
+/// retry works.
 pub const POLICY_AGE_SECONDS_MAX: u64 = 24 * 60 * 60;
-/// How old a signed access request may be when it is recorded, in seconds: nobody can keep one and spend the
-/// consumer's access much later.
+/// How old a signed access request may be when it is recorded, in seconds: nobody can keep one and
+/// spend the consumer's access much later.
 pub const REQUEST_AGE_SECONDS_MAX: u64 = 600;
 /// How old a signed usage report may be when it is recorded, in seconds.
 pub const REPORT_AGE_SECONDS_MAX: u64 = 24 * 60 * 60;
-/// How far a document's own time may be ahead of the entry's, in seconds: users' clocks are not servers' clocks.
+/// How far a document's own time may be ahead of the entry's, in seconds: users' clocks are not
+/// servers' clocks.
 pub const DOCUMENT_AHEAD_SECONDS_MAX: u64 = 600;
 
 /// Why the documents behind a call were refused.
@@ -106,11 +108,13 @@ pub enum CheckError {
     Opening(Identity),
 }
 
-/// Checks that the documents are signed by whom they say, for `audience`, not long before `time`, and that `call`
-/// says on-chain just what they say. `time` is the entry's; the certificate must be valid then.
+/// Checks that the documents are signed by whom they say, for `audience`, not long before `time`,
+/// and that `call` says on-chain just what they say. `time` is the entry's; the certificate must be
+/// valid then.
 ///
-/// Whether the attributes in a request are the consumer's is management's to vouch for; this checks that they are
-/// those vouched for. Whether they are all that the policy asks for is [`super::decide`]'s to judge.
+/// Whether the attributes in a request are the consumer's is management's to vouch for; this checks
+/// that they are those vouched for. Whether they are all that the policy asks for is
+/// [`super::decide`]'s to judge.
 ///
 /// # Errors
 /// What is wrong with the documents, or in what the call differs from them.

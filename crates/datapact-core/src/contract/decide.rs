@@ -42,11 +42,12 @@ pub fn usage_key(report: &Digest) -> String {
     format!("usage/{report}")
 }
 
-/// Decides `call` at `time` on the state that [`keys`] named. Pure: the same arguments give the same answer on
-/// every host, whatever else is in `values`.
+/// Decides `call` at `time` on the state that [`keys`] named. Pure: the same arguments give the
+/// same answer on every host, whatever else is in `values`.
 ///
 /// # Errors
-/// The first rule, in the specified order, that speaks against the call; nothing is to be written then.
+/// The first rule, in the specified order, that speaks against the call; nothing is to be written
+/// then.
 pub fn decide(call: &Call, values: &Values, time: Timestamp) -> Result<Outcome, Refusal> {
     match call {
         Call::SetPolicy(set) => set_policy(set, values, time),
@@ -55,9 +56,9 @@ pub fn decide(call: &Call, values: &Values, time: Timestamp) -> Result<Outcome, 
     }
 }
 
-/// Whether `policy` would grant one more access to `consumer`, who has had `granted`, at `time`, and if not, by
-/// which rule. This is [`decide`]'s own judgement without its writes; attributes that the policy does not ask for
-/// are ignored here.
+/// Whether `policy` would grant one more access to `consumer`, who has had `granted`, at `time`,
+/// and if not, by which rule. This is [`decide`]'s own judgement without its writes; attributes
+/// that the policy does not ask for are ignored here.
 ///
 /// # Errors
 /// The first rule that speaks against it.
@@ -109,8 +110,10 @@ fn succeeds(set: &SetPolicy, stored: &SetPolicy) -> Result<(), Refusal> {
     if stored.state == ShareState::Revoked {
         return Err(Refusal::Revoked);
     }
-    let expected =
-        stored.version.checked_add(1).ok_or_else(|| malformed("the share has had its last version"))?;
+    let expected = stored
+        .version
+        .checked_add(1)
+        .ok_or_else(|| malformed("the share has had its last version"))?;
     if set.version != expected {
         return Err(Refusal::Version { expected });
     }
@@ -120,9 +123,14 @@ fn succeeds(set: &SetPolicy, stored: &SetPolicy) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn request_access(request: &RequestAccess, values: &Values, time: Timestamp) -> Result<Outcome, Refusal> {
+fn request_access(
+    request: &RequestAccess,
+    values: &Values,
+    time: Timestamp,
+) -> Result<Outcome, Refusal> {
     if let Some(stored) = stored_access(values, &request.request)? {
-        // First of all, so that a lost answer costs no access and is not lost for good when the terms change.
+        // First of all, so that a lost answer costs no access and is not lost for good when the
+        // terms change.
         return if stored.request == *request {
             Ok(repeated(Receipt::Access(stored.clone())))
         } else {
@@ -141,7 +149,14 @@ fn request_access(request: &RequestAccess, values: &Values, time: Timestamp) -> 
         Some(Value::Counter(counter)) => counter.granted,
         Some(_) => return Err(wrong_value(&counter)),
     };
-    admits(policy, &request.consumer, &request.attributes(), request.purpose.as_ref(), granted, time)?;
+    admits(
+        policy,
+        &request.consumer,
+        &request.attributes(),
+        request.purpose.as_ref(),
+        granted,
+        time,
+    )?;
     let access = granted.checked_add(1).ok_or(Refusal::AccessTimes { access_times: u32::MAX })?;
     let record = AccessRecord { request: request.clone(), access, time };
     Ok(Outcome {
@@ -172,9 +187,9 @@ fn says_no_more_than_asked(request: &RequestAccess, policy: &SetPolicy) -> Resul
         ("purpose", request.purpose.is_some(), terms.purposes.is_empty()),
     ];
     match kinds.iter().find(|(_, given, unasked)| *given && *unasked) {
-        Some((kind, ..)) => {
-            Err(malformed(&format!("the policy does not ask for the {kind}, so it must be left out")))
-        }
+        Some((kind, ..)) => Err(malformed(&format!(
+            "the policy does not ask for the {kind}, so it must be left out"
+        ))),
         None => Ok(()),
     }
 }
@@ -204,7 +219,10 @@ fn admits(
         return Err(Refusal::Organisation);
     }
     if !terms.industries.is_empty()
-        && !attributes.industry.as_ref().is_some_and(|own| terms.industries.iter().any(|it| it.covers(own)))
+        && !attributes
+            .industry
+            .as_ref()
+            .is_some_and(|own| terms.industries.iter().any(|it| it.covers(own)))
     {
         return Err(Refusal::Industry);
     }
@@ -213,11 +231,14 @@ fn admits(
     {
         return Err(Refusal::Country);
     }
-    if !terms.purposes.is_empty() && !purpose.is_some_and(|stated| terms.purposes.contains(stated)) {
+    if !terms.purposes.is_empty() && !purpose.is_some_and(|stated| terms.purposes.contains(stated))
+    {
         return Err(Refusal::Purpose);
     }
     match policy.access_times {
-        AccessTimes::Times(times) if granted >= times => Err(Refusal::AccessTimes { access_times: times }),
+        AccessTimes::Times(times) if granted >= times => {
+            Err(Refusal::AccessTimes { access_times: times })
+        }
         AccessTimes::Times(_) | AccessTimes::Unlimited => Ok(()),
     }
 }
@@ -249,7 +270,10 @@ fn repeated(receipt: Receipt) -> Outcome {
     Outcome { writes: Values::new(), receipt }
 }
 
-fn stored_share<'a>(values: &'a Values, share: &ShareId) -> Result<Option<&'a ShareRecord>, Refusal> {
+fn stored_share<'a>(
+    values: &'a Values,
+    share: &ShareId,
+) -> Result<Option<&'a ShareRecord>, Refusal> {
     let key = share_key(share);
     match values.get(&key) {
         None => Ok(None),
@@ -258,7 +282,10 @@ fn stored_share<'a>(values: &'a Values, share: &ShareId) -> Result<Option<&'a Sh
     }
 }
 
-fn stored_access<'a>(values: &'a Values, request: &Digest) -> Result<Option<&'a AccessRecord>, Refusal> {
+fn stored_access<'a>(
+    values: &'a Values,
+    request: &Digest,
+) -> Result<Option<&'a AccessRecord>, Refusal> {
     let key = access_key(request);
     match values.get(&key) {
         None => Ok(None),

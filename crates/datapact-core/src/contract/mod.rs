@@ -1,8 +1,9 @@
 //! The contract: the one place where access is decided.
 //!
-//! [`keys`] lists every state key that a call may touch, [`decide`] is pure and yields writes, a receipt and one
-//! event or a refusal, and [`check`] verifies the signed documents behind a call. A host reads the keys, decides
-//! and writes; management and endorsers call [`check`] before, replay does not, since documents stay off-chain.
+//! [`keys`] lists every state key that a call may touch, [`decide`] is pure and yields writes, a
+//! receipt and one event or a refusal, and [`check`] verifies the signed documents behind a call. A
+//! host reads the keys, decides and writes; management and endorsers call [`check`] before, replay
+//! does not, since documents stay off-chain.
 
 mod call;
 mod check;
@@ -96,8 +97,8 @@ pub struct LedgerTerms {
     pub purposes: BTreeSet<Name>,
 }
 
-/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute or a purpose stands here only where the
-/// policy restricts its kind; anything more is refused.
+/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute or a purpose stands here
+/// only where the policy restricts its kind; anything more is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestAccess {
@@ -206,8 +207,9 @@ pub enum Receipt {
     Usage(UsageRecord),
 }
 
-/// What a granted call changes. `writes` is empty when the very same call was granted before: the receipt is the
-/// first one's, nothing changes, and nothing is added to the ledger. The receipt is also the one event.
+/// What a granted call changes. `writes` is empty when the very same call was granted before: the
+/// receipt is the first one's, nothing changes, and nothing is added to the ledger. The receipt is
+/// also the one event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
@@ -217,8 +219,8 @@ pub struct Outcome {
     pub receipt: Receipt,
 }
 
-/// Why the contract refuses a call. The name in JSON is the rule's name everywhere: in answers, in the corpus of
-/// cases and in the Solidity twin's errors.
+/// Why the contract refuses a call. The name in JSON is the rule's name everywhere: in answers, in
+/// the corpus of cases and in the Solidity twin's errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum Refusal {

@@ -31,7 +31,11 @@ fn what_is_signed_is_read_and_verified() {
     assert_eq!(read, signed);
     read.verify(&trust, "management.example", NOW).unwrap();
     assert_eq!(read.verify(&trust, "other.example", NOW).unwrap_err().name(), "audience");
-    assert_ne!(signer.sign("management.example", NOW, statement()).id(), signed.id(), "32 random bytes");
+    assert_ne!(
+        signer.sign("management.example", NOW, statement()).id(),
+        signed.id(),
+        "32 random bytes"
+    );
     let through_json: Signed<Statement> =
         serde_json::from_str(&serde_json::to_string(&signed).unwrap()).unwrap();
     assert_eq!(through_json, signed);
@@ -41,7 +45,8 @@ fn what_is_signed_is_read_and_verified() {
 #[test]
 fn the_key_must_be_the_certificates() {
     let (signer, _) = signer();
-    let other = Signer::new(&key().serialize_der(), signer.chain().to_vec(), signer.identity().clone());
+    let other =
+        Signer::new(&key().serialize_der(), signer.chain().to_vec(), signer.identity().clone());
     assert_eq!(other.err().unwrap().name(), "malformed");
     let none = Signer::new(&key().serialize_der(), vec![], signer.identity().clone());
     assert_eq!(none.err().unwrap().name(), "no-certificate");

@@ -1,5 +1,5 @@
-//! C2SP chunked encryption v1, instance Cobblestone-256: HKDF-Expand-SHA-512 and AES-256-GCM over 16 KiB chunks
-//! (<https://c2sp.org/chunked-encryption>).
+//! C2SP chunked encryption v1, instance Cobblestone-256: HKDF-Expand-SHA-512 and AES-256-GCM over
+//! 16 KiB chunks (<https://c2sp.org/chunked-encryption>).
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::{constant_time, hkdf};
@@ -45,7 +45,8 @@ impl Message {
         Self::derive(key, context, random())
     }
 
-    /// The message that starts with `prefix`; none when `key` and `context` do not fit its commitment.
+    /// The message that starts with `prefix`; none when `key` and `context` do not fit its
+    /// commitment.
     pub(crate) fn open(key: &DataKey, context: &[u8], prefix: &[u8; PREFIX]) -> Option<Self> {
         let mut salt = [0; SALT];
         salt.copy_from_slice(prefix.split_at(SALT).0);
@@ -97,7 +98,9 @@ impl Message {
     /// Returns whether it is authentic; if not, `plaintext` holds nothing of it.
     #[must_use]
     pub(crate) fn open_chunk(&self, index: u64, sealed: &[u8], plaintext: &mut [u8]) -> bool {
-        let Some((ciphertext, tag)) = sealed.split_at_checked(plaintext.len()) else { return false };
+        let Some((ciphertext, tag)) = sealed.split_at_checked(plaintext.len()) else {
+            return false;
+        };
         let opened = self
             .key
             .open_separate_gather(self.nonce(index), Aad::empty(), ciphertext, tag, plaintext)
@@ -128,7 +131,8 @@ mod tests {
 
     use super::*;
 
-    /// A plain decryption of a whole message: the chunks that are authentic, and whether all of it is.
+    /// A plain decryption of a whole message: the chunks that are authentic, and whether all of it
+    /// is.
     fn open(key: &DataKey, context: &[u8], sealed: &[u8]) -> (Vec<u8>, bool) {
         let mut out = Vec::new();
         let Some((prefix, mut rest)) = sealed.split_at_checked(PREFIX) else { return (out, false) };

@@ -1,5 +1,5 @@
-//! Saying what happened to a group that does not verify. Nothing here gives out plaintext or changes a refusal;
-//! it only finds the right words for it.
+//! Saying what happened to a group that does not verify. Nothing here gives out plaintext or
+//! changes a refusal; it only finds the right words for it.
 
 use crate::package::cobblestone::{SEALED_CHUNK, TAG, chunks};
 use crate::package::{OpenPackage, PackageError, ReadAt};
@@ -31,7 +31,9 @@ impl<S: ReadAt> OpenPackage<S> {
             }
             all_authentic = false;
             let mut others = chunk.saturating_sub(REACH)..count.min(chunk + REACH);
-            if let Some(found) = others.find(|&other| self.message.open_chunk(other, sealed, plaintext)) {
+            if let Some(found) =
+                others.find(|&other| self.message.open_chunk(other, sealed, plaintext))
+            {
                 return PackageError::Reordered { expected: chunk, found };
             }
         }

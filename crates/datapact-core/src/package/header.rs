@@ -12,7 +12,8 @@ const VERSION: u32 = 1;
 pub(crate) const TRAILER: usize = 16;
 const END: &[u8; 12] = b"datapact-end";
 
-/// What stands in the clear before the payload; the payload's key derivation binds every byte of it.
+/// What stands in the clear before the payload; the payload's key derivation binds every byte of
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The package.
@@ -24,10 +25,17 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header's bytes: magic, version (big-endian), package id, key id, digest of the provider's key.
+    /// The header's bytes: magic, version (big-endian), package id, key id, digest of the
+    /// provider's key.
     pub fn to_bytes(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        let parts = [&MAGIC[..], &VERSION.to_be_bytes(), &self.package.0, &self.key.0, &self.provider_key.0];
+        let parts = [
+            &MAGIC[..],
+            &VERSION.to_be_bytes(),
+            &self.package.0,
+            &self.key.0,
+            &self.provider_key.0,
+        ];
         for (to, from) in bytes.iter_mut().zip(parts.into_iter().flatten()) {
             *to = *from;
         }
@@ -50,16 +58,23 @@ impl Header {
         let (package, rest) = take(rest)?;
         let (key, rest) = take(rest)?;
         let (provider_key, _) = take(rest)?;
-        Ok(Self { package: PackageId(package), key: KeyId(key), provider_key: Digest(provider_key) })
+        Ok(Self {
+            package: PackageId(package),
+            key: KeyId(key),
+            provider_key: Digest(provider_key),
+        })
     }
 
-    /// Whether `bytes` can be the start of a package: what a server may ask before it stores an upload.
+    /// Whether `bytes` can be the start of a package: what a server may ask before it stores an
+    /// upload.
     pub fn starts(bytes: &[u8]) -> bool {
         !bytes.is_empty() && bytes.iter().zip(MAGIC).all(|(a, b)| a == b)
     }
 }
 
-fn take<const N: usize, T: AsRef<[u8]> + ?Sized>(bytes: &T) -> Result<([u8; N], &[u8]), PackageError> {
+fn take<const N: usize, T: AsRef<[u8]> + ?Sized>(
+    bytes: &T,
+) -> Result<([u8; N], &[u8]), PackageError> {
     let (head, rest) = bytes.as_ref().split_first_chunk().ok_or(PackageError::Truncated)?;
     Ok((*head, rest))
 }

@@ -12,7 +12,8 @@ const PREFIX: &str = "datapact-data-key-1:";
 /// The longest key file that is worth reading, in bytes.
 pub const KEY_FILE_BYTES_MAX: usize = 128;
 
-/// A data encryption key (WR-1): 32 uniformly random bytes, wiped from memory when dropped, never shown.
+/// A data encryption key (WR-1): 32 uniformly random bytes, wiped from memory when dropped, never
+/// shown.
 #[derive(Clone)]
 pub struct DataKey(Zeroizing<[u8; 32]>);
 
@@ -52,7 +53,8 @@ impl DataKey {
         text
     }
 
-    /// Reads the content of a key file: exactly what [`DataKey::to_file`] writes; the line's end may be missing.
+    /// Reads the content of a key file: exactly what [`DataKey::to_file`] writes; the line's end
+    /// may be missing.
     ///
     /// # Errors
     /// Anything else: other spelling, spaces, a second line.

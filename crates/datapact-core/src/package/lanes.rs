@@ -1,8 +1,9 @@
 //! Work on all processors that comes out in order.
 //!
-//! Every lane takes a batch through reading, working and writing. Reading and writing happen one batch after the
-//! other, in order, and working, which is most of it, in all lanes at the same time. A batch stays in its lane's
-//! buffer, and so in that processor's cache, from the first step to the last; memory is one batch a lane.
+//! Every lane takes a batch through reading, working and writing. Reading and writing happen one
+//! batch after the other, in order, and working, which is most of it, in all lanes at the same
+//! time. A batch stays in its lane's buffer, and so in that processor's cache, from the first step
+//! to the last; memory is one batch a lane.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -36,8 +37,9 @@ struct Lanes<R, K, W> {
     ended: AtomicBool,
 }
 
-/// Takes batches through `read`, `work` and `write` until `read` returns false, on `lanes` threads, the caller's
-/// among them. Batches before one that fails are still written; those after it are not.
+/// Takes batches through `read`, `work` and `write` until `read` returns false, on `lanes` threads,
+/// the caller's among them. Batches before one that fails are still written; those after it are
+/// not.
 ///
 /// # Errors
 /// The error of the first batch, in order, that failed in any step.
@@ -107,7 +109,8 @@ impl<R, K, W> Lanes<R, K, W> {
         W: FnMut(&mut B) -> Result<()>,
     {
         let Ok(writing) = self.writing.lock() else { return false };
-        let turn = self.turn.wait_while(writing, |writing| writing.next != index && !writing.broken);
+        let turn =
+            self.turn.wait_while(writing, |writing| writing.next != index && !writing.broken);
         let Ok(mut writing) = turn else { return false };
         if writing.broken {
             return false;
@@ -145,8 +148,8 @@ pub(crate) fn lanes(batch: u64) -> usize {
     thread::available_parallelism().map_or(1, std::num::NonZero::get).min(most)
 }
 
-/// The most bytes in all lanes together: with the 8 MiB of hashes of the largest package and the program itself, no
-/// more than 32 MB.
+/// The most bytes in all lanes together: with the 8 MiB of hashes of the largest package and the
+/// program itself, no more than 32 MB.
 const BYTES_MAX: u64 = 10 * 1024 * 1024;
 
 #[cfg(test)]
@@ -199,7 +202,8 @@ mod tests {
                 assert!(step != at, "as the test wants");
                 Ok(())
             };
-            let run = || run(4, |(): &mut ()| panic(1).map(|()| true), |()| panic(2), |()| panic(3));
+            let run =
+                || run(4, |(): &mut ()| panic(1).map(|()| true), |()| panic(2), |()| panic(3));
             assert!(std::panic::catch_unwind(run).is_err());
         }
     }

@@ -1,10 +1,12 @@
-//! The data-sharing package (WR-1, WR-5, WR-6, UW-4, UW-5): encrypted data and signed metadata in one file.
+//! The data-sharing package (WR-1, WR-5, WR-6, UW-4, UW-5): encrypted data and signed metadata in
+//! one file.
 //!
-//! In this order: a [`Header`] of fixed length; the payload, C2SP chunked encryption (Cobblestone-256) with the
-//! header as its context; the chaining values of a BLAKE3 tree over both; the metadata, a signed document that
-//! names the tree's root; a trailer. A package is written in one pass and bounded memory, and read at any
-//! offset: every group is checked against the tree, and so against the provider's signature, before any of its
-//! plaintext is given out. `docs/spec/package.md` specifies every byte.
+//! In this order: a [`Header`] of fixed length; the payload, C2SP chunked encryption
+//! (Cobblestone-256) with the header as its context; the chaining values of a BLAKE3 tree over
+//! both; the metadata, a signed document that names the tree's root; a trailer. A package is
+//! written in one pass and bounded memory, and read at any offset: every group is checked against
+//! the tree, and so against the provider's signature, before any of its plaintext is given out.
+//! `docs/spec/package.md` specifies every byte.
 
 mod cobblestone;
 mod diagnose;
@@ -34,15 +36,17 @@ pub const MANAGEMENT_BYTES_MAX: usize = 2048;
 /// The longest media type, in bytes.
 pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 
-/// Why a package was refused or not made. Until it is returned, only a correct beginning of the plaintext has
-/// been given out.
+/// Why a package was refused or not made. Until it is returned, only a correct beginning of the
+/// plaintext has been given out.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It does not start as a package does.
     #[error("this is not a data-sharing package")]
     NotAPackage,
     /// Written by another version of the format.
-    #[error("the package has format version {0}, and this program reads version 1; get a newer program")]
+    #[error(
+        "the package has format version {0}, and this program reads version 1; get a newer program"
+    )]
     Version(u32),
     /// Its end is missing.
     #[error("the package is cut short; get it again")]
@@ -60,7 +64,9 @@ pub enum PackageError {
     #[error("the package's header was changed: its {0} is not the one in the signed metadata")]
     Reheaded(&'static str),
     /// It comes from somebody else.
-    #[error("the package is signed by `{found}` (key {found_key}), who is not the provider expected")]
+    #[error(
+        "the package is signed by `{found}` (key {found_key}), who is not the provider expected"
+    )]
     WrongProvider {
         /// Who signed it.
         found: Box<Identity>,
@@ -82,7 +88,9 @@ pub enum PackageError {
     #[error("the package's payload belongs to another package")]
     Swapped,
     /// Its chunks stand in another order.
-    #[error("the package's chunks are out of order: chunk {found} stands where chunk {expected} belongs")]
+    #[error(
+        "the package's chunks are out of order: chunk {found} stands where chunk {expected} belongs"
+    )]
     Reordered {
         /// The place.
         expected: u64,
@@ -105,7 +113,9 @@ pub enum PackageError {
     )]
     Resealed,
     /// More than a package can hold.
-    #[error("the data are too large: a package holds at most {CONTENT_BYTES_MAX} bytes; split them")]
+    #[error(
+        "the data are too large: a package holds at most {CONTENT_BYTES_MAX} bytes; split them"
+    )]
     TooLarge,
     /// The source cannot be read.
     #[error("reading failed: {0}")]
@@ -141,7 +151,11 @@ impl PackageError {
 
     /// A failed read of bytes that the package's length promises.
     fn read(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof { Self::Truncated } else { Self::Read(error) }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            Self::Truncated
+        } else {
+            Self::Read(error)
+        }
     }
 }
 
@@ -185,7 +199,15 @@ mod tests {
             media_type: "text/plain".to_owned(),
         };
         let (key, mut bytes) = (DataKey::random(), Vec::new());
-        let made = seal(&mut io::repeat(b'x').take(size), &mut bytes, &key, &spec, &signer, 0, &mut |_| {});
+        let made = seal(
+            &mut io::repeat(b'x').take(size),
+            &mut bytes,
+            &key,
+            &spec,
+            &signer,
+            0,
+            &mut |_| {},
+        );
         (key, made.map(|_| bytes))
     }
 
@@ -203,13 +225,15 @@ mod tests {
         ] {
             let (key, bytes) = sealed(size);
             let mut bytes = bytes.unwrap();
-            let package = PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
+            let package =
+                PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
             let mut out = Vec::new();
             package.decrypt_to(&mut out, &mut |_| {}).unwrap();
             assert!(out.len() as u64 == size && out.iter().all(|&byte| byte == b'x'));
             let at = size / 2;
             *bytes.get_mut(at as usize).unwrap() ^= 1;
-            let package = PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
+            let package =
+                PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
             out.clear();
             let error = package.decrypt_to(&mut out, &mut |_| {}).unwrap_err();
             assert!(

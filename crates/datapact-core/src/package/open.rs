@@ -19,7 +19,8 @@ use crate::package::{CONTENT_BYTES_MAX, DataKey, PackageError, ReadAt, check_tex
 const TAIL: u64 = 32 * 1024;
 /// How far from the end a trailer is looked for, to tell a longer package from a shorter one.
 const TRAILER_SEARCH: u64 = 1024 * 1024;
-/// Bytes of content that a lane takes at once, or a group if that is larger: as much as fits a processor's cache.
+/// Bytes of content that a lane takes at once, or a group if that is larger: as much as fits a
+/// processor's cache.
 const BATCH: u64 = 256 * 1024;
 
 /// What the reader knows of the package it wants; none of a kind accepts any.
@@ -76,7 +77,8 @@ pub struct Inspection {
 }
 
 impl<S: ReadAt> PackageReader<S> {
-    /// Reads header, trailer and metadata, and checks that they agree with each other and with the length.
+    /// Reads header, trailer and metadata, and checks that they agree with each other and with the
+    /// length.
     ///
     /// # Errors
     /// Everything that can be told without the key: see [`PackageError`].
@@ -86,8 +88,11 @@ impl<S: ReadAt> PackageReader<S> {
         let (present, _) = start.split_at_mut(len.min(HEADER_BYTES as u64) as usize);
         source.read_exact_at(0, present).map_err(PackageError::read)?;
         if present.len() < HEADER_BYTES {
-            let refusal =
-                if Header::starts(present) { PackageError::Truncated } else { PackageError::NotAPackage };
+            let refusal = if Header::starts(present) {
+                PackageError::Truncated
+            } else {
+                PackageError::NotAPackage
+            };
             return Err(refusal);
         }
         let header = Header::parse(&start)?;
@@ -122,7 +127,9 @@ impl<S: ReadAt> PackageReader<S> {
         match len.cmp(&(content + groups.entries() * 32 + (text.len() + TRAILER) as u64)) {
             std::cmp::Ordering::Less => Err(PackageError::Truncated),
             std::cmp::Ordering::Greater => Err(PackageError::Extended),
-            std::cmp::Ordering::Equal => Ok(Self { source, header, metadata, groups, content, len }),
+            std::cmp::Ordering::Equal => {
+                Ok(Self { source, header, metadata, groups, content, len })
+            }
         }
     }
 
@@ -156,16 +163,22 @@ impl<S: ReadAt> PackageReader<S> {
         }
     }
 
-    /// Checks the package against what is `expected`, its hashes against the signed root, and `key` against the
-    /// payload (UW-4).
+    /// Checks the package against what is `expected`, its hashes against the signed root, and `key`
+    /// against the payload (UW-4).
     ///
     /// # Errors
-    /// [`PackageError::Unexpected`], [`PackageError::WrongProvider`], [`PackageError::WrongKey`], or what is wrong
-    /// with the payload's beginning.
-    pub fn unlock(self, key: &DataKey, expected: &Expected) -> Result<OpenPackage<S>, PackageError> {
+    /// [`PackageError::Unexpected`], [`PackageError::WrongProvider`], [`PackageError::WrongKey`],
+    /// or what is wrong with the payload's beginning.
+    pub fn unlock(
+        self,
+        key: &DataKey,
+        expected: &Expected,
+    ) -> Result<OpenPackage<S>, PackageError> {
         self.check(expected)?;
         let mut list = vec![[0; 32]; self.groups.entries() as usize];
-        self.source.read_exact_at(self.content, list.as_flattened_mut()).map_err(PackageError::read)?;
+        self.source
+            .read_exact_at(self.content, list.as_flattened_mut())
+            .map_err(PackageError::read)?;
         let mut first = vec![0; self.groups.len(0) as usize];
         self.source.read_exact_at(0, &mut first).map_err(PackageError::read)?;
         let prefix = first
@@ -176,9 +189,17 @@ impl<S: ReadAt> PackageReader<S> {
         let tree = Tree::new(self.groups, list, &self.metadata.body().root);
         match (message, tree) {
             (Some(message), Some(tree)) => {
-                let package =
-                    OpenPackage { source: self.source, message, tree, size: self.metadata.body().size };
-                if package.tree.verifies(0, &first) { Ok(package) } else { Err(package.diagnose(0)) }
+                let package = OpenPackage {
+                    source: self.source,
+                    message,
+                    tree,
+                    size: self.metadata.body().size,
+                };
+                if package.tree.verifies(0, &first) {
+                    Ok(package)
+                } else {
+                    Err(package.diagnose(0))
+                }
             }
             (Some(_), None) => Err(PackageError::Resealed),
             (None, Some(tree)) if tree.verifies(0, &first) => Err(PackageError::WrongKey),
@@ -189,12 +210,15 @@ impl<S: ReadAt> PackageReader<S> {
     /// Checks every byte against what the provider signed, for who keeps a package and has no key.
     ///
     /// # Errors
-    /// [`PackageError::Resealed`] when the hashes are not those that were signed, [`PackageError::Altered`] when the
-    /// content is not.
+    /// [`PackageError::Resealed`] when the hashes are not those that were signed,
+    /// [`PackageError::Altered`] when the content is not.
     pub fn verify(&self) -> Result<(), PackageError> {
         let mut list = vec![[0; 32]; self.groups.entries() as usize];
-        self.source.read_exact_at(self.content, list.as_flattened_mut()).map_err(PackageError::read)?;
-        let tree = Tree::new(self.groups, list, &self.metadata.body().root).ok_or(PackageError::Resealed)?;
+        self.source
+            .read_exact_at(self.content, list.as_flattened_mut())
+            .map_err(PackageError::read)?;
+        let tree = Tree::new(self.groups, list, &self.metadata.body().root)
+            .ok_or(PackageError::Resealed)?;
         let mut group = Vec::new();
         for index in 0..self.groups.count() {
             let offset = index * self.groups.size();
@@ -269,10 +293,12 @@ pub struct OpenPackage<S> {
 }
 
 impl<S: ReadAt + Sync> OpenPackage<S> {
-    /// Writes the whole plaintext to `output` (UW-5), on all processors; `progress` is told the bytes done so far.
+    /// Writes the whole plaintext to `output` (UW-5), on all processors; `progress` is told the
+    /// bytes done so far.
     ///
     /// # Errors
-    /// What is wrong with the payload; `output` has then got a correct beginning of the plaintext and no more.
+    /// What is wrong with the payload; `output` has then got a correct beginning of the plaintext
+    /// and no more.
     pub fn decrypt_to(
         &self,
         output: &mut (impl Write + Send),
@@ -312,7 +338,8 @@ struct Batch {
     /// Where they stand in the package.
     offset: u64,
     content: Vec<u8>,
-    /// The plaintext of the whole chunks, after room for the chunk that crosses this batch's beginning.
+    /// The plaintext of the whole chunks, after room for the chunk that crosses this batch's
+    /// beginning.
     plaintext: Vec<u8>,
     len: usize,
     /// The first whole chunk, and where the whole chunks are in `content`.
@@ -363,8 +390,9 @@ impl Batch {
         Ok(())
     }
 
-    /// Completes the chunk that crosses from the batch before, whose part is in `crossing`, and leaves there the part
-    /// of the one that crosses to the next. Returns the plaintext up to that one.
+    /// Completes the chunk that crosses from the batch before, whose part is in `crossing`, and
+    /// leaves there the part of the one that crosses to the next. Returns the plaintext up to that
+    /// one.
     fn finish<S: ReadAt>(
         &mut self,
         package: &OpenPackage<S>,
@@ -389,8 +417,8 @@ impl<S: ReadAt> OpenPackage<S> {
         self.size
     }
 
-    /// Reads plaintext from `offset` on into `buffer` and returns how many bytes there were: fewer than it holds
-    /// only at the end.
+    /// Reads plaintext from `offset` on into `buffer` and returns how many bytes there were: fewer
+    /// than it holds only at the end.
     ///
     /// # Errors
     /// What is wrong with the groups that hold this range.
@@ -440,7 +468,9 @@ impl<S: ReadAt> OpenPackage<S> {
                 filled -= at;
                 let (_, room) = buffer.split_at_mut(filled);
                 let (bytes, _) = room.split_at_mut(groups.len(group) as usize);
-                self.source.read_exact_at(group * groups.size(), bytes).map_err(PackageError::read)?;
+                self.source
+                    .read_exact_at(group * groups.size(), bytes)
+                    .map_err(PackageError::read)?;
                 if !self.tree.verifies(group, bytes) {
                     return Err(self.diagnose(group));
                 }
@@ -456,7 +486,12 @@ impl<S: ReadAt> OpenPackage<S> {
     }
 
     /// Decrypts a verified chunk.
-    fn open_chunk(&self, chunk: u64, sealed: &[u8], plaintext: &mut [u8]) -> Result<(), PackageError> {
+    fn open_chunk(
+        &self,
+        chunk: u64,
+        sealed: &[u8],
+        plaintext: &mut [u8],
+    ) -> Result<(), PackageError> {
         if self.message.open_chunk(chunk, sealed, plaintext) {
             Ok(())
         } else {

@@ -14,7 +14,8 @@ use crate::package::tree::{self, GROUP_MIN, TreeBuilder};
 use crate::package::{CONTENT_BYTES_MAX, DataKey, PackageError, check_texts};
 use crate::trust::{self, TrustError};
 
-/// Bytes of content that a lane takes at once: a group of the smallest size, which fits a processor's cache.
+/// Bytes of content that a lane takes at once: a group of the smallest size, which fits a
+/// processor's cache.
 const BATCH: usize = GROUP_MIN as usize;
 /// Chunks that may start in a batch.
 const SLOTS: usize = BATCH.div_ceil(SEALED_CHUNK);
@@ -43,12 +44,14 @@ pub struct Sealed {
     pub size: u64,
 }
 
-/// Seals everything that `input` yields into a package on `output`, in one pass and bounded memory, on all
-/// processors; its length need not be known before. `progress` is told the plaintext bytes done so far.
+/// Seals everything that `input` yields into a package on `output`, in one pass and bounded memory,
+/// on all processors; its length need not be known before. `progress` is told the plaintext bytes
+/// done so far.
 ///
 /// # Errors
 /// [`PackageError::Read`], [`PackageError::Write`], [`PackageError::TooLarge`], and
-/// [`PackageError::Malformed`] for a `spec` out of bounds. What `output` got is then no package: it has no trailer.
+/// [`PackageError::Malformed`] for a `spec` out of bounds. What `output` got is then no package: it
+/// has no trailer.
 pub fn seal(
     input: &mut (impl Read + Send),
     output: &mut (impl Write + Send),
@@ -59,14 +62,22 @@ pub fn seal(
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Sealed, PackageError> {
     check_texts(&spec.management, &spec.media_type)?;
-    let leaf = signer.chain().first().ok_or(TrustError::NoCertificate).map_err(DocumentError::from)?;
+    let leaf =
+        signer.chain().first().ok_or(TrustError::NoCertificate).map_err(DocumentError::from)?;
     let provider_key = trust::public_key(leaf).map_err(DocumentError::from)?.digest;
     let header = Header { package: spec.package, key: spec.key, provider_key };
     let message = Message::new(key, &header.to_bytes());
 
     let start = [&header.to_bytes()[..], message.prefix()].concat();
-    let mut content =
-        Content { input, message: &message, carry: start, done: 0, chunk: 0, size: 0, ended: false };
+    let mut content = Content {
+        input,
+        message: &message,
+        carry: start,
+        done: 0,
+        chunk: 0,
+        size: 0,
+        ended: false,
+    };
     let mut tree = TreeBuilder::new();
     let mut only = None;
     run(
@@ -120,7 +131,8 @@ pub fn seal(
 struct Content<'a, R> {
     input: &'a mut R,
     message: &'a Message,
-    /// What goes before the next chunk: the package's start, or the end of a chunk that began in the batch before.
+    /// What goes before the next chunk: the package's start, or the end of a chunk that began in
+    /// the batch before.
     carry: Vec<u8>,
     /// Bytes of content handed out.
     done: u64,
@@ -149,8 +161,8 @@ struct Batch {
 }
 
 impl<R: Read> Content<'_, R> {
-    /// Lays out the next batch: carry, then plaintext with room for the tags. A chunk that crosses the batch's end
-    /// is encrypted here, so that the next batch does not wait for this one.
+    /// Lays out the next batch: carry, then plaintext with room for the tags. A chunk that crosses
+    /// the batch's end is encrypted here, so that the next batch does not wait for this one.
     fn read(&mut self, batch: &mut Batch) -> Result<bool, PackageError> {
         if self.ended && self.carry.is_empty() {
             return Ok(false);
@@ -174,7 +186,8 @@ impl<R: Read> Content<'_, R> {
             batch.chunks.end = end;
             if end > BATCH {
                 let (_, crossing) = batch.bytes.split_at_mut(start + (chunks - 1) * SEALED_CHUNK);
-                let (crossing, _) = crossing.split_at_mut(end - (start + (chunks - 1) * SEALED_CHUNK));
+                let (crossing, _) =
+                    crossing.split_at_mut(end - (start + (chunks - 1) * SEALED_CHUNK));
                 seal_chunk(self.message, self.chunk - 1, crossing);
                 batch.chunks.end = start + (chunks - 1) * SEALED_CHUNK;
             }
@@ -211,8 +224,8 @@ fn seal_chunk(message: &Message, number: u64, chunk: &mut [u8]) {
     tag.copy_from_slice(&message.seal_chunk(number, plaintext));
 }
 
-/// Reads plaintext into `slots` places for chunks, leaving room for each tag, until they are full or the input ends;
-/// returns how much it read.
+/// Reads plaintext into `slots` places for chunks, leaving room for each tag, until they are full
+/// or the input ends; returns how much it read.
 fn fill(input: &mut impl Read, room: &mut [u8], slots: usize) -> io::Result<usize> {
     let mut places: [IoSliceMut<'_>; SLOTS] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
     let wanted = slots * CHUNK;

@@ -1,12 +1,13 @@
-//! The BLAKE3 tree over a package's content: its root is what the provider signs, and the chaining values of its
-//! groups let a reader check any part by itself.
+//! The BLAKE3 tree over a package's content: its root is what the provider signs, and the chaining
+//! values of its groups let a reader check any part by itself.
 //!
-//! A group is an aligned subtree of BLAKE3's own tree, so the root is the plain BLAKE3 hash of the content. The
-//! group grows with the content such that the list of chaining values, and with it the memory of writer and
-//! reader, stays bounded.
+//! A group is an aligned subtree of BLAKE3's own tree, so the root is the plain BLAKE3 hash of the
+//! content. The group grows with the content such that the list of chaining values, and with it the
+//! memory of writer and reader, stays bounded.
 
 use blake3::hazmat::{
-    ChainingValue, HasherExt as _, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
+    ChainingValue, HasherExt as _, Mode, left_subtree_len, merge_subtrees_non_root,
+    merge_subtrees_root,
 };
 
 use crate::id::Digest;
@@ -32,8 +33,8 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// The groups of `content` bytes: the smallest power of two from [`GROUP_MIN`] on that makes at most
-    /// [`GROUPS_MAX`] of them. None when that exceeds [`GROUP_MAX`].
+    /// The groups of `content` bytes: the smallest power of two from [`GROUP_MIN`] on that makes at
+    /// most [`GROUPS_MAX`] of them. None when that exceeds [`GROUP_MAX`].
     pub(crate) fn of(content: u64) -> Option<Self> {
         let mut size = GROUP_MIN;
         while content.div_ceil(size) > GROUPS_MAX as u64 {
@@ -62,7 +63,8 @@ impl Groups {
         self.size.min(self.content.saturating_sub(index * self.size))
     }
 
-    /// Entries of the list of chaining values: none for a single group, which the root itself fixes.
+    /// Entries of the list of chaining values: none for a single group, which the root itself
+    /// fixes.
     pub(crate) fn entries(&self) -> u64 {
         if self.count() > 1 { self.count() } else { 0 }
     }
@@ -79,7 +81,8 @@ impl Tree {
     /// The tree of `list`; none when its root is another than `root`.
     pub(crate) fn new(groups: Groups, list: Vec<ChainingValue>, root: &Digest) -> Option<Self> {
         let root = blake3::Hash::from_bytes(root.0);
-        let fits = list.len() as u64 == groups.entries() && (list.is_empty() || merge(&list) == root);
+        let fits =
+            list.len() as u64 == groups.entries() && (list.is_empty() || merge(&list) == root);
         fits.then_some(Self { groups, root, list })
     }
 
@@ -95,7 +98,8 @@ impl Tree {
         if self.list.is_empty() {
             return blake3::hash(bytes) == self.root;
         }
-        let Some(expected) = usize::try_from(index).ok().and_then(|index| self.list.get(index)) else {
+        let Some(expected) = usize::try_from(index).ok().and_then(|index| self.list.get(index))
+        else {
             return false;
         };
         &group_value(index * self.groups.size, bytes) == expected
@@ -119,7 +123,8 @@ fn subtree(list: &[ChainingValue]) -> ChainingValue {
     }
 }
 
-/// The left subtree holds the largest power of two of groups that leaves something for the right one.
+/// The left subtree holds the largest power of two of groups that leaves something for the right
+/// one.
 fn halves(list: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
     let bytes = list.len() as u64 * GROUP_MIN;
     list.split_at((left_subtree_len(bytes) / GROUP_MIN) as usize)
@@ -137,8 +142,8 @@ pub(crate) fn root_of_one(bytes: &[u8]) -> Digest {
     Digest(*blake3::hash(bytes).as_bytes())
 }
 
-/// Builds the tree of at least two groups of [`GROUP_MIN`] bytes, the last perhaps shorter, whose number shows only
-/// at the end.
+/// Builds the tree of at least two groups of [`GROUP_MIN`] bytes, the last perhaps shorter, whose
+/// number shows only at the end.
 #[derive(Default)]
 pub(crate) struct TreeBuilder {
     /// The group that may turn out to be the last.
@@ -197,8 +202,10 @@ impl TreeBuilder {
     /// Doubles the group.
     fn collapse(&mut self) {
         let (pairs, _) = self.list.as_chunks::<2>();
-        self.list =
-            pairs.iter().map(|[left, right]| merge_subtrees_non_root(left, right, Mode::Hash)).collect();
+        self.list = pairs
+            .iter()
+            .map(|[left, right]| merge_subtrees_non_root(left, right, Mode::Hash))
+            .collect();
         self.level += 1;
     }
 }
@@ -229,7 +236,9 @@ mod tests {
     #[test]
     fn the_root_is_the_hash_of_the_content_and_every_group_verifies() {
         let group = GROUP_MIN as usize;
-        for len in [1, 1000, group - 1, group, group + 1, 2 * group, 3 * group, 5 * group + 7, 8 * group] {
+        for len in
+            [1, 1000, group - 1, group, group + 1, 2 * group, 3 * group, 5 * group + 7, 8 * group]
+        {
             let content = content(len);
             let (root, list) = tree_of(&content);
             assert_eq!(&root.0, blake3::hash(&content).as_bytes(), "{len}");

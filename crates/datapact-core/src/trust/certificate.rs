@@ -26,7 +26,8 @@ pub struct PublicKey {
 /// # Errors
 /// [`TrustError::Unusable`] when it is no certificate or its key another one.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, TrustError> {
-    let parsed = EndEntityCert::try_from(certificate).map_err(|e| TrustError::Unusable(e.to_string()))?;
+    let parsed =
+        EndEntityCert::try_from(certificate).map_err(|e| TrustError::Unusable(e.to_string()))?;
     let spki = parsed.subject_public_key_info();
     match spki.strip_prefix(&P256_SPKI) {
         Some(point) if point.len() == 65 && point.first() == Some(&4) => {
@@ -36,17 +37,19 @@ pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, TrustEr
     }
 }
 
-/// How the SubjectPublicKeyInfo (DER, RFC 5480) of each uncompressed P-256 key begins: the point's 65 bytes
-/// follow.
+/// How the SubjectPublicKeyInfo (DER, RFC 5480) of each uncompressed P-256 key begins: the point's
+/// 65 bytes follow.
 const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
-/// The subject of a certificate in one canonical form, close to RFC 4514: attributes in the certificate's order,
-/// `NAME=value` joined by commas; the parts of a multi-valued attribute sorted and joined by `+`; the characters
-/// `, + " \ < > ; =`, a leading `#`, and spaces at either end escaped with a backslash. Two subjects have the same
-/// text only if they have the same attributes in the same order.
+/// The subject of a certificate in one canonical form, close to RFC 4514: attributes in the
+/// certificate's order, `NAME=value` joined by commas; the parts of a multi-valued attribute sorted
+/// and joined by `+`; the characters `, + " \ < > ; =`, a leading `#`, and spaces at either end
+/// escaped with a backslash. Two subjects have the same text only if they have the same attributes
+/// in the same order.
 ///
 /// # Errors
-/// [`TrustError::Unusable`] when it is empty, longer than 512 bytes, or holds a value that is not plain text.
+/// [`TrustError::Unusable`] when it is empty, longer than 512 bytes, or holds a value that is not
+/// plain text.
 pub fn subject(certificate: &CertificateDer<'_>) -> Result<String, TrustError> {
     let parsed = parse(certificate)?;
     let mut attributes = Vec::new();
@@ -101,7 +104,8 @@ pub fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestam
     Ok((second(parsed.validity().not_before), second(parsed.validity().not_after)))
 }
 
-/// When a revocation list (DER) is followed by the next (RFC 5280 clause 5.1.2.5); none when it does not say.
+/// When a revocation list (DER) is followed by the next (RFC 5280 clause 5.1.2.5); none when it
+/// does not say.
 ///
 /// # Errors
 /// [`TrustError::Unusable`] when it is no revocation list.
@@ -112,7 +116,8 @@ pub fn next_update(list: &[u8]) -> Result<Option<Timestamp>, TrustError> {
     Ok(list.next_update().map(|time| u64::try_from(time.timestamp()).unwrap_or(0)))
 }
 
-/// The server that a certificate names: the first DNS name of its subject alternative names, in lower case.
+/// The server that a certificate names: the first DNS name of its subject alternative names, in
+/// lower case.
 ///
 /// # Errors
 /// [`TrustError::Unusable`] when it has none, or that is not one host's name.
@@ -127,8 +132,12 @@ pub fn server_name(certificate: &CertificateDer<'_>) -> Result<String, TrustErro
     });
     match name {
         Some(name) if is_host_name(&name) => Ok(name),
-        Some(_) => Err(TrustError::Unusable("the server it names is not one host (RFC 1123)".to_owned())),
-        None => Err(TrustError::Unusable("it names no server (no DNS subject alternative name)".to_owned())),
+        Some(_) => {
+            Err(TrustError::Unusable("the server it names is not one host (RFC 1123)".to_owned()))
+        }
+        None => Err(TrustError::Unusable(
+            "it names no server (no DNS subject alternative name)".to_owned(),
+        )),
     }
 }
 
@@ -160,9 +169,13 @@ fn short_name(oid: &str) -> Option<&'static str> {
 }
 
 /// Reads a certificate, bounded, with nothing after it.
-pub(super) fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, TrustError> {
+pub(super) fn parse<'a>(
+    certificate: &'a CertificateDer<'_>,
+) -> Result<X509Certificate<'a>, TrustError> {
     if certificate.len() > CERTIFICATE_BYTES_MAX {
-        return Err(TrustError::Unusable(format!("it is longer than {CERTIFICATE_BYTES_MAX} bytes")));
+        return Err(TrustError::Unusable(format!(
+            "it is longer than {CERTIFICATE_BYTES_MAX} bytes"
+        )));
     }
     match X509Certificate::from_der(certificate) {
         Ok(([], parsed)) => Ok(parsed),

@@ -43,7 +43,9 @@ pub enum TrustError {
         subject: String,
     },
     /// It, or the CA above it, is not valid at the time in question.
-    #[error("the certificate of `{subject}`, or a CA certificate above it, is not valid at this time")]
+    #[error(
+        "the certificate of `{subject}`, or a CA certificate above it, is not valid at this time"
+    )]
     Expired {
         /// Its subject.
         subject: String,
@@ -108,8 +110,8 @@ struct Verified {
 
 /// Which CA may certify whom: each CA is bound to one realm, and speaks for no other's users.
 ///
-/// Verified chains are remembered, so that identifying a caller again costs one digest. A change of the
-/// configuration is a new `Trust`, which remembers nothing.
+/// Verified chains are remembered, so that identifying a caller again costs one digest. A change of
+/// the configuration is a new `Trust`, which remembers nothing.
 #[derive(Debug, Default)]
 pub struct Trust {
     realms: BTreeMap<String, Realm>,
@@ -117,12 +119,12 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Adds a realm with its CAs and revocation lists (DER). A list must belong to one of the realm's CAs added so
-    /// far, or to an intermediate CA.
+    /// Adds a realm with its CAs and revocation lists (DER). A list must belong to one of the
+    /// realm's CAs added so far, or to an intermediate CA.
     ///
     /// # Errors
-    /// [`TrustError::Configuration`] when the realm's name is not one, a certificate is no CA's, two realms could
-    /// certify the same user, or a list cannot be read or is not its CA's.
+    /// [`TrustError::Configuration`] when the realm's name is not one, a certificate is no CA's,
+    /// two realms could certify the same user, or a list cannot be read or is not its CA's.
     pub fn add(
         &mut self,
         realm: &str,
@@ -136,8 +138,16 @@ impl Trust {
         let mut authorities = Vec::new();
         for der in cas {
             let parsed = parse(&der).map_err(|e| wrong(e.to_string()))?;
-            if !parsed.basic_constraints().ok().flatten().is_some_and(|constraints| constraints.value.ca) {
-                return Err(wrong(format!("the certificate of `{}` is not a CA's", parsed.subject())));
+            if !parsed
+                .basic_constraints()
+                .ok()
+                .flatten()
+                .is_some_and(|constraints| constraints.value.ca)
+            {
+                return Err(wrong(format!(
+                    "the certificate of `{}` is not a CA's",
+                    parsed.subject()
+                )));
             }
             for (name, other) in self.realms.iter().filter(|(name, _)| *name != realm) {
                 for authority in &other.authorities {
@@ -149,14 +159,16 @@ impl Trust {
                     }
                 }
             }
-            let anchor =
-                webpki::anchor_from_trusted_cert(&der).map_err(|e| wrong(format!("a CA: {e}")))?.to_owned();
+            let anchor = webpki::anchor_from_trusted_cert(&der)
+                .map_err(|e| wrong(format!("a CA: {e}")))?
+                .to_owned();
             let subject = parsed.subject().as_raw().to_vec();
             authorities.push(Authority { der, subject, anchor });
         }
         let entry = self.realms.entry(realm.to_owned()).or_default();
         entry.authorities.extend(authorities);
-        let cas = entry.authorities.iter().map(|ca| parse(&ca.der)).collect::<Result<Vec<_>, _>>()?;
+        let cas =
+            entry.authorities.iter().map(|ca| parse(&ca.der)).collect::<Result<Vec<_>, _>>()?;
         let lists = crls
             .iter()
             .map(|der| RevocationList::read(der, &cas))
@@ -174,23 +186,34 @@ impl Trust {
 
     /// The CA certificates of `realm` (DER), for those who enrol; none for an unknown realm.
     pub fn cas(&self, realm: &str) -> impl Iterator<Item = &CertificateDer<'static>> {
-        self.realms.get(realm).into_iter().flat_map(|realm| realm.authorities.iter().map(|ca| &ca.der))
+        self.realms
+            .get(realm)
+            .into_iter()
+            .flat_map(|realm| realm.authorities.iter().map(|ca| &ca.der))
     }
 
     /// The revocation lists of `realm` (DER); none for an unknown realm.
     pub fn crls(&self, realm: &str) -> impl Iterator<Item = &[u8]> {
-        self.realms.get(realm).into_iter().flat_map(|realm| realm.lists.iter().map(RevocationList::der))
+        self.realms
+            .get(realm)
+            .into_iter()
+            .flat_map(|realm| realm.lists.iter().map(RevocationList::der))
     }
 
-    /// Who the chain (leaf first) certifies at time `at`: a user of the realm whose CA it leads to. A chain of
-    /// the reserved server realm certifies the server named by its first DNS name.
+    /// Who the chain (leaf first) certifies at time `at`: a user of the realm whose CA it leads to.
+    /// A chain of the reserved server realm certifies the server named by its first DNS name.
     ///
-    /// A certificate counts as revoked from the moment that its CA's list states, so that what was recorded before
-    /// stays valid. What only the CA knows (a list that it has not published here) cannot count.
+    /// A certificate counts as revoked from the moment that its CA's list states, so that what was
+    /// recorded before stays valid. What only the CA knows (a list that it has not published here)
+    /// cannot count.
     ///
     /// # Errors
     /// Any [`TrustError`]: whatever is not certified by exactly one realm is refused.
-    pub fn identify(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<Identity, TrustError> {
+    pub fn identify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        at: Timestamp,
+    ) -> Result<Identity, TrustError> {
         let digest = chain_digest(chain);
         if let Some(found) = self.remembered(&digest, at) {
             return Ok(found);
@@ -205,8 +228,9 @@ impl Trust {
         Ok(identity)
     }
 
-    /// Checks that the chain (leaf first) is, at time `at`, that of the server with the DNS name `name`: its
-    /// certificate bears that name among its subject alternative names and comes from a CA of the server realm.
+    /// Checks that the chain (leaf first) is, at time `at`, that of the server with the DNS name
+    /// `name`: its certificate bears that name among its subject alternative names and comes from a
+    /// CA of the server realm.
     ///
     /// # Errors
     /// As [`Trust::identify`], and [`TrustError::WrongServer`].
@@ -238,11 +262,14 @@ impl Trust {
     fn verify(&self, chain: &[CertificateDer<'_>], at: Timestamp) -> Result<Verified, TrustError> {
         let (leaf, intermediates) = chain.split_first().ok_or(TrustError::NoCertificate)?;
         if chain.len() > CHAIN_MAX {
-            return Err(TrustError::Unusable(format!("its chain has more than {CHAIN_MAX} certificates")));
+            return Err(TrustError::Unusable(format!(
+                "its chain has more than {CHAIN_MAX} certificates"
+            )));
         }
         public_key(leaf)?;
         let subject = subject(leaf)?;
-        let end_entity = EndEntityCert::try_from(leaf).map_err(|e| TrustError::Unusable(e.to_string()))?;
+        let end_entity =
+            EndEntityCert::try_from(leaf).map_err(|e| TrustError::Unusable(e.to_string()))?;
         let mut issuers = Vec::new();
         for der in chain {
             issuers.push(parse(der)?.issuer().as_raw().to_vec());
@@ -250,7 +277,11 @@ impl Trust {
         let mut refusal = TrustError::Unknown { subject: subject.clone() };
         let mut found: Option<Verified> = None;
         for (name, realm) in &self.realms {
-            let usage = if name == SERVER_REALM { KeyUsage::server_auth() } else { KeyUsage::client_auth() };
+            let usage = if name == SERVER_REALM {
+                KeyUsage::server_auth()
+            } else {
+                KeyUsage::client_auth()
+            };
             for authority in &realm.authorities {
                 let path = match end_entity.verify_for_usage(
                     webpki::ALL_VERIFICATION_ALGS,
@@ -296,7 +327,8 @@ impl Trust {
 }
 
 impl Realm {
-    /// From when to when this path (leaf first, a CA of this realm last) holds, if it holds at time `at`.
+    /// From when to when this path (leaf first, a CA of this realm last) holds, if it holds at time
+    /// `at`.
     fn holds(
         &self,
         path: &[X509Certificate<'_>],
@@ -328,10 +360,12 @@ impl Realm {
     }
 }
 
-/// Whether two CAs of different realms could certify the same user: they are one CA, or one issued the other.
+/// Whether two CAs of different realms could certify the same user: they are one CA, or one issued
+/// the other.
 fn overlap(a: &X509Certificate<'_>, b: &X509Certificate<'_>) -> bool {
     let issued = |a: &X509Certificate<'_>, b: &X509Certificate<'_>| {
-        a.issuer().as_raw() == b.subject().as_raw() && a.verify_signature(Some(b.public_key())).is_ok()
+        a.issuer().as_raw() == b.subject().as_raw()
+            && a.verify_signature(Some(b.public_key())).is_ok()
     };
     a.public_key().raw == b.public_key().raw || issued(a, b) || issued(b, a)
 }

@@ -79,7 +79,8 @@ impl RevocationList {
     }
 }
 
-/// What `lists` say of `certificate`, issued with the key of `issuer`. All of an issuer's lists count together.
+/// What `lists` say of `certificate`, issued with the key of `issuer`. All of an issuer's lists
+/// count together.
 pub(super) fn status(
     lists: &[RevocationList],
     certificate: &X509Certificate<'_>,

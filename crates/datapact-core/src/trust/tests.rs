@@ -43,11 +43,15 @@ fn a_user_is_no_server_and_a_server_no_user() {
     let (clinic, servers) = (Ca::new("Clinic CA"), Ca::new("Server CA"));
     let trust = trust(&[("clinic", &[&clinic]), (SERVER_REALM, &[&servers])]);
     let key = key();
-    let leaf = |ca: &Ca, usage| [ca.leaf(name(&[(DnType::CommonName, "x")]), &key, usage, FROM, TO, 1)];
+    let leaf =
+        |ca: &Ca, usage| [ca.leaf(name(&[(DnType::CommonName, "x")]), &key, usage, FROM, TO, 1)];
     let server = leaf(&servers, Use::Server);
     assert_eq!(trust.identify(&server, NOW).unwrap(), Identity::server("keys.example"));
     assert_eq!(trust.identify(&leaf(&clinic, Use::Server), NOW).unwrap(), user("clinic", "CN=x"));
-    assert!(matches!(trust.identify(&leaf(&servers, Use::User), NOW), Err(TrustError::Unusable(_))));
+    assert!(matches!(
+        trust.identify(&leaf(&servers, Use::User), NOW),
+        Err(TrustError::Unusable(_))
+    ));
     let unnamed = trust.identify(&leaf(&servers, Use::Unstated), NOW);
     assert!(matches!(unnamed, Err(TrustError::Unusable(why)) if why.contains("names no server")));
 
@@ -56,7 +60,10 @@ fn a_user_is_no_server_and_a_server_no_user() {
         Identity::server("keys.example")
     );
     for wrong in ["other.example", "127.0.0.1", "", "keys.example.evil.example"] {
-        assert!(matches!(trust.identify_server(&server, wrong, NOW), Err(TrustError::WrongServer { .. })));
+        assert!(matches!(
+            trust.identify_server(&server, wrong, NOW),
+            Err(TrustError::WrongServer { .. })
+        ));
     }
     let posing = leaf(&clinic, Use::Server);
     assert!(matches!(
@@ -70,7 +77,8 @@ fn time_bounds_hold_for_leaf_and_ca_also_when_remembered() {
     let ca = Ca::new("Clinic CA");
     let trust = trust(&[("clinic", &[&ca])]);
     let expired = |result| matches!(result, Err(TrustError::Expired { .. }));
-    let chain = [ca.leaf(name(&[(DnType::CommonName, "Ann")]), &key(), Use::User, NOW - 10, NOW + 10, 1)];
+    let chain =
+        [ca.leaf(name(&[(DnType::CommonName, "Ann")]), &key(), Use::User, NOW - 10, NOW + 10, 1)];
     assert!(expired(trust.identify(&chain, NOW - 11)));
     for at in [NOW - 10, NOW, NOW + 10] {
         assert!(trust.identify(&chain, at).is_ok());
@@ -89,7 +97,9 @@ fn a_revoked_certificate_counts_until_its_revocation() {
     let ca = Ca::new("Clinic CA");
     let chain = [ca.user("Ann", &key())];
     let mut trust = Trust::default();
-    trust.add("clinic", vec![ca.der.clone()], vec![ca.crl(&[(7, FROM)]), ca.crl(&[(1, NOW)])]).unwrap();
+    trust
+        .add("clinic", vec![ca.der.clone()], vec![ca.crl(&[(7, FROM)]), ca.crl(&[(1, NOW)])])
+        .unwrap();
     let revoked = Err(TrustError::Revoked { subject: "CN=Ann".to_owned() });
     for at in [NOW, NOW - 1, NOW, TO] {
         let expected = if at < NOW { Ok(user("clinic", "CN=Ann")) } else { revoked.clone() };
@@ -123,8 +133,14 @@ fn intermediate_cas_and_their_revocation() {
     let root = Ca::new("Clinic root");
     let (wards, other) = (root.intermediate("Wards CA"), root.intermediate("Wards CA"));
     let chain = [wards.user("Ann", &key()), wards.der.clone()];
-    assert_eq!(trust(&[("clinic", &[&root])]).identify(&chain, NOW).unwrap(), user("clinic", "CN=Ann"));
-    assert!(trust(&[("clinic", &[&root])]).identify(&chain[..1], NOW).is_err(), "intermediate missing");
+    assert_eq!(
+        trust(&[("clinic", &[&root])]).identify(&chain, NOW).unwrap(),
+        user("clinic", "CN=Ann")
+    );
+    assert!(
+        trust(&[("clinic", &[&root])]).identify(&chain[..1], NOW).is_err(),
+        "intermediate missing"
+    );
 
     let with = |crl: Vec<u8>| {
         let mut trust = Trust::default();
@@ -133,9 +149,15 @@ fn intermediate_cas_and_their_revocation() {
     };
     assert!(matches!(with(wards.crl(&[(1, NOW)])), Err(TrustError::Revoked { .. })));
     assert!(with(wards.crl(&[(2, NOW)])).is_ok());
-    assert!(matches!(with(other.crl(&[])), Err(TrustError::Configuration(_))), "no list of its key");
+    assert!(
+        matches!(with(other.crl(&[])), Err(TrustError::Configuration(_))),
+        "no list of its key"
+    );
     let too_long = vec![chain[0].clone(); CHAIN_MAX + 1];
-    assert!(matches!(trust(&[("clinic", &[&root])]).identify(&too_long, NOW), Err(TrustError::Unusable(_))));
+    assert!(matches!(
+        trust(&[("clinic", &[&root])]).identify(&too_long, NOW),
+        Err(TrustError::Unusable(_))
+    ));
 }
 
 #[test]
@@ -180,7 +202,9 @@ fn keys_other_than_p256_and_rubbish_are_refused() {
     }
     let good = ca.user("Ann", &key());
     let trailing = [good.as_ref(), &[0][..]].concat();
-    for rubbish in [vec![], vec![0x30], vec![0; 1_000_000], trailing, good[..good.len() - 1].to_vec()] {
+    for rubbish in
+        [vec![], vec![0x30], vec![0; 1_000_000], trailing, good[..good.len() - 1].to_vec()]
+    {
         assert!(matches!(trust.identify(&[rubbish.into()], NOW), Err(TrustError::Unusable(_))));
     }
     assert!(trust.identify(std::slice::from_ref(&ca.der), NOW).is_err(), "a CA is no user");

@@ -47,13 +47,18 @@ pub struct Made {
 
 pub fn make(plaintext: &[u8], key: &DataKey, spec: &SealSpec, signer: &Signer) -> Made {
     let mut bytes = Vec::new();
-    let sealed = seal(&mut &plaintext[..], &mut bytes, key, spec, signer, TIME, &mut |_| {}).unwrap();
+    let sealed =
+        seal(&mut &plaintext[..], &mut bytes, key, spec, signer, TIME, &mut |_| {}).unwrap();
     assert_eq!(sealed.size, bytes.len() as u64);
     Made { bytes, metadata: sealed.metadata }
 }
 
 /// Opens `bytes` in every step: what was given out before an error, and how it ended.
-pub fn unwrap(bytes: &[u8], key: &DataKey, expected: &Expected) -> (Vec<u8>, Result<(), PackageError>) {
+pub fn unwrap(
+    bytes: &[u8],
+    key: &DataKey,
+    expected: &Expected,
+) -> (Vec<u8>, Result<(), PackageError>) {
     let mut out = Vec::new();
     let result = PackageReader::open(bytes)
         .and_then(|reader| reader.unlock(key, expected))

@@ -1,8 +1,8 @@
 //! The cases of the corpus, each with its expected result stated outright.
 
 use datapact_core::contract::{
-    AccessRecord, Call, Counter, LedgerTerms, Outcome, Receipt, RecordUsage, Refusal, RequestAccess,
-    SetPolicy, ShareRecord, UsageRecord, Value, Values,
+    AccessRecord, Call, Counter, LedgerTerms, Outcome, Receipt, RecordUsage, Refusal,
+    RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value, Values,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::{AccessTimes, TIME_MAX};
@@ -60,7 +60,9 @@ fn anyone() -> LedgerTerms {
     LedgerTerms { anyone: true, ..LedgerTerms::default() }
 }
 
-fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(codes: &[&str]) -> std::collections::BTreeSet<T> {
+fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
+    codes: &[&str],
+) -> std::collections::BTreeSet<T> {
     codes.iter().map(|code| code.parse().unwrap()).collect()
 }
 
@@ -205,7 +207,11 @@ pub fn set_policy() -> Vec<Row> {
             "window",
             first(|p| (p.not_before, p.expires) = (1, 2)),
         ),
-        accepted_first("one second of access is enough", "window", first(|p| p.expires = BEGIN + 1)),
+        accepted_first(
+            "one second of access is enough",
+            "window",
+            first(|p| p.expires = BEGIN + 1),
+        ),
         accepted_first("the year 9999 is the last", "window", first(|p| p.expires = TIME_MAX)),
         accepted_first(
             "access may be unlimited",
@@ -470,7 +476,9 @@ pub fn set_policy() -> Vec<Row> {
     rows
 }
 
-fn many<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(count: usize) -> std::collections::BTreeSet<T> {
+fn many<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
+    count: usize,
+) -> std::collections::BTreeSet<T> {
     (0..count).map(|i| format!("n{i:03}").parse().unwrap()).collect()
 }
 
@@ -482,7 +490,8 @@ pub fn request_access() -> Vec<Row> {
         at(NOW, name, shows, values, call, expected)
     };
     let share = |policy: SetPolicy| values([share_value(policy)]);
-    let had = |policy: SetPolicy, granted| values([share_value(policy), counter_value(ANN, granted)]);
+    let had =
+        |policy: SetPolicy, granted| values([share_value(policy), counter_value(ANN, granted)]);
     let times = |times| SetPolicy { access_times: AccessTimes::Times(times), ..policy(1) };
     let unlimited = || SetPolicy { access_times: AccessTimes::Unlimited, ..policy(1) };
     let state = |state| SetPolicy { state, ..policy(1) };
@@ -490,8 +499,20 @@ pub fn request_access() -> Vec<Row> {
     let of_version_2 = || RequestAccess { policy: policy_id(2), ..request(1) };
     let mut rows = vec![
         row("a first access", "access times", share(policy(1)), request(1), granted(request(1), 1)),
-        row("a second access", "access times", had(policy(1), 1), request(2), granted(request(2), 2)),
-        row("the last access", "access times", had(policy(1), 2), request(3), granted(request(3), 3)),
+        row(
+            "a second access",
+            "access times",
+            had(policy(1), 1),
+            request(2),
+            granted(request(2), 2),
+        ),
+        row(
+            "the last access",
+            "access times",
+            had(policy(1), 2),
+            request(3),
+            granted(request(3), 3),
+        ),
         row("one access too many", "access times", had(policy(1), 3), request(4), used_up(3)),
         row("the only access", "access times", share(times(1)), request(1), granted(request(1), 1)),
         row("the only access is used up", "access times", had(times(1), 1), request(2), used_up(1)),
@@ -545,7 +566,13 @@ pub fn request_access() -> Vec<Row> {
             RequestAccess { consumer: OWNER, ..request(1) },
             used_up(3),
         ),
-        row("no such share", "unknown share", Values::new(), request(1), refused(Refusal::UnknownShare)),
+        row(
+            "no such share",
+            "unknown share",
+            Values::new(),
+            request(1),
+            refused(Refusal::UnknownShare),
+        ),
         row(
             "a suspended share",
             "suspended",
@@ -553,7 +580,13 @@ pub fn request_access() -> Vec<Row> {
             request(1),
             refused(Refusal::Suspended),
         ),
-        row("a revoked share", "revoked", share(state(Revoked)), request(1), refused(Refusal::Revoked)),
+        row(
+            "a revoked share",
+            "revoked",
+            share(state(Revoked)),
+            request(1),
+            refused(Refusal::Revoked),
+        ),
         row(
             "an older version accepted",
             "superseded",
@@ -644,24 +677,49 @@ fn terms_rows() -> Vec<Row> {
             None => granted(call.clone(), 1),
             Some(refusal) => refused(refusal),
         };
-        (name, shows, values([share_value(restricted(terms))]), Call::RequestAccess(call), NOW, expected)
+        (
+            name,
+            shows,
+            values([share_value(restricted(terms))]),
+            Call::RequestAccess(call),
+            NOW,
+            expected,
+        )
     };
     let users = || LedgerTerms { users: [ANN].into(), ..none() };
-    let organisations = || LedgerTerms { organisations: codes(&["clinic.example", "lab.example"]), ..none() };
-    let industries = || LedgerTerms { industries: codes(&["isic4:86", "isic4:C", "nace2:72.1"]), ..none() };
+    let organisations =
+        || LedgerTerms { organisations: codes(&["clinic.example", "lab.example"]), ..none() };
+    let industries =
+        || LedgerTerms { industries: codes(&["isic4:86", "isic4:C", "nace2:72.1"]), ..none() };
     let countries = || LedgerTerms { countries: codes(&["DE", "SE"]), ..none() };
     let purposes = || LedgerTerms { purposes: codes(&["research"]), ..anyone() };
-    let industry = |code: &'static str| move |r: &mut RequestAccess| r.industry = Some(code.parse().unwrap());
-    let organisation =
-        |name: &'static str| move |r: &mut RequestAccess| r.organisation = Some(name.parse().unwrap());
-    let country = |code: &'static str| move |r: &mut RequestAccess| r.country = Some(code.parse().unwrap());
-    let purpose = |name: &'static str| move |r: &mut RequestAccess| r.purpose = Some(name.parse().unwrap());
+    let industry =
+        |code: &'static str| move |r: &mut RequestAccess| r.industry = Some(code.parse().unwrap());
+    let organisation = |name: &'static str| {
+        move |r: &mut RequestAccess| r.organisation = Some(name.parse().unwrap())
+    };
+    let country =
+        |code: &'static str| move |r: &mut RequestAccess| r.country = Some(code.parse().unwrap());
+    let purpose =
+        |name: &'static str| move |r: &mut RequestAccess| r.purpose = Some(name.parse().unwrap());
     let nothing = |_: &mut RequestAccess| {};
     vec![
         row("a named user", "user", users(), &nothing, None),
         row("a user who is not named", "user", users(), &|r| r.consumer = BOB, Some(Refusal::User)),
-        row("the owner is a user like others", "user", users(), &|r| r.consumer = OWNER, Some(Refusal::User)),
-        row("one of the organisations", "organisation", organisations(), &organisation("lab.example"), None),
+        row(
+            "the owner is a user like others",
+            "user",
+            users(),
+            &|r| r.consumer = OWNER,
+            Some(Refusal::User),
+        ),
+        row(
+            "one of the organisations",
+            "organisation",
+            organisations(),
+            &organisation("lab.example"),
+            None,
+        ),
         row(
             "another organisation",
             "organisation",
@@ -676,13 +734,31 @@ fn terms_rows() -> Vec<Row> {
             &organisation("Lab.example"),
             Some(Refusal::Organisation),
         ),
-        row("no organisation", "organisation", organisations(), &nothing, Some(Refusal::Organisation)),
+        row(
+            "no organisation",
+            "organisation",
+            organisations(),
+            &nothing,
+            Some(Refusal::Organisation),
+        ),
         row("the industry itself", "industry", industries(), &industry("isic4:86"), None),
         row("a class of the industry", "industry", industries(), &industry("isic4:8610"), None),
         row("a class of a NACE group", "industry", industries(), &industry("nace2:72.19"), None),
         row("a division of the section", "industry", industries(), &industry("isic4:21"), None),
-        row("the first division of the section", "industry", industries(), &industry("isic4:10"), None),
-        row("the last class of the section", "industry", industries(), &industry("isic4:3320"), None),
+        row(
+            "the first division of the section",
+            "industry",
+            industries(),
+            &industry("isic4:10"),
+            None,
+        ),
+        row(
+            "the last class of the section",
+            "industry",
+            industries(),
+            &industry("isic4:3320"),
+            None,
+        ),
         row(
             "the section above the industry",
             "industry",
@@ -697,7 +773,13 @@ fn terms_rows() -> Vec<Row> {
             &industry("nace2:72"),
             Some(Refusal::Industry),
         ),
-        row("the next division", "industry", industries(), &industry("isic4:87"), Some(Refusal::Industry)),
+        row(
+            "the next division",
+            "industry",
+            industries(),
+            &industry("isic4:87"),
+            Some(Refusal::Industry),
+        ),
         row(
             "the division after the section",
             "industry",
@@ -717,7 +799,13 @@ fn terms_rows() -> Vec<Row> {
         row("another country", "country", countries(), &country("US"), Some(Refusal::Country)),
         row("no country", "country", countries(), &nothing, Some(Refusal::Country)),
         row("one of the purposes", "purpose", purposes(), &purpose("research"), None),
-        row("another purpose", "purpose", purposes(), &purpose("marketing"), Some(Refusal::Purpose)),
+        row(
+            "another purpose",
+            "purpose",
+            purposes(),
+            &purpose("marketing"),
+            Some(Refusal::Purpose),
+        ),
         row("no purpose", "purpose", purposes(), &nothing, Some(Refusal::Purpose)),
         row("all kinds hold", "terms", every_kind(), &|r| *r = full_request(1), None),
     ]
@@ -753,7 +841,13 @@ fn order_rows() -> Vec<Row> {
     call.consumer = OWNER;
     push("user comes before organisation", &stored, &call, NOW, Refusal::User);
     push("expired comes before user", &stored, &call, END, Refusal::Expired { expires: END });
-    push("not yet comes before user", &stored, &call, EARLIER, Refusal::NotYet { not_before: BEGIN });
+    push(
+        "not yet comes before user",
+        &stored,
+        &call,
+        EARLIER,
+        Refusal::NotYet { not_before: BEGIN },
+    );
 
     let unasked = |name, change: fn(&mut RequestAccess), kind: &str, time| -> Row {
         let mut call = request(1);
@@ -776,9 +870,19 @@ fn order_rows() -> Vec<Row> {
             "organisation",
             NOW,
         ),
-        unasked("an industry unasked", |r| r.industry = Some("isic4:86".parse().unwrap()), "industry", NOW),
+        unasked(
+            "an industry unasked",
+            |r| r.industry = Some("isic4:86".parse().unwrap()),
+            "industry",
+            NOW,
+        ),
         unasked("a country unasked", with_country, "country", NOW),
-        unasked("a purpose unasked", |r| r.purpose = Some("research".parse().unwrap()), "purpose", NOW),
+        unasked(
+            "a purpose unasked",
+            |r| r.purpose = Some("research".parse().unwrap()),
+            "purpose",
+            NOW,
+        ),
         unasked("an attribute unasked comes before expired", with_country, "country", END),
     ];
     rows.extend(rest);
@@ -804,8 +908,13 @@ fn repeat_rows() -> Vec<Row> {
     let with = |policy: SetPolicy, granted| {
         values([share_value(policy), counter_value(ANN, granted), access_value(request(1), 1)])
     };
-    let receipt =
-        || first_receipt(Receipt::Access(AccessRecord { request: request(1), access: 1, time: NOW - 60 }));
+    let receipt = || {
+        first_receipt(Receipt::Access(AccessRecord {
+            request: request(1),
+            access: 1,
+            time: NOW - 60,
+        }))
+    };
     let taken = || refused(Refusal::RequestTaken);
     let wrong = |key: String| malformed(&format!("the state under `{key}` is of another type"));
     let any = || Value::Share(ShareRecord { policy: policy(1), time: EARLIER });
@@ -814,9 +923,30 @@ fn repeat_rows() -> Vec<Row> {
     let one = Value::Counter(Counter { granted: 1 });
     vec![
         row("the same request again", "repeat", with(policy(1), 1), request(1), NOW, receipt()),
-        row("the same request, all used up", "repeat", with(policy(1), 3), request(1), NOW, receipt()),
-        row("the same request, expired", "repeat", with(policy(1), 1), request(1), LATER, receipt()),
-        row("the same request, superseded", "repeat", with(policy(2), 1), request(1), NOW, receipt()),
+        row(
+            "the same request, all used up",
+            "repeat",
+            with(policy(1), 3),
+            request(1),
+            NOW,
+            receipt(),
+        ),
+        row(
+            "the same request, expired",
+            "repeat",
+            with(policy(1), 1),
+            request(1),
+            LATER,
+            receipt(),
+        ),
+        row(
+            "the same request, superseded",
+            "repeat",
+            with(policy(2), 1),
+            request(1),
+            NOW,
+            receipt(),
+        ),
         row(
             "the same request, revoked",
             "repeat",

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms, POLICY_AGE_SECONDS_MAX,
-    REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
+    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms,
+    POLICY_AGE_SECONDS_MAX, REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
 use datapact_core::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
@@ -47,7 +47,8 @@ fn user(realm: &str, name: &str) -> User {
     params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     let leaf = params.signed_by(&key, &rcgen::Issuer::new(ca_params, ca_key)).unwrap();
     let identity = Identity { realm: realm.to_owned(), subject: format!("CN={name}") };
-    let signer = Signer::new(&key.serialize_der(), vec![leaf.der().clone()], identity.clone()).unwrap();
+    let signer =
+        Signer::new(&key.serialize_der(), vec![leaf.der().clone()], identity.clone()).unwrap();
     User { ca, signer, opening: Opening { identity, salt: Salt::random() } }
 }
 
@@ -139,12 +140,18 @@ fn asks() -> LedgerTerms {
 fn access_case(consumer: &User, time: Timestamp) -> (Call, Documents) {
     let request = consumer.signer.sign(LEDGER, time, request());
     let call = Call::of_request(&request, &consumer.opening, &attributes(), &asks()).unwrap();
-    (call, Documents::Access { request, consumer: consumer.opening.clone(), attributes: attributes() })
+    (
+        call,
+        Documents::Access { request, consumer: consumer.opening.clone(), attributes: attributes() },
+    )
 }
 
 fn usage_case(consumer: &User, time: Timestamp) -> (Call, Documents) {
-    let report =
-        UsageReport { share: ShareId([1; 16]), request: Digest([4; 32]), action: UsageAction::Opened };
+    let report = UsageReport {
+        share: ShareId([1; 16]),
+        request: Digest([4; 32]),
+        action: UsageAction::Opened,
+    };
     let report = consumer.signer.sign(LEDGER, time, report);
     let call = Call::of_report(&report, &consumer.opening).unwrap();
     (call, Documents::Usage { report, consumer: consumer.opening.clone() })
@@ -186,8 +193,11 @@ fn named_users_and_the_owner_are_opened_exactly() {
     let trust = trust(&[&provider]);
     let Documents::Policy { policy, owner, users } = documents else { unreachable!() };
     let found = |owner: &Opening, users: &[Opening]| {
-        let documents =
-            Documents::Policy { policy: policy.clone(), owner: owner.clone(), users: users.to_vec() };
+        let documents = Documents::Policy {
+            policy: policy.clone(),
+            owner: owner.clone(),
+            users: users.to_vec(),
+        };
         check(&call, &documents, &trust, LEDGER, NOW)
     };
     let salted = |opening: &Opening| Opening { salt: Salt::random(), ..opening.clone() };
@@ -196,7 +206,10 @@ fn named_users_and_the_owner_are_opened_exactly() {
     assert_eq!(found(&owner, &users[..1]), openings);
     assert_eq!(found(&owner, &[users[0].clone(), users[0].clone()]), openings);
     assert_eq!(found(&owner, &[users[0].clone(), owner.clone()]), openings);
-    assert_eq!(found(&owner, &[users[0].clone(), salted(&users[1])]), Err(CheckError::Differs("terms")));
+    assert_eq!(
+        found(&owner, &[users[0].clone(), salted(&users[1])]),
+        Err(CheckError::Differs("terms"))
+    );
     assert_eq!(found(&salted(&owner), &users), Err(CheckError::Differs("owner")));
     assert_eq!(found(&users[0], &users), Err(CheckError::Opening(owner.identity.clone())));
 }
@@ -247,7 +260,10 @@ fn a_request_of_another_signer_is_refused() {
 
     // Ann's CA is not trusted, or speaks for another realm.
     let unknown = check(&call, &documents, &trust(&[&bob]), LEDGER, NOW);
-    assert!(matches!(unknown, Err(CheckError::Document(DocumentError::Trust(TrustError::Unknown { .. })))));
+    assert!(matches!(
+        unknown,
+        Err(CheckError::Document(DocumentError::Trust(TrustError::Unknown { .. })))
+    ));
     let mut foreign = Trust::default();
     foreign.add("bank", vec![ann.ca.der().clone()], Vec::new()).unwrap();
     let found = check(&call, &documents, &foreign, LEDGER, NOW);
@@ -333,17 +349,25 @@ fn dp_6_policies_are_bounded() {
     assert_eq!(refused(&|p| p.information.title = " ".to_owned()), PolicyError::Empty("title"));
     let long = |field, bytes_max| PolicyError::TooLong { field, bytes_max };
     assert_eq!(refused(&|p| p.information.title = "t".repeat(201)), long("title", 200));
-    assert_eq!(refused(&|p| p.information.introduction = "i".repeat(8_001)), long("introduction", 8_000));
+    assert_eq!(
+        refused(&|p| p.information.introduction = "i".repeat(8_001)),
+        long("introduction", 8_000)
+    );
     assert_eq!(refused(&|p| p.information.usage = "u".repeat(2_001)), long("usage", 2_000));
     let escape = "\u{1b}[2J".to_owned();
     assert_eq!(refused(&|p| p.information.title = escape.clone()), PolicyError::Control("title"));
-    assert_eq!(refused(&|p| p.information.title = "a\nb".to_owned()), PolicyError::Control("title"));
+    assert_eq!(
+        refused(&|p| p.information.title = "a\nb".to_owned()),
+        PolicyError::Control("title")
+    );
     assert_eq!(
         refused(&|p| p.information.introduction = escape.clone()),
         PolicyError::Control("introduction")
     );
     assert_eq!(refused(&|p| p.information.usage = escape.clone()), PolicyError::Control("usage"));
-    for text in ["", "text", "text/", "/csv", "text/csv; charset=utf-8", "text/c v", "a/b/c", "-a/b"] {
+    for text in
+        ["", "text", "text/", "/csv", "text/csv; charset=utf-8", "text/c v", "a/b/c", "-a/b"]
+    {
         let media_type = refused(&|p| p.information.media_type = text.to_owned());
         assert_eq!(media_type, PolicyError::MediaType(text.to_owned()));
     }
@@ -352,8 +376,14 @@ fn dp_6_policies_are_bounded() {
     let twice = vec!["health".parse().unwrap(), "health".parse().unwrap()];
     assert_eq!(refused(&|p| p.information.categories = twice.clone()), PolicyError::Categories);
     let price = |amount, currency: &str| Some(Price { amount, currency: currency.to_owned() });
-    assert_eq!(refused(&|p| p.information.price = price(1 << 53, "EUR")), PolicyError::Number("price"));
-    assert_eq!(refused(&|p| p.information.price = price(1, "eur")), PolicyError::Currency("eur".to_owned()));
+    assert_eq!(
+        refused(&|p| p.information.price = price(1 << 53, "EUR")),
+        PolicyError::Number("price")
+    );
+    assert_eq!(
+        refused(&|p| p.information.price = price(1, "eur")),
+        PolicyError::Currency("eur".to_owned())
+    );
     let desensitized = |change: &dyn Fn(&mut Desensitization)| {
         let mut done = desensitization();
         change(&mut done);
@@ -373,9 +403,15 @@ fn dp_6_policies_are_bounded() {
         desensitized(&|d| d.columns[0].name = "n".repeat(121)),
         PolicyError::TooLong { field, bytes_max: 120 }
     );
-    assert_eq!(desensitized(&|d| d.tool = "t".repeat(61)), PolicyError::TooLong { field, bytes_max: 60 });
+    assert_eq!(
+        desensitized(&|d| d.tool = "t".repeat(61)),
+        PolicyError::TooLong { field, bytes_max: 60 }
+    );
     assert_eq!(refused(&|p| p.information.package.size = 0), PolicyError::Number("package size"));
-    assert_eq!(refused(&|p| p.information.package.size = 1 << 53), PolicyError::Number("package size"));
+    assert_eq!(
+        refused(&|p| p.information.package.size = 1 << 53),
+        PolicyError::Number("package size")
+    );
     assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Nobody));
     assert_eq!(
         refused(&|p| p.permission.access_times = AccessTimes::Times(0)),
@@ -391,7 +427,8 @@ fn desensitization() -> Desensitization {
         redacted: 0,
         loss_permille: 250,
     };
-    let anonymity = Anonymity { k: 5, reached: 6, l: None, quasi_identifiers: vec!["age".to_owned()] };
+    let anonymity =
+        Anonymity { k: 5, reached: 6, l: None, quasi_identifiers: vec!["age".to_owned()] };
     Desensitization {
         tool: "datapact 0.1.0".to_owned(),
         rules: Digest([7; 32]),
@@ -440,7 +477,10 @@ fn addresses_lead_nowhere_else() {
         String::new(),
     ] {
         policy.information.key.address = bad.clone();
-        assert!(matches!(policy.validate(), Err(PolicyError::Address { .. })), "`{bad}` was accepted");
+        assert!(
+            matches!(policy.validate(), Err(PolicyError::Address { .. })),
+            "`{bad}` was accepted"
+        );
     }
 }
 

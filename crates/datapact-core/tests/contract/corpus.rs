@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use datapact_core::contract::{CONTRACT_VERSION, Call, Outcome, Receipt, Refusal, Values, decide, keys};
+use datapact_core::contract::{
+    CONTRACT_VERSION, Call, Outcome, Receipt, Refusal, Values, decide, keys,
+};
 use datapact_core::id::{Digest, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -84,7 +86,12 @@ fn every_case_is_decided_as_the_file_says() {
                 Err(refusal) => Expected::Refusal(refusal),
             };
             assert_eq!(found, case.expected, "{file}: {}", case.name);
-            assert_eq!(Digest::of(&canonical(&case.call)), case.call_digest, "{file}: {}", case.name);
+            assert_eq!(
+                Digest::of(&canonical(&case.call)),
+                case.call_digest,
+                "{file}: {}",
+                case.name
+            );
             if let Expected::Outcome(Outcome { writes, .. }) = &case.expected {
                 let listed = keys(&case.call);
                 assert!(writes.keys().all(|key| listed.contains(key)), "{file}: {}", case.name);
@@ -131,8 +138,9 @@ fn unreadable_calls_are_refused() {
     }
 }
 
-/// The files are written from the cases in this folder's `cases`, so that a change of a type changes them all.
-/// Run once with `DATAPACT_WRITE_CORPUS=1` after changing cases; expected results are stated there, not computed.
+/// The files are written from the cases in this folder's `cases`, so that a change of a type
+/// changes them all. Run once with `DATAPACT_WRITE_CORPUS=1` after changing cases; expected results
+/// are stated there, not computed.
 #[test]
 fn the_files_hold_the_cases_written_here() {
     let write = std::env::var_os("DATAPACT_WRITE_CORPUS").is_some();
@@ -156,7 +164,11 @@ fn the_files_hold_the_cases_written_here() {
             .collect();
         let file = File { contract_version: CONTRACT_VERSION, cases };
         if write {
-            std::fs::write(folder().join(name), serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
+            std::fs::write(
+                folder().join(name),
+                serde_json::to_string_pretty(&file).unwrap() + "\n",
+            )
+            .unwrap();
         }
         assert_eq!(read::<File>(name), file, "{name}");
     }

@@ -1,5 +1,6 @@
-//! Hosts that run the contract concurrently: a batching one that overlays earlier writes (the embedded ledger),
-//! and optimistic ones that validate what they have read at commit (as Fabric does).
+//! Hosts that run the contract concurrently: a batching one that overlays earlier writes (the
+//! embedded ledger), and optimistic ones that validate what they have read at commit (as Fabric
+//! does).
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -39,15 +40,18 @@ type Read = Vec<(String, u64)>;
 impl Store {
     fn read(&self, call: &Call) -> (Read, Values) {
         let entry = |key: &String| self.entries.get(key).cloned();
-        let read = keys(call).iter().map(|key| (key.clone(), entry(key).map_or(0, |(v, _)| v))).collect();
-        let values = keys(call).iter().filter_map(|key| Some((key.clone(), entry(key)?.1))).collect();
+        let read =
+            keys(call).iter().map(|key| (key.clone(), entry(key).map_or(0, |(v, _)| v))).collect();
+        let values =
+            keys(call).iter().filter_map(|key| Some((key.clone(), entry(key)?.1))).collect();
         (read, values)
     }
 
     /// Writes unless something read has changed since.
     fn commit(&mut self, read: &Read, writes: &Values) -> bool {
-        let unchanged =
-            |(key, version): &(String, u64)| self.entries.get(key).map_or(0, |(v, _)| *v) == *version;
+        let unchanged = |(key, version): &(String, u64)| {
+            self.entries.get(key).map_or(0, |(v, _)| *v) == *version
+        };
         if !read.iter().all(unchanged) {
             return false;
         }
@@ -66,7 +70,8 @@ impl Store {
     }
 }
 
-/// Two hundred consumers ask twelve times each, from four threads, while the owner sets a new version.
+/// Two hundred consumers ask twelve times each, from four threads, while the owner sets a new
+/// version.
 #[test]
 fn wr_4_nobody_gets_an_eleventh_access_from_optimistic_hosts() {
     let store = Mutex::new(Store::default());
@@ -89,7 +94,12 @@ fn wr_4_nobody_gets_an_eleventh_access_from_optimistic_hosts() {
                     break;
                 };
                 if store.lock().unwrap().commit(&read, &writes) {
-                    granted.lock().unwrap().entry(record.request.consumer).or_default().push(record.access);
+                    granted
+                        .lock()
+                        .unwrap()
+                        .entry(record.request.consumer)
+                        .or_default()
+                        .push(record.access);
                     break;
                 }
             }
@@ -97,13 +107,17 @@ fn wr_4_nobody_gets_an_eleventh_access_from_optimistic_hosts() {
     };
     for version in 1..=2 {
         if version == 2 {
-            store.lock().unwrap().set(SetPolicy { access_times: AccessTimes::Times(TIMES), ..policy(2) });
+            store
+                .lock()
+                .unwrap()
+                .set(SetPolicy { access_times: AccessTimes::Times(TIMES), ..policy(2) });
         }
         std::thread::scope(|scope| {
             for host in 0..4 {
                 let turn = &turn;
-                scope
-                    .spawn(move || (0..4).for_each(|number| turn(host, version as u8 * 4 + number, version)));
+                scope.spawn(move || {
+                    (0..4).for_each(|number| turn(host, version as u8 * 4 + number, version))
+                });
             }
         });
     }
@@ -115,7 +129,8 @@ fn wr_4_nobody_gets_an_eleventh_access_from_optimistic_hosts() {
     }
 }
 
-/// Accesses of different consumers read and write nothing of each other's, so one block can hold them all.
+/// Accesses of different consumers read and write nothing of each other's, so one block can hold
+/// them all.
 #[test]
 fn consumers_never_contend() {
     let mut store = Store::default();
@@ -130,7 +145,8 @@ fn consumers_never_contend() {
     assert!(decided.iter().all(|(read, writes)| store.commit(read, writes)));
 }
 
-/// What a batching host does: it reads the stored state once, overlays its own writes, and commits at the end.
+/// What a batching host does: it reads the stored state once, overlays its own writes, and commits
+/// at the end.
 fn batched(stored: &Values, calls: &[(Call, u64)]) -> (Values, Vec<Result<Receipt, &'static str>>) {
     let mut overlay = Values::new();
     let answers = calls

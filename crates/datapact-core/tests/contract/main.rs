@@ -1,5 +1,5 @@
-//! The contract from outside: its corpus of cases, its properties, hosts that run it concurrently, and the check
-//! of signed documents.
+//! The contract from outside: its corpus of cases, its properties, hosts that run it concurrently,
+//! and the check of signed documents.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

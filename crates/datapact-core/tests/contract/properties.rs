@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use datapact_core::contract::{
-    AccessRecord, Attributes, Call, Counter, LedgerTerms, RecordUsage, RequestAccess, SetPolicy, ShareRecord,
-    UsageRecord, Value, Values, decide, eligible, keys,
+    AccessRecord, Attributes, Call, Counter, LedgerTerms, RecordUsage, RequestAccess, SetPolicy,
+    ShareRecord, UsageRecord, Value, Values, decide, eligible, keys,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::AccessTimes;
@@ -55,19 +55,15 @@ fn terms() -> impl Strategy<Value = LedgerTerms> {
         btree_set(code(COUNTRIES), 0..2),
         btree_set(code(NAMES), 0..2),
     )
-        .prop_map(|(anyone, users, organisations, industries, countries, purposes)| LedgerTerms {
-            anyone,
-            users,
-            organisations,
-            industries,
-            countries,
-            purposes,
+        .prop_map(|(anyone, users, organisations, industries, countries, purposes)| {
+            LedgerTerms { anyone, users, organisations, industries, countries, purposes }
         })
 }
 
 fn set_policy() -> impl Strategy<Value = SetPolicy> {
-    let state =
-        select(&[ShareState::Active, ShareState::Active, ShareState::Suspended, ShareState::Revoked][..]);
+    let state = select(
+        &[ShareState::Active, ShareState::Active, ShareState::Suspended, ShareState::Revoked][..],
+    );
     let times = prop_oneof![number().prop_map(AccessTimes::Times), Just(AccessTimes::Unlimited)];
     let ids = (share(), number(), proptest::option::of(small_digest()), small_digest(), consumer());
     (ids, state, terms(), times, moment(), moment(), any::<bool>()).prop_map(
@@ -108,14 +104,26 @@ fn request_access() -> impl Strategy<Value = RequestAccess> {
         weighted(0.3, code(COUNTRIES)),
         weighted(0.3, code(NAMES)),
     )
-        .prop_map(|((share, policy, request, consumer), organisation, industry, country, purpose)| {
-            RequestAccess { share, policy, request, consumer, organisation, industry, country, purpose }
-        })
+        .prop_map(
+            |((share, policy, request, consumer), organisation, industry, country, purpose)| {
+                RequestAccess {
+                    share,
+                    policy,
+                    request,
+                    consumer,
+                    organisation,
+                    industry,
+                    country,
+                    purpose,
+                }
+            },
+        )
 }
 
 fn record_usage() -> impl Strategy<Value = RecordUsage> {
-    (share(), small_digest(), small_digest(), consumer())
-        .prop_map(|(share, request, report, consumer)| RecordUsage { share, request, report, consumer })
+    (share(), small_digest(), small_digest(), consumer()).prop_map(
+        |(share, request, report, consumer)| RecordUsage { share, request, report, consumer },
+    )
 }
 
 fn call() -> impl Strategy<Value = Call> {
@@ -128,15 +136,19 @@ fn call() -> impl Strategy<Value = Call> {
 
 fn value() -> impl Strategy<Value = Value> {
     prop_oneof![
-        (set_policy(), moment()).prop_map(|(policy, time)| Value::Share(ShareRecord { policy, time })),
+        (set_policy(), moment())
+            .prop_map(|(policy, time)| Value::Share(ShareRecord { policy, time })),
         number().prop_map(|granted| Value::Counter(Counter { granted })),
-        (request_access(), number(), moment())
-            .prop_map(|(request, access, time)| Value::Access(AccessRecord { request, access, time })),
-        (record_usage(), moment()).prop_map(|(usage, time)| Value::Usage(UsageRecord { usage, time })),
+        (request_access(), number(), moment()).prop_map(|(request, access, time)| Value::Access(
+            AccessRecord { request, access, time }
+        )),
+        (record_usage(), moment())
+            .prop_map(|(usage, time)| Value::Usage(UsageRecord { usage, time })),
     ]
 }
 
-/// What could be said of a call's state: for each of its keys no value, one of the right type, or any.
+/// What could be said of a call's state: for each of its keys no value, one of the right type, or
+/// any.
 fn call_and_values() -> impl Strategy<Value = (Call, Values)> {
     call().prop_flat_map(|call| {
         let fitting = |key: &str| -> BoxedStrategy<Value> {
@@ -144,7 +156,9 @@ fn call_and_values() -> impl Strategy<Value = (Call, Values)> {
                 "share" => (set_policy(), moment())
                     .prop_map(|(policy, time)| Value::Share(ShareRecord { policy, time }))
                     .boxed(),
-                "counter" => number().prop_map(|granted| Value::Counter(Counter { granted })).boxed(),
+                "counter" => {
+                    number().prop_map(|granted| Value::Counter(Counter { granted })).boxed()
+                }
                 _ => value().boxed(),
             }
         };
@@ -168,8 +182,8 @@ fn call_and_values() -> impl Strategy<Value = (Call, Values)> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// No panic on anything, nothing written but listed keys, and a repeat at any later time gives the first
-    /// receipt and writes nothing.
+    /// No panic on anything, nothing written but listed keys, and a repeat at any later time gives
+    /// the first receipt and writes nothing.
     #[test]
     fn decide_writes_listed_keys_and_repeats((call, values) in call_and_values(), time in moment(), later in moment()) {
         let listed = keys(&call);
@@ -239,12 +253,14 @@ proptest! {
 enum Step {
     /// The owner's, or somebody else's, successor.
     Set { times: AccessTimes, state: ShareState, by_owner: bool },
-    /// A consumer's request under the newest or an older version; `number` may repeat an earlier one.
+    /// A consumer's request under the newest or an older version; `number` may repeat an earlier
+    /// one.
     Ask { consumer: u8, number: u8, stale: bool },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let times = prop_oneof![9 => (1..5u32).prop_map(AccessTimes::Times), 1 => Just(AccessTimes::Unlimited)];
+    let times =
+        prop_oneof![9 => (1..5u32).prop_map(AccessTimes::Times), 1 => Just(AccessTimes::Unlimited)];
     let state = prop_oneof![
         20 => Just(ShareState::Active),
         2 => Just(ShareState::Suspended),
@@ -261,8 +277,9 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// However updates and accesses interleave: at every grant the consumer has had fewer accesses than the
-    /// version in force allows, its accesses are numbered without a gap, and nothing follows a revocation.
+    /// However updates and accesses interleave: at every grant the consumer has had fewer accesses
+    /// than the version in force allows, its accesses are numbered without a gap, and nothing
+    /// follows a revocation.
     #[test]
     fn wr_4_access_times_hold_over_every_history(steps in proptest::collection::vec(step(), 1..80)) {
         let mut state = Values::new();

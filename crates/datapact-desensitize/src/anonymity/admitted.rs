@@ -1,4 +1,5 @@
-//! The classes that may go out: sorted keys, in memory or in encrypted blocks with an index of them in memory.
+//! The classes that may go out: sorted keys, in memory or in encrypted blocks with an index of them
+//! in memory.
 
 use crate::error::Result;
 use crate::spill::Spill;
@@ -73,7 +74,9 @@ impl Admitted {
 
     /// Whether a key is one of them.
     pub(super) fn holds(&mut self, key: u128) -> Result<bool> {
-        let Some((spill, index)) = &self.spilled else { return Ok(self.keys.binary_search(&key).is_ok()) };
+        let Some((spill, index)) = &self.spilled else {
+            return Ok(self.keys.binary_search(&key).is_ok());
+        };
         let Some(block) = index.partition_point(|first| *first <= key).checked_sub(1) else {
             return Ok(false);
         };

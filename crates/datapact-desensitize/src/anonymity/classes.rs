@@ -1,7 +1,7 @@
 //! The classes of exact quasi-identifiers: in memory as long as they fit, then in encrypted blocks.
 //!
-//! What is spilled is not sorted, and a class may stand there several times: whoever adds up classes that became alike
-//! adds these up, too.
+//! What is spilled is not sorted, and a class may stand there several times: whoever adds up
+//! classes that became alike adds these up, too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -10,7 +10,8 @@ use std::ops::ControlFlow;
 use crate::error::Result;
 use crate::spill::{BLOCK_BYTES, Spill};
 
-/// Classes, or sums of classes, by their keys: these are spread evenly, and need no hash of their own.
+/// Classes, or sums of classes, by their keys: these are spread evenly, and need no hash of their
+/// own.
 type ByKey<T> = HashMap<u128, T, BuildHasherDefault<Lower>>;
 
 /// Sums of classes.
@@ -129,7 +130,8 @@ impl Classes {
         Ok(())
     }
 
-    /// The words of a class: its labels, how many records it has, how many sensitive values, and room for these.
+    /// The words of a class: its labels, how many records it has, how many sensitive values, and
+    /// room for these.
     fn words(&self) -> usize {
         self.width + 1 + if self.l > 0 { 1 + self.l } else { 0 }
     }
@@ -181,8 +183,8 @@ impl Classes {
         Ok(())
     }
 
-    /// Adds up the classes whose labels have the same key, and hands over the sums, as many at once as fit into
-    /// memory: in the order of keys from one time to the next.
+    /// Adds up the classes whose labels have the same key, and hands over the sums, as many at once
+    /// as fit into memory: in the order of keys from one time to the next.
     pub(super) fn fold(
         &self,
         key: impl Fn(&[u64]) -> u128,

@@ -1,4 +1,5 @@
-//! Which levels cost least: by trying all in the order of their loss, or, where that is too much, step by step.
+//! Which levels cost least: by trying all in the order of their loss, or, where that is too much,
+//! step by step.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -28,7 +29,8 @@ impl Axis {
         // All values are `*`.
         entropies.push(0.0);
         let exact = entropies.first().copied().unwrap_or(0.0);
-        let loss = |entropy: f64| if exact > 0.0 { (1.0 - entropy / exact).clamp(0.0, 1.0) } else { 0.0 };
+        let loss =
+            |entropy: f64| if exact > 0.0 { (1.0 - entropy / exact).clamp(0.0, 1.0) } else { 0.0 };
         Ok(Self { begin, losses: entropies.into_iter().map(loss).collect() })
     }
 
@@ -88,8 +90,13 @@ impl Search<'_> {
         self.classes.fold(
             |labels| self.key(labels, levels),
             |sums| {
-                suppressed += sums.values().filter(|sum| !self.fits(sum)).map(|sum| sum.records).sum::<u64>();
-                Ok(if suppressed > limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+                suppressed +=
+                    sums.values().filter(|sum| !self.fits(sum)).map(|sum| sum.records).sum::<u64>();
+                Ok(if suppressed > limit {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                })
             },
         )?;
         Ok(suppressed)
@@ -155,7 +162,8 @@ impl Search<'_> {
             let mut best: Option<(f64, u64, Vec<usize>)> = None;
             for (index, axis) in self.axes.iter().enumerate() {
                 let mut raised = levels.clone();
-                let Some(level) = raised.get_mut(index).filter(|level| **level + 1 < axis.levels()) else {
+                let Some(level) = raised.get_mut(index).filter(|level| **level + 1 < axis.levels())
+                else {
                     continue;
                 };
                 *level += 1;

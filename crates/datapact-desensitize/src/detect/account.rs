@@ -39,7 +39,8 @@ pub(super) fn card(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
                 unknown = Some((end, 0.05));
             }
         }
-        let spaced = matches!(byte, b' ' | b'-' | b'.' | b'/') && at(bytes, end + 1).is_ascii_digit();
+        let spaced =
+            matches!(byte, b' ' | b'-' | b'.' | b'/') && at(bytes, end + 1).is_ascii_digit();
         if !spaced || group == 0 || *separator.get_or_insert(byte) != byte {
             break;
         }
@@ -104,7 +105,9 @@ fn rarity(digits: usize) -> f32 {
 /// How sure the groups of digits make it: as on a card, in one piece, or in some other way.
 fn grouping(groups: &[u8]) -> Option<f32> {
     match groups {
-        [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 4, 4, 2] | [4, 4, 4, 1] => Some(0.95),
+        [4, 4, 4, 4] | [4, 6, 5] | [4, 6, 4] | [4, 4, 4, 4, 3] | [4, 4, 4, 4, 2] | [4, 4, 4, 1] => {
+            Some(0.95)
+        }
         [_] => Some(0.85),
         _ if groups.len() <= 6 && groups.iter().all(|group| (2..=8).contains(group)) => Some(0.6),
         _ => None,
@@ -113,8 +116,9 @@ fn grouping(groups: &[u8]) -> Option<f32> {
 
 /// The issuers' prefixes and lengths (ISO/IEC 7812-1; the issuers' own published ranges).
 fn issuer(number: &[u8]) -> bool {
-    let prefix =
-        |digits: usize| number.iter().take(digits).fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+    let prefix = |digits: usize| {
+        number.iter().take(digits).fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'))
+    };
     let (two, three, four) = (prefix(2), prefix(3), prefix(4));
     match number.len() {
         13 => two / 10 == 4,
@@ -134,7 +138,8 @@ fn issuer(number: &[u8]) -> bool {
     }
 }
 
-/// The lengths of the IBAN registry (ISO 13616, SWIFT) and of countries that use the format outside of it.
+/// The lengths of the IBAN registry (ISO 13616, SWIFT) and of countries that use the format outside
+/// of it.
 const IBAN: &[(&[u8; 2], u8)] = &[
     (b"AD", 24),
     (b"AE", 23),
@@ -255,7 +260,8 @@ pub(super) fn iban(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     // Some write the word and the number in one.
     let glued = bytes.get(start..start + 4).is_some_and(|word| word.eq_ignore_ascii_case(b"IBAN"));
     let start = if glued { start + 4 } else { start };
-    let country = [at(bytes, start).to_ascii_uppercase(), at(bytes, start + 1).to_ascii_uppercase()];
+    let country =
+        [at(bytes, start).to_ascii_uppercase(), at(bytes, start + 1).to_ascii_uppercase()];
     let Some((_, length)) = IBAN.iter().find(|(code, _)| **code == country) else { return };
     if !starts_at(bytes, start) && !glued {
         return;
@@ -294,7 +300,8 @@ pub(super) fn iban(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     // The check digits are right, the length is not the country's.
     if let Some(end) = mistaken {
         let announced = glued
-            || Context::of(text, start, end).has_before(&["iban", "account", "konto", "compte", "cuenta"]);
+            || Context::of(text, start, end)
+                .has_before(&["iban", "account", "konto", "compte", "cuenta"]);
         out.push(Candidate::new(start, end, Entity::Iban, if announced { 0.8 } else { 0.52 }));
     }
 }
@@ -311,7 +318,9 @@ pub(super) fn crypto(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     let found = match word.first() {
         Some(b'1' | b'3') if (26..=35).contains(&length) => base58_check(word),
         Some(b'b' | b'B' | b'l' | b'L' | b't' | b'T')
-            if small.starts_with(b"bc1") || small.starts_with(b"ltc1") || small.starts_with(b"tb1") =>
+            if small.starts_with(b"bc1")
+                || small.starts_with(b"ltc1")
+                || small.starts_with(b"tb1") =>
         {
             bech32(&small)
         }
@@ -325,7 +334,8 @@ pub(super) fn crypto(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     }
 }
 
-/// Base 58 of 25 bytes: a version, a hash, and as checksum the first four bytes of their double SHA-256.
+/// Base 58 of 25 bytes: a version, a hash, and as checksum the first four bytes of their double
+/// SHA-256.
 fn base58_check(word: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
     let mut number = [0u8; 25];
@@ -350,7 +360,8 @@ fn base58_check(word: &[u8]) -> bool {
 fn bech32(word: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
     let Some(one) = word.iter().rposition(|byte| *byte == b'1') else { return false };
-    let (human, data) = (word.get(..one).unwrap_or_default(), word.get(one + 1..).unwrap_or_default());
+    let (human, data) =
+        (word.get(..one).unwrap_or_default(), word.get(one + 1..).unwrap_or_default());
     let mut sum = 1u32;
     let mut feed = |value: u32| {
         let top = sum >> 25;
@@ -426,7 +437,9 @@ mod tests {
         ] {
             let found = crate::detect::testing::find(text);
             assert!(
-                found.iter().any(|span| span.entity == Entity::Iban && span.range.end == text.len()),
+                found
+                    .iter()
+                    .any(|span| span.entity == Entity::Iban && span.range.end == text.len()),
                 "{text}: {found:?}"
             );
         }
@@ -454,9 +467,11 @@ mod tests {
         ] {
             whole(text, "crypto-address");
         }
-        for text in
-            ["bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5", "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVO0", "0x52908400"]
-        {
+        for text in [
+            "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t5",
+            "1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVO0",
+            "0x52908400",
+        ] {
             no(text, "crypto-address");
         }
     }

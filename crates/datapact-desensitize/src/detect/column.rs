@@ -26,7 +26,8 @@ pub struct Evidence {
     pub name: String,
     /// What it is: an entity's name, the code of a national identifier, `record-id` or `free-text`.
     pub found: Option<&'static str>,
-    /// How sure that is, 0 to 1; of a column without a finding, how sure it is that there is nothing.
+    /// How sure that is, 0 to 1; of a column without a finding, how sure it is that there is
+    /// nothing.
     pub confidence: f32,
     /// The proposed transform.
     pub transform: &'static str,
@@ -64,7 +65,8 @@ struct Tally {
     kind: Option<NationalId>,
 }
 
-/// Which of day and month is first in the dates of a column that a rule generalizes, if it has to be told.
+/// Which of day and month is first in the dates of a column that a rule generalizes, if it has to
+/// be told.
 pub(super) fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
     if !matches!(rule.transform, Transform::Generalize(Generalize::Date(_))) {
         return None;
@@ -78,8 +80,12 @@ pub(super) fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
 
 /// Judges a column and proposes its rule.
 pub(super) fn judge(name: &str, sample: &Sample, names: Option<&Names>) -> (Rule, Evidence) {
-    let values: Vec<&str> =
-        sample.values().iter().map(|value| value.trim()).filter(|value| !value.is_empty()).collect();
+    let values: Vec<&str> = sample
+        .values()
+        .iter()
+        .map(|value| value.trim())
+        .filter(|value| !value.is_empty())
+        .collect();
     let (mut wholly, mut within) =
         (HashMap::<&'static str, Tally>::new(), HashMap::<&'static str, usize>::new());
     let (mut inner, mut named) = (Vec::new(), Vec::new());
@@ -108,7 +114,8 @@ pub(super) fn judge(name: &str, sample: &Sample, names: Option<&Names>) -> (Rule
         inner.iter().for_each(|one| *within.entry(one.name()).or_default() += 1);
     }
     let header = announced(name);
-    let known = Known { values: &values, sample, names, header: &header, wholly: &wholly, within: &within };
+    let known =
+        Known { values: &values, sample, names, header: &header, wholly: &wholly, within: &within };
     let verdict = known.verdict();
     let share = |hits: usize| hits as f32 / values.len().max(1) as f32;
     let sorted = |mut shares: Vec<(&'static str, f32)>| {
@@ -134,7 +141,8 @@ pub(super) fn judge(name: &str, sample: &Sample, names: Option<&Names>) -> (Rule
     rule.found = verdict.found.map(str::to_owned);
     rule.confidence = Some((f64::from(verdict.confidence) * 100.0).round() / 100.0);
     rule.review = verdict.review;
-    rule.comments = evidence.examples.iter().map(|example| format!("for example {example}")).collect();
+    rule.comments =
+        evidence.examples.iter().map(|example| format!("for example {example}")).collect();
     (rule, evidence)
 }
 
@@ -195,9 +203,12 @@ impl Known<'_> {
             );
         }
         if let Some(verdict) = self.by_values() {
-            // Streets and the like have more forms than recognizers know; the header may know better.
-            let better =
-                || self.by_header().filter(|header| header.found == verdict.found && header.review.is_none());
+            // Streets and the like have more forms than recognizers know; the header may know
+            // better.
+            let better = || {
+                self.by_header()
+                    .filter(|header| header.found == verdict.found && header.review.is_none())
+            };
             let unsure = verdict.review.is_some().then(better).flatten();
             return unsure.unwrap_or(verdict);
         }
@@ -227,7 +238,8 @@ impl Known<'_> {
         let score = |tally: &Tally| {
             let share = self.share(tally.hits);
             let mean = tally.confidence / tally.hits.max(1) as f32;
-            // A check that one in ten values passes by chance, and that all of many pass, is no chance.
+            // A check that one in ten values passes by chance, and that all of many pass, is no
+            // chance.
             let chance = match (tally.entity, tally.kind) {
                 (_, Some(kind)) => kind.chance(),
                 (Some(Entity::PaymentCard), _) => 0.05,
@@ -235,10 +247,9 @@ impl Known<'_> {
             };
             let proven = mean >= 0.15 && share >= 0.95 && chance <= 0.1 && distinct >= PROOF;
             let sure = if proven { mean.max(0.9 - chance) } else { mean };
-            let agreed = self
-                .header
-                .iter()
-                .any(|announced| tally.entity.is_some_and(|entity| announced.agrees(entity, tally.kind)));
+            let agreed = self.header.iter().any(|announced| {
+                tally.entity.is_some_and(|entity| announced.agrees(entity, tally.kind))
+            });
             let sure = share * if agreed { 1.0 - (1.0 - sure) * 0.15 } else { sure };
             (sure, agreed)
         };
@@ -350,22 +361,31 @@ impl Known<'_> {
 
     /// Columns whose values prove nothing, but whose headers do.
     fn by_header(&self) -> Option<Verdict> {
-        let count =
-            |test: &dyn Fn(&str) -> bool| self.share(self.values.iter().filter(|value| test(value)).count());
+        let count = |test: &dyn Fn(&str) -> bool| {
+            self.share(self.values.iter().filter(|value| test(value)).count())
+        };
         for announced in self.header {
             let (plausible, sure, entity) = match announced {
-                Announced::Entity(Entity::PersonName) => (count(&is_name), 0.92, Entity::PersonName),
+                Announced::Entity(Entity::PersonName) => {
+                    (count(&is_name), 0.92, Entity::PersonName)
+                }
                 Announced::Entity(Entity::Address) => {
                     (count(&|value| value.chars().any(char::is_alphabetic)), 0.88, Entity::Address)
                 }
-                Announced::Entity(Entity::PostalCode) => (count(&is_postcode), 0.9, Entity::PostalCode),
+                Announced::Entity(Entity::PostalCode) => {
+                    (count(&is_postcode), 0.9, Entity::PostalCode)
+                }
                 Announced::Entity(Entity::IdentityDocument) => {
                     (count(&is_code), 0.85, Entity::IdentityDocument)
                 }
-                Announced::Entity(Entity::Phone) => {
-                    (count(&|value| digits_of(value) >= 5 && value.len() <= 32), 0.85, Entity::Phone)
+                Announced::Entity(Entity::Phone) => (
+                    count(&|value| digits_of(value) >= 5 && value.len() <= 32),
+                    0.85,
+                    Entity::Phone,
+                ),
+                Announced::Entity(Entity::NationalId) => {
+                    (count(&is_code), 0.82, Entity::NationalId)
                 }
-                Announced::Entity(Entity::NationalId) => (count(&is_code), 0.82, Entity::NationalId),
                 Announced::Entity(Entity::Iban) => {
                     (count(&|value| is_code(value) && value.len() >= 6), 0.7, Entity::Iban)
                 }
@@ -422,7 +442,12 @@ impl Known<'_> {
             !found.is_empty()
         });
         if marked {
-            return review(Some("free-text"), 0.6, self.scrub(), "few values, but some, contain email");
+            return review(
+                Some("free-text"),
+                0.6,
+                self.scrub(),
+                "few values, but some, contain email",
+            );
         }
         let strongest = self
             .wholly
@@ -461,12 +486,19 @@ impl Known<'_> {
                 transform_for(entity),
                 "the column has no values; its header announces this",
             ),
-            None => Verdict { found: None, confidence: 0.8, transform: Transform::Keep, review: None },
+            None => {
+                Verdict { found: None, confidence: 0.8, transform: Transform::Keep, review: None }
+            }
         }
     }
 }
 
-fn review(found: Option<&'static str>, confidence: f32, transform: Transform, why: &str) -> Verdict {
+fn review(
+    found: Option<&'static str>,
+    confidence: f32,
+    transform: Transform,
+    why: &str,
+) -> Verdict {
     Verdict { found, confidence, transform, review: Some(why.to_owned()) }
 }
 
@@ -531,7 +563,9 @@ fn is_postcode(value: &str) -> bool {
 fn is_code(value: &str) -> bool {
     (4..=40).contains(&value.len())
         && digits_of(value) >= 2
-        && value.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '+'))
+        && value
+            .chars()
+            .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '.' | '/' | '(' | ')' | '+'))
 }
 
 fn is_degrees(value: &str) -> bool {

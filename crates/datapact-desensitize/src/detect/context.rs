@@ -103,7 +103,9 @@ impl Context {
     /// Whether one of the words stands among the last few before the value.
     pub(super) fn has_just_before(&self, words: &[&str]) -> bool {
         let start = self.before.len().saturating_sub(20);
-        let start = (start..=self.before.len()).find(|&at| self.before.is_char_boundary(at)).unwrap_or(start);
+        let start = (start..=self.before.len())
+            .find(|&at| self.before.is_char_boundary(at))
+            .unwrap_or(start);
         let near = self.before.get(start..).unwrap_or_default();
         contains_any(near, words)
     }
@@ -112,14 +114,20 @@ impl Context {
     pub(super) fn is_amount(&self) -> bool {
         let after = self.after.trim_start();
         let unit = |unit: &&str| {
-            after.strip_prefix(*unit).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+            after
+                .strip_prefix(*unit)
+                .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        UNITS.iter().any(unit) || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
+        UNITS.iter().any(unit)
+            || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
     }
 
     /// Whether the text around the value is Chinese, Japanese or Korean.
     pub(super) fn is_east_asian(&self) -> bool {
-        self.before.chars().chain(self.after.chars()).any(|c| (0x2E80..0xE000).contains(&u32::from(c)))
+        self.before
+            .chars()
+            .chain(self.after.chars())
+            .any(|c| (0x2E80..0xE000).contains(&u32::from(c)))
     }
 
     /// Whether one of the words is the very last before the value.
@@ -129,14 +137,14 @@ impl Context {
     }
 }
 
-/// Whether `word` stands in `text` as a word. A word of four letters or more may go on (`telefon` in
-/// `telefonnummer`); an ideographic one stands anywhere.
+/// Whether `word` stands in `text` as a word. A word of four letters or more may go on (`telefon`
+/// in `telefonnummer`); an ideographic one stands anywhere.
 pub(super) fn contains(text: &str, word: &str) -> bool {
     contains_any(text, &[word])
 }
 
-/// Whether one of the words, each of which begins with a letter, stands in `text`. They are looked for only where words
-/// begin: a list of numbers has none, and takes no time.
+/// Whether one of the words, each of which begins with a letter, stands in `text`. They are looked
+/// for only where words begin: a list of numbers has none, and takes no time.
 fn contains_any(text: &str, words: &[&str]) -> bool {
     let is_dense = |c: char| u32::from(c) >= 0x2E80;
     let mut before: Option<char> = None;
@@ -159,7 +167,8 @@ fn contains_any(text: &str, words: &[&str]) -> bool {
 
 #[cfg(test)]
 thread_local! {
-    /// How many words were compared with the text at one place: what the time of detection depends on.
+    /// How many words were compared with the text at one place: what the time of detection depends
+    /// on.
     pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 

@@ -66,8 +66,8 @@ pub(super) const BIRTH: &[&str] = &[
     "วันเกิด",
 ];
 
-/// Names of months in small letters without accents, for each month separated by spaces; abbreviations are those of at
-/// least three letters that begin them.
+/// Names of months in small letters without accents, for each month separated by spaces;
+/// abbreviations are those of at least three letters that begin them.
 const MONTHS: [&str; 12] = [
     "january januar jaenner janvier enero gennaio janeiro januari tammikuuta stycznia ledna ocak января januarie",
     "february februar fevrier febrero febbraio fevereiro februari helmikuuta lutego unora subat февраля februarie",
@@ -96,13 +96,14 @@ pub(super) fn exists(year: u64, month: u64, day: u64) -> bool {
     (1..=days).contains(&day)
 }
 
-/// The year of a date that is written in digits as a whole value, for judging a column; years of two digits count as
-/// 1930 to 2029.
+/// The year of a date that is written in digits as a whole value, for judging a column; years of
+/// two digits count as 1930 to 2029.
 pub(super) fn year_of(value: &str) -> Option<u64> {
     let numbers: Vec<&str> =
         value.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
     let four = numbers.iter().find(|part| part.len() == 4).and_then(|part| part.parse().ok());
-    let bare = numbers.first().filter(|part| part.len() == 8).and_then(|part| part.get(..4)?.parse().ok());
+    let bare =
+        numbers.first().filter(|part| part.len() == 8).and_then(|part| part.get(..4)?.parse().ok());
     let two = || {
         let last: u64 = numbers.get(2).filter(|part| part.len() == 2)?.parse().ok()?;
         Some(if last < 30 { 2000 + last } else { 1900 + last })
@@ -125,12 +126,14 @@ pub(super) enum Order {
 
 /// How a rule can read these dates.
 pub(super) fn order_of(values: &[&str]) -> Order {
-    let (mut day_first, mut month_first, mut slashed, mut unreadable) = (0usize, 0usize, 0usize, 0usize);
+    let (mut day_first, mut month_first, mut slashed, mut unreadable) =
+        (0usize, 0usize, 0usize, 0usize);
     for value in values {
         let day = value.split([' ', 'T']).next().unwrap_or_default();
         let parts: Vec<&str> = day.split(['-', '.', '/']).collect();
-        let digits =
-            parts.iter().all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        let digits = parts
+            .iter()
+            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
         match (digits, parts.as_slice()) {
             (true, [year, _, _]) if year.len() == 4 => {}
             (true, [_, _, year]) if year.len() == 4 && day.contains('.') => {}
@@ -159,7 +162,9 @@ pub(super) fn at_digit(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     if !starts_at(bytes, start) {
         return;
     }
-    let found = numeric(bytes, start).or_else(|| day_first(text, start)).or_else(|| east_asian(text, start));
+    let found = numeric(bytes, start)
+        .or_else(|| day_first(text, start))
+        .or_else(|| east_asian(text, start));
     push(text, start, found, out);
 }
 
@@ -187,7 +192,9 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
     while matches!(at(bytes, index), b',' | b' ') && index < after + 4 {
         index += 1;
     }
-    let Some((year, end)) = number(bytes, index, 4).filter(|(_, end)| *end == index + 4) else { return };
+    let Some((year, end)) = number(bytes, index, 4).filter(|(_, end)| *end == index + 4) else {
+        return;
+    };
     let Some(month) = month(text, start, length) else { return };
     let found = (index > after && plausible(year) && exists(year, month, day) && ends(bytes, end))
         .then_some((end, 0.85));
@@ -204,8 +211,13 @@ fn push(text: &Folded<'_>, start: usize, found: Option<(usize, f32)>, out: &mut 
 
 /// At most `most` digits as a number, and where they end; nothing if more digits follow.
 fn number(bytes: &[u8], start: usize, most: usize) -> Option<(u64, usize)> {
-    let digits = bytes.iter().skip(start).take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
-    let value = bytes.iter().skip(start).take(digits).fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
+    let digits =
+        bytes.iter().skip(start).take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
+    let value = bytes
+        .iter()
+        .skip(start)
+        .take(digits)
+        .fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
     (1..=most).contains(&digits).then_some((value, start + digits))
 }
 
@@ -224,7 +236,8 @@ fn ends(bytes: &[u8], index: usize) -> bool {
 /// `1985-03-12`, `12.03.1985`, `3/12/85`, `12. 3. 1985` and eight digits in a row.
 fn numeric(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
     if let Some((whole, end)) = number(bytes, start, 8).filter(|(_, end)| *end == start + 8) {
-        let good = plausible(whole / 10_000) && exists(whole / 10_000, whole / 100 % 100, whole % 100);
+        let good =
+            plausible(whole / 10_000) && exists(whole / 10_000, whole / 100 % 100, whole % 100);
         return (good && ends(bytes, end)).then_some((end, 0.3));
     }
     let (first, mut index) = number(bytes, start, 4)?;
@@ -250,7 +263,10 @@ fn numeric(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
     match (first_digits, third_digits) {
         (4, 1 | 2) if plausible(first) && exists(first, second, third) => Some((end, 0.85)),
         (1 | 2, 4) if plausible(third) && two_orders(third) => Some((end, 0.85)),
-        (2, 2) if second_digits == 2 && (two_orders(2000 + third) || exists(2000 + first, second, third)) => {
+        (2, 2)
+            if second_digits == 2
+                && (two_orders(2000 + third) || exists(2000 + first, second, third)) =>
+        {
             Some((end, if separator == b'/' { 0.65 } else { 0.55 }))
         }
         (1 | 2, 2) if separator == b'/' && two_orders(2000 + third) => Some((end, 0.55)),
@@ -326,13 +342,16 @@ fn word_length(bytes: &[u8], start: usize) -> usize {
 
 /// The month that a word names, by its name or an abbreviation of three letters or more.
 fn month(text: &Folded<'_>, start: usize, length: usize) -> Option<u64> {
-    let word = plain(text.after(start, text.end_offset(start + length).saturating_sub(text.offset(start))));
+    let word = plain(
+        text.after(start, text.end_offset(start + length).saturating_sub(text.offset(start))),
+    );
     let letters = word.chars().count();
     if letters < 3 {
         return None;
     }
-    let names =
-        |names: &str| names.split(' ').any(|name| name == word || (letters <= 4 && name.starts_with(&word)));
+    let names = |names: &str| {
+        names.split(' ').any(|name| name == word || (letters <= 4 && name.starts_with(&word)))
+    };
     MONTHS.iter().position(|month| names(month)).map(|place| place as u64 + 1)
 }
 
@@ -398,7 +417,10 @@ mod tests {
 
     #[test]
     fn orders_of_days_and_months() {
-        assert_eq!(order_of(&["2024-05-06", "06.05.2024", "20240506", "2024-05-06 10:00"]), Order::Plain);
+        assert_eq!(
+            order_of(&["2024-05-06", "06.05.2024", "20240506", "2024-05-06 10:00"]),
+            Order::Plain
+        );
         assert_eq!(order_of(&["5/6/2024", "31/12/2024"]), Order::Told(DayOrder::DayMonth));
         assert_eq!(order_of(&["5/6/2024", "12/31/2024"]), Order::Told(DayOrder::MonthDay));
         assert_eq!(order_of(&["5/6/2024"]), Order::Either);

@@ -8,7 +8,8 @@ const LOCAL_MAX: usize = 64;
 const DOMAIN_MAX: usize = 253;
 
 /// Names of files that look like domains: `image@2x.png`.
-const FILES: &[&[u8]] = &[b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"ts", b"pdf"];
+const FILES: &[&[u8]] =
+    &[b"png", b"jpg", b"jpeg", b"gif", b"svg", b"webp", b"css", b"js", b"ts", b"pdf"];
 
 /// Proposes the address around the `@` at `index`.
 pub(super) fn at_sign(bytes: &[u8], index: usize, out: &mut Vec<Candidate>) {
@@ -70,8 +71,8 @@ fn domain_end(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
             .iter()
             .take_while(|byte| byte.is_ascii_alphabetic() || matches!(**byte, LETTER | IDEOGRAPH));
         let letters = letters.count();
-        let encoded =
-            label.len() > 4 && label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"xn--"));
+        let encoded = label.len() > 4
+            && label.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"xn--"));
         let labels = domain.get(..dot)?;
         let whole = !labels.is_empty()
             && labels.split(|byte| *byte == b'.').all(|label| {
@@ -115,15 +116,23 @@ mod tests {
 
     #[test]
     fn near_misses() {
-        for text in ["a@b", "@example.com", "a@.com", "john.@example.com", "icon@2x.png", "a@b..com", "1@2.3"]
-        {
+        for text in [
+            "a@b",
+            "@example.com",
+            "a@.com",
+            "john.@example.com",
+            "icon@2x.png",
+            "a@b..com",
+            "1@2.3",
+        ] {
             no(text, "email");
         }
     }
 
     #[test]
     fn punctuation_stays_outside() {
-        let found = crate::detect::testing::find("<mailto:a.b@c.example>, or 'x@y.org'. 邮箱z@q.cn。");
+        let found =
+            crate::detect::testing::find("<mailto:a.b@c.example>, or 'x@y.org'. 邮箱z@q.cn。");
         let texts: Vec<_> = found.iter().map(|span| span.range.clone()).collect();
         assert_eq!(texts, [8..21, 28..35, 44..50]);
     }

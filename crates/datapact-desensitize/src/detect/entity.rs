@@ -1,6 +1,7 @@
 //! What can be found.
 
-/// What can be found. Its name stands in rule files (`found`, `entities`) and in what `scrub` writes.
+/// What can be found. Its name stands in rule files (`found`, `entities`) and in what `scrub`
+/// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entity {
     /// An e-mail address.
@@ -33,7 +34,8 @@ pub enum Entity {
     Date,
     /// The name of a person. Only columns are found, by their headers.
     PersonName,
-    /// The number of a passport, a driving licence or the like. Only columns are found, by their headers.
+    /// The number of a passport, a driving licence or the like. Only columns are found, by their
+    /// headers.
     IdentityDocument,
 }
 

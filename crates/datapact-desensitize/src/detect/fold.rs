@@ -1,4 +1,5 @@
-//! One view of a text for all recognizers: one byte a character, whatever the script and the width of its digits.
+//! One view of a text for all recognizers: one byte a character, whatever the script and the width
+//! of its digits.
 
 use std::borrow::Cow;
 
@@ -6,13 +7,14 @@ use std::borrow::Cow;
 pub(super) const LETTER: u8 = 0x80;
 /// A character that is no letter.
 pub(super) const OTHER: u8 = 0x81;
-/// A letter of a script without spaces (Chinese, Japanese, Korean, Thai ...): words and numbers touch it.
+/// A letter of a script without spaces (Chinese, Japanese, Korean, Thai ...): words and numbers
+/// touch it.
 pub(super) const IDEOGRAPH: u8 = 0x82;
 /// The sign of degrees.
 pub(super) const DEGREE: u8 = 0x83;
 
-/// A text with its digits, spaces, hyphens and full-width characters folded to ASCII and invisible characters left
-/// out. ASCII text is borrowed and costs nothing.
+/// A text with its digits, spaces, hyphens and full-width characters folded to ASCII and invisible
+/// characters left out. ASCII text is borrowed and costs nothing.
 pub(super) struct Folded<'a> {
     text: &'a str,
     bytes: Cow<'a, [u8]>,
@@ -25,7 +27,8 @@ impl<'a> Folded<'a> {
         if text.is_ascii() {
             return Self { text, bytes: Cow::Borrowed(text.as_bytes()), offsets: None };
         }
-        let (mut bytes, mut offsets) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
+        let (mut bytes, mut offsets) =
+            (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1));
         for (offset, character) in text.char_indices() {
             if let Some(byte) = fold(character) {
                 bytes.push(byte);
@@ -47,7 +50,8 @@ impl<'a> Folded<'a> {
         }
     }
 
-    /// Where the folded byte before `index` ends in the text: invisible characters after it stay outside.
+    /// Where the folded byte before `index` ends in the text: invisible characters after it stay
+    /// outside.
     pub(super) fn end_offset(&self, index: usize) -> usize {
         match (&self.offsets, index.checked_sub(1)) {
             (Some(_), Some(last)) => {
@@ -62,8 +66,9 @@ impl<'a> Folded<'a> {
     /// At most `bytes` bytes of the text before the folded byte at `index`.
     pub(super) fn before(&self, index: usize, bytes: usize) -> &'a str {
         let end = self.offset(index);
-        let start =
-            (end.saturating_sub(bytes)..=end).find(|&at| self.text.is_char_boundary(at)).unwrap_or(end);
+        let start = (end.saturating_sub(bytes)..=end)
+            .find(|&at| self.text.is_char_boundary(at))
+            .unwrap_or(end);
         self.text.get(start..end).unwrap_or_default()
     }
 
@@ -91,10 +96,12 @@ pub(super) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == LETTER || byte == b'_'
 }
 
-/// Whether a number that ends before `index` is not the start of a longer one, as in `1.2.3` or `12-34`.
+/// Whether a number that ends before `index` is not the start of a longer one, as in `1.2.3` or
+/// `12-34`.
 pub(super) fn ends_at(bytes: &[u8], index: usize) -> bool {
     let next = at(bytes, index);
-    let joined = matches!(next, b'-' | b'.' | b'/' | b',' | b':') && at(bytes, index + 1).is_ascii_digit();
+    let joined =
+        matches!(next, b'-' | b'.' | b'/' | b',' | b':') && at(bytes, index + 1).is_ascii_digit();
     !is_word(next) && !joined
 }
 
@@ -102,7 +109,8 @@ pub(super) fn ends_at(bytes: &[u8], index: usize) -> bool {
 pub(super) fn starts_at(bytes: &[u8], index: usize) -> bool {
     let Some(before) = index.checked_sub(1) else { return true };
     let byte = at(bytes, before);
-    let joined = matches!(byte, b'-' | b'.' | b'/' | b',') && previous(bytes, before).is_ascii_digit();
+    let joined =
+        matches!(byte, b'-' | b'.' | b'/' | b',') && previous(bytes, before).is_ascii_digit();
     !is_word(byte) && !joined
 }
 
@@ -115,9 +123,13 @@ fn fold(character: char) -> Option<u8> {
     }
     let digit = |zero: u32| u8::try_from(code - zero).ok().map(|value| b'0' + value);
     match code {
-        0x00AD | 0x061C | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x2069 | 0xFE00..=0xFE0F | 0xFEFF => {
-            None
-        }
+        0x00AD
+        | 0x061C
+        | 0x200B..=0x200F
+        | 0x202A..=0x202E
+        | 0x2060..=0x2069
+        | 0xFE00..=0xFE0F
+        | 0xFEFF => None,
         0x0660..=0x0669 => digit(0x0660),
         0x06F0..=0x06F9 => digit(0x06F0),
         0x0966..=0x096F => digit(0x0966),
@@ -132,7 +144,9 @@ fn fold(character: char) -> Option<u8> {
         0x3002 => Some(b'.'),
         0x00B0 | 0x00BA => Some(DEGREE),
         0x0300..=0x036F => Some(LETTER),
-        0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x2E80.. if character.is_alphabetic() => {
+        0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x2E80..
+            if character.is_alphabetic() =>
+        {
             Some(IDEOGRAPH)
         }
         _ if character.is_alphabetic() => Some(LETTER),
@@ -173,7 +187,8 @@ pub(super) fn plain(text: &str) -> String {
                 '\u{300}'..='\u{36f}' | '\u{200b}'..='\u{200f}' | '\u{feff}' => {}
                 '\u{ff01}'..='\u{ff5e}' => {
                     out.extend(
-                        char::from_u32(u32::from(small) - 0xFEE0).map(|narrow| narrow.to_ascii_lowercase()),
+                        char::from_u32(u32::from(small) - 0xFEE0)
+                            .map(|narrow| narrow.to_ascii_lowercase()),
                     );
                 }
                 other => out.push(other),

@@ -19,7 +19,8 @@ pub(super) enum Announced {
     Degrees,
 }
 
-/// A header in small letters without accents, its words apart: `customerFirst_Name2` is `customer first name2`.
+/// A header in small letters without accents, its words apart: `customerFirst_Name2` is `customer
+/// first name2`.
 pub(super) fn words(header: &str) -> String {
     let mut out = String::with_capacity(header.len() + 8);
     let mut before = ' ';
@@ -54,10 +55,14 @@ pub(super) fn announced(header: &str) -> Vec<Announced> {
             out.push(Announced::Entity(*entity));
         }
     }
-    if has(PHONE) || (has(phone::WORDS) && !has(&["contact", "reach", "ring", "call", "ara", "cep"])) {
+    if has(PHONE)
+        || (has(phone::WORDS) && !has(&["contact", "reach", "ring", "call", "ara", "cep"]))
+    {
         out.push(Announced::Entity(Entity::Phone));
     }
-    if has(date::BIRTH) && !has(&["place", "ort", "lieu", "lugar", "luogo", "city", "country", "name"]) {
+    if has(date::BIRTH)
+        && !has(&["place", "ort", "lieu", "lugar", "luogo", "city", "country", "name"])
+    {
         out.push(Announced::Entity(Entity::BirthDate));
     }
     if has(place::POSTCODE) {
@@ -84,8 +89,8 @@ pub(super) fn announced(header: &str) -> Vec<Announced> {
     if has(NAME) && !other && !nobody && !has(&["email", "e mail"]) {
         out.push(Announced::Entity(Entity::PersonName));
     } else if has(&[
-        "name", "nom", "nombre", "nome", "naam", "navn", "namn", "nimi", "nev", "nume", "имя", "名", "名称",
-        "ad", "isim",
+        "name", "nom", "nombre", "nome", "naam", "navn", "namn", "nimi", "nev", "nume", "имя",
+        "名", "名称", "ad", "isim",
     ]) && !other
     {
         out.push(Announced::SomeName);
@@ -129,7 +134,8 @@ pub(super) fn announced(header: &str) -> Vec<Announced> {
     out
 }
 
-/// Whether a header says a word: as [`contains`], and a long word also within a compound (`kundentelefon`).
+/// Whether a header says a word: as [`contains`], and a long word also within a compound
+/// (`kundentelefon`).
 fn says(header: &str, word: &str) -> bool {
     contains(header, word) || (word.len() >= 6 && !word.contains(' ') && header.contains(word))
 }
@@ -323,7 +329,10 @@ const LISTS: &[(Entity, &[&str])] = &[
             "indirizzo ip",
         ],
     ),
-    (Entity::Mac, &["mac", "mac address", "macaddress", "hwaddr", "bssid", "mac adresse", "adresse mac"]),
+    (
+        Entity::Mac,
+        &["mac", "mac address", "macaddress", "hwaddr", "bssid", "mac adresse", "adresse mac"],
+    ),
     (
         Entity::Url,
         &[
@@ -701,7 +710,12 @@ mod tests {
             ("passport_no", Entity::IdentityDocument),
             ("website", Entity::Url),
         ] {
-            assert_eq!(first(header), Some(Announced::Entity(entity)), "{header}: {:?}", announced(header));
+            assert_eq!(
+                first(header),
+                Some(Announced::Entity(entity)),
+                "{header}: {:?}",
+                announced(header)
+            );
         }
         assert_eq!(first("customer_id"), Some(Announced::RecordId));
         assert_eq!(first("latitude"), Some(Announced::Degrees));

@@ -1,13 +1,14 @@
 //! Detection: what in a table or a text identifies people, and which rules would take care of it.
 //!
-//! [`find`] looks for entities in free text. [`scan`] reads a whole table and proposes a rule for every column, by what
-//! its header says in several languages and by a sample of its values.
+//! [`find`] looks for entities in free text. [`scan`] reads a whole table and proposes a rule for
+//! every column, by what its header says in several languages and by a sample of its values.
 //!
-//! Each family of entities has a file; each is a function that proposes what starts at one place of a text
-//! (`fold::Folded`, one byte a character) with a confidence, from its form, its check digits and the words around
-//! it. Nothing goes back further than a bounded number of characters, so that the time grows with the length of the
-//! text alone. Names of people in free text are found only if they stand in a dictionary ([`Names`]): more needs a model
-//! of the language. Columns of names are found by their headers.
+//! Each family of entities has a file; each is a function that proposes what starts at one place of
+//! a text (`fold::Folded`, one byte a character) with a confidence, from its form, its check digits
+//! and the words around it. Nothing goes back further than a bounded number of characters, so that
+//! the time grows with the length of the text alone. Names of people in free text are found only if
+//! they stand in a dictionary ([`Names`]): more needs a model of the language. Columns of names are
+//! found by their headers.
 //!
 //! Values never go into errors, and into proposals only masked.
 
@@ -163,7 +164,9 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
                 }
             }
             b'+' | b'(' => phone::at_start(text, index, &mut out),
-            b'-' if at(bytes, index + 1).is_ascii_digit() => place::coordinates(text, index, &mut out),
+            b'-' if at(bytes, index + 1).is_ascii_digit() => {
+                place::coordinates(text, index, &mut out)
+            }
             fold::IDEOGRAPH if previous(bytes, index) != fold::IDEOGRAPH => {
                 place::at_ideograph(text, index, &mut out);
             }

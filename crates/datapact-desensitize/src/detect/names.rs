@@ -22,17 +22,20 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads a file in UTF-8 with a name a line; empty lines and such that begin with `#` are passed over. A relative path
-    /// begins at `folder`.
+    /// Reads a file in UTF-8 with a name a line; empty lines and such that begin with `#` are
+    /// passed over. A relative path begins at `folder`.
     pub fn read(file: &Path, folder: &Path) -> Result<Self> {
         let shown = crate::error::plain(&file.to_string_lossy());
-        let wrong =
-            |detail: String| Error::mismatch(detail, "a file of names is UTF-8 text with a name a line");
+        let wrong = |detail: String| {
+            Error::mismatch(detail, "a file of names is UTF-8 text with a name a line")
+        };
         let path = folder.join(file);
         let unreadable = |error| wrong(format!("the names in `{shown}` cannot be read: {error}"));
         let length = std::fs::metadata(&path).map_err(unreadable)?.len();
         if length > FILE_BYTES_MAX {
-            return Err(wrong(format!("the file of names `{shown}` is longer than {FILE_BYTES_MAX} bytes")));
+            return Err(wrong(format!(
+                "the file of names `{shown}` is longer than {FILE_BYTES_MAX} bytes"
+            )));
         }
         let text = std::fs::read_to_string(&path).map_err(unreadable)?;
         let mut names = Self { file: file.to_owned(), entries: HashMap::new(), longest: 0 };
@@ -48,10 +51,13 @@ impl Names {
                 at = word.end;
             }
             if !(1..=WORDS_MAX).contains(&words) {
-                return Err(wrong(format!("`{shown}`, line {line}: a name has 1 to {WORDS_MAX} words")));
+                return Err(wrong(format!(
+                    "`{shown}`, line {line}: a name has 1 to {WORDS_MAX} words"
+                )));
             }
             names.longest = names.longest.max(words);
-            let any_case = name.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
+            let any_case =
+                name.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
             *names.entries.entry(key.into_boxed_str()).or_default() |= any_case;
         }
         if names.entries.is_empty() {
@@ -65,14 +71,17 @@ impl Names {
         &self.file
     }
 
-    /// Finds names in a text, in order; names that follow each other are one. `found` is emptied first.
+    /// Finds names in a text, in order; names that follow each other are one. `found` is emptied
+    /// first.
     pub(crate) fn find(&self, text: &str, found: &mut Vec<Range<usize>>) {
         found.clear();
         let (mut at, mut key) = (0, String::new());
         while let Some(first) = next_word(text, at) {
             at = first.end;
-            let small =
-                text.get(first.clone()).and_then(|word| word.chars().next()).is_some_and(char::is_lowercase);
+            let small = text
+                .get(first.clone())
+                .and_then(|word| word.chars().next())
+                .is_some_and(char::is_lowercase);
             key.clear();
             let mut word = first.clone();
             let mut end = None;
@@ -108,7 +117,9 @@ fn push(key: &mut String, text: &str, word: &Range<usize>) {
 fn joins(text: &str, between: Range<usize>) -> bool {
     let between = text.get(between).unwrap_or_default();
     between.len() <= 4
-        && between.chars().all(|c| matches!(c, ' ' | '\u{a0}' | '-' | '\'' | '’' | '.' | '·' | '・'))
+        && between
+            .chars()
+            .all(|c| matches!(c, ' ' | '\u{a0}' | '-' | '\'' | '’' | '.' | '·' | '・'))
 }
 
 /// The next word from `from` on. In scripts without spaces each character is one.
@@ -119,7 +130,9 @@ fn next_word(text: &str, from: usize) -> Option<Range<usize>> {
     let (start, first) = rest.char_indices().find(|(_, c)| is_word(*c))?;
     let behind = start + first.len_utf8();
     let length = match rest.get(behind..) {
-        Some(more) if !is_dense(first) => more.find(|c| !is_word(c) || is_dense(c)).unwrap_or(more.len()),
+        Some(more) if !is_dense(first) => {
+            more.find(|c| !is_word(c) || is_dense(c)).unwrap_or(more.len())
+        }
         _ => 0,
     };
     Some(from + start..from + behind + length)
@@ -145,7 +158,8 @@ mod tests {
 
     #[test]
     fn names_of_the_dictionary_are_found_and_others_are_not() {
-        let names = names("# people\nAda\nLovelace\nMay\nJean-Luc Picard\nBjörk\nrose\n张伟\n").unwrap();
+        let names =
+            names("# people\nAda\nLovelace\nMay\nJean-Luc Picard\nBjörk\nrose\n张伟\n").unwrap();
         check(&names, "Ada Lovelace met ADA.", &["Ada Lovelace", "ADA"]);
         check(&names, "She may come in May, adamant as Adam.", &["May"]);
         check(&names, "jean-luc picard; Jean Luc PICARD", &["Jean Luc PICARD"]);

@@ -47,13 +47,15 @@ const WORDS: &[&str] = &[
 
 /// One kind of identifier.
 struct Scheme {
-    /// Its code, as in `us-ssn`: the country's ISO 3166-1 code and the identifier's usual short name.
+    /// Its code, as in `us-ssn`: the country's ISO 3166-1 code and the identifier's usual short
+    /// name.
     code: &'static str,
     /// Its full name.
     name: &'static str,
     /// Words that announce it, in small letters without accents.
     words: &'static [&'static str],
-    /// How it is written, and how sure its check is in a text that says nothing of it; the first form that fits counts.
+    /// How it is written, and how sure its check is in a text that says nothing of it; the first
+    /// form that fits counts.
     forms: &'static [(&'static str, f32)],
     /// How likely letters and digits of its form pass the check by chance.
     chance: f32,
@@ -61,8 +63,13 @@ struct Scheme {
     check: fn(&[u8]) -> bool,
 }
 
-const ALL: &[&[Scheme]] =
-    &[america::SCHEMES, asia::SCHEMES, europe_east::SCHEMES, europe_north::SCHEMES, europe_west::SCHEMES];
+const ALL: &[&[Scheme]] = &[
+    america::SCHEMES,
+    asia::SCHEMES,
+    europe_east::SCHEMES,
+    europe_north::SCHEMES,
+    europe_west::SCHEMES,
+];
 
 /// A kind of national identifier.
 #[derive(Clone, Copy)]
@@ -196,8 +203,9 @@ impl Found {
     }
 }
 
-/// Matches a form: `9` a digit, `A` a letter, `X` either, `~` a separator and `_` perhaps one (all of a form are the
-/// same), `?` the sign of a century in Finland; anything else stands for itself. Nothing is tried twice.
+/// Matches a form: `9` a digit, `A` a letter, `X` either, `~` a separator and `_` perhaps one (all
+/// of a form are the same), `?` the sign of a century in Finland; anything else stands for itself.
+/// Nothing is tried twice.
 fn match_form(form: &str, bytes: &[u8], start: usize) -> Option<Found> {
     let mut found = Found { letters: [0; LENGTH_MAX], length: 0, end: start };
     let mut separator: Option<Option<u8>> = None;
@@ -256,9 +264,14 @@ mod tests {
         assert!(count >= 55, "{count}");
         for id in NationalId::all() {
             assert!(
-                id.0.forms.iter().all(|(form, sure)| form.len() <= LENGTH_MAX && (0.0..1.0).contains(sure))
+                id.0.forms
+                    .iter()
+                    .all(|(form, sure)| form.len() <= LENGTH_MAX && (0.0..1.0).contains(sure))
             );
-            assert!(id.words().iter().all(|word| *word == super::super::fold::plain(word)), "{id:?}");
+            assert!(
+                id.words().iter().all(|word| *word == super::super::fold::plain(word)),
+                "{id:?}"
+            );
         }
     }
 
@@ -266,10 +279,13 @@ mod tests {
     #[test]
     fn true_values_and_near_misses() {
         let mut wrong = Vec::new();
-        for line in include_str!("../../testdata/national.txt").lines().filter(|line| !line.starts_with('#'))
+        for line in include_str!("../../testdata/national.txt")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
         {
             let mut parts = line.split('|').map(str::trim);
-            let (Some(code), Some(good), Some(bad)) = (parts.next(), parts.next(), parts.next()) else {
+            let (Some(code), Some(good), Some(bad)) = (parts.next(), parts.next(), parts.next())
+            else {
                 panic!("`{line}`")
             };
             assert!(NationalId::of_code(code).is_some(), "{code}");
@@ -288,7 +304,10 @@ mod tests {
     fn every_kind_has_a_true_value_in_the_corpus() {
         let corpus = include_str!("../../testdata/national.txt");
         for id in NationalId::all() {
-            assert!(corpus.lines().any(|line| line.starts_with(&format!("{} |", id.code()))), "{id:?}");
+            assert!(
+                corpus.lines().any(|line| line.starts_with(&format!("{} |", id.code()))),
+                "{id:?}"
+            );
         }
     }
 }

@@ -13,7 +13,8 @@ const V6_MAX: usize = 45;
 pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let first = at(bytes, start);
-    if matches!(previous(bytes, start), b':' | b'.' | b'%') && first != b':' && joined(bytes, start) {
+    if matches!(previous(bytes, start), b':' | b'.' | b'%') && first != b':' && joined(bytes, start)
+    {
         return;
     }
     if first.is_ascii_digit() {
@@ -29,19 +30,22 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
 
 /// Whether the colon or full stop before `start` joins it to a word before.
 fn joined(bytes: &[u8], start: usize) -> bool {
-    start
-        .checked_sub(2)
-        .is_some_and(|before| at(bytes, before).is_ascii_hexdigit() && at(bytes, before + 1) != b' ')
-        && at(bytes, start.saturating_sub(1)) != b':'
+    start.checked_sub(2).is_some_and(|before| {
+        at(bytes, before).is_ascii_hexdigit() && at(bytes, before + 1) != b' '
+    }) && at(bytes, start.saturating_sub(1)) != b':'
 }
 
 fn v4(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let mut end = start;
     for part in 0..4 {
-        let digits = bytes.iter().skip(end).take(4).take_while(|byte| byte.is_ascii_digit()).count();
-        let value =
-            bytes.iter().skip(end).take(digits).fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+        let digits =
+            bytes.iter().skip(end).take(4).take_while(|byte| byte.is_ascii_digit()).count();
+        let value = bytes
+            .iter()
+            .skip(end)
+            .take(digits)
+            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
         if digits == 0 || digits > 3 || value > 255 || (digits > 1 && at(bytes, end) == b'0') {
             return;
         }
@@ -62,17 +66,25 @@ fn v4(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     }
     // A prefix length belongs to the address; a port does not.
     if next == b'/' {
-        let digits = bytes.iter().skip(end + 1).take(3).take_while(|byte| byte.is_ascii_digit()).count();
-        let length =
-            bytes.iter().skip(end + 1).take(digits).fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+        let digits =
+            bytes.iter().skip(end + 1).take(3).take_while(|byte| byte.is_ascii_digit()).count();
+        let length = bytes
+            .iter()
+            .skip(end + 1)
+            .take(digits)
+            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
         if (1..=2).contains(&digits) && length <= 32 && !is_word(at(bytes, end + 1 + digits)) {
             end += 1 + digits;
         }
     }
     let context = Context::of(text, start, end);
-    let version = context.has_before(&["version", "ver", "release", "build", "v", "section", "oid"]);
-    let confidence =
-        if version && !context.has_before(&["ip", "host", "server", "address"]) { 0.3 } else { 0.93 };
+    let version =
+        context.has_before(&["version", "ver", "release", "build", "v", "section", "oid"]);
+    let confidence = if version && !context.has_before(&["ip", "host", "server", "address"]) {
+        0.3
+    } else {
+        0.93
+    };
     out.push(Candidate::new(start, end, Entity::Ip, confidence));
 }
 
@@ -82,8 +94,11 @@ fn v6(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
         return;
     }
     let rest = bytes.get(start..bytes.len().min(start + V6_MAX)).unwrap_or_default();
-    let mut length = rest.iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
-    if !rest.get(..length).is_some_and(|run| run.contains(&b':')) || is_word(at(bytes, start + length)) {
+    let mut length =
+        rest.iter().take_while(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')).count();
+    if !rest.get(..length).is_some_and(|run| run.contains(&b':'))
+        || is_word(at(bytes, start + length))
+    {
         return;
     }
     while rest.get(..length).and_then(<[u8]>::last).is_some_and(|last| *last == b'.')
@@ -92,15 +107,21 @@ fn v6(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
         length -= 1;
     }
     let run = rest.get(..length).unwrap_or_default();
-    let Some(address) = std::str::from_utf8(run).ok().and_then(|run| run.parse::<Ipv6Addr>().ok()) else {
+    let Some(address) = std::str::from_utf8(run).ok().and_then(|run| run.parse::<Ipv6Addr>().ok())
+    else {
         return;
     };
     let mut end = start + length;
     // A zone and a prefix length belong to the address.
     for mark in [b'%', b'/'] {
-        let more =
-            bytes.iter().skip(end + 1).take(16).take_while(|byte| byte.is_ascii_alphanumeric()).count();
-        let fits = mark == b'%' || bytes.iter().skip(end + 1).take(more).all(u8::is_ascii_digit) && more <= 3;
+        let more = bytes
+            .iter()
+            .skip(end + 1)
+            .take(16)
+            .take_while(|byte| byte.is_ascii_alphanumeric())
+            .count();
+        let fits = mark == b'%'
+            || bytes.iter().skip(end + 1).take(more).all(u8::is_ascii_digit) && more <= 3;
         if at(bytes, end) == mark && more > 0 && fits {
             end += 1 + more;
         }
@@ -139,7 +160,8 @@ fn mac(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
         (start + 17, if pair == b' ' { 0.5 } else { 0.95 })
     } else if matches!(quad, b'.' | b'-' | b':') && written(3, 4, quad) {
         // Numbers of all kinds are written in groups of four digits.
-        let letters = bytes.get(start..start + 14).is_some_and(|run| run.iter().any(u8::is_ascii_alphabetic));
+        let letters =
+            bytes.get(start..start + 14).is_some_and(|run| run.iter().any(u8::is_ascii_alphabetic));
         let sure = match (quad, letters) {
             (b'.', true) => 0.9,
             (_, true) => 0.6,
@@ -204,7 +226,8 @@ mod tests {
         ] {
             no(text, "ip-address");
         }
-        for text in ["00:1A:2b:3c:4D", "00:1A:2b:3c:4D:5e:6f", "00:1G:2b:3c:4D:5e", "001a2b3c4d5e"] {
+        for text in ["00:1A:2b:3c:4D", "00:1A:2b:3c:4D:5e:6f", "00:1G:2b:3c:4D:5e", "001a2b3c4d5e"]
+        {
             no(text, "mac-address");
         }
     }

@@ -1,5 +1,5 @@
-//! Telephone numbers: international ones by the numbering plans, national ones also by how they are written and by the
-//! words around them, since a text rarely says in which country it was written.
+//! Telephone numbers: international ones by the numbering plans, national ones also by how they are
+//! written and by the words around them, since a text rarely says in which country it was written.
 
 mod plan;
 
@@ -149,8 +149,20 @@ pub(super) const OTHERS: &[&str] = &[
 ];
 
 /// Words before an extension.
-const EXTENSIONS: &[&str] =
-    &["extension", "extn", "ext", "x", "poste", "anexo", "ramal", "int", "dw", "durchwahl", "доб", "#"];
+const EXTENSIONS: &[&str] = &[
+    "extension",
+    "extn",
+    "ext",
+    "x",
+    "poste",
+    "anexo",
+    "ramal",
+    "int",
+    "dw",
+    "durchwahl",
+    "доб",
+    "#",
+];
 
 /// One way to read digits and what stands between them.
 #[derive(Clone)]
@@ -232,7 +244,9 @@ fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
         while index < gap + 4 {
             match at(bytes, index) {
                 b' ' => {}
-                b'(' if !open && number.groups.len() <= 1 => (open, number.bracketed) = (true, true),
+                b'(' if !open && number.groups.len() <= 1 => {
+                    (open, number.bracketed) = (true, true)
+                }
                 b')' if open => open = false,
                 b'-' | b'.' | b'/' if !number.groups.is_empty() => {
                     let byte = at(bytes, index);
@@ -250,15 +264,20 @@ fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
             number.mixed |= number.separator != 0 && number.separator != b' ';
             number.separator = b' ';
         }
-        let digits =
-            bytes.iter().skip(index).take(DIGITS_MAX + 1).take_while(|byte| byte.is_ascii_digit()).count();
+        let digits = bytes
+            .iter()
+            .skip(index)
+            .take(DIGITS_MAX + 1)
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
         if digits == 0 || (index == gap && !number.groups.is_empty()) {
             break;
         }
         // The trunk prefix after a country code, `+44 (0)20`, is not dialled from abroad.
         let international = number.plus || number.digits().starts_with(b"00");
-        let trunk =
-            usize::from(open && at(bytes, index) == b'0' && international && !number.groups.is_empty());
+        let trunk = usize::from(
+            open && at(bytes, index) == b'0' && international && !number.groups.is_empty(),
+        );
         for byte in bytes.iter().skip(index + trunk).take(digits - trunk) {
             if number.push(*byte).is_none() {
                 return found;
@@ -334,7 +353,9 @@ fn judge(number: &Number, around: &mut Around<'_>) -> Option<f32> {
         let rest = digits.strip_prefix(prefix.as_bytes())?;
         // `001 234 ...` is the prefix 00 and the code 1.
         let rest = if *prefix == "001" { digits.strip_prefix(b"00")? } else { rest };
-        (rest.len() >= 8).then(|| plan::international(rest)).filter(|verdict| *verdict > Verdict::Impossible)
+        (rest.len() >= 8)
+            .then(|| plan::international(rest))
+            .filter(|verdict| *verdict > Verdict::Impossible)
     });
     if !(5..=15).contains(&digits.len()) && prefixed.is_none() {
         return None;
@@ -364,8 +385,10 @@ fn judge(number: &Number, around: &mut Around<'_>) -> Option<f32> {
         return Some((written + 0.2).clamp(floor, 0.95));
     }
     // Eleven digits from 13 to 19 on are a mobile number in China.
-    let chinese =
-        written >= 0.45 && digits.len() == 11 && digits.starts_with(b"1") && context.is_east_asian();
+    let chinese = written >= 0.45
+        && digits.len() == 11
+        && digits.starts_with(b"1")
+        && context.is_east_asian();
     Some(if chinese { written + 0.08 } else { written })
 }
 
@@ -377,7 +400,9 @@ fn written(number: &Number, national: Verdict) -> f32 {
     let leading_zero = digits.starts_with(b"0") && !digits.starts_with(b"00");
     // `0.98765432` is a number with decimals, and `10.1000/182` one with parts of several kinds.
     let decimals = groups.len() == 2 && number.separator == b'.' && digits.starts_with(b"0");
-    if !number.bracketed && ((number.mixed && !leading_zero) || (decimals && groups.first() == Some(&1))) {
+    if !number.bracketed
+        && ((number.mixed && !leading_zero) || (decimals && groups.first() == Some(&1)))
+    {
         return 0.2;
     }
     let either = |yes: f32, no: f32| if valid { yes } else { no };
@@ -390,7 +415,9 @@ fn written(number: &Number, national: Verdict) -> f32 {
         };
     }
     match groups {
-        [3, 3, 4] | [1, 3, 3, 4] if !leading_zero && (groups.len() == 3 || digits.starts_with(b"1")) => {
+        [3, 3, 4] | [1, 3, 3, 4]
+            if !leading_zero && (groups.len() == 3 || digits.starts_with(b"1")) =>
+        {
             let first = groups.len() - 3;
             let american = plan::north_american(digits) == Verdict::Valid && high(first + 3);
             match number.separator {
@@ -410,7 +437,9 @@ fn written(number: &Number, national: Verdict) -> f32 {
         [4, 4, 4] if digits.starts_with(b"08") && valid && number.separator == b'-' => 0.55,
         [4, 4, 4] | [4, 4, 4, 4] => 0.2,
         [4, 2, 2] | [2, 2, 4] | [1, 2, 4] | [2, 1, 4] | [1, 1, 4] => 0.1,
-        [1, 3, 3, 2, 2] | [1, 3, 3, 4] if matches!(digits.first(), Some(b'7' | b'8')) => either(0.8, 0.5),
+        [1, 3, 3, 2, 2] | [1, 3, 3, 4] if matches!(digits.first(), Some(b'7' | b'8')) => {
+            either(0.8, 0.5)
+        }
         [_] => match digits.len() {
             10 | 11 if leading_zero => either(0.5, 0.25),
             11 if digits.starts_with(b"1") && matches!(digits.get(1), Some(b'3'..=b'9')) => 0.45,
@@ -418,7 +447,9 @@ fn written(number: &Number, national: Verdict) -> f32 {
             _ => 0.0,
         },
         [2, 2, 2, 2] if number.separator == b' ' => either(0.55, 0.5),
-        _ if leading_zero && (9..=12).contains(&digits.len()) && groups.len() <= 6 => either(0.72, 0.5),
+        _ if leading_zero && (9..=12).contains(&digits.len()) && groups.len() <= 6 => {
+            either(0.72, 0.5)
+        }
         _ if leading_zero && (7..=8).contains(&digits.len()) => either(0.4, 0.25),
         [3, 4, 4] if digits.starts_with(b"1") => either(0.7, 0.4),
         [3, 2, 2, 2]
@@ -455,7 +486,11 @@ fn extension(bytes: &[u8], text: &Folded<'_>, end: usize) -> usize {
         index += 1;
     }
     let digits = bytes.iter().skip(index).take(8).take_while(|byte| byte.is_ascii_digit()).count();
-    if (1..=7).contains(&digits) && !is_word(at(bytes, index + digits)) { index + digits } else { end }
+    if (1..=7).contains(&digits) && !is_word(at(bytes, index + digits)) {
+        index + digits
+    } else {
+        end
+    }
 }
 
 #[cfg(test)]

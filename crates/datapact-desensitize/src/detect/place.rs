@@ -135,9 +135,9 @@ const STREET_BEFORE: &[&str] = &[
 ];
 /// Ends of the names of streets: `Hauptstraße 12`.
 const STREET_END: &[&str] = &[
-    "strasse", "str", "weg", "platz", "allee", "gasse", "ring", "damm", "ufer", "straat", "laan", "plein",
-    "gracht", "kade", "dreef", "vej", "gade", "veien", "vegen", "gata", "gaten", "gatan", "vagen", "katu",
-    "tie", "polku", "kuja", "utca", "utja", "caddesi", "sokak", "sokagi",
+    "strasse", "str", "weg", "platz", "allee", "gasse", "ring", "damm", "ufer", "straat", "laan",
+    "plein", "gracht", "kade", "dreef", "vej", "gade", "veien", "vegen", "gata", "gaten", "gatan",
+    "vagen", "katu", "tie", "polku", "kuja", "utca", "utja", "caddesi", "sokak", "sokagi",
 ];
 
 /// Words that announce coordinates.
@@ -162,7 +162,8 @@ const COORDINATES: &[&str] = &[
     "좌표",
 ];
 
-/// Proposes the pair of coordinates that starts at `start`: decimal degrees, or degrees, minutes and seconds.
+/// Proposes the pair of coordinates that starts at `start`: decimal degrees, or degrees, minutes
+/// and seconds.
 pub(super) fn coordinates(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     if !starts_at(bytes, start) {
@@ -176,7 +177,8 @@ pub(super) fn coordinates(text: &Folded<'_>, start: usize, out: &mut Vec<Candida
             return None;
         }
         let (latitude, after, places) = degrees(bytes, start)?;
-        let mut index = skip(bytes, after, &[b' ', b',', b';', DEGREE, b'N', b'S', b'n', b's', b'/'], 4);
+        let mut index =
+            skip(bytes, after, &[b' ', b',', b';', DEGREE, b'N', b'S', b'n', b's', b'/'], 4);
         if index == after {
             return None;
         }
@@ -184,20 +186,28 @@ pub(super) fn coordinates(text: &Folded<'_>, start: usize, out: &mut Vec<Candida
         let (longitude, end, more) = degrees(bytes, index)?;
         let end = skip(bytes, end, &[DEGREE], 1);
         let direction = skip(bytes, end, b" ", 1);
-        let end = if matches!(at(bytes, direction), b'E' | b'W' | b'e' | b'w') { direction + 1 } else { end };
+        let end = if matches!(at(bytes, direction), b'E' | b'W' | b'e' | b'w') {
+            direction + 1
+        } else {
+            end
+        };
         let fits = latitude <= 90.0 && longitude <= 180.0 && !is_word(at(bytes, end));
         let places = places.min(more);
         // A third number makes a vector of it.
-        let further = at(bytes, end) == b',' && degrees(bytes, skip(bytes, end, b", ", 2)).is_some();
+        let further =
+            at(bytes, end) == b',' && degrees(bytes, skip(bytes, end, b", ", 2)).is_some();
         let further = further || (at(bytes, end) == b'.' && at(bytes, end + 1).is_ascii_digit());
         if !fits || further {
             return None;
         }
         let announced = Context::of(text, start, start).has_just_before(COORDINATES);
         // Two numbers side by side may be any; a pair with a comma and no space is one value.
-        let spaced = bytes.get(after..index).is_some_and(|gap| gap.iter().all(|byte| *byte == b' '));
+        let spaced =
+            bytes.get(after..index).is_some_and(|gap| gap.iter().all(|byte| *byte == b' '));
         let sure = match places {
-            3.. if spaced && bytes.get(start..end).is_some_and(|pair| !pair.contains(&b'-')) => 0.45,
+            3.. if spaced && bytes.get(start..end).is_some_and(|pair| !pair.contains(&b'-')) => {
+                0.45
+            }
             4.. => 0.8,
             3 => 0.5,
             _ => 0.3,
@@ -254,8 +264,11 @@ fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
     let mut end = index;
     for (place, limit, marks) in [(0, most, [DEGREE, DEGREE]), (1, 59, *b"''"), (2, 59, *b"\"'")] {
         let count = digits(bytes, index, 3);
-        let value =
-            bytes.iter().skip(index).take(count).fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
+        let value = bytes
+            .iter()
+            .skip(index)
+            .take(count)
+            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
         if count == 0 && place > 0 {
             break;
         }
@@ -274,7 +287,9 @@ fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
     }
     match before {
         Some(before) => Some((end, before)),
-        None => direction(index).filter(|_| !is_word(at(bytes, index + 1))).map(|after| (index + 1, after)),
+        None => direction(index)
+            .filter(|_| !is_word(at(bytes, index + 1)))
+            .map(|after| (index + 1, after)),
     }
 }
 
@@ -289,18 +304,24 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
     } else if at(bytes, start).is_ascii_digit() {
         announced_postcode(text, start, out);
     }
-    let street =
-        if at(bytes, start).is_ascii_digit() { number_first(text, start) } else { name_first(text, start) };
+    let street = if at(bytes, start).is_ascii_digit() {
+        number_first(text, start)
+    } else {
+        name_first(text, start)
+    };
     if let Some(end) = street {
         out.push(Candidate::new(start, end, Entity::Address, 0.62));
     }
 }
 
-/// `SW1A 1AA`: the Royal Mail's forms; the space is needed, since product codes look the same without it.
+/// `SW1A 1AA`: the Royal Mail's forms; the space is needed, since product codes look the same
+/// without it.
 fn british(bytes: &[u8], start: usize) -> Option<usize> {
-    let word = |from: usize| bytes.iter().skip(from).take(5).take_while(|byte| is_word(**byte)).count();
+    let word =
+        |from: usize| bytes.iter().skip(from).take(5).take_while(|byte| is_word(**byte)).count();
     let outward = word(start);
-    let head: Vec<u8> = bytes.iter().skip(start).take(outward).map(u8::to_ascii_uppercase).collect();
+    let head: Vec<u8> =
+        bytes.iter().skip(start).take(outward).map(u8::to_ascii_uppercase).collect();
     let kind: Vec<bool> = head.iter().map(u8::is_ascii_digit).collect();
     let shaped = matches!(
         *kind,
@@ -379,7 +400,8 @@ fn announced_postcode(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
 
 /// The words from `start` on, at most six of one line: where each begins and ends.
 fn words(bytes: &[u8], start: usize) -> Vec<(usize, usize)> {
-    let letter = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, LETTER | b'\'' | b'-' | b'.');
+    let letter =
+        |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, LETTER | b'\'' | b'-' | b'.');
     let (mut index, mut found) = (start, Vec::new());
     while found.len() < 6 {
         let length = bytes.iter().skip(index).take(33).take_while(|byte| letter(**byte)).count();
@@ -397,7 +419,8 @@ fn words(bytes: &[u8], start: usize) -> Vec<(usize, usize)> {
 }
 
 fn is_one_of(text: &Folded<'_>, (start, end): (usize, usize), list: &[&str]) -> bool {
-    let word = plain(text.after(start, text.end_offset(end).saturating_sub(text.end_offset(start))));
+    let word =
+        plain(text.after(start, text.end_offset(end).saturating_sub(text.end_offset(start))));
     list.contains(&word.trim_end_matches('.'))
 }
 
@@ -436,17 +459,24 @@ fn number_first(text: &Folded<'_>, start: usize) -> Option<usize> {
         return None;
     }
     let words = words(bytes, gap);
-    let capital =
-        |(start, _): &(usize, usize)| at(bytes, *start).is_ascii_uppercase() || at(bytes, *start) == LETTER;
+    let capital = |(start, _): &(usize, usize)| {
+        at(bytes, *start).is_ascii_uppercase() || at(bytes, *start) == LETTER
+    };
     let first = *words.first()?;
-    if is_one_of(text, first, STREET_BEFORE) && words.len() > 1 && words.iter().skip(1).any(capital) {
-        let last = words.iter().skip(1).take_while(|word| capital(word) || word.1 - word.0 <= 3).last()?;
+    if is_one_of(text, first, STREET_BEFORE) && words.len() > 1 && words.iter().skip(1).any(capital)
+    {
+        let last =
+            words.iter().skip(1).take_while(|word| capital(word) || word.1 - word.0 <= 3).last()?;
         return Some(last.1);
     }
-    let kind = words.iter().enumerate().skip(1).find(|(_, word)| is_one_of(text, **word, STREET_AFTER))?;
+    let kind =
+        words.iter().enumerate().skip(1).find(|(_, word)| is_one_of(text, **word, STREET_AFTER))?;
     // `Pennsylvania Avenue NW` has the quarter behind it.
     let quarter = words.get(kind.0 + 1).filter(|(start, end)| {
-        matches!(bytes.get(*start..*end), Some(b"NW" | b"NE" | b"SW" | b"SE" | b"N" | b"S" | b"E" | b"W"))
+        matches!(
+            bytes.get(*start..*end),
+            Some(b"NW" | b"NE" | b"SW" | b"SE" | b"N" | b"S" | b"E" | b"W")
+        )
     });
     words.iter().take(kind.0).all(capital).then_some(quarter.unwrap_or(kind.1).1)
 }
@@ -463,14 +493,17 @@ fn name_first(text: &Folded<'_>, start: usize) -> Option<usize> {
         let gap = skip(bytes, end, b", ", 2);
         // `ул. Ленина, д. 5` says that a house follows.
         let house = plain(text.after(gap, 8));
-        let house = ["д.", "дом", "no.", "nr.", "n.", "nº"].iter().find(|word| house.starts_with(**word));
+        let house =
+            ["д.", "дом", "no.", "nr.", "n.", "nº"].iter().find(|word| house.starts_with(**word));
         let gap = house.map_or(gap, |word| skip(bytes, gap + word.chars().count(), b" ", 1));
         (gap > end).then(|| house_number(bytes, gap)).flatten()
     };
     let whole = *words.first()?;
     // `Lange Straße 12` starts one word before its kind.
     for word in words.iter().take(2) {
-        let name = plain(text.after(word.0, text.end_offset(word.1).saturating_sub(text.end_offset(word.0))));
+        let name = plain(
+            text.after(word.0, text.end_offset(word.1).saturating_sub(text.end_offset(word.0))),
+        );
         let name = name.trim_end_matches('.');
         let ending = STREET_END
             .iter()
@@ -498,17 +531,19 @@ const ROADS_KOREAN: &str = "로길";
 const LEADS: &str = "は在于於住址所：";
 const HOUSES: &str = "号號番地丁目室楼階层層号栋棟之の-－ー";
 
-/// Proposes the address that starts with the ideograph at `start`: `北京市朝阳区建国路88号`, `東京都千代田区丸の内1-1-1`,
-/// `서울특별시 중구 세종대로 110`.
+/// Proposes the address that starts with the ideograph at `start`: `北京市朝阳区建国路88号`,
+/// `東京都千代田区丸の内1-1-1`, `서울특별시 중구 세종대로 110`.
 pub(super) fn at_ideograph(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let behind: Vec<char> = text.after(start, 160).chars().collect();
     let (mut begin, mut units, mut apart, mut road, mut end) = (0, 0, 0, false, None);
     for (index, character) in behind.iter().enumerate() {
         let korean = ('가'..='힣').contains(character);
-        let (quarters, roads) = if korean { (QUARTERS_KOREAN, ROADS_KOREAN) } else { (QUARTERS, ROADS) };
+        let (quarters, roads) =
+            if korean { (QUARTERS_KOREAN, ROADS_KOREAN) } else { (QUARTERS, ROADS) };
         // What ends a name is not its begin, and in Korean it ends a word.
-        let ends = index >= apart + 2 && (!korean || behind.get(index + 1).is_none_or(|next| *next == ' '));
+        let ends = index >= apart + 2
+            && (!korean || behind.get(index + 1).is_none_or(|next| *next == ' '));
         if ends && (quarters.contains(*character) || roads.contains(*character)) {
             (units, apart, road) = (units + 1, index, roads.contains(*character));
         } else if units == 0 && LEADS.contains(*character) {

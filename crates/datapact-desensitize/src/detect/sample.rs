@@ -15,8 +15,8 @@ const BYTES_TOTAL: usize = 48 << 20;
 /// How many values with an `@` are kept beside the sample.
 const MARKED_MAX: usize = 20;
 
-/// Every value of the column had the same chance to be in it (algorithm L of Kim-Hung Li). The choice is the same each
-/// time, so that a scan can be repeated.
+/// Every value of the column had the same chance to be in it (algorithm L of Kim-Hung Li). The
+/// choice is the same each time, so that a scan can be repeated.
 pub(super) struct Sample {
     values: Vec<String>,
     /// Values with an `@`, which is rare enough to look for in all of them.
@@ -109,8 +109,10 @@ impl Sample {
     }
 
     fn cut(&self, value: &str) -> String {
-        let end =
-            (0..=value.len().min(self.bytes_max)).rev().find(|&at| value.is_char_boundary(at)).unwrap_or(0);
+        let end = (0..=value.len().min(self.bytes_max))
+            .rev()
+            .find(|&at| value.is_char_boundary(at))
+            .unwrap_or(0);
         value.get(..end).unwrap_or_default().to_owned()
     }
 }
@@ -129,9 +131,14 @@ mod tests {
         }
         assert_eq!((sample.seen, sample.values().len()), (100_000, VALUES_MAX));
         let tenth = |tenth: usize| {
-            sample.values().iter().filter(|value| value.parse::<usize>().unwrap() / 10_000 == tenth).count()
+            sample
+                .values()
+                .iter()
+                .filter(|value| value.parse::<usize>().unwrap() / 10_000 == tenth)
+                .count()
         };
-        // One tenth has 100 of 1000 on average, with a standard deviation of 9.5; the choice is always the same.
+        // One tenth has 100 of 1000 on average, with a standard deviation of 9.5; the choice is
+        // always the same.
         assert!(
             (0..10).all(|part| (60..140).contains(&tenth(part))),
             "{:?}",

@@ -22,13 +22,18 @@ pub struct Proposal {
     pub records: u64,
 }
 
-/// Reads a table once and proposes a rule for every column: by its header, and by a sample of its values from all over
-/// the table. `names` are looked for, too. `progress` is told how many bytes of the input were read. Memory stays bounded whatever the table.
+/// Reads a table once and proposes a rule for every column: by its header, and by a sample of its
+/// values from all over the table. `names` are looked for, too. `progress` is told how many bytes
+/// of the input were read. Memory stays bounded whatever the table.
 ///
 /// # Errors
 ///
 /// What reading the table refuses.
-pub fn scan(input: &mut Input, names: Option<&Names>, progress: &mut dyn FnMut(u64)) -> Result<Proposal> {
+pub fn scan(
+    input: &mut Input,
+    names: Option<&Names>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Proposal> {
     let mut source = input.open()?;
     let (mut record, mut records) = (Record::default(), 0u64);
     let mut samples: Vec<Sample> = Vec::new();
@@ -59,14 +64,17 @@ pub fn scan(input: &mut Input, names: Option<&Names>, progress: &mut dyn FnMut(u
     while samples.len() < columns.len() {
         samples.push(Sample::new(columns.len(), samples.len()));
     }
-    let judged = columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample, names));
+    let judged =
+        columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample, names));
     let (mut proposed, mut evidence): (Vec<Rule>, Vec<Evidence>) = judged.unzip();
-    let orders: Vec<_> = proposed.iter().zip(&samples).map(|(rule, sample)| order(rule, sample)).collect();
+    let orders: Vec<_> =
+        proposed.iter().zip(&samples).map(|(rule, sample)| order(rule, sample)).collect();
     // One order holds for the whole file.
     let dates = orders.iter().flatten().next().copied();
     for ((rule, evidence), order) in proposed.iter_mut().zip(&mut evidence).zip(&orders) {
         if order.is_some() && *order != dates {
-            let why = "its dates have another order of day and month than those of another column".to_owned();
+            let why = "its dates have another order of day and month than those of another column"
+                .to_owned();
             (rule.review, evidence.review) = (Some(why.clone()), Some(why));
         }
     }
@@ -104,7 +112,8 @@ mod tests {
         scan(&mut input, None, &mut |_| {}).unwrap()
     }
 
-    /// The labelled table: the second line says what each column is, and whether it is to be reviewed.
+    /// The labelled table: the second line says what each column is, and whether it is to be
+    /// reviewed.
     #[test]
     fn the_labelled_table() {
         let text = include_str!("../../testdata/people.csv");
@@ -114,7 +123,8 @@ mod tests {
         let proposal = scanned(&format!("{header}\n{}\n", rest.join("\n")));
         assert_eq!(proposal.records, rest.len() as u64);
         for (column, label) in proposal.columns.iter().zip(labels.split(',')) {
-            let (found, review) = label.split_once('?').map_or((label, false), |(found, _)| (found, true));
+            let (found, review) =
+                label.split_once('?').map_or((label, false), |(found, _)| (found, true));
             assert_eq!(column.found.unwrap_or("-"), found, "{column:?}");
             assert_eq!(column.review.is_some(), review, "{column:?}");
         }
@@ -175,7 +185,12 @@ mod tests {
     fn an_order_of_day_and_month_is_told() {
         let proposal = scanned("born,due\n31/12/1985,1\n05/06/1990,2\n");
         assert_eq!(proposal.rules.reading.dates, Some(crate::rules::DayOrder::DayMonth));
-        assert!(scanned("birth date\n05/06/1990\n").columns.iter().all(|column| column.review.is_some()));
+        assert!(
+            scanned("birth date\n05/06/1990\n")
+                .columns
+                .iter()
+                .all(|column| column.review.is_some())
+        );
     }
 
     #[test]

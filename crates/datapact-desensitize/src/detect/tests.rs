@@ -36,7 +36,9 @@ fn names_are_unique_and_found_again() {
 #[test]
 fn what_people_write_is_found_in_its_bounds_and_other_numbers_are_not() {
     let mut wrong = Vec::new();
-    for line in include_str!("../../testdata/forms.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in
+        include_str!("../../testdata/forms.txt").lines().filter(|line| !line.starts_with('#'))
+    {
         let Some((name, marked)) = line.split_once('\t') else { panic!("`{line}`") };
         let text = marked.replacen('{', "", 1);
         let Some(begin) = marked.find('{').filter(|_| name != "-") else {
@@ -65,7 +67,8 @@ fn long_texts_lose_nothing_at_the_joints() {
     assert_eq!((count(Entity::Email), count(Entity::Phone)), (parts, parts));
 }
 
-/// Each place looks at a bounded number of words, whatever stands around it: lists of numbers took minutes.
+/// Each place looks at a bounded number of words, whatever stands around it: lists of numbers took
+/// minutes.
 #[test]
 fn the_work_grows_with_the_length_of_the_text_alone() {
     for part in [
@@ -96,11 +99,15 @@ fn the_work_grows_with_the_length_of_the_text_alone() {
 #[test]
 fn the_labelled_corpus() {
     let mut wrong = Vec::new();
-    for line in include_str!("../../testdata/sentences.txt").lines().filter(|line| !line.starts_with('#')) {
+    for line in
+        include_str!("../../testdata/sentences.txt").lines().filter(|line| !line.starts_with('#'))
+    {
         let Some((name, marked)) = line.split_once('\t') else { panic!("`{line}`") };
         let text = marked.replace(['«', '»'], "");
-        let expected =
-            marked.find('«').zip(marked.find('»')).map(|(open, close)| open..close - '«'.len_utf8());
+        let expected = marked
+            .find('«')
+            .zip(marked.find('»'))
+            .map(|(open, close)| open..close - '«'.len_utf8());
         let found = find(&text);
         let good = match expected {
             Some(range) => found.iter().any(|one| one.name() == name && one.range == range),

@@ -1,4 +1,5 @@
-//! URLs (RFC 3986): with a scheme, starting with `www.`, or a host name under a well-known top-level domain.
+//! URLs (RFC 3986): with a scheme, starting with `www.`, or a host name under a well-known
+//! top-level domain.
 
 use super::fold::{IDEOGRAPH, LETTER, OTHER, at, is_word, previous};
 use super::{Candidate, Entity};
@@ -6,13 +7,14 @@ use super::{Candidate, Entity};
 /// Longer ones are cut here.
 const LENGTH_MAX: usize = 2048;
 
-/// Top-level domains that are hardly ever anything else after a full stop. Endings of common file names
-/// (`md`, `py`, `rs`, `sh` ...) are left out on purpose.
+/// Top-level domains that are hardly ever anything else after a full stop. Endings of common file
+/// names (`md`, `py`, `rs`, `sh` ...) are left out on purpose.
 const TOP: &[&str] = &[
-    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "co", "app", "dev", "ai", "me",
-    "eu", "uk", "de", "fr", "es", "it", "nl", "be", "ch", "at", "se", "no", "fi", "dk", "cz", "pt", "gr",
-    "hu", "ro", "ru", "ua", "tr", "jp", "cn", "kr", "tw", "hk", "sg", "in", "au", "nz", "br", "mx", "ar",
-    "ca", "us", "za", "tv", "xyz", "online", "site", "shop", "store", "blog", "cloud", "tech", "news",
+    "com", "org", "net", "edu", "gov", "mil", "int", "info", "biz", "io", "co", "app", "dev", "ai",
+    "me", "eu", "uk", "de", "fr", "es", "it", "nl", "be", "ch", "at", "se", "no", "fi", "dk", "cz",
+    "pt", "gr", "hu", "ro", "ru", "ua", "tr", "jp", "cn", "kr", "tw", "hk", "sg", "in", "au", "nz",
+    "br", "mx", "ar", "ca", "us", "za", "tv", "xyz", "online", "site", "shop", "store", "blog",
+    "cloud", "tech", "news",
 ];
 
 /// Proposes the URL whose `://` stands at `colon`.
@@ -42,8 +44,10 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
         return;
     }
     let rest = bytes.get(start..bytes.len().min(start + 253)).unwrap_or_default();
-    let host_length =
-        rest.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(**b, LETTER | b'.' | b'-')).count();
+    let host_length = rest
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(**b, LETTER | b'.' | b'-'))
+        .count();
     let host = rest.get(..host_length).unwrap_or_default();
     let host = host.strip_suffix(b".").unwrap_or(host);
     let Some(dot) = host.iter().rposition(|byte| *byte == b'.') else { return };
@@ -55,9 +59,11 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
         return;
     }
     let top = host.get(dot + 1..).unwrap_or_default();
-    let known =
-        TOP.iter().any(|known| top == known.as_bytes() || top == known.to_ascii_uppercase().as_bytes());
-    let www = host.len() > 7 && host.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"www."));
+    let known = TOP
+        .iter()
+        .any(|known| top == known.as_bytes() || top == known.to_ascii_uppercase().as_bytes());
+    let www =
+        host.len() > 7 && host.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"www."));
     let path = after == b'/' && is_word(at(bytes, start + host.len() + 1));
     let named = host.get(..dot).is_some_and(|names| {
         names.iter().any(|b| b.is_ascii_alphabetic() || *b == LETTER) && names.len() > 1
@@ -70,20 +76,34 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     };
     let end = match after {
         b'/' | b'?' | b'#' => end_of(bytes, start + host.len()),
-        b':' if at(bytes, start + host.len() + 1).is_ascii_digit() => end_of(bytes, start + host.len()),
+        b':' if at(bytes, start + host.len() + 1).is_ascii_digit() => {
+            end_of(bytes, start + host.len())
+        }
         _ => start + host.len(),
     };
     out.push(Candidate::new(start, end, Entity::Url, confidence));
 }
 
-/// Where a URL that goes on from `from` ends: before white space, quotes and brackets; punctuation at the end is not its.
+/// Where a URL that goes on from `from` ends: before white space, quotes and brackets; punctuation
+/// at the end is not its.
 fn end_of(bytes: &[u8], from: usize) -> usize {
-    let rest = bytes.get(from..bytes.len().min(from.saturating_add(LENGTH_MAX))).unwrap_or_default();
+    let rest =
+        bytes.get(from..bytes.len().min(from.saturating_add(LENGTH_MAX))).unwrap_or_default();
     let outside = |byte: &u8| {
         *byte <= b' '
             || matches!(
                 *byte,
-                b'"' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'}' | b'|' | 0x7F | OTHER | IDEOGRAPH
+                b'"' | b'<'
+                    | b'>'
+                    | b'\\'
+                    | b'^'
+                    | b'`'
+                    | b'{'
+                    | b'}'
+                    | b'|'
+                    | 0x7F
+                    | OTHER
+                    | IDEOGRAPH
             )
     };
     let length = rest.iter().position(outside).unwrap_or(rest.len());
@@ -119,7 +139,9 @@ mod tests {
 
     #[test]
     fn near_misses() {
-        for text in ["main.rs", "e.g.", "3.14", "http://", "://x", "README.md", "end.In the", "a@b.com"] {
+        for text in
+            ["main.rs", "e.g.", "3.14", "http://", "://x", "README.md", "end.In the", "a@b.com"]
+        {
             no(text, "url");
         }
     }

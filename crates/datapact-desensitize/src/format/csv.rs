@@ -1,6 +1,8 @@
-//! CSV (RFC 4180): delimiter, quote and encoding are found out; every record must have as many fields as the header.
+//! CSV (RFC 4180): delimiter, quote and encoding are found out; every record must have as many
+//! fields as the header.
 //!
-//! Quoting is read strictly, since a guess at where a field ends could let a value pass under another column's rule.
+//! Quoting is read strictly, since a guess at where a field ends could let a value pass under
+//! another column's rule.
 
 use std::collections::HashSet;
 use std::io::{Read, Write};
@@ -10,7 +12,9 @@ use crate::detect::identifies;
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
 use crate::needles::Needles;
-use crate::table::{COLUMNS_MAX, Column, Field, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Sink, Source};
+use crate::table::{
+    COLUMNS_MAX, Column, Field, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Sink, Source,
+};
 
 const DELIMITERS: [u8; 4] = *b",;\t|";
 const QUOTES: [u8; 2] = *b"\"'";
@@ -32,7 +36,8 @@ impl CsvSource {
         let look = text.unread();
         let look = look.get(..LOOK_BYTES).unwrap_or(look);
         let (delimiter, quote) = detect(look, options.delimiter, options.quote);
-        let crlf = memchr::memchr(b'\n', look).is_some_and(|at| at > 0 && look.get(at - 1) == Some(&b'\r'));
+        let crlf = memchr::memchr(b'\n', look)
+            .is_some_and(|at| at > 0 && look.get(at - 1) == Some(&b'\r'));
         let dialect = Dialect {
             encoding: text.encoding().name(),
             delimiter,
@@ -54,7 +59,8 @@ impl CsvSource {
             None => Ok(()),
             Some(index) => {
                 let at = Position { line: 1, ..Position::default() };
-                let detail = format!("what would name column {} looks like data about a person", index + 1);
+                let detail =
+                    format!("what would name column {} looks like data about a person", index + 1);
                 Err(Error::malformed(at, detail, NO_HEADER))
             }
         }
@@ -64,7 +70,10 @@ impl CsvSource {
         if self.dialect.header {
             let mut header = Record::default();
             if !self.next_record(&mut header)? {
-                return Err(Error::mismatch("there are no data", "give a file with a header and records"));
+                return Err(Error::mismatch(
+                    "there are no data",
+                    "give a file with a header and records",
+                ));
             }
             let mut names = HashSet::new();
             for index in 0..header.len() {
@@ -76,7 +85,11 @@ impl CsvSource {
                 let name = if name.is_empty() { format!("column{}", index + 1) } else { name };
                 if !names.insert(name.clone()) {
                     let name = crate::error::plain(&name);
-                    return Err(Error::malformed(at, format_args!("two columns are named `{name}`"), HEADER));
+                    return Err(Error::malformed(
+                        at,
+                        format_args!("two columns are named `{name}`"),
+                        HEADER,
+                    ));
                 }
                 self.columns.push(Column { name });
             }
@@ -86,7 +99,8 @@ impl CsvSource {
                 Parsed::Record { fields, .. } => fields,
                 _ => 1,
             };
-            self.columns = (1..=count).map(|index| Column { name: format!("column{index}") }).collect();
+            self.columns =
+                (1..=count).map(|index| Column { name: format!("column{index}") }).collect();
         }
         Ok(())
     }
@@ -131,11 +145,12 @@ impl CsvSource {
     }
 }
 
-/// A first record that nobody has said to be a header, and that looks like data: its values would become the columns'
-/// names, and go out in the header, the rules and the signed manifest.
+/// A first record that nobody has said to be a header, and that looks like data: its values would
+/// become the columns' names, and go out in the header, the rules and the signed manifest.
 const NO_HEADER: &str = "say `--no-header` to `desensitize scan`, or `header = false` in the rule file, if the file has no header; \
                          `header = true` in the rule file if it is one all the same";
-const HEADER: &str = "repair the file's header, or say `header = false` in the rule file if it has none";
+const HEADER: &str =
+    "repair the file's header, or say `header = false` in the rule file if it has none";
 const TOO_MANY: &str = "there are more than 100000 fields";
 const QUOTING: &str = "repair the file's quoting, or say `delimiter` and `quote` in the rule file";
 
@@ -177,14 +192,16 @@ enum Parsed {
     Broken { at: usize, line: u64, detail: &'static str },
 }
 
-/// Reads the record at the begin of `text` into `record`; `last` says that nothing comes behind `text`.
+/// Reads the record at the begin of `text` into `record`; `last` says that nothing comes behind
+/// `text`.
 fn parse(text: &[u8], dialect: &Dialect, last: bool, record: &mut Record) -> Parsed {
     if text.is_empty() {
         return if last { Parsed::End } else { Parsed::More };
     }
     let Dialect { delimiter, quote, .. } = *dialect;
     record.clear();
-    // Of the field: where it starts, whether its quote is open and in which line, and where it was closed, if it was.
+    // Of the field: where it starts, whether its quote is open and in which line, and where it was
+    // closed, if it was.
     let (mut start, mut open, mut opened, mut closed) = (0, false, 0, 0);
     let (mut lines, mut doubled) = (0, false);
     let mut places = Needles::new([delimiter, quote, b'\n', b'\r']).places(text);
@@ -193,7 +210,11 @@ fn parse(text: &[u8], dialect: &Dialect, last: bool, record: &mut Record) -> Par
             Some(place) => place,
             None if !last => return Parsed::More,
             None if open => {
-                return Parsed::Broken { at: start, line: opened, detail: "this quote is never closed" };
+                return Parsed::Broken {
+                    at: start,
+                    line: opened,
+                    detail: "this quote is never closed",
+                };
             }
             None => text.len(),
         };
@@ -206,7 +227,9 @@ fn parse(text: &[u8], dialect: &Dialect, last: bool, record: &mut Record) -> Par
                     (open, closed) = (false, place);
                     match text.get(place + 1) {
                         None if !last => return Parsed::More,
-                        Some(next) if *next != quote && *next != delimiter && !b"\r\n".contains(next) => {
+                        Some(next)
+                            if *next != quote && *next != delimiter && !b"\r\n".contains(next) =>
+                        {
                             let detail = "something follows the closing quote";
                             return Parsed::Broken { at: place + 1, line: lines, detail };
                         }
@@ -262,10 +285,13 @@ fn detect(look: &[u8], delimiter: Option<u8>, quote: Option<u8>) -> (u8, u8) {
         None => *candidate == b'"' || !has_quotes,
     });
     for quote in quotes {
-        for delimiter in DELIMITERS.into_iter().filter(|d| delimiter.is_none_or(|said| said == *d)) {
+        for delimiter in DELIMITERS.into_iter().filter(|d| delimiter.is_none_or(|said| said == *d))
+        {
             let dialect = Dialect { delimiter, quote, ..Dialect::default() };
             let (mut rest, mut records, mut fields_first, mut alike) = (look, 0_usize, 0, 0_usize);
-            while let Parsed::Record { bytes, fields, .. } = parse(rest, &dialect, false, &mut record) {
+            while let Parsed::Record { bytes, fields, .. } =
+                parse(rest, &dialect, false, &mut record)
+            {
                 if records == 0 {
                     fields_first = fields;
                 }
@@ -274,8 +300,9 @@ fn detect(look: &[u8], delimiter: Option<u8>, quote: Option<u8>) -> (u8, u8) {
                 rest = rest.get(bytes..).unwrap_or_default();
             }
             // Alike first, then the more fields; of equals the first candidate.
-            let score =
-                alike * 1000 / records.max(1) * 1_000_000 + fields_first.min(1000) * 1000 + alike.min(999);
+            let score = alike * 1000 / records.max(1) * 1_000_000
+                + fields_first.min(1000) * 1000
+                + alike.min(999);
             if alike > 0 && score > best_score {
                 (best, best_score) = ((delimiter, quote), score);
             }
@@ -376,7 +403,8 @@ impl Sink for CsvSink {
     }
 }
 
-/// Whether a spreadsheet would run it: it begins like a formula, and is no number nor a telephone number.
+/// Whether a spreadsheet would run it: it begins like a formula, and is no number nor a telephone
+/// number.
 pub(crate) fn is_formula(bytes: &[u8]) -> bool {
     match bytes.first() {
         Some(b'=' | b'@' | b'\t' | b'\r') => true,

@@ -81,16 +81,25 @@ fn a_table_without_header_has_numbered_columns() {
 
 #[test]
 fn what_is_broken_is_refused_with_its_position() {
-    refused(b"a,b\n1,2\n1,2,3\n", "record 2 (line 3, byte 8): there are 3 fields where the header has 2");
+    refused(
+        b"a,b\n1,2\n1,2,3\n",
+        "record 2 (line 3, byte 8): there are 3 fields where the header has 2",
+    );
     refused(b"a,b\n1\n", "record 1 (line 2, byte 4): there are 1 fields where the header has 2");
     refused(b"a,b\n1,\"x\ny\n", "record 1 (line 2, byte 6): this quote is never closed");
     refused(b"a,b\n1,\"x\"y\n", "record 1 (line 2, byte 9): something follows the closing quote");
-    refused(b"a,b\n1\rx,2\n", "record 1 (line 2, byte 5): there is a carriage return without a line feed");
+    refused(
+        b"a,b\n1\rx,2\n",
+        "record 1 (line 2, byte 5): there is a carriage return without a line feed",
+    );
     refused(b"a,a\n1,2\n", "header (line 1, byte 0): two columns are named `a`");
     refused(b"", "there are no data");
     let mut huge = b"a,b\n\"".to_vec();
     huge.resize(RECORD_BYTES_MAX * 2, b'x');
-    refused(&huge, &format!("record 1 (line 2, byte 4): the record is longer than {RECORD_BYTES_MAX} bytes"));
+    refused(
+        &huge,
+        &format!("record 1 (line 2, byte 4): the record is longer than {RECORD_BYTES_MAX} bytes"),
+    );
 }
 
 #[test]
@@ -100,7 +109,8 @@ fn a_hundred_thousand_columns_are_read_and_one_more_refused() {
     let table = |count| format!("{}\n{}\n", names(count), values(count));
     let (columns, rows) = read(table(COLUMNS_MAX).as_bytes(), &Options::default()).unwrap();
     assert_eq!((columns.len(), rows[0].len()), (COLUMNS_MAX, COLUMNS_MAX));
-    let error = read(table(COLUMNS_MAX + 1).as_bytes(), &Options::default()).unwrap_err().to_string();
+    let error =
+        read(table(COLUMNS_MAX + 1).as_bytes(), &Options::default()).unwrap_err().to_string();
     assert!(error.contains("more than 100000 fields"), "{error}");
 }
 
@@ -135,7 +145,10 @@ proptest! {
 #[test]
 fn a_first_record_that_looks_like_data_names_no_columns() {
     let bytes = b"1,ann@example.org\n2,bob@example.org\n";
-    refused(bytes, "header (line 1, byte 0): what would name column 2 looks like data about a person");
+    refused(
+        bytes,
+        "header (line 1, byte 0): what would name column 2 looks like data about a person",
+    );
     let without = Options { header: Some(false), ..Options::default() };
     let (columns, rows) = read(bytes, &without).unwrap();
     assert_eq!((columns.len(), rows.len()), (2, 2));

@@ -1,4 +1,5 @@
-//! JSON lines: an object a line. Members of objects in it are columns `outer.inner`; lists are single values.
+//! JSON lines: an object a line. Members of objects in it are columns `outer.inner`; lists are
+//! single values.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -123,11 +124,16 @@ impl Columns {
             .deserialize_map(MembersVisitor)
             .and_then(|members| reader.end().map(|()| members))
             // The parser's own words could hold what stands there.
-            .map_err(|error| wrong(format!("no JSON object, at character {} of the line", error.column())))?;
+            .map_err(|error| {
+                wrong(format!("no JSON object, at character {} of the line", error.column()))
+            })?;
         let begin = self.path.len();
         for (name, value) in members.0 {
             if name.contains(['.', '\\']) || name.len() + self.path.len() >= NAME_BYTES_MAX {
-                return Err(wrong(format!("the name `{}` has a point or is too long", plain(&name))));
+                return Err(wrong(format!(
+                    "the name `{}` has a point or is too long",
+                    plain(&name)
+                )));
             }
             if begin > 0 {
                 self.path.push('.');
@@ -181,8 +187,10 @@ impl Columns {
         }
         match json.first() {
             Some(b'"') => {
-                let text: std::borrow::Cow<'_, str> = serde_json::from_slice(json)
-                    .map_err(|_| Error::malformed(at.clone(), "a string has a lone surrogate", HINT))?;
+                let text: std::borrow::Cow<'_, str> =
+                    serde_json::from_slice(json).map_err(|_| {
+                        Error::malformed(at.clone(), "a string has a lone surrogate", HINT)
+                    })?;
                 record.set(index, Kind::Text, text.as_bytes());
             }
             Some(b'n') => record.set(index, Kind::Null, b""),
@@ -215,7 +223,11 @@ struct Node {
 }
 
 impl JsonSink {
-    pub(super) fn create(output: Box<dyn Write + Send>, columns: &[Outgoing], dialect: &Dialect) -> Self {
+    pub(super) fn create(
+        output: Box<dyn Write + Send>,
+        columns: &[Outgoing],
+        dialect: &Dialect,
+    ) -> Self {
         let mut root = Vec::new();
         let mut places = HashMap::new();
         for (index, column) in columns.iter().enumerate() {

@@ -21,7 +21,8 @@ impl Write for Shared {
 
 /// Reads, and writes what was read.
 fn through(text: &str) -> Result<(Vec<String>, String)> {
-    let open = || JsonSource::open(Box::new(Cursor::new(text.as_bytes().to_vec())), &Options::default());
+    let open =
+        || JsonSource::open(Box::new(Cursor::new(text.as_bytes().to_vec())), &Options::default());
     let (mut source, mut record) = (open()?, Record::default());
     while source.read(&mut record)? {}
     let columns = source.columns().to_vec();
@@ -57,13 +58,22 @@ fn objects_become_columns_and_objects_again() {
 
 #[test]
 fn what_is_no_json_line_is_refused_with_its_position_and_without_its_content() {
-    refused("{\"a\":1}\n{\"a\":secret}\n", "record 2 (line 2, byte 8): no JSON object, at character");
+    refused(
+        "{\"a\":1}\n{\"a\":secret}\n",
+        "record 2 (line 2, byte 8): no JSON object, at character",
+    );
     refused("[1]\n", "no JSON object");
     refused("{\"a\":1} x\n", "no JSON object");
     refused("{\"a\":1,\"a\":2}\n", "the member `a` stands there twice");
     refused("{\"a.b\":1}\n", "has a point");
-    refused("{\"a\":{\"b\":1}}\n{\"a\":2}\n", "`a` is an object in some records and a value in others");
-    refused("{\"a\":2}\n{\"a\":{\"b\":1}}\n", "`a` is an object in some records and a value in others");
+    refused(
+        "{\"a\":{\"b\":1}}\n{\"a\":2}\n",
+        "`a` is an object in some records and a value in others",
+    );
+    refused(
+        "{\"a\":2}\n{\"a\":{\"b\":1}}\n",
+        "`a` is an object in some records and a value in others",
+    );
     refused("{\"a\":\"\\ud800\"}\n", "lone surrogate");
     let deep = format!("{}1{}", "{\"a\":".repeat(500), "}".repeat(500));
     assert_eq!(through(&deep).unwrap().1.trim_end(), deep);

@@ -1,4 +1,5 @@
-//! The formats: each is a [`Source`] and a [`Sink`]. What goes out has the format that came in, in UTF-8.
+//! The formats: each is a [`Source`] and a [`Sink`]. What goes out has the format that came in, in
+//! UTF-8.
 
 mod csv;
 mod jsonl;
@@ -67,7 +68,8 @@ pub struct Options {
     pub delimiter: Option<u8>,
     /// CSV: what quotes fields, an ASCII character.
     pub quote: Option<u8>,
-    /// CSV: whether the first record names the columns (the default); else they are `column1`, `column2`, ...
+    /// CSV: whether the first record names the columns (the default); else they are `column1`,
+    /// `column2`, ...
     pub header: Option<bool>,
 }
 
@@ -90,7 +92,14 @@ pub struct Dialect {
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { encoding: "UTF-8", delimiter: b',', quote: b'"', header: true, crlf: false, layout: None }
+        Self {
+            encoding: "UTF-8",
+            delimiter: b',',
+            quote: b'"',
+            header: true,
+            crlf: false,
+            layout: None,
+        }
     }
 }
 
@@ -149,8 +158,9 @@ pub fn create(
         Format::Text => Ok(Box::new(text::TextSink::create(output, dialect))),
         Format::Parquet => {
             let layout = dialect.layout.as_ref();
-            let layout = layout
-                .ok_or_else(|| Error::mismatch("Parquet comes from Parquet only", "name another format"))?;
+            let layout = layout.ok_or_else(|| {
+                Error::mismatch("Parquet comes from Parquet only", "name another format")
+            })?;
             Ok(Box::new(parquet::ParquetSink::create(output, columns, layout)?))
         }
     }

@@ -1,5 +1,5 @@
-//! Parquet: flat columns, and nested ones that are dropped. Values become text for transforms; columns that keep their
-//! type are written with it, others as strings.
+//! Parquet: flat columns, and nested ones that are dropped. Values become text for transforms;
+//! columns that keep their type are written with it, others as strings.
 
 mod codec;
 mod pages;
@@ -39,7 +39,11 @@ impl Eq for Layout {}
 fn malformed(record: u64, error: impl Display) -> Error {
     // The library's words are about structure and never about values.
     let at = Position { record, ..Position::default() };
-    Error::malformed(at, format_args!("the Parquet file is damaged or not supported: {error}"), HINT)
+    Error::malformed(
+        at,
+        format_args!("the Parquet file is damaged or not supported: {error}"),
+        HINT,
+    )
 }
 
 #[cfg(test)]

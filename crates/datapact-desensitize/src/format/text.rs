@@ -21,7 +21,8 @@ impl Lines {
     pub(super) fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Self> {
         let text = Text::open(input, options.encoding)?;
         let look = text.unread();
-        let crlf = memchr::memchr(b'\n', look).is_some_and(|at| at > 0 && look.get(at - 1) == Some(&b'\r'));
+        let crlf = memchr::memchr(b'\n', look)
+            .is_some_and(|at| at > 0 && look.get(at - 1) == Some(&b'\r'));
         let dialect = Dialect { encoding: text.encoding().name(), crlf, ..Dialect::default() };
         Ok(Self { text, dialect, lines: 0 })
     }
@@ -31,7 +32,10 @@ impl Lines {
     }
 
     /// Hands the next line to `take`, without its end; none behind the last.
-    pub(super) fn next<T>(&mut self, take: impl FnOnce(&[u8], Position) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn next<T>(
+        &mut self,
+        take: impl FnOnce(&[u8], Position) -> Result<T>,
+    ) -> Result<Option<T>> {
         self.lines += 1;
         let mut looked = 0;
         let (length, bytes) = loop {
@@ -43,7 +47,11 @@ impl Lines {
             }
             if looked > RECORD_BYTES_MAX {
                 let detail = format!("the line is longer than {RECORD_BYTES_MAX} bytes");
-                return Err(Error::malformed(self.position(), detail, "break it into shorter ones"));
+                return Err(Error::malformed(
+                    self.position(),
+                    detail,
+                    "break it into shorter ones",
+                ));
             }
             if !self.text.more()? {
                 if looked == 0 {

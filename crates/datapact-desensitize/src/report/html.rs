@@ -30,10 +30,15 @@ pub(super) fn page(report: &Report) -> String {
     if report.formulas > 0 {
         page.line(format_args!("<p>{} cells began like a spreadsheet's formula.", report.formulas));
     }
-    page.line("<p>For the provider only: means and ranges of the data before are part of this page.");
+    page.line(
+        "<p>For the provider only: means and ranges of the data before are part of this page.",
+    );
     page.anonymity(report);
     page.columns(&report.columns);
-    page.line(format_args!("<p>Losses are estimated from {} records drawn at random.", report.sampled));
+    page.line(format_args!(
+        "<p>Losses are estimated from {} records drawn at random.",
+        report.sampled
+    ));
     page.distributions(&report.columns);
     page.correlations(report);
     page.0
@@ -54,7 +59,9 @@ impl Page {
             anonymity.k, anonymity.reached, anonymity.classes
         ));
         if let Some([asked, reached]) = anonymity.diversity {
-            self.line(format_args!("<p>Asked for l = {asked}, each class has at least <b>{reached}</b>."));
+            self.line(format_args!(
+                "<p>Asked for l = {asked}, each class has at least <b>{reached}</b>."
+            ));
         }
         self.line("<table><tr><th>Quasi-identifier<th class=n>Level<th class=n>of<th>Entropy lost");
         for quasi in &anonymity.quasi_identifiers {
@@ -72,7 +79,8 @@ impl Page {
     fn columns(&mut self, columns: &[ColumnReport]) {
         self.line("<h2>Columns</h2>\n<table><tr><th>Column<th>Found<th>Transform<th class=n>Changed<th class=n>Kept<th class=n>Absent<th class=n>Unreadable, left out<th class=n>Different before<th class=n>after<th>Information lost");
         for column in columns {
-            let (name, found) = (escape(&column.name), escape(column.found.as_deref().unwrap_or_default()));
+            let (name, found) =
+                (escape(&column.name), escape(column.found.as_deref().unwrap_or_default()));
             self.line(format_args!(
                 "<tr><td>{name}<td>{found}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td>{}",
                 column.transform, column.changed, column.kept, column.absent, column.redacted,
@@ -83,7 +91,8 @@ impl Page {
     }
 
     fn distributions(&mut self, columns: &[ColumnReport]) {
-        let with = columns.iter().filter_map(|column| Some((column, column.loss.distribution.as_ref()?)));
+        let with =
+            columns.iter().filter_map(|column| Some((column, column.loss.distribution.as_ref()?)));
         let drawn: Vec<_> = with.take(PLOTS_MAX).collect();
         if drawn.is_empty() {
             return;

@@ -25,23 +25,34 @@ const SEE: &str = "docs/desensitization.md shows rule files";
 
 pub(super) fn parse(text: &str) -> Result<Rules> {
     if text.len() > RULES_BYTES_MAX {
-        return Err(fault(text, 0..0, format_args!("the rule file is longer than {RULES_BYTES_MAX} bytes")));
+        return Err(fault(
+            text,
+            0..0,
+            format_args!("the rule file is longer than {RULES_BYTES_MAX} bytes"),
+        ));
     }
     let table = DeTable::parse(text).map_err(|error| {
         let span = error.span().unwrap_or(0..0);
         fault(text, span, format_args!("not TOML: {}", error.message()))
     })?;
     let span = table.span();
-    let mut keys = Keys { text, span: span.clone(), table: table.into_inner(), what: "the rule file" };
+    let mut keys =
+        Keys { text, span: span.clone(), table: table.into_inner(), what: "the rule file" };
     match keys.take("version", integer)? {
         Some(1) => {}
         Some(other) => {
-            return Err(fault(text, span, format_args!("version {other} of rule files is not known")));
+            return Err(fault(
+                text,
+                span,
+                format_args!("version {other} of rule files is not known"),
+            ));
         }
         None => return Err(fault(text, span, "`version = 1` is missing")),
     }
     let options = Options {
-        format: keys.take("format", |value| one_of(value, Format::of_name, "csv, jsonl, text or parquet"))?,
+        format: keys.take("format", |value| {
+            one_of(value, Format::of_name, "csv, jsonl, text or parquet")
+        })?,
         encoding: keys.take("encoding", |value| {
             one_of(
                 value,
@@ -70,7 +81,9 @@ pub(super) fn parse(text: &str) -> Result<Rules> {
         _ => None,
     };
     let reading = Reading {
-        decimal: keys.take("decimal", |value| one_of(value, decimal, "`.` or `,`"))?.unwrap_or(b'.'),
+        decimal: keys
+            .take("decimal", |value| one_of(value, decimal, "`.` or `,`"))?
+            .unwrap_or(b'.'),
         dates: keys.take("dates", |value| one_of(value, dates, "day-month or month-day"))?,
     };
     let k_anonymity = keys.table("k-anonymity", "[k-anonymity]")?.map(k_anonymity).transpose()?;
@@ -102,29 +115,39 @@ fn check(rules: &Rules) -> Result<()> {
     if let Some(rule) = rules.columns.iter().find(|rule| !names.insert(rule.name.as_str())) {
         return at(rule.line, format!("the column `{}` has two rules", plain(&rule.name)));
     }
-    if let Some(rule) =
-        rules.columns.iter().filter(|rule| rule.transform.cuts_at_percentiles()).nth(PERCENTILES_MAX)
+    if let Some(rule) = rules
+        .columns
+        .iter()
+        .filter(|rule| rule.transform.cuts_at_percentiles())
+        .nth(PERCENTILES_MAX)
     {
-        return at(rule.line, format!("no more than {PERCENTILES_MAX} columns can be cut at percentiles"));
+        return at(
+            rule.line,
+            format!("no more than {PERCENTILES_MAX} columns can be cut at percentiles"),
+        );
     }
-    let quasi = rules.columns.iter().find(|rule| matches!(rule.transform, Transform::QuasiIdentifier(_)));
+    let quasi =
+        rules.columns.iter().find(|rule| matches!(rule.transform, Transform::QuasiIdentifier(_)));
     match (&rules.k_anonymity, quasi) {
         (None, Some(rule)) => {
             at(rule.line, "a `quasi-identifier` needs `[k-anonymity]` with a `k`".to_owned())
         }
-        (Some(_), None) => {
-            at(1, "`[k-anonymity]` needs columns with `transform = \"quasi-identifier\"`".to_owned())
-        }
+        (Some(_), None) => at(
+            1,
+            "`[k-anonymity]` needs columns with `transform = \"quasi-identifier\"`".to_owned(),
+        ),
         (Some(KAnonymity { diversity: Some((_, sensitive)), .. }), Some(_)) => {
             let rule = rules.columns.iter().find(|rule| rule.name == *sensitive);
             match rule.map(|rule| &rule.transform) {
-                Some(Transform::QuasiIdentifier(_)) => {
-                    at(1, format!("`{}` cannot be sensitive and a quasi-identifier", plain(sensitive)))
-                }
+                Some(Transform::QuasiIdentifier(_)) => at(
+                    1,
+                    format!("`{}` cannot be sensitive and a quasi-identifier", plain(sensitive)),
+                ),
                 // How diverse classes are is counted before percentiles are known.
-                Some(transform) if transform.cuts_at_percentiles() => {
-                    at(1, format!("`{}` cannot be sensitive and cut at percentiles", plain(sensitive)))
-                }
+                Some(transform) if transform.cuts_at_percentiles() => at(
+                    1,
+                    format!("`{}` cannot be sensitive and cut at percentiles", plain(sensitive)),
+                ),
                 Some(_) => Ok(()),
                 None => at(1, format!("the sensitive column `{}` has no rule", plain(sensitive))),
             }
@@ -168,7 +191,15 @@ fn rule(mut keys: Keys<'_>, line: usize) -> Result<Rule> {
     })?;
     let transform = transform(&mut keys)?;
     keys.finish()?;
-    Ok(Rule { name, transform, found, confidence, review: review.flatten(), comments: Vec::new(), line })
+    Ok(Rule {
+        name,
+        transform,
+        found,
+        confidence,
+        review: review.flatten(),
+        comments: Vec::new(),
+        line,
+    })
 }
 
 fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
@@ -208,8 +239,9 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
             domain: domain(keys)?,
             alphabet: keys
                 .take("alphabet", |value| {
-                    let named =
-                        |name: &str| Alphabet::ALL.into_iter().find(|alphabet| alphabet.name() == name);
+                    let named = |name: &str| {
+                        Alphabet::ALL.into_iter().find(|alphabet| alphabet.name() == name)
+                    };
                     one_of(value, named, "digits, lower, upper or alphanumeric")
                 })?
                 .unwrap_or(Alphabet::Digits),
@@ -224,13 +256,15 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
             }
         }
         "top-bottom" => {
-            let (bottom, top) =
-                (bound(keys, "bottom", "bottom-percentile")?, bound(keys, "top", "top-percentile")?);
+            let (bottom, top) = (
+                bound(keys, "bottom", "bottom-percentile")?,
+                bound(keys, "top", "top-percentile")?,
+            );
             let crossed = match (bottom, top) {
                 (None, None) => {
-                    return Err(
-                        keys.fault("top-bottom needs `bottom`, `top`, or one of them with `-percentile`")
-                    );
+                    return Err(keys.fault(
+                        "top-bottom needs `bottom`, `top`, or one of them with `-percentile`",
+                    ));
                 }
                 (Some(Bound::At(bottom)), Some(Bound::At(top))) => bottom >= top,
                 (Some(Bound::Percentile(bottom)), Some(Bound::Percentile(top))) => bottom >= top,
@@ -244,7 +278,9 @@ fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
         "quasi-identifier" => Transform::QuasiIdentifier(levels(keys)?),
         _ => {
             let entities = keys.take("entities", |value| {
-                list(value, |value| one_of(value, Entity::of_name, "an entity's name, such as email"))
+                list(value, |value| {
+                    one_of(value, Entity::of_name, "an entity's name, such as email")
+                })
             })?;
             Transform::Scrub {
                 entities: Entities(entities.unwrap_or_else(|| Entity::PERSONAL.to_vec())),
@@ -280,9 +316,15 @@ fn generalize(keys: &mut Keys<'_>) -> Result<Generalize> {
     let named = |name: &str| kinds.into_iter().find(|kind| *kind == name);
     Ok(match keys.need("as", |value| one_of(value, named, &kinds.join(", ")))? {
         "date" => Generalize::Date(keys.need("to", date_step)?),
-        "number" => Generalize::Number { bin: keys.need("bin", |value| number(value, BIN.0, BIN.1))? },
-        "postcode" => Generalize::Postcode { keep: keys.need("keep", |value| count(value, 1, 100))? },
-        "grid" => Generalize::Grid { cell: keys.need("cell", |value| number(value, BIN.0, BIN.1))? },
+        "number" => {
+            Generalize::Number { bin: keys.need("bin", |value| number(value, BIN.0, BIN.1))? }
+        }
+        "postcode" => {
+            Generalize::Postcode { keep: keys.need("keep", |value| count(value, 1, 100))? }
+        }
+        "grid" => {
+            Generalize::Grid { cell: keys.need("cell", |value| number(value, BIN.0, BIN.1))? }
+        }
         _ => Generalize::Hierarchy {
             hierarchy: hierarchy(keys)?,
             level: keys.take("level", |value| count(value, 1, 16))?.unwrap_or(1),
@@ -295,20 +337,22 @@ fn levels(keys: &mut Keys<'_>) -> Result<Levels> {
     let named = |name: &str| kinds.into_iter().find(|kind| *kind == name);
     let kind = keys.need("as", |value| one_of(value, named, &kinds.join(", ")))?;
     let levels = match kind {
-        "number" => {
-            Levels::Number(keys.need("levels", |value| list(value, |value| number(value, BIN.0, BIN.1)))?)
-        }
-        "date" => Levels::Date(
-            keys.take("levels", |value| list(value, date_step))?.unwrap_or_else(|| DateStep::ALL.to_vec()),
+        "number" => Levels::Number(
+            keys.need("levels", |value| list(value, |value| number(value, BIN.0, BIN.1)))?,
         ),
-        "postcode" => {
-            Levels::Postcode(keys.need("levels", |value| list(value, |value| count(value, 1, 100)))?)
-        }
+        "date" => Levels::Date(
+            keys.take("levels", |value| list(value, date_step))?
+                .unwrap_or_else(|| DateStep::ALL.to_vec()),
+        ),
+        "postcode" => Levels::Postcode(
+            keys.need("levels", |value| list(value, |value| count(value, 1, 100)))?,
+        ),
         "hierarchy" => Levels::Hierarchy(hierarchy(keys)?),
         _ => Levels::Category,
     };
     let rising = match &levels {
-        // A bin must hold whole bins of the level before, or records that were alike would part again.
+        // A bin must hold whole bins of the level before, or records that were alike would part
+        // again.
         Levels::Number(bins) => bins.iter().zip(bins.iter().skip(1)).all(|(fine, coarse)| {
             let ratio = coarse / fine;
             ratio >= 2.0 && (ratio - ratio.round()).abs() < 1e-9
@@ -320,7 +364,9 @@ fn levels(keys: &mut Keys<'_>) -> Result<Levels> {
     if rising {
         return Ok(levels);
     }
-    Err(keys.fault("`levels` must go from fine to coarse, and each bin must be a multiple of the one before"))
+    Err(keys.fault(
+        "`levels` must go from fine to coarse, and each bin must be a multiple of the one before",
+    ))
 }
 
 // How values are read. What is expected is said when one is something else.
@@ -380,21 +426,33 @@ fn character(value: &DeValue<'_>) -> Result<char, String> {
 fn ascii(value: &DeValue<'_>) -> Result<u8, String> {
     let text = text(value).unwrap_or_default();
     match text.as_bytes() {
-        [only] if (only.is_ascii_graphic() || b"\t ".contains(only)) && !only.is_ascii_alphanumeric() => {
+        [only]
+            if (only.is_ascii_graphic() || b"\t ".contains(only))
+                && !only.is_ascii_alphanumeric() =>
+        {
             Ok(*only)
         }
         _ => Err("one ASCII character that is no letter and no digit, in quotes".to_owned()),
     }
 }
 
-fn one_of<T>(value: &DeValue<'_>, named: impl Fn(&str) -> Option<T>, known: &str) -> Result<T, String> {
+fn one_of<T>(
+    value: &DeValue<'_>,
+    named: impl Fn(&str) -> Option<T>,
+    known: &str,
+) -> Result<T, String> {
     match value {
-        DeValue::String(name) => named(name).ok_or_else(|| format!("one of {known}, not `{}`", plain(name))),
+        DeValue::String(name) => {
+            named(name).ok_or_else(|| format!("one of {known}, not `{}`", plain(name)))
+        }
         _ => Err(format!("one of {known}, in quotes")),
     }
 }
 
-fn list<T>(value: &DeValue<'_>, read: impl Fn(&DeValue<'_>) -> Result<T, String>) -> Result<Vec<T>, String> {
+fn list<T>(
+    value: &DeValue<'_>,
+    read: impl Fn(&DeValue<'_>) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
     match value {
         DeValue::Array(values) if (1..=64).contains(&values.len()) => {
             values.iter().map(|value| read(value.get_ref())).collect()
@@ -424,11 +482,16 @@ impl<'a> Keys<'a> {
     ) -> Result<Option<T>> {
         let Some(value) = self.remove(key) else { return Ok(None) };
         let read = read(value.get_ref());
-        read.map(Some)
-            .map_err(|expected| fault(self.text, value.span(), format_args!("`{key}` must be {expected}")))
+        read.map(Some).map_err(|expected| {
+            fault(self.text, value.span(), format_args!("`{key}` must be {expected}"))
+        })
     }
 
-    fn need<T>(&mut self, key: &str, read: impl FnOnce(&DeValue<'_>) -> Result<T, String>) -> Result<T> {
+    fn need<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&DeValue<'_>) -> Result<T, String>,
+    ) -> Result<T> {
         let what = self.what;
         self.take(key, read)?.ok_or_else(|| self.fault(format_args!("{what} needs `{key}`")))
     }
@@ -441,7 +504,9 @@ impl<'a> Keys<'a> {
         let Some(value) = self.remove(key) else { return Ok(Vec::new()) };
         let span = value.span();
         match value.into_inner() {
-            DeValue::Array(values) => values.into_iter().map(|value| self.nested(value, what)).collect(),
+            DeValue::Array(values) => {
+                values.into_iter().map(|value| self.nested(value, what)).collect()
+            }
             _ => Err(fault(self.text, span, format_args!("write {what} before each rule"))),
         }
     }

@@ -144,7 +144,8 @@ fn what_is_not_understood_is_refused_with_its_line() {
 #[test]
 fn every_column_needs_a_rule_and_every_rule_a_column() {
     let rules = Rules { columns: vec![Rule::new("a", Transform::Keep)], ..Rules::default() };
-    let columns = |names: &[&str]| names.iter().map(|n| Column { name: (*n).to_owned() }).collect::<Vec<_>>();
+    let columns =
+        |names: &[&str]| names.iter().map(|n| Column { name: (*n).to_owned() }).collect::<Vec<_>>();
     assert!(rules.for_columns(&columns(&["a"]), Format::Csv).is_ok());
     let error = rules.for_columns(&columns(&["a", "b"]), Format::Csv).unwrap_err().to_string();
     assert_eq!(error, "the column `b` has no rule");

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::detect::Entity;
 
-/// What becomes of a column's values. Absent values (null, missing, empty) stay absent under every transform.
+/// What becomes of a column's values. Absent values (null, missing, empty) stay absent under every
+/// transform.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transform {
     /// Nothing.
@@ -25,14 +26,16 @@ pub enum Transform {
         /// What stands for each of the others.
         with: char,
     },
-    /// A keyed pseudonym: HMAC-SHA-256, the same for the same value in all files under one key and domain.
+    /// A keyed pseudonym: HMAC-SHA-256, the same for the same value in all files under one key and
+    /// domain.
     Pseudonym {
         /// Values of different domains get unrelated pseudonyms.
         domain: String,
         /// How many hexadecimal digits, 16 to 64.
         length: usize,
     },
-    /// Format-preserving encryption (FF1, NIST SP 800-38G) of the characters of an alphabet; others stay.
+    /// Format-preserving encryption (FF1, NIST SP 800-38G) of the characters of an alphabet; others
+    /// stay.
     Ff1 {
         /// Values of different domains are encrypted differently.
         domain: String,
@@ -56,7 +59,8 @@ pub enum Transform {
     Scrub {
         /// Which.
         entities: Entities,
-        /// A file of names of people, which are replaced, too; beside the rule file unless absolute.
+        /// A file of names of people, which are replaced, too; beside the rule file unless
+        /// absolute.
         names: Option<PathBuf>,
     },
 }
@@ -220,7 +224,8 @@ pub struct Hierarchy {
     pub file: PathBuf,
 }
 
-/// The noise that is added to a number: Laplace-distributed, rounded to as many decimals as the number has.
+/// The noise that is added to a number: Laplace-distributed, rounded to as many decimals as the
+/// number has.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Spread {
     /// Of this standard deviation.
@@ -256,8 +261,8 @@ impl Bound {
     }
 }
 
-/// How a quasi-identifier can be made coarser, from fine to coarse. Before the first level is the exact value;
-/// behind the last is `*`.
+/// How a quasi-identifier can be made coarser, from fine to coarse. Before the first level is the
+/// exact value; behind the last is `*`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Levels {
     /// Numbers, by widths of bins.
@@ -272,7 +277,8 @@ pub enum Levels {
     Category,
 }
 
-/// k-anonymity: each record of the output has the same quasi-identifiers as at least `k` - 1 others.
+/// k-anonymity: each record of the output has the same quasi-identifiers as at least `k` - 1
+/// others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KAnonymity {
     /// At least so many records are alike; 2 or more.

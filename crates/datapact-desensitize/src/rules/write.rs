@@ -69,7 +69,8 @@ impl Out {
     fn rule(&mut self, rule: &Rule) {
         self.0.push('\n');
         for comment in &rule.comments {
-            let comment: String = comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let comment: String =
+                comment.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             let _ = writeln!(self.0, "# {comment}");
         }
         self.0.push_str("[[column]]\n");
@@ -127,8 +128,12 @@ impl Out {
                     self.plain("level", level);
                 }
             },
-            Transform::Noise(Spread::Absolute(deviation)) => self.plain("deviation", number(*deviation)),
-            Transform::Noise(Spread::Relative(relative)) => self.plain("relative", number(*relative)),
+            Transform::Noise(Spread::Absolute(deviation)) => {
+                self.plain("deviation", number(*deviation))
+            }
+            Transform::Noise(Spread::Relative(relative)) => {
+                self.plain("relative", number(*relative))
+            }
             Transform::TopBottom { bottom, top } => {
                 for (key, bound) in [("bottom", bottom), ("top", top)] {
                     match bound {

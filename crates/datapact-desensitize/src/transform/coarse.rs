@@ -32,7 +32,10 @@ pub(crate) struct Hierarchies(HashMap<PathBuf, Arc<Tree>>);
 
 impl Hierarchies {
     /// Reads the files of `all`, in `folder` unless absolute.
-    pub(crate) fn read<'r>(all: impl Iterator<Item = &'r Hierarchy>, folder: &Path) -> Result<Self> {
+    pub(crate) fn read<'r>(
+        all: impl Iterator<Item = &'r Hierarchy>,
+        folder: &Path,
+    ) -> Result<Self> {
         let (mut read, mut left) = (Self::default(), HIERARCHIES_BYTES_MAX);
         for Hierarchy { file } in all {
             if !read.0.contains_key(file) {
@@ -89,8 +92,8 @@ impl Scale {
         }
     }
 
-    /// Appends the value at a level. False, and what was appended is of no use, if the value is not of the
-    /// scale's kind.
+    /// Appends the value at a level. False, and what was appended is of no use, if the value is not
+    /// of the scale's kind.
     pub(crate) fn write(&self, level: usize, field: Field<'_>, out: &mut Vec<u8>) -> bool {
         let value = field.bytes.trim_ascii();
         let step = level.checked_sub(1);
@@ -104,13 +107,18 @@ impl Scale {
         };
         match self {
             Self::Number { bins, reading } => {
-                let Some(found) = number::parse(value, reading.mark(field.kind)) else { return false };
+                let Some(found) = number::parse(value, reading.mark(field.kind)) else {
+                    return false;
+                };
                 match step.and_then(|step| bins.get(step)) {
                     None => exactly(out),
                     Some((bin, decimals)) => {
-                        // By way of the finest bin, so that what shares one shares all that hold it.
+                        // By way of the finest bin, so that what shares one shares all that hold
+                        // it.
                         let low = match bins.first() {
-                            Some((finest, _)) if level > 1 => number::floor_to(found.value, *finest),
+                            Some((finest, _)) if level > 1 => {
+                                number::floor_to(found.value, *finest)
+                            }
                             _ => found.value,
                         };
                         let low = number::floor_to(low, *bin);
@@ -124,8 +132,11 @@ impl Scale {
             }
             Self::Date { steps, reading } => {
                 let Some(found) = date::parse(value, reading.dates) else { return false };
-                // A value is readable at all levels or at none, or records that are alike would part again.
-                if found.month.is_none() && steps.first().is_some_and(|step| *step <= DateStep::Quarter) {
+                // A value is readable at all levels or at none, or records that are alike would
+                // part again.
+                if found.month.is_none()
+                    && steps.first().is_some_and(|step| *step <= DateStep::Quarter)
+                {
                     return false;
                 }
                 match step.and_then(|step| steps.get(step)) {
@@ -136,7 +147,8 @@ impl Scale {
             Self::Postcode(kept) => {
                 if value.is_ascii() {
                     let longest = kept.first().copied().unwrap_or(0);
-                    let prefix = step.and_then(|step| kept.get(step)).map_or(value.len(), |kept| *kept);
+                    let prefix =
+                        step.and_then(|step| kept.get(step)).map_or(value.len(), |kept| *kept);
                     let Some(prefix) = value.get(..prefix).filter(|_| longest < value.len()) else {
                         return false;
                     };
@@ -177,7 +189,8 @@ impl Tree {
     /// The name that is so many steps above an ancestor.
     fn ancestor(&self, index: u32, steps: usize) -> Option<&[u8]> {
         let first = self.ancestors.get(index as usize)?;
-        let found = (0..steps).try_fold(first, |below, _| self.ancestors.get(below.parent? as usize))?;
+        let found =
+            (0..steps).try_fold(first, |below, _| self.ancestors.get(below.parent? as usize))?;
         Some(&found.name)
     }
 
@@ -193,21 +206,27 @@ impl Tree {
             .map_err(|error| wrong(format!("the hierarchy `{shown}` cannot be read: {error}")))?;
         let length = file.metadata().map_err(Error::Read)?.len();
         *left = left.checked_sub(length).ok_or_else(|| {
-            let detail =
-                format!("with `{shown}` the hierarchies are longer than {HIERARCHIES_BYTES_MAX} bytes");
+            let detail = format!(
+                "with `{shown}` the hierarchies are longer than {HIERARCHIES_BYTES_MAX} bytes"
+            );
             Error::mismatch(detail, "take out the lines of values that the data do not have")
         })?;
-        let options = Options { format: Some(Format::Csv), header: Some(false), ..Options::default() };
+        let options =
+            Options { format: Some(Format::Csv), header: Some(false), ..Options::default() };
         let mut source = Input::file(file, None, options)?.open()?;
         let height = source.columns().len() - 1;
         if height == 0 || height > 16 {
-            return Err(wrong(format!("the hierarchy `{shown}` has {height} levels; 1 to 16 can be")));
+            return Err(wrong(format!(
+                "the hierarchy `{shown}` has {height} levels; 1 to 16 can be"
+            )));
         }
         let mut tree = Self { height, ..Self::default() };
-        let (mut record, mut known) = (Record::default(), HashMap::<(usize, Box<[u8]>), u32>::new());
+        let (mut record, mut known) =
+            (Record::default(), HashMap::<(usize, Box<[u8]>), u32>::new());
         while source.read(&mut record)? {
-            let fault =
-                |what: &str| wrong(format!("the hierarchy `{shown}`, line {}: {what}", record.position.line));
+            let fault = |what: &str| {
+                wrong(format!("the hierarchy `{shown}`, line {}: {what}", record.position.line))
+            };
             let name = |level: usize| record.field(level).bytes.trim_ascii();
             if (0..record.len()).any(|level| name(level).is_empty()) {
                 return Err(fault("a name is empty"));
@@ -279,7 +298,8 @@ mod tests {
             let read = Hierarchies::read(std::iter::once(&hierarchy), folder.path())?;
             Ok::<_, Error>(Scale::new(&Levels::Hierarchy(hierarchy), Reading::default(), &read))
         };
-        let scale = read("flu,viral,infection\ncold,viral,infection\ngout,joint,metabolic\n").unwrap();
+        let scale =
+            read("flu,viral,infection\ncold,viral,infection\ngout,joint,metabolic\n").unwrap();
         assert_eq!(
             levels(&scale, "flu"),
             ["flu", "viral", "infection", "*"].map(|text| Some(text.to_owned()))

@@ -11,8 +11,9 @@ pub(crate) struct Date {
     pub(crate) month: Option<u8>,
 }
 
-/// Reads `2024-05-17`, `2024/05/17`, `20240517`, `2024-05`, `2024`, `17.5.2024`, and `17/5/2024` or `5-17-2024`
-/// where `order` says which of the two is meant; a time of day may follow behind a space or `T`.
+/// Reads `2024-05-17`, `2024/05/17`, `20240517`, `2024-05`, `2024`, `17.5.2024`, and `17/5/2024` or
+/// `5-17-2024` where `order` says which of the two is meant; a time of day may follow behind a
+/// space or `T`.
 pub(crate) fn parse(bytes: &[u8], order: Option<DayOrder>) -> Option<Date> {
     let bytes = bytes.trim_ascii();
     // What most dates look like.
@@ -21,7 +22,8 @@ pub(crate) fn parse(bytes: &[u8], order: Option<DayOrder>) -> Option<Date> {
     {
         return valid(number(year)?, Some(number(&[*m1, *m2])?), Some(number(&[*d1, *d2])?));
     }
-    let end = bytes.iter().position(|byte| matches!(byte, b' ' | b'T' | b't')).unwrap_or(bytes.len());
+    let end =
+        bytes.iter().position(|byte| matches!(byte, b' ' | b'T' | b't')).unwrap_or(bytes.len());
     let (date, time) = bytes.split_at_checked(end)?;
     if time.get(1..).unwrap_or_default().iter().any(|byte| !is_of_time(*byte)) {
         return None;
@@ -30,9 +32,11 @@ pub(crate) fn parse(bytes: &[u8], order: Option<DayOrder>) -> Option<Date> {
     let Some(separator) = separator else {
         return match date.len() {
             4 => valid(number(date)?, None, None),
-            8 => {
-                valid(number(date.get(..4)?)?, Some(number(date.get(4..6)?)?), Some(number(date.get(6..)?)?))
-            }
+            8 => valid(
+                number(date.get(..4)?)?,
+                Some(number(date.get(4..6)?)?),
+                Some(number(date.get(6..)?)?),
+            ),
             _ => None,
         };
     };
@@ -68,9 +72,9 @@ fn number(digits: &[u8]) -> Option<u16> {
     if digits.is_empty() || digits.len() > 4 {
         return None;
     }
-    digits
-        .iter()
-        .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0')))
+    digits.iter().try_fold(0, |number, digit| {
+        digit.is_ascii_digit().then(|| number * 10 + u16::from(digit - b'0'))
+    })
 }
 
 fn valid(year: u16, month: Option<u16>, day: Option<u16>) -> Option<Date> {

@@ -43,19 +43,43 @@ pub(crate) enum Op {
     Keep,
     Drop,
     Redact(Option<Vec<u8>>),
-    Mask { first: usize, last: usize, with: char },
+    Mask {
+        first: usize,
+        last: usize,
+        with: char,
+    },
     Pseudonym(Box<Pseudonyms>),
     Ff1(Box<Encryption>),
-    Coarse { scale: Scale, level: usize },
-    Grid { cell: f64, decimals: usize, reading: Reading },
-    Noise { deviation: f64, reading: Reading, random: Random },
-    TopBottom { bottom: Limit, top: Limit, reading: Reading },
-    Scrub { entities: Entities, names: Option<Arc<Names>>, found: Vec<Found>, named: Vec<Range<usize>> },
+    Coarse {
+        scale: Scale,
+        level: usize,
+    },
+    Grid {
+        cell: f64,
+        decimals: usize,
+        reading: Reading,
+    },
+    Noise {
+        deviation: f64,
+        reading: Reading,
+        random: Random,
+    },
+    TopBottom {
+        bottom: Limit,
+        top: Limit,
+        reading: Reading,
+    },
+    Scrub {
+        entities: Entities,
+        names: Option<Arc<Names>>,
+        found: Vec<Found>,
+        named: Vec<Range<usize>>,
+    },
 }
 
 impl Op {
-    /// The op of a rule. `deviation` is the column's standard deviation, for relative noise; quasi-identifiers
-    /// come at `level`.
+    /// The op of a rule. `deviation` is the column's standard deviation, for relative noise;
+    /// quasi-identifiers come at `level`.
     pub(crate) fn new(
         rule: &Rule,
         reading: Reading,
@@ -66,7 +90,9 @@ impl Op {
         Ok(match &rule.transform {
             Transform::Keep => Self::Keep,
             Transform::Drop => Self::Drop,
-            Transform::Redact { with } => Self::Redact(with.as_ref().map(|text| text.as_bytes().to_vec())),
+            Transform::Redact { with } => {
+                Self::Redact(with.as_ref().map(|text| text.as_bytes().to_vec()))
+            }
             Transform::Mask { keep_first, keep_last, with } => {
                 Self::Mask { first: *keep_first, last: *keep_last, with: *with }
             }
@@ -77,8 +103,10 @@ impl Op {
                 Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
             }
             Transform::Generalize(generalize) => {
-                let to =
-                    |levels, level| Self::Coarse { scale: Scale::new(&levels, reading, hierarchies), level };
+                let to = |levels, level| Self::Coarse {
+                    scale: Scale::new(&levels, reading, hierarchies),
+                    level,
+                };
                 match generalize {
                     Generalize::Date(step) => to(Levels::Date(vec![*step]), 1),
                     Generalize::Number { bin } => to(Levels::Number(vec![*bin]), 1),
@@ -108,9 +136,12 @@ impl Op {
             Transform::QuasiIdentifier(levels) => {
                 Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: 0 }
             }
-            Transform::Scrub { entities, .. } => {
-                Self::Scrub { entities: entities.clone(), names: None, found: Vec::new(), named: Vec::new() }
-            }
+            Transform::Scrub { entities, .. } => Self::Scrub {
+                entities: entities.clone(),
+                names: None,
+                found: Vec::new(),
+                named: Vec::new(),
+            },
         })
     }
 
@@ -121,8 +152,10 @@ impl Op {
 
     /// Appends what becomes of the value. If that is nothing, nothing is appended.
     pub(crate) fn apply(&mut self, field: Field<'_>, out: &mut Vec<u8>) -> Done {
-        // `*` stands for absent values, too: that a value is absent may be what tells a record from others.
-        let is_any = |op: &Self| matches!(op, Self::Coarse { scale, level } if *level >= scale.top());
+        // `*` stands for absent values, too: that a value is absent may be what tells a record from
+        // others.
+        let is_any =
+            |op: &Self| matches!(op, Self::Coarse { scale, level } if *level >= scale.top());
         if field.is_absent() && !is_any(self) {
             return Done::Absent(field.kind);
         }
@@ -194,7 +227,9 @@ impl Op {
         }
         let same = out.get(begin) == value.first() && out.get(begin..) == Some(value);
         let kind = match (same, &*self) {
-            (true, _) | (_, Self::Noise { .. } | Self::TopBottom { .. } | Self::Grid { .. }) => field.kind,
+            (true, _) | (_, Self::Noise { .. } | Self::TopBottom { .. } | Self::Grid { .. }) => {
+                field.kind
+            }
             _ => Kind::Text,
         };
         if same { Done::Kept(kind) } else { Done::Changed(kind) }
@@ -232,7 +267,9 @@ fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -
     let separators: &[u8] = if mark == b',' { b"; " } else { b",; " };
     let mut parts =
         value.trim_ascii().split(|byte| separators.contains(byte)).filter(|part| !part.is_empty());
-    let (Some(first), second, None) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let (Some(first), second, None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
     let write = |part: &[u8], out: &mut Vec<u8>| match number::parse(part, mark) {
         Some(number) => number::write(number::floor_to(number.value, cell), decimals, mark, out),
         None => false,

@@ -14,7 +14,8 @@ pub(crate) struct Number {
     pub(crate) decimals: usize,
 }
 
-/// Reads `12`, `-3.5`, `+1e6`; `mark` separates the decimals. No groups of thousands: what they mean is a guess.
+/// Reads `12`, `-3.5`, `+1e6`; `mark` separates the decimals. No groups of thousands: what they
+/// mean is a guess.
 pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
     let bytes = bytes.trim_ascii();
     let digits = bytes.strip_prefix(b"-").or(bytes.strip_prefix(b"+")).unwrap_or(bytes);
@@ -43,7 +44,12 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
         return None;
     }
     let decimals = at.map_or(0, |at| {
-        plain.get(at + 1..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count()
+        plain
+            .get(at + 1..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count()
     });
     if at.is_some() && decimals == 0 {
         return None;
@@ -53,8 +59,9 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
     value.is_finite().then_some(Number { value, decimals: decimals.min(DECIMALS_MAX) })
 }
 
-/// Most numbers are whole, or up to 15 digits and a mark, which a float holds as well as the power of ten that divides
-/// them: the quotient is the nearest float. The outer none is for longer ones and such with an exponent.
+/// Most numbers are whole, or up to 15 digits and a mark, which a float holds as well as the power
+/// of ten that divides them: the quotient is the nearest float. The outer none is for longer ones
+/// and such with an exponent.
 fn parse_short(digits: &[u8], mark: u8) -> Option<Option<Number>> {
     if digits.len() > 19 {
         return None;
@@ -81,7 +88,8 @@ fn parse_short(digits: &[u8], mark: u8) -> Option<Option<Number>> {
 }
 
 /// Powers of ten, up to the most decimals of 15 digits.
-const POWERS: [f64; 15] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
+const POWERS: [f64; 15] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14];
 
 /// Appends a number with this many decimals; false if it is too large to be one.
 pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -> bool {
@@ -106,7 +114,8 @@ pub(crate) fn write(value: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) ->
     true
 }
 
-/// The nearest whole number, of numbers of up to 15 digits: `f64::round` is a call on most processors.
+/// The nearest whole number, of numbers of up to 15 digits: `f64::round` is a call on most
+/// processors.
 fn nearest(value: f64) -> Option<i64> {
     (value.abs() < 1e15).then(|| (value + 0.5_f64.copysign(value)) as i64)
 }
@@ -140,8 +149,8 @@ pub(crate) fn decimals(width: f64) -> usize {
     text.trim_end_matches('0').rsplit_once('.').map_or(0, |(_, decimals)| decimals.len())
 }
 
-/// The greatest multiple of `width` that is not above `value`. A value that is a multiple but for the error of
-/// binary fractions counts as one.
+/// The greatest multiple of `width` that is not above `value`. A value that is a multiple but for
+/// the error of binary fractions counts as one.
 pub(crate) fn floor_to(value: f64, width: f64) -> f64 {
     let ratio = value / width;
     let near = nearest(ratio).map_or_else(|| ratio.round(), |near| near as f64);
@@ -180,9 +189,10 @@ mod tests {
         assert_eq!(parse(b"+1e6", b'.'), number(1e6, 0));
         assert_eq!(parse(b"-3,50", b','), number(-3.5, 2));
         assert_eq!(parse(b"12345678901234567890", b'.'), number(12_345_678_901_234_567_890.0, 0));
-        for wrong in
-            ["", "-", "1,5", "1.", ".5", "1 000", "0x10", "NaN", "inf", "1e999", "1.2.3", "--1", "1-2"]
-        {
+        for wrong in [
+            "", "-", "1,5", "1.", ".5", "1 000", "0x10", "NaN", "inf", "1e999", "1.2.3", "--1",
+            "1-2",
+        ] {
             assert_eq!(parse(wrong.as_bytes(), b'.'), None, "{wrong}");
         }
         assert_eq!(parse(b"1.500", b','), None);
@@ -208,7 +218,16 @@ mod tests {
         };
         assert_eq!(
             [0.0, -0.0, 7.6, -7.6, 1e14, -120.0, 1e15, 1e17].map(whole),
-            ["0", "0", "8", "-8", "100000000000000", "-120", "1000000000000000", "100000000000000000"]
+            [
+                "0",
+                "0",
+                "8",
+                "-8",
+                "100000000000000",
+                "-120",
+                "1000000000000000",
+                "100000000000000000"
+            ]
         );
         let decimals = |value, decimals| {
             let mut out = Vec::new();

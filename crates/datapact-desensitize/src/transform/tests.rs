@@ -6,7 +6,8 @@ use crate::rules::{Alphabet, Bound, Spread};
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
-    Op::new(&Rule::new("c", transform), Reading::default(), &Hierarchies::default(), Some(&key)).unwrap()
+    Op::new(&Rule::new("c", transform), Reading::default(), &Hierarchies::default(), Some(&key))
+        .unwrap()
 }
 
 /// What becomes of a text: none if it is redacted.
@@ -50,19 +51,26 @@ fn each_transform_does_what_its_rule_says() {
         ],
     );
     let clip = Transform::TopBottom { bottom: Some(Bound::At(18.0)), top: Some(Bound::At(90.0)) };
-    check(&clip, &[("17.5", Some("18")), ("90.1", Some("90")), ("50.25", Some("50.25")), ("?", None)]);
+    check(
+        &clip,
+        &[("17.5", Some("18")), ("90.1", Some("90")), ("50.25", Some("50.25")), ("?", None)],
+    );
     check(
         &Transform::Scrub { entities: Entities(vec![detect::Entity::Email]), names: None },
         &[("ask ada@example.org.", Some("ask [email]."))],
     );
-    check(&Transform::Ff1 { domain: String::new(), alphabet: Alphabet::Digits }, &[("call me", None)]);
+    check(
+        &Transform::Ff1 { domain: String::new(), alphabet: Alphabet::Digits },
+        &[("call me", None)],
+    );
 }
 
 #[test]
 fn nested_values_are_redacted_where_a_transform_cannot_look_into_them() {
     let nested = Field { kind: Kind::Nested, bytes: b"[\"a\"]" };
     let mut out = Vec::new();
-    let masked = op(Transform::Mask { keep_first: 3, keep_last: 0, with: '*' }).apply(nested, &mut out);
+    let masked =
+        op(Transform::Mask { keep_first: 3, keep_last: 0, with: '*' }).apply(nested, &mut out);
     assert_eq!((masked, out.len()), (Done::Redacted, 0));
     assert_eq!(op(Transform::Keep).apply(nested, &mut out), Done::Kept(Kind::Nested));
 }
@@ -80,7 +88,8 @@ fn noise_has_the_deviation_that_was_asked_for_and_keeps_the_decimals() {
         })
         .collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
+    let variance =
+        values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64;
     // Ten standard errors of the mean and more than that of the deviation: no honest run fails.
     assert!((mean - 100.0).abs() < 0.3, "{mean}");
     assert!((2.4..3.6).contains(&variance.sqrt()), "{}", variance.sqrt());

@@ -1,5 +1,6 @@
-//! Networks on one machine, for tests and for trying out: a development node (anvil), or validators of GoQuorum that agree
-//! by QBFT. A network's folder holds all of it; what runs in it ends with [`Network::down`], not with this process.
+//! Networks on one machine, for tests and for trying out: a development node (anvil), or validators
+//! of GoQuorum that agree by QBFT. A network's folder holds all of it; what runs in it ends with
+//! [`Network::down`], not with this process.
 
 mod program;
 mod quorum;
@@ -47,7 +48,8 @@ pub enum Kind {
 pub struct Network {
     folder: Folder,
     record: Record,
-    /// Held by the process that chose the ports, so that nobody else gets them before the nodes listen.
+    /// Held by the process that chose the ports, so that nobody else gets them before the nodes
+    /// listen.
     ports: Vec<PortBlock>,
 }
 
@@ -84,7 +86,8 @@ pub struct Running {
 }
 
 impl Network {
-    /// The network in `dir`, or a new one: of `nodes` nodes, of which a development network has one.
+    /// The network in `dir`, or a new one: of `nodes` nodes, of which a development network has
+    /// one.
     ///
     /// # Errors
     /// When there is another kind of network, or something else, or somebody else works on it.
@@ -112,7 +115,8 @@ impl Network {
         // No two networks share an id, so that a transaction for one is nothing to the other.
         let chain_id = 1_000_000 + u64::from(u32::from_le_bytes(random()) >> 2);
         let node = || Node { port: 0, peer_port: 0, process: None };
-        let record = Record { kind, chain_id, nodes: std::iter::repeat_with(node).take(nodes).collect() };
+        let record =
+            Record { kind, chain_id, nodes: std::iter::repeat_with(node).take(nodes).collect() };
         let network = Self { folder, record, ports: Vec::new() };
         if kind == Kind::Quorum {
             network.make_validators()?;
@@ -160,8 +164,8 @@ impl Network {
         self.record.nodes.iter().enumerate().filter_map(node).collect()
     }
 
-    /// Starts what does not run, waits until the network makes blocks, and deploys the contract the first time.
-    /// `program` is anvil or geth.
+    /// Starts what does not run, waits until the network makes blocks, and deploys the contract the
+    /// first time. `program` is anvil or geth.
     ///
     /// # Errors
     /// When a node does not come up, with what it said last.
@@ -235,7 +239,8 @@ impl Network {
 
     fn save(&self) -> Result<()> {
         let path = self.dir().join(RECORD_FILE);
-        let text = serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
+        let text =
+            serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
         replace(&path, text.as_bytes())
     }
 
@@ -249,7 +254,8 @@ impl Network {
         }
         let blocks = (self.record.nodes.len() * 2).div_ceil(PortBlock::LENGTH);
         let reserved = (0..blocks).map(|_| PortBlock::reserve()).collect::<io::Result<_>>();
-        self.ports = reserved.map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
+        self.ports =
+            reserved.map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
         let mut chosen = self.ports.iter().flat_map(PortBlock::ports);
         for node in &mut self.record.nodes {
             node.port = chosen.next().unwrap_or_default();
@@ -294,7 +300,12 @@ impl Network {
         self.dir().join(format!("node-{}.log", at + 1))
     }
 
-    fn devnode_command(&self, program: &Path, node: &Node, at: usize) -> Result<std::process::Command> {
+    fn devnode_command(
+        &self,
+        program: &Path,
+        node: &Node,
+        at: usize,
+    ) -> Result<std::process::Command> {
         let dir = self.node_dir(at);
         fs::create_dir_all(&dir).map_err(|e| NetworkError::file(&dir, e))?;
         let mut command = std::process::Command::new(program);
@@ -308,7 +319,15 @@ impl Network {
                 "--gas-price",
                 "0",
             ])
-            .args(["--gas-limit", "700000000", "--block-time", "0.25", "--accounts", "1", "--no-cors"])
+            .args([
+                "--gas-limit",
+                "700000000",
+                "--block-time",
+                "0.25",
+                "--accounts",
+                "1",
+                "--no-cors",
+            ])
             .args(["--state-interval", "10", "--state"])
             .arg(dir.join("state.json"))
             .arg("--cache-path")
@@ -328,14 +347,16 @@ impl Network {
             let alive = node.process.is_some_and(|id| process::is_alive(id, self.dir()));
             if !alive || Instant::now() > end {
                 let log = self.node_log(at);
-                let detail = format!("node {} does not answer: {}", at + 1, process::last_words(&log));
+                let detail =
+                    format!("node {} does not answer: {}", at + 1, process::last_words(&log));
                 return Err(NetworkError::new(detail, format!("its log is `{}`", log.display())));
             }
             tokio::time::sleep(POLL).await;
         }
     }
 
-    /// Writes the files that describe the network as a ledger, deploying the contract when there is none yet.
+    /// Writes the files that describe the network as a ledger, deploying the contract when there is
+    /// none yet.
     async fn describe(&self) -> Result<()> {
         let endpoints: Vec<String> = self.record.nodes.iter().map(Node::url).collect();
         let path = self.ledger_file();

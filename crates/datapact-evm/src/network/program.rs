@@ -20,7 +20,8 @@ const GO_FILES: [(&str, &str); 3] = [
     ("tools.go", include_str!("../../../../tools/goquorum/tools.go")),
 ];
 
-/// Anvil: `given`, or in the PATH, or in the cache, where npm installs the pinned version if there is none.
+/// Anvil: `given`, or in the PATH, or in the cache, where npm installs the pinned version if there
+/// is none.
 ///
 /// # Errors
 /// When it cannot be found or installed.
@@ -37,10 +38,14 @@ pub async fn anvil(given: Option<&Path>) -> Result<PathBuf> {
     npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
         .arg(&folder)
         .arg(format!("@foundry-rs/anvil@{ANVIL_VERSION}"));
-    let hint = "install Foundry, so that `anvil` is in the PATH, or Node with npm, or name the program";
+    let hint =
+        "install Foundry, so that `anvil` is in the PATH, or Node with npm, or name the program";
     run(npm, TIMEOUT, hint).await?;
     installed_anvil(&folder).ok_or_else(|| {
-        NetworkError::new("npm has no `anvil` for this machine", "install Foundry, or name the program")
+        NetworkError::new(
+            "npm has no `anvil` for this machine",
+            "install Foundry, or name the program",
+        )
     })
 }
 
@@ -55,8 +60,9 @@ fn installed_anvil(folder: &Path) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-/// GoQuorum's geth: `given`, or in the cache, where it is built through the Go module proxy if there is none. A `geth` in
-/// the PATH is Ethereum's more often than GoQuorum's, so it is not taken.
+/// GoQuorum's geth: `given`, or in the cache, where it is built through the Go module proxy if
+/// there is none. A `geth` in the PATH is Ethereum's more often than GoQuorum's, so it is not
+/// taken.
 ///
 /// # Errors
 /// When it cannot be found or built.
@@ -87,7 +93,8 @@ pub async fn geth(given: Option<&Path>) -> Result<PathBuf> {
         .args(["build", "-trimpath", "-ldflags=-checklinkname=0 -s -w", "-o"])
         .arg(&partial)
         .arg("github.com/ethereum/go-ethereum/cmd/geth");
-    let hint = "install Go 1.23 or newer and a C compiler, or name GoQuorum's program with `--geth FILE`";
+    let hint =
+        "install Go 1.23 or newer and a C compiler, or name GoQuorum's program with `--geth FILE`";
     run(go, TIMEOUT, hint).await?;
     fs::rename(&partial, &program).map_err(|e| NetworkError::file(&program, e))?;
     Ok(program)
@@ -97,7 +104,10 @@ fn named(path: &Path) -> Result<PathBuf> {
     if path.is_file() {
         return Ok(path.to_owned());
     }
-    Err(NetworkError::new(format!("there is no program `{}`", path.display()), "name the program's file"))
+    Err(NetworkError::new(
+        format!("there is no program `{}`", path.display()),
+        "name the program's file",
+    ))
 }
 
 fn find(given: Option<&Path>, name: &str) -> Result<Option<PathBuf>> {
@@ -110,7 +120,8 @@ fn find(given: Option<&Path>, name: &str) -> Result<Option<PathBuf>> {
 
 /// `$XDG_CACHE_HOME/datapact`, or `~/.cache/datapact`.
 fn cache() -> Result<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set =
+        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let folder = folder.ok_or_else(|| {
         NetworkError::new(

@@ -34,8 +34,10 @@ impl Network {
             addresses.push(key.address());
         }
         addresses.sort_unstable();
-        let validators: Vec<u8> = addresses.iter().flat_map(|address| string(address.as_slice())).collect();
-        let extra = [string(&[0; 32]), list(&validators), list(&[]), string(&[]), list(&[])].concat();
+        let validators: Vec<u8> =
+            addresses.iter().flat_map(|address| string(address.as_slice())).collect();
+        let extra =
+            [string(&[0; 32]), list(&validators), list(&[]), string(&[]), list(&[])].concat();
         let genesis = json!({
             "config": {
                 "chainId": self.record.chain_id,
@@ -68,7 +70,8 @@ impl Network {
         for (at, node) in self.record.nodes.iter().enumerate() {
             let path = self.node_dir(at).join("geth/nodekey");
             let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
-            let key: PrivateKeySigner = text.trim().parse().map_err(|e| NetworkError::file(&path, e))?;
+            let key: PrivateKeySigner =
+                text.trim().parse().map_err(|e| NetworkError::file(&path, e))?;
             let id = hex::encode(key.public_key());
             peers.push(format!("enode://{id}@127.0.0.1:{}?discport=0", node.peer_port));
         }
@@ -82,7 +85,12 @@ impl Network {
             let mut command = Command::new(program);
             command.env("PRIVATE_CONFIG", "ignore").arg("--datadir").arg(&folder).arg("init");
             command.arg(self.dir().join("genesis.json"));
-            process::run(command, INIT_TIMEOUT, "the program must be GoQuorum's geth, 22.7 or newer").await?;
+            process::run(
+                command,
+                INIT_TIMEOUT,
+                "the program must be GoQuorum's geth, 22.7 or newer",
+            )
+            .await?;
         }
         Ok(())
     }
@@ -93,7 +101,13 @@ impl Network {
             .env("PRIVATE_CONFIG", "ignore")
             .arg("--datadir")
             .arg(self.node_dir(at))
-            .args(["--networkid", &self.record.chain_id.to_string(), "--nodiscover", "--nat", "none"])
+            .args([
+                "--networkid",
+                &self.record.chain_id.to_string(),
+                "--nodiscover",
+                "--nat",
+                "none",
+            ])
             .args(["--syncmode", "full", "--gcmode", "archive", "--mine", "--miner.threads", "1"])
             .args(["--miner.gasprice", "0", "--emitcheckpoints", "--ipcdisable", "--cache", "64"])
             .args(["--txpool.accountslots", WAITING_MAX, "--txpool.globalslots", WAITING_MAX])
@@ -124,7 +138,8 @@ fn prefixed(kind: u8, content: &[u8]) -> Vec<u8> {
     match u8::try_from(length) {
         Ok(short @ 0..=55) => bytes.push(kind + short),
         _ => {
-            let digits: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+            let digits: Vec<u8> =
+                length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
             bytes.push(kind + 55 + digits.len() as u8);
             bytes.extend(digits);
         }

@@ -1,4 +1,5 @@
-//! The adapter's types are those of the compiled contract, and what it can read is what the contract can say.
+//! The adapter's types are those of the compiled contract, and what it can read is what the
+//! contract can say.
 
 use std::collections::BTreeSet;
 
@@ -25,9 +26,13 @@ fn compiled(artifact: &str) -> JsonAbi {
 fn the_types_are_those_of_the_compiled_contract() {
     let registry = compiled(include_str!("../../../../contracts/artifacts/DatapactRegistry.json"));
     let share = compiled(include_str!("../../../../contracts/artifacts/DatapactShare.json"));
-    let functions = |abi: &JsonAbi| abi.functions().map(|f| f.selector().0).collect::<BTreeSet<_>>();
+    let functions =
+        |abi: &JsonAbi| abi.functions().map(|f| f.selector().0).collect::<BTreeSet<_>>();
     let errors = |abi: &JsonAbi| abi.errors().map(|e| e.selector().0).collect::<BTreeSet<_>>();
-    assert!(Registry::RegistryCalls::selectors().all(|selector| functions(&registry).contains(&selector)));
+    assert!(
+        Registry::RegistryCalls::selectors()
+            .all(|selector| functions(&registry).contains(&selector))
+    );
     assert!(Share::ShareCalls::selectors().all(|selector| functions(&share).contains(&selector)));
     let views: BTreeSet<[u8; 4]> = Views::ViewsCalls::selectors().collect();
     assert!(views.is_subset(&functions(&registry).union(&functions(&share)).copied().collect()));
@@ -35,14 +40,16 @@ fn the_types_are_those_of_the_compiled_contract() {
     let ours: BTreeSet<[u8; 4]> = Registry::RegistryErrors::selectors().collect();
     let either = errors(&registry).union(&errors(&share)).copied().collect();
     assert!(ours.is_subset(&either), "an error that the contract does not have");
-    let named = |abi: &JsonAbi| abi.errors().map(|e| (e.selector().0, e.name.clone())).collect::<Vec<_>>();
+    let named =
+        |abi: &JsonAbi| abi.errors().map(|e| (e.selector().0, e.name.clone())).collect::<Vec<_>>();
     let unknown: BTreeSet<String> = [named(&registry), named(&share)]
         .concat()
         .into_iter()
         .filter(|(selector, _)| !ours.contains(selector))
         .map(|(_, name)| name)
         .collect();
-    // Those of OpenZeppelin, and one for a policy's contract that could not be made: no answers to a call.
+    // Those of OpenZeppelin, and one for a policy's contract that could not be made: no answers to
+    // a call.
     let others = [
         "FailedDeployment",
         "InsufficientBalance",
@@ -87,7 +94,8 @@ fn an_event_that_holds_no_readable_call_is_no_receipt() {
     refused(|p| (p.unlimited, p.accessTimes) = (true, 1));
     // Cut short, and another event.
     let whole = event(abi_policy(&open));
-    let cut = LogData::new_unchecked(whole.topics().to_vec(), whole.data.slice(..whole.data.len() - 32));
+    let cut =
+        LogData::new_unchecked(whole.topics().to_vec(), whole.data.slice(..whole.data.len() - 32));
     assert!(abi::receipt(&cut).is_err());
     let other = LogData::new_unchecked(vec![B256::repeat_byte(1)], whole.data);
     assert_eq!(abi::receipt(&other), Ok(None));
@@ -112,7 +120,10 @@ fn every_member_of_a_policy_is_encoded() {
         |p| p.expires += 1,
         |p| p.read_only ^= true,
         |p| p.terms.purposes = ["care".parse().unwrap()].into(),
-        |p| p.terms = LedgerTerms { countries: ["SE".parse().unwrap()].into(), ..LedgerTerms::default() },
+        |p| {
+            p.terms =
+                LedgerTerms { countries: ["SE".parse().unwrap()].into(), ..LedgerTerms::default() }
+        },
     ];
     let mut seen = BTreeSet::from([crate::state::policy_digest(&first)]);
     for change in changes {

@@ -98,9 +98,10 @@ impl Chain {
     }
 
     fn deploy() -> Self {
-        let artifact: serde_json::Value =
-            serde_json::from_str(include_str!("../../../../contracts/artifacts/DatapactRegistry.json"))
-                .unwrap();
+        let artifact: serde_json::Value = serde_json::from_str(include_str!(
+            "../../../../contracts/artifacts/DatapactRegistry.json"
+        ))
+        .unwrap();
         let code: Bytes = artifact["bytecode"].as_str().unwrap().parse().unwrap();
         let creation = [code.as_ref(), &abi::constructor(OWNER, MANAGEMENT)].concat();
         let mut chain = Self {
@@ -157,22 +158,33 @@ impl Chain {
             })
             .with_block(BlockEnv { timestamp: U256::from(time), ..BlockEnv::default() })
             .build_mainnet();
-        let transaction =
-            TxEnv { caller: sender, gas_limit: GAS_MAX, gas_price: 0, kind, data, ..TxEnv::default() };
+        let transaction = TxEnv {
+            caller: sender,
+            gas_limit: GAS_MAX,
+            gas_price: 0,
+            kind,
+            data,
+            ..TxEnv::default()
+        };
         let done = evm.transact(transaction).unwrap();
         let changes = done
             .state
             .iter()
             .flat_map(|(address, account)| {
-                let slots = account.changed_storage_slots().map(|(slot, _)| (*address, Some(*slot)));
+                let slots =
+                    account.changed_storage_slots().map(|(slot, _)| (*address, Some(*slot)));
                 slots.chain(account.is_created().then_some((*address, None))).collect::<Vec<_>>()
             })
             .collect();
         drop(evm);
         let gas = done.result.tx_gas_used();
         let (answer, logs, created) = match done.result {
-            ExecutionResult::Success { output: Output::Call(bytes), logs, .. } => (Ok(bytes), logs, None),
-            ExecutionResult::Success { output: Output::Create(bytes, at), logs, .. } => (Ok(bytes), logs, at),
+            ExecutionResult::Success { output: Output::Call(bytes), logs, .. } => {
+                (Ok(bytes), logs, None)
+            }
+            ExecutionResult::Success { output: Output::Create(bytes, at), logs, .. } => {
+                (Ok(bytes), logs, at)
+            }
             ExecutionResult::Revert { output, .. } => (Err(output), Vec::new(), None),
             ExecutionResult::Halt { reason, .. } => panic!("halted: {reason:?}"),
         };

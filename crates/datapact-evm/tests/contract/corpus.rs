@@ -55,7 +55,8 @@ fn every_case_is_decided_as_the_file_says() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/contract"));
     let (mut cases, mut impossible) = (0, BTreeSet::new());
     for file in ["set-policy.json", "request-access.json", "record-usage.json"] {
-        let file: File = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        let file: File =
+            serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
         assert_eq!(file.contract_version, CONTRACT_VERSION);
         for case in file.cases {
             cases += 1;
@@ -67,7 +68,9 @@ fn every_case_is_decided_as_the_file_says() {
             let before = chain.clone();
             let sent = chain.execute(&case.call, case.time);
             match &case.expected {
-                Expected::Outcome(outcome) => check_outcome(&before, &chain, &case.call, &sent, outcome),
+                Expected::Outcome(outcome) => {
+                    check_outcome(&before, &chain, &case.call, &sent, outcome)
+                }
                 Expected::Refusal(refusal) => check_refusal(&sent, refusal),
             }
         }
@@ -76,12 +79,15 @@ fn every_case_is_decided_as_the_file_says() {
     assert_eq!(impossible, IMPOSSIBLE.map(str::to_owned).into());
 }
 
-/// Refused by this very rule, with its members but for the text for people; nothing is written or announced.
+/// Refused by this very rule, with its members but for the text for people; nothing is written or
+/// announced.
 pub fn check_refusal(sent: &Sent, refusal: &Refusal) {
     let Revert::Refused(mut found) = abi::revert(sent.answer.as_ref().unwrap_err()) else {
         panic!("reverted with {:?} instead of {refusal:?}", sent.answer);
     };
-    if let (Refusal::Malformed { detail }, Refusal::Malformed { detail: expected }) = (&mut found, refusal) {
+    if let (Refusal::Malformed { detail }, Refusal::Malformed { detail: expected }) =
+        (&mut found, refusal)
+    {
         assert!(!detail.is_empty());
         detail.clone_from(expected);
     }
@@ -103,8 +109,10 @@ pub fn check_outcome(before: &Chain, chain: &Chain, call: &Call, sent: &Sent, ou
     for (key, value) in &outcome.writes {
         expected.extend(check_write(before, chain, key, value));
     }
-    let new =
-        sent.changes.iter().filter(|(address, slot)| slot.is_none() && !expected.contains(&(*address, None)));
+    let new = sent
+        .changes
+        .iter()
+        .filter(|(address, slot)| slot.is_none() && !expected.contains(&(*address, None)));
     // A policy is kept as the code of a contract of its own.
     assert_eq!(new.count(), usize::from(matches!(call, Call::SetPolicy(_))));
     let stored = |changes: &BTreeSet<Change>| -> BTreeSet<Change> {
@@ -125,14 +133,19 @@ fn check_write(before: &Chain, chain: &Chain, key: &str, value: &Value) -> Vec<C
             if before.number_of(&share) == 0 {
                 changes.push((at, None));
                 changes.push((registry, Some(entry(share_key(&share), slot::REGISTRY_NUMBER))));
-                changes.push((registry, Some(alloy::primitives::U256::from(slot::REGISTRY_SUBMITTER))));
+                changes.push((
+                    registry,
+                    Some(alloy::primitives::U256::from(slot::REGISTRY_SUBMITTER)),
+                ));
             }
             changes
         }
         Value::Counter(counter) => {
             let (share, consumer) = key.strip_prefix("counter/").unwrap().split_once('/').unwrap();
-            let (share, consumer) =
-                (share.parse().unwrap(), consumer.parse::<datapact_core::id::Commitment>().unwrap());
+            let (share, consumer) = (
+                share.parse().unwrap(),
+                consumer.parse::<datapact_core::id::Commitment>().unwrap(),
+            );
             assert_eq!(chain.granted(&share, &consumer), counter.granted);
             vec![(chain.share_address(&share), Some(entry(consumer.0.into(), slot::SHARE_GRANTED)))]
         }
@@ -158,12 +171,16 @@ fn answered(call: &Call, answer: &[u8]) -> (u64, u32) {
     use alloy::sol_types::SolCall;
     use datapact_evm::abi::sol_types::{Registry, Share};
     match call {
-        Call::SetPolicy(_) => (Registry::setPolicyCall::abi_decode_returns(answer).unwrap().time, 0),
+        Call::SetPolicy(_) => {
+            (Registry::setPolicyCall::abi_decode_returns(answer).unwrap().time, 0)
+        }
         Call::RequestAccess(_) => {
             let returned = Share::requestAccessCall::abi_decode_returns(answer).unwrap();
             (returned.time, returned.access)
         }
-        Call::RecordUsage(_) => (Registry::recordUsageCall::abi_decode_returns(answer).unwrap().time, 0),
+        Call::RecordUsage(_) => {
+            (Registry::recordUsageCall::abi_decode_returns(answer).unwrap().time, 0)
+        }
     }
 }
 

@@ -10,7 +10,8 @@ use datapact_core::policy::ShareState;
 use crate::chain::Chain;
 
 const NOW: u64 = 1_800_000_000;
-/// The aims: create a share for 2 users in 3 countries and 3 industries; a consumer's first access of it.
+/// The aims: create a share for 2 users in 3 countries and 3 industries; a consumer's first access
+/// of it.
 const CREATE_MAX: u64 = 400_000;
 const FIRST_ACCESS_MAX: u64 = 110_000;
 
@@ -23,7 +24,9 @@ fn commitment(of: &str) -> Commitment {
     Commitment(digest(of).0)
 }
 
-fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(codes: &[&str]) -> std::collections::BTreeSet<T> {
+fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
+    codes: &[&str],
+) -> std::collections::BTreeSet<T> {
     codes.iter().map(|code| code.parse().unwrap()).collect()
 }
 
@@ -71,7 +74,12 @@ pub fn request(policy: &SetPolicy, number: u32) -> RequestAccess {
 
 fn usage(request: &RequestAccess) -> RecordUsage {
     let report = digest(&format!("report {}", request.request));
-    RecordUsage { share: request.share, request: request.request, report, consumer: request.consumer }
+    RecordUsage {
+        share: request.share,
+        request: request.request,
+        report,
+        consumer: request.consumer,
+    }
 }
 
 fn measured() -> BTreeMap<&'static str, u64> {
@@ -100,8 +108,16 @@ fn measured() -> BTreeMap<&'static str, u64> {
         },
     );
     let open = policy("open", anyone());
-    measure("create share: 2 users, 3 countries, 3 industries", Call::SetPolicy(some.clone()), false);
-    measure("create share: those, 3 organisations, 2 purposes", Call::SetPolicy(all.clone()), false);
+    measure(
+        "create share: 2 users, 3 countries, 3 industries",
+        Call::SetPolicy(some.clone()),
+        false,
+    );
+    measure(
+        "create share: those, 3 organisations, 2 purposes",
+        Call::SetPolicy(all.clone()),
+        false,
+    );
     measure("create share: anyone", Call::SetPolicy(open.clone()), false);
     measure("set policy: a repeat", Call::SetPolicy(open.clone()), false);
     let fitting = |policy: &SetPolicy, number| RequestAccess {

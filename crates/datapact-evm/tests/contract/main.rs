@@ -1,4 +1,5 @@
-//! The contract in Solidity decides as the one in Rust does: its compiled bytecode runs in process, under Berlin's rules.
+//! The contract in Solidity decides as the one in Rust does: its compiled bytecode runs in process,
+//! under Berlin's rules.
 
 #![allow(
     clippy::unwrap_used,

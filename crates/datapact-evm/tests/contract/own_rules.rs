@@ -40,7 +40,8 @@ fn only_the_submitter_is_heard() {
         }
         let sent = chain.execute(call, NOW);
         assert_eq!(sent.receipts(&chain).len(), 1);
-        // Nor is a repeat for others: it would tell them nothing new, but they have no business here.
+        // Nor is a repeat for others: it would tell them nothing new, but they have no business
+        // here.
         refused(chain.execute_as(STRANGER, call, NOW), "NotSubmitter(address)");
         let data = chain.execute_as(STRANGER, call, NOW).answer.unwrap_err();
         assert_eq!(abi::revert(&data), Revert::NotSubmitter(STRANGER));
@@ -53,7 +54,10 @@ fn the_owner_replaces_the_submitter_and_nobody_else_does() {
     let registry = chain.registry;
     let replace = |account| Bytes::from(Registry::replaceSubmitterCall { account }.abi_encode());
     for sender in [STRANGER, MANAGEMENT] {
-        refused(chain.send(sender, registry, replace(STRANGER), NOW), "OwnableUnauthorizedAccount(address)");
+        refused(
+            chain.send(sender, registry, replace(STRANGER), NOW),
+            "OwnableUnauthorizedAccount(address)",
+        );
     }
     refused(chain.send(OWNER, registry, replace(Address::ZERO), NOW), "NotSubmitter(address)");
     let sent = chain.send(OWNER, registry, replace(STRANGER), NOW);
@@ -67,13 +71,17 @@ fn the_owner_replaces_the_submitter_and_nobody_else_does() {
     let transfer = Views::transferOwnershipCall { account: STRANGER }.abi_encode();
     let accept = Bytes::from(Views::acceptOwnershipCall {}.abi_encode());
     chain.send(OWNER, registry, transfer.into(), NOW).answer.unwrap();
-    refused(chain.send(MANAGEMENT, registry, accept.clone(), NOW), "OwnableUnauthorizedAccount(address)");
+    refused(
+        chain.send(MANAGEMENT, registry, accept.clone(), NOW),
+        "OwnableUnauthorizedAccount(address)",
+    );
     assert_eq!(chain.view(registry, Views::ownerCall {}), OWNER);
     chain.send(STRANGER, registry, accept, NOW).answer.unwrap();
     assert_eq!(chain.view(registry, Views::ownerCall {}), STRANGER);
 }
 
-/// Management itself cannot go around a share's contract, nor can a contract that somebody else has made.
+/// Management itself cannot go around a share's contract, nor can a contract that somebody else has
+/// made.
 #[test]
 fn records_are_made_by_the_shares_own_contract_alone() {
     alloy::sol! {
@@ -112,7 +120,8 @@ fn records_are_made_by_the_shares_own_contract_alone() {
     for sender in [MANAGEMENT, OWNER, STRANGER, chain.share_address(&other.share), implementation] {
         refused(chain.send(sender, registry, record.clone(), NOW), "NotOurs(address)");
     }
-    // A share's contract takes its policies from the registry alone, and the implementation takes none at all.
+    // A share's contract takes its policies from the registry alone, and the implementation takes
+    // none at all.
     let signature = "setPolicy((bytes16,uint32,bytes32,bytes32,bytes32,uint8,bytes32,(bool,bytes32[],string[],bytes11[],\
         bytes2[],string[]),bool,uint32,uint64,uint64,bool),uint32)";
     let mut input = alloy::primitives::keccak256(signature)[..4].to_vec();
@@ -175,17 +184,22 @@ fn padded<const N: usize>(text: &str) -> FixedBytes<N> {
 
 #[test]
 fn lists_are_sets_in_order() {
-    let users = |users: [u8; 2]| only(move |p| p.terms.users = users.map(FixedBytes::repeat_byte).to_vec());
-    let names =
-        |names: [&'static str; 2]| only(move |p| p.terms.organisations = names.map(str::to_owned).to_vec());
-    let countries = |codes: [&'static str; 2]| only(move |p| p.terms.countries = codes.map(padded).to_vec());
+    let users =
+        |users: [u8; 2]| only(move |p| p.terms.users = users.map(FixedBytes::repeat_byte).to_vec());
+    let names = |names: [&'static str; 2]| {
+        only(move |p| p.terms.organisations = names.map(str::to_owned).to_vec())
+    };
+    let countries =
+        |codes: [&'static str; 2]| only(move |p| p.terms.countries = codes.map(padded).to_vec());
     let industries =
         |codes: [&'static str; 2]| only(move |p| p.terms.industries = codes.map(padded).to_vec());
     let purposes = |names: [&'static str; 2]| {
         move |p: &mut AbiPolicy| p.terms.purposes = names.map(str::to_owned).to_vec()
     };
     let long = "abcdefghijklmnopqrstuvwxyz0123456789";
-    for right in [["a", "aa"], ["a", "b"], ["A", "a"], [long, "abcdefghijklmnopqrstuvwxyz012345678A"]] {
+    for right in
+        [["a", "aa"], ["a", "b"], ["A", "a"], [long, "abcdefghijklmnopqrstuvwxyz012345678A"]]
+    {
         let mut right = right;
         right.sort();
         set(names(right)).1.answer.unwrap();
@@ -228,11 +242,14 @@ fn countries_are_those_of_core() {
 fn industries_are_those_of_core() {
     let mut texts: Vec<String> = Vec::new();
     for scheme in ["isic4:", "nace2:", "isic5:", "ISIC4:"] {
-        texts.extend((0..=u8::MAX).filter(u8::is_ascii).map(|c| format!("{scheme}{}", char::from(c))));
+        texts.extend(
+            (0..=u8::MAX).filter(u8::is_ascii).map(|c| format!("{scheme}{}", char::from(c))),
+        );
         texts.extend((0..100).map(|division| format!("{scheme}{division:02}")));
-        for below in
-            ["", "1", "10", "100", ".", ".1", ".10", ".100", "a", "1a", ".a", ".1a", "..", " ", "1.0"]
-        {
+        for below in [
+            "", "1", "10", "100", ".", ".1", ".10", ".100", "a", "1a", ".a", ".1a", "..", " ",
+            "1.0",
+        ] {
             texts.push(format!("{scheme}86{below}"));
             texts.push(format!("{scheme}Q{below}"));
             texts.push(format!("{scheme}8a{below}"));

@@ -1,10 +1,12 @@
-//! Whatever is called in whatever order, the chain answers, writes and announces what `decide` does.
+//! Whatever is called in whatever order, the chain answers, writes and announces what `decide`
+//! does.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_core::contract::{
-    Call, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy, Value, Values, decide, keys, share_key,
+    Call, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy, Value, Values, decide, keys,
+    share_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
@@ -20,10 +22,12 @@ use crate::corpus::{check_outcome, check_refusal};
 
 const BEGIN: u64 = 1_800_000_000;
 const NAMES: &[&str] = &["a", "b", "aa"];
-const INDUSTRIES: &[&str] = &["isic4:Q", "isic4:86", "isic4:8610", "nace2:Q", "nace2:86.1", "nace2:86.10"];
+const INDUSTRIES: &[&str] =
+    &["isic4:Q", "isic4:86", "isic4:8610", "nace2:Q", "nace2:86.1", "nace2:86.10"];
 const COUNTRIES: &[&str] = &["SE", "DE"];
 
-/// A call, and how it is bent to the state, for a call at random would nearly always be refused by the first rule.
+/// A call, and how it is bent to the state, for a call at random would nearly always be refused by
+/// the first rule.
 #[derive(Debug, Clone)]
 struct Step {
     call: Call,
@@ -65,8 +69,10 @@ fn terms() -> impl Strategy<Value = LedgerTerms> {
     let purposes = btree_set(code(NAMES), 0..2);
     (restricted, purposes, weighted(0.05, any::<bool>())).prop_map(
         |((users, organisations, industries, countries), purposes, wrong)| {
-            let nobody =
-                users.is_empty() && organisations.is_empty() && industries.is_empty() && countries.is_empty();
+            let nobody = users.is_empty()
+                && organisations.is_empty()
+                && industries.is_empty()
+                && countries.is_empty();
             LedgerTerms {
                 anyone: wrong.unwrap_or(nobody),
                 users,
@@ -80,13 +86,23 @@ fn terms() -> impl Strategy<Value = LedgerTerms> {
 }
 
 fn set_policy() -> impl Strategy<Value = SetPolicy> {
-    let state =
-        select(&[ShareState::Active, ShareState::Active, ShareState::Active, ShareState::Suspended][..]);
+    let state = select(
+        &[ShareState::Active, ShareState::Active, ShareState::Active, ShareState::Suspended][..],
+    );
     let state = prop_oneof![30 => state, 1 => Just(ShareState::Revoked)];
-    let times = prop_oneof![8 => (0..4u32).prop_map(AccessTimes::Times), 2 => Just(AccessTimes::Unlimited)];
+    let times =
+        prop_oneof![8 => (0..4u32).prop_map(AccessTimes::Times), 2 => Just(AccessTimes::Unlimited)];
     let ids = (share(), 0..4u32, weighted(0.3, digest()), digest(), consumer());
     (ids, state, terms(), times, 0..10u64, 5..200u64, any::<bool>()).prop_map(
-        |((share, version, previous, policy, owner), state, terms, access_times, from, to, read_only)| {
+        |(
+            (share, version, previous, policy, owner),
+            state,
+            terms,
+            access_times,
+            from,
+            to,
+            read_only,
+        )| {
             SetPolicy {
                 share,
                 version,
@@ -114,22 +130,26 @@ fn request_access() -> impl Strategy<Value = RequestAccess> {
         weighted(0.2, code(NAMES)),
     );
     (ids, attributes).prop_map(
-        |((share, policy, request, consumer), (organisation, industry, country, purpose))| RequestAccess {
-            share,
-            policy,
-            request,
-            consumer,
-            organisation,
-            industry,
-            country,
-            purpose,
+        |((share, policy, request, consumer), (organisation, industry, country, purpose))| {
+            RequestAccess {
+                share,
+                policy,
+                request,
+                consumer,
+                organisation,
+                industry,
+                country,
+                purpose,
+            }
         },
     )
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let usage = (share(), any::<u8>().prop_map(|n| Digest([n % 32; 32])), digest(), consumer())
-        .prop_map(|(share, request, report, consumer)| RecordUsage { share, request, report, consumer });
+    let usage =
+        (share(), any::<u8>().prop_map(|n| Digest([n % 32; 32])), digest(), consumer()).prop_map(
+            |(share, request, report, consumer)| RecordUsage { share, request, report, consumer },
+        );
     let call = prop_oneof![
         1 => set_policy().prop_map(Call::SetPolicy),
         6 => request_access().prop_map(Call::RequestAccess),
@@ -167,7 +187,8 @@ fn bent(step: &Step, state: &Values, before: Option<&Call>) -> Call {
             Call::SetPolicy(SetPolicy { version: 1, previous: None, ..set })
         }
         (Call::RequestAccess(request), Some(newest)) if step.fits => {
-            // What it states stays, right or wrong; what it leaves out becomes the first value listed.
+            // What it states stays, right or wrong; what it leaves out becomes the first value
+            // listed.
             let terms = &newest.terms;
             let first = terms.users.first().filter(|_| request.country.is_none());
             Call::RequestAccess(RequestAccess {
@@ -191,12 +212,14 @@ fn bent(step: &Step, state: &Values, before: Option<&Call>) -> Call {
             });
             let records: Vec<RequestAccess> = records.collect();
             match records.get(usize::from(usage.request.0[0]) % records.len().max(1)) {
-                Some(RequestAccess { share, request, consumer, .. }) => Call::RecordUsage(RecordUsage {
-                    share: *share,
-                    request: *request,
-                    consumer: *consumer,
-                    ..usage
-                }),
+                Some(RequestAccess { share, request, consumer, .. }) => {
+                    Call::RecordUsage(RecordUsage {
+                        share: *share,
+                        request: *request,
+                        consumer: *consumer,
+                        ..usage
+                    })
+                }
                 None => Call::RecordUsage(usage),
             }
         }
@@ -211,7 +234,8 @@ fn stated<T: Clone + Ord>(own: Option<T>, listed: &BTreeSet<T>) -> Option<T> {
 #[test]
 fn sequences_of_calls_are_decided_alike() {
     let met = RefCell::new(BTreeMap::<String, u32>::new());
-    let config = ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
+    let config =
+        ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() };
     TestRunner::new(config)
         .run(&vec(step(), 1..60), |steps| {
             decided_alike(&steps, &mut |answer| *met.borrow_mut().entry(answer).or_default() += 1);
@@ -221,9 +245,16 @@ fn sequences_of_calls_are_decided_alike() {
     let met = met.into_inner();
     println!("{met:?}");
     // A sequence that only meets refusals would show little.
-    for answer in
-        ["policy", "policy again", "access", "access again", "usage", "user", "access-times", "suspended"]
-    {
+    for answer in [
+        "policy",
+        "policy again",
+        "access",
+        "access again",
+        "usage",
+        "user",
+        "access-times",
+        "suspended",
+    ] {
         assert!(met.contains_key(answer), "no `{answer}`: {met:?}");
     }
 }
@@ -246,7 +277,11 @@ fn decided_alike(steps: &[Step], met: &mut dyn FnMut(String)) {
                     Receipt::Access(_) => "access",
                     Receipt::Usage(_) => "usage",
                 };
-                met(if outcome.writes.is_empty() { format!("{kind} again") } else { kind.to_owned() });
+                met(if outcome.writes.is_empty() {
+                    format!("{kind} again")
+                } else {
+                    kind.to_owned()
+                });
                 state.extend(outcome.writes);
             }
             Err(refusal) => {

@@ -1,10 +1,12 @@
-//! A case's state on the chain: shares are created as they are in life, and what no call leads to in one step (a late
-//! version, a counter, a record) is put where the specification says that it lies.
+//! A case's state on the chain: shares are created as they are in life, and what no call leads to
+//! in one step (a late version, a counter, a record) is put where the specification says that it
+//! lies.
 
 use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use datapact_core::contract::{
-    AccessRecord, Call, LedgerTerms, RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value, Values,
+    AccessRecord, Call, LedgerTerms, RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value,
+    Values,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
@@ -68,7 +70,8 @@ pub fn install(deployed: &Chain, values: &Values) -> Option<Chain> {
         let kind = key.split('/').next().unwrap();
         match value {
             Value::Counter(counter) if kind == "counter" => {
-                let (share, consumer) = key.strip_prefix("counter/").unwrap().split_once('/').unwrap();
+                let (share, consumer) =
+                    key.strip_prefix("counter/").unwrap().split_once('/').unwrap();
                 let (share, consumer): (ShareId, Commitment) =
                     (share.parse().unwrap(), consumer.parse().unwrap());
                 let place = entry(consumer.0.into(), slot::SHARE_GRANTED);
@@ -84,7 +87,11 @@ pub fn install(deployed: &Chain, values: &Values) -> Option<Chain> {
             }
             Value::Usage(record) if kind == "usage" => {
                 let id = record.usage.report;
-                chain.store(chain.registry, entry(id.0.into(), slot::REGISTRY_USAGE), usage_word(record));
+                chain.store(
+                    chain.registry,
+                    entry(id.0.into(), slot::REGISTRY_USAGE),
+                    usage_word(record),
+                );
                 assert_eq!(chain.usage_of(&id), record.time);
             }
             Value::Share(_) if kind == "share" => {}
@@ -134,8 +141,14 @@ fn some_share(chain: &mut Chain, share: &ShareId) {
 pub fn check_kept(chain: &Chain, record: &ShareRecord) {
     let (kept, policy) = (chain.kept(&record.policy.share), abi_policy(&record.policy));
     assert_eq!(kept.digest, policy_digest(&record.policy));
-    assert_eq!((kept.share, kept.version, kept.policy), (policy.share, policy.version, policy.policy));
-    assert_eq!((kept.owner, kept.package, kept.state), (policy.owner, policy.package, policy.state as u8));
+    assert_eq!(
+        (kept.share, kept.version, kept.policy),
+        (policy.share, policy.version, policy.policy)
+    );
+    assert_eq!(
+        (kept.owner, kept.package, kept.state),
+        (policy.owner, policy.package, policy.state as u8)
+    );
     assert_eq!((kept.unlimited, kept.accessTimes), (policy.unlimited, policy.accessTimes));
     assert_eq!((kept.notBefore, kept.expires), (policy.notBefore, policy.expires));
     assert_eq!((kept.readOnly, kept.time), (policy.readOnly, record.time));

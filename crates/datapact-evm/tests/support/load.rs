@@ -1,6 +1,13 @@
-//! Accesses on a chain as fast as they go, then at 80 % of the bare transactions' best rate for a while: first as bare
-//! transactions of the same calls, then by the adapter. Used by the load's example and, in short, by a test.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing)]
+//! Accesses on a chain as fast as they go, then at 80 % of the bare transactions' best rate for a
+//! while: first as bare transactions of the same calls, then by the adapter. Used by the load's
+//! example and, in short, by a test.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing
+)]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,13 +36,17 @@ const POLL: Duration = Duration::from_millis(200);
 
 type Request = (Call, Documents);
 
-/// Runs both, prints what they did, and asserts that each access offered stands on the chain, and once.
+/// Runs both, prints what they did, and asserts that each access offered stands on the chain, and
+/// once.
 pub async fn run(network: &Network, count: usize, steady: Duration) {
     let config = EvmConfig::load(&network.ledger_file()).unwrap();
     let fixture = Fixture::new(ID);
     let trust = fixture.trust();
-    let options =
-        EvmOptions { id: ID.to_owned(), trust: Arc::new(move || Arc::clone(&trust)), clock: system_clock() };
+    let options = EvmOptions {
+        id: ID.to_owned(),
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock: system_clock(),
+    };
     let ledger = EvmLedger::with(config.clone(), options).unwrap();
     let share = fixture.share(AccessTimes::Unlimited, |_| {});
     let (call, documents) = share.set();
@@ -53,15 +64,20 @@ pub async fn run(network: &Network, count: usize, steady: Duration) {
     let number = (rate * steady.as_secs_f64()) as usize;
     let requests = offered(&fixture, &share, number, &mut all);
     let alone =
-        at_rate(network, &requests, rate, "bare transactions", async |it| bare.execute(it).await).await;
+        at_rate(network, &requests, rate, "bare transactions", async |it| bare.execute(it).await)
+            .await;
     drop(bare);
 
     // From here on the account is the adapter's alone, as it must be.
     let requests = offered(&fixture, &share, count, &mut all);
-    let adapter = async |(call, documents): &Request| drop(ledger.execute(call, documents).await.unwrap());
+    let adapter =
+        async |(call, documents): &Request| drop(ledger.execute(call, documents).await.unwrap());
     let began = Instant::now();
     join_all(requests.iter().map(adapter)).await;
-    println!("adapter, {count} at once: {:.1} a second", count as f64 / began.elapsed().as_secs_f64());
+    println!(
+        "adapter, {count} at once: {:.1} a second",
+        count as f64 / began.elapsed().as_secs_f64()
+    );
     let requests = offered(&fixture, &share, number, &mut all);
     let median = at_rate(network, &requests, rate, "adapter", adapter).await;
     println!("added by the adapter: p50 {:.0} ms", 1000.0 * (median - alone));
@@ -69,12 +85,23 @@ pub async fn run(network: &Network, count: usize, steady: Duration) {
     let mut recorded = recorded(&ledger).await;
     recorded.sort_unstable();
     all.sort_unstable();
-    assert!(recorded == all, "{} accesses were offered, and {} are recorded", all.len(), recorded.len());
+    assert!(
+        recorded == all,
+        "{} accesses were offered, and {} are recorded",
+        all.len(),
+        recorded.len()
+    );
 }
 
-fn offered(fixture: &Fixture, share: &TestShare, count: usize, all: &mut Vec<[u8; 32]>) -> Vec<Request> {
+fn offered(
+    fixture: &Fixture,
+    share: &TestShare,
+    count: usize,
+    all: &mut Vec<[u8; 32]>,
+) -> Vec<Request> {
     let first = all.len();
-    let request = |nth: usize| share.request(&fixture.consumer(&format!("Consumer {}", first + nth)));
+    let request =
+        |nth: usize| share.request(&fixture.consumer(&format!("Consumer {}", first + nth)));
     let requests: Vec<Request> = (0..count).map(request).collect();
     all.extend(requests.iter().filter_map(|(call, _)| match call {
         Call::RequestAccess(request) => Some(*request.request.as_bytes()),
@@ -97,7 +124,8 @@ async fn recorded(ledger: &EvmLedger) -> Vec<[u8; 32]> {
     }
 }
 
-/// Offers `requests` at `rate` a second, whether those before are done or not; the median of what they took, in seconds.
+/// Offers `requests` at `rate` a second, whether those before are done or not; the median of what
+/// they took, in seconds.
 async fn at_rate(
     network: &Network,
     requests: &[Request],
@@ -114,8 +142,10 @@ async fn at_rate(
         (Instant::now(), due.elapsed().as_secs_f64())
     });
     let done = join_all(tasks).await;
-    // What was done by the time that the chain needs for the last ones, two blocks, after the load has ended.
-    let end = began + Duration::from_secs_f64(requests.len() as f64 / rate) + Duration::from_secs(2);
+    // What was done by the time that the chain needs for the last ones, two blocks, after the load
+    // has ended.
+    let end =
+        began + Duration::from_secs_f64(requests.len() as f64 / rate) + Duration::from_secs(2);
     let in_time = done.iter().filter(|(at, _)| *at <= end).count();
     let mut took: Vec<f64> = done.iter().map(|(_, seconds)| *seconds).collect();
     took.sort_unstable_by(f64::total_cmp);
@@ -161,7 +191,11 @@ impl Bare {
             nonce: self.nonce.fetch_add(1, Ordering::Relaxed),
             gas_price: 0,
             gas_limit: 400_000,
-            to: TxKind::Call(share_address(self.config.contract, self.config.implementation, call.share())),
+            to: TxKind::Call(share_address(
+                self.config.contract,
+                self.config.implementation,
+                call.share(),
+            )),
             value: U256::ZERO,
             input: input(call).1,
         };
@@ -180,7 +214,11 @@ impl Drop for Bare {
 }
 
 /// Tells of the transactions in the blocks behind `seen`.
-async fn follow(rpc: Arc<Rpc>, mut seen: u64, waiting: Arc<Mutex<HashMap<B256, oneshot::Sender<()>>>>) {
+async fn follow(
+    rpc: Arc<Rpc>,
+    mut seen: u64,
+    waiting: Arc<Mutex<HashMap<B256, oneshot::Sender<()>>>>,
+) {
     loop {
         // The node that has not got it yet, or does not answer, is asked again.
         while let Ok(Some(block)) = rpc.block(&quantity(seen + 1)).await {
@@ -201,7 +239,9 @@ fn cpu_of(network: &Network) -> f64 {
 /// What a process has used, by the system's own account.
 fn cpu_seconds(process: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
+    let fields: Vec<&str> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks =
+        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }

@@ -49,7 +49,11 @@ impl TestNetwork {
 
     pub fn options(fixture: &Fixture) -> EvmOptions {
         let trust = fixture.trust();
-        EvmOptions { id: ID.to_owned(), trust: Arc::new(move || Arc::clone(&trust)), clock: system_clock() }
+        EvmOptions {
+            id: ID.to_owned(),
+            trust: Arc::new(move || Arc::clone(&trust)),
+            clock: system_clock(),
+        }
     }
 
     pub fn ledger(&self, fixture: &Fixture) -> EvmLedger {
@@ -66,7 +70,8 @@ impl Drop for TestNetwork {
         let network = &mut self.network;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(network.down()).unwrap();
             });
         });

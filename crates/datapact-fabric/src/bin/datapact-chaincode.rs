@@ -17,11 +17,12 @@ use tokio::sync::watch;
 /// The longest key or certificate file, in bytes.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
-/// Datapact's contract as a Hyperledger Fabric chaincode: a service to which each endorsing peer connects.
+/// Datapact's contract as a Hyperledger Fabric chaincode: a service to which each endorsing peer
+/// connects.
 ///
-/// Start it once for each organisation, where the package's `connection.json` says that it is, before the first
-/// transaction. It keeps nothing: it may be killed and started again at any time, and several may run behind one
-/// address.
+/// Start it once for each organisation, where the package's `connection.json` says that it is,
+/// before the first transaction. It keeps nothing: it may be killed and started again at any time,
+/// and several may run behind one address.
 #[derive(Parser)]
 #[command(name = "datapact-chaincode", version, after_long_help = GUIDE)]
 struct Arguments {
@@ -33,7 +34,8 @@ struct Arguments {
     #[arg(long, env = "CHAINCODE_ID", value_name = "PACKAGE_ID")]
     package_id: String,
 
-    /// The ledger's id that your organisation has agreed to: without it, its peers endorse no `set-up`
+    /// The ledger's id that your organisation has agreed to: without it, its peers endorse no
+    /// `set-up`
     #[arg(
         long,
         env = "DATAPACT_LEDGER",
@@ -51,7 +53,8 @@ struct Arguments {
     #[arg(long, env = "DATAPACT_SUBMITTER", value_name = "MSP", requires = "ledger")]
     submitter: Option<String>,
 
-    /// The MSP id of an organisation whose admins may replace the trust configuration; several are possible
+    /// The MSP id of an organisation whose admins may replace the trust configuration; several are
+    /// possible
     #[arg(
         long,
         env = "DATAPACT_ADMINISTRATORS",
@@ -94,7 +97,8 @@ SIGTERM or SIGINT ends it at once; the peers connect again when it is back. RUST
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -128,8 +132,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     if let Some(agreed) = &agreed {
         agreed.validate()?;
     }
-    let listener =
-        TcpListener::bind(address).await.map_err(|e| format!("cannot listen on `{address}`: {e}"))?;
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|e| format!("cannot listen on `{address}`: {e}"))?;
     let listening = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopping) = watch::channel(false);
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
@@ -144,8 +149,9 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     println!("listening on {listening}");
     let contract = Arc::new(Contract::new(agreed, system_clock()));
     serve(listener, tls, package_id.clone(), contract, stopping).await.map_err(|error| {
-        let source =
-            std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        let source = std::error::Error::source(&error)
+            .map(|source| format!(": {source}"))
+            .unwrap_or_default();
         format!("cannot serve: {error}{source}")
     })
 }

@@ -7,7 +7,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 /// The organisational unit of admins among Fabric's node OUs.
 const ADMIN: &str = "admin";
 
-/// Whoever signed a proposal. The peer has verified certificate and signature before the chaincode sees it.
+/// Whoever signed a proposal. The peer has verified certificate and signature before the chaincode
+/// sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     msp: String,

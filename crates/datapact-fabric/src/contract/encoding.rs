@@ -1,5 +1,6 @@
-//! What stands on the channel: set-up, trust configuration, state values, answers, the event, refusals. All of it is
-//! JSON in the form of RFC 8785, so that every endorser makes the same bytes.
+//! What stands on the channel: set-up, trust configuration, state values, answers, the event,
+//! refusals. All of it is JSON in the form of RFC 8785, so that every endorser makes the same
+//! bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +63,9 @@ impl SetUp {
             !text.is_empty() && text.len() <= max && text.bytes().all(|b| b.is_ascii_graphic())
         };
         if !visible(&self.ledger, LEDGER_BYTES_MAX) {
-            return Err(format!("the ledger's id must be 1 to {LEDGER_BYTES_MAX} visible ASCII characters"));
+            return Err(format!(
+                "the ledger's id must be 1 to {LEDGER_BYTES_MAX} visible ASCII characters"
+            ));
         }
         if self.administrators.is_empty() || self.administrators.len() > ADMINISTRATORS_MAX {
             return Err(format!("there must be 1 to {ADMINISTRATORS_MAX} administrators' MSPs"));
@@ -77,7 +80,8 @@ impl SetUp {
     }
 }
 
-/// Whose signatures count: what [`Trust`] is made of, as it stands in the state under [`TRUST_KEY`].
+/// Whose signatures count: what [`Trust`] is made of, as it stands in the state under
+/// [`TRUST_KEY`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrustConfiguration {
@@ -217,7 +221,8 @@ pub struct Announcement {
     pub time: Timestamp,
 }
 
-/// Why the chaincode refused: the message of a response with status 500, in one line of JSON. It names no person.
+/// Why the chaincode refused: the message of a response with status 500, in one line of JSON. It
+/// names no person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "failure", rename_all = "kebab-case")]
 pub enum Failure {
@@ -288,7 +293,8 @@ impl Failure {
     /// Finds it in a message, which may have other text before it. None when there is none in it.
     pub fn find(message: &str) -> Option<Self> {
         let begin = message.find("{\"")?;
-        let mut values = serde_json::Deserializer::from_str(message.get(begin..)?).into_iter::<Self>();
+        let mut values =
+            serde_json::Deserializer::from_str(message.get(begin..)?).into_iter::<Self>();
         values.next()?.ok()
     }
 }

@@ -13,8 +13,8 @@ use datapact_ledger::entry::{ENTRY_BYTES_MAX, Entry};
 use serde::de::DeserializeOwned;
 
 use super::encoding::{
-    Announcement, Changed, DOCUMENTS, Failure, Granted, Info, SET_UP_KEY, SetUp, StateValue, TRUST_BYTES_MAX,
-    TRUST_KEY, TrustConfiguration, canonical, check_name,
+    Announcement, Changed, DOCUMENTS, Failure, Granted, Info, SET_UP_KEY, SetUp, StateValue,
+    TRUST_BYTES_MAX, TRUST_KEY, TrustConfiguration, canonical, check_name,
 };
 use super::{ARGUMENT_BYTES_MAX, Answer, Contract, Invocation, State, StateError, arguments_wrong};
 
@@ -38,7 +38,9 @@ impl Contract {
         let set_up = set_up_of(state).await?.ok_or(Failure::NotSetUp)?.record;
         direct(invocation, &set_up)?;
         if invocation.caller.msp() != set_up.submitter {
-            return Err(Failure::Caller { detail: format!("it must be a member of `{}`", set_up.submitter) });
+            return Err(Failure::Caller {
+                detail: format!("it must be a member of `{}`", set_up.submitter),
+            });
         }
         let clock = (self.clock)();
         if time.abs_diff(clock) > CLOCK_SKEW_SECONDS_MAX {
@@ -57,7 +59,8 @@ impl Contract {
         let outcome = decided.map_err(|refusal| Failure::Refused { refusal })?;
         if is_repeat {
             let recorded = record_key(&call);
-            let writer = writers.get(&recorded).ok_or_else(|| damaged(&recorded, "it repeats nothing"))?;
+            let writer =
+                writers.get(&recorded).ok_or_else(|| damaged(&recorded, "it repeats nothing"))?;
             return Ok(answer(&Granted { receipt: outcome.receipt, transaction: writer.clone() }));
         }
         if Entry::new(call, time).to_bytes().is_none() {
@@ -66,8 +69,11 @@ impl Contract {
         }
         write_values(outcome.writes, &invocation.transaction, state).await?;
         let receipt = outcome.receipt;
-        let event =
-            canonical(&Announcement { contract_version: CONTRACT_VERSION, receipt: receipt.clone(), time });
+        let event = canonical(&Announcement {
+            contract_version: CONTRACT_VERSION,
+            receipt: receipt.clone(),
+            time,
+        });
         let granted = Granted { receipt, transaction: invocation.transaction.clone() };
         Ok(Answer { event: Some(event), ..answer(&granted) })
     }
@@ -86,8 +92,14 @@ impl Contract {
         administrator(invocation, &set_up)?;
         match &self.agreed {
             Some(agreed) if *agreed == set_up => {}
-            Some(_) => return Err(refused("the endorser's organisation has agreed to another one")),
-            None => return Err(refused("the endorser's organisation has started its chaincode without one")),
+            Some(_) => {
+                return Err(refused("the endorser's organisation has agreed to another one"));
+            }
+            None => {
+                return Err(refused(
+                    "the endorser's organisation has started its chaincode without one",
+                ));
+            }
         }
         if let Some(stored) = set_up_of(state).await? {
             if stored.record == set_up {
@@ -129,15 +141,21 @@ impl Contract {
         if configuration.to_bytes().len() > TRUST_BYTES_MAX {
             return Err(arguments_wrong("the trust configuration is too long"));
         }
-        configuration.to_trust().map_err(|error| Failure::Arguments { detail: error.to_string() })?;
+        configuration
+            .to_trust()
+            .map_err(|error| Failure::Arguments { detail: error.to_string() })?;
         let transaction = invocation.transaction.clone();
-        let value =
-            StateValue { digest: Some(digest), record: configuration, transaction: transaction.clone() };
+        let value = StateValue {
+            digest: Some(digest),
+            record: configuration,
+            transaction: transaction.clone(),
+        };
         state.put(TRUST_KEY, canonical(&value)).await?;
         Ok(answer(&Changed { digest: Some(digest), transaction }))
     }
 
-    /// The trust configuration in force, made ready once for all transactions that read the very same.
+    /// The trust configuration in force, made ready once for all transactions that read the very
+    /// same.
     async fn trust_of(&self, state: &mut dyn State) -> Result<Option<Arc<Trust>>, Failure> {
         let Some(bytes) = state.get(TRUST_KEY).await? else { return Ok(None) };
         let digest = Digest::of(&bytes);
@@ -145,7 +163,8 @@ impl Contract {
             return Ok(Some(trust));
         }
         let value: StateValue<TrustConfiguration> = parse(TRUST_KEY, &bytes)?;
-        let trust = value.record.to_trust().map_err(|error| damaged(TRUST_KEY, &error.to_string()))?;
+        let trust =
+            value.record.to_trust().map_err(|error| damaged(TRUST_KEY, &error.to_string()))?;
         let trust = Arc::new(trust);
         self.remember(digest, &trust);
         Ok(Some(trust))
@@ -156,7 +175,11 @@ pub(super) async fn share(share: &str, state: &mut dyn State) -> Result<Answer, 
     stored(&share_key(&id("the share id", share)?), state).await
 }
 
-pub(super) async fn counter(share: &str, consumer: &str, state: &mut dyn State) -> Result<Answer, Failure> {
+pub(super) async fn counter(
+    share: &str,
+    consumer: &str,
+    state: &mut dyn State,
+) -> Result<Answer, Failure> {
     let share: ShareId = id("the share id", share)?;
     let consumer: Commitment = id("the consumer's commitment", consumer)?;
     stored(&counter_key(&share, &consumer), state).await
@@ -178,7 +201,8 @@ pub(super) async fn stored(key: &str, state: &mut dyn State) -> Result<Answer, F
 
 pub(super) async fn info(state: &mut dyn State) -> Result<Answer, Failure> {
     let set_up = set_up_of(state).await?.map(|value| value.record);
-    let trust = read::<TrustConfiguration>(TRUST_KEY, state).await?.map(|value| value.record.digest());
+    let trust =
+        read::<TrustConfiguration>(TRUST_KEY, state).await?.map(|value| value.record.digest());
     Ok(answer(&Info { contract_version: CONTRACT_VERSION, set_up, trust }))
 }
 
@@ -241,16 +265,19 @@ fn administrator(invocation: &Invocation, set_up: &SetUp) -> Result<(), Failure>
 }
 
 fn documents(invocation: &Invocation) -> Result<Documents, Failure> {
-    let bytes = invocation.transient.get(DOCUMENTS).filter(|bytes| bytes.len() <= ARGUMENT_BYTES_MAX);
     let bytes =
-        bytes.ok_or_else(|| arguments_wrong("the transient data have no `documents`, or too long ones"))?;
+        invocation.transient.get(DOCUMENTS).filter(|bytes| bytes.len() <= ARGUMENT_BYTES_MAX);
+    let bytes = bytes.ok_or_else(|| {
+        arguments_wrong("the transient data have no `documents`, or too long ones")
+    })?;
     // What serde says about it could quote a document, which names people.
     serde_json::from_slice(bytes).map_err(|_| arguments_wrong("the documents cannot be read"))
 }
 
 /// An argument in JSON.
 fn argument<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Failure> {
-    serde_json::from_str(text).map_err(|error| arguments_wrong(&format!("{what} cannot be read: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| arguments_wrong(&format!("{what} cannot be read: {error}")))
 }
 
 /// An argument in hexadecimal.

@@ -1,7 +1,9 @@
-//! The contract's host: `datapact-core`'s rules over Fabric's world state, as `docs/spec/fabric.md` says.
+//! The contract's host: `datapact-core`'s rules over Fabric's world state, as `docs/spec/fabric.md`
+//! says.
 //!
-//! [`Contract::invoke`] is all of it: what it reads and writes goes through [`State`], so that tests run it on a map and
-//! [`crate::shim`] on a peer. It holds nothing between calls but a trust configuration it has read before.
+//! [`Contract::invoke`] is all of it: what it reads and writes goes through [`State`], so that
+//! tests run it on a map and [`crate::shim`] on a peer. It holds nothing between calls but a trust
+//! configuration it has read before.
 
 mod caller;
 pub mod encoding;
@@ -82,12 +84,16 @@ impl Contract {
         Self { agreed, clock, trust: Mutex::default() }
     }
 
-    /// Does what `invocation` asks. Given the same invocation and state, every endorser reads the same keys in the
-    /// same order, and writes, answers and announces the same bytes.
+    /// Does what `invocation` asks. Given the same invocation and state, every endorser reads the
+    /// same keys in the same order, and writes, answers and announces the same bytes.
     ///
     /// # Errors
     /// Why it is refused. Nothing has been written then.
-    pub async fn invoke(&self, invocation: &Invocation, state: &mut dyn State) -> Result<Answer, Failure> {
+    pub async fn invoke(
+        &self,
+        invocation: &Invocation,
+        state: &mut dyn State,
+    ) -> Result<Answer, Failure> {
         let arguments = read_arguments(&invocation.arguments)?;
         match arguments.as_slice() {
             ["execute", call] => self.execute(invocation, call, state).await,
@@ -99,7 +105,9 @@ impl Contract {
             ["info"] => functions::info(state).await,
             ["set-up", set_up] => self.set_up(invocation, set_up, state).await,
             ["set-trust", trust] => self.set_trust(invocation, trust, "", state).await,
-            ["set-trust", trust, previous] => self.set_trust(invocation, trust, previous, state).await,
+            ["set-trust", trust, previous] => {
+                self.set_trust(invocation, trust, previous, state).await
+            }
             _ => Err(arguments_wrong(
                 "there is no function of this name with so many arguments; see `docs/spec/fabric.md`",
             )),
@@ -112,7 +120,8 @@ impl Contract {
     }
 
     fn remember(&self, digest: Digest, trust: &Arc<Trust>) {
-        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) = Some((digest, Arc::clone(trust)));
+        *self.trust.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((digest, Arc::clone(trust)));
     }
 }
 
@@ -124,6 +133,7 @@ fn read_arguments(arguments: &[Bytes]) -> Result<Vec<&str>, Failure> {
     if arguments.len() > ARGUMENTS_MAX || arguments.iter().any(|it| it.len() > ARGUMENT_BYTES_MAX) {
         return Err(arguments_wrong("there are too many arguments, or one is too long"));
     }
-    let text = |it| std::str::from_utf8(it).map_err(|_| arguments_wrong("an argument is not UTF-8 text"));
+    let text =
+        |it| std::str::from_utf8(it).map_err(|_| arguments_wrong("an argument is not UTF-8 text"));
     arguments.iter().map(|it| text(it)).collect()
 }

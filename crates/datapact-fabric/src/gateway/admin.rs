@@ -1,4 +1,5 @@
-//! What administrators do on a channel: agreeing on whose ledger it is, and on whose signatures count.
+//! What administrators do on a channel: agreeing on whose ledger it is, and on whose signatures
+//! count.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -29,29 +30,44 @@ pub async fn info(gateway: &Gateway) -> Result<Info, LedgerError> {
 ///
 /// # Errors
 /// What the peer says, or that none can be reached.
-pub async fn trust(gateway: &Gateway) -> Result<Option<StateValue<TrustConfiguration>>, LedgerError> {
+pub async fn trust(
+    gateway: &Gateway,
+) -> Result<Option<StateValue<TrustConfiguration>>, LedgerError> {
     parse(gateway, "trust", &gateway.evaluate("trust", &[]).await?)
 }
 
-/// Agrees, in the name of the admin `who`, on whose ledger it is; that it is so already is no error.
+/// Agrees, in the name of the admin `who`, on whose ledger it is; that it is so already is no
+/// error.
 ///
 /// # Errors
 /// What an organisation's chaincode, a peer or an orderer says.
-pub async fn set_up(gateway: &Gateway, who: &IdentityConfig, set_up: &SetUp) -> Result<(), LedgerError> {
+pub async fn set_up(
+    gateway: &Gateway,
+    who: &IdentityConfig,
+    set_up: &SetUp,
+) -> Result<(), LedgerError> {
     let invocation = Invocation::new("set-up", [crate::contract::encoding::canonical(set_up)]);
     change(gateway, &FileIdentity::new(who.clone()), invocation).await.map(drop)
 }
 
-/// Makes `trust` the channel's trust configuration, in the name of the admin `who`; false when it was already. What
-/// somebody else sets meanwhile is replaced, too.
+/// Makes `trust` the channel's trust configuration, in the name of the admin `who`; false when it
+/// was already. What somebody else sets meanwhile is replaced, too.
 ///
 /// # Errors
 /// What an organisation's chaincode, a peer or an orderer says.
-pub async fn set_trust(gateway: &Gateway, who: &IdentityConfig, trust: &Trust) -> Result<bool, LedgerError> {
+pub async fn set_trust(
+    gateway: &Gateway,
+    who: &IdentityConfig,
+    trust: &Trust,
+) -> Result<bool, LedgerError> {
     replace(gateway, &FileIdentity::new(who.clone()), trust).await
 }
 
-async fn replace(gateway: &Gateway, who: &FileIdentity, trust: &Trust) -> Result<bool, LedgerError> {
+async fn replace(
+    gateway: &Gateway,
+    who: &FileIdentity,
+    trust: &Trust,
+) -> Result<bool, LedgerError> {
     let configuration = TrustConfiguration::of(trust);
     let mut last = None;
     for _ in 0..TRIES {
@@ -60,7 +76,8 @@ async fn replace(gateway: &Gateway, who: &FileIdentity, trust: &Trust) -> Result
             return Ok(false);
         }
         let replaced = there.map(|digest| digest.to_string()).unwrap_or_default();
-        let invocation = Invocation::new("set-trust", [configuration.to_bytes(), replaced.into_bytes()]);
+        let invocation =
+            Invocation::new("set-trust", [configuration.to_bytes(), replaced.into_bytes()]);
         match change(gateway, who, invocation).await {
             Ok(_) => return Ok(true),
             // Perhaps the one that is there has changed.
@@ -68,8 +85,9 @@ async fn replace(gateway: &Gateway, who: &FileIdentity, trust: &Trust) -> Result
             Err(error) => return Err(error),
         }
     }
-    Err(last
-        .unwrap_or_else(|| LedgerError::Unavailable("the trust configuration changes too fast".to_owned())))
+    Err(last.unwrap_or_else(|| {
+        LedgerError::Unavailable("the trust configuration changes too fast".to_owned())
+    }))
 }
 
 async fn change(

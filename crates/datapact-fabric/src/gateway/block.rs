@@ -1,4 +1,5 @@
-//! Blocks: their hashes, and what the contract announced in them. Nothing that a peer sends is trusted to be well formed.
+//! Blocks: their hashes, and what the contract announced in them. Nothing that a peer sends is
+//! trusted to be well formed.
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use bytes::Bytes;
@@ -67,7 +68,8 @@ impl CommittedBlock {
     /// Reads a block and checks it against its own header.
     ///
     /// # Errors
-    /// [`LedgerError::Corrupt`] when the block contradicts itself, or the contract announces what cannot be read.
+    /// [`LedgerError::Corrupt`] when the block contradicts itself, or the contract announces what
+    /// cannot be read.
     pub(crate) fn read(block: Block, chaincode: &str) -> Result<Self, LedgerError> {
         let header = block.header.ok_or_else(|| corrupt(None, "a block has no header"))?;
         let number = header.number;
@@ -108,7 +110,12 @@ fn corrupt(position: Option<Position>, reason: &str) -> LedgerError {
     LedgerError::Corrupt { position, reason: format!("{reason}; the peer is damaged or lies") }
 }
 
-fn read(envelope: Bytes, code: u8, position: Position, chaincode: &str) -> Result<Committed, LedgerError> {
+fn read(
+    envelope: Bytes,
+    code: u8,
+    position: Position,
+    chaincode: &str,
+) -> Result<Committed, LedgerError> {
     let other = Committed { id: String::new(), code, event: None };
     let Ok(envelope) = Envelope::decode(envelope) else { return Ok(other) };
     let Ok(payload) = Payload::decode(envelope.payload) else { return Ok(other) };
@@ -122,7 +129,11 @@ fn read(envelope: Bytes, code: u8, position: Position, chaincode: &str) -> Resul
 }
 
 /// What the contract announced, if it is the contract's transaction.
-fn announced(data: Bytes, chaincode: &str, position: Position) -> Result<Option<Event>, LedgerError> {
+fn announced(
+    data: Bytes,
+    chaincode: &str,
+    position: Position,
+) -> Result<Option<Event>, LedgerError> {
     let Some(Endorsed { action, .. }) = Endorsed::read(data) else { return Ok(None) };
     if action.chaincode_id.is_none_or(|id| id.name != chaincode) || action.events.is_empty() {
         return Ok(None);
@@ -145,7 +156,8 @@ fn announced(data: Bytes, chaincode: &str, position: Position) -> Result<Option<
     Ok(Some(Event { position, time, receipt }))
 }
 
-/// A header's hash: SHA-256 of `SEQUENCE { INTEGER number, OCTET STRING previous_hash, OCTET STRING data_hash }`.
+/// A header's hash: SHA-256 of `SEQUENCE { INTEGER number, OCTET STRING previous_hash, OCTET STRING
+/// data_hash }`.
 pub(crate) fn hash(header: &BlockHeader) -> Hash {
     let mut content = Vec::with_capacity(80);
     let number = header.number.to_be_bytes();
@@ -202,7 +214,9 @@ pub(crate) mod tests {
             "report": "02".repeat(32),
             "consumer": "03".repeat(32),
         });
-        let Call::RecordUsage(usage) = serde_json::from_value(call).unwrap() else { panic!("no usage") };
+        let Call::RecordUsage(usage) = serde_json::from_value(call).unwrap() else {
+            panic!("no usage")
+        };
         Receipt::Usage(UsageRecord { usage, time: 7 })
     }
 
@@ -215,7 +229,10 @@ pub(crate) mod tests {
         };
         let action = ChaincodeAction {
             events: event.encode_to_vec().into(),
-            chaincode_id: Some(ChaincodeId { name: chaincode.to_owned(), ..ChaincodeId::default() }),
+            chaincode_id: Some(ChaincodeId {
+                name: chaincode.to_owned(),
+                ..ChaincodeId::default()
+            }),
             ..ChaincodeAction::default()
         };
         let endorsed = ProposalResponsePayload {
@@ -229,10 +246,15 @@ pub(crate) mod tests {
             }),
             ..ChaincodeActionPayload::default()
         };
-        let action =
-            TransactionAction { payload: payload.encode_to_vec().into(), ..TransactionAction::default() };
-        let header =
-            ChannelHeader { r#type: ENDORSER_TRANSACTION, tx_id: id.to_owned(), ..ChannelHeader::default() };
+        let action = TransactionAction {
+            payload: payload.encode_to_vec().into(),
+            ..TransactionAction::default()
+        };
+        let header = ChannelHeader {
+            r#type: ENDORSER_TRANSACTION,
+            tx_id: id.to_owned(),
+            ..ChannelHeader::default()
+        };
         let header = Header { channel_header: header.encode_to_vec().into(), ..Header::default() };
         let data = Transaction { actions: vec![action] }.encode_to_vec().into();
         let payload = Payload { header: Some(header), data }.encode_to_vec().into();
@@ -242,7 +264,11 @@ pub(crate) mod tests {
     fn block(number: u64, data: Vec<Bytes>, codes: &[u8]) -> Block {
         let data_hash = Bytes::copy_from_slice(digest(&SHA256, &data.concat()).as_ref());
         Block {
-            header: Some(BlockHeader { number, previous_hash: Bytes::from_static(&[9; 32]), data_hash }),
+            header: Some(BlockHeader {
+                number,
+                previous_hash: Bytes::from_static(&[9; 32]),
+                data_hash,
+            }),
             data: Some(BlockData { data }),
             metadata: Some(BlockMetadata {
                 metadata: vec![Bytes::new(), Bytes::new(), Bytes::copy_from_slice(codes)],
@@ -251,8 +277,10 @@ pub(crate) mod tests {
     }
 
     fn announced() -> Vec<u8> {
-        serde_json::to_vec(&serde_json::json!({ "contract_version": 1, "receipt": receipt(), "time": 7 }))
-            .unwrap()
+        serde_json::to_vec(
+            &serde_json::json!({ "contract_version": 1, "receipt": receipt(), "time": 7 }),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -266,7 +294,8 @@ pub(crate) mod tests {
             transaction("d", "datapact", "datapact", &said),
             transaction("e", "datapact", "datapact", &said),
         ];
-        let block = CommittedBlock::read(block(5, data, &[11, 0, 255, 0, 0, 0]), "datapact").unwrap();
+        let block =
+            CommittedBlock::read(block(5, data, &[11, 0, 255, 0, 0, 0]), "datapact").unwrap();
         let found: Vec<_> = block.events().map(|event| event.position).collect();
         assert_eq!(found, [position(5, 4), position(5, 5)]);
         let ids: Vec<_> = block.transactions.iter().map(|it| (it.id.as_str(), it.code)).collect();
@@ -282,15 +311,22 @@ pub(crate) mod tests {
         type Edit = (&'static str, fn(&mut Block));
         let edits: [Edit; 6] = [
             ("no header", |block| block.header = None),
-            ("are not those", |block| block.data.as_mut().unwrap().data.push(Bytes::from_static(b"x"))),
+            ("are not those", |block| {
+                block.data.as_mut().unwrap().data.push(Bytes::from_static(b"x"))
+            }),
             ("validation codes", |block| block.metadata = None),
             ("out of range", |block| block.header.as_mut().unwrap().number = u64::MAX),
             ("cannot be read", |it| {
                 *it = block(5, vec![transaction("a", "datapact", "datapact", b"{}")], &[0])
             }),
             ("version 2", |it| {
-                let later = String::from_utf8(announced()).unwrap().replace("version\":1", "version\":2");
-                *it = block(5, vec![transaction("a", "datapact", "datapact", later.as_bytes())], &[0]);
+                let later =
+                    String::from_utf8(announced()).unwrap().replace("version\":1", "version\":2");
+                *it = block(
+                    5,
+                    vec![transaction("a", "datapact", "datapact", later.as_bytes())],
+                    &[0],
+                );
             }),
         ];
         for (said, edit) in edits {
@@ -304,8 +340,8 @@ pub(crate) mod tests {
 
     #[test]
     fn cut_and_changed_bytes_are_no_reason_to_panic() {
-        let good =
-            block(5, vec![transaction("a", "datapact", "datapact", &announced())], &[0]).encode_to_vec();
+        let good = block(5, vec![transaction("a", "datapact", "datapact", &announced())], &[0])
+            .encode_to_vec();
         for at in 0..good.len() {
             if let Ok(block) = Block::decode(&good[..at]) {
                 let _ = CommittedBlock::read(block, "datapact");
@@ -314,8 +350,10 @@ pub(crate) mod tests {
             changed[at] ^= 0x81;
             if let Ok(mut changed) = Block::decode(changed.as_slice()) {
                 // So that it is read to its end.
-                if let (Some(header), Some(data)) = (changed.header.as_mut(), changed.data.as_ref()) {
-                    header.data_hash = Bytes::copy_from_slice(digest(&SHA256, &data.data.concat()).as_ref());
+                if let (Some(header), Some(data)) = (changed.header.as_mut(), changed.data.as_ref())
+                {
+                    header.data_hash =
+                        Bytes::copy_from_slice(digest(&SHA256, &data.data.concat()).as_ref());
                 }
                 let _ = CommittedBlock::read(changed, "datapact");
             }
@@ -333,12 +371,14 @@ pub(crate) mod tests {
     fn blocks_of_a_real_channel_link_and_say_what_was_recorded() {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/blocks.json");
         let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let blocks: Vec<Vec<u8>> = recorded.blocks.iter().map(|text| hex::decode(text).unwrap()).collect();
+        let blocks: Vec<Vec<u8>> =
+            recorded.blocks.iter().map(|text| hex::decode(text).unwrap()).collect();
         let mut previous: Option<Hash> = None;
         let (mut events, mut codes) = (Vec::new(), Vec::new());
         for (number, bytes) in (0..).zip(&blocks) {
             let read =
-                CommittedBlock::read(Block::decode(bytes.as_slice()).unwrap(), &recorded.chaincode).unwrap();
+                CommittedBlock::read(Block::decode(bytes.as_slice()).unwrap(), &recorded.chaincode)
+                    .unwrap();
             assert_eq!(read.number, number);
             assert!(previous.is_none_or(|hash| read.previous_hash == hash.as_slice()));
             previous = Some(read.hash);

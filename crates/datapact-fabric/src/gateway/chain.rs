@@ -1,4 +1,5 @@
-//! Following the channel: each block links to the one before it, and what the contract announced stands in order.
+//! Following the channel: each block links to the one before it, and what the contract announced
+//! stands in order.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,13 +77,16 @@ impl Chain {
     async fn follow_stream(&self) -> Result<(), LedgerError> {
         self.believe()?;
         let head = *self.head.borrow();
-        // Beginning with the newest block known, so that the peer answers at once, and shows whether it is the same.
+        // Beginning with the newest block known, so that the peer answers at once, and shows
+        // whether it is the same.
         let mut blocks = self.gateway.blocks(head.map(|head| head.number), u64::MAX).await?;
         loop {
             match tokio::time::timeout(IDLE, blocks.next()).await {
                 Ok(Ok(Some(block))) => self.take(block)?,
                 Ok(Ok(None)) => {
-                    return Err(LedgerError::Unavailable("the peer has ended the delivery".to_owned()));
+                    return Err(LedgerError::Unavailable(
+                        "the peer has ended the delivery".to_owned(),
+                    ));
                 }
                 Ok(Err(error)) => return Err(error),
                 Err(_) => {
@@ -108,7 +112,8 @@ impl Chain {
                 return Ok(());
             }
             Some(known)
-                if block.number == known.number + 1 && block.previous_hash == known.hash.as_slice() =>
+                if block.number == known.number + 1
+                    && block.previous_hash == known.hash.as_slice() =>
             {
                 let mut kept = self.kept();
                 kept.trouble = None;
@@ -202,14 +207,21 @@ impl Chain {
         if known.is_some() {
             return Ok(known);
         }
-        let Some(block) = self.gateway.block_of_transaction(transaction).await? else { return Ok(None) };
+        let Some(block) = self.gateway.block_of_transaction(transaction).await? else {
+            return Ok(None);
+        };
         let block = CommittedBlock::read(block, &self.gateway.config().chaincode)?;
-        let found = block.transactions.into_iter().find(|it| it.id == transaction && it.code == VALID);
+        let found =
+            block.transactions.into_iter().find(|it| it.id == transaction && it.code == VALID);
         Ok(found.and_then(|it| it.event))
     }
 
     /// Up to `max` events at and after `from`.
-    pub(crate) async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
+    pub(crate) async fn events(
+        &self,
+        from: Position,
+        max: usize,
+    ) -> Result<Vec<Event>, LedgerError> {
         self.believe()?;
         let max = max.min(EVENTS_MAX);
         let head = *self.head.borrow();
@@ -230,13 +242,15 @@ impl Chain {
             let mut blocks = self.gateway.blocks(Some(block), first - 1).await?;
             let mut previous: Option<CommittedBlock> = None;
             while found.len() < max && block < first {
-                let missing =
-                    || LedgerError::Unavailable(format!("the peer has no block {block} at the moment"));
+                let missing = || {
+                    LedgerError::Unavailable(format!("the peer has no block {block} at the moment"))
+                };
                 let next = match tokio::time::timeout(IDLE, blocks.next()).await {
                     Ok(next) => next?.ok_or_else(missing)?,
                     Err(_) => return Err(missing()),
                 };
-                let links = previous.as_ref().is_none_or(|it| next.previous_hash == it.hash.as_slice());
+                let links =
+                    previous.as_ref().is_none_or(|it| next.previous_hash == it.hash.as_slice());
                 if next.number != block || !links {
                     return Err(LedgerError::Corrupt {
                         position: Some(position(block, 0)),
@@ -254,11 +268,14 @@ impl Chain {
         }
         if found.len() < max {
             let kept = self.kept();
-            // When the oldest blocks were dropped meanwhile, the next call reads them from the peer.
+            // When the oldest blocks were dropped meanwhile, the next call reads them from the
+            // peer.
             if block >= kept.first && block <= head.number {
                 let skip = usize::try_from(block - kept.first).unwrap_or(usize::MAX);
                 let events = kept.blocks.iter().skip(skip).flatten().map(|(_, event)| event);
-                found.extend(events.filter(|event| event.position >= from).take(max - found.len()).cloned());
+                found.extend(
+                    events.filter(|event| event.position >= from).take(max - found.len()).cloned(),
+                );
             }
         }
         found.truncate(max);
@@ -266,7 +283,11 @@ impl Chain {
     }
 
     /// Waits until there is an event at or after `from`, or for `timeout`.
-    pub(crate) async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError> {
+    pub(crate) async fn wait(
+        &self,
+        from: Position,
+        timeout: Duration,
+    ) -> Result<bool, LedgerError> {
         let mut head = self.head.subscribe();
         let end = tokio::time::Instant::now() + timeout;
         loop {
@@ -277,7 +298,9 @@ impl Chain {
             }
             match tokio::time::timeout_at(end, head.changed()).await {
                 Err(_) => return Ok(false),
-                Ok(Err(_)) => return Err(LedgerError::Unavailable("the adapter has ended".to_owned())),
+                Ok(Err(_)) => {
+                    return Err(LedgerError::Unavailable("the adapter has ended".to_owned()));
+                }
                 Ok(Ok(())) => {}
             }
         }

@@ -1,4 +1,5 @@
-//! What a channel's configuration says of its orderers: how they agree, where they are, and who certifies their TLS.
+//! What a channel's configuration says of its orderers: how they agree, where they are, and who
+//! certifies their TLS.
 
 use datapact_ledger::LedgerError;
 use prost::Message as _;
@@ -6,7 +7,8 @@ use prost::Message as _;
 use super::config::Consensus;
 use crate::proto::common::{Block, Envelope, Payload};
 use crate::proto::config::{
-    Config, ConfigEnvelope, ConfigGroup, ConsensusType, FabricMspConfig, MspConfig, OrdererAddresses,
+    Config, ConfigEnvelope, ConfigGroup, ConsensusType, FabricMspConfig, MspConfig,
+    OrdererAddresses,
 };
 
 /// The orderers of a channel.
@@ -22,7 +24,8 @@ pub(crate) struct ChannelOrderers {
 pub(crate) struct ChannelOrderer {
     /// `HOST:PORT`.
     pub(crate) address: String,
-    /// The CAs of its organisation's TLS certificates, PEM one behind the other; empty where there are none.
+    /// The CAs of its organisation's TLS certificates, PEM one behind the other; empty where there
+    /// are none.
     pub(crate) tls_cas: Vec<u8>,
 }
 
@@ -30,7 +33,8 @@ impl ChannelOrderers {
     /// Reads the newest block of a channel's configuration.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when it is no such block, or the orderers agree in a way that is not known.
+    /// [`LedgerError::Misconfigured`] when it is no such block, or the orderers agree in a way that
+    /// is not known.
     pub(crate) fn of(block: Block) -> Result<Self, LedgerError> {
         let root = root(block).ok_or_else(|| wrong("it cannot be read"))?;
         let orderers = root.groups.get("Orderer").ok_or_else(|| wrong("it names no orderers"))?;
@@ -39,22 +43,32 @@ impl ChannelOrderers {
         let consensus = match kind.r#type.as_str() {
             "etcdraft" => Consensus::Raft,
             "BFT" => Consensus::Bft,
-            other => return Err(wrong(&format!("its orderers agree by `{other}`, neither Raft nor BFT"))),
+            other => {
+                return Err(wrong(&format!(
+                    "its orderers agree by `{other}`, neither Raft nor BFT"
+                )));
+            }
         };
         let mut found = Vec::new();
         for organisation in orderers.groups.values() {
             let tls_cas = tls_cas(organisation);
-            let OrdererAddresses { addresses } = value(organisation, "Endpoints").unwrap_or_default();
+            let OrdererAddresses { addresses } =
+                value(organisation, "Endpoints").unwrap_or_default();
             found.extend(
-                addresses.into_iter().map(|address| ChannelOrderer { address, tls_cas: tls_cas.clone() }),
+                addresses
+                    .into_iter()
+                    .map(|address| ChannelOrderer { address, tls_cas: tls_cas.clone() }),
             );
         }
         if found.is_empty() {
             // Channels older than Fabric 1.4.2: one list for all organisations.
             let tls_cas: Vec<u8> = orderers.groups.values().flat_map(tls_cas).collect();
-            let OrdererAddresses { addresses } = value(&root, "OrdererAddresses").unwrap_or_default();
+            let OrdererAddresses { addresses } =
+                value(&root, "OrdererAddresses").unwrap_or_default();
             found.extend(
-                addresses.into_iter().map(|address| ChannelOrderer { address, tls_cas: tls_cas.clone() }),
+                addresses
+                    .into_iter()
+                    .map(|address| ChannelOrderer { address, tls_cas: tls_cas.clone() }),
             );
         }
         if found.is_empty() {
@@ -99,7 +113,8 @@ mod tests {
     /// The first block of a real channel, which is of its configuration.
     fn recorded() -> Vec<u8> {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/blocks.json");
-        let recorded: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let recorded: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
         hex::decode(recorded["blocks"][0].as_str().unwrap()).unwrap()
     }
 
@@ -111,7 +126,8 @@ mod tests {
         assert!(orderers[0].address.starts_with("127.0.0.1:"));
         let pem = String::from_utf8(orderers[0].tls_cas.clone()).unwrap();
         assert!(
-            pem.starts_with("-----BEGIN CERTIFICATE-----\n") && pem.ends_with("-----END CERTIFICATE-----\n")
+            pem.starts_with("-----BEGIN CERTIFICATE-----\n")
+                && pem.ends_with("-----END CERTIFICATE-----\n")
         );
     }
 

@@ -1,4 +1,5 @@
-//! Asking and submitting through the gateway service of a peer, and getting blocks from peers and orderers.
+//! Asking and submitting through the gateway service of a peer, and getting blocks from peers and
+//! orderers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,7 +25,8 @@ use super::identity::{FileIdentity, Identity};
 use super::node::Node;
 use super::proposal::{Endorsed, Invocation, propose, seek};
 use crate::proto::common::{
-    Block, BlockchainInfo, DeliverResponse, Delivered, Empty, SeekInfo, SeekPosition, SeekSpecified, SeekType,
+    Block, BlockchainInfo, DeliverResponse, Delivered, Empty, SeekInfo, SeekPosition,
+    SeekSpecified, SeekType,
 };
 use crate::proto::gateway::{
     CommitStatusRequest, CommitStatusResponse, EndorseRequest, EndorseResponse, EvaluateRequest,
@@ -47,7 +49,8 @@ const CONFIGURATION: &str = "cscc";
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an orderer may take to say which block is the newest.
 const NEWEST_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a commit is waited for before the transaction is handed in again: an orderer that took it may be gone.
+/// How long a commit is waited for before the transaction is handed in again: an orderer that took
+/// it may be gone.
 const AGAIN: Duration = Duration::from_secs(6);
 /// And after the orderers did not take it.
 const AGAIN_SOON: Duration = Duration::from_millis(500);
@@ -82,8 +85,8 @@ impl Commit {
         self.code == 0
     }
 
-    /// Whether something that the transaction had read was changed before it, or the transaction stands twice:
-    /// asking again tells what holds now.
+    /// Whether something that the transaction had read was changed before it, or the transaction
+    /// stands twice: asking again tells what holds now.
     pub fn is_conflict(self) -> bool {
         matches!(self.code, 9 | 11 | 12)
     }
@@ -171,7 +174,12 @@ impl Gateway {
     }
 
     /// Asks the preferred peer, and the others when it does not answer.
-    async fn unary<Q, A>(&self, path: &'static str, request: Q, timeout: Duration) -> Result<A, GatewayError>
+    async fn unary<Q, A>(
+        &self,
+        path: &'static str,
+        request: Q,
+        timeout: Duration,
+    ) -> Result<A, GatewayError>
     where
         Q: Message + Clone + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
@@ -203,7 +211,11 @@ impl Gateway {
     }
 
     /// Asks `chaincode` without writing: the answer of a peer of the own organisation.
-    pub(crate) async fn query(&self, chaincode: &str, invocation: Invocation) -> Result<Bytes, LedgerError> {
+    pub(crate) async fn query(
+        &self,
+        chaincode: &str,
+        invocation: Invocation,
+    ) -> Result<Bytes, LedgerError> {
         let time = (self.clock)();
         let identity = self.identity.at(time)?;
         let proposed = propose(&identity, &self.config.channel, chaincode, invocation, time)?;
@@ -227,8 +239,8 @@ impl Gateway {
         self.query(&self.config.chaincode, invocation).await
     }
 
-    /// Lets the contract's chaincode change something, in the name of the own identity, and waits for it: what it
-    /// answers, and the commit, which a repeat does not need.
+    /// Lets the contract's chaincode change something, in the name of the own identity, and waits
+    /// for it: what it answers, and the commit, which a repeat does not need.
     ///
     /// # Errors
     /// What the chaincode, a peer or an orderer says, or that what became of it is not known.
@@ -242,8 +254,8 @@ impl Gateway {
         Ok(self.submit(None, invocation).await?)
     }
 
-    /// Lets the contract's chaincode be endorsed by as many organisations as its policy asks for, in the name of
-    /// `who`, or of the own identity.
+    /// Lets the contract's chaincode be endorsed by as many organisations as its policy asks for,
+    /// in the name of `who`, or of the own identity.
     pub(crate) async fn endorse(
         &self,
         who: Option<&FileIdentity>,
@@ -271,7 +283,8 @@ impl Gateway {
         Ok(Answer { transaction, payload, prepared })
     }
 
-    /// Hands an endorsed transaction in, and waits until it stands in a block of the own organisation's peer.
+    /// Hands an endorsed transaction in, and waits until it stands in a block of the own
+    /// organisation's peer.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`] when that is not known: it may or may not stand in one later.
@@ -298,7 +311,10 @@ impl Gateway {
             let asked = self.commit_status(&answer.transaction, patience).await;
             let why = match (asked, sent) {
                 (Ok(status), _) => return Ok(status),
-                (Err(GatewayError::Said { code: tonic::Code::PermissionDenied, said, .. }), Ok(_)) => {
+                (
+                    Err(GatewayError::Said { code: tonic::Code::PermissionDenied, said, .. }),
+                    Ok(_),
+                ) => {
                     return Err(LedgerError::Misconfigured(said));
                 }
                 (_, Err(why)) | (Err(why), Ok(_)) => why,
@@ -334,8 +350,8 @@ impl Gateway {
         Ok(Commit { code: status.result, block: status.block_number })
     }
 
-    /// Endorses and commits, again while that conflicts with others. No commit is needed, nor made, when the answer
-    /// names another transaction, which has done the same before.
+    /// Endorses and commits, again while that conflicts with others. No commit is needed, nor made,
+    /// when the answer names another transaction, which has done the same before.
     pub(crate) async fn submit(
         &self,
         who: Option<&FileIdentity>,
@@ -351,7 +367,10 @@ impl Gateway {
                 answer => answer?,
             };
             let done: Done = serde_json::from_slice(&answer.payload).map_err(|_| {
-                LedgerError::Misconfigured(format!("`{}` is another chaincode", self.config.chaincode))
+                LedgerError::Misconfigured(format!(
+                    "`{}` is another chaincode",
+                    self.config.chaincode
+                ))
             })?;
             if done.transaction != answer.transaction {
                 return Ok((answer, None));
@@ -374,8 +393,12 @@ impl Gateway {
         BlockchainInfo::decode(bytes).map_err(|_| self.unreadable("GetChainInfo"))
     }
 
-    /// The block that holds a transaction; none when the own organisation's peer knows no such transaction.
-    pub(crate) async fn block_of_transaction(&self, transaction: &str) -> Result<Option<Block>, LedgerError> {
+    /// The block that holds a transaction; none when the own organisation's peer knows no such
+    /// transaction.
+    pub(crate) async fn block_of_transaction(
+        &self,
+        transaction: &str,
+    ) -> Result<Option<Block>, LedgerError> {
         self.query_transaction("GetBlockByTxID", transaction).await
     }
 
@@ -395,16 +418,21 @@ impl Gateway {
         let invocation = Invocation::new(function, [self.config.channel.as_str(), transaction]);
         match self.query(QUERIES, invocation).await {
             Ok(bytes) => T::decode(bytes).map(Some).map_err(|_| self.unreadable(function)),
-            Err(LedgerError::Unavailable(why)) if why.contains("no such transaction ID") => Ok(None),
+            Err(LedgerError::Unavailable(why)) if why.contains("no such transaction ID") => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
 
     /// One block by its number.
     pub(crate) async fn block(&self, number: u64) -> Result<Block, LedgerError> {
-        let invocation =
-            Invocation::new("GetBlockByNumber", [self.config.channel.as_str(), &number.to_string()]);
-        Block::decode(self.query(QUERIES, invocation).await?).map_err(|_| self.unreadable("GetBlockByNumber"))
+        let invocation = Invocation::new(
+            "GetBlockByNumber",
+            [self.config.channel.as_str(), &number.to_string()],
+        );
+        Block::decode(self.query(QUERIES, invocation).await?)
+            .map_err(|_| self.unreadable("GetBlockByNumber"))
     }
 
     /// Who orders on the channel, by its configuration.
@@ -421,15 +449,22 @@ impl Gateway {
         ))
     }
 
-    /// Blocks of the own organisation's peer, from `first` (or its newest one) to `last`, waiting for those that do
-    /// not exist yet. The first one must exist.
-    pub(crate) async fn blocks(&self, first: Option<u64>, last: u64) -> Result<Blocks<'_>, LedgerError> {
+    /// Blocks of the own organisation's peer, from `first` (or its newest one) to `last`, waiting
+    /// for those that do not exist yet. The first one must exist.
+    pub(crate) async fn blocks(
+        &self,
+        first: Option<u64>,
+        last: u64,
+    ) -> Result<Blocks<'_>, LedgerError> {
         let identity = self.identity.at((self.clock)())?;
-        let start =
-            first.map_or(SeekType::Newest(Empty {}), |number| SeekType::Specified(SeekSpecified { number }));
+        let start = first.map_or(SeekType::Newest(Empty {}), |number| {
+            SeekType::Specified(SeekSpecified { number })
+        });
         let info = SeekInfo {
             start: Some(SeekPosition { r#type: Some(start) }),
-            stop: Some(SeekPosition { r#type: Some(SeekType::Specified(SeekSpecified { number: last })) }),
+            stop: Some(SeekPosition {
+                r#type: Some(SeekType::Specified(SeekSpecified { number: last })),
+            }),
             ..SeekInfo::default()
         };
         let mut failure = None;
@@ -454,7 +489,8 @@ impl Gateway {
         info: SeekInfo,
         timeout: Duration,
     ) -> Result<Streaming<DeliverResponse>, GatewayError> {
-        let envelope = seek(identity, &self.config.channel, info, node.certificate()?, (self.clock)())?;
+        let envelope =
+            seek(identity, &self.config.channel, info, node.certificate()?, (self.clock)())?;
         node.deliver(path, envelope, timeout).await
     }
 
@@ -466,7 +502,13 @@ impl Gateway {
         let identity = self.identity.at((self.clock)())?;
         let newest = Some(SeekPosition { r#type: Some(SeekType::Newest(Empty {})) });
         // Headers will do.
-        let info = SeekInfo { start: newest, stop: newest, behavior: 1, error_response: 0, content_type: 1 };
+        let info = SeekInfo {
+            start: newest,
+            stop: newest,
+            behavior: 1,
+            error_response: 0,
+            content_type: 1,
+        };
         let needed = self.config.consensus.quorum(self.orderers.len());
         let mut asked: FuturesUnordered<_> =
             self.orderers.iter().map(|orderer| self.newest_of(orderer, &identity, info)).collect();
@@ -486,12 +528,21 @@ impl Gateway {
         let orderers = self.orderers.len();
         let (why, is_wrong) = failure.map_or_else(
             || (String::new(), false),
-            |error| (format!(": {error}"), matches!(LedgerError::from(error), LedgerError::Misconfigured(_))),
+            |error| {
+                (
+                    format!(": {error}"),
+                    matches!(LedgerError::from(error), LedgerError::Misconfigured(_)),
+                )
+            },
         );
         let said = format!(
             "{answered} of {orderers} orderers say which block is the newest, and {needed} must{why}"
         );
-        Err(if is_wrong { LedgerError::Misconfigured(said) } else { LedgerError::Unavailable(said) })
+        Err(if is_wrong {
+            LedgerError::Misconfigured(said)
+        } else {
+            LedgerError::Unavailable(said)
+        })
     }
 
     async fn newest_of(
@@ -500,8 +551,10 @@ impl Gateway {
         identity: &Identity,
         info: SeekInfo,
     ) -> Result<u64, GatewayError> {
-        let mut answers = self.delivered(orderer, ORDERER_DELIVER, identity, info, NEWEST_TIMEOUT).await?;
-        let silent = || GatewayError::Unreachable(format!("`{}` sends no block", orderer.address()));
+        let mut answers =
+            self.delivered(orderer, ORDERER_DELIVER, identity, info, NEWEST_TIMEOUT).await?;
+        let silent =
+            || GatewayError::Unreachable(format!("`{}` sends no block", orderer.address()));
         let block = tokio::time::timeout(NEWEST_TIMEOUT, next(orderer, &mut answers)).await;
         let header = block.map_err(|_| silent())??.and_then(|block| block.header);
         header.map(|header| header.number).ok_or_else(silent)
@@ -541,7 +594,10 @@ impl Blocks<'_> {
     }
 }
 
-async fn next(node: &Node, answers: &mut Streaming<DeliverResponse>) -> Result<Option<Block>, GatewayError> {
+async fn next(
+    node: &Node,
+    answers: &mut Streaming<DeliverResponse>,
+) -> Result<Option<Block>, GatewayError> {
     let answer = answers.message().await.map_err(|status| node.failed(&status))?;
     let said = match answer.and_then(|answer| answer.r#type) {
         Some(Delivered::Block(block)) => return Ok(Some(block)),
@@ -554,19 +610,25 @@ async fn next(node: &Node, answers: &mut Streaming<DeliverResponse>) -> Result<O
             "`{address}` gives the identity no blocks; correct `msp_id` and `certificate_file`, and see that the \
              identity may read the channel"
         )),
-        404 => {
-            GatewayError::Misconfigured(format!("`{address}` has not joined the channel; correct `channel`"))
-        }
+        404 => GatewayError::Misconfigured(format!(
+            "`{address}` has not joined the channel; correct `channel`"
+        )),
         400 => GatewayError::Misconfigured(format!(
             "`{address}` cannot read a request for blocks; set the clocks, and see that `[tls]` is as it asks for"
         )),
-        said => GatewayError::Unreachable(format!("`{address}` delivers no blocks (status {said})")),
+        said => {
+            GatewayError::Unreachable(format!("`{address}` delivers no blocks (status {said})"))
+        }
     })
 }
 
 /// A transaction that will never count.
 pub(crate) fn invalid(commit: Commit) -> LedgerError {
-    let said = format!("the transaction in block {} is not valid: {}", commit.block, code_name(commit.code));
+    let said = format!(
+        "the transaction in block {} is not valid: {}",
+        commit.block,
+        code_name(commit.code)
+    );
     match commit.code {
         4 | 10 | 17 | 18 | 25 => LedgerError::Misconfigured(said),
         _ => LedgerError::Unavailable(said),

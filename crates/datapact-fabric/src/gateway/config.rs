@@ -19,19 +19,21 @@ pub struct FabricConfig {
     /// The chaincode's name on the channel.
     #[serde(default = "chaincode")]
     pub chaincode: String,
-    /// How the orderers agree: how many of them must answer before their newest block is believed to be that.
+    /// How the orderers agree: how many of them must answer before their newest block is believed
+    /// to be that.
     #[serde(default)]
     pub consensus: Consensus,
     /// Who asks. Management's must be of the submitter's MSP.
     pub identity: IdentityConfig,
-    /// Who replaces the channel's trust configuration when this server's has changed: an admin of one of the
-    /// administrators' MSPs. Without it, somebody else does.
+    /// Who replaces the channel's trust configuration when this server's has changed: an admin of
+    /// one of the administrators' MSPs. Without it, somebody else does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub administrator: Option<IdentityConfig>,
     /// The client's TLS certificate, where the network asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsConfig>,
-    /// Peers of the own organisation, in the order in which they are asked. Each server has peers of its own.
+    /// Peers of the own organisation, in the order in which they are asked. Each server has peers
+    /// of its own.
     pub peers: Vec<NodeConfig>,
     /// The channel's orderers, all of them: they say which block is the newest.
     pub orderers: Vec<NodeConfig>,
@@ -107,7 +109,8 @@ impl FabricConfig {
     /// # Errors
     /// [`LedgerError::Misconfigured`] says what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, LedgerError> {
-        let wrong = |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
+        let wrong =
+            |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
         let mut config: Self = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
         config.check().map_err(wrong)?;
@@ -149,7 +152,10 @@ impl FabricConfig {
                         return Err(format!("`{what}`: `{}` needs a `tls_ca_file`", node.address));
                     }
                     (Some(("grpc", _)), Some(_)) => {
-                        return Err(format!("`{what}`: `{}` has no TLS: write `grpcs://`", node.address));
+                        return Err(format!(
+                            "`{what}`: `{}` has no TLS: write `grpcs://`",
+                            node.address
+                        ));
                     }
                     _ => {
                         return Err(format!(
@@ -161,7 +167,9 @@ impl FabricConfig {
             }
         }
         let plain = |name: &str| {
-            !name.is_empty() && name.len() <= 249 && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
+            !name.is_empty()
+                && name.len() <= 249
+                && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/')
         };
         for (what, name) in [("channel", &self.channel), ("chaincode", &self.chaincode)] {
             if !plain(name) {
@@ -176,7 +184,8 @@ impl FabricConfig {
             .into_iter()
             .flatten()
             .flat_map(|it| [&mut it.certificate_file, &mut it.key_file]);
-        let of_tls = self.tls.iter_mut().flat_map(|it| [&mut it.certificate_file, &mut it.key_file]);
+        let of_tls =
+            self.tls.iter_mut().flat_map(|it| [&mut it.certificate_file, &mut it.key_file]);
         let nodes = self.peers.iter_mut().chain(&mut self.orderers);
         of_identities.chain(of_tls).chain(nodes.filter_map(|node| node.tls_ca_file.as_mut()))
     }
@@ -228,7 +237,11 @@ mod tests {
             ("grpc://", "grpcs://", "needs a `tls_ca_file`"),
             ("\"sharing\"", "\"a/b\"", "`channel`: `a/b`"),
             ("consensus", "konsensus", "konsensus"),
-            ("orderers = [{ address = \"grpc://127.0.0.1:7050\" }]", "orderers = []", "`orderers`: name"),
+            (
+                "orderers = [{ address = \"grpc://127.0.0.1:7050\" }]",
+                "orderers = []",
+                "`orderers`: name",
+            ),
         ] {
             let error = load(&TEXT.replace(from, to)).unwrap_err().to_string();
             assert!(error.contains(said), "`{error}` does not say `{said}`");

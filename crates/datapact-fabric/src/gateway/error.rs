@@ -50,16 +50,21 @@ impl GatewayError {
         }
         let details = details(status.details());
         let message = status.message();
-        let said: Vec<&str> =
-            std::iter::once(message).chain(details.iter().map(|detail| detail.message.as_str())).collect();
+        let said: Vec<&str> = std::iter::once(message)
+            .chain(details.iter().map(|detail| detail.message.as_str()))
+            .collect();
         if let Some(failure) = said.iter().find_map(|said| Failure::find(said)) {
-            // The gateway asks the own organisation's peer first, and says which of the two steps failed.
+            // The gateway asks the own organisation's peer first, and says which of the two steps
+            // failed.
             let own = !message.contains("collect enough");
             return Self::Refused { failure, own };
         }
         let mut whole = message.to_owned();
         for detail in &details {
-            whole.push_str(&format!("; `{}` ({}): {}", detail.address, detail.msp_id, detail.message));
+            whole.push_str(&format!(
+                "; `{}` ({}): {}",
+                detail.address, detail.msp_id, detail.message
+            ));
         }
         Self::Said { node: address.to_owned(), code: status.code(), said: shorten(&whole) }
     }
@@ -70,7 +75,8 @@ impl GatewayError {
             "its TLS certificate is not valid now; renew it there, or set the clocks"
         } else if has("invalid peer certificate") {
             "its TLS certificate is not what the configuration expects; correct `tls_ca_file` or `server_name`"
-        } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required") {
+        } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required")
+        {
             "it asks for a client's TLS certificate; add `[tls]` with one that it knows"
         } else if has("corrupt message") || has("InvalidContentType") {
             "it does not speak TLS; write `grpc://` if that is so by intention"
@@ -80,8 +86,8 @@ impl GatewayError {
         Self::Misconfigured(format!("`{address}`: {hint} ({cause})"))
     }
 
-    /// Whether asking again may help: another endorser, perhaps some blocks behind, did not agree with the own peer, or
-    /// the peer had too much to do.
+    /// Whether asking again may help: another endorser, perhaps some blocks behind, did not agree
+    /// with the own peer, or the peer had too much to do.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Refused { own: false, failure } => matches!(
@@ -160,8 +166,8 @@ fn of_failure(failure: &Failure) -> LedgerError {
     }
 }
 
-/// What the operator has to change, for what Fabric's programs say. Their words are no interface: what is not found
-/// here is passed on without a hint.
+/// What the operator has to change, for what Fabric's programs say. Their words are no interface:
+/// what is not found here is passed on without a hint.
 fn hint(said: &str) -> Option<&'static str> {
     let said = said.to_lowercase();
     let has = |part: &str| said.contains(part);
@@ -195,7 +201,9 @@ fn hint(said: &str) -> Option<&'static str> {
     {
         Some("the peer has not joined that channel; correct `channel`, or let the peer join it")
     } else if has("endorsement_policy_failure") {
-        Some("the endorsements that the gateway collected do not satisfy the policy of the chaincode")
+        Some(
+            "the endorsements that the gateway collected do not satisfy the policy of the chaincode",
+        )
     } else {
         None
     }
@@ -221,7 +229,8 @@ fn shorten(said: &str) -> String {
 /// What the nodes said that the gateway asked.
 fn details(bytes: &[u8]) -> Vec<ErrorDetail> {
     let Ok(status) = Status::decode(bytes) else { return Vec::new() };
-    let of_gateway = status.details.iter().filter(|any| any.type_url.ends_with("gateway.ErrorDetail"));
+    let of_gateway =
+        status.details.iter().filter(|any| any.type_url.ends_with("gateway.ErrorDetail"));
     of_gateway.filter_map(|any| ErrorDetail::decode(any.value.clone()).ok()).collect()
 }
 
@@ -246,14 +255,16 @@ mod tests {
             .into(),
         });
         let status = Status { code: 10, message: message.to_owned(), details: details.collect() };
-        let status = tonic::Status::with_details(Code::Aborted, message, status.encode_to_vec().into());
+        let status =
+            tonic::Status::with_details(Code::Aborted, message, status.encode_to_vec().into());
         GatewayError::of("grpcs://127.0.0.1:7051", &status)
     }
 
     #[test]
     fn the_chaincodes_refusal_is_found_in_an_errors_details() {
         let first = "failed to endorse transaction, see attached details for more info";
-        let others = "failed to collect enough transaction endorsements, see attached details for more info";
+        let others =
+            "failed to collect enough transaction endorsements, see attached details for more info";
         let said = "chaincode response 500, {\"failure\":\"refused\",\"refusal\":{\"rule\":\"version\",\"expected\":5}}";
         for (message, own) in [(first, true), (others, false)] {
             let error = aborted(message, &[said]);
@@ -264,7 +275,10 @@ mod tests {
             ));
         }
         let said = "chaincode response 500, {\"failure\":\"not-set-up\"}";
-        assert!(matches!(aborted(first, &[said]), GatewayError::Refused { failure: Failure::NotSetUp, .. }));
+        assert!(matches!(
+            aborted(first, &[said]),
+            GatewayError::Refused { failure: Failure::NotSetUp, .. }
+        ));
         let said = "chaincode response 500, {\"failure\":\"trust-changed\"}";
         let none = Failure::TrustChanged { digest: None };
         assert!(
@@ -276,12 +290,22 @@ mod tests {
     fn what_the_operator_can_change_is_said() {
         let first = "failed to endorse transaction, see attached details for more info";
         for (said, part) in [
-            ("error validating proposal: access denied: channel [c] creator org unknown", "`msp_id`"),
-            ("make sure the chaincode datapact has been successfully defined on channel c", "`chaincode`"),
+            (
+                "error validating proposal: access denied: channel [c] creator org unknown",
+                "`msp_id`",
+            ),
+            (
+                "make sure the chaincode datapact has been successfully defined on channel c",
+                "`chaincode`",
+            ),
         ] {
-            let LedgerError::Misconfigured(told) = aborted(first, &[said]).into() else { panic!("not told") };
+            let LedgerError::Misconfigured(told) = aborted(first, &[said]).into() else {
+                panic!("not told")
+            };
             assert!(
-                told.contains(part) && told.contains("127.0.0.1:7051") && told.contains("peer0.org1"),
+                told.contains(part)
+                    && told.contains("127.0.0.1:7051")
+                    && told.contains("peer0.org1"),
                 "{told}"
             );
         }
@@ -290,7 +314,10 @@ mod tests {
             &["ProposalResponsePayloads do not match"],
         );
         assert!(mismatch.is_passing());
-        assert!(matches!(LedgerError::from(aborted(first, &["whatever"])), LedgerError::Unavailable(_)));
+        assert!(matches!(
+            LedgerError::from(aborted(first, &["whatever"])),
+            LedgerError::Unavailable(_)
+        ));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Who asks: an organisation's member, with certificate and key in files that are read again when they have changed.
+//! Who asks: an organisation's member, with certificate and key in files that are read again when
+//! they have changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -24,13 +25,13 @@ use crate::proto::common::SerializedIdentity;
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The order of P-256's base point (SEC 2, section 2.4.2), big-endian.
 const ORDER: [u8; 32] = [
-    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc,
-    0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+    0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
 ];
 /// Half of it: Fabric takes no signature with a larger S.
 const HALF_ORDER: [u8; 32] = [
-    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xde,
-    0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
+    0x7f, 0xff, 0xff, 0xff, 0x80, 0x00, 0x00, 0x00, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+    0xde, 0x73, 0x7d, 0x56, 0xd3, 0x8b, 0xcf, 0x42, 0x79, 0xdc, 0xe5, 0x61, 0x7e, 0x31, 0x92, 0xa8,
 ];
 
 /// An identity in files.
@@ -55,7 +56,8 @@ impl FileIdentity {
     /// The identity as it is on the disk now, for use at `now`.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] says which file is wrong, or that the certificate is not valid.
+    /// [`LedgerError::Misconfigured`] says which file is wrong, or that the certificate is not
+    /// valid.
     pub(crate) fn at(&self, now: Timestamp) -> Result<Arc<Identity>, LedgerError> {
         let IdentityConfig { certificate_file, key_file, .. } = &self.config;
         let seen = [seen(certificate_file, 0)?, seen(key_file, 0o077)?];
@@ -116,21 +118,27 @@ impl Identity {
         let unreadable = |e: rustls_pki_types::pem::Error| wrong(certificate_file, e);
         let certificate = CertificateDer::from_pem_slice(&pem).map_err(unreadable)?;
         let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|e| wrong(key_file, e))?;
-        let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_der())
-            .map_err(|_| wrong(key_file, "it is no P-256 key"))?;
+        let key =
+            EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_der())
+                .map_err(|_| wrong(key_file, "it is no P-256 key"))?;
         let (_, parsed) = X509Certificate::from_der(&certificate)
             .map_err(|_| wrong(certificate_file, "it is no X.509 certificate"))?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key().as_ref() {
             return Err(wrong(
                 certificate_file,
-                format_args!("its key is not the one in `{}`; replace both files", key_file.display()),
+                format_args!(
+                    "its key is not the one in `{}`; replace both files",
+                    key_file.display()
+                ),
             ));
         }
-        let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+        let seconds =
+            |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
         let (not_before, not_after) =
             (seconds(parsed.validity().not_before), seconds(parsed.validity().not_after));
-        let creator =
-            SerializedIdentity { mspid: msp_id.clone(), id_bytes: pem.into() }.encode_to_vec().into();
+        let creator = SerializedIdentity { mspid: msp_id.clone(), id_bytes: pem.into() }
+            .encode_to_vec()
+            .into();
         Ok(Self { key, creator, not_before, not_after })
     }
 
@@ -141,8 +149,11 @@ impl Identity {
 
     /// Signs `message`: ECDSA P-256 with SHA-256, DER, the smaller of the two possible S.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Bytes, LedgerError> {
-        let failed =
-            || LedgerError::Unavailable("the system gives no random numbers for a signature".to_owned());
+        let failed = || {
+            LedgerError::Unavailable(
+                "the system gives no random numbers for a signature".to_owned(),
+            )
+        };
         let signature = self.key.sign(&SystemRandom::new(), message).map_err(|_| failed())?;
         let (r, s) = signature.as_ref().split_at_checked(32).ok_or_else(failed)?;
         let (r, s) = (r.try_into().map_err(|_| failed())?, s.try_into().map_err(|_| failed())?);
@@ -223,12 +234,15 @@ pub(crate) mod tests {
     fn signatures_are_verified_and_their_s_is_low() {
         let dir = tempfile::tempdir().unwrap();
         let identity = FileIdentity::new(write(dir.path(), 2020..2040)).at(NOW).unwrap();
-        let public =
-            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, identity.key.public_key().as_ref().to_vec());
+        let public = UnparsedPublicKey::new(
+            &ECDSA_P256_SHA256_ASN1,
+            identity.key.public_key().as_ref().to_vec(),
+        );
         for nth in 0..64_u8 {
             let signature = identity.sign(&[nth]).unwrap();
             public.verify(&[nth], &signature).unwrap();
-            // Behind the sequence's head and R stands S: not longer than 32 bytes, or it had been above the half.
+            // Behind the sequence's head and R stands S: not longer than 32 bytes, or it had been
+            // above the half.
             let r_length = usize::from(*signature.get(3).unwrap());
             let s = signature.get(4 + r_length + 2..).unwrap();
             let mut padded = [0; 32];

@@ -1,4 +1,5 @@
-//! One transaction and its block, as an operator looks at them: what the own peer holds, checked as far as that goes.
+//! One transaction and its block, as an operator looks at them: what the own peer holds, checked as
+//! far as that goes.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -60,7 +61,8 @@ pub struct TransactionReport {
     pub block_hash: String,
     /// How many orderers' signatures stand in the block. They are not checked here: the peer has.
     pub orderer_signatures: usize,
-    /// How many blocks up to the newest one were found to link to it, each by the hash of the one before.
+    /// How many blocks up to the newest one were found to link to it, each by the hash of the one
+    /// before.
     pub linked_blocks: u64,
 }
 
@@ -71,8 +73,8 @@ pub struct EndorsementReport {
     pub msp_id: String,
     /// The subject of its certificate.
     pub subject: String,
-    /// Whether the signature is of that certificate's key. That its organisation issued the certificate is the peer's
-    /// to judge.
+    /// Whether the signature is of that certificate's key. That its organisation issued the
+    /// certificate is the peer's to judge.
     pub is_signed: bool,
 }
 
@@ -108,12 +110,15 @@ pub async fn block(gateway: &Gateway, number: u64) -> Result<Vec<u8>, LedgerErro
     Ok(gateway.block(number).await?.encode_to_vec())
 }
 
-/// Looks at a transaction: recomputes its block's hashes, follows them to the newest block, and checks the endorsers'
-/// signatures. None when the own peer knows no such transaction.
+/// Looks at a transaction: recomputes its block's hashes, follows them to the newest block, and
+/// checks the endorsers' signatures. None when the own peer knows no such transaction.
 ///
 /// # Errors
 /// [`LedgerError::Corrupt`] when the peer's blocks contradict themselves.
-pub async fn transaction(gateway: &Gateway, id: &str) -> Result<Option<TransactionReport>, LedgerError> {
+pub async fn transaction(
+    gateway: &Gateway,
+    id: &str,
+) -> Result<Option<TransactionReport>, LedgerError> {
     let Some(block) = gateway.block_of_transaction(id).await? else { return Ok(None) };
     let unreadable = |what: &str| LedgerError::Corrupt {
         position: None,
@@ -130,7 +135,8 @@ pub async fn transaction(gateway: &Gateway, id: &str) -> Result<Option<Transacti
         .find(|(_, it)| it.id == id)
         .map(|(place, it)| (place, i32::from(it.code)))
         .ok_or_else(|| unreadable("it is not in the block that the peer gives for it"))?;
-    let processed = gateway.transaction(id).await?.ok_or_else(|| unreadable("the peer has lost it"))?;
+    let processed =
+        gateway.transaction(id).await?.ok_or_else(|| unreadable("the peer has lost it"))?;
     let envelope = processed.transaction_envelope.unwrap_or_default();
     let payload = Payload::decode(envelope.payload).map_err(|_| unreadable("it cannot be read"))?;
     let endorsed = Endorsed::read(payload.data).and_then(|it| it.payload.action);
@@ -165,7 +171,8 @@ fn endorsements(action: &ChaincodeEndorsedAction) -> Vec<EndorsementReport> {
         let identity = SerializedIdentity::decode(endorsement.endorser.clone()).unwrap_or_default();
         let certificate = CertificateDer::from_pem_slice(&identity.id_bytes).ok();
         let key = certificate.as_ref().and_then(|certificate| public_key(certificate).ok());
-        let signed = [action.proposal_response_payload.as_ref(), endorsement.endorser.as_ref()].concat();
+        let signed =
+            [action.proposal_response_payload.as_ref(), endorsement.endorser.as_ref()].concat();
         let is_signed = key.is_some_and(|key| {
             UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.point)
                 .verify(&signed, &endorsement.signature)

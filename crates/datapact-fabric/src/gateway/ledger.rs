@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord, Value, check,
-    counter_key, share_key, usage_key,
+    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord,
+    Value, check, counter_key, share_key, usage_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::port::{
@@ -30,8 +30,8 @@ use crate::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
 /// How often the trust configuration is looked at.
 const KEEP_TRUST: Duration = Duration::from_secs(3);
 
-/// How long a call waits for the channel's first trust configuration: the server that keeps it may be starting, too, and
-/// needs a block for it.
+/// How long a call waits for the channel's first trust configuration: the server that keeps it may
+/// be starting, too, and needs a block for it.
 const FIRST_TRUST: Duration = Duration::from_secs(15);
 const FIRST_TRUST_POLL: Duration = Duration::from_millis(300);
 
@@ -68,8 +68,8 @@ impl Drop for FabricLedger {
 }
 
 impl FabricLedger {
-    /// Opens the ledger that the `ledger.toml` at `path` describes. Its peers need not be up: what cannot be reached
-    /// is reached for again.
+    /// Opens the ledger that the `ledger.toml` at `path` describes. Its peers need not be up: what
+    /// cannot be reached is reached for again.
     ///
     /// # Errors
     /// [`LedgerError::Misconfigured`] when the file is wrong.
@@ -84,7 +84,8 @@ impl FabricLedger {
         let chain = Arc::new(Chain::new(Arc::clone(&gateway)));
         let trust = TrustKeeper::new(administrator, Arc::clone(&options.trust));
         let turns = Turns::default();
-        let inner = Arc::new(Inner { options, gateway, chain, turns, trust, checked: OnceCell::new() });
+        let inner =
+            Arc::new(Inner { options, gateway, chain, turns, trust, checked: OnceCell::new() });
         let mut tasks = vec![tokio::spawn(Arc::clone(&inner.chain).follow()).abort_handle()];
         if inner.trust.keeps() {
             tasks.push(tokio::spawn(keep_trust(Arc::clone(&inner))).abort_handle());
@@ -105,7 +106,10 @@ async fn keep_trust(inner: Arc<Inner>) {
         if let Some(why) = &why
             && said.as_ref() != Some(why)
         {
-            tracing::error!(why, "the channel's trust configuration cannot be replaced by this server's");
+            tracing::error!(
+                why,
+                "the channel's trust configuration cannot be replaced by this server's"
+            );
         }
         said = why;
         tokio::time::sleep(KEEP_TRUST).await;
@@ -113,15 +117,17 @@ async fn keep_trust(inner: Arc<Inner>) {
 }
 
 impl Inner {
-    /// Checks, once, that the chaincode is what the options say; the MSP of those whose calls it takes.
+    /// Checks, once, that the chaincode is what the options say; the MSP of those whose calls it
+    /// takes.
     async fn ready(&self) -> Result<&str, LedgerError> {
         self.checked.get_or_try_init(|| self.check_chaincode()).await.map(String::as_str)
     }
 
     async fn check_chaincode(&self) -> Result<String, LedgerError> {
         let info = admin::info(&self.gateway).await?;
-        let wrong =
-            |what: String| LedgerError::Misconfigured(format!("the chaincode at {}: {what}", self.origin()));
+        let wrong = |what: String| {
+            LedgerError::Misconfigured(format!("the chaincode at {}: {what}", self.origin()))
+        };
         if info.contract_version != CONTRACT_VERSION {
             return Err(wrong(format!(
                 "its rules have version {}, and this program knows {CONTRACT_VERSION}",
@@ -152,7 +158,11 @@ impl Inner {
     }
 
     /// What the chaincode keeps under a key.
-    async fn state(&self, function: &str, args: &[&str]) -> Result<Option<StateValue<Value>>, LedgerError> {
+    async fn state(
+        &self,
+        function: &str,
+        args: &[&str],
+    ) -> Result<Option<StateValue<Value>>, LedgerError> {
         self.ready().await?;
         let bytes = self.gateway.evaluate(function, args).await?;
         admin::parse(&self.gateway, function, &bytes)
@@ -181,9 +191,14 @@ impl Inner {
         }
     }
 
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         let options = &self.options;
-        let checked = check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
+        let checked =
+            check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
         let stale = match checked {
             // A repeat after a lost answer or a crash may come late.
             Err(error @ CheckError::Stale { .. }) => Some(error),
@@ -204,23 +219,32 @@ impl Inner {
         // Calls that write the same key would conflict in a block for certain.
         let _turn = self.turns.take(written(call)).await;
         let (answer, commit) = match (self.submit(invocation).await, stale) {
-            (Err(GatewayError::Refused { failure: Failure::Documents { .. }, .. }), Some(stale)) => {
+            (
+                Err(GatewayError::Refused { failure: Failure::Documents { .. }, .. }),
+                Some(stale),
+            ) => {
                 return Err(stale.into());
             }
             (answer, _) => answer?,
         };
         let granted: Granted = admin::parse(&self.gateway, "execute", &answer.payload)?;
-        self.recorded(&granted.transaction, commit.map(|commit| commit.block), granted.receipt).await
+        self.recorded(&granted.transaction, commit.map(|commit| commit.block), granted.receipt)
+            .await
     }
 }
 
 impl Inner {
     /// Endorses and commits, once somebody is trusted on the channel.
-    async fn submit(&self, invocation: Invocation) -> Result<(Answer, Option<Commit>), GatewayError> {
+    async fn submit(
+        &self,
+        invocation: Invocation,
+    ) -> Result<(Answer, Option<Commit>), GatewayError> {
         let end = Instant::now() + FIRST_TRUST;
         loop {
             match self.gateway.submit(None, invocation.clone()).await {
-                Err(GatewayError::Refused { failure: Failure::NotSetUp, .. }) if Instant::now() < end => {
+                Err(GatewayError::Refused { failure: Failure::NotSetUp, .. })
+                    if Instant::now() < end =>
+                {
                     tokio::time::sleep(FIRST_TRUST_POLL).await;
                 }
                 answer => return answer,
@@ -240,7 +264,11 @@ fn written(call: &Call) -> String {
 
 #[async_trait]
 impl Ledger for FabricLedger {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         self.inner.execute(call, documents).await
     }
 
@@ -252,18 +280,26 @@ impl Ledger for FabricLedger {
         }
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         let Some(StateValue { record, transaction, .. }) =
             self.inner.state("access", &[&request.to_string()]).await?
         else {
             return Ok(None);
         };
         let Value::Access(record) = record else { return Err(other_value()) };
-        let recorded = self.inner.recorded(&transaction, None, Receipt::Access(record.clone())).await?;
+        let recorded =
+            self.inner.recorded(&transaction, None, Receipt::Access(record.clone())).await?;
         Ok(Some((recorded.position, record)))
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         let args = [share.to_string(), consumer.to_string()];
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         match self.inner.state("counter", &args).await?.map(|value| value.record) {
@@ -321,5 +357,8 @@ impl Ledger for FabricLedger {
 }
 
 fn other_value() -> LedgerError {
-    LedgerError::Corrupt { position: None, reason: "the chaincode keeps another value there".to_owned() }
+    LedgerError::Corrupt {
+        position: None,
+        reason: "the chaincode keeps another value there".to_owned(),
+    }
 }

@@ -1,4 +1,5 @@
-//! One peer or orderer: a connection that is made when it is needed, and made again from the files when it failed.
+//! One peer or orderer: a connection that is made when it is needed, and made again from the files
+//! when it failed.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +52,8 @@ impl Node {
         &self.config.address
     }
 
-    /// SHA-256 of the client's TLS certificate, by which a delivery is bound to its connection; empty without one.
+    /// SHA-256 of the client's TLS certificate, by which a delivery is bound to its connection;
+    /// empty without one.
     pub(crate) fn certificate(&self) -> Result<Bytes, GatewayError> {
         Ok(self.connection()?.certificate)
     }
@@ -70,8 +72,12 @@ impl Node {
         let mut grpc = self.grpc()?;
         let asked = async {
             grpc.ready().await.map_err(|e| tonic::Status::from_error(e.into()))?;
-            grpc.unary(Request::new(request), PathAndQuery::from_static(path), ProstCodec::<Q, A>::default())
-                .await
+            grpc.unary(
+                Request::new(request),
+                PathAndQuery::from_static(path),
+                ProstCodec::<Q, A>::default(),
+            )
+            .await
         };
         match tokio::time::timeout(timeout, asked).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
@@ -124,7 +130,9 @@ impl Node {
 
     fn grpc(&self) -> Result<Grpc<Channel>, GatewayError> {
         let grpc = Grpc::new(self.connection()?.channel);
-        Ok(grpc.max_decoding_message_size(ANSWER_BYTES_MAX).max_encoding_message_size(ANSWER_BYTES_MAX))
+        Ok(grpc
+            .max_decoding_message_size(ANSWER_BYTES_MAX)
+            .max_encoding_message_size(ANSWER_BYTES_MAX))
     }
 
     fn connection(&self) -> Result<Connection, GatewayError> {
@@ -139,8 +147,9 @@ impl Node {
 
     fn connect(&self) -> Result<Connection, GatewayError> {
         let address = &self.config.address;
-        let wrong =
-            |detail: &dyn std::fmt::Display| GatewayError::Misconfigured(format!("`{address}`: {detail}"));
+        let wrong = |detail: &dyn std::fmt::Display| {
+            GatewayError::Misconfigured(format!("`{address}`: {detail}"))
+        };
         let (scheme, rest) = address.split_once("://").unwrap_or(("grpcs", address));
         let scheme = if scheme == "grpc" { "http" } else { "https" };
         let mut endpoint = Endpoint::from_shared(format!("{scheme}://{rest}"))
@@ -153,29 +162,37 @@ impl Node {
         let mut certificate = Bytes::new();
         if let Some(file) = &self.config.tls_ca_file {
             let ca = read(file)?;
-            // The library takes whatever it is given; who reads an error wants to know that it was no certificate.
-            CertificateDer::from_pem_slice(&ca)
-                .map_err(|e| wrong(&format_args!("`{}` holds no certificate: {e}", file.display())))?;
-            let mut tls =
-                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca)).timeout(CONNECT_TIMEOUT);
+            // The library takes whatever it is given; who reads an error wants to know that it was
+            // no certificate.
+            CertificateDer::from_pem_slice(&ca).map_err(|e| {
+                wrong(&format_args!("`{}` holds no certificate: {e}", file.display()))
+            })?;
+            let mut tls = ClientTlsConfig::new()
+                .ca_certificate(Certificate::from_pem(ca))
+                .timeout(CONNECT_TIMEOUT);
             if let Some(name) = &self.config.server_name {
                 tls = tls.domain_name(name);
             }
             if let Some(own) = &self.tls {
                 let pem = read(&own.certificate_file)?;
                 let der = CertificateDer::from_pem_slice(&pem).map_err(|e| {
-                    wrong(&format_args!("`{}` holds no certificate: {e}", own.certificate_file.display()))
+                    wrong(&format_args!(
+                        "`{}` holds no certificate: {e}",
+                        own.certificate_file.display()
+                    ))
                 })?;
                 certificate = Bytes::copy_from_slice(digest(&SHA256, &der).as_ref());
                 tls = tls.identity(Identity::from_pem(pem, read(&own.key_file)?));
             }
-            endpoint =
-                endpoint.tls_config(tls).map_err(|e| wrong(&format_args!("its TLS settings: {e:?}")))?;
+            endpoint = endpoint
+                .tls_config(tls)
+                .map_err(|e| wrong(&format_args!("its TLS settings: {e:?}")))?;
         }
         Ok(Connection { channel: endpoint.connect_lazy(), certificate })
     }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GatewayError> {
-    fs::read(path).map_err(|e| GatewayError::Misconfigured(format!("the TLS file `{}`: {e}", path.display())))
+    fs::read(path)
+        .map_err(|e| GatewayError::Misconfigured(format!("the TLS file `{}`: {e}", path.display())))
 }

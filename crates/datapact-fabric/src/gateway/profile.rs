@@ -1,5 +1,6 @@
-//! A `ledger.toml` from a connection profile: Fabric's common description of a network for its clients, JSON or YAML. The
-//! profile says where the own organisation's peers are; the channel itself, asked through them, who its orderers are.
+//! A `ledger.toml` from a connection profile: Fabric's common description of a network for its
+//! clients, JSON or YAML. The profile says where the own organisation's peers are; the channel
+//! itself, asked through them, who its orderers are.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -92,7 +93,8 @@ pub struct Options {
     pub organization: Option<String>,
     /// The chaincode's name on the channel.
     pub chaincode: String,
-    /// Who asks: a folder with `signcerts` and `keystore`, as Fabric's CA client and cryptogen make one.
+    /// Who asks: a folder with `signcerts` and `keystore`, as Fabric's CA client and cryptogen make
+    /// one.
     pub msp: PathBuf,
     /// Who keeps the channel's trust configuration, if this server is to.
     pub administrator_msp: Option<PathBuf>,
@@ -107,7 +109,10 @@ impl Profile {
     /// [`LedgerError::Misconfigured`] says what is wrong with it.
     pub fn load(path: &Path) -> Result<Self, LedgerError> {
         let wrong = |detail: &dyn std::fmt::Display| {
-            LedgerError::Misconfigured(format!("the connection profile `{}`: {detail}", path.display()))
+            LedgerError::Misconfigured(format!(
+                "the connection profile `{}`: {detail}",
+                path.display()
+            ))
         };
         if fs::metadata(path).map_err(|e| wrong(&e))?.len() > BYTES_MAX {
             return Err(wrong(&format_args!("it is longer than {BYTES_MAX} bytes")));
@@ -118,11 +123,12 @@ impl Profile {
         Ok(Self { path: path.to_owned(), ..profile })
     }
 
-    /// Describes the channel in a `ledger.toml` at `output`, with the nodes' TLS CAs in a folder beside it: asks the own
-    /// organisation's peers who the channel's orderers are.
+    /// Describes the channel in a `ledger.toml` at `output`, with the nodes' TLS CAs in a folder
+    /// beside it: asks the own organisation's peers who the channel's orderers are.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] says what is missing or wrong; [`LedgerError::Unavailable`] that no peer answers.
+    /// [`LedgerError::Misconfigured`] says what is missing or wrong; [`LedgerError::Unavailable`]
+    /// that no peer answers.
     pub async fn describe(
         &self,
         options: &Options,
@@ -133,10 +139,9 @@ impl Profile {
         let mut files = Files::beside(output)?;
         let mut peers = Vec::new();
         for peer in &organization.peers {
-            let node = self
-                .peers
-                .get(peer)
-                .ok_or_else(|| self.wrong(format_args!("`peers` has no `{peer}`, which `{name}` names")))?;
+            let node = self.peers.get(peer).ok_or_else(|| {
+                self.wrong(format_args!("`peers` has no `{peer}`, which `{name}` names"))
+            })?;
             peers.push(self.node(peer, node, &mut files)?);
         }
         if peers.is_empty() {
@@ -168,7 +173,8 @@ impl Profile {
             Gateway::new(config.clone(), Arc::clone(&clock)).orderers().await?;
         config.consensus = consensus;
         for orderer in orderers {
-            let host = orderer.address.rsplit_once(':').map_or(orderer.address.as_str(), |(host, _)| host);
+            let host =
+                orderer.address.rsplit_once(':').map_or(orderer.address.as_str(), |(host, _)| host);
             // As the profile reaches it, where it knows better than the channel.
             let known = self.orderers.get(&orderer.address).or_else(|| self.orderers.get(host));
             config.orderers.push(match known {
@@ -187,12 +193,16 @@ impl Profile {
         }
         files.write()?;
         let described = config.relative_to(&files.folder);
-        replace(output, described.to_text().as_bytes()).map_err(|e| LedgerError::Misconfigured(e.detail))?;
+        replace(output, described.to_text().as_bytes())
+            .map_err(|e| LedgerError::Misconfigured(e.detail))?;
         Ok(config)
     }
 
     fn wrong(&self, detail: impl std::fmt::Display) -> LedgerError {
-        LedgerError::Misconfigured(format!("the connection profile `{}`: {detail}", self.path.display()))
+        LedgerError::Misconfigured(format!(
+            "the connection profile `{}`: {detail}",
+            self.path.display()
+        ))
     }
 
     fn organization(&self, given: Option<&str>) -> Result<(&str, &Organization), LedgerError> {
@@ -206,9 +216,9 @@ impl Profile {
         let mut all = self.organizations.iter();
         match (all.next(), all.next()) {
             (Some((name, organization)), None) => Ok((name, organization)),
-            _ => {
-                Err(self.wrong("it does not say which organisation is yours; name it with `--organization`"))
-            }
+            _ => Err(self.wrong(
+                "it does not say which organisation is yours; name it with `--organization`",
+            )),
         }
     }
 
@@ -216,15 +226,24 @@ impl Profile {
         let mut all = self.channels.keys().map(String::as_str);
         match (given, all.next(), all.next()) {
             (Some(name), ..) | (None, Some(name), None) => Ok(name.to_owned()),
-            _ => Err(self.wrong("it does not say which channel is meant; name it with `--channel`")),
+            _ => {
+                Err(self.wrong("it does not say which channel is meant; name it with `--channel`"))
+            }
         }
     }
 
     fn node(&self, name: &str, node: &Node, files: &mut Files) -> Result<NodeConfig, LedgerError> {
-        let address =
-            if node.url.contains("://") { node.url.clone() } else { format!("grpcs://{}", node.url) };
+        let address = if node.url.contains("://") {
+            node.url.clone()
+        } else {
+            format!("grpcs://{}", node.url)
+        };
         let server_name = node.grpc_options.as_ref().and_then(|options| {
-            options.target_name.clone().or_else(|| options.hostname.clone()).filter(|name| !name.is_empty())
+            options
+                .target_name
+                .clone()
+                .or_else(|| options.hostname.clone())
+                .filter(|name| !name.is_empty())
         });
         if address.starts_with("grpc://") {
             return Ok(NodeConfig { address, tls_ca_file: None, server_name: None });
@@ -232,8 +251,12 @@ impl Profile {
         let missing = || self.wrong(format_args!("`{name}` has TLS, and no `tlsCACerts`"));
         let certificates = node.tls_ca_certs.as_ref().ok_or_else(missing)?;
         let tls_ca_file = match (&certificates.pem, &certificates.path) {
-            (Some(Pem::One(pem)), _) if !pem.trim().is_empty() => files.add(name, pem.as_bytes().to_vec()),
-            (Some(Pem::Many(all)), _) if !all.is_empty() => files.add(name, all.join("\n").into_bytes()),
+            (Some(Pem::One(pem)), _) if !pem.trim().is_empty() => {
+                files.add(name, pem.as_bytes().to_vec())
+            }
+            (Some(Pem::Many(all)), _) if !all.is_empty() => {
+                files.add(name, all.join("\n").into_bytes())
+            }
             (_, Some(path)) => absolute(&self.path.parent().unwrap_or(Path::new(".")).join(path))?,
             _ => return Err(missing()),
         };
@@ -266,12 +289,14 @@ impl Files {
 
     fn write(&self) -> Result<(), LedgerError> {
         let mut all = self.content.iter();
-        all.try_for_each(|(path, pem)| replace(path, pem)).map_err(|e| LedgerError::Misconfigured(e.detail))
+        all.try_for_each(|(path, pem)| replace(path, pem))
+            .map_err(|e| LedgerError::Misconfigured(e.detail))
     }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, LedgerError> {
-    path.canonicalize().map_err(|e| LedgerError::Misconfigured(format!("`{}`: {e}", path.display())))
+    path.canonicalize()
+        .map_err(|e| LedgerError::Misconfigured(format!("`{}`: {e}", path.display())))
 }
 
 /// The only certificate and the only key of an MSP folder.
@@ -282,7 +307,8 @@ fn identity(msp_id: &str, msp: &Path) -> Result<IdentityConfig, LedgerError> {
             LedgerError::Misconfigured(format!("`{}`: {what}", folder.display()))
         };
         let files = fs::read_dir(&folder).map_err(|e| wrong(&e))?;
-        let mut files = files.filter_map(Result::ok).map(|file| file.path()).filter(|path| path.is_file());
+        let mut files =
+            files.filter_map(Result::ok).map(|file| file.path()).filter(|path| path.is_file());
         match (files.next(), files.next()) {
             (Some(file), None) => absolute(&file),
             _ => Err(wrong(&"one file is expected there, as in an MSP folder that was enrolled")),
@@ -410,7 +436,9 @@ certificateAuthorities:
         assert_eq!(first.server_name.as_deref(), Some("peer0.org1.example.com"));
         let file = first.tls_ca_file.unwrap();
         assert!(file.ends_with("ledger-tls/peer0.org1.example.com.pem"));
-        assert!(files.content.get(&file).unwrap().starts_with(b"-----BEGIN CERTIFICATE-----\nMIIB\n"));
+        assert!(
+            files.content.get(&file).unwrap().starts_with(b"-----BEGIN CERTIFICATE-----\nMIIB\n")
+        );
         assert_eq!(second.address, "grpcs://localhost:7052");
         assert!(second.tls_ca_file.unwrap().ends_with("ca.pem"));
 

@@ -14,8 +14,8 @@ use crate::proto::common::{
 };
 use crate::proto::peer::{
     ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
-    ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec, Proposal, ProposalResponsePayload,
-    SignedProposal, Transaction,
+    ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec, Proposal,
+    ProposalResponsePayload, SignedProposal, Transaction,
 };
 
 /// A channel header's type for an endorsed transaction.
@@ -76,7 +76,9 @@ pub(crate) fn propose(
     let input = ChaincodeInvocationSpec { chaincode_spec: Some(spec) }.encode_to_vec().into();
     let proposal = Proposal {
         header: header(&channel_header, creator, &nonce).encode_to_vec().into(),
-        payload: ChaincodeProposalPayload { input, transient_map: transient }.encode_to_vec().into(),
+        payload: ChaincodeProposalPayload { input, transient_map: transient }
+            .encode_to_vec()
+            .into(),
         extension: Bytes::new(),
     };
     let proposal_bytes: Bytes = proposal.encode_to_vec().into();
@@ -84,7 +86,8 @@ pub(crate) fn propose(
     Ok(Proposed { transaction, signed: SignedProposal { proposal_bytes, signature } })
 }
 
-/// Signs a request of `identity` for blocks, made at `time`, for the connection with the client's TLS `certificate`.
+/// Signs a request of `identity` for blocks, made at `time`, for the connection with the client's
+/// TLS `certificate`.
 pub(crate) fn seek(
     identity: &Identity,
     channel: &str,
@@ -101,7 +104,8 @@ pub(crate) fn seek(
         ..ChannelHeader::default()
     };
     let header = Some(header(&channel_header, identity.creator(), &nonce));
-    let payload: Bytes = Payload { header, data: seek.encode_to_vec().into() }.encode_to_vec().into();
+    let payload: Bytes =
+        Payload { header, data: seek.encode_to_vec().into() }.encode_to_vec().into();
     let signature = identity.sign(&payload)?;
     Ok(Envelope { payload, signature })
 }
@@ -123,7 +127,8 @@ fn header(channel_header: &ChannelHeader, creator: Bytes, nonce: &[u8]) -> Heade
     }
 }
 
-/// What a transaction says: the endorsed action of a chaincode. None when it is something else, or not readable.
+/// What a transaction says: the endorsed action of a chaincode. None when it is something else, or
+/// not readable.
 pub(crate) struct Endorsed {
     pub(crate) action: ChaincodeAction,
     pub(crate) payload: ChaincodeActionPayload,
@@ -162,14 +167,18 @@ mod tests {
         let identity = FileIdentity::new(write(dir.path(), 2020..2040)).at(1_800_000_000).unwrap();
         let mut invocation = Invocation::new("execute", ["{}"]);
         invocation.transient.insert("documents".to_owned(), b"personal".to_vec());
-        let proposed = propose(&identity, "sharing", "datapact", invocation, 1_800_000_000).unwrap();
+        let proposed =
+            propose(&identity, "sharing", "datapact", invocation, 1_800_000_000).unwrap();
         let proposal = Proposal::decode(proposed.signed.proposal_bytes.clone()).unwrap();
         let header = Header::decode(proposal.header).unwrap();
         let signature_header = SignatureHeader::decode(header.signature_header).unwrap();
         assert_eq!(signature_header.creator, identity.creator());
         assert_eq!(
             proposed.transaction,
-            hex::encode(digest(&SHA256, &[signature_header.nonce, signature_header.creator].concat()))
+            hex::encode(digest(
+                &SHA256,
+                &[signature_header.nonce, signature_header.creator].concat()
+            ))
         );
         let channel_header = ChannelHeader::decode(header.channel_header).unwrap();
         assert_eq!(channel_header.tx_id, proposed.transaction);
@@ -179,13 +188,17 @@ mod tests {
         let spec = ChaincodeInvocationSpec::decode(payload.input).unwrap().chaincode_spec.unwrap();
         assert_eq!(spec.input.unwrap().args, ["execute", "{}"]);
         assert_eq!(spec.chaincode_id.unwrap().name, "datapact");
-        let again = propose(&identity, "sharing", "datapact", Invocation::new("info", [""; 0]), 1).unwrap();
+        let again =
+            propose(&identity, "sharing", "datapact", Invocation::new("info", [""; 0]), 1).unwrap();
         assert_ne!(again.transaction, proposed.transaction);
     }
 
     #[test]
     fn the_id_is_fabrics() {
         // `printf 'nonce%s' creator | sha256sum`
-        assert_eq!(transaction_id(b"nonce", b"creator"), hex::encode(digest(&SHA256, b"noncecreator")));
+        assert_eq!(
+            transaction_id(b"nonce", b"creator"),
+            hex::encode(digest(&SHA256, b"noncecreator"))
+        );
     }
 }

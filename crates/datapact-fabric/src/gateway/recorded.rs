@@ -1,5 +1,5 @@
-//! The adapter with the gateway of a real peer, as it was recorded: what it asks is what it asked then, what was answered is
-//! read, and each mistake is told with what is wrong and where.
+//! The adapter with the gateway of a real peer, as it was recorded: what it asks is what it asked
+//! then, what was answered is read, and each mistake is told with what is wrong and where.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 #[path = "../../tests/recorded/raw.rs"]
@@ -31,11 +31,12 @@ use super::proposal::{Endorsed, Invocation};
 use crate::contract::encoding::{Granted, Info};
 use crate::proto::common::{ChannelHeader, Header, SignatureHeader};
 use crate::proto::gateway::{
-    CommitStatusRequest, EndorseRequest, EndorseResponse, EvaluateRequest, SignedCommitStatusRequest,
-    SubmitRequest,
+    CommitStatusRequest, EndorseRequest, EndorseResponse, EvaluateRequest,
+    SignedCommitStatusRequest, SubmitRequest,
 };
 use crate::proto::peer::{
-    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal, SignedProposal,
+    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal,
+    SignedProposal,
 };
 use raw::RawCodec;
 
@@ -105,7 +106,8 @@ impl UnaryService<Bytes> for Peer {
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         self.asked.lock().unwrap().push(request.into_inner());
-        let says = self.says.lock().unwrap().pop_front().expect("not more is asked than was recorded");
+        let says =
+            self.says.lock().unwrap().pop_front().expect("not more is asked than was recorded");
         let said = match (says.answer, says.refused) {
             (Some(answer), _) => Ok(Response::new(Bytes::from(hex::decode(answer).unwrap()))),
             (None, refused) => {
@@ -130,21 +132,26 @@ impl Replay {
     async fn of(case: &str) -> Self {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/gateway.json");
         let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let exchanges: Vec<Asked> = recorded.asked.into_iter().filter(|asked| asked.case == case).collect();
+        let exchanges: Vec<Asked> =
+            recorded.asked.into_iter().filter(|asked| asked.case == case).collect();
         assert!(!exchanges.is_empty(), "nothing was recorded of `{case}`");
         let dir = tempfile::tempdir().unwrap();
-        let files = [("cert.pem", &recorded.identity.certificate), ("key.pem", &recorded.identity.key)];
+        let files =
+            [("cert.pem", &recorded.identity.certificate), ("key.pem", &recorded.identity.key)];
         let [certificate_file, key_file] = files.map(|(name, text)| {
             let path = dir.path().join(name);
             std::fs::write(&path, text).unwrap();
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             path
         });
-        let peer = Peer { says: Arc::new(Mutex::new(exchanges.clone().into())), asked: Arc::default() };
+        let peer =
+            Peer { says: Arc::new(Mutex::new(exchanges.clone().into())), asked: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("grpc://{}", listener.local_addr().unwrap());
         tokio::spawn(
-            Server::builder().add_service(peer.clone()).serve_with_incoming(TcpIncoming::from(listener)),
+            Server::builder()
+                .add_service(peer.clone())
+                .serve_with_incoming(TcpIncoming::from(listener)),
         );
         let node = NodeConfig { address: address.clone(), tls_ca_file: None, server_name: None };
         let config = FabricConfig {
@@ -152,7 +159,11 @@ impl Replay {
             channel: recorded.channel,
             chaincode: recorded.chaincode,
             consensus: Consensus::Raft,
-            identity: IdentityConfig { msp_id: recorded.identity.msp_id, certificate_file, key_file },
+            identity: IdentityConfig {
+                msp_id: recorded.identity.msp_id,
+                certificate_file,
+                key_file,
+            },
             administrator: None,
             tls: None,
             peers: vec![node.clone()],
@@ -208,22 +219,31 @@ fn invocation(signed: &SignedProposal) -> Invocation {
 #[tokio::test]
 async fn what_the_adapter_asks_is_what_a_real_peer_has_taken_and_its_answers_are_read() {
     let replay = Replay::of("query").await;
-    let info: Info = serde_json::from_slice(&replay.gateway.evaluate("info", &[]).await.unwrap()).unwrap();
+    let info: Info =
+        serde_json::from_slice(&replay.gateway.evaluate("info", &[]).await.unwrap()).unwrap();
     assert_eq!(info.set_up.unwrap().submitter, "ManagementMSP");
     let read = |bytes: &[u8]| EvaluateRequest::decode(bytes).unwrap();
-    let (now, then) = (read(&replay.peer.asked.lock().unwrap()[0]), read(&replay.at("Evaluate").request));
+    let (now, then) =
+        (read(&replay.peer.asked.lock().unwrap()[0]), read(&replay.at("Evaluate").request));
     assert_eq!(now.target_organizations, then.target_organizations);
-    assert_eq!(constant(&now.proposed_transaction.unwrap()), constant(&then.proposed_transaction.unwrap()));
+    assert_eq!(
+        constant(&now.proposed_transaction.unwrap()),
+        constant(&then.proposed_transaction.unwrap())
+    );
 
     let replay = Replay::of("execute").await;
     let answer = replay.endorse().await.unwrap();
     let read = |bytes: &[u8]| EndorseRequest::decode(bytes).unwrap();
-    let (now, then) = (read(&replay.peer.asked.lock().unwrap()[0]), read(&replay.at("Endorse").request));
+    let (now, then) =
+        (read(&replay.peer.asked.lock().unwrap()[0]), read(&replay.at("Endorse").request));
     assert_eq!(
         (&now.channel_id, &now.endorsing_organizations),
         (&then.channel_id, &then.endorsing_organizations)
     );
-    assert_eq!(constant(&now.proposed_transaction.unwrap()), constant(&then.proposed_transaction.unwrap()));
+    assert_eq!(
+        constant(&now.proposed_transaction.unwrap()),
+        constant(&then.proposed_transaction.unwrap())
+    );
     let granted: Granted = serde_json::from_slice(&answer.payload).unwrap();
     assert_eq!(
         granted.transaction, then.transaction_id,
@@ -238,7 +258,11 @@ async fn what_the_adapter_asks_is_what_a_real_peer_has_taken_and_its_answers_are
     let commit = replay.gateway.commit(&replay.endorsed(replay.at("Submit"))).await.unwrap();
     assert!(commit.is_valid() && commit.block > 0);
     let asked = replay.peer.asked.lock().unwrap().clone();
-    assert_eq!(asked[1].as_ref(), replay.at("Submit").request, "handed in as it was, signature and all");
+    assert_eq!(
+        asked[1].as_ref(),
+        replay.at("Submit").request,
+        "handed in as it was, signature and all"
+    );
     let read = |bytes: &[u8]| {
         let signed = SignedCommitStatusRequest::decode(bytes).unwrap();
         CommitStatusRequest::decode(signed.request).unwrap()
@@ -248,7 +272,9 @@ async fn what_the_adapter_asks_is_what_a_real_peer_has_taken_and_its_answers_are
 
 #[tokio::test]
 async fn a_repeat_names_the_transaction_that_was_first_and_nothing_is_handed_in() {
-    let first = EndorseRequest::decode(Replay::of("execute").await.at("Endorse").request.as_slice()).unwrap();
+    let first =
+        EndorseRequest::decode(Replay::of("execute").await.at("Endorse").request.as_slice())
+            .unwrap();
     let replay = Replay::of("repeat").await;
     assert_eq!(replay.exchanges.len(), 1);
     let answer = replay.endorse().await.unwrap();
@@ -259,10 +285,14 @@ async fn a_repeat_names_the_transaction_that_was_first_and_nothing_is_handed_in(
 #[tokio::test]
 async fn a_conflict_is_one_and_is_no_failure() {
     let replay = Replay::of("conflict").await;
-    let request = SignedCommitStatusRequest::decode(replay.at("CommitStatus").request.as_slice()).unwrap();
+    let request =
+        SignedCommitStatusRequest::decode(replay.at("CommitStatus").request.as_slice()).unwrap();
     let transaction = CommitStatusRequest::decode(request.request).unwrap().transaction_id;
-    let commit =
-        replay.gateway.commit_status(&transaction, std::time::Duration::from_secs(60)).await.unwrap();
+    let commit = replay
+        .gateway
+        .commit_status(&transaction, std::time::Duration::from_secs(60))
+        .await
+        .unwrap();
     assert!(commit.is_conflict() && !commit.is_valid(), "{commit:?}");
 }
 
@@ -275,7 +305,10 @@ async fn a_refusal_of_the_contract_is_the_contracts() {
     assert!(!rest.is_empty());
     *replay.peer.says.lock().unwrap() = endorsed.into();
     let refused = replay.endorse().await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Refused(Refusal::AccessTimes { access_times: 1 })), "{refused}");
+    assert!(
+        matches!(refused, LedgerError::Refused(Refusal::AccessTimes { access_times: 1 })),
+        "{refused}"
+    );
 }
 
 /// What is wrong and where, for each mistake that a real peer was asked to tell.
@@ -294,7 +327,9 @@ async fn each_mistake_is_told_with_what_is_wrong_and_where() {
             true => replay.gateway.evaluate("info", &[]).await.unwrap_err(),
             false => replay.endorse().await.unwrap_err(),
         };
-        let LedgerError::Misconfigured(told) = error else { panic!("`{case}` is told as `{error}`") };
+        let LedgerError::Misconfigured(told) = error else {
+            panic!("`{case}` is told as `{error}`")
+        };
         for part in said.iter().chain([&replay.address.as_str()]) {
             assert!(told.contains(part), "`{case}`: `{told}` does not say `{part}`");
         }
@@ -305,8 +340,11 @@ async fn each_mistake_is_told_with_what_is_wrong_and_where() {
 async fn what_is_endorsed_by_too_few_is_told_and_who_did_not() {
     let replay = Replay::of("endorsed by one").await;
     replay.endorse().await.unwrap();
-    let error =
-        replay.gateway.commit(&replay.endorsed(replay.at("Submit"))).await.map(super::client::invalid);
+    let error = replay
+        .gateway
+        .commit(&replay.endorsed(replay.at("Submit")))
+        .await
+        .map(super::client::invalid);
     let LedgerError::Misconfigured(told) = error.unwrap() else { panic!("another failure") };
     assert!(told.contains("ENDORSEMENT_POLICY_FAILURE"), "{told}");
 

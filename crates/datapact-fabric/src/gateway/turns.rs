@@ -1,7 +1,7 @@
 //! Turns: whoever would conflict with another for certain waits for it instead.
 //!
-//! Two transactions that write the same key conflict when they share a block, and the later one has cost all that a
-//! transaction costs. Calls on different keys never wait for each other.
+//! Two transactions that write the same key conflict when they share a block, and the later one has
+//! cost all that a transaction costs. Calls on different keys never wait for each other.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! The channel and the chaincode on it: each step is asked for first and done only if it is not done yet, so that what
-//! was interrupted goes on.
+//! The channel and the chaincode on it: each step is asked for first and done only if it is not
+//! done yet, so that what was interrupted goes on.
 
 use std::process::Command;
 use std::time::Instant;
@@ -9,12 +9,13 @@ use serde_json::Value;
 
 use super::program::{command, run};
 use super::{
-    CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT, Result,
-    replace,
+    CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT,
+    Result, replace,
 };
 use crate::gateway::{FabricConfig, Gateway, admin};
 
-/// The definition that both organisations approve the first time; later ones are the operators' to commit.
+/// The definition that both organisations approve the first time; later ones are the operators' to
+/// commit.
 const VERSION: &str = "1";
 const SEQUENCE: &str = "1";
 
@@ -24,7 +25,8 @@ impl Network {
         let nodes: Vec<Node> =
             self.nodes().into_iter().filter(|node| !matches!(node, Node::Chaincode(_))).collect();
         if !self.record.made {
-            // A peer that was ended while it made its databases does not start on what it left of them.
+            // A peer that was ended while it made its databases does not start on what it left of
+            // them.
             for node in nodes.iter().filter(|node| self.process(**node).is_none()) {
                 super::files::remove(&self.node_dir(*node))?;
             }
@@ -48,7 +50,9 @@ impl Network {
     async fn join_orderer(&self, programs: &Programs, at: u16) -> Result<()> {
         let node = Node::Orderer(at);
         let list = self
-            .until(node, async || run(self.admin(programs, at, &["channel", "list"])).await.and_then(parse))
+            .until(node, async || {
+                run(self.admin(programs, at, &["channel", "list"])).await.and_then(parse)
+            })
             .await?;
         let channels = list.get("channels").and_then(Value::as_array);
         if channels.is_some_and(|channels| {
@@ -56,8 +60,11 @@ impl Network {
         }) {
             return Ok(());
         }
-        let mut join =
-            self.admin(programs, at, &["channel", "join", "--channelID", CHANNEL, "--config-block"]);
+        let mut join = self.admin(
+            programs,
+            at,
+            &["channel", "join", "--channelID", CHANNEL, "--config-block"],
+        );
         join.arg(self.block());
         let joined = parse(run(join).await?)?;
         match joined.get("error") {
@@ -69,7 +76,9 @@ impl Network {
     async fn join_peer(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
         let node = Node::Peer(organisation);
         let list = self
-            .until(node, async || run(self.peer(programs, organisation, &["channel", "list"])).await)
+            .until(node, async || {
+                run(self.peer(programs, organisation, &["channel", "list"])).await
+            })
             .await?;
         if list.lines().any(|line| line.trim() == CHANNEL) {
             return Ok(());
@@ -79,7 +88,8 @@ impl Network {
         run(join).await.map(drop)
     }
 
-    /// Has the chaincode on both peers, as both organisations' administrators would, and its processes running.
+    /// Has the chaincode on both peers, as both organisations' administrators would, and its
+    /// processes running.
     ///
     /// # Errors
     /// When a step fails.
@@ -94,21 +104,28 @@ impl Network {
         if !self.is_committed(programs, Organisation::Management).await {
             for organisation in Organisation::ALL {
                 // The orderers may still be electing a leader.
-                self.until(Node::Peer(organisation), async || self.approve(programs, organisation).await)
-                    .await?;
+                self.until(Node::Peer(organisation), async || {
+                    self.approve(programs, organisation).await
+                })
+                .await?;
             }
-            self.until(Node::Peer(Organisation::Management), async || self.commit(programs).await).await?;
+            self.until(Node::Peer(Organisation::Management), async || self.commit(programs).await)
+                .await?;
         }
         Ok(())
     }
 
-    /// Has the chaincode set up, in the name of the key server's administrator, through each organisation's gateway.
-    /// What is set up already is endorsed again, which shows that this peer finds both: after a start that takes until
-    /// the peers have heard of each other, and the orderers have elected a leader.
+    /// Has the chaincode set up, in the name of the key server's administrator, through each
+    /// organisation's gateway. What is set up already is endorsed again, which shows that this peer
+    /// finds both: after a start that takes until the peers have heard of each other, and the
+    /// orderers have elected a leader.
     pub(super) async fn set_up(&self) -> Result<()> {
         let administrator = FabricConfig::load(&self.key_ledger_file())?.administrator;
         let who = administrator.as_ref().ok_or_else(|| {
-            NetworkError::new("nobody can set the chaincode up", "this is a defect; please report it")
+            NetworkError::new(
+                "nobody can set the chaincode up",
+                "this is a defect; please report it",
+            )
         })?;
         let agreed = super::agreed(&self.record.ledger);
         for (organisation, file) in
@@ -141,12 +158,14 @@ impl Network {
     }
 
     async fn approve(&self, programs: &Programs, organisation: Organisation) -> Result<()> {
-        let mut query = self.peer(programs, organisation, &["lifecycle", "chaincode", "queryapproved"]);
+        let mut query =
+            self.peer(programs, organisation, &["lifecycle", "chaincode", "queryapproved"]);
         query.args(["--channelID", CHANNEL, "--name", CHAINCODE, "--sequence", SEQUENCE]);
         if run(query).await.is_ok() {
             return Ok(());
         }
-        let mut approve = self.peer(programs, organisation, &["lifecycle", "chaincode", "approveformyorg"]);
+        let mut approve =
+            self.peer(programs, organisation, &["lifecycle", "chaincode", "approveformyorg"]);
         self.define(&mut approve);
         approve.args(["--package-id", &self.package(organisation)?.id]);
         run(approve).await.map(drop)
@@ -156,14 +175,16 @@ impl Network {
         if self.is_committed(programs, Organisation::Management).await {
             return Ok(());
         }
-        let mut commit = self.peer(programs, Organisation::Management, &["lifecycle", "chaincode", "commit"]);
+        let mut commit =
+            self.peer(programs, Organisation::Management, &["lifecycle", "chaincode", "commit"]);
         self.define(&mut commit);
         self.at_both_peers(&mut commit);
         run(commit).await.map(drop)
     }
 
     async fn is_committed(&self, programs: &Programs, organisation: Organisation) -> bool {
-        let mut query = self.peer(programs, organisation, &["lifecycle", "chaincode", "querycommitted"]);
+        let mut query =
+            self.peer(programs, organisation, &["lifecycle", "chaincode", "querycommitted"]);
         query.args(["--channelID", CHANNEL, "--name", CHAINCODE]);
         run(query).await.is_ok()
     }
@@ -187,7 +208,11 @@ impl Network {
     /// Whom to ask to endorse, in the order in which the certificates are given.
     fn at_both_peers(&self, command: &mut Command) {
         for organisation in Organisation::ALL {
-            command.args(["--peerAddresses", &self.address(Node::Peer(organisation)), "--tlsRootCertFiles"]);
+            command.args([
+                "--peerAddresses",
+                &self.address(Node::Peer(organisation)),
+                "--tlsRootCertFiles",
+            ]);
             command.arg(self.peer_tls_ca(organisation));
         }
     }
@@ -240,8 +265,11 @@ impl Network {
 /// The JSON that a command said, behind a line that `osnadmin` begins with.
 fn parse(said: String) -> Result<Value> {
     let text = said.trim();
-    let text =
-        if text.starts_with("Status:") { text.split_once('\n').map_or("", |(_, rest)| rest) } else { text };
+    let text = if text.starts_with("Status:") {
+        text.split_once('\n').map_or("", |(_, rest)| rest)
+    } else {
+        text
+    };
     serde_json::from_str(text).map_err(|_| {
         let detail = format!("Fabric's program said `{}`", said.lines().next().unwrap_or_default());
         NetworkError::new(detail, "see the nodes' logs in the network's folder")

@@ -1,8 +1,11 @@
-//! The files that describe a network as a ledger, one for each organisation: its own peer, and a user of its own.
+//! The files that describe a network as a ledger, one for each organisation: its own peer, and a
+//! user of its own.
 
 use std::path::{Path, PathBuf};
 
-use super::{CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result, replace};
+use super::{
+    CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result, replace,
+};
 use crate::gateway::FabricConfig;
 use crate::gateway::config::{Consensus, IdentityConfig, KIND, NodeConfig};
 
@@ -24,7 +27,9 @@ impl Network {
                 identity: self.identity(organisation, "User1"),
                 administrator: keeps_trust.then(|| self.identity(organisation, "Admin")),
                 tls: None,
-                peers: vec![self.described(Node::Peer(organisation), &self.peer_tls_ca(organisation))],
+                peers: vec![
+                    self.described(Node::Peer(organisation), &self.peer_tls_ca(organisation)),
+                ],
                 orderers: (1..=self.record.orderers.number())
                     .map(|at| self.described(Node::Orderer(at), &self.orderer_tls_ca()))
                     .collect(),
@@ -35,7 +40,11 @@ impl Network {
     }
 
     fn described(&self, node: Node, tls_ca: &Path) -> NodeConfig {
-        NodeConfig { address: self.url(node), tls_ca_file: Some(self.relative(tls_ca)), server_name: None }
+        NodeConfig {
+            address: self.url(node),
+            tls_ca_file: Some(self.relative(tls_ca)),
+            server_name: None,
+        }
     }
 
     fn identity(&self, organisation: Organisation, user: &str) -> IdentityConfig {

@@ -1,5 +1,6 @@
-//! What Fabric's programs read: keys and certificates, the channel's first block, and each node's settings. The
-//! settings are written as JSON, which is YAML too and needs no quoting of paths by hand.
+//! What Fabric's programs read: keys and certificates, the channel's first block, and each node's
+//! settings. The settings are written as JSON, which is YAML too and needs no quoting of paths by
+//! hand.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,12 +10,15 @@ use serde_json::{Value, json};
 
 use super::program::{command, run};
 use super::settings::PROFILE;
-use super::{CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Programs, Result, replace};
+use super::{
+    CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Programs, Result, replace,
+};
 
 /// Every node is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";
 
-/// The builder for chaincode as a service: the peer asks it what the package is, and where the chaincode listens.
+/// The builder for chaincode as a service: the peer asks it what the package is, and where the
+/// chaincode listens.
 const BUILDER: [(&str, &str); 3] = [
     (
         "detect",
@@ -32,7 +36,8 @@ const BUILDER: [(&str, &str); 3] = [
 ];
 
 impl Network {
-    /// Everything that is needed before a node starts. What is there and must stay the same is left as it is.
+    /// Everything that is needed before a node starts. What is there and must stay the same is left
+    /// as it is.
     pub(super) async fn write_files(&self, programs: &Programs) -> Result<()> {
         self.make_crypto(programs).await?;
         for (name, script) in BUILDER {
@@ -44,7 +49,9 @@ impl Network {
         for node in self.nodes() {
             let settings = match node {
                 Node::Orderer(at) => ("orderer.yaml", self.orderer_settings(at)),
-                Node::Peer(organisation) => ("core.yaml", self.peer_settings(organisation, programs)),
+                Node::Peer(organisation) => {
+                    ("core.yaml", self.peer_settings(organisation, programs))
+                }
                 Node::Chaincode(_) => continue,
             };
             self.write_settings(&self.node_dir(node).join(settings.0), &settings.1)?;

@@ -1,6 +1,7 @@
-//! Networks on one machine, of Fabric's own programs, for tests and for trying out: two organisations, management's and
-//! the key server's, with a peer and a chaincode process each, and one orderer (Raft) or four (BFT). A network's folder
-//! holds all of it; what runs in it ends with [`Network::down`], not with this process.
+//! Networks on one machine, of Fabric's own programs, for tests and for trying out: two
+//! organisations, management's and the key server's, with a peer and a chaincode process each, and
+//! one orderer (Raft) or four (BFT). A network's folder holds all of it; what runs in it ends with
+//! [`Network::down`], not with this process.
 
 mod channel;
 mod describe;
@@ -74,10 +75,11 @@ impl Orderers {
 pub struct Options {
     /// How the orderers agree.
     pub orderers: Orderers,
-    /// How long an orderer waits for more transactions before it makes a block: 1 ms to 60 s. The largest part of the
-    /// time until a transaction is committed when few are submitted.
+    /// How long an orderer waits for more transactions before it makes a block: 1 ms to 60 s. The
+    /// largest part of the time until a transaction is committed when few are submitted.
     pub batch_timeout: Duration,
-    /// The ledger's id, as in management's configuration: both organisations' chaincode is started with it.
+    /// The ledger's id, as in management's configuration: both organisations' chaincode is started
+    /// with it.
     pub ledger: String,
 }
 
@@ -128,7 +130,8 @@ impl Node {
         }
     }
 
-    /// Which port of the network's it listens on: two for each of up to four orderers, then the others'.
+    /// Which port of the network's it listens on: two for each of up to four orderers, then the
+    /// others'.
     fn port_at(self) -> u16 {
         match self {
             Self::Orderer(at) => (at - 1) * 2,
@@ -157,7 +160,8 @@ struct Record {
     ledger: String,
     /// The lowest of the ports, 0 before they are chosen.
     first_port: u16,
-    /// Whether all have joined the channel; its configuration names the ports, so they are for good then.
+    /// Whether all have joined the channel; its configuration names the ports, so they are for good
+    /// then.
     made: bool,
     /// Those that are thought to run.
     processes: BTreeMap<String, u32>,
@@ -172,9 +176,11 @@ enum Kind {
 /// A node as it runs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Running {
-    /// `orderer-1` to `orderer-4`, `peer-management`, `peer-key`, `chaincode-management`, `chaincode-key`.
+    /// `orderer-1` to `orderer-4`, `peer-management`, `peer-key`, `chaincode-management`,
+    /// `chaincode-key`.
     pub node: String,
-    /// Where it listens: `grpcs://HOST:PORT`, or `grpc://HOST:PORT` for chaincode, to which its peer alone connects.
+    /// Where it listens: `grpcs://HOST:PORT`, or `grpc://HOST:PORT` for chaincode, to which its
+    /// peer alone connects.
     pub url: String,
     /// The same without the scheme: `HOST:PORT`.
     #[serde(skip)]
@@ -187,10 +193,12 @@ impl Network {
     /// The network in `dir`, or a new one as `options` say.
     ///
     /// # Errors
-    /// When there is another kind of network, or one with other orderers or another ledger id, or something else, or
-    /// somebody else works on it.
+    /// When there is another kind of network, or one with other orderers or another ledger id, or
+    /// something else, or somebody else works on it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
-        agreed(&options.ledger).validate().map_err(|e| NetworkError::new(e, "choose another id"))?;
+        agreed(&options.ledger)
+            .validate()
+            .map_err(|e| NetworkError::new(e, "choose another id"))?;
         let folder = Folder::open(dir, RECORD_FILE)?;
         if folder.path().join(RECORD_FILE).exists() {
             let network = Self::read(folder)?;
@@ -236,7 +244,8 @@ impl Network {
     fn read(folder: Folder) -> Result<Self> {
         let path = folder.path().join(RECORD_FILE);
         let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
-        let record: Record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+        let record: Record =
+            serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
         let ports = PortBlock::again(record.first_port);
         Ok(Self { folder, record, _ports: ports })
     }
@@ -260,16 +269,22 @@ impl Network {
     pub fn running(&self) -> Vec<Running> {
         let running = |node: Node| {
             let process = self.process(node)?;
-            Some(Running { node: node.name(), url: self.url(node), address: self.address(node), process })
+            Some(Running {
+                node: node.name(),
+                url: self.url(node),
+                address: self.address(node),
+                process,
+            })
         };
         self.nodes().into_iter().filter_map(running).collect()
     }
 
-    /// Starts what does not run, makes channel and chaincode the first time, and waits until both organisations' peers
-    /// endorse.
+    /// Starts what does not run, makes channel and chaincode the first time, and waits until both
+    /// organisations' peers endorse.
     ///
     /// # Errors
-    /// When something does not come up, with what it said last. What this call has started is ended again.
+    /// When something does not come up, with what it said last. What this call has started is ended
+    /// again.
     pub async fn up(&mut self, programs: &Programs) -> Result<Vec<Running>> {
         let before = self.running();
         self.start_channel(programs).await?;
@@ -291,9 +306,12 @@ impl Network {
     /// # Errors
     /// As [`Network::up`].
     pub async fn start_channel(&mut self, programs: &Programs) -> Result<Vec<Running>> {
-        if let (Orderers::Bft, Some(version @ (..=2, _))) = (self.record.orderers, programs.version) {
-            let detail =
-                format!("Fabric {}.{} has no BFT orderers: these came with 3.0", version.0, version.1);
+        if let (Orderers::Bft, Some(version @ (..=2, _))) = (self.record.orderers, programs.version)
+        {
+            let detail = format!(
+                "Fabric {}.{} has no BFT orderers: these came with 3.0",
+                version.0, version.1
+            );
             return Err(NetworkError::new(detail, "use Fabric 3.1, or `--orderers raft`"));
         }
         let before = self.running();
@@ -406,11 +424,13 @@ impl Network {
 
     fn save(&self) -> Result<()> {
         let path = self.dir().join(RECORD_FILE);
-        let text = serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
+        let text =
+            serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
         replace(&path, text.as_bytes())
     }
 
-    /// Ports for all: the former ones, or, while no channel has them for good and they are taken, others.
+    /// Ports for all: the former ones, or, while no channel has them for good and they are taken,
+    /// others.
     fn choose_ports(&mut self) -> Result<()> {
         let taken = self.taken_port();
         match taken {
@@ -424,8 +444,8 @@ impl Network {
             }
             _ => {}
         }
-        let block =
-            PortBlock::reserve().map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
+        let block = PortBlock::reserve()
+            .map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
         // What stands for the former ports is nothing to the new ones.
         files::remove(&self.block())?;
         for node in self.nodes() {
@@ -440,7 +460,8 @@ impl Network {
     fn taken_port(&self) -> Option<(Node, u16)> {
         let ports = |node: Node| {
             let port = self.port(node);
-            [Some(port), matches!(node, Node::Orderer(_)).then_some(port + 1)].map(|port| (node, port))
+            [Some(port), matches!(node, Node::Orderer(_)).then_some(port + 1)]
+                .map(|port| (node, port))
         };
         let down = self.nodes().into_iter().filter(|node| self.process(*node).is_none());
         down.flat_map(ports)
@@ -460,8 +481,12 @@ impl Network {
         };
         let mut command = program::command(program);
         command.current_dir(&dir).env("FABRIC_CFG_PATH", &dir);
-        // Blocks and calls are logged at `info`; what this leaves out is how often, not what is wrong.
-        command.env("FABRIC_LOGGING_SPEC", std::env::var_os(LOGGING).unwrap_or_else(|| "warning".into()));
+        // Blocks and calls are logged at `info`; what this leaves out is how often, not what is
+        // wrong.
+        command.env(
+            "FABRIC_LOGGING_SPEC",
+            std::env::var_os(LOGGING).unwrap_or_else(|| "warning".into()),
+        );
         command.env("FABRIC_LOGGING_FORMAT", LOG_FORMAT);
         match node {
             Node::Orderer(_) => {}
@@ -483,13 +508,17 @@ impl Network {
             .env("CHAINCODE_SERVER_ADDRESS", self.address(Node::Chaincode(organisation)))
             .env("CHAINCODE_ID", self.package(organisation)?.id)
             .args(["--ledger", &ledger, "--chaincode", &chaincode, "--submitter", &submitter])
-            .args(administrators.iter().flat_map(|administrator| ["--administrator", administrator]));
+            .args(
+                administrators.iter().flat_map(|administrator| ["--administrator", administrator]),
+            );
         Ok(())
     }
 
-    /// The chaincode's package of an organisation: it says where that organisation's process listens.
+    /// The chaincode's package of an organisation: it says where that organisation's process
+    /// listens.
     fn package(&self, organisation: Organisation) -> Result<Package> {
-        let connection = Connection { address: self.address(Node::Chaincode(organisation)), tls: None };
+        let connection =
+            Connection { address: self.address(Node::Chaincode(organisation)), tls: None };
         Package::new(&format!("{CHAINCODE}_1"), &connection)
     }
 
@@ -520,8 +549,8 @@ const LOGGING: &str = "FABRIC_LOGGING_SPEC";
 const LOG_FORMAT: &str =
     "%{time:2006-01-02 15:04:05.000 MST} %{level:.4s} [%{module}] %{shortfunc}: %{message}";
 
-/// What both organisations agree to: management submits, and the key server's administrators say whose signatures
-/// count, so that management alone cannot vouch for a certification authority.
+/// What both organisations agree to: management submits, and the key server's administrators say
+/// whose signatures count, so that management alone cannot vouch for a certification authority.
 fn agreed(ledger: &str) -> SetUp {
     SetUp {
         administrators: [Organisation::Key.msp().to_owned()].into(),

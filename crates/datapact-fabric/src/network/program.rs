@@ -13,7 +13,8 @@ const CHAINCODE: &str = "datapact-chaincode";
 const VERSION_MIN: (u32, u32) = (2, 5);
 /// What Fabric's programs read their settings from, over the files that a network gives them.
 const SETTINGS: [&str; 4] = ["CORE_", "ORDERER_", "CONFIGTX_", "FABRIC_"];
-/// How long a command that administers a node may take; they wait for a block at most 30 s themselves.
+/// How long a command that administers a node may take; they wait for a block at most 30 s
+/// themselves.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// The programs that a network is made of.
@@ -36,13 +37,14 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Finds Fabric's programs in the folder `bin` or its `bin`, or else in that of [`FABRIC_BIN`], or else in the PATH,
-    /// and our chaincode: `chaincode`, or beside this program, or in the PATH.
+    /// Finds Fabric's programs in the folder `bin` or its `bin`, or else in that of [`FABRIC_BIN`],
+    /// or else in the PATH, and our chaincode: `chaincode`, or beside this program, or in the PATH.
     ///
     /// # Errors
     /// Which program is missing, where it was looked for, and where Fabric's releases are.
     pub async fn find(bin: Option<&Path>, chaincode: Option<&Path>) -> Result<Self> {
-        let named = std::env::var_os(FABRIC_BIN).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let named =
+            std::env::var_os(FABRIC_BIN).filter(|value| !value.is_empty()).map(PathBuf::from);
         let (folders, place) = match (bin, named) {
             (Some(bin), _) => (below(bin), format!("`{}`", bin.display())),
             (None, Some(bin)) => (below(&bin), format!("`{}` ({FABRIC_BIN})", bin.display())),
@@ -118,7 +120,8 @@ fn chaincode(given: Option<&Path>) -> Result<PathBuf> {
         });
     }
     let own = std::env::current_exe().ok();
-    let mut folders: Vec<PathBuf> = own.iter().filter_map(|own| own.parent()).map(Path::to_owned).collect();
+    let mut folders: Vec<PathBuf> =
+        own.iter().filter_map(|own| own.parent()).map(Path::to_owned).collect();
     folders.extend(path());
     found(&folders, CHAINCODE).ok_or_else(|| {
         NetworkError::new(
@@ -134,8 +137,10 @@ async fn version(peer: &Path) -> Result<Option<(u32, u32)>> {
     command.arg("version");
     let said = run(command).await?;
     let Some(version) = said.lines().find_map(|line| line.trim().strip_prefix("Version:")) else {
-        let detail =
-            format!("`{}` is no program of Fabric's: `peer version` says no version", peer.display());
+        let detail = format!(
+            "`{}` is no program of Fabric's: `peer version` says no version",
+            peer.display()
+        );
         return Err(NetworkError::new(
             detail,
             "name the folder of Fabric's programs with `--fabric-bin DIR`",
@@ -166,7 +171,10 @@ mod tests {
     async fn what_is_missing_is_said_with_where_it_was_looked_for_and_where_it_is_had() {
         let empty = tempfile::tempdir().unwrap();
         let error = Programs::find(Some(empty.path()), None).await.unwrap_err().to_string();
-        assert!(error.contains("`peer`") && error.contains(&*empty.path().to_string_lossy()), "{error}");
+        assert!(
+            error.contains("`peer`") && error.contains(&*empty.path().to_string_lossy()),
+            "{error}"
+        );
         assert!(error.contains("github.com/hyperledger/fabric/releases"), "{error}");
     }
 }

@@ -1,10 +1,12 @@
-//! The settings of the channel, of orderers and of peers: what has to be said, and what makes a network on one machine
-//! quick to start and to see who is back. All else is as Fabric has it.
+//! The settings of the channel, of orderers and of peers: what has to be said, and what makes a
+//! network on one machine quick to start and to see who is back. All else is as Fabric has it.
 
 use serde_json::{Value, json};
 
 use super::files::HOST;
-use super::{CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation, Programs};
+use super::{
+    CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation, Programs,
+};
 
 /// The profile in `configtx.yaml` that the channel's first block is made by.
 pub(super) const PROFILE: &str = "Datapact";

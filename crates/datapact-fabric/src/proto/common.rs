@@ -136,7 +136,8 @@ pub struct BlockData {
 /// What stands beside a block.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct BlockMetadata {
-    /// At 0 a [`Metadata`] with the orderers' signatures, at 2 one validation code for each transaction.
+    /// At 0 a [`Metadata`] with the orderers' signatures, at 2 one validation code for each
+    /// transaction.
     #[prost(bytes = "bytes", repeated, tag = "1")]
     pub metadata: Vec<bytes::Bytes>,
 }

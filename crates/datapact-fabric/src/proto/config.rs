@@ -1,4 +1,5 @@
-//! A channel's configuration (`common/configtx`, `common/configuration`, `orderer/configuration`, `msp/msp_config`).
+//! A channel's configuration (`common/configtx`, `common/configuration`, `orderer/configuration`,
+//! `msp/msp_config`).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,5 @@
-//! Fabric's messages, as far as they are needed, written from the field numbers of its published protocol buffers.
+//! Fabric's messages, as far as they are needed, written from the field numbers of its published
+//! protocol buffers.
 
 pub mod common;
 pub mod config;

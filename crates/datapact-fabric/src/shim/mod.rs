@@ -1,7 +1,8 @@
 //! The chaincode side of the stream between a peer and its chaincode, as a service.
 //!
-//! A peer dials in and calls `protos.Chaincode/Connect`, one stream both ways. [`serve`] answers any number of peers;
-//! `stream` is one peer's stream, `transaction` one of the many transactions in flight on it.
+//! A peer dials in and calls `protos.Chaincode/Connect`, one stream both ways. [`serve`] answers
+//! any number of peers; `stream` is one peer's stream, `transaction` one of the many transactions
+//! in flight on it.
 
 mod service;
 mod stream;
@@ -37,8 +38,8 @@ pub struct ServerTls {
     pub client_ca: Option<Vec<u8>>,
 }
 
-/// Serves peers on `listener` as the chaincode with the package id `package` until `stop` is true or its sender is
-/// gone; then every stream is ended at once.
+/// Serves peers on `listener` as the chaincode with the package id `package` until `stop` is true
+/// or its sender is gone; then every stream is ended at once.
 ///
 /// # Errors
 /// When the TLS material cannot be used or the listener fails.
@@ -62,7 +63,8 @@ pub async fn serve(
         };
         server = server.tls_config(config)?;
     }
-    // A read of the state is a small message each way: waiting to send more at once would cost 40 ms every time.
+    // A read of the state is a small message each way: waiting to send more at once would cost 40
+    // ms every time.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let mut stopping = stop.clone();
     let stopped = async move {

@@ -26,7 +26,11 @@ pub(super) struct ChaincodeService {
 }
 
 impl ChaincodeService {
-    pub(super) fn new(package: String, contract: Arc<Contract>, stop: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        package: String,
+        contract: Arc<Contract>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         Self { package: package.into(), contract, stop }
     }
 }
@@ -46,7 +50,9 @@ impl Service<http::Request<Body>> for ChaincodeService {
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         if request.uri().path() != "/protos.Chaincode/Connect" {
-            return Box::pin(async { Ok(Status::unimplemented("there is only `Connect`").into_http()) });
+            return Box::pin(async {
+                Ok(Status::unimplemented("there is only `Connect`").into_http())
+            });
         }
         let service = self.clone();
         Box::pin(async move {

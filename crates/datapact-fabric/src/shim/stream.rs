@@ -1,4 +1,5 @@
-//! One peer's stream: the greeting, then transactions, many at a time, told apart by channel and id.
+//! One peer's stream: the greeting, then transactions, many at a time, told apart by channel and
+//! id.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,7 +19,8 @@ use crate::proto::shim::{ChaincodeMessage, MessageType};
 
 /// The most messages that wait to be sent to a peer.
 pub(super) const OUTGOING_MAX: usize = 1024;
-/// The most transactions in flight on a stream; a peer lets fewer in by default (`limits.concurrency`).
+/// The most transactions in flight on a stream; a peer lets fewer in by default
+/// (`limits.concurrency`).
 pub(super) const IN_FLIGHT_MAX: usize = 4096;
 /// The longest channel name and transaction id that are answered, in bytes.
 const ID_BYTES_MAX: usize = 256;
@@ -57,7 +59,8 @@ impl PeerStream {
         Self { contract, out, routes: Routes::default(), running: JoinSet::new() }
     }
 
-    /// Greets the peer as the chaincode `package` and does what it asks until one side ends the stream.
+    /// Greets the peer as the chaincode `package` and does what it asks until one side ends the
+    /// stream.
     pub(super) async fn run(
         mut self,
         package: &str,
@@ -109,7 +112,9 @@ impl PeerStream {
                 match message.r#type() {
                     found if found == expected => break,
                     MessageType::Keepalive => self.echo(message),
-                    MessageType::Error => return Err(StreamError::NotRegistered(package.to_owned())),
+                    MessageType::Error => {
+                        return Err(StreamError::NotRegistered(package.to_owned()));
+                    }
                     _ => return Err(StreamError::Protocol("a message before the greeting's end")),
                 }
             }
@@ -151,8 +156,9 @@ impl PeerStream {
                 return Err(StreamError::Protocol("a transaction that is in flight already"));
             }
             if routes.len() >= IN_FLIGHT_MAX {
-                let _ =
-                    self.out.try_send(Ok(transaction::failed(&key, "too many transactions are in flight")));
+                let _ = self
+                    .out
+                    .try_send(Ok(transaction::failed(&key, "too many transactions are in flight")));
                 return Ok(());
             }
             routes.insert(key.clone(), route);

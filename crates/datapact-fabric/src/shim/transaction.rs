@@ -13,7 +13,8 @@ use crate::contract::encoding::EVENT_NAME;
 use crate::contract::{Answer, Caller, Contract, Invocation, State, StateError};
 use crate::proto::common::{ChannelHeader, Header, SerializedIdentity, SignatureHeader};
 use crate::proto::peer::{
-    ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeInput, ChaincodeProposalPayload, Proposal, Response,
+    ChaincodeEvent, ChaincodeHeaderExtension, ChaincodeInput, ChaincodeProposalPayload, Proposal,
+    Response,
 };
 use crate::proto::shim::{ChaincodeMessage, GetState, MessageType, PutState};
 
@@ -40,8 +41,9 @@ impl Ledger {
         let gone = || StateError("the peer's stream has ended".to_owned());
         self.out.send(Ok(reply(&self.key, kind, payload.into()))).await.map_err(|_| gone())?;
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.answers.recv()).await;
-        let answer =
-            answer.map_err(|_| StateError("the peer does not answer".to_owned()))?.ok_or_else(gone)?;
+        let answer = answer
+            .map_err(|_| StateError("the peer does not answer".to_owned()))?
+            .ok_or_else(gone)?;
         match answer.r#type() {
             MessageType::Response => Ok(answer.payload),
             _ => Err(StateError(String::from_utf8_lossy(&answer.payload).into_owned())),
@@ -58,7 +60,8 @@ impl State for Ledger {
     }
 
     async fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), StateError> {
-        let asked = PutState { key: key.to_owned(), value: value.into(), collection: String::new() };
+        let asked =
+            PutState { key: key.to_owned(), value: value.into(), collection: String::new() };
         self.ask(MessageType::PutState, asked.encode_to_vec()).await.map(drop)
     }
 }
@@ -73,7 +76,8 @@ pub(super) async fn run(
         Err(what) => failed(&ledger.key, what),
         Ok(invocation) => match contract.invoke(&invocation, &mut ledger).await {
             Ok(Answer { payload, event }) => {
-                let response = Response { status: OK, message: String::new(), payload: payload.into() };
+                let response =
+                    Response { status: OK, message: String::new(), payload: payload.into() };
                 let event = event.map(|payload| ChaincodeEvent {
                     event_name: EVENT_NAME.to_owned(),
                     payload: payload.into(),
@@ -83,8 +87,11 @@ pub(super) async fn run(
             }
             Err(failure) => {
                 tracing::debug!(transaction = ledger.key.1, %failure, "refused");
-                let response =
-                    Response { status: REFUSED, message: failure.to_message(), payload: Bytes::new() };
+                let response = Response {
+                    status: REFUSED,
+                    message: failure.to_message(),
+                    payload: Bytes::new(),
+                };
                 completed(&ledger.key, &response, None)
             }
         },
@@ -94,13 +101,15 @@ pub(super) async fn run(
 
 /// What the peer's message asks of the contract.
 pub(super) fn invocation(message: &ChaincodeMessage) -> Result<Invocation, &'static str> {
-    let input = ChaincodeInput::decode(message.payload.clone()).map_err(|_| "the input cannot be decoded")?;
+    let input = ChaincodeInput::decode(message.payload.clone())
+        .map_err(|_| "the input cannot be decoded")?;
     let proposal = message.proposal.as_ref().ok_or("there is no proposal")?;
-    let proposal =
-        Proposal::decode(proposal.proposal_bytes.clone()).map_err(|_| "the proposal cannot be decoded")?;
-    let header = Header::decode(proposal.header).map_err(|_| "the proposal's header cannot be decoded")?;
-    let channel =
-        ChannelHeader::decode(header.channel_header).map_err(|_| "the channel header cannot be decoded")?;
+    let proposal = Proposal::decode(proposal.proposal_bytes.clone())
+        .map_err(|_| "the proposal cannot be decoded")?;
+    let header =
+        Header::decode(proposal.header).map_err(|_| "the proposal's header cannot be decoded")?;
+    let channel = ChannelHeader::decode(header.channel_header)
+        .map_err(|_| "the channel header cannot be decoded")?;
     if channel.channel_id != message.channel_id || channel.tx_id != message.txid {
         return Err("the proposal is for another channel or transaction");
     }
@@ -110,8 +119,8 @@ pub(super) fn invocation(message: &ChaincodeMessage) -> Result<Invocation, &'sta
         .map_err(|_| "the channel header's extension cannot be decoded")?;
     let signer = SignatureHeader::decode(header.signature_header)
         .map_err(|_| "the signature header cannot be decoded")?;
-    let creator =
-        SerializedIdentity::decode(signer.creator).map_err(|_| "the proposal's creator cannot be decoded")?;
+    let creator = SerializedIdentity::decode(signer.creator)
+        .map_err(|_| "the proposal's creator cannot be decoded")?;
     let payload = ChaincodeProposalPayload::decode(proposal.payload)
         .map_err(|_| "the proposal's payload cannot be decoded")?;
     Ok(Invocation {
@@ -158,9 +167,13 @@ mod tests {
         let bytes = || proptest::collection::vec(any::<u8>(), 0..64);
         let parts = (any::<Option<i64>>(), bytes(), bytes(), bytes(), bytes(), 0..400usize);
         parts.prop_map(|(seconds, extension, creator, transient, payload, length)| {
-            let timestamp = seconds.map(|seconds| crate::proto::common::Timestamp { seconds, nanos: 0 });
-            let channel =
-                ChannelHeader { timestamp, extension: extension.into(), ..ChannelHeader::default() };
+            let timestamp =
+                seconds.map(|seconds| crate::proto::common::Timestamp { seconds, nanos: 0 });
+            let channel = ChannelHeader {
+                timestamp,
+                extension: extension.into(),
+                ..ChannelHeader::default()
+            };
             let signer = SignatureHeader { creator: creator.into(), ..SignatureHeader::default() };
             let header = Header {
                 channel_header: channel.encode_to_vec().into(),
@@ -173,7 +186,8 @@ mod tests {
             };
             let mut bytes = proposal.encode_to_vec();
             bytes.truncate(length);
-            let proposal = SignedProposal { proposal_bytes: bytes.into(), ..SignedProposal::default() };
+            let proposal =
+                SignedProposal { proposal_bytes: bytes.into(), ..SignedProposal::default() };
             ChaincodeMessage {
                 payload: payload.into(),
                 proposal: Some(proposal),

@@ -16,10 +16,15 @@ pub fn options(fixture: &Fixture) -> FabricOptions {
 
 pub fn options_of(id: &str, fixture: &Fixture) -> FabricOptions {
     let trust = fixture.trust();
-    FabricOptions { id: id.to_owned(), trust: Arc::new(move || Arc::clone(&trust)), clock: system_clock() }
+    FabricOptions {
+        id: id.to_owned(),
+        trust: Arc::new(move || Arc::clone(&trust)),
+        clock: system_clock(),
+    }
 }
 
-/// Management's ledger file, by which the trust configuration is kept, too: there is no key server here to do it.
+/// Management's ledger file, by which the trust configuration is kept, too: there is no key server
+/// here to do it.
 pub fn config(network: &TestNetwork) -> FabricConfig {
     let config = FabricConfig::load(&network.network.ledger_file()).unwrap();
     FabricConfig { administrator: key_config(network).administrator, ..config }
@@ -35,13 +40,17 @@ pub fn ledger(network: &TestNetwork, fixture: &Fixture) -> FabricLedger {
 
 /// The key server's ledger: its own organisation's peer.
 pub fn key_ledger(network: &TestNetwork, fixture: &Fixture) -> FabricLedger {
-    FabricLedger::with(FabricConfig { administrator: None, ..key_config(network) }, options(fixture))
+    FabricLedger::with(
+        FabricConfig { administrator: None, ..key_config(network) },
+        options(fixture),
+    )
 }
 
 /// The transaction that recorded an access.
 pub async fn transaction_of(ledger: &FabricLedger, event: &Event) -> String {
     let Receipt::Access(access) = &event.receipt else { panic!("no access") };
-    let state = ledger.gateway().evaluate("access", &[&access.request.request.to_string()]).await.unwrap();
+    let state =
+        ledger.gateway().evaluate("access", &[&access.request.request.to_string()]).await.unwrap();
     let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
     state.get("transaction").unwrap().as_str().unwrap().to_owned()
 }

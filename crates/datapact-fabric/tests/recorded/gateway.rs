@@ -1,5 +1,5 @@
-//! Listening in between the adapter and the gateway of a real peer: what is asked and answered, and what is said to each
-//! mistake.
+//! Listening in between the adapter and the gateway of a real peer: what is asked and answered, and
+//! what is said to each mistake.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -122,11 +122,14 @@ async fn listen_in(config: &FabricConfig) -> (Relay, SocketAddr) {
     let ca = std::fs::read(peer.tls_ca_file.as_ref().unwrap()).unwrap();
     let endpoint = Endpoint::from_shared(peer.address.replace("grpcs://", "https://")).unwrap();
     let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-    let relay = Relay { peer: endpoint.tls_config(tls).unwrap().connect_lazy(), state: Arc::default() };
+    let relay =
+        Relay { peer: endpoint.tls_config(tls).unwrap().connect_lazy(), state: Arc::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(
-        Server::builder().add_service(relay.clone()).serve_with_incoming(TcpIncoming::from(listener)),
+        Server::builder()
+            .add_service(relay.clone())
+            .serve_with_incoming(TcpIncoming::from(listener)),
     );
     (relay, address)
 }
@@ -170,7 +173,8 @@ async fn record_the_gateway() {
     if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {
         return;
     }
-    let mut network = TestNetwork::up(Orderers::Raft).await.expect("recording needs Fabric's programs");
+    let mut network =
+        TestNetwork::up(Orderers::Raft).await.expect("recording needs Fabric's programs");
     let fixture = Fixture::new(ID);
     let trust = canonical_text(&TrustConfiguration::of(&fixture.trust()));
     network.invoke("key", "Admin", &["set-trust", &trust], None).unwrap();
@@ -211,17 +215,28 @@ async fn record_the_gateway() {
         .await
         .unwrap_err();
     relay.begin("other organisation's msp");
-    open(&|it| it.identity.msp_id = "KeyMSP".into(), system_clock()).evaluate("info", &[]).await.unwrap_err();
+    open(&|it| it.identity.msp_id = "KeyMSP".into(), system_clock())
+        .evaluate("info", &[])
+        .await
+        .unwrap_err();
     relay.begin("expired certificate");
     let expired = expired(network.network.dir());
     let then: Clock = Arc::new(|| 1_590_000_000);
     open(&|it| it.identity = expired.clone(), then).evaluate("info", &[]).await.unwrap_err();
     relay.begin("missing chaincode");
-    open(&|it| it.chaincode = "other".into(), system_clock()).evaluate("info", &[]).await.unwrap_err();
+    open(&|it| it.chaincode = "other".into(), system_clock())
+        .evaluate("info", &[])
+        .await
+        .unwrap_err();
     relay.begin("missing chaincode, endorsing");
-    execute(&open(&|it| it.chaincode = "other".into(), system_clock()), &share.set()).await.unwrap_err();
+    execute(&open(&|it| it.chaincode = "other".into(), system_clock()), &share.set())
+        .await
+        .unwrap_err();
     relay.begin("wrong channel");
-    open(&|it| it.channel = "other".into(), system_clock()).evaluate("info", &[]).await.unwrap_err();
+    open(&|it| it.channel = "other".into(), system_clock())
+        .evaluate("info", &[])
+        .await
+        .unwrap_err();
     relay.begin("the other organisation's chaincode is down");
     network.network.stop_node("chaincode-key", true).await.unwrap();
     let set = fixture.share(AccessTimes::Times(1), |_| {}).set();
@@ -240,22 +255,26 @@ async fn record_the_gateway() {
         },
         asked: relay.state.lock().unwrap().asked.clone(),
     };
-    std::fs::write(gateway_file(), serde_json::to_string_pretty(&recorded).unwrap() + "\n").unwrap();
+    std::fs::write(gateway_file(), serde_json::to_string_pretty(&recorded).unwrap() + "\n")
+        .unwrap();
 }
 
-/// Two requests of one consumer at once, until one is in the other's way; that answer alone is kept.
+/// Two requests of one consumer at once, until one is in the other's way; that answer alone is
+/// kept.
 async fn conflict(relay: &Relay, gateway: &Gateway, fixture: &Fixture) {
     relay.begin("conflict");
     let is_conflict = |asked: &Asked| {
         let answer = hex::decode(asked.answer.as_deref().unwrap_or_default()).unwrap();
-        asked.path == COMMIT_STATUS && CommitStatusResponse::decode(answer.as_slice()).unwrap().result == 11
+        asked.path == COMMIT_STATUS
+            && CommitStatusResponse::decode(answer.as_slice()).unwrap().result == 11
     };
     let share: TestShare = fixture.share(AccessTimes::Unlimited, |_| {});
     execute(gateway, &share.set()).await.unwrap();
     let consumer = fixture.consumer("Consumer");
     loop {
         let requests = [share.request(&consumer), share.request(&consumer)];
-        let (one, other) = tokio::join!(execute(gateway, &requests[0]), execute(gateway, &requests[1]));
+        let (one, other) =
+            tokio::join!(execute(gateway, &requests[0]), execute(gateway, &requests[1]));
         one.and(other).unwrap();
         let mut state = relay.state.lock().unwrap();
         let mut kept = None;

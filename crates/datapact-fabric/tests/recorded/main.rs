@@ -1,5 +1,7 @@
-//! What a real peer, the chaincode and the adapter have said to each other, kept as bytes in `testdata/fabric/`: replayed to the
-//! chaincode, and (in `src/gateway/recorded.rs`) to the adapter, wherever the tests run, and recorded anew by `DATAPACT_RECORD_FABRIC=1` where Fabric's programs are.
+//! What a real peer, the chaincode and the adapter have said to each other, kept as bytes in
+//! `testdata/fabric/`: replayed to the chaincode, and (in `src/gateway/recorded.rs`) to the
+//! adapter, wherever the tests run, and recorded anew by `DATAPACT_RECORD_FABRIC=1` where Fabric's
+//! programs are.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod gateway;
@@ -57,7 +59,8 @@ struct Recorded {
     chaincode: String,
     /// The adapter's clock, about.
     clock: u64,
-    /// Who asked, unless the case is about that. Made for the recording and thrown away with its network.
+    /// Who asked, unless the case is about that. Made for the recording and thrown away with its
+    /// network.
     identity: RecordedIdentity,
     /// In order.
     asked: Vec<Asked>,

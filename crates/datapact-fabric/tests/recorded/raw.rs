@@ -46,12 +46,16 @@ impl Decoder for RawCodec {
 }
 
 /// A stream to the chaincode at `address`, as a peer has it.
-pub(crate) async fn connect(address: std::net::SocketAddr) -> (mpsc::Sender<Bytes>, Streaming<Bytes>) {
-    let channel = Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
+pub(crate) async fn connect(
+    address: std::net::SocketAddr,
+) -> (mpsc::Sender<Bytes>, Streaming<Bytes>) {
+    let channel =
+        Endpoint::from_shared(format!("http://{address}")).unwrap().connect().await.unwrap();
     let (out, outgoing) = mpsc::channel(64);
     let mut grpc = tonic::client::Grpc::new(channel);
     grpc.ready().await.unwrap();
     let path = PathAndQuery::from_static("/protos.Chaincode/Connect");
-    let response = grpc.streaming(Request::new(ReceiverStream::new(outgoing)), path, RawCodec).await.unwrap();
+    let response =
+        grpc.streaming(Request::new(ReceiverStream::new(outgoing)), path, RawCodec).await.unwrap();
     (out, response.into_inner())
 }

@@ -65,8 +65,9 @@ impl StreamingService<Bytes> for Relay {
         let mut from_peer = request.into_inner();
         tokio::spawn(async move {
             let (to_chaincode, mut from_chaincode) = connect(relay.chaincode).await;
-            let note =
-                |by, bytes: &Bytes| relay.said.lock().unwrap().push(Said { by, bytes: bytes.to_vec() });
+            let note = |by, bytes: &Bytes| {
+                relay.said.lock().unwrap().push(Said { by, bytes: bytes.to_vec() })
+            };
             loop {
                 // What the chaincode says first comes first.
                 tokio::select! {
@@ -94,7 +95,8 @@ async fn listen_in(network: &mut TestNetwork) -> (Relay, String) {
     let address = running.into_iter().find(|running| running.node == node).unwrap().address;
     let connection = Connection { address: address.clone(), tls: None };
     let package = Package::new("datapact_1", &connection).unwrap().id;
-    let info: Info = serde_json::from_value(network.query("management", &["info"]).unwrap()).unwrap();
+    let info: Info =
+        serde_json::from_value(network.query("management", &["info"]).unwrap()).unwrap();
     network.network.stop_node(node, false).await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let relay = Relay { chaincode: listener.local_addr().unwrap(), said: Arc::default() };
@@ -105,7 +107,8 @@ async fn listen_in(network: &mut TestNetwork) -> (Relay, String) {
         let _stop = stop;
         serve(listener, None, id, contract, stopping).await
     });
-    let incoming = TcpIncoming::from(TcpListener::bind(address).await.unwrap()).with_nodelay(Some(true));
+    let incoming =
+        TcpIncoming::from(TcpListener::bind(address).await.unwrap()).with_nodelay(Some(true));
     tokio::spawn(Server::builder().add_service(relay.clone()).serve_with_incoming(incoming));
     (relay, package)
 }
@@ -115,10 +118,12 @@ async fn record_the_stream() {
     if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {
         return;
     }
-    let mut network = TestNetwork::up(Orderers::Raft).await.expect("recording needs Fabric's programs");
+    let mut network =
+        TestNetwork::up(Orderers::Raft).await.expect("recording needs Fabric's programs");
     let (relay, package) = listen_in(&mut network).await;
     let fixture = Fixture::new(ID);
-    let info: Info = serde_json::from_value(network.query("management", &["info"]).unwrap()).unwrap();
+    let info: Info =
+        serde_json::from_value(network.query("management", &["info"]).unwrap()).unwrap();
     let agreed = info.set_up.unwrap();
     let clock = system_clock()();
     network.invoke("key", "Admin", &["set-up", &canonical_text(&agreed)], None).unwrap();

@@ -46,7 +46,8 @@ async fn the_chaincode_says_again_what_it_said_to_a_real_peer() {
 fn the_recording_shows_every_function_and_answer() {
     let exchange = exchange();
     assert!(exchange.fabric.starts_with('v'), "{}", exchange.fabric);
-    let (mut asked, mut answered) = (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
+    let (mut asked, mut answered) =
+        (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
     for said in &exchange.messages {
         let message = ChaincodeMessage::decode(said.bytes.as_slice()).unwrap();
         match message.r#type() {

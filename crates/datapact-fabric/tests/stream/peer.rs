@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datapact_fabric::contract::{Contract, SetUp};
-use datapact_fabric::proto::common::{ChannelHeader, Header, SerializedIdentity, SignatureHeader, Timestamp};
+use datapact_fabric::proto::common::{
+    ChannelHeader, Header, SerializedIdentity, SignatureHeader, Timestamp,
+};
 use datapact_fabric::proto::peer::{
-    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeProposalPayload, Proposal, Response,
-    SignedProposal,
+    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeProposalPayload, Proposal,
+    Response, SignedProposal,
 };
 use datapact_fabric::proto::shim::{ChaincodeMessage, GetState, MessageType};
 use datapact_fabric::shim::{ServerTls, serve};
@@ -77,7 +79,8 @@ impl Peer {
         let codec = ProstCodec::<ChaincodeMessage, ChaincodeMessage>::default();
         let path = PathAndQuery::from_static("/protos.Chaincode/Connect");
         let request = Request::new(ReceiverStream::new(outgoing));
-        let response = grpc.streaming(request, path, codec).await.map_err(|status| format!("{status:?}"))?;
+        let response =
+            grpc.streaming(request, path, codec).await.map_err(|status| format!("{status:?}"))?;
         Ok(Self { out, incoming: response.into_inner() })
     }
 
@@ -93,7 +96,8 @@ impl Peer {
         assert_eq!(register.r#type(), MessageType::Register);
         assert_eq!(ChaincodeId::decode(register.payload).unwrap().name, PACKAGE);
         for kind in [MessageType::Registered, MessageType::Ready] {
-            self.send(ChaincodeMessage { r#type: kind.into(), ..ChaincodeMessage::default() }).await;
+            self.send(ChaincodeMessage { r#type: kind.into(), ..ChaincodeMessage::default() })
+                .await;
         }
     }
 
@@ -127,11 +131,14 @@ impl Peer {
                     state.get(&key).cloned().unwrap_or_default()
                 }
                 MessageType::PutState => {
-                    let put = datapact_fabric::proto::shim::PutState::decode(asked.payload.clone()).unwrap();
+                    let put = datapact_fabric::proto::shim::PutState::decode(asked.payload.clone())
+                        .unwrap();
                     written.push(put.key);
                     Vec::new()
                 }
-                MessageType::Completed => return (Response::decode(asked.payload).unwrap(), written),
+                MessageType::Completed => {
+                    return (Response::decode(asked.payload).unwrap(), written);
+                }
                 other => panic!("{other:?}"),
             };
             self.send(answered(&asked, MessageType::Response, answer)).await;
@@ -140,7 +147,11 @@ impl Peer {
 }
 
 /// The answer to a message of a transaction.
-pub(crate) fn answered(asked: &ChaincodeMessage, kind: MessageType, payload: Vec<u8>) -> ChaincodeMessage {
+pub(crate) fn answered(
+    asked: &ChaincodeMessage,
+    kind: MessageType,
+    payload: Vec<u8>,
+) -> ChaincodeMessage {
     ChaincodeMessage {
         r#type: kind.into(),
         payload: payload.into(),
@@ -171,7 +182,8 @@ pub(crate) fn transaction_of(
         extension: ChaincodeHeaderExtension { chaincode_id: Some(name) }.encode_to_vec().into(),
         ..ChannelHeader::default()
     };
-    let creator = SerializedIdentity { mspid: msp.to_owned(), id_bytes: certificate.to_vec().into() };
+    let creator =
+        SerializedIdentity { mspid: msp.to_owned(), id_bytes: certificate.to_vec().into() };
     let signature_header =
         SignatureHeader { creator: creator.encode_to_vec().into(), ..SignatureHeader::default() };
     let header = Header {

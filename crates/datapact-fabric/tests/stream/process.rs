@@ -18,7 +18,11 @@ impl Drop for Running {
 
 fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_datapact-chaincode"));
-    command.env("CHAINCODE_ID", PACKAGE).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("CHAINCODE_ID", PACKAGE)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -30,7 +34,8 @@ fn signal(child: &Child, signal: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_serves_until_a_signal_ends_it_with_the_peers_stream_open() {
     for ending in ["-TERM", "-INT"] {
-        let mut running = Running(command().env("CHAINCODE_SERVER_ADDRESS", "127.0.0.1:0").spawn().unwrap());
+        let mut running =
+            Running(command().env("CHAINCODE_SERVER_ADDRESS", "127.0.0.1:0").spawn().unwrap());
         let mut line = String::new();
         BufReader::new(running.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
@@ -52,12 +57,27 @@ fn what_is_configured_wrongly_is_said() {
         (&["--address", "0.0.0.0:0"], "no TLS is configured"),
         (&["--address", "here"], "invalid"),
         (&["--address", "127.0.0.1:0", "--tls-key", missing], "--tls-certificate"),
-        (&["--address", "127.0.0.1:0", "--tls-key", missing, "--tls-certificate", missing], "cannot read"),
         (
-            &["--address", "127.0.0.1:0", "--ledger", "a b", "--submitter", "s", "--administrator", "a"],
+            &["--address", "127.0.0.1:0", "--tls-key", missing, "--tls-certificate", missing],
+            "cannot read",
+        ),
+        (
+            &[
+                "--address",
+                "127.0.0.1:0",
+                "--ledger",
+                "a b",
+                "--submitter",
+                "s",
+                "--administrator",
+                "a",
+            ],
             "visible",
         ),
-        (&["--address", "127.0.0.1:0", agreed[0], agreed[1], agreed[2], agreed[3]], "--administrator"),
+        (
+            &["--address", "127.0.0.1:0", agreed[0], agreed[1], agreed[2], agreed[3]],
+            "--administrator",
+        ),
     ];
     for (arguments, said) in cases {
         let mut child = command().args(*arguments).spawn().unwrap();

@@ -47,10 +47,16 @@ async fn an_admin_sets_up_over_the_stream() {
     let text = canonical_text(&set_up());
     let set = |msp: &str, pem: &str| transaction_of("1", &["set-up", &text], msp, pem.as_bytes());
     let (response, written) = peer.run(set("Org2MSP", &admin), &BTreeMap::new()).await;
-    assert_eq!((response.status, written), (200, vec!["set-up".to_owned()]), "{}", response.message);
+    assert_eq!(
+        (response.status, written),
+        (200, vec!["set-up".to_owned()]),
+        "{}",
+        response.message
+    );
     let changed: Changed = serde_json::from_slice(&response.payload).unwrap();
     assert_eq!(changed.transaction, "1");
-    for (msp, pem) in [("Org1MSP", admin.as_str()), ("Org2MSP", ""), ("Org2MSP", "no certificate")] {
+    for (msp, pem) in [("Org1MSP", admin.as_str()), ("Org2MSP", ""), ("Org2MSP", "no certificate")]
+    {
         let (response, written) = peer.run(set(msp, pem), &BTreeMap::new()).await;
         assert_eq!((response.status, written), (500, Vec::new()));
         assert!(matches!(Failure::find(&response.message), Some(Failure::Caller { .. })));
@@ -98,7 +104,10 @@ async fn the_same_id_on_another_channel_is_another_transaction() {
     assert_eq!((refused.r#type(), refused.channel_id.as_str()), (MessageType::Error, "other"));
     peer.send(answered(&first, MessageType::Response, Vec::new())).await;
     let completed = peer.next().await;
-    assert_eq!((completed.r#type(), completed.channel_id.as_str()), (MessageType::Completed, CHANNEL));
+    assert_eq!(
+        (completed.r#type(), completed.channel_id.as_str()),
+        (MessageType::Completed, CHANNEL)
+    );
 }
 
 #[tokio::test]
@@ -169,7 +178,8 @@ async fn what_has_no_place_in_the_protocol_ends_the_stream_and_not_the_service()
         peer.send(message).await;
         let _ = peer.end().await;
     }
-    // A transaction before the greeting's end, a second of the same id, and a peer that knows no such package.
+    // A transaction before the greeting's end, a second of the same id, and a peer that knows no
+    // such package.
     let mut peer = Peer::connect(service.address).await;
     peer.send(transaction("1", &["info"])).await;
     let _ = peer.end().await;

@@ -1,4 +1,5 @@
-//! Fabric's own `peer` command as a client, so that what is shown does not rest on this project's client.
+//! Fabric's own `peer` command as a client, so that what is shown does not rest on this project's
+//! client.
 
 use std::process::Command;
 
@@ -19,7 +20,11 @@ impl TestNetwork {
     pub fn version(&self) -> String {
         let said = Command::new(&self.programs.peer).arg("version").output().unwrap();
         let said = String::from_utf8(said.stdout).unwrap();
-        said.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap().trim().to_owned()
+        said.lines()
+            .find_map(|line| line.trim().strip_prefix("Version:"))
+            .unwrap()
+            .trim()
+            .to_owned()
     }
 
     fn address(&self, node: &str) -> String {
@@ -32,7 +37,8 @@ impl TestNetwork {
     }
 
     fn peer(&self, organisation: &str, user: &str, args: &[&str]) -> Command {
-        let msp = self.crypto(organisation).join(format!("users/{user}@{organisation}.localhost/msp"));
+        let msp =
+            self.crypto(organisation).join(format!("users/{user}@{organisation}.localhost/msp"));
         let mut command = Command::new(&self.programs.peer);
         command
             .env("FABRIC_CFG_PATH", self.network.dir().join(format!("peer-{organisation}")))
@@ -64,21 +70,26 @@ impl TestNetwork {
         }
     }
 
-    /// Installs each organisation's package of the next version, approves it and commits its definition.
+    /// Installs each organisation's package of the next version, approves it and commits its
+    /// definition.
     pub fn upgrade(&self, packages: [&Package; 2], sequence: &str) {
         let policy = "AND('ManagementMSP.peer', 'KeyMSP.peer')";
-        let definition = ["--version", sequence, "--sequence", sequence, "--signature-policy", policy];
+        let definition =
+            ["--version", sequence, "--sequence", sequence, "--signature-policy", policy];
         for (organisation, package) in ORGANISATIONS.into_iter().zip(packages) {
             let file = self.dir.path().join(format!("{organisation}.tgz"));
             std::fs::write(&file, &package.bytes).unwrap();
-            let mut install = self.peer(organisation, "Admin", &["lifecycle", "chaincode", "install"]);
+            let mut install =
+                self.peer(organisation, "Admin", &["lifecycle", "chaincode", "install"]);
             done(install.arg(file)).unwrap();
-            let approve = ["lifecycle", "chaincode", "approveformyorg", "--package-id", &package.id];
+            let approve =
+                ["lifecycle", "chaincode", "approveformyorg", "--package-id", &package.id];
             let mut approve = self.on_channel(organisation, "Admin", &approve);
             self.orderer(&mut approve);
             done(approve.args(definition)).unwrap();
         }
-        let mut commit = self.on_channel("management", "Admin", &["lifecycle", "chaincode", "commit"]);
+        let mut commit =
+            self.on_channel("management", "Admin", &["lifecycle", "chaincode", "commit"]);
         self.orderer(&mut commit);
         self.both_peers(&mut commit);
         done(commit.args(definition)).unwrap();
@@ -99,7 +110,8 @@ impl TestNetwork {
         arguments: &[&str],
         documents: Option<&Documents>,
     ) -> Result<(), String> {
-        let mut command = self.on_channel(organisation, user, &["chaincode", "invoke", "--waitForEvent"]);
+        let mut command =
+            self.on_channel(organisation, user, &["chaincode", "invoke", "--waitForEvent"]);
         command.args(["--ctor", &json!({ "Args": arguments }).to_string()]);
         self.orderer(&mut command);
         self.both_peers(&mut command);

@@ -1,4 +1,5 @@
-//! What the tests against a real network share: a network in a folder of its own, ended with the test.
+//! What the tests against a real network share: a network in a folder of its own, ended with the
+//! test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::panic, clippy::explicit_write)]
 
 pub mod cli;
@@ -23,7 +24,8 @@ pub struct TestNetwork {
 }
 
 impl TestNetwork {
-    /// Orderers, peers and channel, without the chaincode. None where Fabric's programs are not found, which one line says.
+    /// Orderers, peers and channel, without the chaincode. None where Fabric's programs are not
+    /// found, which one line says.
     pub async fn channel(orderers: Orderers) -> Option<Self> {
         let mut this = Self::new(orderers).await?;
         this.network.start_channel(&this.programs).await.unwrap();
@@ -43,7 +45,9 @@ impl TestNetwork {
             Ok(programs) => programs,
             Err(error) => {
                 // Not by `eprintln!`, which the tests' harness keeps to itself.
-                SAID.call_once(|| writeln!(std::io::stderr(), "!!!! not run on Fabric: {error}").unwrap());
+                SAID.call_once(|| {
+                    writeln!(std::io::stderr(), "!!!! not run on Fabric: {error}").unwrap()
+                });
                 return None;
             }
         };
@@ -63,7 +67,8 @@ impl Drop for TestNetwork {
         let network = &mut self.network;
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(network.down()).unwrap();
             });
         });

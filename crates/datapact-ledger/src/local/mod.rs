@@ -1,5 +1,5 @@
-//! What networks of nodes on one machine share, whatever ledger they are: a folder that one program works on at a time,
-//! nodes that are processes, and ports for them.
+//! What networks of nodes on one machine share, whatever ledger they are: a folder that one program
+//! works on at a time, nodes that are processes, and ports for them.
 
 pub mod ports;
 pub mod process;
@@ -32,7 +32,10 @@ impl NetworkError {
 
     /// What is wrong with a file or folder of a network.
     pub fn file(path: &Path, error: impl Display) -> Self {
-        Self::new(format!("`{}`: {error}", path.display()), "choose another folder with `--dir DIR`")
+        Self::new(
+            format!("`{}`: {error}", path.display()),
+            "choose another folder with `--dir DIR`",
+        )
     }
 
     /// That `dir` holds none.
@@ -62,15 +65,15 @@ pub struct Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // Closed alone, the lock would stay as long as a process that another thread is just starting has a copy of the
-        // file: until it runs its own program.
+        // Closed alone, the lock would stay as long as a process that another thread is just
+        // starting has a copy of the file: until it runs its own program.
         let _ = self.lock.unlock();
     }
 }
 
 impl Folder {
-    /// Takes the folder at `path`, made with mode 0700 if it is not there; one that is there must be empty, or have the file
-    /// `record` in it.
+    /// Takes the folder at `path`, made with mode 0700 if it is not there; one that is there must
+    /// be empty, or have the file `record` in it.
     ///
     /// # Errors
     /// When it holds something else, or another program works on it.
@@ -78,7 +81,8 @@ impl Folder {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|e| NetworkError::file(path, e))?;
         let folder = Self::locked(path)?;
-        let mut others = fs::read_dir(&folder.path).map_err(|e| NetworkError::file(&folder.path, e))?;
+        let mut others =
+            fs::read_dir(&folder.path).map_err(|e| NetworkError::file(&folder.path, e))?;
         if !folder.path.join(record).exists()
             && others.any(|entry| !entry.is_ok_and(|entry| entry.file_name() == LOCK_FILE))
         {

@@ -1,5 +1,5 @@
-//! Ports for servers and nodes that are set up on one machine and name each other in their configuration, so that their
-//! ports must be known before they listen.
+//! Ports for servers and nodes that are set up on one machine and name each other in their
+//! configuration, so that their ports must be known before they listen.
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,15 +7,15 @@ use std::ops::Range;
 
 use datapact_core::id::random;
 
-/// Below the ports that Linux (from 32768) and others (from 49152, RFC 6335) give to outgoing connections: one of
-/// those may be taken at any moment until the server listens.
+/// Below the ports that Linux (from 32768) and others (from 49152, RFC 6335) give to outgoing
+/// connections: one of those may be taken at any moment until the server listens.
 const PORTS: Range<u16> = 10_240..32_768;
 /// Ports of a block, the first of which marks the block as taken.
 const BLOCK: u16 = 16;
 const TRIES: usize = 1_000;
 
-/// A block of neighbouring ports on the loopback address that were free when it was reserved, and that no other
-/// reservation gets while this one lives.
+/// A block of neighbouring ports on the loopback address that were free when it was reserved, and
+/// that no other reservation gets while this one lives.
 #[derive(Debug)]
 pub struct PortBlock {
     first: u16,

@@ -1,5 +1,5 @@
-//! Processes: nodes, which outlive this process and are known again by their id and the network's folder in their command
-//! line; and commands, which do not outlive whoever waits for them.
+//! Processes: nodes, which outlive this process and are known again by their id and the network's
+//! folder in their command line; and commands, which do not outlive whoever waits for them.
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -20,24 +20,29 @@ const WORDS_BYTES: u64 = 800;
 /// How many of the last lines of what a command says are shown when it fails.
 const WORDS_LINES: usize = 5;
 
-/// Starts `command`, of the network in `dir`, in a process group of its own, so that what ends this process does not end
-/// it; its id.
+/// Starts `command`, of the network in `dir`, in a process group of its own, so that what ends this
+/// process does not end it; its id.
 ///
 /// # Errors
 /// When it cannot be started.
 pub fn start(mut command: Command, log: &Path, dir: &Path) -> Result<u32> {
-    let file =
-        fs::File::options().create(true).append(true).open(log).map_err(|e| NetworkError::file(log, e))?;
+    let file = fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)
+        .map_err(|e| NetworkError::file(log, e))?;
     let error = file.try_clone().map_err(|e| NetworkError::file(log, e))?;
     command.stdin(Stdio::null()).stdout(file).stderr(error).process_group(0);
     let mut child = command.spawn().map_err(|e| cannot_run(&command, &e))?;
     let id = child.id();
-    // It has its command line, by which it is known again, a moment later: without it an interruption would leave it.
+    // It has its command line, by which it is known again, a moment later: without it an
+    // interruption would leave it.
     let end = Instant::now() + KNOWN_TIMEOUT;
     while !is_alive(id, dir) && matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Nobody else waits for it: a process that has ended must not stay a zombie while this one lives.
+    // Nobody else waits for it: a process that has ended must not stay a zombie while this one
+    // lives.
     std::thread::spawn(move || child.wait());
     Ok(id)
 }
@@ -56,15 +61,19 @@ pub fn is_alive(id: u32, dir: &Path) -> bool {
 /// # Errors
 /// When it does not end.
 pub async fn end(id: u32, dir: &Path, kill: bool) -> Result<()> {
-    let failed =
-        |e: io::Error| NetworkError::new(format!("cannot end the process {id}: {e}"), "end it yourself");
+    let failed = |e: io::Error| {
+        NetworkError::new(format!("cannot end the process {id}: {e}"), "end it yourself")
+    };
     let mut killed = kill;
     signal(if kill { "-KILL" } else { "-TERM" }, &id.to_string()).map_err(failed)?;
     let end = Instant::now() + END_TIMEOUT;
     while is_alive(id, dir) {
         if Instant::now() > end {
             if killed {
-                return Err(NetworkError::new(format!("the process {id} does not end"), "end it yourself"));
+                return Err(NetworkError::new(
+                    format!("the process {id} does not end"),
+                    "end it yourself",
+                ));
             }
             signal("-KILL", &id.to_string()).map_err(failed)?;
             killed = true;
@@ -78,8 +87,8 @@ fn signal(signal: &str, to: &str) -> io::Result<()> {
     tool("kill").args([signal, "--", to]).output().map(drop)
 }
 
-/// A program of the system, in a process group of its own: Ctrl-C, which goes to all of a terminal's group, does not end
-/// it, and what it would have said is not missed.
+/// A program of the system, in a process group of its own: Ctrl-C, which goes to all of a
+/// terminal's group, does not end it, and what it would have said is not missed.
 fn tool(name: &str) -> Command {
     let mut command = Command::new(name);
     command.process_group(0);
@@ -99,14 +108,18 @@ pub fn last_words(log: &Path) -> String {
     read().unwrap_or_default()
 }
 
-/// Runs `command` to its end, and gives what it said: on its output, and, if that is nothing, among its errors. It and
-/// what it has started are killed when it takes longer than `timeout`, or nobody waits for it any more.
+/// Runs `command` to its end, and gives what it said: on its output, and, if that is nothing, among
+/// its errors. It and what it has started are killed when it takes longer than `timeout`, or nobody
+/// waits for it any more.
 ///
 /// # Errors
 /// That it cannot be started, fails, with what it said last and `hint`, or takes too long.
 pub async fn run(mut command: Command, timeout: Duration, hint: &str) -> Result<String> {
-    let name =
-        Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let mut command = tokio::process::Command::from(command);
     let child = command.kill_on_drop(true).spawn().map_err(|e| cannot_run(command.as_std(), &e))?;
@@ -116,7 +129,8 @@ pub async fn run(mut command: Command, timeout: Duration, hint: &str) -> Result<
     })?;
     let output = output.map_err(|e| cannot_run(command.as_std(), &e))?;
     std::mem::forget(group);
-    let [said, errors] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    let [said, errors] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
     let (said, errors) = match (said.trim().is_empty(), errors.trim().is_empty()) {
         (true, _) => (&errors, &errors),
         (false, true) => (&said, &said),
@@ -161,7 +175,8 @@ mod tests {
         let patience = Duration::from_secs(60);
         assert_eq!(run(shell("echo out; echo err >&2"), patience, "").await.unwrap(), "out\n");
         assert_eq!(run(shell("echo err >&2"), patience, "").await.unwrap(), "err\n");
-        let error = run(shell("echo out; echo why >&2; exit 3"), patience, "go on so").await.unwrap_err();
+        let error =
+            run(shell("echo out; echo why >&2; exit 3"), patience, "go on so").await.unwrap_err();
         assert_eq!(error.to_string(), "`sh` failed: why; go on so");
         let error = run(Command::new("/no/such"), patience, "").await.unwrap_err();
         assert!(error.detail.contains("cannot start `/no/such`"), "{error}");
@@ -171,7 +186,8 @@ mod tests {
     async fn a_command_that_nobody_waits_for_any_more_is_gone_with_what_it_has_started() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("child");
-        let script = format!("sleep 1000 & echo $! > '{}.new'; mv '{0}.new' '{0}'; wait", file.display());
+        let script =
+            format!("sleep 1000 & echo $! > '{}.new'; mv '{0}.new' '{0}'; wait", file.display());
         let asked = tokio::spawn(run(shell(&script), Duration::from_secs(1000), ""));
         while !file.exists() {
             tokio::time::sleep(POLL).await;

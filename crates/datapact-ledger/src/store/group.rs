@@ -10,7 +10,8 @@ type Reply<O, E> = oneshot::Sender<Result<O, E>>;
 
 type Outcomes<O, E> = Result<Vec<Result<O, E>>, E>;
 
-/// A task that gives all that wait, up to [`BATCH_MAX`], to one job, and answers each. It ends when the group is dropped.
+/// A task that gives all that wait, up to [`BATCH_MAX`], to one job, and answers each. It ends when
+/// the group is dropped.
 #[derive(Debug)]
 pub struct Group<I, O, E> {
     waiting: mpsc::Sender<(I, Reply<O, E>)>,
@@ -22,8 +23,9 @@ where
     O: Send + 'static,
     E: From<StoreError> + Clone + Send + 'static,
 {
-    /// Everything is written by `job`, a job of the store's writer, which gives an outcome for each item in their order.
-    /// What it refuses it must not have written; what fails as a whole leaves nothing of any item.
+    /// Everything is written by `job`, a job of the store's writer, which gives an outcome for each
+    /// item in their order. What it refuses it must not have written; what fails as a whole leaves
+    /// nothing of any item.
     pub fn writing<F>(store: Store, job: F) -> Self
     where
         F: for<'t> Fn(&'t DatabaseTransaction, Vec<I>) -> BoxFuture<'t, Outcomes<O, E>>
@@ -76,8 +78,8 @@ async fn run<I, O, E>(
     let mut batch = Vec::with_capacity(BATCH_MAX);
     while queue.recv_many(&mut batch, BATCH_MAX).await > 0 {
         if gathers {
-            // What wakes this task runs it next. Whoever else is ready to ask does so first; a job that writes lasts long
-            // enough for them by itself.
+            // What wakes this task runs it next. Whoever else is ready to ask does so first; a job
+            // that writes lasts long enough for them by itself.
             tokio::task::yield_now().await;
             while batch.len() < BATCH_MAX
                 && let Ok(more) = queue.try_recv()
@@ -88,7 +90,9 @@ async fn run<I, O, E>(
         let (items, replies): (Vec<I>, Vec<Reply<O, E>>) = batch.drain(..).unzip();
         let mut outcomes = match job(items).await {
             Ok(outcomes) => outcomes.into_iter(),
-            Err(error) => replies.iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter(),
+            Err(error) => {
+                replies.iter().map(|_| Err(error.clone())).collect::<Vec<_>>().into_iter()
+            }
         };
         for reply in replies {
             // A caller that no longer waits does not undo its item.

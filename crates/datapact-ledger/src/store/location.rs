@@ -38,7 +38,8 @@ pub struct Postgres {
     pub user: String,
     /// The role's password, where the server asks for one.
     pub password: Option<Zeroizing<String>>,
-    /// The roots that the server's certificate must come from, PEM; the usual public ones if not given.
+    /// The roots that the server's certificate must come from, PEM; the usual public ones if not
+    /// given.
     pub ca: Option<PathBuf>,
 }
 
@@ -68,8 +69,8 @@ impl Location {
     pub(crate) async fn writer(&self, make: bool) -> Result<DatabaseConnection, StoreError> {
         match self {
             Self::Sqlite(path) => {
-                // Making a file one with a log ahead of it takes a lock for which SQLite does not wait: somebody else may
-                // be doing the same.
+                // Making a file one with a log ahead of it takes a lock for which SQLite does not
+                // wait: somebody else may be doing the same.
                 let patience = Instant::now() + BUSY_TIMEOUT;
                 loop {
                     match Database::connect(sqlite_writer(path, make)).await {
@@ -107,7 +108,8 @@ fn is_busy(error: &DbErr) -> bool {
         DbErr::Conn(RuntimeErr::SqlxError(error)) => {
             let code = error.as_database_error().and_then(|error| error.code());
             // The lowest byte is the kind.
-            code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == SQLITE_BUSY)
+            code.and_then(|code| code.parse::<u32>().ok())
+                .is_some_and(|code| code & 0xff == SQLITE_BUSY)
         }
         _ => false,
     }
@@ -123,7 +125,8 @@ fn sqlite_writer(path: &Path, make: bool) -> ConnectOptions {
         .idle_timeout(None::<Duration>)
         .max_lifetime(None::<Duration>)
         .sqlx_logging(false)
-        // A file is not cut off: whether a connection still is one need not be asked before each statement.
+        // A file is not cut off: whether a connection still is one need not be asked before each
+        // statement.
         .test_before_acquire(false)
         .map_sqlx_sqlite_opts(move |options| {
             sqlite(options, &path)
@@ -135,7 +138,11 @@ fn sqlite_writer(path: &Path, make: bool) -> ConnectOptions {
 }
 
 fn sqlite(options: SqliteConnectOptions, path: &Path) -> SqliteConnectOptions {
-    options.filename(path).foreign_keys(true).busy_timeout(BUSY_TIMEOUT).statement_cache_capacity(256)
+    options
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(256)
 }
 
 #[cfg(not(feature = "postgres"))]
@@ -164,7 +171,8 @@ mod connect {
     /// How long a job waits for a database that is away; then its caller is told.
     const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
     const CONNECT_PAUSE: Duration = Duration::from_millis(100);
-    /// What the server does by itself to a client that hangs, so that it does not hold up the others: milliseconds.
+    /// What the server does by itself to a client that hangs, so that it does not hold up the
+    /// others: milliseconds.
     const SETTINGS: [(&str, &str); 5] = [
         ("lock_timeout", "10000"),
         ("statement_timeout", "60000"),
@@ -180,7 +188,8 @@ mod connect {
                 .acquire_timeout(ACQUIRE_TIMEOUT)
                 .after_connect(|connection, _| {
                     Box::pin(async move {
-                        // What was answered must be durable, whatever the server's default. A stricter one stays.
+                        // What was answered must be durable, whatever the server's default. A
+                        // stricter one stays.
                         connection
                             .execute(
                                 "SELECT set_config('synchronous_commit', 'on', false) \
@@ -235,7 +244,8 @@ mod connect {
         }
     }
 
-    /// A connection, as soon as a server that is being restarted takes it; for as long as the caller waits.
+    /// A connection, as soon as a server that is being restarted takes it; for as long as the
+    /// caller waits.
     async fn patiently(options: PgConnectOptions) -> Result<PgConnection, Error> {
         loop {
             match options.connect().await {

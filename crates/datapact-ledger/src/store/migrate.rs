@@ -4,11 +4,12 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBacken
 
 use super::{Migration, StoreError, begin, statement};
 
-/// The one row that every writing transaction of a shared database locks first: so there is one writer at a time, over
-/// all processes.
+/// The one row that every writing transaction of a shared database locks first: so there is one
+/// writer at a time, over all processes.
 pub(super) const LOCK_HEAD: &str = "SELECT owner FROM store_head WHERE id = 1 FOR UPDATE";
 
-/// Held while the tables are made, when there is no row to lock yet. Any number that others are unlikely to use.
+/// Held while the tables are made, when there is no row to lock yet. Any number that others are
+/// unlikely to use.
 const MIGRATION_LOCK: i64 = 0x6461_7461_7061_6374;
 
 /// Runs the steps that are missing, in one transaction: all or none, and no two processes at once.
@@ -49,12 +50,17 @@ async fn own(tx: &DatabaseTransaction, owner: &str) -> Result<(), StoreError> {
     if tx.execute_raw(statement(tx, sql, [owner.into()])).await?.rows_affected() == 1 {
         return Ok(());
     }
-    let row = tx.query_one_raw(statement(tx, "SELECT owner FROM store_head WHERE id = 1", [])).await?;
+    let row =
+        tx.query_one_raw(statement(tx, "SELECT owner FROM store_head WHERE id = 1", [])).await?;
     let found = row.map(|row| row.try_get_by_index::<Option<String>>(0)).transpose()?.flatten();
     Err(StoreError::Foreign { found: found.unwrap_or_default(), expected: owner.to_owned() })
 }
 
-async fn forward(tx: &DatabaseTransaction, module: &str, migrations: &[Migration]) -> Result<(), StoreError> {
+async fn forward(
+    tx: &DatabaseTransaction,
+    module: &str,
+    migrations: &[Migration],
+) -> Result<(), StoreError> {
     let mut steps: Vec<&Migration> = migrations.iter().filter(|m| m.module == module).collect();
     steps.sort_by_key(|m| m.version);
     if !steps.iter().map(|m| m.version).eq(1..=steps.len() as u32) {

@@ -1,8 +1,9 @@
 //! Connections that only read.
 //!
-//! They are kept here, not in sqlx's pool: that asks a connection for a sign of life whenever it is put back, and of
-//! PostgreSQL whenever it is taken, which costs as much as a short query. Here a connection on which something failed, or
-//! whose query was cut off, is not put back, and what was asked of a kept one that has gone is asked again on another.
+//! They are kept here, not in sqlx's pool: that asks a connection for a sign of life whenever it is
+//! put back, and of PostgreSQL whenever it is taken, which costs as much as a short query. Here a
+//! connection on which something failed, or whose query was cut off, is not put back, and what was
+//! asked of a kept one that has gone is asked again on another.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Database, Error, Executor, IntoArguments};
+use sea_orm::sqlx::{
+    self, AssertSqlSafe, Connection as _, Database, Error, Executor, IntoArguments,
+};
 use sea_orm::{
-    ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr,
+    Statement,
 };
 use sea_query_sqlx::SqlxValues;
 use tokio::sync::Semaphore;
@@ -35,7 +39,8 @@ enum Kept {
 }
 
 /// How a connection is made.
-type Connect<D> = dyn Fn() -> BoxFuture<'static, Result<<D as Database>::Connection, Error>> + Send + Sync;
+type Connect<D> =
+    dyn Fn() -> BoxFuture<'static, Result<<D as Database>::Connection, Error>> + Send + Sync;
 
 /// The connections to one database.
 struct Connections<D: Database> {
@@ -49,7 +54,10 @@ struct Connections<D: Database> {
 
 impl Readers {
     pub(super) async fn sqlite(
-        connect: impl Fn() -> BoxFuture<'static, Result<sqlx::SqliteConnection, Error>> + Send + Sync + 'static,
+        connect: impl Fn() -> BoxFuture<'static, Result<sqlx::SqliteConnection, Error>>
+        + Send
+        + Sync
+        + 'static,
         patience: Duration,
     ) -> Result<Self, StoreError> {
         Ok(Self(Kept::Sqlite(Connections::open(Box::new(connect), patience).await?)))
@@ -57,7 +65,10 @@ impl Readers {
 
     #[cfg(feature = "postgres")]
     pub(super) async fn postgres(
-        connect: impl Fn() -> BoxFuture<'static, Result<sqlx::PgConnection, Error>> + Send + Sync + 'static,
+        connect: impl Fn() -> BoxFuture<'static, Result<sqlx::PgConnection, Error>>
+        + Send
+        + Sync
+        + 'static,
         patience: Duration,
     ) -> Result<Self, StoreError> {
         Ok(Self(Kept::Postgres(Connections::open(Box::new(connect), patience).await?)))
@@ -127,7 +138,8 @@ impl<D: Database> Connections<D> {
     }
 
     async fn connected(&self) -> Result<D::Connection, DbErr> {
-        let connected = tokio::time::timeout(self.patience, (self.connect)()).await.map_err(late)?;
+        let connected =
+            tokio::time::timeout(self.patience, (self.connect)()).await.map_err(late)?;
         connected.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(error.into())))
     }
 
@@ -163,7 +175,9 @@ where
             let values = statement.values.clone().unwrap_or(sea_orm::Values(Vec::new()));
             let query = sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values));
             let rows: Result<Vec<D::Row>, Error> = match one {
-                true => query.fetch_optional(&mut connection).await.map(|row| row.into_iter().collect()),
+                true => {
+                    query.fetch_optional(&mut connection).await.map(|row| row.into_iter().collect())
+                }
                 false => query.fetch_all(&mut connection).await,
             };
             match rows {
@@ -179,11 +193,13 @@ where
     }
 }
 
-/// Whether the connection is gone, and not only the query failed: what takes too long is not asked again.
+/// Whether the connection is gone, and not only the query failed: what takes too long is not asked
+/// again.
 fn is_gone(error: &Error) -> bool {
     match error {
         Error::Io(_) | Error::Tls(_) | Error::Protocol(_) | Error::WorkerCrashed => true,
-        // PostgreSQL's class of lost connections, and a server that is shutting down, has crashed, or is starting.
+        // PostgreSQL's class of lost connections, and a server that is shutting down, has crashed,
+        // or is starting.
         Error::Database(error) => error.code().is_some_and(|code| {
             code.len() == 5
                 && (code.starts_with("08") || ["57P01", "57P02", "57P03"].contains(&code.as_ref()))

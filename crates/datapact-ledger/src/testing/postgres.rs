@@ -1,5 +1,5 @@
-//! A real PostgreSQL server for tests, in a temporary folder, on a socket. It ends and is removed with the process that
-//! started it, however that ends.
+//! A real PostgreSQL server for tests, in a temporary folder, on a socket. It ends and is removed
+//! with the process that started it, however that ends.
 
 use std::fs;
 use std::io::Write as _;
@@ -30,7 +30,8 @@ pub struct Server {
     keeper: Child,
 }
 
-/// The one server of this test program. None when PostgreSQL is not installed, which is only told, unless `CI=true`.
+/// The one server of this test program. None when PostgreSQL is not installed, which is only told,
+/// unless `CI=true`.
 pub fn shared() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER.get_or_init(Server::start).as_ref()
@@ -44,7 +45,9 @@ fn programs() -> Option<PathBuf> {
     folders.reverse();
     let path = std::env::var_os("PATH").unwrap_or_default();
     folders.extend(std::env::split_paths(&path));
-    folders.into_iter().find(|folder| ["initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
+    folders
+        .into_iter()
+        .find(|folder| ["initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
 }
 
 fn command(program: &Path) -> Command {
@@ -62,7 +65,8 @@ fn is_root() -> bool {
 }
 
 impl Server {
-    /// Starts a server of its own. None when PostgreSQL is not installed, which is only told, unless `CI=true`.
+    /// Starts a server of its own. None when PostgreSQL is not installed, which is only told,
+    /// unless `CI=true`.
     pub fn start() -> Option<Self> {
         let Some(programs) = programs() else {
             let said = "PostgreSQL is missing: install Debian's package `postgresql`";
@@ -73,10 +77,13 @@ impl Server {
         let folder = tempfile::tempdir().expect("a temporary folder can be made").keep();
         let password = Salt::random().to_string();
         let secret = folder.join("password");
-        fs::File::create(&secret).and_then(|mut file| file.write_all(password.as_bytes())).expect("writable");
+        fs::File::create(&secret)
+            .and_then(|mut file| file.write_all(password.as_bytes()))
+            .expect("writable");
         if is_root() {
             for path in [&folder, &secret] {
-                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).expect("root may give it away");
+                std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY))
+                    .expect("root may give it away");
             }
         }
         let keeper = command(Path::new("/bin/sh"))
@@ -140,8 +147,13 @@ impl Server {
     /// A new, empty database.
     pub async fn database(&self) -> Postgres {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
-        let on = Location::Postgres(self.named("postgres")).writer(true).await.expect("the server answers");
-        on.execute_unprepared(&format!("CREATE DATABASE {name}")).await.expect("a database can be made");
+        let on = Location::Postgres(self.named("postgres"))
+            .writer(true)
+            .await
+            .expect("the server answers");
+        on.execute_unprepared(&format!("CREATE DATABASE {name}"))
+            .await
+            .expect("a database can be made");
         on.close().await.expect("it answers");
         self.named(&name)
     }

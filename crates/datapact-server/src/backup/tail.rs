@@ -1,5 +1,6 @@
-//! The entries that a restored ledger lacks: every one that the log has signed since the backup stands at its followers.
-//! They are fetched, checked and replayed before the log signs anything again, so that it never contradicts itself.
+//! The entries that a restored ledger lacks: every one that the log has signed since the backup
+//! stands at its followers. They are fetched, checked and replayed before the log signs anything
+//! again, so that it never contradicts itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub struct Tail {
     pub backed_up: u64,
     /// How many it has now.
     pub size: u64,
-    /// The documents behind the new entries: they stand on no server, only with whoever signed them.
+    /// The documents behind the new entries: they stand on no server, only with whoever signed
+    /// them.
     pub lost: Vec<Lost>,
 }
 
@@ -47,8 +49,8 @@ pub struct Lost {
 /// Brings the log in `store` to the longest that any of `followers` holds.
 ///
 /// # Errors
-/// [`LedgerError::Corrupt`] when a follower holds another log than this one; then `store` is not to be used. A log that
-/// mirrors a chain needs no follower: the chain has all that it records.
+/// [`LedgerError::Corrupt`] when a follower holds another log than this one; then `store` is not to
+/// be used. A log that mirrors a chain needs no follower: the chain has all that it records.
 pub async fn fetch(
     store: &Store,
     log: &VerifyingKey,
@@ -61,7 +63,8 @@ pub async fn fetch(
     }
     let mut sources = Vec::new();
     for source in followers {
-        let away = |why: String| LedgerError::Unavailable(format!("a follower does not answer: {why}"));
+        let away =
+            |why: String| LedgerError::Unavailable(format!("a follower does not answer: {why}"));
         let note = source.fetch("checkpoint").await.map_err(|e| away(e.to_string()))?;
         let note = note.ok_or_else(|| away("it has no checkpoint".to_owned()))?;
         let checkpoint = Checkpoint::open(&note, log, &[]).map_err(|e| LedgerError::Corrupt {
@@ -75,7 +78,14 @@ pub async fn fetch(
     if let Some((longest, _, source)) = sources.first() {
         let source = Arc::clone(source);
         let settling = Duration::ZERO;
-        let config = FollowerConfig { log: log.clone(), witness: None, source, clock, chain: None, settling };
+        let config = FollowerConfig {
+            log: log.clone(),
+            witness: None,
+            source,
+            clock,
+            chain: None,
+            settling,
+        };
         let follower = Follower::open(store.clone(), config).await?;
         if *longest >= backed_up {
             follower.poll().await?;
@@ -88,11 +98,14 @@ pub async fn fetch(
     Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
 }
 
-/// Checks that the checkpoint `note` of `size` entries is one of the log that `follower` holds by now.
+/// Checks that the checkpoint `note` of `size` entries is one of the log that `follower` holds by
+/// now.
 async fn agrees(follower: &Follower, log: &VerifyingKey, size: u64, note: &[u8]) -> Result<()> {
     let forked = || LedgerError::Corrupt {
         position: None,
-        reason: format!("two followers, or one and the backup, hold different logs of {size} entries"),
+        reason: format!(
+            "two followers, or one and the backup, hold different logs of {size} entries"
+        ),
     };
     let Some(last) = size.checked_sub(1) else { return Ok(()) };
     let note = String::from_utf8_lossy(note);
@@ -160,11 +173,15 @@ mod tests {
         };
         let fetched = async |followers: &[Arc<dyn LogSource>]| {
             let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(&dir.path().join("db"), &crate::management::migrations()).await.unwrap();
+            let store = Store::open(&dir.path().join("db"), &crate::management::migrations())
+                .await
+                .unwrap();
             fetch(&store, key().public(), followers, system_clock()).await.map(|tail| tail.size)
         };
         let longest = log(&[&first, &second, &third]);
-        for (agreeing, size) in [(log(&[]), 3), (log(&[&first, &second]), 3), (Arc::clone(&longest), 3)] {
+        for (agreeing, size) in
+            [(log(&[]), 3), (log(&[&first, &second]), 3), (Arc::clone(&longest), 3)]
+        {
             assert_eq!(fetched(&[agreeing, Arc::clone(&longest)]).await.unwrap(), size);
         }
         for forked in [log(&[&other]), log(&[&first, &other]), log(&[&first, &second, &other])] {

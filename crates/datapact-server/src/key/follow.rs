@@ -17,14 +17,17 @@ use crate::secret_file::{self, SecretFileError};
 
 /// The file with the witness key, in the data folder.
 pub const WITNESS_FILE: &str = "witness.key";
-/// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by itself.
+/// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by
+/// itself.
 const REST_MAX: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_millis(200);
-/// Shorter than users wait for a cosigned proof: once management is back, they are to notice nothing.
+/// Shorter than users wait for a cosigned proof: once management is back, they are to notice
+/// nothing.
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
-/// The key that the key server called `name` cosigns with, kept in the folder `data`; made when there is none.
-/// `config init` asks for it, since management and users must know its public half (C2SP vkey).
+/// The key that the key server called `name` cosigns with, kept in the folder `data`; made when
+/// there is none. `config init` asks for it, since management and users must know its public half
+/// (C2SP vkey).
 ///
 /// # Errors
 /// When the file cannot be made or read, or others may read it.
@@ -59,8 +62,9 @@ impl LogSource for PublicLog {
     }
 }
 
-/// Follows the log as it grows, and hands each cosigned checkpoint in. What is not to be believed is asked again, too: a
-/// follower that has stopped for good says so, and its node of a chain may be put right.
+/// Follows the log as it grows, and hands each cosigned checkpoint in. What is not to be believed
+/// is asked again, too: a follower that has stopped for good says so, and its node of a chain may
+/// be put right.
 pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Management>) {
     let mut wait = Duration::ZERO;
     let mut retry = RETRY_MIN;
@@ -87,7 +91,8 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Manageme
     }
 }
 
-/// How far the log was followed here. Whoever releases a key polls, too, so that the follower may be further.
+/// How far the log was followed here. Whoever releases a key polls, too, so that the follower may
+/// be further.
 #[derive(Default)]
 struct Done {
     /// How many entries were seen.

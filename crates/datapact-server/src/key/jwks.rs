@@ -1,4 +1,5 @@
-//! The keys that management signs tokens with: fetched, kept for a while, fetched anew for an unknown one (KS-5).
+//! The keys that management signs tokens with: fetched, kept for a while, fetched anew for an
+//! unknown one (KS-5).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use datapact_core::id::Timestamp;
 use datapact_core::token::{AccessToken, Jwks, TokenError};
 use tokio::sync::Mutex;
 
-/// How long keys are believed without asking again: a key that management no longer publishes dies by then.
+/// How long keys are believed without asking again: a key that management no longer publishes dies
+/// by then.
 const AGE_MAX: Duration = Duration::from_secs(300);
 /// How often an unknown key may make the server ask, so that forged tokens cannot flood management.
 const REFETCH_MIN: Duration = Duration::from_secs(5);
@@ -28,8 +30,14 @@ impl JwksCache {
     }
 
     /// The claims of `text`, if management has signed it for `audience` and it is alive at `now`.
-    pub(super) async fn verify(&self, text: &str, audience: &str, now: Timestamp) -> Result<AccessToken> {
-        let verify = |keys: &Jwks| keys.verify(text, &self.issuer, audience, now, CLOCK_SKEW_SECONDS_MAX);
+    pub(super) async fn verify(
+        &self,
+        text: &str,
+        audience: &str,
+        now: Timestamp,
+    ) -> Result<AccessToken> {
+        let verify =
+            |keys: &Jwks| keys.verify(text, &self.issuer, audience, now, CLOCK_SKEW_SECONDS_MAX);
         let verified = match verify(&*self.keys(AGE_MAX).await?) {
             Err(TokenError::UnknownKey) => verify(&*self.keys(REFETCH_MIN).await?),
             verified => verified,

@@ -1,7 +1,8 @@
 //! Keys at rest (KS-2): AES-256-GCM under a key-encryption key that stands in a file of its own.
 //!
-//! The file has one line a version of the key: its number, a space, and 64 lower-case hexadecimal digits; the first
-//! version may stand without its number. It has one version but for the time of a rotation ([`super::rekey`]).
+//! The file has one line a version of the key: its number, a space, and 64 lower-case hexadecimal
+//! digits; the first version may stand without its number. It has one version but for the time of a
+//! rotation ([`super::rekey`]).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,8 @@ pub(super) struct Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// What proves a version of the key-encryption key: it is encrypted like a key, under names that no key has.
+    /// What proves a version of the key-encryption key: it is encrypted like a key, under names
+    /// that no key has.
     pub(super) fn proof(kek: u32) -> Bound<'static> {
         Bound { key: &KeyId([0; 16]), package: &Digest([0; 32]), kek }
     }
@@ -55,7 +57,8 @@ pub(super) type Lines = BTreeMap<u32, Zeroizing<String>>;
 
 /// What the file at `path` holds; none when there is no such file.
 pub(super) fn read(path: &Path) -> Result<Option<Lines>, SecretFileError> {
-    let wrong = || SecretFileError::Content(path.to_owned(), "one or two versions of a key-encryption key");
+    let wrong =
+        || SecretFileError::Content(path.to_owned(), "one or two versions of a key-encryption key");
     let Some(text) = secret_file::read(path)? else { return Ok(None) };
     let mut lines = Lines::new();
     for line in text.lines() {
@@ -89,7 +92,8 @@ pub(super) fn new_line() -> Zeroizing<String> {
 }
 
 impl Kek {
-    /// Reads the file `path`, making it at the first start: only when `database` holds nothing encrypted yet.
+    /// Reads the file `path`, making it at the first start: only when `database` holds nothing
+    /// encrypted yet.
     pub(super) fn open(path: &Path, database: &Path, used: bool) -> Result<Self, SecretFileError> {
         if !used {
             secret_file::read_or_make(path, new_line)?;
@@ -99,7 +103,8 @@ impl Kek {
         Ok(Self { path: path.to_owned(), versions: RwLock::new(keys(&lines)) })
     }
 
-    /// Reads the file again, which a rotation has changed. What cannot be read leaves everything as it was.
+    /// Reads the file again, which a rotation has changed. What cannot be read leaves everything as
+    /// it was.
     pub(super) fn reload(&self) -> Result<(), SecretFileError> {
         if let Some(lines) = read(&self.path)? {
             *self.versions.write().unwrap_or_else(PoisonError::into_inner) = keys(&lines);
@@ -112,7 +117,8 @@ impl Kek {
         self.versions.read().unwrap_or_else(PoisonError::into_inner).contains_key(&version)
     }
 
-    /// Encrypts 32 bytes: nonce (12), ciphertext (32), tag (16), as hexadecimal. None without that version.
+    /// Encrypts 32 bytes: nonce (12), ciphertext (32), tag (16), as hexadecimal. None without that
+    /// version.
     pub(super) fn seal(&self, bound: Bound<'_>, plain: &[u8; 32]) -> Option<String> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         let key = versions.get(&bound.kek)?;
@@ -136,7 +142,8 @@ impl Kek {
         let mut bytes = Zeroizing::new(hex::decode(sealed).map_err(|_| OpenError)?);
         let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN).ok_or(OpenError)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError)?;
-        let plain = opens.open_in_place(nonce, Aad::from(bound.aad()), text).map_err(|_| OpenError)?;
+        let plain =
+            opens.open_in_place(nonce, Aad::from(bound.aad()), text).map_err(|_| OpenError)?;
         let mut key = Zeroizing::new([0; 32]);
         if plain.len() != key.len() {
             return Err(OpenError);
@@ -147,8 +154,9 @@ impl Kek {
 }
 
 fn keys(lines: &Lines) -> BTreeMap<u32, RandomizedNonceKey> {
-    let key =
-        |digits: &Zeroizing<String>| RandomizedNonceKey::new(&AES_256_GCM, decode(digits)?.as_slice()).ok();
+    let key = |digits: &Zeroizing<String>| {
+        RandomizedNonceKey::new(&AES_256_GCM, decode(digits)?.as_slice()).ok()
+    };
     lines.iter().filter_map(|(version, digits)| Some((*version, key(digits)?))).collect()
 }
 
@@ -202,7 +210,10 @@ mod tests {
         let path = dir.path().join("kek");
         drop(kek(dir.path()));
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!((text.len(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777), (65, 0o600));
+        assert_eq!(
+            (text.len(), std::fs::metadata(&path).unwrap().permissions().mode() & 0o777),
+            (65, 0o600)
+        );
         drop(kek(dir.path()));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no part is left");
@@ -222,7 +233,10 @@ mod tests {
             &format!("{text}2 {text}3 {text}"),
         ] {
             std::fs::write(&path, bad).unwrap();
-            assert!(matches!(Kek::open(&path, dir.path(), true), Err(SecretFileError::Content(..))), "{bad}");
+            assert!(
+                matches!(Kek::open(&path, dir.path(), true), Err(SecretFileError::Content(..))),
+                "{bad}"
+            );
         }
         let lines: Lines = [(1, Zeroizing::new(text.trim().to_owned())), (7, new_line())].into();
         write(&path, &lines).unwrap();

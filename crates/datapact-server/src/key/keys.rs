@@ -39,7 +39,11 @@ impl KeyService {
         format!("{}/v1/keys/{id}", self.url)
     }
 
-    pub(super) async fn register(&self, owner: &Identity, repeats: Option<&str>) -> Result<KeyReference> {
+    pub(super) async fn register(
+        &self,
+        owner: &Identity,
+        repeats: Option<&str>,
+    ) -> Result<KeyReference> {
         let of_call = |key| KeyId(self.users.marker.of_call("key", owner, key));
         let id = repeats.map_or_else(KeyId::random, of_call);
         let (owner, now) = (owner.to_string(), (self.clock)());
@@ -51,7 +55,8 @@ impl KeyService {
                     return Ok(());
                 }
                 if tables::keys_of(tx, &owner, false).await? >= UNFILLED_MAX {
-                    let detail = format!("{UNFILLED_MAX} of your keys are registered and not yet stored");
+                    let detail =
+                        format!("{UNFILLED_MAX} of your keys are registered and not yet stored");
                     let hint = "store or delete them; they are forgotten after a time";
                     return Err(Problem::new(Kind::Busy, detail).hint(hint).into());
                 }
@@ -68,9 +73,15 @@ impl KeyService {
         Ok(self.reference(id))
     }
 
-    pub(super) async fn store(&self, owner: &Identity, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
-        let plain = kek::decode(&key.key)
-            .ok_or_else(|| Problem::malformed("the key must be 64 lower-case hexadecimal digits"))?;
+    pub(super) async fn store(
+        &self,
+        owner: &Identity,
+        id: &KeyId,
+        key: &StoreKey,
+    ) -> Result<KeyStatus> {
+        let plain = kek::decode(&key.key).ok_or_else(|| {
+            Problem::malformed("the key must be 64 lower-case hexadecimal digits")
+        })?;
         let oldest = self.oldest_unfilled();
         // A rotation may begin in between; then the key is sealed again, under the new version.
         let mut filled = None;
@@ -81,7 +92,8 @@ impl KeyService {
             filled = self
                 .write(move |tx| {
                     Box::pin(async move {
-                        let entry = tables::key(tx, &id).await?.filter(|entry| is_alive(entry, oldest));
+                        let entry =
+                            tables::key(tx, &id).await?.filter(|entry| is_alive(entry, oldest));
                         let entry = owned(entry, &id, &owner)?;
                         if entry.stored.is_none() {
                             if tables::kek_in_use(tx).await? != stored.kek {
@@ -98,14 +110,19 @@ impl KeyService {
             }
         }
         let (before, stored) = filled.ok_or_else(|| {
-            Problem::new(Kind::Unavailable, "the key-encryption key is being changed").hint("try again")
+            Problem::new(Kind::Unavailable, "the key-encryption key is being changed")
+                .hint("try again")
         })?;
         let id = *id;
         if let Some(before) = before {
-            // A repeat is answered as the first time; the keys themselves are compared in constant time.
+            // A repeat is answered as the first time; the keys themselves are compared in constant
+            // time.
             let known = self.open_stored(&id, &before).await?;
-            let same_key =
-                aws_lc_rs::constant_time::verify_slices_are_equal(known.as_slice(), plain.as_slice()).is_ok();
+            let same_key = aws_lc_rs::constant_time::verify_slices_are_equal(
+                known.as_slice(),
+                plain.as_slice(),
+            )
+            .is_ok();
             if !same_key || before.share != stored.share || before.package != stored.package {
                 let detail = format!("something else is stored under the key `{id}`");
                 return Err(Problem::new(Kind::Conflict, detail).hint("register a new key"));
@@ -116,7 +133,9 @@ impl KeyService {
 
     /// The status of `id`, for its owner, or for management when `owner` is none.
     pub(super) async fn status(&self, owner: Option<&Identity>, id: &KeyId) -> Result<KeyStatus> {
-        let entry = tables::key(self.store.read(), id).await?.filter(|e| is_alive(e, self.oldest_unfilled()));
+        let entry = tables::key(self.store.read(), id)
+            .await?
+            .filter(|e| is_alive(e, self.oldest_unfilled()));
         let entry = match owner {
             Some(owner) => owned(entry, id, &owner.to_string())?,
             None => entry.ok_or_else(|| unknown(id))?,
@@ -134,7 +153,11 @@ impl KeyService {
     }
 
     /// The owner's keys behind `after`, by identifier.
-    pub(super) async fn keys_of(&self, owner: &Identity, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+    pub(super) async fn keys_of(
+        &self,
+        owner: &Identity,
+        after: Option<&KeyId>,
+    ) -> Result<Vec<KeyStatus>> {
         let entries = tables::entries_of(self.store.read(), &owner.to_string(), after).await?;
         let oldest = self.oldest_unfilled();
         let alive = entries.iter().filter(|entry| is_alive(entry, oldest));
@@ -146,7 +169,8 @@ impl KeyService {
         let entry = owned(tables::key(self.store.read(), &id).await?, &id, &owner)?;
         let on_ledger = match &entry.stored {
             Some(stored) => {
-                // The version that replaces the key may just have been recorded. An older copy only refuses more.
+                // The version that replaces the key may just have been recorded. An older copy only
+                // refuses more.
                 let _ = self.copy.current(Duration::ZERO).await;
                 self.copy.share(&stored.share).await.map_err(copy_problem)?
             }
@@ -161,7 +185,8 @@ impl KeyService {
                 };
                 if is_current(&rows, on_ledger.as_ref(), &id) {
                     let detail = format!("a policy names the key `{id}`, so it stays");
-                    let hint = "revoke the share to end all access, or publish a version with another key";
+                    let hint =
+                        "revoke the share to end all access, or publish a version with another key";
                     return Err(Problem::new(Kind::Conflict, detail).hint(hint).into());
                 }
                 tables::delete_key(tx, &id).await
@@ -171,8 +196,8 @@ impl KeyService {
     }
 }
 
-/// Whether a policy that is or may become the share's newest names `key`: one that was shown and is not older than
-/// the ledger's newest, unless its provider has revoked the share.
+/// Whether a policy that is or may become the share's newest names `key`: one that was shown and is
+/// not older than the ledger's newest, unless its provider has revoked the share.
 fn is_current(rows: &[PolicyRow], on_ledger: Option<&ShareRecord>, key: &KeyId) -> bool {
     if rows.iter().any(|row| row.state == ShareState::Revoked) {
         return false;
@@ -181,8 +206,8 @@ fn is_current(rows: &[PolicyRow], on_ledger: Option<&ShareRecord>, key: &KeyId) 
     rows.iter().any(|row| row.key == *key && row.version >= newest)
 }
 
-/// Destroys the keys of shares that ended before `before`, and those that a version of before then has replaced, as
-/// this server's own copy of the ledger says.
+/// Destroys the keys of shares that ended before `before`, and those that a version of before then
+/// has replaced, as this server's own copy of the ledger says.
 pub(super) async fn destroy_ended(
     store: &Store,
     copy: &impl LedgerCopy,

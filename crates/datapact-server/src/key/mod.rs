@@ -1,6 +1,6 @@
-//! The key server (6.2.3): it keeps keys encrypted, follows the ledger on its own, and releases a key only if both the
-//! provider's signed policy and its own copy of the ledger say so. `docs/spec/access-token-and-key-release.md`
-//! specifies what it checks.
+//! The key server (6.2.3): it keeps keys encrypted, follows the ledger on its own, and releases a
+//! key only if both the provider's signed policy and its own copy of the ledger say so.
+//! `docs/spec/access-token-and-key-release.md` specifies what it checks.
 
 mod failure;
 mod follow;
@@ -21,7 +21,8 @@ use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::{Caller, Clock, Source};
 use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
-    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
+    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
+    TokenRevocation,
 };
 use datapact_api::management::Management;
 use datapact_api::problem::{Problem, Result};
@@ -128,8 +129,8 @@ impl Drop for KeyService {
 impl KeyService {
     /// Opens the key server and lets it follow the ledger until it is dropped.
     ///
-    /// `signer` holds the server's TLS key and signs its releases; `public` is management's public listener, and
-    /// `management` takes the cosignatures.
+    /// `signer` holds the server's TLS key and signs its releases; `public` is management's public
+    /// listener, and `management` takes the cosignatures.
     ///
     /// # Errors
     /// When a file, the database or the copy of the ledger in it is not what it must be.
@@ -146,21 +147,29 @@ impl KeyService {
         let name = config.server.name().map_err(OpenError::Configuration)?;
         let management_name =
             config.management.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
-        let log: VerifyingKey =
-            config.log_key.parse().map_err(|e| OpenError::Configuration(format!("`log_key`: {e}")))?;
+        let log: VerifyingKey = config
+            .log_key
+            .parse()
+            .map_err(|e| OpenError::Configuration(format!("`log_key`: {e}")))?;
         if log.name() != config.ledger {
-            let detail = format!("`log_key` is of the ledger `{}`, not of `{}`", log.name(), config.ledger);
+            let detail =
+                format!("`log_key` is of the ledger `{}`, not of `{}`", log.name(), config.ledger);
             return Err(OpenError::Configuration(detail));
         }
         let location = config.server.database(DATABASE_FILE)?;
         let migrations =
-            [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS].concat();
-        let store = Store::connect(&location, Some(&format!("key server {name}")), &migrations).await?;
+            [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS]
+                .concat();
+        let store =
+            Store::connect(&location, Some(&format!("key server {name}")), &migrations).await?;
         let kek = open_kek(config, &store).await?;
         let chain = match &config.chain {
-            Some(path) => {
-                Some(crate::chain::open(path, &config.ledger, Arc::clone(&trust), Arc::clone(&clock))?)
-            }
+            Some(path) => Some(crate::chain::open(
+                path,
+                &config.ledger,
+                Arc::clone(&trust),
+                Arc::clone(&clock),
+            )?),
             None => None,
         };
         let witness = witness_key(data, &name)?;
@@ -189,8 +198,9 @@ impl KeyService {
         ];
         let users = Users::open(&store).await?;
         let at = Arc::clone(&clock);
-        let releases =
-            Group::writing(store.clone(), move |tx, new| Box::pin(recording::record_all(tx, new, at())));
+        let releases = Group::writing(store.clone(), move |tx, new| {
+            Box::pin(recording::record_all(tx, new, at()))
+        });
         Ok(Arc::new(Self {
             name,
             users,
@@ -221,7 +231,8 @@ impl KeyService {
         self.copy.current(self.current).await.map_err(copy_problem)
     }
 
-    /// A file of the log (C2SP tlog-tiles), from the key server's own copy: whoever restores management needs it.
+    /// A file of the log (C2SP tlog-tiles), from the key server's own copy: whoever restores
+    /// management needs it.
     pub async fn read_log(&self, path: &str) -> Result<Option<Vec<u8>>> {
         self.copy.read(path).await.map_err(copy_problem)
     }
@@ -260,11 +271,19 @@ impl KeyService {
         ];
         if let Some(age) = self.copy.confirmed() {
             let help = "Since when the copy of the ledger was last confirmed to be current";
-            readings.push(Reading::gauge("datapact_follower_confirmed_seconds", help, age.as_secs_f64()));
+            readings.push(Reading::gauge(
+                "datapact_follower_confirmed_seconds",
+                help,
+                age.as_secs_f64(),
+            ));
         }
         if let Ok(size) = datapact_ledger::tables::cosigned_size(self.store.read()).await {
             let help = "Entries under the newest checkpoint that was cosigned";
-            readings.push(Reading::count("datapact_ledger_cosigned_entries", help, size.unwrap_or(0)));
+            readings.push(Reading::count(
+                "datapact_ledger_cosigned_entries",
+                help,
+                size.unwrap_or(0),
+            ));
         }
         if let Ok(time) = datapact_ledger::tables::newest_time(self.store.read()).await {
             let help = "The time of the ledger's newest entry, in seconds since 1970";
@@ -305,7 +324,9 @@ impl KeyService {
 
     async fn write<T, F>(&self, job: F) -> Result<T>
     where
-        F: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, std::result::Result<T, Failure>>
+        F: for<'t> FnOnce(
+                &'t DatabaseTransaction,
+            ) -> BoxFuture<'t, std::result::Result<T, Failure>>
             + Send
             + 'static,
         T: Send + 'static,
@@ -315,12 +336,14 @@ impl KeyService {
 }
 
 impl KeyService {
-    /// A key under the version of the key-encryption key that is in use, for a share to be filled in.
+    /// A key under the version of the key-encryption key that is in use, for a share to be filled
+    /// in.
     async fn seal_for(&self, key: &KeyId, package: &Digest, plain: &[u8; 32]) -> Result<StoredKey> {
         let kek = tables::kek_in_use(self.store.read()).await.map_err(Problem::from)?;
         self.with_version(kek)?;
         let sealed = self.kek.seal(Bound { key, package, kek }, plain);
-        let sealed = sealed.ok_or_else(|| Problem::internal("the key-encryption key in use is missing"))?;
+        let sealed =
+            sealed.ok_or_else(|| Problem::internal("the key-encryption key in use is missing"))?;
         Ok(StoredKey { share: ShareId([0; 16]), package: *package, kek, sealed })
     }
 
@@ -346,7 +369,8 @@ impl KeyService {
         Err(Problem::internal(kek::OpenError))
     }
 
-    /// Reads the file of the key-encryption key again if a rotation has put a version in that is not known here.
+    /// Reads the file of the key-encryption key again if a rotation has put a version in that is
+    /// not known here.
     fn with_version(&self, version: u32) -> Result<()> {
         if self.kek.has(version) {
             return Ok(());
@@ -393,8 +417,8 @@ struct Ages {
     retention: u64,
 }
 
-/// Forgets registrations that were never filled, and sealed keys whose tokens are dead; destroys keys whose retention
-/// is over.
+/// Forgets registrations that were never filled, and sealed keys whose tokens are dead; destroys
+/// keys whose retention is over.
 async fn tidy(store: Store, copy: Arc<Follower>, ages: Ages, clock: Clock) {
     let mut every = tokio::time::interval(TIDY_EVERY);
     loop {
@@ -410,7 +434,9 @@ async fn tidy(store: Store, copy: Arc<Follower>, ages: Ages, clock: Clock) {
         if let Err(failure) = tidied.await {
             tracing::warn!(problem = %Problem::from(failure), "old registrations and releases could not be tidied");
         }
-        if let Err(failure) = keys::destroy_ended(&store, &*copy, now.saturating_sub(ages.retention)).await {
+        if let Err(failure) =
+            keys::destroy_ended(&store, &*copy, now.saturating_sub(ages.retention)).await
+        {
             tracing::warn!(problem = %Problem::from(failure), "keys of ended shares could not be destroyed");
         }
     }

@@ -1,4 +1,5 @@
-//! The policies that the key server was shown, and those that withhold (SH-7; design "Key release").
+//! The policies that the key server was shown, and those that withhold (SH-7; design "Key
+//! release").
 
 use datapact_api::key_server::ShownPolicy;
 use datapact_api::problem::{Kind, Problem, Result};
@@ -34,15 +35,18 @@ impl KeyService {
         let row = PolicyRow { call: Some(call), ..row };
         let reference = policy.body().information.key.clone();
         if reference.address != self.address(&reference.id) {
-            let detail = format!("the policy's key is at `{}`, not at this key server", reference.address);
+            let detail =
+                format!("the policy's key is at `{}`, not at this key server", reference.address);
             return Err(Problem::malformed(detail));
         }
         self.write(move |tx| {
             Box::pin(async move {
-                let entry = tables::key(tx, &row.key).await?.filter(|entry| entry.owner == row.owner);
+                let entry =
+                    tables::key(tx, &row.key).await?.filter(|entry| entry.owner == row.owner);
                 let refused = |detail: String| Problem::new(Kind::Conflict, detail);
                 let Some(stored) = entry.and_then(|entry| entry.stored) else {
-                    let detail = format!("the policy's signer has stored no key `{}` here", row.key);
+                    let detail =
+                        format!("the policy's signer has stored no key `{}` here", row.key);
                     return Err(refused(detail).hint("store the key first").into());
                 };
                 if stored.share != row.share {
@@ -50,7 +54,9 @@ impl KeyService {
                     return Err(refused(detail).hint("each share has keys of its own").into());
                 }
                 if stored.package != row.package {
-                    return Err(refused(format!("the key `{}` opens another package", row.key)).into());
+                    return Err(
+                        refused(format!("the key `{}` opens another package", row.key)).into()
+                    );
                 }
                 let known = tables::policies(tx, &row.share, &row.owner).await?;
                 succeeds(&row, &known)?;
@@ -60,7 +66,11 @@ impl KeyService {
         .await
     }
 
-    pub(super) async fn withhold(&self, provider: &Identity, policy: &Signed<SharingPolicy>) -> Result<()> {
+    pub(super) async fn withhold(
+        &self,
+        provider: &Identity,
+        policy: &Signed<SharingPolicy>,
+    ) -> Result<()> {
         if policy.signer() != provider {
             return Err(Problem::forbidden("only the provider who signed the policy may bring it"));
         }
@@ -76,7 +86,8 @@ impl KeyService {
                     let detail = format!("you keep no key of the share `{}` here", row.share);
                     return Err(Problem::not_found(detail).into());
                 }
-                // Nothing else is asked: withholding at once matters more than how it fits what is there.
+                // Nothing else is asked: withholding at once matters more than how it fits what is
+                // there.
                 tables::put_policy(tx, &row).await
             })
         })
@@ -93,8 +104,10 @@ impl KeyService {
 
 /// Whether `row` continues the versions that were shown before.
 fn succeeds(row: &PolicyRow, known: &[PolicyRow]) -> Result<()> {
-    let same =
-        known.iter().filter(|other| other.version == row.version && other.policy != row.policy).count();
+    let same = known
+        .iter()
+        .filter(|other| other.version == row.version && other.policy != row.policy)
+        .count();
     if same >= SAME_VERSION_MAX {
         let detail = format!("too many documents of version {} were shown", row.version);
         return Err(Problem::new(Kind::Conflict, detail));
@@ -103,9 +116,11 @@ fn succeeds(row: &PolicyRow, known: &[PolicyRow]) -> Result<()> {
     let earlier = || known.iter().filter(|other| other.version < row.version);
     // A share whose earlier versions named keys elsewhere begins here with a later one.
     if earlier().next().is_some()
-        && !earlier().any(|other| Some(other.policy) == previous && other.version + 1 == row.version)
+        && !earlier()
+            .any(|other| Some(other.policy) == previous && other.version + 1 == row.version)
     {
-        let detail = format!("version {} does not follow a version that was shown here", row.version);
+        let detail =
+            format!("version {} does not follow a version that was shown here", row.version);
         return Err(Problem::new(Kind::Conflict, detail));
     }
     Ok(())
@@ -120,9 +135,9 @@ pub(super) struct OnLedger {
     pub(super) of_record: SetPolicy,
 }
 
-/// Whether the provider's own policies, of which `rows` are all that this server knows, let `key` go at `now`: the
-/// ledger must say what the provider signed, both now and when it recorded the access, and nothing that the provider
-/// has signed may speak against it.
+/// Whether the provider's own policies, of which `rows` are all that this server knows, let `key`
+/// go at `now`: the ledger must say what the provider signed, both now and when it recorded the
+/// access, and nothing that the provider has signed may speak against it.
 pub(super) fn standing(
     rows: &[PolicyRow],
     on_ledger: &OnLedger,
@@ -130,8 +145,10 @@ pub(super) fn standing(
     now: Timestamp,
 ) -> Result<PolicyRow> {
     let newest = &on_ledger.newest.policy;
-    let of_record = signed_as_recorded(rows, &on_ledger.of_record, "the access was recorded under a policy")?;
-    let newest_row = signed_as_recorded(rows, newest, "the share's newest policy on the ledger is one")?;
+    let of_record =
+        signed_as_recorded(rows, &on_ledger.of_record, "the access was recorded under a policy")?;
+    let newest_row =
+        signed_as_recorded(rows, newest, "the share's newest policy on the ledger is one")?;
     if of_record.key != *key {
         return Err(Problem::forbidden("the policy of the access names another key"));
     }
@@ -150,15 +167,23 @@ pub(super) fn standing(
     Ok(of_record.clone())
 }
 
-fn signed_as_recorded<'a>(rows: &'a [PolicyRow], call: &SetPolicy, which: &str) -> Result<&'a PolicyRow> {
+fn signed_as_recorded<'a>(
+    rows: &'a [PolicyRow],
+    call: &SetPolicy,
+    which: &str,
+) -> Result<&'a PolicyRow> {
     let shown = rows.iter().find(|row| row.policy == call.policy && row.call.is_some());
     let row = shown.ok_or_else(|| {
-        Problem::forbidden(format!("{which} that was not shown to the key server as the provider's"))
+        Problem::forbidden(format!(
+            "{which} that was not shown to the key server as the provider's"
+        ))
     })?;
     if row.call.as_ref() == Some(call) {
         Ok(row)
     } else {
-        Err(Problem::forbidden(format!("{which} that says something else than the provider signed")))
+        Err(Problem::forbidden(format!(
+            "{which} that says something else than the provider signed"
+        )))
     }
 }
 
@@ -166,7 +191,9 @@ fn gives_access(row: &PolicyRow, now: Timestamp) -> Result<()> {
     match row.state {
         ShareState::Suspended => Err(Refusal::Suspended.into()),
         ShareState::Revoked => Err(Refusal::Revoked.into()),
-        ShareState::Active if now >= row.expires => Err(Refusal::Expired { expires: row.expires }.into()),
+        ShareState::Active if now >= row.expires => {
+            Err(Refusal::Expired { expires: row.expires }.into())
+        }
         ShareState::Active => Ok(()),
     }
 }

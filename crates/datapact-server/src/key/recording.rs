@@ -1,5 +1,5 @@
-//! Putting releases on record, all that wait in one job of the writer. What was withheld, revoked or erased before that
-//! job is seen here, and what is later finds the release on record.
+//! Putting releases on record, all that wait in one job of the writer. What was withheld, revoked
+//! or erased before that job is seen here, and what is later finds the release on record.
 
 use std::collections::HashMap;
 
@@ -22,8 +22,8 @@ pub(super) struct New {
     pub(super) row: ReleaseRow,
 }
 
-/// What may speak against the releases of a batch: what its part of the tables says, and what the batch has recorded so
-/// far.
+/// What may speak against the releases of a batch: what its part of the tables says, and what the
+/// batch has recorded so far.
 struct Known {
     /// Each with the policies that its owner has signed for its share.
     keys: HashMap<KeyId, (KeyEntry, Vec<PolicyRow>)>,
@@ -35,8 +35,8 @@ struct Known {
     counts: HashMap<Digest, u64>,
 }
 
-/// Records releases, for [`datapact_ledger::store::Group`]; gives the earlier release of the same key request where there
-/// was one.
+/// Records releases, for [`datapact_ledger::store::Group`]; gives the earlier release of the same
+/// key request where there was one.
 pub(super) async fn record_all(
     on: &DatabaseTransaction,
     new: Vec<New>,
@@ -49,7 +49,8 @@ pub(super) async fn record_all(
         counts: HashMap::new(),
     };
     let before = tables::before(on, &new).await?;
-    let (mut outcomes, mut commitments, mut rows) = (Vec::with_capacity(new.len()), Vec::new(), Vec::new());
+    let (mut outcomes, mut commitments, mut rows) =
+        (Vec::with_capacity(new.len()), Vec::new(), Vec::new());
     for (new, before) in new.into_iter().zip(before) {
         let judged = known.judge(&new, before, now);
         if let Ok(None) = judged {
@@ -71,9 +72,15 @@ pub(super) async fn record_all(
 
 impl Known {
     /// Whether the release may be recorded, or was before.
-    fn judge(&mut self, new: &New, before: Before, now: Timestamp) -> Result<Option<ReleaseRow>, Failure> {
+    fn judge(
+        &mut self,
+        new: &New,
+        before: Before,
+        now: Timestamp,
+    ) -> Result<Option<ReleaseRow>, Failure> {
         let New { key, decision, row, .. } = new;
-        let stored = self.keys.get(key).and_then(|(entry, rows)| Some((entry.stored.as_ref()?, rows)));
+        let stored =
+            self.keys.get(key).and_then(|(entry, rows)| Some((entry.stored.as_ref()?, rows)));
         let Some((_, rows)) = stored.filter(|(stored, _)| stored.is(&decision.stored)) else {
             return Err(unknown(key).into());
         };
@@ -93,11 +100,14 @@ impl Known {
         if let Some(first) = self.commitments.get(&consumer)
             && !same(first.as_bytes(), decision.commitment.as_bytes())
         {
-            let problem = Problem::forbidden("the ledger knows you on this share by another commitment");
+            let problem =
+                Problem::forbidden("the ledger knows you on this share by another commitment");
             let hint = "management counts your accesses under two names; tell the provider";
             return Err(problem.hint(hint).into());
         }
-        if let Some(before) = before.release.or_else(|| self.releases.get(&row.key_request).cloned()) {
+        if let Some(before) =
+            before.release.or_else(|| self.releases.get(&row.key_request).cloned())
+        {
             return Ok(Some(before));
         }
         let count = before.count + self.counts.get(&row.request).copied().unwrap_or_default();

@@ -1,10 +1,10 @@
-//! Changing the key-encryption key (KS-2) while the key server runs, so that it can be killed at any moment and goes on
-//! where it was.
+//! Changing the key-encryption key (KS-2) while the key server runs, so that it can be killed at
+//! any moment and goes on where it was.
 //!
-//! The steps, each durable before the next: the new version stands in the file beside the old one; the database has its
-//! proof, and from then on the server stores new keys under it only; the keys are encrypted anew, some at a time; the
-//! old version's proof goes from the database; the old version goes from the file. What is found at the beginning says
-//! which of them are done.
+//! The steps, each durable before the next: the new version stands in the file beside the old one;
+//! the database has its proof, and from then on the server stores new keys under it only; the keys
+//! are encrypted anew, some at a time; the old version's proof goes from the database; the old
+//! version goes from the file. What is found at the beginning says which of them are done.
 
 use std::sync::Arc;
 
@@ -31,21 +31,24 @@ pub struct Rekeyed {
     pub resumed: bool,
 }
 
-/// Changes the key-encryption key of the key server of `config`, or finishes a change that was interrupted. The server
-/// may be running.
+/// Changes the key-encryption key of the key server of `config`, or finishes a change that was
+/// interrupted. The server may be running.
 ///
 /// # Errors
-/// When the file or the database cannot be used, or the file is not this database's; everything is then as one of the
-/// steps has left it, and both versions are in the file as long as either is needed.
+/// When the file or the database cannot be used, or the file is not this database's; everything is
+/// then as one of the steps has left it, and both versions are in the file as long as either is
+/// needed.
 pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> {
     let data = &config.server.data;
-    let lock = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(data.join(LOCK));
+    let lock =
+        std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(data.join(LOCK));
     let lock = lock.map_err(OpenError::Data)?;
     lock.try_lock().map_err(|_| OpenError::Rekeying)?;
 
     let name = config.server.name().map_err(OpenError::Configuration)?;
     let migrations =
-        [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS].concat();
+        [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS]
+            .concat();
     let location = config.server.database(DATABASE_FILE)?;
     if let Location::Sqlite(path) = &location
         && !path.exists()
@@ -66,8 +69,9 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
     }
     if version != *in_use {
         let proof = kek.seal(Bound::proof(version), &[0; 32]).ok_or_else(wrong)?;
-        let write = store
-            .write(move |tx| Box::pin(async move { tables::write_kek_proof(tx, version, &proof).await }));
+        let write = store.write(move |tx| {
+            Box::pin(async move { tables::write_kek_proof(tx, version, &proof).await })
+        });
         write.await?;
     }
     let kek = Arc::new(kek);
@@ -93,8 +97,8 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
     Ok(Rekeyed { version, keys, resumed })
 }
 
-/// The version to change to, put into `lines` if it is new, and whether the change was begun before. None when the file
-/// does not hold what is in use.
+/// The version to change to, put into `lines` if it is new, and whether the change was begun
+/// before. None when the file does not hold what is in use.
 fn begin(in_use: u32, proofs: usize, lines: &mut Lines) -> Option<(u32, bool)> {
     lines.get(&in_use)?;
     let next = in_use.checked_add(1)?;
@@ -120,9 +124,11 @@ async fn encrypt_anew(store: &Store, kek: &Arc<Kek>, version: u32) -> Result<u64
                 let keys = tables::keys_before_kek(tx, version, BATCH).await?;
                 for (id, stored) in &keys {
                     let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
-                    let plain = kek.open_sealed(bound, &stored.sealed).map_err(super::Problem::internal)?;
+                    let plain =
+                        kek.open_sealed(bound, &stored.sealed).map_err(super::Problem::internal)?;
                     let sealed = kek.seal(Bound { kek: version, ..bound }, &plain);
-                    let missing = || super::Problem::internal("the new key-encryption key is missing");
+                    let missing =
+                        || super::Problem::internal("the new key-encryption key is missing");
                     tables::rekey(tx, id, version, &sealed.ok_or_else(missing)?).await?;
                 }
                 Ok::<_, super::Failure>(keys.len() as u64)

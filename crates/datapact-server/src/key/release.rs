@@ -1,4 +1,5 @@
-//! Releasing a key (KS-4, KS-5; AX-12 to AX-14): the one place where it is decided, the record of it, and repeats.
+//! Releasing a key (KS-4, KS-5; AX-12 to AX-14): the one place where it is decided, the record of
+//! it, and repeats.
 
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ use super::recording::New;
 use super::tables::{self, KeyEntry, PolicyRow, ReleaseRow, StoredKey};
 use crate::users::{Users, disabled};
 
-/// How often a key is released for one access: a consumer who lost the answer asks with a new key request.
+/// How often a key is released for one access: a consumer who lost the answer asks with a new key
+/// request.
 pub const RELEASES_MAX: u64 = 32;
 
 /// Reads what is kept of a user, by its mark, and of a key.
@@ -41,7 +43,8 @@ pub(super) fn kept(store: Store) -> Kept {
     Group::reading(store, |on, asked: Vec<(String, KeyId)>| {
         Box::pin(async move {
             let refused = Users::refused(&on, asked.iter().map(|(mark, _)| mark.as_str())).await?;
-            let keys = tables::keys_and_policies(&on, asked.iter().map(|(_, id)| *id).collect()).await?;
+            let keys =
+                tables::keys_and_policies(&on, asked.iter().map(|(_, id)| *id).collect()).await?;
             let outcome = |(mark, id): &(String, KeyId)| {
                 Ok(OfRelease { refused: refused.contains(mark), key: keys.get(id).cloned() })
             };
@@ -61,7 +64,8 @@ pub(super) struct Decision {
 }
 
 impl KeyService {
-    /// Releases the key `id`. Exactly the same key request gets exactly the same answer, and is checked alike.
+    /// Releases the key `id`. Exactly the same key request gets exactly the same answer, and is
+    /// checked alike.
     pub(super) async fn release(
         &self,
         caller: &Caller,
@@ -73,7 +77,8 @@ impl KeyService {
         let key_request = &asked.key_request;
         let sealed = {
             let plain = self.open_stored(id, &decision.stored).await?;
-            seal(&plain, &key_request.body().recipient, &key_request.id()).map_err(Problem::malformed)?
+            seal(&plain, &key_request.body().recipient, &key_request.id())
+                .map_err(Problem::malformed)?
         };
         let statement = KeyRelease {
             share: decision.share,
@@ -101,17 +106,23 @@ impl KeyService {
         }
     }
 
-    /// From now on nothing is released for an access (MG-16). A job like a release: either that stands on record before,
-    /// or it does not happen.
+    /// From now on nothing is released for an access (MG-16). A job like a release: either that
+    /// stands on record before, or it does not happen.
     pub(super) async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
         // No token outlives this, whatever management says.
         let until = revocation.until.min((self.clock)().saturating_add(2 * TOKEN_SECONDS_MAX));
         let request = revocation.request;
-        self.write(move |tx| Box::pin(async move { tables::revoke(tx, &request, until).await })).await
+        self.write(move |tx| Box::pin(async move { tables::revoke(tx, &request, until).await }))
+            .await
     }
 
     /// Decides a release: every check stands here, in this order, and each says why it refuses.
-    async fn decide_release(&self, caller: &Caller, id: &KeyId, asked: &ReleaseKey) -> Result<Decision> {
+    async fn decide_release(
+        &self,
+        caller: &Caller,
+        id: &KeyId,
+        asked: &ReleaseKey,
+    ) -> Result<Decision> {
         let ReleaseKey { token: text, request, key_request } = asked;
         let refused = |detail: &str| Err(Problem::forbidden(detail));
         let now = (self.clock)();
@@ -168,7 +179,8 @@ impl KeyService {
         self.copy.current(self.current).await.map_err(copy_problem)?;
 
         // 8. It holds the record, where the token says, for this request.
-        let Recorded { position, record, newest, of_record } = self.recorded(&share, &request.id()).await?;
+        let Recorded { position, record, newest, of_record } =
+            self.recorded(&share, &request.id()).await?;
         if position != token.position {
             return refused("the access record does not stand where the access token says");
         }
@@ -192,7 +204,8 @@ impl KeyService {
         }
 
         // 11. The record is the peer's: its commitment opens.
-        let commitment = Opening { identity: consumer.clone(), salt: token.salt }.commitment(&share);
+        let commitment =
+            Opening { identity: consumer.clone(), salt: token.salt }.commitment(&share);
         if !same(commitment.as_bytes(), record.request.consumer.as_bytes()) {
             return refused("the access record is somebody else's");
         }
@@ -205,12 +218,14 @@ impl KeyService {
             return refused("the key belongs to another share");
         }
 
-        // 13. What the ledger says of the share is what the key's owner has signed, and nothing withholds it. Checked
-        // again when the release is recorded.
+        // 13. What the ledger says of the share is what the key's owner has signed, and nothing
+        //     withholds it. Checked again when the release is recorded.
         let on_ledger = OnLedger { newest, of_record: of_record.policy };
         let policy = standing(&rows, &on_ledger, id, now)?;
         if policy.package != stored.package || policy.package_id != token.package {
-            return refused("the key opens another package than the policy and the access token name");
+            return refused(
+                "the key opens another package than the policy and the access token name",
+            );
         }
 
         Ok(Decision { consumer: consumer.clone(), owner, stored, on_ledger, commitment, share })

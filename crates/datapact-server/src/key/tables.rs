@@ -23,7 +23,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[
             "ALTER TABLE key_release ADD COLUMN consumer TEXT",
             "CREATE INDEX key_release_consumer ON key_release (consumer)",
             "CREATE INDEX key_consumer_identity ON key_consumer (identity)",
-            // Shares that erased users have accessed, by their marks: they get no second count there.
+            // Shares that erased users have accessed, by their marks: they get no second count
+            // there.
             "CREATE TABLE key_tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
         ],
     },
@@ -87,13 +88,15 @@ pub(super) struct StoredKey {
 }
 
 impl StoredKey {
-    /// Whether both are one key, be it under two versions of the KEK: what fills an entry is never replaced.
+    /// Whether both are one key, be it under two versions of the KEK: what fills an entry is never
+    /// replaced.
     pub(super) fn is(&self, other: &Self) -> bool {
         (self.share, self.package) == (other.share, other.package)
     }
 }
 
-/// A policy version that the provider signed: shown by management, or brought by the provider to withhold.
+/// A policy version that the provider signed: shown by management, or brought by the provider to
+/// withhold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PolicyRow {
     pub(super) policy: Digest,
@@ -114,7 +117,12 @@ pub(super) struct PolicyRow {
 }
 
 impl PolicyRow {
-    pub(super) fn new(policy: &SharingPolicy, id: Digest, owner: &Identity, signed: Timestamp) -> Self {
+    pub(super) fn new(
+        policy: &SharingPolicy,
+        id: Digest,
+        owner: &Identity,
+        signed: Timestamp,
+    ) -> Self {
         Self {
             policy: id,
             share: policy.share,
@@ -132,7 +140,10 @@ impl PolicyRow {
     }
 }
 
-pub(super) async fn key(on: &impl ConnectionTrait, id: &KeyId) -> Result<Option<KeyEntry>, Failure> {
+pub(super) async fn key(
+    on: &impl ConnectionTrait,
+    id: &KeyId,
+) -> Result<Option<KeyEntry>, Failure> {
     let sql = format!("SELECT {KEY_COLUMNS} FROM key_entry e WHERE e.id = $1");
     let row = on.query_one_raw(statement(on, sql, [text(id)])).await?;
     row.as_ref().map(key_row).transpose()
@@ -229,7 +240,11 @@ pub(super) async fn delete_key(on: &impl ConnectionTrait, id: &KeyId) -> Result<
 }
 
 /// How many keys `owner` has registered, filled ones or unfilled ones.
-pub(super) async fn keys_of(on: &impl ConnectionTrait, owner: &str, filled: bool) -> Result<u64, Failure> {
+pub(super) async fn keys_of(
+    on: &impl ConnectionTrait,
+    owner: &str,
+    filled: bool,
+) -> Result<u64, Failure> {
     let not = if filled { "NOT" } else { "" };
     let sql = format!("SELECT COUNT(*) FROM key_entry WHERE owner = $1 AND share IS {not} NULL");
     count(on, &sql, [owner.into()]).await
@@ -243,8 +258,12 @@ pub(super) async fn totals(on: &impl ConnectionTrait) -> Result<(u64, u64), Fail
 }
 
 /// Forgets registrations made before `before` that no policy was shown for: the share was not made.
-pub(super) async fn forget_unpublished(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
-    let sql = "DELETE FROM key_entry WHERE registered < $1 AND id NOT IN (SELECT key FROM key_policy)";
+pub(super) async fn forget_unpublished(
+    on: &impl ConnectionTrait,
+    before: Timestamp,
+) -> Result<(), Failure> {
+    let sql =
+        "DELETE FROM key_entry WHERE registered < $1 AND id NOT IN (SELECT key FROM key_policy)";
     on.execute_raw(statement(on, sql, [int(before)])).await?;
     Ok(())
 }
@@ -260,7 +279,8 @@ pub(super) async fn entries_of(
 ) -> Result<Vec<KeyEntry>, Failure> {
     let sql = "SELECT id FROM key_entry WHERE owner = $1 AND id > $2 ORDER BY id LIMIT $3";
     let after = after.map(ToString::to_string).unwrap_or_default();
-    let rows = on.query_all_raw(statement(on, sql, [owner.into(), after.into(), int(PAGE)])).await?;
+    let rows =
+        on.query_all_raw(statement(on, sql, [owner.into(), after.into(), int(PAGE)])).await?;
     let mut entries = Vec::with_capacity(rows.len());
     for row in rows {
         entries.extend(key(on, &parse(&row.try_get_by_index::<String>(0)?)?).await?);
@@ -279,7 +299,8 @@ pub(super) async fn keys_of_share(
     rows.iter().map(|row| parse(&row.try_get_by_index::<String>(0)?)).collect()
 }
 
-/// Shares, with their owners, that keep a key here and may have ended, or replaced a key, before `before`.
+/// Shares, with their owners, that keep a key here and may have ended, or replaced a key, before
+/// `before`.
 pub(super) async fn maybe_ended(
     on: &impl ConnectionTrait,
     before: Timestamp,
@@ -349,7 +370,11 @@ fn policy_row(row: &QueryResult, at: usize) -> Result<PolicyRow, Failure> {
         key: parse(&string(7)?)?,
         package: parse(&string(8)?)?,
         package_id: parse(&string(9)?)?,
-        call: row.try_get_by_index::<Option<String>>(at + 10)?.as_deref().map(from_json).transpose()?,
+        call: row
+            .try_get_by_index::<Option<String>>(at + 10)?
+            .as_deref()
+            .map(from_json)
+            .transpose()?,
         withheld: number(row, at + 11)? != 0,
     })
 }
@@ -361,7 +386,8 @@ pub(super) async fn insert_commitments(
     let row = |(share, identity, commitment): (ShareId, String, Commitment)| {
         [text(&share), identity.into(), text(&commitment)]
     };
-    insert(on, "key_consumer (share, identity, commitment)", new.into_iter().map(row).collect()).await
+    insert(on, "key_consumer (share, identity, commitment)", new.into_iter().map(row).collect())
+        .await
 }
 
 /// Revokes the tokens of an access.
@@ -376,12 +402,17 @@ pub(super) async fn revoke(
 }
 
 /// Forgets the revocations of tokens that are dead anyway.
-pub(super) async fn forget_revocations(on: &impl ConnectionTrait, now: Timestamp) -> Result<(), Failure> {
-    on.execute_raw(statement(on, "DELETE FROM key_revocation WHERE until <= $1", [int(now)])).await?;
+pub(super) async fn forget_revocations(
+    on: &impl ConnectionTrait,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    on.execute_raw(statement(on, "DELETE FROM key_revocation WHERE until <= $1", [int(now)]))
+        .await?;
     Ok(())
 }
 
-/// Destroys what names `identity`: its keys, policies and requests. `mark` makes what stands for it on a share.
+/// Destroys what names `identity`: its keys, policies and requests. `mark` makes what stands for it
+/// on a share.
 pub(super) async fn erase(
     on: &impl ConnectionTrait,
     identity: &Identity,
@@ -453,7 +484,14 @@ pub(super) async fn before(on: &impl ConnectionTrait, new: &[New]) -> Result<Vec
     let values = asked.into_iter().flat_map(|(new, n)| {
         let row = &new.row;
         let consumer = text(&new.decision.consumer);
-        [int(n), text(&row.request), text(&row.key_request), text(&row.share), consumer, text(&new.mark)]
+        [
+            int(n),
+            text(&row.request),
+            text(&row.key_request),
+            text(&row.share),
+            consumer,
+            text(&new.mark),
+        ]
     });
     let mut found: Vec<Option<Before>> = new.iter().map(|_| None).collect();
     for row in on.query_all_raw(statement(on, sql, values)).await? {
@@ -472,11 +510,17 @@ pub(super) async fn before(on: &impl ConnectionTrait, new: &[New]) -> Result<Vec
             release,
         });
     }
-    found.into_iter().map(|before| before.ok_or_else(|| damaged("what stands before a release"))).collect()
+    found
+        .into_iter()
+        .map(|before| before.ok_or_else(|| damaged("what stands before a release")))
+        .collect()
 }
 
 /// The release that answered a key request.
-async fn release(on: &impl ConnectionTrait, key_request: &Digest) -> Result<Option<ReleaseRow>, Failure> {
+async fn release(
+    on: &impl ConnectionTrait,
+    key_request: &Digest,
+) -> Result<Option<ReleaseRow>, Failure> {
     let sql = format!("SELECT {RELEASE_COLUMNS} FROM key_release WHERE key_request = $1");
     let row = on.query_one_raw(statement(on, sql, [text(key_request)])).await?;
     row.as_ref().map(release_row).transpose()
@@ -494,11 +538,15 @@ pub(super) async fn releases_of(
          ORDER BY key_request LIMIT {PAGE}"
     );
     let after = after.map(ToString::to_string).unwrap_or_default();
-    let rows = on.query_all_raw(statement(on, sql, [text(share), owner.into(), after.into()])).await?;
+    let rows =
+        on.query_all_raw(statement(on, sql, [text(share), owner.into(), after.into()])).await?;
     rows.iter().map(release_row).collect()
 }
 
-pub(super) async fn insert_releases(on: &impl ConnectionTrait, rows: Vec<ReleaseRow>) -> Result<(), Failure> {
+pub(super) async fn insert_releases(
+    on: &impl ConnectionTrait,
+    rows: Vec<ReleaseRow>,
+) -> Result<(), Failure> {
     let values = |row: ReleaseRow| -> [Value; 9] {
         [
             text(&row.key_request),
@@ -517,7 +565,10 @@ pub(super) async fn insert_releases(on: &impl ConnectionTrait, rows: Vec<Release
 }
 
 /// Forgets the sealed keys of releases before `before`; that they were released stays.
-pub(super) async fn forget_sealed(on: &impl ConnectionTrait, before: Timestamp) -> Result<(), Failure> {
+pub(super) async fn forget_sealed(
+    on: &impl ConnectionTrait,
+    before: Timestamp,
+) -> Result<(), Failure> {
     let sql = "UPDATE key_release SET sealed = NULL WHERE time < $1 AND sealed IS NOT NULL";
     on.execute_raw(statement(on, sql, [int(before)])).await?;
     Ok(())
@@ -538,10 +589,12 @@ fn release_row(row: &QueryResult) -> Result<ReleaseRow, Failure> {
     })
 }
 
-/// What proves each version of the KEK that this database is encrypted with. The greatest is the one in use.
+/// What proves each version of the KEK that this database is encrypted with. The greatest is the
+/// one in use.
 pub(super) async fn kek_proofs(on: &impl ConnectionTrait) -> Result<Vec<(u32, String)>, Failure> {
-    let rows =
-        on.query_all_raw(statement(on, "SELECT version, sealed FROM key_kek ORDER BY version", [])).await?;
+    let rows = on
+        .query_all_raw(statement(on, "SELECT version, sealed FROM key_kek ORDER BY version", []))
+        .await?;
     rows.iter().map(|row| Ok((version(row, 0)?, row.try_get_by_index(1)?))).collect()
 }
 
@@ -592,7 +645,8 @@ pub(super) async fn rekey(
 
 /// Forgets the versions of the KEK before `version`, which nothing is encrypted with any more.
 pub(super) async fn forget_keks(on: &impl ConnectionTrait, version: u32) -> Result<(), Failure> {
-    on.execute_raw(statement(on, "DELETE FROM key_kek WHERE version < $1", [int(version.into())])).await?;
+    on.execute_raw(statement(on, "DELETE FROM key_kek WHERE version < $1", [int(version.into())]))
+        .await?;
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Access management (MG-8 to MG-13, AX-3 to AX-11) and usage records (UR-2).
 
-use datapact_api::management::{AccessEntry, AccessGrant, Account, RecordQuery, UsageEntry, UsageReceipt};
+use datapact_api::management::{
+    AccessEntry, AccessGrant, Account, RecordQuery, UsageEntry, UsageReceipt,
+};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Call, Counter, Documents, Receipt, Refusal, ShareRecord, Value, Values, check, counter_key, decide,
-    share_key,
+    Call, Counter, Documents, Receipt, Refusal, ShareRecord, Value, Values, check, counter_key,
+    decide, share_key,
 };
 use datapact_core::document::{AccessRequest, Body, UsageReport};
 use datapact_core::id::{Digest, Salt, ShareId};
@@ -56,8 +58,11 @@ pub(super) fn knowing(store: Store) -> Knowing {
 }
 
 async fn known_of_all(on: &impl ConnectionTrait, asked: Vec<Asked>) -> Result<Vec<Result<Known>>> {
-    let columns =
-        accounts::COLUMNS.split(", ").map(|column| format!("c.{column}")).collect::<Vec<_>>().join(", ");
+    let columns = accounts::COLUMNS
+        .split(", ")
+        .map(|column| format!("c.{column}"))
+        .collect::<Vec<_>>()
+        .join(", ");
     let listed = padded(asked.iter().zip(0..).collect());
     let sql = format!(
         "WITH asked (n, consumer, request, share, mark) AS (VALUES {}) SELECT {columns}, \
@@ -69,9 +74,16 @@ async fn known_of_all(on: &impl ConnectionTrait, asked: Vec<Asked>) -> Result<Ve
         placeholders(on, listed.len(), 5)
     );
     let values = listed.into_iter().flat_map(|(asked, n)| {
-        [number(n), text(&asked.consumer), text(asked.request), text(asked.share), text(&asked.mark)]
+        [
+            number(n),
+            text(&asked.consumer),
+            text(asked.request),
+            text(asked.share),
+            text(&asked.mark),
+        ]
     });
-    let nothing = Known { account: None, recorded: false, offered: false, erased: false, salt: None };
+    let nothing =
+        Known { account: None, recorded: false, offered: false, erased: false, salt: None };
     let mut known: Vec<Result<Known>> = asked.iter().map(|_| Ok(nothing.clone())).collect();
     for row in rows(on, sql, values.collect::<Vec<_>>()).await? {
         let n = usize::try_from(row.number(11)?).ok();
@@ -106,24 +118,32 @@ impl Session {
             let drawn = known.salt.is_none();
             let salt = known.salt.unwrap_or_else(Salt::random);
             let consumer = Opening { identity: identity.clone(), salt };
-            let (record, counter) = server.ledger.standing(&share, &consumer.commitment(&share)).await?;
+            let (record, counter) =
+                server.ledger.standing(&share, &consumer.commitment(&share)).await?;
             let record = record.filter(|_| known.offered).ok_or(Refusal::UnknownShare)?;
             if known.erased {
-                let problem = Problem::forbidden("an erased account of yours has accessed this share");
+                let problem =
+                    Problem::forbidden("an erased account of yours has accessed this share");
                 return Err(problem.hint("ask its provider for a new share").into());
             }
             if server.kept_policy(&record.policy.policy).await?.is_none() {
                 let detail = "management does not have this share's policy";
                 let problem = Problem::new(Kind::Unavailable, detail);
                 return Err(problem
-                    .hint("try again in a moment; if it stays so, ask the provider to share it anew")
+                    .hint(
+                        "try again in a moment; if it stays so, ask the provider to share it anew",
+                    )
                     .into());
             }
             let now = server.now();
-            let call = Call::of_request(request, &consumer, &account.attributes, &record.policy.terms)?;
+            let call =
+                Call::of_request(request, &consumer, &account.attributes, &record.policy.terms)?;
             let attributes = account.attributes.clone();
-            let documents =
-                Documents::Access { request: request.clone(), consumer: consumer.clone(), attributes };
+            let documents = Documents::Access {
+                request: request.clone(),
+                consumer: consumer.clone(),
+                attributes,
+            };
             check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
             server.would_grant(&call, record, counter, now).await?;
             let kept = drawn.then(|| consumer.clone());
@@ -176,7 +196,11 @@ impl Session {
         found
             .iter()
             .map(|row| {
-                Ok(UsageEntry { position: row.number(0)?, record: row.json(1)?, report: row.signed(2)? })
+                Ok(UsageEntry {
+                    position: row.number(0)?,
+                    record: row.json(1)?,
+                    report: row.signed(2)?,
+                })
             })
             .collect()
     }
@@ -218,19 +242,32 @@ impl Server {
     async fn recorded_usage(&self, id: &Digest) -> Result<Option<UsageReceipt>> {
         let sql = "SELECT position, record FROM usage WHERE report = $1";
         let row = row(self.store.read(), sql, [text(id)]).await?;
-        row.map(|row| Ok(UsageReceipt { position: row.number(0)?, record: row.json(1)? })).transpose()
+        row.map(|row| Ok(UsageReceipt { position: row.number(0)?, record: row.json(1)? }))
+            .transpose()
     }
 
     /// What management knows of `request` by `consumer`.
-    async fn known_of(&self, request: &Signed<AccessRequest>, consumer: &Identity) -> Result<Known> {
+    async fn known_of(
+        &self,
+        request: &Signed<AccessRequest>,
+        consumer: &Identity,
+    ) -> Result<Known> {
         let share = request.body().share;
         let mark = self.marker.on_share(consumer, &share);
-        self.known.ask(Asked { consumer: consumer.clone(), request: request.id(), share, mark }).await
+        self.known
+            .ask(Asked { consumer: consumer.clone(), request: request.id(), share, mark })
+            .await
     }
 
-    /// The contract's judgement by what the ledger says now, so that what it refuses leaves no trace; the ledger's
-    /// own judgement counts.
-    async fn would_grant(&self, call: &Call, share: ShareRecord, counter: Counter, now: u64) -> Result<()> {
+    /// The contract's judgement by what the ledger says now, so that what it refuses leaves no
+    /// trace; the ledger's own judgement counts.
+    async fn would_grant(
+        &self,
+        call: &Call,
+        share: ShareRecord,
+        counter: Counter,
+        now: u64,
+    ) -> Result<()> {
         let Call::RequestAccess(request) = call else { return Ok(()) };
         let values = Values::from([
             (share_key(&request.share), Value::Share(share)),
@@ -238,7 +275,8 @@ impl Server {
         ]);
         match decide(call, &values, now) {
             Ok(_) => Ok(()),
-            // Granted already, perhaps a moment ago under another salt than the one just drawn: `submit` tells.
+            // Granted already, perhaps a moment ago under another salt than the one just drawn:
+            // `submit` tells.
             Err(_) if self.ledger.access(&request.request).await?.is_some() => Ok(()),
             Err(refusal) => Err(refusal.into()),
         }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datapact_api::administration::{Deed, UserStatus};
-use datapact_api::management::{Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role};
+use datapact_api::management::{
+    Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role,
+};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
@@ -40,7 +42,9 @@ impl Session {
 
     /// The caller's account, if it may share (SH-4).
     pub(super) async fn sharing_account(&self) -> Result<Account> {
-        self.active_account().await.and_then(|account| permitted(account, Role::may_share, "share data"))
+        self.active_account()
+            .await
+            .and_then(|account| permitted(account, Role::may_share, "share data"))
     }
 
     pub(super) async fn administrator(&self) -> Result<Account> {
@@ -63,16 +67,16 @@ impl Session {
         let identity = self.caller.identity();
         let keys = self.server.key_servers.iter().map(|server| &server.name);
         let mut names = keys.chain(self.server.storage_servers.iter().map(|server| &server.name));
-        names
-            .find(|name| *identity == Identity::server(name))
-            .map(String::as_str)
-            .ok_or_else(|| Problem::forbidden("only this management's own servers may call this").into())
+        names.find(|name| *identity == Identity::server(name)).map(String::as_str).ok_or_else(
+            || Problem::forbidden("only this management's own servers may call this").into(),
+        )
     }
 
     pub(super) async fn make_invitation(&self, new: &NewInvitation) -> Result<Invitation> {
         let administrator = self.administrator().await?;
         if !(1..=INVITATION_SECONDS_MAX).contains(&new.seconds) {
-            let detail = format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
+            let detail =
+                format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
             return Err(Problem::malformed(detail).into());
         }
         let enrolment = self.server.enrolment();
@@ -96,9 +100,14 @@ impl Session {
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    run(tx, "DELETE FROM invitation WHERE account IS NULL AND expires <= $1", [number(now)])
-                        .await?;
-                    let sql = "SELECT realm, role, attributes, expires FROM invitation WHERE code = $1";
+                    run(
+                        tx,
+                        "DELETE FROM invitation WHERE account IS NULL AND expires <= $1",
+                        [number(now)],
+                    )
+                    .await?;
+                    let sql =
+                        "SELECT realm, role, attributes, expires FROM invitation WHERE code = $1";
                     if let Some(made) = row(tx, sql, [text(invitation)]).await? {
                         if [made.text(0)?, made.text(1)?, made.text(2)?] != said {
                             let detail = "this idempotency key was used for another invitation";
@@ -108,15 +117,24 @@ impl Session {
                         }
                         return Ok(made.number(3)?);
                     }
-                    let open = count(tx, "SELECT COUNT(*) FROM invitation WHERE account IS NULL").await?;
+                    let open =
+                        count(tx, "SELECT COUNT(*) FROM invitation WHERE account IS NULL").await?;
                     if open >= INVITATIONS_MAX {
-                        return Err(Failure(Problem::new(Kind::Busy, "too many invitations are open")));
+                        return Err(Failure(Problem::new(
+                            Kind::Busy,
+                            "too many invitations are open",
+                        )));
                     }
                     let sql = "INSERT INTO invitation (code, realm, role, attributes, expires) \
                                VALUES ($1, $2, $3, $4, $5)";
                     let [realm, role, attributes] = said;
-                    let values =
-                        [text(invitation), text(realm), text(role), text(attributes), number(expires)];
+                    let values = [
+                        text(invitation),
+                        text(realm),
+                        text(role),
+                        text(attributes),
+                        number(expires),
+                    ];
                     run(tx, sql, values).await?;
                     record(tx, now, &author, deed).await?;
                     Ok(expires)
@@ -145,10 +163,12 @@ impl Session {
                     let (account, taken) = take(tx, &code, &identity, now).await?;
                     if taken {
                         let author = Author { actor: Some(account.id), statement };
-                        let action = record(tx, now, &author, Deed::Joined { invitation: code }).await?;
+                        let action =
+                            record(tx, now, &author, Deed::Joined { invitation: code }).await?;
                         let sequence = notices::sequence(0, now, action);
                         // Who was erased and comes again is served again.
-                        notices::post(tx, &servers, &identity, UserStatus::Active, sequence).await?;
+                        notices::post(tx, &servers, &identity, UserStatus::Active, sequence)
+                            .await?;
                     }
                     Ok::<_, Failure>(account)
                 })
@@ -163,7 +183,11 @@ impl Session {
         self.administrator().await?;
         let after = after.map(ToString::to_string).unwrap_or_default();
         let sql = format!("SELECT {COLUMNS} FROM account WHERE id > $1 ORDER BY id LIMIT $2");
-        rows(self.server.store.read(), sql, [text(after), number(PAGE)]).await?.iter().map(read).collect()
+        rows(self.server.store.read(), sql, [text(after), number(PAGE)])
+            .await?
+            .iter()
+            .map(read)
+            .collect()
     }
 
     pub(super) async fn account_by_id(&self, id: &AccountId) -> Result<Account> {
@@ -171,11 +195,16 @@ impl Session {
         by_id(self.server.store.read(), id).await
     }
 
-    pub(super) async fn change_account(&self, id: &AccountId, update: &AccountUpdate) -> Result<Account> {
+    pub(super) async fn change_account(
+        &self,
+        id: &AccountId,
+        update: &AccountUpdate,
+    ) -> Result<Account> {
         let administrator = self.administrator().await?;
         let demotes = update.role.is_some_and(|role| role != Role::Administrator);
         if administrator.id == *id && (demotes || update.active == Some(false)) {
-            let problem = Problem::new(Kind::Conflict, "an administrator cannot take back its own office");
+            let problem =
+                Problem::new(Kind::Conflict, "an administrator cannot take back its own office");
             return Err(problem.hint("let another administrator do it").into());
         }
         let (id, update, caller) = (*id, update.clone(), self.caller.clone());
@@ -195,9 +224,11 @@ impl Session {
                     if account.active {
                         account.erase_at = None;
                     }
-                    // Also what is so already: where a backup was restored, the servers may have heard otherwise.
+                    // Also what is so already: where a backup was restored, the servers may have
+                    // heard otherwise.
                     let told = update.active.is_some();
-                    let action = record(tx, now, &author, Deed::Updated { account: id, update }).await?;
+                    let action =
+                        record(tx, now, &author, Deed::Updated { account: id, update }).await?;
                     write(tx, &account).await?;
                     if told {
                         status(tx, &servers, &account, now, action).await?;
@@ -217,12 +248,14 @@ impl Session {
     pub(super) async fn delete(&self, id: &AccountId, at_once: bool) -> Result<Account> {
         let administrator = self.administrator().await?;
         if administrator.id == *id {
-            let problem = Problem::new(Kind::Conflict, "an administrator cannot delete its own account");
+            let problem =
+                Problem::new(Kind::Conflict, "an administrator cannot delete its own account");
             return Err(problem.hint("let another administrator do it").into());
         }
         let (id, now, caller) = (*id, self.server.now(), self.caller.clone());
         let author = Author::of(administrator.id, &self.caller);
-        let erase_at = if at_once { now } else { now.saturating_add(self.server.account_retention_seconds) };
+        let erase_at =
+            if at_once { now } else { now.saturating_add(self.server.account_retention_seconds) };
         let servers = self.server.told_servers();
         let account = self
             .server
@@ -259,7 +292,9 @@ impl Server {
     /// What a new user is configured with.
     pub(super) fn enrolment(&self) -> Enrolment {
         let trust = (self.trust)();
-        let cas = |realm: &str| trust.cas(realm).map(|der| to_pem("CERTIFICATE", der).to_string()).collect();
+        let cas = |realm: &str| {
+            trust.cas(realm).map(|der| to_pem("CERTIFICATE", der).to_string()).collect()
+        };
         Enrolment {
             management: self.management.clone(),
             public: self.public.clone(),
@@ -279,8 +314,9 @@ pub(super) async fn ensure_administrators(
 ) -> std::result::Result<(), OpenError> {
     let now = server.now();
     for line in identities {
-        let identity: Identity =
-            line.parse().map_err(|e| OpenError::Configuration(format!("`administrators`: `{line}`: {e}")))?;
+        let identity: Identity = line
+            .parse()
+            .map_err(|e| OpenError::Configuration(format!("`administrators`: `{line}`: {e}")))?;
         let account = Account {
             id: AccountId::random(),
             identity,
@@ -324,7 +360,8 @@ pub(super) async fn by_id(on: &impl ConnectionTrait, id: &AccountId) -> Result<A
 
 /// Writes what may change about an account.
 async fn write(on: &impl ConnectionTrait, account: &Account) -> Result<()> {
-    let sql = "UPDATE account SET role = $2, attributes = $3, active = $4, erase_at = $5 WHERE id = $1";
+    let sql =
+        "UPDATE account SET role = $2, attributes = $3, active = $4, erase_at = $5 WHERE id = $1";
     let values = [
         text(account.id),
         json(&account.role)?,
@@ -360,7 +397,9 @@ pub(super) async fn noticed(on: &impl ConnectionTrait, id: &AccountId) -> Result
 /// What was found for `identity`, if it may do anything at all.
 fn active(found: Option<Account>, identity: &Identity) -> Result<Account> {
     match found {
-        None => Err(Problem::forbidden(format!("`{identity}` has no account here")).hint(JOIN_HINT).into()),
+        None => Err(Problem::forbidden(format!("`{identity}` has no account here"))
+            .hint(JOIN_HINT)
+            .into()),
         Some(account) if !account.active => {
             Err(Problem::forbidden("your account is disabled").hint("ask an administrator").into())
         }
@@ -382,7 +421,10 @@ fn permitted(account: Account, may: impl FnOnce(Role) -> bool, what: &str) -> Re
 }
 
 /// The account of `identity`.
-pub(super) async fn find(on: &impl ConnectionTrait, identity: &Identity) -> Result<Option<Account>> {
+pub(super) async fn find(
+    on: &impl ConnectionTrait,
+    identity: &Identity,
+) -> Result<Option<Account>> {
     let sql = format!("SELECT {COLUMNS} FROM account WHERE identity = $1");
     row(on, sql, [text(identity)]).await?.map(|row| read(&row)).transpose()
 }
@@ -398,11 +440,14 @@ async fn take(
         Failure::from(Problem::forbidden(detail.to_owned()).hint("ask for another invitation"))
     };
     let sql = "SELECT realm, role, attributes, expires, account FROM invitation WHERE code = $1";
-    let invitation =
-        row(on, sql, [text(code)]).await?.ok_or_else(|| refused("the invitation code is not valid"))?;
+    let invitation = row(on, sql, [text(code)])
+        .await?
+        .ok_or_else(|| refused("the invitation code is not valid"))?;
     let existing = find(on, identity).await?;
     match (invitation.optional(4)?, existing) {
-        (Some(taken), Some(account)) if taken == account.id.to_string() => return Ok((account, false)),
+        (Some(taken), Some(account)) if taken == account.id.to_string() => {
+            return Ok((account, false));
+        }
         (Some(_), _) => return Err(refused("the invitation has been used")),
         (None, Some(account)) => {
             let detail = format!("`{identity}` has the account `{}` already", account.id);
@@ -429,7 +474,8 @@ async fn take(
         erase_at: None,
     };
     insert(on, &account).await?;
-    run(on, "UPDATE invitation SET account = $2 WHERE code = $1", [text(code), text(account.id)]).await?;
+    run(on, "UPDATE invitation SET account = $2 WHERE code = $1", [text(code), text(account.id)])
+        .await?;
     // Who comes again keeps the salts that were still to be erased.
     run(on, "DELETE FROM salt_later WHERE identity = $1", [text(identity)]).await?;
     Ok((account, true))

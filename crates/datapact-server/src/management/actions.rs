@@ -1,5 +1,5 @@
-//! The record of what administrators do: only ever added to, each entry naming its predecessor's digest and the
-//! signed statement of the call.
+//! The record of what administrators do: only ever added to, each entry naming its predecessor's
+//! digest and the signed statement of the call.
 
 use std::sync::Arc;
 
@@ -34,7 +34,8 @@ pub(super) async fn record(
     author: &Author,
     deed: Deed,
 ) -> Result<u64> {
-    let last = row(on, "SELECT sequence, digest FROM action ORDER BY sequence DESC LIMIT 1", []).await?;
+    let last =
+        row(on, "SELECT sequence, digest FROM action ORDER BY sequence DESC LIMIT 1", []).await?;
     let (before, previous) = match last {
         Some(row) => (row.number(0)?, row.parse(1)?),
         None => (0, Digest([0; 32])),
@@ -62,8 +63,12 @@ pub(super) async fn record(
 impl Session {
     pub(super) async fn actions_after(&self, after: u64) -> Result<Vec<Action>> {
         self.administrator().await?;
-        let sql = "SELECT record, statement FROM action WHERE sequence > $1 ORDER BY sequence LIMIT $2";
+        let sql =
+            "SELECT record, statement FROM action WHERE sequence > $1 ORDER BY sequence LIMIT $2";
         let found = rows(self.server.store.read(), sql, [number(after), number(PAGE)]).await?;
-        found.iter().map(|row| Ok(Action { record: row.json(0)?, statement: row.optional(1)? })).collect()
+        found
+            .iter()
+            .map(|row| Ok(Action { record: row.json(0)?, statement: row.optional(1)? }))
+            .collect()
     }
 }

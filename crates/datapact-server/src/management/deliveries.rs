@@ -1,5 +1,6 @@
-//! Sending publications to webhooks: from an outbox that is filled with a cursor in one transaction, so that nothing is
-//! left out; what was sent when the process was killed is sent again under the same id.
+//! Sending publications to webhooks: from an outbox that is filled with a cursor in one
+//! transaction, so that nothing is left out; what was sent when the process was killed is sent
+//! again under the same id.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -163,7 +164,8 @@ impl Server {
                 break;
             }
             // A provider who was erased since has published nothing.
-            let Some(policy): Option<Signed<SharingPolicy>> = self.policy(&entry.policy).await? else {
+            let Some(policy): Option<Signed<SharingPolicy>> = self.policy(&entry.policy).await?
+            else {
                 continue;
             };
             for (id, after, matcher) in &subscribers {
@@ -288,7 +290,13 @@ impl Server {
         };
         let body = serde_json::to_string(&event).map_err(|e| e.to_string())?;
         webhooks
-            .deliver(&Delivery { url: &claimed.url, secret: &secret, id: &id, time: self.now(), body })
+            .deliver(&Delivery {
+                url: &claimed.url,
+                secret: &secret,
+                id: &id,
+                time: self.now(),
+                body,
+            })
             .await
     }
 }

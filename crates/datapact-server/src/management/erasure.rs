@@ -1,6 +1,6 @@
-//! Erasing a user (MG-1, PR-1): account, openings and signed documents go, and so does every link from the ledger to the
-//! person. What stays is what others need: that an entry was erased, and a mark on live shares, so that who comes
-//! again gets no second count.
+//! Erasing a user (MG-1, PR-1): account, openings and signed documents go, and so does every link
+//! from the ledger to the person. What stays is what others need: that an entry was erased, and a
+//! mark on live shares, so that who comes again gets no second count.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,8 @@ pub(super) async fn tidy(server: Arc<Server>) {
 }
 
 impl Server {
-    /// Erases the accounts whose time has come, and what is left of erased users on shares that have ended.
+    /// Erases the accounts whose time has come, and what is left of erased users on shares that
+    /// have ended.
     pub(super) async fn erase_due(&self) -> Result<()> {
         let now = self.now();
         self.store.write(move |tx| Box::pin(intents::forget_refused(tx, now))).await?;
@@ -94,7 +95,8 @@ impl Server {
                     erase_documents(tx, identity, now).await?;
                     subscriptions::erase(tx, identity).await?;
                     run(tx, "DELETE FROM invitation WHERE account = $1", [text(id)]).await?;
-                    run(tx, "UPDATE action SET statement = NULL WHERE actor = $1", [text(id)]).await?;
+                    run(tx, "UPDATE action SET statement = NULL WHERE actor = $1", [text(id)])
+                        .await?;
                     let noticed = accounts::noticed(tx, &id).await?;
                     run(tx, "DELETE FROM account WHERE id = $1", [text(id)]).await?;
                     let nobody = Author { actor: None, statement: None };
@@ -125,7 +127,10 @@ impl Session {
              ORDER BY position LIMIT $3"
         );
         let found = rows(self.server.store.read(), sql, values).await?;
-        found.iter().map(|row| Ok(Erasure { position: row.number(0)?, time: row.number(1)? })).collect()
+        found
+            .iter()
+            .map(|row| Ok(Erasure { position: row.number(0)?, time: row.number(1)? }))
+            .collect()
     }
 }
 
@@ -137,14 +142,17 @@ async fn nothing_under_way(on: &impl ConnectionTrait, identity: &Identity) -> Re
     if row(on, sql, [text(format!("%{pattern}%"))]).await?.is_none() {
         return Ok(());
     }
-    let problem = Problem::new(Kind::Unavailable, "a call of this user is being recorded on the ledger");
+    let problem =
+        Problem::new(Kind::Unavailable, "a call of this user is being recorded on the ledger");
     Err(problem.hint("the account is disabled, and is erased when that is done or given up").into())
 }
 
 /// What the user shared: nobody finds it any more, and its key and package go at the other servers.
 async fn erase_shares(on: &impl ConnectionTrait, identity: &Identity) -> Result<()> {
     for table in ["term", "publication", "erasure"] {
-        let sql = format!("DELETE FROM {table} WHERE share IN (SELECT id FROM share WHERE provider = $1)");
+        let sql = format!(
+            "DELETE FROM {table} WHERE share IN (SELECT id FROM share WHERE provider = $1)"
+        );
         run(on, &sql, [text(identity)]).await?;
     }
     run(on, "DELETE FROM policy WHERE provider = $1", [text(identity)]).await?;
@@ -155,8 +163,8 @@ async fn erase_shares(on: &impl ConnectionTrait, identity: &Identity) -> Result<
     Ok(())
 }
 
-/// What opened the user's commitments. On a live share a mark stays; where a live policy names the user, the salt
-/// stays with that policy until it ends, since its provider has signed the name.
+/// What opened the user's commitments. On a live share a mark stays; where a live policy names the
+/// user, the salt stays with that policy until it ends, since its provider has signed the name.
 async fn erase_salts(
     on: &impl ConnectionTrait,
     identity: &Identity,

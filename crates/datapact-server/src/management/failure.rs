@@ -6,7 +6,8 @@ use datapact_core::jws::DocumentError;
 use datapact_ledger::LedgerError;
 use datapact_ledger::store::StoreError;
 
-/// A problem for the caller; a type of this crate, so that the store's and the ledger's errors become one.
+/// A problem for the caller; a type of this crate, so that the store's and the ledger's errors
+/// become one.
 #[derive(Debug, Clone)]
 pub(super) struct Failure(pub(super) Problem);
 
@@ -62,10 +63,14 @@ impl From<LedgerError> for Failure {
         match error {
             LedgerError::Refused(refusal) => refusal.into(),
             LedgerError::Check(error) => error.into(),
-            LedgerError::Unavailable(_) => Self(Problem::new(Kind::Unavailable, error).hint("try again")),
+            LedgerError::Unavailable(_) => {
+                Self(Problem::new(Kind::Unavailable, error).hint("try again"))
+            }
             LedgerError::Corrupt { .. } => {
                 tracing::error!(%error, "the ledger is not used");
-                Self(Problem::new(Kind::Unavailable, error).hint("tell the operators of management"))
+                Self(
+                    Problem::new(Kind::Unavailable, error).hint("tell the operators of management"),
+                )
             }
             // It may name files of this machine.
             LedgerError::Misconfigured(_) => Self(Problem::internal(error)),

@@ -11,7 +11,11 @@ use crate::operator::{Check, Operated, clock_is_sane};
 
 /// What waits, by name: tables that are empty when all is done.
 const WAITING: [(&str, &str, &str); 5] = [
-    ("datapact_intents", "Calls to the ledger that are not applied yet", "SELECT COUNT(*) FROM intent"),
+    (
+        "datapact_intents",
+        "Calls to the ledger that are not applied yet",
+        "SELECT COUNT(*) FROM intent",
+    ),
     (
         "datapact_notifications_waiting",
         "Notifications that nobody has acknowledged",
@@ -39,7 +43,8 @@ impl Operated for ManagementServer {
     async fn checks(&self) -> Vec<Check> {
         let server = &self.server;
         let clock = async {
-            let newest = newest_time(server.store.read()).await.map_err(|error| error.to_string())?;
+            let newest =
+                newest_time(server.store.read()).await.map_err(|error| error.to_string())?;
             clock_is_sane(server.now(), newest)
         };
         let ledger = async { self.health().await.map(drop) };
@@ -59,7 +64,8 @@ impl Server {
     async fn figures(&self) -> Vec<Reading> {
         let on = self.store.read();
         let help = "Jobs that wait for the database's writer";
-        let mut readings = vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
+        let mut readings =
+            vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
         let busy = SUBSCRIBERS_MAX.saturating_sub(self.subscribers.available_permits());
         readings.push(Reading::count(
             "datapact_subscribers",

@@ -1,5 +1,6 @@
-//! Token management and access permission management (MG-16, PM-1, PM-2, AX-5 to AX-11): what a recorded access
-//! gives its consumer. It is made anew for each answer and never gives more life than the record allows.
+//! Token management and access permission management (MG-16, PM-1, PM-2, AX-5 to AX-11): what a
+//! recorded access gives its consumer. It is made anew for each answer and never gives more life
+//! than the record allows.
 
 use datapact_api::management::{AccessGrant, Account};
 use datapact_api::problem::Problem;
@@ -26,16 +27,18 @@ impl Session {
     ) -> Result<AccessGrant> {
         let server = &self.server;
         let request = &record.request;
-        let missing =
-            || Problem::internal(format!("the policy {} of an access is not there", request.policy));
+        let missing = || {
+            Problem::internal(format!("the policy {} of an access is not there", request.policy))
+        };
         let policy = policy.ok_or_else(missing)?;
-        let permission = RequestedPermission::of(policy.body(), policy.id(), &record).ok_or_else(missing)?;
+        let permission =
+            RequestedPermission::of(policy.body(), policy.id(), &record).ok_or_else(missing)?;
         let gone = |name: &str| {
             Problem::not_found(format!("the {name} of this share is no longer configured here"))
                 .hint("ask the provider for a new version of the policy")
         };
-        let key_server =
-            policies::find(&server.key_servers, &permission.key.address).ok_or_else(|| gone("key server"))?;
+        let key_server = policies::find(&server.key_servers, &permission.key.address)
+            .ok_or_else(|| gone("key server"))?;
         let storage_server = policies::find(&server.storage_servers, &permission.package.address)
             .ok_or_else(|| gone("storage server"))?;
         let contract = server.ledger.address(&request.share);

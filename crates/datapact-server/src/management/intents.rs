@@ -1,5 +1,5 @@
-//! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing. Executing one
-//! again is harmless, since the contract knows a call by its document.
+//! Intents: what is to be on the ledger is stored first, so that a crash at any step loses nothing.
+//! Executing one again is harmless, since the contract knows a call by its document.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,9 +26,11 @@ const WORKING_MAX: usize = 10_000;
 const AGAIN_AT_ONCE: usize = 64;
 
 /// How often it is looked for what is still open.
-const EVERY: Duration = if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
+const EVERY: Duration =
+    if cfg!(test) { Duration::from_millis(100) } else { Duration::from_secs(10) };
 
-/// How long the documents of a refused call are kept where another process may be executing it again, in seconds.
+/// How long the documents of a refused call are kept where another process may be executing it
+/// again, in seconds.
 const REFUSED_SECONDS: u64 = 60 * 60;
 
 /// What several processes need, beside the tables of management. The name sorts after `management`.
@@ -62,8 +64,8 @@ pub(super) enum Stored {
     SaltTaken,
 }
 
-/// The documents of calls under way, which the projector need not read again. The stored intents are what counts: what
-/// is missing here is there.
+/// The documents of calls under way, which the projector need not read again. The stored intents
+/// are what counts: what is missing here is there.
 #[derive(Default)]
 pub(super) struct AtHand(Mutex<HashMap<Digest, Arc<Documents>>>);
 
@@ -88,12 +90,14 @@ impl Drop for Held<'_> {
 }
 
 impl Server {
-    /// Stores the intent to execute `call`, with the consumer's salt if it was just drawn, executes it and waits
-    /// for its projection. An open intent of the same document is executed as it was stored. Where the ledger lies in
-    /// management's own database, all of it is one transaction, see [`super::together`]. The documents were checked.
+    /// Stores the intent to execute `call`, with the consumer's salt if it was just drawn, executes
+    /// it and waits for its projection. An open intent of the same document is executed as it was
+    /// stored. Where the ledger lies in management's own database, all of it is one transaction,
+    /// see [`super::together`]. The documents were checked.
     ///
     /// # Errors
-    /// The ledger's refusal, after which no intent is left; or unavailability, after which a repeat completes it.
+    /// The ledger's refusal, after which no intent is left; or unavailability, after which a repeat
+    /// completes it.
     pub(super) async fn submit(
         self: &Arc<Self>,
         id: Digest,
@@ -131,14 +135,21 @@ impl Server {
             working.retain(|_, lock| lock.strong_count() > 0);
         }
         if working.len() >= WORKING_MAX {
-            return Err(Problem::new(Kind::Busy, "too many calls at once; try again in a moment").into());
+            return Err(
+                Problem::new(Kind::Busy, "too many calls at once; try again in a moment").into()
+            );
         }
         let lock = Arc::new(tokio::sync::Mutex::new(()));
         working.insert(id, Arc::downgrade(&lock));
         Ok(lock)
     }
 
-    async fn execute(&self, id: Digest, call: &Call, documents: &Arc<Documents>) -> Result<LedgerReceipt> {
+    async fn execute(
+        &self,
+        id: Digest,
+        call: &Call,
+        documents: &Arc<Documents>,
+    ) -> Result<LedgerReceipt> {
         let _held = self.at_hand.keep(id, documents);
         match self.ledger.execute(call, documents).await {
             Ok(receipt) => self.applied(receipt.position).await.map(|()| receipt),
@@ -158,13 +169,16 @@ impl Server {
             Ok(Ok(_)) => Ok(()),
             _ => {
                 let detail = "it is on the ledger, but management has not processed it yet";
-                Err(Problem::new(Kind::Unavailable, detail).hint("repeat the same call in a moment").into())
+                Err(Problem::new(Kind::Unavailable, detail)
+                    .hint("repeat the same call in a moment")
+                    .into())
             }
         }
     }
 
-    /// Forgets an intent that the ledger has refused. Another process may just be executing it again, by terms that
-    /// grant it, and then needs the documents; so these stay for a while where there may be another.
+    /// Forgets an intent that the ledger has refused. Another process may just be executing it
+    /// again, by terms that grant it, and then needs the documents; so these stay for a while where
+    /// there may be another.
     async fn forget(&self, id: Digest) -> Result<()> {
         if self.store.location().is_shared() {
             let now = self.now();
@@ -172,16 +186,20 @@ impl Server {
         }
         self.store
             .write(move |tx| {
-                Box::pin(
-                    async move { run(tx, "DELETE FROM intent WHERE id = $1", [text(id)]).await.map(drop) },
-                )
+                Box::pin(async move {
+                    run(tx, "DELETE FROM intent WHERE id = $1", [text(id)]).await.map(drop)
+                })
             })
             .await
             .map_err(Failure::from)
     }
 
     /// The openings of `identities` for `share`; salts not drawn yet are drawn and kept.
-    pub(super) async fn openings(&self, share: ShareId, identities: Vec<Identity>) -> Result<Vec<Opening>> {
+    pub(super) async fn openings(
+        &self,
+        share: ShareId,
+        identities: Vec<Identity>,
+    ) -> Result<Vec<Opening>> {
         let mut found = Vec::with_capacity(identities.len());
         for identity in &identities {
             match self.opening(&share, identity).await? {
@@ -198,7 +216,8 @@ impl Server {
                     let mut openings = Vec::with_capacity(identities.len());
                     for identity in identities {
                         let drawn = Opening { identity, salt: Salt::random() };
-                        openings.push(Opening { salt: salt_or(tx, &share, &drawn).await?, ..drawn });
+                        openings
+                            .push(Opening { salt: salt_or(tx, &share, &drawn).await?, ..drawn });
                     }
                     Ok(openings)
                 })
@@ -207,7 +226,11 @@ impl Server {
     }
 
     /// What opens the commitment to `identity` for `share`, if a salt was drawn.
-    pub(super) async fn opening(&self, share: &ShareId, identity: &Identity) -> Result<Option<Opening>> {
+    pub(super) async fn opening(
+        &self,
+        share: &ShareId,
+        identity: &Identity,
+    ) -> Result<Option<Opening>> {
         let salt = salt_of(self.store.read(), share, identity).await?;
         Ok(salt.map(|salt| Opening { identity: identity.clone(), salt }))
     }
@@ -225,13 +248,22 @@ pub(super) async fn forget_refused(on: &DatabaseTransaction, now: u64) -> Result
     Ok(())
 }
 
-async fn salt_of(on: &impl ConnectionTrait, share: &ShareId, identity: &Identity) -> Result<Option<Salt>> {
+async fn salt_of(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    identity: &Identity,
+) -> Result<Option<Salt>> {
     let sql = "SELECT salt FROM salt WHERE share = $1 AND identity = $2";
     Ok(row(on, sql, [text(share), text(identity)]).await?.map(|row| row.parse(0)).transpose()?)
 }
 
-/// The one salt of an identity on a share: the one kept, else the one drawn, which is kept from now on.
-pub(super) async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &Opening) -> Result<Salt> {
+/// The one salt of an identity on a share: the one kept, else the one drawn, which is kept from now
+/// on.
+pub(super) async fn salt_or(
+    on: &impl ConnectionTrait,
+    share: &ShareId,
+    drawn: &Opening,
+) -> Result<Salt> {
     let sql = "INSERT INTO salt (share, identity, salt) VALUES ($1, $2, $3) ON CONFLICT (share, identity) DO NOTHING";
     if run(on, sql, [text(share), text(&drawn.identity), text(drawn.salt)]).await? == 1 {
         return Ok(drawn.salt);
@@ -240,11 +272,16 @@ pub(super) async fn salt_or(on: &impl ConnectionTrait, share: &ShareId, drawn: &
     kept.ok_or_else(|| Problem::internal("a salt is there and not there").into())
 }
 
-/// Stores intents, for [`datapact_ledger::store::Group`]: no two of the same document, since each is worked on by one task at a time.
-pub(super) async fn store_all(on: &DatabaseTransaction, new: Vec<New>) -> Result<Vec<Result<Stored>>> {
+/// Stores intents, for [`datapact_ledger::store::Group`]: no two of the same document, since each
+/// is worked on by one task at a time.
+pub(super) async fn store_all(
+    on: &DatabaseTransaction,
+    new: Vec<New>,
+) -> Result<Vec<Result<Stored>>> {
     let applied = applied(on, &new).await?;
     let mut open = open(on, &new).await?;
-    let (mut outcomes, mut inserted) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
+    let (mut outcomes, mut inserted) =
+        (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
     for New { id, call, documents, drawn } in new {
         if applied.contains(&id) {
             outcomes.push(Ok(Stored::Applied));
@@ -283,7 +320,9 @@ pub(super) async fn insert_all(on: &impl ConnectionTrait, rows: Vec<[Value; 3]>)
         return Ok(());
     }
     let list = placeholders(on, rows.len(), 3);
-    let sql = format!("INSERT INTO intent (id, call, documents) VALUES {list} ON CONFLICT (id) DO NOTHING");
+    let sql = format!(
+        "INSERT INTO intent (id, call, documents) VALUES {list} ON CONFLICT (id) DO NOTHING"
+    );
     run(on, &sql, rows.into_iter().flatten()).await?;
     Ok(())
 }
@@ -314,8 +353,8 @@ pub(super) async fn recover(server: &Arc<Server>) -> Result<()> {
     Ok(())
 }
 
-/// Executes again, for as long as the server lives, what is left open because the ledger was away: nobody has to repeat
-/// the call. At once, if what was open when the process began is left to it.
+/// Executes again, for as long as the server lives, what is left open because the ledger was away:
+/// nobody has to repeat the call. At once, if what was open when the process began is left to it.
 pub(super) async fn take_up(server: Arc<Server>, at_once: bool) {
     if at_once && let Err(failure) = recover(&server).await {
         tracing::error!(problem = %failure.0, "what was open when the process ended cannot be read");
@@ -343,8 +382,8 @@ async fn left_open(server: &Server) -> Result<BTreeSet<Digest>> {
     found.iter().map(|row| row.parse(0).map_err(Failure::from)).collect()
 }
 
-/// Executes these again, until the ledger is found to be away. Many at once: on a chain each waits for a block, which holds
-/// many.
+/// Executes these again, until the ledger is found to be away. Many at once: on a chain each waits
+/// for a block, which holds many.
 async fn all_again(server: &Arc<Server>, ids: impl IntoIterator<Item = Digest>) {
     let ids: Vec<Digest> = ids.into_iter().collect();
     for some in ids.chunks(AGAIN_AT_ONCE) {

@@ -41,7 +41,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys in the data folder `data`, making folder and keys where there are none, for the ledger `id`.
+    /// Reads the keys in the data folder `data`, making folder and keys where there are none, for
+    /// the ledger `id`.
     ///
     /// # Errors
     /// [`KeysError`]; a key is never replaced.
@@ -53,19 +54,24 @@ impl Keys {
             .map_err(|e| KeysError::File(data.to_owned(), e))?;
         let path = data.join(LOG_KEY);
         let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
-        let made =
-            SigningKey::generate(id, KeyKind::Log).map_err(|e| wrong(format!("the ledger's id: {e}")))?;
+        let made = SigningKey::generate(id, KeyKind::Log)
+            .map_err(|e| wrong(format!("the ledger's id: {e}")))?;
         let text = secret_file::read_or_make(&path, || made)?;
         let log = SigningKey::parse(&text).map_err(|e| wrong(e.to_string()))?;
         if log.public().name() != id || log.public().kind() != KeyKind::Log {
-            return Err(wrong(format!("it is the key of `{}`, not of the log `{id}`", log.public().name())));
+            return Err(wrong(format!(
+                "it is the key of `{}`, not of the log `{id}`",
+                log.public().name()
+            )));
         }
         let path = data.join(TOKEN_KEY);
         let wrong = |detail: String| KeysError::Wrong(path.clone(), detail);
-        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .map_err(|e| wrong(e.to_string()))?;
+        let made =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+                .map_err(|e| wrong(e.to_string()))?;
         let pem = secret_file::read_or_make(&path, || to_pem("PRIVATE KEY", made.as_ref()))?;
-        let der = PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
+        let der =
+            PrivatePkcs8KeyDer::from_pem_slice(pem.as_bytes()).map_err(|e| wrong(e.to_string()))?;
         let token = TokenKey::new(der.secret_pkcs8_der()).map_err(|e| wrong(e.to_string()))?;
         Ok(Self { log, token })
     }

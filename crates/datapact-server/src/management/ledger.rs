@@ -46,19 +46,24 @@ impl Session {
             let proof = log.proof(position).await?.ok_or_else(missing)?;
             match proof.verify(policy, &entry) {
                 Ok(_) => {
-                    let entry = String::from_utf8(entry)
-                        .map_err(|_| Problem::internal(format!("the entry {position} is not text")))?;
+                    let entry = String::from_utf8(entry).map_err(|_| {
+                        Problem::internal(format!("the entry {position} is not text"))
+                    })?;
                     return Ok(LedgerProof { entry, proof: proof.to_string() });
                 }
                 Err(ProofError::Quorum) if !waited => {
                     log.wait_cosigned(position, QUORUM_TIMEOUT).await?;
                     waited = true;
                 }
-                Err(ProofError::Quorum) if Instant::now() < end => tokio::time::sleep(QUORUM_POLL).await,
+                Err(ProofError::Quorum) if Instant::now() < end => {
+                    tokio::time::sleep(QUORUM_POLL).await
+                }
                 Err(ProofError::Quorum) => {
                     let detail = "the witnesses have not cosigned this entry yet";
                     let problem = Problem::new(Kind::Unavailable, detail);
-                    return Err(problem.hint("try again; if it stays so, a key server is down").into());
+                    return Err(problem
+                        .hint("try again; if it stays so, a key server is down")
+                        .into());
                 }
                 Err(error) => {
                     return Err(Problem::internal(format!("the entry {position}: {error}")).into());
@@ -70,7 +75,9 @@ impl Session {
     pub(super) async fn take_cosignature(&self, note: &str) -> Result<()> {
         let caller = self.caller.identity();
         if !self.server.key_servers.iter().any(|server| *caller == Identity::server(&server.name)) {
-            return Err(Problem::forbidden("only this management's key servers cosign its log").into());
+            return Err(
+                Problem::forbidden("only this management's key servers cosign its log").into()
+            );
         }
         if note.len() > NOTE_BYTES_MAX {
             return Err(Problem::new(Kind::TooLarge, "the checkpoint is too long").into());

@@ -1,9 +1,10 @@
 //! Management (6.2.2): accounts, policies, accesses, tokens, publication, and the embedded ledger.
 //!
-//! Architecture invariants: nothing here decides access, [`datapact_core::contract`] does, on the ledger; no key and
-//! no plaintext ever comes here; what a chain records was stored before as an intent, and what users read was
-//! applied by the one projector, so a crash at any step loses nothing and doubles nothing. What the embedded ledger
-//! records is one transaction with what users read.
+//! Architecture invariants: nothing here decides access, [`datapact_core::contract`] does, on the
+//! ledger; no key and no plaintext ever comes here; what a chain records was stored before as an
+//! intent, and what users read was applied by the one projector, so a crash at any step loses
+//! nothing and doubles nothing. What the embedded ledger records is one transaction with what users
+//! read.
 
 mod accesses;
 mod accounts;
@@ -99,7 +100,8 @@ pub enum OpenError {
     InUse(PathBuf),
 }
 
-/// Management, running: the service behind its routes and its public listener. It stops when it is dropped.
+/// Management, running: the service behind its routes and its public listener. It stops when it is
+/// dropped.
 pub struct ManagementServer {
     server: Arc<Server>,
     /// None of them ends before the server does.
@@ -167,8 +169,9 @@ struct Session {
 }
 
 impl ManagementServer {
-    /// Opens the database, making keys and database at the first start, executes again what a crash interrupted, and
-    /// starts to project. `key_servers` and `storage_servers` hold a client for each configured name.
+    /// Opens the database, making keys and database at the first start, executes again what a crash
+    /// interrupted, and starts to project. `key_servers` and `storage_servers` hold a client for
+    /// each configured name.
     ///
     /// # Errors
     /// [`OpenError`]; nothing is running then.
@@ -214,13 +217,15 @@ impl ManagementServer {
                 ledger(Arc::clone(&log))
             }
             Some(path) => {
-                let chain = crate::chain::open(path, log.id(), Arc::clone(&trust), Arc::clone(&clock))?;
+                let chain =
+                    crate::chain::open(path, log.id(), Arc::clone(&trust), Arc::clone(&clock))?;
                 Arc::new(MirroredLedger::open(chain, Arc::clone(&log)).await?)
             }
         };
         let together = std::ptr::addr_eq(Arc::as_ptr(&decides), Arc::as_ptr(&log))
             .then(|| together::group(store.clone(), Arc::clone(&log), Arc::clone(&clock)));
-        let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose().map_err(wrong)?.map(Arc::new);
+        let webhooks =
+            config.webhooks.as_ref().map(Webhooks::new).transpose().map_err(wrong)?.map(Arc::new);
         let (next, event) = projector::position(&store).await?;
         let server = Arc::new(Server {
             name: config.server.name().map_err(wrong)?,
@@ -268,7 +273,8 @@ impl ManagementServer {
         this.tasks.extend(notices::deliver(&this.server));
         this.tasks.push(tokio::spawn(erasure::tidy(Arc::clone(&this.server))));
         if let Some(webhooks) = this.server.webhooks.clone() {
-            this.tasks.push(tokio::spawn(deliveries::run_webhooks(Arc::clone(&this.server), webhooks)));
+            this.tasks
+                .push(tokio::spawn(deliveries::run_webhooks(Arc::clone(&this.server), webhooks)));
         }
         Ok(Arc::new(this))
     }
@@ -281,7 +287,8 @@ impl ManagementServer {
     /// Reads the other servers' certificates again.
     ///
     /// # Errors
-    /// [`OpenError::Configuration`] names the file that cannot be read; the former content stays then.
+    /// [`OpenError::Configuration`] names the file that cannot be read; the former content stays
+    /// then.
     pub fn reload(&self) -> Result<(), OpenError> {
         self.server.key_servers.iter().try_for_each(Remote::reload)?;
         self.server.storage_servers.iter().try_for_each(Remote::reload)
@@ -310,8 +317,12 @@ pub(crate) fn migrations() -> Vec<Migration> {
 fn lock(data: &std::path::Path) -> Result<std::fs::File, OpenError> {
     let path = data.join("lock");
     let failed = |e: std::io::Error| OpenError::Keys(KeysError::File(path.clone(), e));
-    let file =
-        std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(data.to_owned())),
@@ -321,18 +332,21 @@ fn lock(data: &std::path::Path) -> Result<std::fs::File, OpenError> {
 
 fn witnesses(config: &ManagementConfig) -> Result<Vec<VerifyingKey>, OpenError> {
     let parse = |line: &String| {
-        line.parse().map_err(|e| OpenError::Configuration(format!("`ledger.witnesses`: `{line}`: {e}")))
+        line.parse()
+            .map_err(|e| OpenError::Configuration(format!("`ledger.witnesses`: `{line}`: {e}")))
     };
     config.ledger.witnesses.iter().map(parse).collect()
 }
 
-/// The policy that enrolment hands out (C2SP tlog-policy): `quorum` of the witnesses, or all of them.
+/// The policy that enrolment hands out (C2SP tlog-policy): `quorum` of the witnesses, or all of
+/// them.
 fn log_policy(
     log: &VerifyingKey,
     witnesses: &[VerifyingKey],
     quorum: Option<u32>,
 ) -> Result<LogPolicy, OpenError> {
-    let all = LogPolicy::new(log, witnesses).map_err(|e| OpenError::Configuration(e.to_string()))?;
+    let all =
+        LogPolicy::new(log, witnesses).map_err(|e| OpenError::Configuration(e.to_string()))?;
     match quorum {
         None => Ok(all),
         Some(0) => {
@@ -340,7 +354,8 @@ fn log_policy(
             text.parse().map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}")))
         }
         Some(quorum) => {
-            let text = all.to_string().replace("all-witnesses all ", &format!("all-witnesses {quorum} "));
+            let text =
+                all.to_string().replace("all-witnesses all ", &format!("all-witnesses {quorum} "));
             text.replace("all-witnesses", "quorum-of-witnesses")
                 .parse()
                 .map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}")))
@@ -348,7 +363,8 @@ fn log_policy(
     }
 }
 
-/// Where users reach management: by its name, on the public listener's machine where that is not in the DNS.
+/// Where users reach management: by its name, on the public listener's machine where that is not in
+/// the DNS.
 fn own_endpoint(config: &ManagementConfig) -> Endpoint {
     let url = config.server.url.clone();
     let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443);
@@ -363,12 +379,12 @@ fn remotes<T: ?Sized>(
     let remote = |peer: &Peer| {
         let endpoint = peer.endpoint();
         let name = endpoint.name().map_err(|e| OpenError::Configuration(e.to_string()))?.to_owned();
-        let client = clients
-            .get(&name)
-            .cloned()
-            .ok_or_else(|| OpenError::Configuration(format!("there is no client for the server `{name}`")))?;
+        let client = clients.get(&name).cloned().ok_or_else(|| {
+            OpenError::Configuration(format!("there is no client for the server `{name}`"))
+        })?;
         let certificate = peer.certificate.clone();
-        let remote = Remote { endpoint, name, certificate, pem: RwLock::new(Arc::from("")), client };
+        let remote =
+            Remote { endpoint, name, certificate, pem: RwLock::new(Arc::from("")), client };
         remote.reload()?;
         Ok(remote)
     };
@@ -393,7 +409,8 @@ impl<T: ?Sized> Remote<T> {
             return Err(wrong("it holds no PEM certificate".to_owned()));
         }
         // Only the certificates: whatever else is in the file stays there.
-        let pem: String = chain.iter().map(|der| keys::to_pem("CERTIFICATE", der).to_string()).collect();
+        let pem: String =
+            chain.iter().map(|der| keys::to_pem("CERTIFICATE", der).to_string()).collect();
         *self.pem.write().unwrap_or_else(PoisonError::into_inner) = pem.into();
         Ok(())
     }
@@ -451,7 +468,11 @@ impl Management for Session {
         Ok(self.account_by_id(id).await?)
     }
 
-    async fn update_account(&self, id: &AccountId, update: &AccountUpdate) -> problem::Result<Account> {
+    async fn update_account(
+        &self,
+        id: &AccountId,
+        update: &AccountUpdate,
+    ) -> problem::Result<Account> {
         Ok(self.change_account(id, update).await?)
     }
 
@@ -479,7 +500,11 @@ impl Management for Session {
         Ok(self.search(query).await?)
     }
 
-    async fn catalog_entry(&self, share: &ShareId, purpose: Option<&Name>) -> problem::Result<CatalogDetail> {
+    async fn catalog_entry(
+        &self,
+        share: &ShareId,
+        purpose: Option<&Name>,
+    ) -> problem::Result<CatalogDetail> {
         Ok(self.detail(share, purpose).await?)
     }
 
@@ -518,7 +543,11 @@ impl Management for Session {
         Ok(self.follow(id, after).await?)
     }
 
-    async fn dead_letters(&self, id: &SubscriptionId, after: u64) -> problem::Result<Vec<DeadLetter>> {
+    async fn dead_letters(
+        &self,
+        id: &SubscriptionId,
+        after: u64,
+    ) -> problem::Result<Vec<DeadLetter>> {
         Ok(self.dead_letters_of(id, after).await?)
     }
 
@@ -526,7 +555,10 @@ impl Management for Session {
         Ok(self.send_again(id, again).await?)
     }
 
-    async fn request_access(&self, request: &Signed<AccessRequest>) -> problem::Result<AccessGrant> {
+    async fn request_access(
+        &self,
+        request: &Signed<AccessRequest>,
+    ) -> problem::Result<AccessGrant> {
         Ok(self.access(request).await?)
     }
 

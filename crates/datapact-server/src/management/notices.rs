@@ -1,5 +1,6 @@
-//! Telling the key and storage servers what users are, and key servers what tokens are revoked: from an outbox that is written with the change itself, so that
-//! a server which was away hears of it as soon as it is back.
+//! Telling the key and storage servers what users are, and key servers what tokens are revoked:
+//! from an outbox that is written with the change itself, so that a server which was away hears of
+//! it as soon as it is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,15 +64,17 @@ impl Told {
 /// How many bits of a notice's sequence tell notices of one second apart.
 const WITHIN_SECOND: u32 = 20;
 
-/// The sequence of a notice behind the one numbered `noticed`, made at `now` by the action numbered `action`. It grows
-/// with the clock, because the actions' numbers begin anew where an old backup was restored, and the servers know what
-/// they were told since; and it grows where processes' clocks differ.
+/// The sequence of a notice behind the one numbered `noticed`, made at `now` by the action numbered
+/// `action`. It grows with the clock, because the actions' numbers begin anew where an old backup
+/// was restored, and the servers know what they were told since; and it grows where processes'
+/// clocks differ.
 pub(super) fn sequence(noticed: u64, now: Timestamp, action: u64) -> u64 {
     let within = action & ((1 << WITHIN_SECOND) - 1);
     (noticed + 1).max((now << WITHIN_SECOND) | within)
 }
 
-/// Puts a notice for each of `servers` into the outbox, in place of an older one about the same user.
+/// Puts a notice for each of `servers` into the outbox, in place of an older one about the same
+/// user.
 pub(super) async fn post(
     on: &impl ConnectionTrait,
     servers: &[String],
@@ -90,9 +93,13 @@ pub(super) async fn post(
 
 impl Server {
     fn told(&self) -> Vec<(String, Told)> {
-        let keys = self.key_servers.iter().map(|s| (format!("key:{}", s.name), Told::Key(s.client.clone())));
+        let keys = self
+            .key_servers
+            .iter()
+            .map(|s| (format!("key:{}", s.name), Told::Key(s.client.clone())));
         let storage = self.storage_servers.iter();
-        let storage = storage.map(|s| (format!("storage:{}", s.name), Told::Storage(s.client.clone())));
+        let storage =
+            storage.map(|s| (format!("storage:{}", s.name), Told::Storage(s.client.clone())));
         keys.chain(storage).collect()
     }
 
@@ -106,10 +113,15 @@ impl Server {
     /// # Errors
     /// When one of them is away; it is told as soon as it is back.
     pub(super) async fn tell(&self, identity: &Identity) -> Result<()> {
-        self.told_all("SELECT server FROM notice WHERE identity = $1 ORDER BY server", text(identity)).await
+        self.told_all(
+            "SELECT server FROM notice WHERE identity = $1 ORDER BY server",
+            text(identity),
+        )
+        .await
     }
 
-    /// Waits until the outbox holds nothing more of what `sql` finds in it: the servers that are still to be told.
+    /// Waits until the outbox holds nothing more of what `sql` finds in it: the servers that are
+    /// still to be told.
     ///
     /// # Errors
     /// When one of them is away; it is told as soon as it is back.
@@ -123,15 +135,20 @@ impl Server {
                     return Ok::<_, Failure>(());
                 }
                 if delivered.changed().await.is_err() {
-                    return Err(Problem::new(Kind::Unavailable, "management is shutting down").into());
+                    return Err(
+                        Problem::new(Kind::Unavailable, "management is shutting down").into()
+                    );
                 }
             }
         });
         if let Ok(outcome) = told.await {
             return outcome;
         }
-        let away: Vec<String> =
-            rows(self.store.read(), sql, [of]).await?.iter().filter_map(|row| row.text(0).ok()).collect();
+        let away: Vec<String> = rows(self.store.read(), sql, [of])
+            .await?
+            .iter()
+            .filter_map(|row| row.text(0).ok())
+            .collect();
         // Another process of this management may have told them.
         if away.is_empty() {
             return Ok(());
@@ -141,7 +158,8 @@ impl Server {
         Err(Problem::new(Kind::Unavailable, detail).hint(hint).into())
     }
 
-    /// Puts the accounts that are disabled into the outbox: a server that was restored from a backup hears of them.
+    /// Puts the accounts that are disabled into the outbox: a server that was restored from a
+    /// backup hears of them.
     pub(super) async fn post_disabled(&self) -> Result<()> {
         let servers = self.told_servers();
         self.store
@@ -181,7 +199,8 @@ async fn deliver_to(server: Arc<Server>, name: String, told: Told) {
             Ok(false) => {
                 retry = RETRY_MIN;
                 // What another process has posted before it ended is nobody's but ours.
-                let look = if server.store.location().is_shared() { LOOK_AGAIN } else { Duration::MAX };
+                let look =
+                    if server.store.location().is_shared() { LOOK_AGAIN } else { Duration::MAX };
                 if let Ok(Err(_)) = tokio::time::timeout(look, posted.changed()).await {
                     return;
                 }
@@ -206,14 +225,16 @@ async fn deliver_batch(server: &Server, name: &str, told: &Told) -> Result<bool>
     let sql = "SELECT identity, status, sequence FROM notice WHERE server = $1 ORDER BY sequence LIMIT $2";
     let found = rows(server.store.read(), sql, [text(name), number(BATCH)]).await?;
     for row in &found {
-        let notice = UserNotice { identity: row.parse(0)?, status: row.json(1)?, sequence: row.number(2)? };
+        let notice =
+            UserNotice { identity: row.parse(0)?, status: row.json(1)?, sequence: row.number(2)? };
         told.set_user(&notice).await?;
         let values = [text(name), text(&notice.identity), number(notice.sequence)];
         server
             .store
             .write(move |tx| {
                 Box::pin(async move {
-                    let sql = "DELETE FROM notice WHERE server = $1 AND identity = $2 AND sequence = $3";
+                    let sql =
+                        "DELETE FROM notice WHERE server = $1 AND identity = $2 AND sequence = $3";
                     run(tx, sql, values).await.map_err(Failure::from)
                 })
             })

@@ -1,5 +1,5 @@
-//! Policy management (MG-3 to MG-7, SH-4 to SH-9): what a provider signed is verified, its key and package are
-//! confirmed, the key server is shown it, and then it goes on the ledger.
+//! Policy management (MG-3 to MG-7, SH-4 to SH-9): what a provider signed is verified, its key and
+//! package are confirmed, the key server is shown it, and then it goes on the ledger.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -21,10 +21,10 @@ use super::{Remote, Server, Session};
 /// How many shares a page holds.
 const PAGE: u64 = 200;
 /// Of a share and its newest policy, what an [`OwnShare`] is made of.
-const OWN: &str =
-    "SELECT p.id, p.position, p.document, s.event, s.accesses FROM share s JOIN policy p ON p.id = s.policy";
+const OWN: &str = "SELECT p.id, p.position, p.document, s.event, s.accesses FROM share s JOIN policy p ON p.id = s.policy";
 
-/// Policies that were read and verified, for the next who need them. Forgotten when one is erased, and each minute.
+/// Policies that were read and verified, for the next who need them. Forgotten when one is erased,
+/// and each minute.
 #[derive(Default)]
 pub(super) struct Kept(Mutex<HashMap<Digest, Signed<SharingPolicy>>>);
 
@@ -78,8 +78,11 @@ impl Session {
         let owner = openings.remove(0);
         let users = openings;
         let call = Call::of_policy(policy, &owner, &users)?;
-        let documents =
-            Documents::Policy { policy: policy.clone(), owner: owner.clone(), users: users.clone() };
+        let documents = Documents::Policy {
+            policy: policy.clone(),
+            owner: owner.clone(),
+            users: users.clone(),
+        };
         check(&call, &documents, &(server.trust)(), &server.ledger_id, now)?;
         server.precheck(&call, now).await?;
         let shown = ShownPolicy { policy: policy.clone(), owner, users };
@@ -101,7 +104,8 @@ impl Session {
 
     pub(super) async fn own_shares(&self, after: u64) -> Result<Vec<OwnShare>> {
         let account = self.active_account().await?;
-        // In this order a share that changes meanwhile is on a later page once more, and on none too few.
+        // In this order a share that changes meanwhile is on a later page once more, and on none
+        // too few.
         let sql = format!("{OWN} WHERE s.provider = $1 AND s.event > $2 ORDER BY s.event LIMIT $3");
         let values = [text(&account.identity), number(after), number(PAGE)];
         let found = rows(self.server.store.read(), &sql, values).await?;
@@ -143,8 +147,8 @@ impl Server {
         let policy: Signed<SharingPolicy> = row.signed(2)?;
         let share = policy.body().share;
         let owner = self.opening(&share, policy.signer()).await?;
-        let owner =
-            owner.ok_or_else(|| Problem::internal(format!("the share {share} has no owner's salt")))?;
+        let owner = owner
+            .ok_or_else(|| Problem::internal(format!("the share {share} has no owner's salt")))?;
         // Those of erased users are gone; none is drawn anew for what is on the ledger.
         let mut users = Vec::with_capacity(policy.body().terms.users.len());
         for user in &policy.body().terms.users {
@@ -164,11 +168,13 @@ impl Server {
 
     /// The signed policy `id`.
     pub(super) async fn policy(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
-        let row = row(self.store.read(), "SELECT document FROM policy WHERE id = $1", [text(id)]).await?;
+        let row =
+            row(self.store.read(), "SELECT document FROM policy WHERE id = $1", [text(id)]).await?;
         Ok(row.map(|row| row.signed(0)).transpose()?)
     }
 
-    /// The same for what need not be the very newest: a policy that was erased since may still be known.
+    /// The same for what need not be the very newest: a policy that was erased since may still be
+    /// known.
     pub(super) async fn kept_policy(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
         if let Some(policy) = self.policies.get(id) {
             return Ok(Some(policy));
@@ -197,14 +203,16 @@ impl Server {
             Err(problem) => return Err(of_server(&server.name, problem)),
         };
         if status.provider != *policy.signer() {
-            let detail = "the package was stored by another provider; only its own provider can share it";
+            let detail =
+                "the package was stored by another provider; only its own provider can share it";
             return Err(Problem::forbidden(detail).into());
         }
         if !status.stored {
             return Err(not_stored("package", &server.name));
         }
         if status.reference().as_ref() != Some(wanted) {
-            let detail = format!("the package at `{}` has another digest, size or address", server.name);
+            let detail =
+                format!("the package at `{}` has another digest, size or address", server.name);
             let hint = "name in the policy what the storage server answered to the upload";
             return Err(Problem::new(Kind::Conflict, detail).hint(hint).into());
         }
@@ -215,7 +223,9 @@ impl Server {
     async fn confirm_owner(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         let sql = "SELECT provider FROM share WHERE id = $1";
         match row(self.store.read(), sql, [text(policy.body().share)]).await? {
-            Some(row) if row.parse::<Identity>(0)? != *policy.signer() => Err(Refusal::Owner.into()),
+            Some(row) if row.parse::<Identity>(0)? != *policy.signer() => {
+                Err(Refusal::Owner.into())
+            }
             _ => Ok(()),
         }
     }
@@ -231,13 +241,15 @@ impl Server {
     }
 }
 
-/// Confirms that the key is stored, for this share and package (SH-7). Whose it is, the key server checks when it
-/// is shown the policy.
+/// Confirms that the key is stored, for this share and package (SH-7). Whose it is, the key server
+/// checks when it is shown the policy.
 async fn confirm_key(server: &Remote<dyn KeyServer>, policy: &Signed<SharingPolicy>) -> Result<()> {
     let (body, information) = (policy.body(), &policy.body().information);
     let status = match server.client.key_status(&information.key.id).await {
         Ok(status) => status,
-        Err(problem) if problem.kind == Kind::NotFound => return Err(not_stored("key", &server.name)),
+        Err(problem) if problem.kind == Kind::NotFound => {
+            return Err(not_stored("key", &server.name));
+        }
         Err(problem) => return Err(of_server(&server.name, problem)),
     };
     if !status.stored {
@@ -269,7 +281,10 @@ fn identities(policy: &Signed<SharingPolicy>) -> Vec<Identity> {
 }
 
 /// The configured server that `address` is on.
-pub(super) fn find<'a, T: ?Sized>(servers: &'a [Remote<T>], address: &str) -> Option<&'a Remote<T>> {
+pub(super) fn find<'a, T: ?Sized>(
+    servers: &'a [Remote<T>],
+    address: &str,
+) -> Option<&'a Remote<T>> {
     servers.iter().find(|server| server.endpoint.serves(address))
 }
 
@@ -291,8 +306,8 @@ fn is_away(problem: &Problem) -> bool {
     )
 }
 
-/// Another server's problem as the caller's: what the other server refuses the provider is told, what goes wrong
-/// between the servers is no fault of the provider.
+/// Another server's problem as the caller's: what the other server refuses the provider is told,
+/// what goes wrong between the servers is no fault of the provider.
 fn of_server(name: &str, problem: Problem) -> Failure {
     if !is_away(&problem) {
         return problem.into();

@@ -1,4 +1,5 @@
-//! The one projector: applies the ledger's events to what users read and are told, each exactly once.
+//! The one projector: applies the ledger's events to what users read and are told, each exactly
+//! once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
@@ -65,8 +66,10 @@ async fn step(server: &Server) -> Result<bool> {
     };
     let events = events.into_iter().map(event).collect();
     let now = server.now();
-    let cursor =
-        server.store.write(move |tx| Box::pin(async move { apply_all(tx, events, now).await })).await?;
+    let cursor = server
+        .store
+        .write(move |tx| Box::pin(async move { apply_all(tx, events, now).await }))
+        .await?;
     server.projected_to(&cursor);
     Ok(true)
 }
@@ -129,7 +132,11 @@ fn document_of(receipt: &Receipt) -> Digest {
     }
 }
 
-async fn apply_all(on: &impl ConnectionTrait, mut events: Vec<Told>, now: Timestamp) -> Result<Cursor> {
+async fn apply_all(
+    on: &impl ConnectionTrait,
+    mut events: Vec<Told>,
+    now: Timestamp,
+) -> Result<Cursor> {
     let cursor = Cursor::read(on).await?;
     // Another process may have applied some of them meanwhile.
     events.retain(|told| told.event.position >= cursor.next);
@@ -152,7 +159,8 @@ pub(super) async fn apply_from(
     }
     let cursor = applied.write(on).await?;
     let oldest = now.saturating_sub(NOTIFICATION_SECONDS);
-    run(on, "DELETE FROM notification WHERE time < $1 AND acknowledged = 1", [number(oldest)]).await?;
+    run(on, "DELETE FROM notification WHERE time < $1 AND acknowledged = 1", [number(oldest)])
+        .await?;
     cursor.write(on).await?;
     Ok(cursor)
 }
@@ -201,7 +209,10 @@ impl Applied {
                 self.add_usage(on, position, record, report).await?;
             }
             // Somebody else wrote to the ledger. Users go on; the operator is told.
-            _ => tracing::error!(position, "this management has no documents for an entry of the ledger"),
+            _ => tracing::error!(
+                position,
+                "this management has no documents for an entry of the ledger"
+            ),
         }
         Ok(())
     }
@@ -216,7 +227,15 @@ impl Applied {
         let (share, consumer) = (record.request.share, request.signer());
         let Some(provider) = self.provider_of(on, &share).await? else { return Ok(()) };
         let (id, document) = (request.id(), request.as_str());
-        self.accesses.push(record_row(id, share, &provider, consumer, position, json(record)?, document));
+        self.accesses.push(record_row(
+            id,
+            share,
+            &provider,
+            consumer,
+            position,
+            json(record)?,
+            document,
+        ));
         *self.counts.entry(share).or_default() += 1;
         let event = NotificationEvent::AccessGranted {
             request: request.id(),
@@ -239,7 +258,15 @@ impl Applied {
         let (share, consumer) = (record.usage.share, report.signer());
         let Some(provider) = self.provider_of(on, &share).await? else { return Ok(()) };
         let (id, document) = (report.id(), report.as_str());
-        self.usages.push(record_row(id, share, &provider, consumer, position, json(record)?, document));
+        self.usages.push(record_row(
+            id,
+            share,
+            &provider,
+            consumer,
+            position,
+            json(record)?,
+            document,
+        ));
         let event = NotificationEvent::UsageReported {
             request: record.usage.request,
             consumer: consumer.clone(),
@@ -248,8 +275,13 @@ impl Applied {
         self.notify(&provider, Some(consumer), record.time, share, event)
     }
 
-    /// A share's provider. None when its policies were lost with a disk: only the ledger knows of it then.
-    async fn provider_of(&mut self, on: &impl ConnectionTrait, share: &ShareId) -> Result<Option<Identity>> {
+    /// A share's provider. None when its policies were lost with a disk: only the ledger knows of
+    /// it then.
+    async fn provider_of(
+        &mut self,
+        on: &impl ConnectionTrait,
+        share: &ShareId,
+    ) -> Result<Option<Identity>> {
         if let Some(provider) = self.providers.get(share) {
             return Ok(provider.clone());
         }
@@ -273,7 +305,13 @@ impl Applied {
         self.cursor.sequence += 1;
         let body = json(&NotificationBody { share, event })?;
         let subject = subject.map(ToString::to_string).into();
-        self.notifications.push([number(self.cursor.sequence), text(holder), number(time), body, subject]);
+        self.notifications.push([
+            number(self.cursor.sequence),
+            text(holder),
+            number(time),
+            body,
+            subject,
+        ]);
         Ok(())
     }
 
@@ -286,7 +324,8 @@ impl Applied {
             let sql = "UPDATE share SET accesses = accesses + $2 WHERE id = $1";
             run(on, sql, [text(share), number(count)]).await?;
         }
-        insert(on, "notification (sequence, holder, time, body, subject)", self.notifications).await?;
+        insert(on, "notification (sequence, holder, time, body, subject)", self.notifications)
+            .await?;
         delete_of(on, "DELETE FROM intent WHERE id IN", self.intents).await?;
         Ok(self.cursor)
     }
@@ -361,7 +400,15 @@ fn record_row(
     record: Value,
     document: &str,
 ) -> [Value; 7] {
-    [text(id), text(share), text(provider), text(consumer), number(position), record, text(document)]
+    [
+        text(id),
+        text(share),
+        text(provider),
+        text(consumer),
+        number(position),
+        record,
+        text(document),
+    ]
 }
 
 /// A state's name in the database.
@@ -376,7 +423,8 @@ pub(super) fn state_name(state: ShareState) -> &'static str {
 impl Cursor {
     pub(super) async fn read(on: &impl ConnectionTrait) -> std::result::Result<Self, StoreError> {
         let row = row(on, "SELECT next, event, sequence FROM projection WHERE id = 1", []).await?;
-        let row = row.ok_or_else(|| StoreError::Damaged("the projection has no cursor".to_owned()))?;
+        let row =
+            row.ok_or_else(|| StoreError::Damaged("the projection has no cursor".to_owned()))?;
         Ok(Self { next: row.number(0)?, event: row.number(1)?, sequence: row.number(2)? })
     }
 

@@ -1,4 +1,5 @@
-//! Information publication and subscription (MG-14, MG-15, SH-10 to SH-12), and notifications (US-5).
+//! Information publication and subscription (MG-14, MG-15, SH-10 to SH-12), and notifications
+//! (US-5).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,11 +38,16 @@ pub(super) struct NotificationBody {
 }
 
 impl Session {
-    pub(super) async fn detail(&self, share: &ShareId, purpose: Option<&Name>) -> Result<CatalogDetail> {
+    pub(super) async fn detail(
+        &self,
+        share: &ShareId,
+        purpose: Option<&Name>,
+    ) -> Result<CatalogDetail> {
         let account = self.active_account().await?;
         let (server, caller) = (&self.server, &account.identity);
         let sql = "SELECT entry FROM share WHERE id = $1";
-        let row = row(server.store.read(), sql, [text(share)]).await?.ok_or(Refusal::UnknownShare)?;
+        let row =
+            row(server.store.read(), sql, [text(share)]).await?.ok_or(Refusal::UnknownShare)?;
         let entry: CatalogEntry = row.json(0)?;
         let missing = || Problem::internal(format!("the share {share} is not whole"));
         let policy = server.policy(&entry.policy).await?.ok_or_else(missing)?;
@@ -53,14 +59,15 @@ impl Session {
             .commitment(share);
         let granted = server.ledger.counter(share, &commitment).await?.granted;
         let attributes = &account.attributes;
-        let refusal = eligible(&record.policy, &commitment, attributes, purpose, granted, server.now()).err();
+        let refusal =
+            eligible(&record.policy, &commitment, attributes, purpose, granted, server.now()).err();
         let users = &policy.body().terms.users;
         let told = users.is_empty() || users.contains(caller) || policy.signer() == caller;
         Ok(CatalogDetail { entry, policy: told.then_some(policy), granted, refusal })
     }
 
-    /// Each subscriber reads the publications at its own pace from the database, so that none is lost, none holds
-    /// up another, and a slow one costs no memory.
+    /// Each subscriber reads the publications at its own pace from the database, so that none is
+    /// lost, none holds up another, and a slow one costs no memory.
     pub(super) async fn publications_from(
         &self,
         after: Option<u64>,
@@ -68,7 +75,8 @@ impl Session {
     ) -> Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
         self.active_account().await?;
         let permit = Arc::clone(&self.server.subscribers).try_acquire_owned().map_err(|_| {
-            Problem::new(Kind::Busy, "too many subscribers").hint("search the catalog, or try again later")
+            Problem::new(Kind::Busy, "too many subscribers")
+                .hint("search the catalog, or try again later")
         })?;
         let next = after.unwrap_or_else(|| *self.server.published.borrow());
         let subscription = Reader { session: self.clone(), after: next, of, _permit: permit };
@@ -82,7 +90,10 @@ impl Session {
         Ok(batches.flat_map(stream::iter).boxed())
     }
 
-    pub(super) async fn own_notifications(&self, query: &NotificationQuery) -> Result<Vec<Notification>> {
+    pub(super) async fn own_notifications(
+        &self,
+        query: &NotificationQuery,
+    ) -> Result<Vec<Notification>> {
         let account = self.active_account().await?;
         let open = if query.all { "" } else { "AND acknowledged = 0" };
         let sql = format!(
@@ -134,7 +145,9 @@ impl Reader {
         loop {
             self.session.active_account().await?;
             let matcher = match &self.of {
-                Some(id) => Some(Matcher::of(&filter_of(self.session.server.store.read(), id).await?)?),
+                Some(id) => {
+                    Some(Matcher::of(&filter_of(self.session.server.store.read(), id).await?)?)
+                }
                 None => None,
             };
             let sql = "SELECT entry FROM publication WHERE event > $1 ORDER BY event LIMIT $2";
@@ -156,11 +169,17 @@ impl Reader {
             let after = self.after;
             let more = published.wait_for(|event| *event > after);
             // An early end only means looking again.
-            let _ = tokio::time::timeout(SUBSCRIPTION_CHECK, more).await.map(|newest| newest.map(|_| ()));
+            let _ = tokio::time::timeout(SUBSCRIPTION_CHECK, more)
+                .await
+                .map(|newest| newest.map(|_| ()));
         }
     }
 
-    async fn matching(&self, matcher: &Matcher, entries: Vec<CatalogEntry>) -> Result<Vec<CatalogEntry>> {
+    async fn matching(
+        &self,
+        matcher: &Matcher,
+        entries: Vec<CatalogEntry>,
+    ) -> Result<Vec<CatalogEntry>> {
         let mut found = Vec::new();
         for entry in entries {
             // What a provider who was erased since has published is gone with it.

@@ -1,5 +1,6 @@
-//! Packages that nobody can be granted access to any more: deleted at their storage servers a configured time after the
-//! share has ended or has replaced them. Key servers destroy the keys by their own copies of the ledger.
+//! Packages that nobody can be granted access to any more: deleted at their storage servers a
+//! configured time after the share has ended or has replaced them. Key servers destroy the keys by
+//! their own copies of the ledger.
 
 use std::collections::BTreeSet;
 
@@ -18,17 +19,21 @@ use super::{Server, policies};
 const BATCH: u64 = 200;
 
 /// Remembers the package of the version before `entry`, if this one names another.
-pub(super) async fn replaced(on: &impl ConnectionTrait, entry: &CatalogEntry, time: Timestamp) -> Result<()> {
+pub(super) async fn replaced(
+    on: &impl ConnectionTrait,
+    entry: &CatalogEntry,
+    time: Timestamp,
+) -> Result<()> {
     // A version may come back to the package of an earlier one.
-    run(on, "DELETE FROM replaced WHERE package = $1", [text(entry.information.package.id)]).await?;
+    run(on, "DELETE FROM replaced WHERE package = $1", [text(entry.information.package.id)])
+        .await?;
     let sql = "SELECT entry FROM share WHERE id = $1";
     let Some(row) = row(on, sql, [text(entry.share)]).await? else { return Ok(()) };
     let before = row.json::<CatalogEntry>(0)?.information.package;
     if before.id == entry.information.package.id {
         return Ok(());
     }
-    let sql =
-        "INSERT INTO replaced (package, address, time) VALUES ($1, $2, $3) ON CONFLICT (package) DO NOTHING";
+    let sql = "INSERT INTO replaced (package, address, time) VALUES ($1, $2, $3) ON CONFLICT (package) DO NOTHING";
     run(on, sql, [text(before.id), text(before.address), number(time)]).await?;
     Ok(())
 }
@@ -50,8 +55,11 @@ impl Server {
             }
             // A version that was set meanwhile is not touched.
             let values = [text(entry.share), number(entry.event)];
-            self.execute_one("UPDATE share SET package_gone = 1 WHERE id = $1 AND event = $2", values)
-                .await?;
+            self.execute_one(
+                "UPDATE share SET package_gone = 1 WHERE id = $1 AND event = $2",
+                values,
+            )
+            .await?;
         }
         let sql = "SELECT package, address FROM replaced WHERE time <= $1 LIMIT $2";
         for row in rows(self.store.read(), sql, [number(cutoff), number(BATCH)]).await? {
@@ -64,8 +72,14 @@ impl Server {
         Ok(())
     }
 
-    /// Whether the package is done with. A server that does not do it is put to those that are `away`.
-    async fn delete_package(&self, id: &PackageId, address: &str, away: &mut BTreeSet<String>) -> bool {
+    /// Whether the package is done with. A server that does not do it is put to those that are
+    /// `away`.
+    async fn delete_package(
+        &self,
+        id: &PackageId,
+        address: &str,
+        away: &mut BTreeSet<String>,
+    ) -> bool {
         let Some(server) = policies::find(&self.storage_servers, address) else {
             tracing::warn!(package = %id, "a package is on a server that is no longer configured, and is left there");
             return true;

@@ -1,7 +1,9 @@
-//! Management's tables, in the same database as the embedded ledger's, and the few words of SQL around them.
+//! Management's tables, in the same database as the embedded ledger's, and the few words of SQL
+//! around them.
 //!
-//! An identity stands as its text, `realm:subject`; ids and digests as hexadecimal; what is only read back whole as
-//! JSON; truth values as 0 and 1. All of it is SQL that SQLite and PostgreSQL share.
+//! An identity stands as its text, `realm:subject`; ids and digests as hexadecimal; what is only
+//! read back whole as JSON; truth values as 0 and 1. All of it is SQL that SQLite and PostgreSQL
+//! share.
 
 use std::str::FromStr;
 
@@ -46,7 +48,8 @@ const ADMINISTRATION: &[&str] = &[
     "CREATE TABLE erasure (position BIGINT NOT NULL PRIMARY KEY, share TEXT NOT NULL, provider TEXT NOT NULL, \
      time BIGINT NOT NULL)",
     "CREATE INDEX erasure_provider ON erasure (provider, position)",
-    // Live shares that erased users had a count on, by their marks: who comes again gets no second one.
+    // Live shares that erased users had a count on, by their marks: who comes again gets no second
+    // one.
     "CREATE TABLE tombstone (share TEXT NOT NULL, mark TEXT NOT NULL, PRIMARY KEY (share, mark))",
     // Salts of erased users whom a live policy names: erased when that ends.
     "CREATE TABLE salt_later (share TEXT NOT NULL, identity TEXT NOT NULL, PRIMARY KEY (share, identity))",
@@ -88,7 +91,8 @@ const FIRST: &[&str] = &[
          PRIMARY KEY (share, identity))",
     // Calls that may or may not be on the ledger yet, by the id of the document behind them.
     "CREATE TABLE intent (id TEXT NOT NULL PRIMARY KEY, call TEXT NOT NULL, documents TEXT NOT NULL)",
-    // One row: the ledger's position up to which everything below is applied, and the numbers given out last.
+    // One row: the ledger's position up to which everything below is applied, and the numbers given
+    // out last.
     "CREATE TABLE projection (id BIGINT NOT NULL PRIMARY KEY, next BIGINT NOT NULL, event BIGINT NOT NULL, \
          sequence BIGINT NOT NULL)",
     "INSERT INTO projection (id, next, event, sequence) VALUES (1, 0, 0, 0)",
@@ -229,7 +233,10 @@ impl Row {
         Ok(self.0.try_get_by_index(index)?)
     }
 
-    pub(super) fn parse<T: FromStr<Err: std::fmt::Display>>(&self, index: usize) -> Result<T, StoreError> {
+    pub(super) fn parse<T: FromStr<Err: std::fmt::Display>>(
+        &self,
+        index: usize,
+    ) -> Result<T, StoreError> {
         self.text(index)?.parse().map_err(|e: T::Err| damaged(&e))
     }
 

@@ -1,5 +1,6 @@
-//! The catalog's index and its search (MG-14): every share stands under the terms that one can look for, each in the
-//! order of publication, so that a page is read from the index of the rarest term whatever the catalog's size.
+//! The catalog's index and its search (MG-14): every share stands under the terms that one can look
+//! for, each in the order of publication, so that a page is read from the index of the rarest term
+//! whatever the catalog's size.
 
 use std::collections::BTreeSet;
 
@@ -27,8 +28,8 @@ const SEARCH_WORDS_MAX: usize = 8;
 const INDEXED_WORDS_MAX: usize = 400;
 /// The longest word that is told from others, in bytes.
 const WORD_BYTES_MAX: usize = 64;
-/// How far a term's shares are counted to find the rarest. Of those that have more, any will do: a page is full before
-/// much more than this is read.
+/// How far a term's shares are counted to find the rarest. Of those that have more, any will do: a
+/// page is full before much more than this is read.
 const COUNT_MAX: u64 = 4000;
 /// How many shares are taken out of the index at a time once they have expired.
 const EXPIRED_BATCH: u64 = 500;
@@ -77,8 +78,9 @@ fn industries(industry: &Industry) -> Vec<String> {
     let (scheme, code) = text.split_once(':').unwrap_or_default();
     let prefixes = (1..=code.len()).filter_map(|end| code.get(..end)).map(str::to_owned);
     let sections = ('A'..='U').map(|section| section.to_string());
-    let above =
-        prefixes.chain(sections).filter_map(|code| format!("{scheme}:{code}").parse::<Industry>().ok());
+    let above = prefixes
+        .chain(sections)
+        .filter_map(|code| format!("{scheme}:{code}").parse::<Industry>().ok());
     let above = above.filter(|above| above.covers(industry)).map(|above| format!("i:{above}"));
     let all: BTreeSet<String> = above.chain([format!("i:{ANY}")]).collect();
     all.into_iter().collect()
@@ -98,7 +100,8 @@ pub(super) async fn index(
         price.map(|price| i64::try_from(price.amount).unwrap_or(i64::MAX)).into(),
         price.map(|price| price.currency.clone()).into(),
     ];
-    let sql = "UPDATE share SET indexed = 1, not_before = $2, price = $3, currency = $4 WHERE id = $1";
+    let sql =
+        "UPDATE share SET indexed = 1, not_before = $2, price = $3, currency = $4 WHERE id = $1";
     run(on, sql, values).await?;
     // Nobody looks for what is gone for good.
     if entry.state == ShareState::Revoked {
@@ -128,8 +131,9 @@ impl Asked {
         let given = query.text.as_deref().unwrap_or_default();
         let mut groups: Vec<Vec<String>> = words(given).map(|word| vec![word]).collect();
         if given.len() > SEARCH_BYTES_MAX || groups.len() > SEARCH_WORDS_MAX {
-            let detail =
-                format!("a search has at most {SEARCH_WORDS_MAX} words and {SEARCH_BYTES_MAX} bytes");
+            let detail = format!(
+                "a search has at most {SEARCH_WORDS_MAX} words and {SEARCH_BYTES_MAX} bytes"
+            );
             return Err(Problem::malformed(detail).into());
         }
         if groups.is_empty() && !given.trim().is_empty() {
@@ -148,7 +152,9 @@ impl Asked {
                 provider.parse().map_err(|e| Problem::malformed(format!("`provider`: {e}")))?;
             groups.push(vec![format!("p:{provider}")]);
         }
-        groups.extend(query.country.iter().map(|country| vec![format!("n:{country}"), format!("n:{ANY}")]));
+        groups.extend(
+            query.country.iter().map(|country| vec![format!("n:{country}"), format!("n:{ANY}")]),
+        );
         groups.extend(query.industry.iter().map(industries));
         Ok(Self { groups })
     }
@@ -159,7 +165,8 @@ impl Asked {
         for (i, group) in self.groups.iter().enumerate() {
             let mut count = 0;
             for term in group {
-                let sql = "SELECT COUNT(*) FROM (SELECT 1 FROM term WHERE term = $1 LIMIT $2) AS found";
+                let sql =
+                    "SELECT COUNT(*) FROM (SELECT 1 FROM term WHERE term = $1 LIMIT $2) AS found";
                 if let Some(row) = row(on, sql, [text(term), number(COUNT_MAX)]).await? {
                     count += row.number(0)?;
                 }
@@ -203,7 +210,8 @@ impl Matcher {
                 None => price.amount == 0,
             },
         };
-        within && self.asked.groups.iter().all(|group| group.iter().any(|term| terms.contains(term)))
+        within
+            && self.asked.groups.iter().all(|group| group.iter().any(|term| terms.contains(term)))
     }
 }
 
@@ -219,7 +227,12 @@ impl Parameters {
 }
 
 /// The statement of a search whose first group leads.
-fn statement_of(asked: &Asked, query: &CatalogQuery, now: u64, limit: u32) -> Result<(String, Vec<Value>)> {
+fn statement_of(
+    asked: &Asked,
+    query: &CatalogQuery,
+    now: u64,
+    limit: u32,
+) -> Result<(String, Vec<Value>)> {
     let mut values = Parameters::default();
     let mut conditions = format!(" AND s.expires > {}", values.add(number(now)));
     if let Some(before) = query.before {
@@ -238,12 +251,13 @@ fn statement_of(asked: &Asked, query: &CatalogQuery, now: u64, limit: u32) -> Re
             conditions.push_str(&format!(" AND (s.price IS NULL OR {within})"));
         }
         _ => {
-            let detail = "`price_max` and `currency` go together; only a `price_max` of 0 needs no currency";
+            let detail =
+                "`price_max` and `currency` go together; only a `price_max` of 0 needs no currency";
             return Err(Problem::malformed(detail).into());
         }
     }
-    // An event is of one share. The index is walked in its order, so that what is looked up lies near what was before;
-    // by their ids shares lie anywhere.
+    // An event is of one share. The index is walked in its order, so that what is looked up lies
+    // near what was before; by their ids shares lie anywhere.
     for group in asked.groups.iter().skip(1) {
         let terms: Vec<String> = group.iter().map(|term| values.add(text(term))).collect();
         conditions.push_str(&format!(
@@ -285,10 +299,10 @@ impl Session {
 impl Server {
     /// Indexes what an earlier version of this program has published.
     pub(super) async fn index_all(&self) -> Result<()> {
-        let sql =
-            "SELECT s.entry, p.document FROM share s JOIN policy p ON p.id = s.policy WHERE s.indexed = 0";
+        let sql = "SELECT s.entry, p.document FROM share s JOIN policy p ON p.id = s.policy WHERE s.indexed = 0";
         for found in rows(self.store.read(), sql, []).await? {
-            let (entry, policy): (CatalogEntry, Signed<SharingPolicy>) = (found.json(0)?, found.signed(1)?);
+            let (entry, policy): (CatalogEntry, Signed<SharingPolicy>) =
+                (found.json(0)?, found.signed(1)?);
             self.store
                 .write(move |tx| {
                     Box::pin(async move {
@@ -345,7 +359,10 @@ mod tests {
     #[test]
     fn an_industry_is_found_under_all_that_cover_it() {
         let of = |code: &str| industries(&code.parse().unwrap());
-        assert_eq!(of("isic4:8610"), ["i:*", "i:isic4:86", "i:isic4:861", "i:isic4:8610", "i:isic4:Q"]);
+        assert_eq!(
+            of("isic4:8610"),
+            ["i:*", "i:isic4:86", "i:isic4:861", "i:isic4:8610", "i:isic4:Q"]
+        );
         assert_eq!(of("isic4:Q"), ["i:*", "i:isic4:Q"]);
         assert_eq!(of("nace2:86.1"), ["i:*", "i:nace2:86", "i:nace2:86.1", "i:nace2:Q"]);
     }

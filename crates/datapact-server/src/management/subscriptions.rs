@@ -1,4 +1,5 @@
-//! Subscriptions that are kept (MG-15): what a user wants to hear of, read as server-sent events or sent to a webhook.
+//! Subscriptions that are kept (MG-15): what a user wants to hear of, read as server-sent events or
+//! sent to a webhook.
 
 use std::collections::BTreeSet;
 
@@ -32,8 +33,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
         "CREATE TABLE subscription (id TEXT NOT NULL PRIMARY KEY, holder TEXT NOT NULL, filter TEXT NOT NULL, \
          webhook TEXT, secret TEXT, created BIGINT NOT NULL, after BIGINT NOT NULL)",
         "CREATE INDEX subscription_holder ON subscription (holder, created)",
-        // The outbox of webhooks: each publication that is still to be sent, or that could not be (`dead`). One that is
-        // being sent is `leased` until `due`.
+        // The outbox of webhooks: each publication that is still to be sent, or that could not be
+        // (`dead`). One that is being sent is `leased` until `due`.
         "CREATE TABLE webhook_delivery (subscription TEXT NOT NULL, event BIGINT NOT NULL, attempts BIGINT NOT NULL, \
          due BIGINT NOT NULL, leased BIGINT NOT NULL, dead BIGINT NOT NULL, time BIGINT NOT NULL, error TEXT NOT NULL, \
          PRIMARY KEY (subscription, event))",
@@ -51,8 +52,9 @@ const COLUMNS: &str = "s.id, s.filter, s.webhook, s.created, s.after, \
 impl Session {
     pub(super) async fn own_subscriptions(&self) -> Result<Vec<Subscription>> {
         let account = self.active_account().await?;
-        let sql =
-            format!("SELECT {COLUMNS} FROM subscription s WHERE s.holder = $1 ORDER BY s.created, s.id");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM subscription s WHERE s.holder = $1 ORDER BY s.created, s.id"
+        );
         let found = rows(self.server.store.read(), sql, [text(&account.identity)]).await?;
         found.iter().map(read).collect()
     }
@@ -80,7 +82,8 @@ impl Session {
             Secret::parse(&webhook.secret).map_err(Problem::malformed)?;
             (url, secret) = (Some(webhook.url.clone()), Some(webhook.secret.to_string()));
         }
-        let (id, holder, now, filter) = (*id, account.identity, self.server.now(), new.filter.clone());
+        let (id, holder, now, filter) =
+            (*id, account.identity, self.server.now(), new.filter.clone());
         self.server
             .store
             .write(move |tx| {
@@ -124,7 +127,8 @@ impl Session {
             .write(move |tx| {
                 Box::pin(async move {
                     find(tx, &id, &account.identity).await?;
-                    run(tx, "DELETE FROM webhook_delivery WHERE subscription = $1", [text(id)]).await?;
+                    run(tx, "DELETE FROM webhook_delivery WHERE subscription = $1", [text(id)])
+                        .await?;
                     run(tx, "DELETE FROM subscription WHERE id = $1", [text(id)]).await?;
                     Ok(())
                 })
@@ -142,7 +146,11 @@ impl Session {
         self.publications_from(Some(after.unwrap_or(subscription.after)), Some(*id)).await
     }
 
-    pub(super) async fn dead_letters_of(&self, id: &SubscriptionId, after: u64) -> Result<Vec<DeadLetter>> {
+    pub(super) async fn dead_letters_of(
+        &self,
+        id: &SubscriptionId,
+        after: u64,
+    ) -> Result<Vec<DeadLetter>> {
         self.own_subscription(id).await?;
         let sql = "SELECT event, time, attempts, error FROM webhook_delivery \
                    WHERE subscription = $1 AND dead = 1 AND event > $2 ORDER BY event LIMIT $3";
@@ -155,8 +163,8 @@ impl Session {
         found.iter().map(letter).collect()
     }
 
-    /// Sends dead letters again, as if they had never been tried. Of those named, each must be one, or wait already, as
-    /// after the same call before.
+    /// Sends dead letters again, as if they had never been tried. Of those named, each must be one,
+    /// or wait already, as after the same call before.
     pub(super) async fn send_again(&self, id: &SubscriptionId, again: &Redelivery) -> Result<()> {
         self.own_subscription(id).await?;
         if again.events.len() as u64 > PAGE {
@@ -178,8 +186,10 @@ impl Session {
                         which.push_str(&format!(" AND event IN ({})", names.join(", ")));
                         let sql = format!("SELECT event FROM webhook_delivery WHERE {which}");
                         let found = rows(tx, sql, values.clone()).await?;
-                        let kept: BTreeSet<u64> =
-                            found.iter().map(|row| row.number(0)).collect::<std::result::Result<_, _>>()?;
+                        let kept: BTreeSet<u64> = found
+                            .iter()
+                            .map(|row| row.number(0))
+                            .collect::<std::result::Result<_, _>>()?;
                         if let Some(event) = events.iter().find(|event| !kept.contains(event)) {
                             return Err(not_dead(&id, *event).into());
                         }
@@ -215,7 +225,11 @@ pub(super) async fn erase(on: &impl ConnectionTrait, identity: &Identity) -> Res
     Ok(())
 }
 
-async fn find(on: &impl ConnectionTrait, id: &SubscriptionId, holder: &Identity) -> Result<Subscription> {
+async fn find(
+    on: &impl ConnectionTrait,
+    id: &SubscriptionId,
+    holder: &Identity,
+) -> Result<Subscription> {
     let sql = format!("SELECT {COLUMNS} FROM subscription s WHERE s.id = $1 AND s.holder = $2");
     let found = row(on, sql, [text(id), text(holder)]).await?;
     read(&found.ok_or_else(|| missing(id))?)
@@ -227,8 +241,10 @@ fn missing(id: &SubscriptionId) -> Problem {
 }
 
 fn not_dead(id: &SubscriptionId, event: u64) -> Problem {
-    Problem::not_found(format!("event {event} is no dead letter of `{id}`; it may have been sent since"))
-        .hint(format!("`datapact subscription dead {id}` lists them"))
+    Problem::not_found(format!(
+        "event {event} is no dead letter of `{id}`; it may have been sent since"
+    ))
+    .hint(format!("`datapact subscription dead {id}` lists them"))
 }
 
 async fn bounded(on: &impl ConnectionTrait, holder: &Identity) -> Result<()> {
@@ -236,12 +252,15 @@ async fn bounded(on: &impl ConnectionTrait, holder: &Identity) -> Result<()> {
         Some(row) => Ok::<_, Failure>(row.number(0)?),
         None => Ok(0),
     };
-    let own = count("SELECT COUNT(*) FROM subscription WHERE holder = $1", vec![text(holder)]).await?;
+    let own =
+        count("SELECT COUNT(*) FROM subscription WHERE holder = $1", vec![text(holder)]).await?;
     if own >= SUBSCRIPTIONS_MAX {
-        let problem = Problem::new(Kind::Busy, format!("you have {SUBSCRIPTIONS_MAX} subscriptions already"));
+        let problem =
+            Problem::new(Kind::Busy, format!("you have {SUBSCRIPTIONS_MAX} subscriptions already"));
         return Err(problem.hint("delete one of them").into());
     }
-    let all = count("SELECT COUNT(*) FROM subscription WHERE webhook IS NOT NULL", Vec::new()).await?;
+    let all =
+        count("SELECT COUNT(*) FROM subscription WHERE webhook IS NOT NULL", Vec::new()).await?;
     if all >= WEBHOOKS_MAX {
         return Err(Problem::new(Kind::Busy, "there are too many webhooks").into());
     }

@@ -1,5 +1,6 @@
-//! Calls of the embedded ledger, which lies in management's own database: salt, entry and projection are written in one
-//! transaction, for all that wait. Nothing is left between them, so no intent has to be stored first.
+//! Calls of the embedded ledger, which lies in management's own database: salt, entry and
+//! projection are written in one transaction, for all that wait. Nothing is left between them, so
+//! no intent has to be stored first.
 
 use std::sync::Arc;
 
@@ -31,12 +32,17 @@ pub(super) enum Outcome {
 /// What a transaction has written.
 pub(super) struct Written {
     decided: Decided,
-    /// Where the projection stands; none where other events come first, which the projector applies.
+    /// Where the projection stands; none where other events come first, which the projector
+    /// applies.
     cursor: Option<Cursor>,
 }
 
 /// The group that writes to `store`, in which `log` lies.
-pub(super) fn group(store: Store, log: Arc<EmbeddedLedger>, clock: datapact_api::gate::Clock) -> Together {
+pub(super) fn group(
+    store: Store,
+    log: Arc<EmbeddedLedger>,
+    clock: datapact_api::gate::Clock,
+) -> Together {
     Group::writing(store, move |tx, new| {
         let (log, clock) = (Arc::clone(&log), Arc::clone(&clock));
         Box::pin(async move { write_all(tx, &log, new, clock()).await })
@@ -68,7 +74,8 @@ async fn write_all(
     let calls = deciding.iter().map(|new| new.call.clone()).collect();
     let (decided, answers) = log.decide_in(on, calls).await?;
     let cursor = Cursor::read(on).await?;
-    // Behind what other ways have recorded, the projector goes on by itself, with the documents of the intents.
+    // Behind what other ways have recorded, the projector goes on by itself, with the documents of
+    // the intents.
     let behind = cursor.next != decided.before;
     let (mut told, mut left) = (Vec::new(), Vec::new());
     for (new, answer) in deciding.iter().zip(&answers) {
@@ -76,7 +83,8 @@ async fn write_all(
         if behind && *position >= decided.before {
             left.push(intents::columns(new.id, &new.call, &new.documents)?);
         } else if !behind && *position >= decided.before {
-            let event = Event { position: *position, time: decided.time(), receipt: receipt.clone() };
+            let event =
+                Event { position: *position, time: decided.time(), receipt: receipt.clone() };
             told.push(Told::new(event, address.clone(), Arc::clone(&new.documents)));
         }
     }
@@ -93,7 +101,10 @@ async fn write_all(
             .map(|receipt| Outcome::Recorded(Box::new(receipt), Arc::clone(&written)))
             .map_err(Failure::from)
     };
-    Ok(outcomes.into_iter().filter_map(|known| known.or_else(|| answers.next().map(recorded))).collect())
+    Ok(outcomes
+        .into_iter()
+        .filter_map(|known| known.or_else(|| answers.next().map(recorded)))
+        .collect())
 }
 
 impl Server {

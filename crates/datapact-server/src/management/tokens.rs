@@ -1,7 +1,9 @@
-//! Token management (MG-16): whether a token is good (RFC 7662), and revoking one, at once and at the key server too.
+//! Token management (MG-16): whether a token is good (RFC 7662), and revoking one, at once and at
+//! the key server too.
 //!
-//! What is revoked is an access: whichever token its consumer holds for it, or would get by a repeat, is good for
-//! nothing then. An outbox, written with the revocation itself, brings it to the key server.
+//! What is revoked is an access: whichever token its consumer holds for it, or would get by a
+//! repeat, is good for nothing then. An outbox, written with the revocation itself, brings it to
+//! the key server.
 
 use datapact_api::administration::Deed;
 use datapact_api::key_server::{KeyServer, TokenRevocation};
@@ -30,8 +32,8 @@ pub(super) const MIGRATIONS: &[Migration] = &[Migration {
     module: "management_token",
     version: 1,
     statements: &[
-        // By the access request's document id, until no token for it can live any more. `server` is the key server, as
-        // the outbox names it.
+        // By the access request's document id, until no token for it can live any more. `server` is
+        // the key server, as the outbox names it.
         "CREATE TABLE token_revocation (request TEXT NOT NULL PRIMARY KEY, server TEXT NOT NULL, \
          until BIGINT NOT NULL, told BIGINT NOT NULL)",
         "CREATE INDEX token_revocation_told ON token_revocation (told, server)",
@@ -46,8 +48,9 @@ struct Access {
 }
 
 impl Session {
-    /// Tells a configured server whether a token for it is good (RFC 7662): signed here, alive, not revoked, of an
-    /// access that the ledger holds, on a share that gives access, of an account that may do anything.
+    /// Tells a configured server whether a token for it is good (RFC 7662): signed here, alive, not
+    /// revoked, of an access that the ledger holds, on a share that gives access, of an account
+    /// that may do anything.
     pub(super) async fn examine(&self, token: &str) -> Result<Introspection> {
         let name = self.configured_server()?;
         let server = &self.server;
@@ -58,7 +61,9 @@ impl Session {
         let Ok(claims) = claims else { return Ok(NOT_GOOD) };
         let recorded = server.ledger.access(&claims.request).await?;
         let recorded = recorded.is_some_and(|(at, record)| {
-            at == claims.position && record.request.share == claims.share && record.time == claims.iat
+            at == claims.position
+                && record.request.share == claims.share
+                && record.time == claims.iat
         });
         if !recorded || !server.is_good(&claims.request, &claims.share, &claims.sub).await? {
             return Ok(NOT_GOOD);
@@ -88,7 +93,9 @@ impl Session {
         let permission = server.permission_of(&record).await?;
         let (Some(account), Some(permission)) = (account, permission) else { return Ok(NOT_GOOD) };
         let key_server = policies::find(&server.key_servers, &permission.key.address);
-        let Some(key_server) = key_server.filter(|_| server.now() < exp) else { return Ok(NOT_GOOD) };
+        let Some(key_server) = key_server.filter(|_| server.now() < exp) else {
+            return Ok(NOT_GOOD);
+        };
         if !server.is_good(request, &share, &account.id).await? {
             return Ok(NOT_GOOD);
         }
@@ -108,13 +115,15 @@ impl Session {
         Ok(Introspection { active: true, token: Some(told) })
     }
 
-    /// Revokes the token of an access; the answer means that the key server releases nothing for it any more.
+    /// Revokes the token of an access; the answer means that the key server releases nothing for it
+    /// any more.
     pub(super) async fn revoke(&self, request: &Digest) -> Result<()> {
         let Access { account, consumer, record: access } = self.managed_access(request).await?;
         let server = &self.server;
         let now = server.now();
         let until = access.time.saturating_add(TOKEN_SECONDS_MAX);
-        // A token that no clock takes for alive is good for nothing anyway, and so is one for no server.
+        // A token that no clock takes for alive is good for nothing anyway, and so is one for no
+        // server.
         if until.saturating_add(CLOCK_SKEW_SECONDS_MAX) <= now {
             return Ok(());
         }
@@ -145,13 +154,15 @@ impl Session {
         server.told_all(sql, text(request)).await
     }
 
-    /// The access, if the caller is its consumer, its share's provider, or an administrator; to others there is none.
+    /// The access, if the caller is its consumer, its share's provider, or an administrator; to
+    /// others there is none.
     async fn managed_access(&self, request: &Digest) -> Result<Access> {
         let account = self.active_account().await?;
         let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
         let found = row(self.server.store.read(), sql, [text(request)]).await?;
         let missing = || {
-            let problem = Problem::not_found(format!("there is no access by the request `{request}`"));
+            let problem =
+                Problem::not_found(format!("there is no access by the request `{request}`"));
             problem.hint(
                 "`datapact record list` shows the requests of your accesses, and of those to your shares",
             )
@@ -177,7 +188,12 @@ impl Server {
     }
 
     /// Whether nothing but time can speak against a token.
-    async fn is_good(&self, request: &Digest, share: &ShareId, account: &AccountId) -> Result<bool> {
+    async fn is_good(
+        &self,
+        request: &Digest,
+        share: &ShareId,
+        account: &AccountId,
+    ) -> Result<bool> {
         let gives = self.ledger.share(share).await?.is_some_and(|share| {
             share.policy.state == ShareState::Active && self.now() < share.policy.expires
         });
@@ -193,7 +209,11 @@ impl Server {
 }
 
 /// Brings revocations to a key server, which the outbox calls `name`; whether there were any.
-pub(super) async fn deliver(server: &Server, name: &str, key_server: &dyn KeyServer) -> Result<bool> {
+pub(super) async fn deliver(
+    server: &Server,
+    name: &str,
+    key_server: &dyn KeyServer,
+) -> Result<bool> {
     let sql = "SELECT request, until FROM token_revocation WHERE told = 0 AND server = $1 LIMIT $2";
     let found = rows(server.store.read(), sql, [text(name), number(BATCH)]).await?;
     for row in &found {

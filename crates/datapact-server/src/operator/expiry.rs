@@ -1,4 +1,5 @@
-//! When certificates and revocation lists end: a warning in the log thirty days ahead, and a figure.
+//! When certificates and revocation lists end: a warning in the log thirty days ahead, and a
+//! figure.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,9 +48,13 @@ impl Ends {
     /// What to do about it.
     pub fn advice(&self) -> &'static str {
         match self.kind {
-            "server" => "have the CA certify a new request, replace the file and restart the server",
+            "server" => {
+                "have the CA certify a new request, replace the file and restart the server"
+            }
             "peer" => "get that server's new certificate from its operator and replace the file",
-            "ca" => "renew the CA's certificate, or add its successor's beside it in the trust configuration",
+            "ca" => {
+                "renew the CA's certificate, or add its successor's beside it in the trust configuration"
+            }
             _ => "have the CA issue a new list and replace the file",
         }
     }
@@ -61,7 +66,9 @@ pub fn ends_of_trust(trust: &datapact_core::trust::Trust) -> Vec<Ends> {
     for realm in trust.realms() {
         let ends = |kind, at| Ends { kind, name: realm.to_owned(), at };
         found.extend(trust.cas(realm).filter_map(|ca| Some(ends("ca", validity(ca).ok()?.1))));
-        found.extend(trust.crls(realm).filter_map(|list| Some(ends("crl", next_update(list).ok()??))));
+        found.extend(
+            trust.crls(realm).filter_map(|list| Some(ends("crl", next_update(list).ok()??))),
+        );
     }
     found
 }
@@ -141,9 +148,20 @@ impl Watched {
                 let (kind, name, advice) = (ends.kind, &ends.name, ends.advice());
                 match ends.days_left(now) {
                     Some(days) => {
-                        tracing::warn!(kind, name, days, advice, "a certificate or revocation list ends soon")
+                        tracing::warn!(
+                            kind,
+                            name,
+                            days,
+                            advice,
+                            "a certificate or revocation list ends soon"
+                        )
                     }
-                    None => tracing::error!(kind, name, advice, "a certificate or revocation list has ended"),
+                    None => tracing::error!(
+                        kind,
+                        name,
+                        advice,
+                        "a certificate or revocation list has ended"
+                    ),
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! Figures of a server in the OpenMetrics format, which Prometheus reads. `docs/operations.md` explains each.
+//! Figures of a server in the OpenMetrics format, which Prometheus reads. `docs/operations.md`
+//! explains each.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -10,7 +11,9 @@ use datapact_api::problem::Code;
 use hyper::Method;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder};
+use prometheus_client::encoding::{
+    DescriptorEncoder, EncodeLabelSet, EncodeMetric as _, MetricEncoder,
+};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -126,7 +129,11 @@ impl Metrics {
             "How long it took until the answer began",
             durations.clone(),
         );
-        registry.register("datapact_http_requests_in_flight", "Requests being worked on", in_flight.clone());
+        registry.register(
+            "datapact_http_requests_in_flight",
+            "Requests being worked on",
+            in_flight.clone(),
+        );
         if role == "management" {
             registry.register(
                 "datapact_accesses",
@@ -180,8 +187,10 @@ pub(crate) async fn count(
     request: Request,
     next: Next,
 ) -> Response {
-    // Only what the program has named itself: an address may hold an identifier, or be made up by whoever calls.
-    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+    // Only what the program has named itself: an address may hold an identifier, or be made up by
+    // whoever calls.
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let route = Route { listener, method: method(request.method()), route };
     let begun = Instant::now();
     let in_flight = InFlight::begin(&metrics);

@@ -1,5 +1,5 @@
-//! Figures of the process and of its disk, under the names that Prometheus's own libraries use. Linux tells them in
-//! `/proc`; elsewhere they are missing.
+//! Figures of the process and of its disk, under the names that Prometheus's own libraries use.
+//! Linux tells them in `/proc`; elsewhere they are missing.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,15 @@ use super::metrics::Reading;
 /// What this process uses.
 pub(super) fn readings() -> Vec<Reading> {
     let mut readings = Vec::new();
-    readings.extend(of_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default());
+    readings.extend(
+        of_stat(&fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default(),
+    );
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        readings.push(Reading::count("process_open_fds", "Open files and connections", open.count() as u64));
+        readings.push(Reading::count(
+            "process_open_fds",
+            "Open files and connections",
+            open.count() as u64,
+        ));
     }
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let open_files = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -21,11 +27,13 @@ pub(super) fn readings() -> Vec<Reading> {
     readings
 }
 
-/// From `/proc/self/stat` (proc(5)), whose second field is a name in parentheses that may hold anything.
+/// From `/proc/self/stat` (proc(5)), whose second field is a name in parentheses that may hold
+/// anything.
 fn of_stat(stat: &str) -> Option<Vec<Reading>> {
     let (_, rest) = stat.rsplit_once(')')?;
     // The third field is the first of these.
-    let field = |number: usize| rest.split_whitespace().nth(number.checked_sub(3)?)?.parse::<u64>().ok();
+    let field =
+        |number: usize| rest.split_whitespace().nth(number.checked_sub(3)?)?.parse::<u64>().ok();
     let ticks = rustix::param::clock_ticks_per_second();
     let cpu = (field(14)? + field(15)?) as f64 / ticks as f64;
     let memory = field(24)?.saturating_mul(rustix::param::page_size() as u64);
@@ -36,7 +44,8 @@ fn of_stat(stat: &str) -> Option<Vec<Reading>> {
         Reading::count("process_resident_memory_bytes", "Memory used", memory),
     ];
     let system = fs::read_to_string("/proc/stat").unwrap_or_default();
-    let booted = system.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
+    let booted =
+        system.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse::<u64>().ok());
     if let (Some(booted), Some(since)) = (booted, field(22)) {
         let started = booted as f64 + since as f64 / ticks as f64;
         let help = "When the process began, in seconds since 1970";

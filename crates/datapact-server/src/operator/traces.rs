@@ -1,6 +1,6 @@
-//! Traces: which calls on which servers belong to one piece of work. A call's `traceparent` goes along to the servers
-//! that are called for it; spans are sent to a collector where the configuration names one, and hold nothing that names
-//! a person or a share.
+//! Traces: which calls on which servers belong to one piece of work. A call's `traceparent` goes
+//! along to the servers that are called for it; spans are sent to a collector where the
+//! configuration names one, and hold nothing that names a person or a share.
 
 #[cfg(feature = "otel")]
 mod otlp;
@@ -49,7 +49,11 @@ pub(crate) struct Traces {
 impl Traces {
     /// Begins to send spans of the server `name` to where `config` says; keeps none without it.
     #[cfg(feature = "otel")]
-    pub(crate) fn start(config: Option<&TracesConfig>, role: &str, name: &str) -> Result<Arc<Self>, String> {
+    pub(crate) fn start(
+        config: Option<&TracesConfig>,
+        role: &str,
+        name: &str,
+    ) -> Result<Arc<Self>, String> {
         let exporter = config.map(|config| otlp::Exporter::start(config, role, name)).transpose();
         let exporter = exporter.map_err(|why| format!("`traces`: {why}"))?;
         Ok(Arc::new(Self { exporter }))
@@ -80,7 +84,11 @@ impl Traces {
 }
 
 /// The middleware that makes a call a step of its caller's trace.
-pub(crate) async fn trace(State(traces): State<Arc<Traces>>, request: Request, next: Next) -> Response {
+pub(crate) async fn trace(
+    State(traces): State<Arc<Traces>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let parent = request.headers().get(HEADER).and_then(|value| value.to_str().ok());
     let parent = parent.and_then(|text| text.parse::<Traceparent>().ok());
     #[cfg(feature = "otel")]

@@ -1,4 +1,5 @@
-//! The storage server (6.2.4): packages by streams, to whom the access list admits. It never sees a key.
+//! The storage server (6.2.4): packages by streams, to whom the access list admits. It never sees a
+//! key.
 
 mod objects;
 mod schema;
@@ -55,7 +56,8 @@ pub struct StorageService {
     registration_seconds: u64,
 }
 
-/// Whether the objects that `config` names answer: the check of the server that is ready. Nothing is made or changed.
+/// Whether the objects that `config` names answer: the check of the server that is ready. Nothing
+/// is made or changed.
 ///
 /// # Errors
 /// Why not.
@@ -66,13 +68,19 @@ pub async fn look_at_objects(config: &StorageServerConfig) -> std::result::Resul
 
 impl StorageService {
     /// Opens what the configuration names, and removes what uploads that were cut off have left.
-    pub async fn open(config: &StorageServerConfig, trust: Source<Trust>, clock: Clock) -> Result<Arc<Self>> {
+    pub async fn open(
+        config: &StorageServerConfig,
+        trust: Source<Trust>,
+        clock: Clock,
+    ) -> Result<Arc<Self>> {
         let data = &config.server.data;
         let name = config.server.name().map_err(Problem::malformed)?;
         let location = config.server.database(DATABASE_FILE).map_err(Problem::internal)?;
         let owner = format!("storage server {name}");
         let migrations = [schema::MIGRATIONS, crate::users::MIGRATIONS].concat();
-        let store = Store::connect(&location, Some(&owner), &migrations).await.map_err(Problem::internal)?;
+        let store = Store::connect(&location, Some(&owner), &migrations)
+            .await
+            .map_err(Problem::internal)?;
         let users = Users::open(&store).await.map_err(Problem::internal)?;
         let objects = match &config.objects {
             None => Objects::open(&data.join(PACKAGES_FOLDER))?,
@@ -102,8 +110,9 @@ impl StorageService {
         Ok(Arc::new(service))
     }
 
-    /// Forgets registrations that within a configured time were not filled or whose package management never asked
-    /// for, and deletes objects and uploads that no registration names: a package without a share is not left for good.
+    /// Forgets registrations that within a configured time were not filled or whose package
+    /// management never asked for, and deletes objects and uploads that no registration names: a
+    /// package without a share is not left for good.
     pub async fn tidy(&self) -> Result<()> {
         let before = (self.clock)().saturating_sub(self.registration_seconds);
         schema::forget_unconfirmed(&self.store, before).await?;
@@ -130,7 +139,8 @@ impl StorageService {
         Ok(())
     }
 
-    /// Takes what arrives of a package, and stores the package once it is whole. `provider` has registered it.
+    /// Takes what arrives of a package, and stores the package once it is whole. `provider` has
+    /// registered it.
     async fn take_part(
         &self,
         id: PackageId,
@@ -149,7 +159,11 @@ impl StorageService {
             return Err(too_large("a package", self.package_bytes_max, size));
         }
         if !schema::announce(&self.store, id, size, self.provider_bytes_max).await? {
-            return Err(too_large("all of a provider's packages together", self.provider_bytes_max, size));
+            return Err(too_large(
+                "all of a provider's packages together",
+                self.provider_bytes_max,
+                size,
+            ));
         }
         if turn.append(offset, size, bytes).await? < size {
             return Ok(self.status(id, row));
@@ -171,7 +185,8 @@ impl StorageService {
         Ok(status)
     }
 
-    /// Keeps an object that was examined, unless another was faster or the provider has no room for it.
+    /// Keeps an object that was examined, unless another was faster or the provider has no room for
+    /// it.
     async fn fill(
         &self,
         id: PackageId,
@@ -188,10 +203,11 @@ impl StorageService {
                 let row = self.own_row(&id, &row.provider).await?;
                 return match &row.stored {
                     Some(other) if other.digest == digest => Ok(self.status(id, row)),
-                    Some(_) => {
-                        Err(Problem::new(Kind::Conflict, "another package is stored under this identifier")
-                            .hint("register a new one"))
-                    }
+                    Some(_) => Err(Problem::new(
+                        Kind::Conflict,
+                        "another package is stored under this identifier",
+                    )
+                    .hint("register a new one")),
                     None => {
                         let what = "all of a provider's packages together";
                         Err(too_large(what, self.provider_bytes_max, size))
@@ -237,7 +253,8 @@ impl StorageService {
         }
     }
 
-    /// What the uploaded bytes are: a whole package with this identifier, every byte of it as `provider` signed it.
+    /// What the uploaded bytes are: a whole package with this identifier, every byte of it as
+    /// `provider` signed it.
     async fn examine<S: ReadAt + Send + 'static>(
         &self,
         source: S,
@@ -249,10 +266,9 @@ impl StorageService {
             package.verify()?;
             Ok::<_, PackageError>(package.metadata().clone())
         });
-        let metadata = read
-            .await
-            .map_err(Problem::internal)?
-            .map_err(|e| Problem::malformed(format!("what was uploaded is no whole package: {e}")))?;
+        let metadata = read.await.map_err(Problem::internal)?.map_err(|e| {
+            Problem::malformed(format!("what was uploaded is no whole package: {e}"))
+        })?;
         let now: Timestamp = (self.clock)();
         metadata
             .verify(&(self.trust)(), datapact_core::document::ANYBODY, now)
@@ -287,7 +303,8 @@ impl Public for StorageService {
 impl Operated for StorageService {
     async fn checks(&self) -> Vec<Check> {
         let clock = async {
-            let newest = schema::newest(&self.store).await.map_err(|problem| problem.to_string())?;
+            let newest =
+                schema::newest(&self.store).await.map_err(|problem| problem.to_string())?;
             clock_is_sane((self.clock)(), newest)
         };
         vec![
@@ -299,7 +316,8 @@ impl Operated for StorageService {
 
     async fn readings(&self) -> Vec<Reading> {
         let help = "Jobs that wait for the database's writer";
-        let mut readings = vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
+        let mut readings =
+            vec![Reading::count("datapact_write_queue", help, self.store.waiting() as u64)];
         if let Ok((registered, stored, bytes)) = schema::totals(&self.store).await {
             let help = "Registrations that wait for their packages";
             readings.push(Reading::count(
@@ -308,7 +326,11 @@ impl Operated for StorageService {
                 registered.saturating_sub(stored),
             ));
             readings.push(Reading::count("datapact_packages", "Packages stored", stored));
-            readings.push(Reading::count("datapact_package_bytes", "Bytes of packages stored", bytes));
+            readings.push(Reading::count(
+                "datapact_package_bytes",
+                "Bytes of packages stored",
+                bytes,
+            ));
         }
         readings
     }
@@ -397,8 +419,12 @@ impl StorageServer for Session {
         let provider = self.user().await?.clone();
         self.service.own_row(id, &provider).await?;
         let (service, id) = (Arc::clone(&self.service), *id);
-        // A task of its own: whoever goes away ends the stream, but not the keeping of what has arrived.
-        let taken = tokio::spawn(async move { service.take_part(id, provider, (offset, size), bytes).await });
+        // A task of its own: whoever goes away ends the stream, but not the keeping of what has
+        // arrived.
+        let taken =
+            tokio::spawn(
+                async move { service.take_part(id, provider, (offset, size), bytes).await },
+            );
         taken.await.map_err(Problem::internal)?
     }
 
@@ -421,9 +447,10 @@ impl StorageServer for Session {
             .ok_or_else(|| Problem::not_found(format!("the package `{id}` is not uploaded yet")))?;
         let (first, end) = match range {
             None => (0, stored.size),
-            Some(range) => {
-                (range.first, range.last.map_or(stored.size, |last| last.saturating_add(1).min(stored.size)))
-            }
+            Some(range) => (
+                range.first,
+                range.last.map_or(stored.size, |last| last.saturating_add(1).min(stored.size)),
+            ),
         };
         if first >= end {
             return Err(Problem::malformed(format!(

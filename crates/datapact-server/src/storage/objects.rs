@@ -1,6 +1,7 @@
 //! Packages as objects: files, or objects of S3-compatible storage.
 //!
-//! Every upload gets an object name of its own, so that nothing relies on the store to refuse an overwrite.
+//! Every upload gets an object name of its own, so that nothing relies on the store to refuse an
+//! overwrite.
 
 #[cfg(feature = "s3")]
 mod s3;
@@ -45,7 +46,8 @@ pub(super) struct Objects {
 
 /// How much of an object of `size` bytes is sent at once.
 fn part_bytes(size: u64) -> usize {
-    usize::try_from(size.div_ceil(PARTS_OF_OBJECT_MAX)).map_or(PART_BYTES, |least| least.max(PART_BYTES))
+    usize::try_from(size.div_ceil(PARTS_OF_OBJECT_MAX))
+        .map_or(PART_BYTES, |least| least.max(PART_BYTES))
 }
 
 impl Objects {
@@ -58,13 +60,18 @@ impl Objects {
     /// A folder as it is.
     fn of(folder: &FilePath) -> object_store::Result<Self> {
         let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), in_flight: Arc::default(), folder: Some(folder.to_owned()) })
+        Ok(Self {
+            store: Arc::new(store),
+            in_flight: Arc::default(),
+            folder: Some(folder.to_owned()),
+        })
     }
 
     /// A bucket of S3-compatible storage. It need not be there yet.
     #[cfg(feature = "s3")]
     pub(super) fn open_bucket(config: &ObjectsConfig) -> Result<Self> {
-        let store = s3::bucket(config).map_err(|why| Problem::malformed(format!("`objects`: {why}")))?;
+        let store =
+            s3::bucket(config).map_err(|why| Problem::malformed(format!("`objects`: {why}")))?;
         Ok(Self { store, in_flight: Arc::default(), folder: None })
     }
 
@@ -92,8 +99,8 @@ impl Objects {
         }
     }
 
-    /// Asks as [`Objects::check`] does, for whoever has no server's log to look at. The folder may be in use by a server,
-    /// so that unlike [`Objects::open`] this removes nothing.
+    /// Asks as [`Objects::check`] does, for whoever has no server's log to look at. The folder may
+    /// be in use by a server, so that unlike [`Objects::open`] this removes nothing.
     pub(super) async fn look(
         folder: &FilePath,
         bucket: Option<&ObjectsConfig>,
@@ -105,7 +112,8 @@ impl Objects {
         objects.ask().await.map_err(|error| error.to_string())
     }
 
-    /// Makes an object of the file at `path`, which holds `size` bytes: a folder takes the file itself, a bucket a copy.
+    /// Makes an object of the file at `path`, which holds `size` bytes: a folder takes the file
+    /// itself, a bucket a copy.
     pub(super) async fn adopt(&self, id: &PackageId, size: u64, path: &FilePath) -> Result<Upload> {
         let Some(folder) = &self.folder else {
             let file = tokio::fs::File::open(path).await.map_err(Problem::internal)?;
@@ -127,13 +135,19 @@ impl Objects {
     /// An object that is about to be written.
     fn begin(&self, id: &PackageId) -> Upload {
         let name = format!("{id}-{}", hex::encode(random::<8>()));
-        let mut upload = Upload { name, store: self.store.clone(), in_flight: self.in_flight.clone() };
+        let mut upload =
+            Upload { name, store: self.store.clone(), in_flight: self.in_flight.clone() };
         upload.mark(true);
         upload
     }
 
     /// Writes exactly `size` bytes to a new object; anything else leaves nothing.
-    pub(super) async fn write(&self, id: &PackageId, size: u64, mut bytes: ByteStream) -> Result<Upload> {
+    pub(super) async fn write(
+        &self,
+        id: &PackageId,
+        size: u64,
+        mut bytes: ByteStream,
+    ) -> Result<Upload> {
         let upload = self.begin(id);
         let path = Path::from(upload.name.as_str());
         let multipart = self.store.put_multipart(&path).await.map_err(|e| failed(&e))?;
@@ -149,7 +163,9 @@ impl Objects {
             match next {
                 None if received == size => break None,
                 None => break Some(format!("only {received} of {size} bytes arrived")),
-                Some(Err(_)) => break Some(format!("the connection ended after {received} of {size} bytes")),
+                Some(Err(_)) => {
+                    break Some(format!("the connection ended after {received} of {size} bytes"));
+                }
                 Some(Ok(chunk)) => {
                     received = received.saturating_add(chunk.len() as u64);
                     if received > size {
@@ -175,7 +191,8 @@ impl Objects {
     /// The bytes of `range`, as a stream.
     pub(super) async fn read(&self, name: &str, range: Range<u64>) -> Result<ByteStream> {
         let options = GetOptions { range: Some(range.into()), ..GetOptions::default() };
-        let result = self.store.get_opts(&Path::from(name), options).await.map_err(|e| failed(&e))?;
+        let result =
+            self.store.get_opts(&Path::from(name), options).await.map_err(|e| failed(&e))?;
         Ok(result.into_stream().map_err(io::Error::other).boxed())
     }
 
@@ -187,12 +204,16 @@ impl Objects {
         Ok(Source { store: self.store.clone(), path, len: meta.size, runtime })
     }
 
-    /// The objects there are; in a bucket, where other processes may be writing, those from before a moment.
+    /// The objects there are; in a bucket, where other processes may be writing, those from before
+    /// a moment.
     pub(super) async fn list(&self, before: Timestamp) -> Result<Vec<String>> {
-        let old =
-            |meta: &ObjectMeta| u64::try_from(meta.last_modified.timestamp()).is_ok_and(|at| at < before);
-        let listed =
-            self.store.list(None).try_filter(|meta| std::future::ready(!self.is_remote() || old(meta)));
+        let old = |meta: &ObjectMeta| {
+            u64::try_from(meta.last_modified.timestamp()).is_ok_and(|at| at < before)
+        };
+        let listed = self
+            .store
+            .list(None)
+            .try_filter(|meta| std::future::ready(!self.is_remote() || old(meta)));
         listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(|e| failed(&e))
     }
 
@@ -203,14 +224,16 @@ impl Objects {
         }
     }
 
-    /// Whether an upload of this process is still writing the object, or has not yet said what becomes of it.
+    /// Whether an upload of this process is still writing the object, or has not yet said what
+    /// becomes of it.
     pub(super) fn is_in_flight(&self, name: &str) -> bool {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 }
 
-/// Removes what uploads of a killed process have left: the store writes to `NAME#NUMBER` until an upload is whole,
-/// and never lists such files. No other process writes to the folder, and this one has not begun to.
+/// Removes what uploads of a killed process have left: the store writes to `NAME#NUMBER` until an
+/// upload is whole, and never lists such files. No other process writes to the folder, and this one
+/// has not begun to.
 fn remove_staged(folder: &FilePath) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
@@ -241,8 +264,8 @@ fn pieces(file: tokio::fs::File) -> ByteStream {
     futures_util::stream::try_unfold(file, next).boxed()
 }
 
-/// An object that has been written, and is to be kept or discarded. Dropped undecided (the caller went away), it is
-/// left to [`super::StorageService::tidy`].
+/// An object that has been written, and is to be kept or discarded. Dropped undecided (the caller
+/// went away), it is left to [`super::StorageService::tidy`].
 pub(super) struct Upload {
     name: String,
     store: Arc<dyn ObjectStore>,
@@ -296,8 +319,10 @@ impl ReadAt for Source {
             return Ok(());
         }
         let range = offset..offset.saturating_add(buffer.len() as u64);
-        let bytes =
-            self.runtime.block_on(self.store.get_range(&self.path, range)).map_err(io::Error::other)?;
+        let bytes = self
+            .runtime
+            .block_on(self.store.get_range(&self.path, range))
+            .map_err(io::Error::other)?;
         if bytes.len() != buffer.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

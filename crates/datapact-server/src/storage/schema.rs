@@ -75,7 +75,12 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-pub(super) async fn register(store: &Store, id: PackageId, provider: Identity, now: Timestamp) -> Result<()> {
+pub(super) async fn register(
+    store: &Store,
+    id: PackageId,
+    provider: Identity,
+    now: Timestamp,
+) -> Result<()> {
     let job = store.write(move |tx| {
         Box::pin(async move {
             let sql = "INSERT INTO package (id, realm, subject, registered) VALUES ($1, $2, $3, $4) \
@@ -91,7 +96,8 @@ pub(super) async fn register(store: &Store, id: PackageId, provider: Identity, n
 
 pub(super) async fn row(store: &Store, id: &PackageId) -> Result<Option<Row>> {
     let sql = "SELECT realm, subject, object, digest, size FROM package WHERE id = $1";
-    let row = store.read().query_one_raw(statement(store.read(), sql, [id.to_string().into()])).await;
+    let row =
+        store.read().query_one_raw(statement(store.read(), sql, [id.to_string().into()])).await;
     row.map_err(failed)?.map(|row| parse(&row).map_err(failed)).transpose()
 }
 
@@ -107,12 +113,18 @@ pub(super) async fn rows_of(
     let sql = "SELECT id, realm, subject, object, digest, size FROM package \
                WHERE realm = $1 AND subject = $2 AND id > $3 ORDER BY id LIMIT $4";
     let after = after.map(ToString::to_string).unwrap_or_default();
-    let values =
-        [provider.realm.clone().into(), provider.subject.clone().into(), after.into(), signed(PAGE).into()];
-    let rows = store.read().query_all_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
+    let values = [
+        provider.realm.clone().into(),
+        provider.subject.clone().into(),
+        after.into(),
+        signed(PAGE).into(),
+    ];
+    let rows =
+        store.read().query_all_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
     let entry = |row: &QueryResult| {
         let id: String = row.try_get("", "id").map_err(failed)?;
-        let id = id.parse().map_err(|_| failed(DbErr::Custom("a damaged package id".to_owned())))?;
+        let id =
+            id.parse().map_err(|_| failed(DbErr::Custom("a damaged package id".to_owned())))?;
         Ok((id, parse(row).map_err(failed)?))
     };
     rows.iter().map(entry).collect()
@@ -130,11 +142,13 @@ fn parse(row: &QueryResult) -> std::result::Result<Row, DbErr> {
             Some(Stored { object, digest, size: u64::try_from(size).map_err(|e| damaged(&e))? })
         }
     };
-    let provider = Identity { realm: row.try_get("", "realm")?, subject: row.try_get("", "subject")? };
+    let provider =
+        Identity { realm: row.try_get("", "realm")?, subject: row.try_get("", "subject")? };
     Ok(Row { provider, stored })
 }
 
-/// Fills a registration that is empty, unless the provider would then have more than `provider_bytes_max`.
+/// Fills a registration that is empty, unless the provider would then have more than
+/// `provider_bytes_max`.
 pub(super) async fn fill(
     store: &Store,
     id: PackageId,
@@ -162,8 +176,8 @@ pub(super) async fn fill(
     job.await.map_err(|Failed(problem)| problem)
 }
 
-/// Sets aside room for an upload in parts to a registration that is empty, unless the provider would then have more
-/// than `provider_bytes_max`.
+/// Sets aside room for an upload in parts to a registration that is empty, unless the provider
+/// would then have more than `provider_bytes_max`.
 pub(super) async fn announce(
     store: &Store,
     id: PackageId,
@@ -177,7 +191,8 @@ pub(super) async fn announce(
                     SELECT CAST(COALESCE(SUM(COALESCE(other.size, other.announced)), 0) AS BIGINT)
                     FROM package other WHERE other.realm = package.realm
                     AND other.subject = package.subject AND other.id <> $2) <= $3";
-            let values = [signed(size).into(), id.to_string().into(), signed(provider_bytes_max).into()];
+            let values =
+                [signed(size).into(), id.to_string().into(), signed(provider_bytes_max).into()];
             let result = tx.execute_raw(statement(tx, sql, values)).await?;
             Ok::<_, Failed>(result.rows_affected() == 1)
         })
@@ -203,8 +218,13 @@ pub(super) async fn delete(store: &Store, id: PackageId) -> Result<Option<String
     job.await.map_err(|Failed(problem)| problem)
 }
 
-/// Takes management's word about a user; the objects of an erased one, whose registrations are gone with it.
-pub(super) async fn set_user(store: &Store, mark: String, notice: UserNotice) -> Result<Vec<String>> {
+/// Takes management's word about a user; the objects of an erased one, whose registrations are gone
+/// with it.
+pub(super) async fn set_user(
+    store: &Store,
+    mark: String,
+    notice: UserNotice,
+) -> Result<Vec<String>> {
     let job = store.write(move |tx| {
         Box::pin(async move {
             if !Users::take(tx, &mark, &notice).await? || notice.status != UserStatus::Erased {
@@ -234,7 +254,8 @@ pub(super) async fn confirm(store: &Store, id: PackageId) -> Result<()> {
     job.await.map_err(|Failed(problem)| problem)
 }
 
-/// Forgets what was registered before a moment and is either not filled or never asked for by management.
+/// Forgets what was registered before a moment and is either not filled or never asked for by
+/// management.
 pub(super) async fn forget_unconfirmed(store: &Store, before: Timestamp) -> Result<()> {
     let job = store.write(move |tx| {
         Box::pin(async move {
@@ -249,11 +270,13 @@ pub(super) async fn forget_unconfirmed(store: &Store, before: Timestamp) -> Resu
 /// The objects that registrations name.
 pub(super) async fn objects(store: &Store) -> Result<HashSet<String>> {
     let sql = "SELECT object FROM package WHERE object IS NOT NULL";
-    let rows = store.read().query_all_raw(statement(store.read(), sql, [])).await.map_err(failed)?;
+    let rows =
+        store.read().query_all_raw(statement(store.read(), sql, [])).await.map_err(failed)?;
     rows.iter().map(|row| row.try_get("", "object").map_err(failed)).collect()
 }
 
-/// Whether the database answers, asked so that it costs little: anybody may ask for the server's health.
+/// Whether the database answers, asked so that it costs little: anybody may ask for the server's
+/// health.
 pub(super) async fn check(store: &Store) -> Result<()> {
     let sql = "SELECT 1 FROM package LIMIT 1";
     store.read().query_one_raw(statement(store.read(), sql, [])).await.map(drop).map_err(failed)
@@ -261,7 +284,8 @@ pub(super) async fn check(store: &Store) -> Result<()> {
 
 /// How many registrations of a provider wait to be filled.
 pub(super) async fn unfilled(store: &Store, provider: &Identity) -> Result<u64> {
-    let sql = "SELECT COUNT(*) AS n FROM package WHERE realm = $1 AND subject = $2 AND object IS NULL";
+    let sql =
+        "SELECT COUNT(*) AS n FROM package WHERE realm = $1 AND subject = $2 AND object IS NULL";
     number(store, sql, provider).await
 }
 
@@ -269,7 +293,8 @@ pub(super) async fn unfilled(store: &Store, provider: &Identity) -> Result<u64> 
 pub(super) async fn used(store: &Store, provider: &Identity, id: &PackageId) -> Result<u64> {
     let sql = "SELECT CAST(COALESCE(SUM(COALESCE(size, announced)), 0) AS BIGINT) AS n FROM package \
                WHERE realm = $1 AND subject = $2 AND id <> $3";
-    let values = vec![provider.realm.clone().into(), provider.subject.clone().into(), id.to_string().into()];
+    let values =
+        vec![provider.realm.clone().into(), provider.subject.clone().into(), id.to_string().into()];
     one_number(store, sql, values).await
 }
 
@@ -279,7 +304,8 @@ async fn number(store: &Store, sql: &str, provider: &Identity) -> Result<u64> {
 }
 
 async fn one_number(store: &Store, sql: &str, values: Vec<sea_orm::Value>) -> Result<u64> {
-    let row = store.read().query_one_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
+    let row =
+        store.read().query_one_raw(statement(store.read(), sql, values)).await.map_err(failed)?;
     let number: i64 = row.map_or(Ok(0), |row| row.try_get("", "n")).map_err(failed)?;
     Ok(u64::try_from(number).unwrap_or(0))
 }

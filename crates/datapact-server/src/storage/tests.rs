@@ -27,7 +27,11 @@ fn system_now() -> u64 {
     datapact_api::gate::system_clock()()
 }
 
-async fn open(folder: &TempDir, realms: [&TestRealm; 2], now: &Arc<AtomicU64>) -> Arc<StorageService> {
+async fn open(
+    folder: &TempDir,
+    realms: [&TestRealm; 2],
+    now: &Arc<AtomicU64>,
+) -> Arc<StorageService> {
     let path = folder.path().join("storage.toml");
     let text = r#"
         package_bytes_max = 400000
@@ -76,10 +80,18 @@ impl Bench {
     }
 
     fn session_of_call(&self, identity: &Identity, key: Option<&str>) -> Box<dyn StorageServer> {
-        let peer =
-            AuthenticatedPeer { identity: identity.clone(), chain: Vec::new(), certificate: Digest([0; 32]) };
+        let peer = AuthenticatedPeer {
+            identity: identity.clone(),
+            chain: Vec::new(),
+            certificate: Digest([0; 32]),
+        };
         let idempotency_key = key.map(Arc::from);
-        self.service.clone().session(Caller { peer, statement: None, idempotency_key, if_match: None })
+        self.service.clone().session(Caller {
+            peer,
+            statement: None,
+            idempotency_key,
+            if_match: None,
+        })
     }
 
     fn management(&self) -> Box<dyn StorageServer> {
@@ -116,7 +128,8 @@ fn package(signer: &Signer, id: PackageId, size: usize) -> Vec<u8> {
 }
 
 fn pieces(bytes: &[u8]) -> ByteStream {
-    let pieces: Vec<_> = bytes.chunks(10_000).map(|piece| Ok(bytes::Bytes::copy_from_slice(piece))).collect();
+    let pieces: Vec<_> =
+        bytes.chunks(10_000).map(|piece| Ok(bytes::Bytes::copy_from_slice(piece))).collect();
     stream::iter(pieces).boxed()
 }
 
@@ -155,7 +168,8 @@ async fn ds_2_a_package_is_sent_whole_and_by_range() {
     assert_eq!(all(part).await, bytes[100..200]);
     let rest = bob.download(&id, Some(ByteRange { first: 50_000, last: None })).await.unwrap();
     assert_eq!(all(rest).await, bytes[50_000..]);
-    let beyond = bob.download(&id, Some(ByteRange { first: 1 << 40, last: None })).await.err().unwrap();
+    let beyond =
+        bob.download(&id, Some(ByteRange { first: 1 << 40, last: None })).await.err().unwrap();
     assert_eq!(beyond.kind, Kind::Malformed);
 }
 
@@ -182,14 +196,18 @@ async fn ds_1_what_is_not_the_providers_whole_package_leaves_nothing() {
         ("no package", b"hello", 5, Kind::Malformed),
     ];
     for (name, bytes, size, kind) in cases {
-        let refused =
-            session.upload(&id, size, pieces(bytes)).await.err().unwrap_or_else(|| panic!("{name}"));
+        let refused = session
+            .upload(&id, size, pieces(bytes))
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{name}"));
         assert_eq!(refused.kind, kind, "{name}: {refused}");
         assert!(!session.package_status(&id).await.unwrap().stored, "{name}");
         assert_eq!(bench.objects(), 0, "{name}");
     }
     let foreign_session = bench.session(mallory.identity());
-    let refused = foreign_session.upload(&id, foreign.len() as u64, pieces(&foreign)).await.unwrap_err();
+    let refused =
+        foreign_session.upload(&id, foreign.len() as u64, pieces(&foreign)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Forbidden);
     assert_eq!(foreign_session.delete_package(&id).await.unwrap_err().kind, Kind::Forbidden);
     assert_eq!(foreign_session.package_status(&id).await.unwrap_err().kind, Kind::Forbidden);
@@ -341,8 +359,14 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
     assert!(!status.stored);
     let status = session.append(&id, 70_000, size, pieces(&bytes[70_000..])).await.unwrap();
     assert_eq!((status.stored, status.size), (true, Some(size)));
-    assert_eq!(session.upload_offset(&id).await.unwrap(), UploadOffset { offset: size, stored: true });
-    assert_eq!(session.append(&id, 0, size, pieces(&bytes)).await.unwrap_err().kind, Kind::Conflict);
+    assert_eq!(
+        session.upload_offset(&id).await.unwrap(),
+        UploadOffset { offset: size, stored: true }
+    );
+    assert_eq!(
+        session.append(&id, 0, size, pieces(&bytes)).await.unwrap_err().kind,
+        Kind::Conflict
+    );
     assert_eq!(all(session.download(&id, None).await.unwrap()).await, bytes);
     assert_eq!((bench.objects(), bench.uploads().len()), (1, 0));
 }
@@ -375,8 +399,10 @@ async fn ds_1_uploads_in_parts_are_bounded_and_forgotten() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
     let session = bench.session(alice.identity());
-    let (first, second) =
-        (session.register_package().await.unwrap().id, session.register_package().await.unwrap().id);
+    let (first, second) = (
+        session.register_package().await.unwrap().id,
+        session.register_package().await.unwrap().id,
+    );
     let some = [7; 10_000];
     let refused = session.append(&first, 0, 400_001, pieces(&some)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
@@ -406,7 +432,11 @@ async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
     let size = bytes.len() as u64;
     let hangs = pieces(&bytes[..20_000]).chain(stream::pending()).boxed();
     let goes_on = async {
-        while bench.uploads().first().is_none_or(|file| std::fs::metadata(file).unwrap().len() < 20_000) {
+        while bench
+            .uploads()
+            .first()
+            .is_none_or(|file| std::fs::metadata(file).unwrap().len() < 20_000)
+        {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         let session = bench.session(alice.identity());
@@ -428,8 +458,11 @@ async fn a_package_registered_again_with_its_idempotency_key_is_the_same() {
     };
     let first = register(&alice, Some("a")).await;
     assert_eq!(register(&alice, Some("a")).await, first);
-    let others =
-        [register(&alice, Some("b")).await, register(&bob, Some("a")).await, register(&alice, None).await];
+    let others = [
+        register(&alice, Some("b")).await,
+        register(&bob, Some("a")).await,
+        register(&alice, None).await,
+    ];
     assert!(others.iter().all(|package| package.id != first.id));
     assert_eq!(bench.session(alice.identity()).packages(None).await.unwrap().len(), 3);
 }

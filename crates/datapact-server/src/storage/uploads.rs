@@ -1,8 +1,9 @@
-//! Uploads that go on where they were cut off: what has arrived of a package is a file in the data folder until all of
-//! it is there. The file's length is all that there is to know, so nothing is lost with the process.
+//! Uploads that go on where they were cut off: what has arrived of a package is a file in the data
+//! folder until all of it is there. The file's length is all that there is to know, so nothing is
+//! lost with the process.
 //!
-//! One upload of a package at a time: who asks where it stands, or goes on with it, ends the one that is under way, of
-//! which it may be that only the server still thinks that it is.
+//! One upload of a package at a time: who asks where it stands, or goes on with it, ends the one
+//! that is under way, of which it may be that only the server still thinks that it is.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -96,9 +97,14 @@ impl Turn {
         }
     }
 
-    /// Adds what arrives from `offset` on, up to `size`, and says how much is there then. What has arrived before the
-    /// connection was cut is kept, and is on the disk when this returns.
-    pub(super) async fn append(&mut self, offset: u64, size: u64, mut bytes: ByteStream) -> Result<u64> {
+    /// Adds what arrives from `offset` on, up to `size`, and says how much is there then. What has
+    /// arrived before the connection was cut is kept, and is on the disk when this returns.
+    pub(super) async fn append(
+        &mut self,
+        offset: u64,
+        size: u64,
+        mut bytes: ByteStream,
+    ) -> Result<u64> {
         let mut length = self.length().await?;
         if length != offset {
             return Err(Problem::new(

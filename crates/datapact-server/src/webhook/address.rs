@@ -171,7 +171,11 @@ mod tests {
     fn a_network_holds_its_addresses() {
         let check = |network: &str, address: &str, expected: bool| {
             let network: Network = network.parse().unwrap();
-            assert_eq!(network.contains(address.parse().unwrap()), expected, "{network:?} {address}");
+            assert_eq!(
+                network.contains(address.parse().unwrap()),
+                expected,
+                "{network:?} {address}"
+            );
         };
         check("10.1.0.0/16", "10.1.255.255", true);
         check("10.1.0.0/16", "10.2.0.0", false);

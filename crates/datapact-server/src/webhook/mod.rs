@@ -1,6 +1,7 @@
-//! Calling subscribers' webhooks, and nobody whom a subscriber should not be able to have called (SSRF): a name is
-//! resolved once, every address that it has is checked, and only these are connected to; no redirect is followed, no
-//! proxy asked. Without `[webhooks]` in the configuration nothing of this happens.
+//! Calling subscribers' webhooks, and nobody whom a subscriber should not be able to have called
+//! (SSRF): a name is resolved once, every address that it has is checked, and only these are
+//! connected to; no redirect is followed, no proxy asked. Without `[webhooks]` in the configuration
+//! nothing of this happens.
 
 mod address;
 
@@ -34,13 +35,15 @@ const SECRET_PREFIX: &str = "whsec_";
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhooksConfig {
-    /// Networks outside the global Internet that may be called all the same: `10.1.0.0/16`, `127.0.0.1`.
+    /// Networks outside the global Internet that may be called all the same: `10.1.0.0/16`,
+    /// `127.0.0.1`.
     #[serde(default)]
     pub allow_networks: Vec<String>,
     /// Whether receivers may be called without TLS.
     #[serde(default)]
     pub allow_http: bool,
-    /// The roots that receivers' certificates must come from, PEM; this machine's usual ones if not given.
+    /// The roots that receivers' certificates must come from, PEM; this machine's usual ones if not
+    /// given.
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// How often a delivery is tried, 1 to 20; 10 if not given, which takes some 30 hours.
@@ -62,7 +65,8 @@ impl WebhooksConfig {
     }
 
     fn networks(&self) -> Result<Vec<Network>, String> {
-        let parse = |line: &String| line.parse().map_err(|e| format!("`webhooks.allow_networks`: {e}"));
+        let parse =
+            |line: &String| line.parse().map_err(|e| format!("`webhooks.allow_networks`: {e}"));
         self.allow_networks.iter().map(parse).collect()
     }
 }
@@ -73,7 +77,8 @@ pub(crate) struct Secret(Zeroizing<Vec<u8>>);
 impl Secret {
     /// From `whsec_` and base64.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("a webhook's secret is `{SECRET_PREFIX}` and 24 to 64 bytes in base64");
+        let wrong =
+            || format!("a webhook's secret is `{SECRET_PREFIX}` and 24 to 64 bytes in base64");
         let base64 = text.strip_prefix(SECRET_PREFIX).ok_or_else(wrong)?;
         let bytes = Zeroizing::new(STANDARD.decode(base64).map_err(|_| wrong())?);
         if (24..=64).contains(&bytes.len()) { Ok(Self(bytes)) } else { Err(wrong()) }
@@ -109,8 +114,8 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     pub(crate) fn new(config: &WebhooksConfig) -> Result<Self, String> {
-        let tls =
-            foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`webhooks.ca`: {e}"))?;
+        let tls = foreign_tls::client_config(config.ca.as_deref())
+            .map_err(|e| format!("`webhooks.ca`: {e}"))?;
         let (allowed, attempts) = (config.networks()?, config.attempts);
         Ok(Self { allowed, allow_http: config.allow_http, tls, attempts })
     }
@@ -168,8 +173,12 @@ impl Webhooks {
             // What it says beyond its status is not read.
             Ok(answer) if answer.status().is_success() => Ok(()),
             Ok(answer) => Err(format!("the receiver answered {}", answer.status().as_u16())),
-            Err(error) if error.is_timeout() => Err("the receiver did not answer in time".to_owned()),
-            Err(_) => Err("the receiver cannot be reached, or its certificate is not trusted".to_owned()),
+            Err(error) if error.is_timeout() => {
+                Err("the receiver did not answer in time".to_owned())
+            }
+            Err(_) => {
+                Err("the receiver cannot be reached, or its certificate is not trusted".to_owned())
+            }
         }
     }
 
@@ -222,13 +231,16 @@ mod tests {
 
     fn webhooks(networks: &[&str], allow_http: bool) -> Webhooks {
         let allow_networks = networks.iter().map(ToString::to_string).collect();
-        Webhooks::new(&WebhooksConfig { allow_networks, allow_http, ca: None, attempts: 1 }).unwrap()
+        Webhooks::new(&WebhooksConfig { allow_networks, allow_http, ca: None, attempts: 1 })
+            .unwrap()
     }
 
     #[test]
     fn a_webhook_is_where_it_may_be() {
         let strict = webhooks(&[], false);
-        for good in ["https://example.com/hook", "https://8.8.8.8:8443/a?b=c", "https://[2606:4700::1111]/"] {
+        for good in
+            ["https://example.com/hook", "https://8.8.8.8:8443/a?b=c", "https://[2606:4700::1111]/"]
+        {
             assert!(strict.check(good).is_ok(), "{good}");
         }
         let refused = [
@@ -274,9 +286,12 @@ mod tests {
     fn deliveries_are_signed_by_standard_webhooks() {
         // The example of the specification's own reference implementations.
         let secret = Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signature = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
+        let signature =
+            secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        for wrong in ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2hvcnQ=", "whsec_!!"] {
+        for wrong in
+            ["", "whsec_", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_c2hvcnQ=", "whsec_!!"]
+        {
             assert!(Secret::parse(wrong).is_err(), "{wrong}");
         }
     }
@@ -339,6 +354,8 @@ mod tests {
         let refused = deliver(&open, &format!("http://{outside}/")).await.unwrap_err();
         assert_eq!(refused, "the receiver answered 307");
         assert_eq!(called.load(Ordering::SeqCst), 0);
-        let Err(_) = deliver(&open, "http://name.invalid/").await else { panic!("it has no address") };
+        let Err(_) = deliver(&open, "http://name.invalid/").await else {
+            panic!("it has no address")
+        };
     }
 }

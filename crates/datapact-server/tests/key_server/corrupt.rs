@@ -145,8 +145,10 @@ async fn sh_7_under_no_policy_but_the_providers() {
     share.policy = share.provider.signer.sign(LEDGER, rig.now(), body);
     rig.show(&share).await.unwrap();
     let signed = call_of(&share);
-    let others =
-        LedgerTerms { users: [named.opening().commitment(&share.id())].into(), ..LedgerTerms::default() };
+    let others = LedgerTerms {
+        users: [named.opening().commitment(&share.id())].into(),
+        ..LedgerTerms::default()
+    };
     let wrong: [fn(&mut SetPolicy); 3] = [
         |set| set.access_times = AccessTimes::Unlimited,
         |set| set.expires += 1,
@@ -158,13 +160,21 @@ async fn sh_7_under_no_policy_but_the_providers() {
     wrong.iter().for_each(|change| change(&mut set));
     rig.record(&Call::SetPolicy(set));
     let access = rig.access(&share, &named);
-    rig.refused(&access, &named, Kind::Forbidden, "says something else than the provider signed").await;
+    rig.refused(&access, &named, Kind::Forbidden, "says something else than the provider signed")
+        .await;
 
-    // Now the true successor: the newest policy is the provider's, but the record is under the false one.
+    // Now the true successor: the newest policy is the provider's, but the record is under the
+    // false one.
     share.next(|policy| policy.permission.access_times = AccessTimes::Times(5));
     rig.show(&share).await.unwrap();
     rig.record(&share.set().0);
-    rig.refused(&access, &named, Kind::Forbidden, "recorded under a policy that says something else").await;
+    rig.refused(
+        &access,
+        &named,
+        Kind::Forbidden,
+        "recorded under a policy that says something else",
+    )
+    .await;
     rig.granted(&rig.access(&share, &consumer), &consumer, 8).await;
 }
 
@@ -180,8 +190,12 @@ async fn ks_5_another_users_commitment_is_refused() {
     recorded.consumer = alice.opening().commitment(&share.id());
     let position = rig.record(&Call::RequestAccess(recorded));
     let mut token = rig.token(&share, &mallory, &request, position);
-    let access =
-        TestAccess { request: request.clone(), token: token.clone(), recipient: Recipient::generate(), call };
+    let access = TestAccess {
+        request: request.clone(),
+        token: token.clone(),
+        recipient: Recipient::generate(),
+        call,
+    };
     rig.refused(&access, &mallory, Kind::Forbidden, "somebody else's").await;
     token.salt = alice.opening().salt;
     let access = TestAccess { token, ..access };
@@ -453,7 +467,11 @@ async fn a_backdated_record_is_not_taken_after_a_start_until_the_clock_is_put_ri
     let (call, _) = share.request(&rig.fixture.consumer("Friend"));
     rig.record_at(&call, rig.now() - 100);
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    check_refused(rig.service.health().await, Kind::Unavailable, "100 s behind this machine's clock");
+    check_refused(
+        rig.service.health().await,
+        Kind::Unavailable,
+        "100 s behind this machine's clock",
+    );
     // It may be that clock that is wrong, as it was here.
     rig.time.fetch_sub(100, Ordering::SeqCst);
     rig.service.health().await.unwrap();
@@ -499,7 +517,9 @@ async fn a_fork_shown_only_to_the_provider_lacks_the_cosignature() {
     branch.edit(|all| *all = entries);
     share.next(|policy| policy.state = ShareState::Revoked);
     let (call, _) = share.set();
-    branch.edit(|all| all.push(datapact_ledger::entry::Entry::new(call, rig.now()).to_bytes().unwrap()));
+    branch.edit(|all| {
+        all.push(datapact_ledger::entry::Entry::new(call, rig.now()).to_bytes().unwrap())
+    });
     let shown = branch.checkpoint();
     assert!(policy.open(shown.as_bytes()).unwrap_err().to_string().contains("cosign"));
     // Asked to cosign it beside its own, the key server stops instead.

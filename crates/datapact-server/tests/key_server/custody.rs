@@ -1,4 +1,5 @@
-//! Keys in custody: who may store, see and delete them, what policies may name them, and how they lie on the disk.
+//! Keys in custody: who may store, see and delete them, what policies may name them, and how they
+//! lie on the disk.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -20,14 +21,19 @@ use sea_orm::ConnectionTrait as _;
 use crate::rig::*;
 
 fn key(byte: u8) -> StoreKey {
-    StoreKey { key: hex::encode([byte; 32]).into(), share: ShareId([1; 16]), package: Digest([2; 32]) }
+    StoreKey {
+        key: hex::encode([byte; 32]).into(),
+        share: ShareId([1; 16]),
+        package: Digest([2; 32]),
+    }
 }
 
 #[tokio::test]
 async fn ks_1_ks_3_a_key_is_stored_once_by_who_registered_it() {
     let rig = Rig::new().await;
     let (owner, other) = (rig.fixture.consumer("Owner"), rig.fixture.consumer("Other"));
-    let (owner, other, management) = (rig.as_user(&owner), rig.as_user(&other), rig.as_management());
+    let (owner, other, management) =
+        (rig.as_user(&owner), rig.as_user(&other), rig.as_management());
     let reference = owner.register_key().await.unwrap();
     let id = reference.id;
     assert_eq!(reference.address, format!("https://{KEYS}:9443/v1/keys/{id}"));
@@ -37,7 +43,11 @@ async fn ks_1_ks_3_a_key_is_stored_once_by_who_registered_it() {
     check_refused(owner.store_key(&KeyId::random(), &key(1)).await, Kind::NotFound, "no key");
     for bad in ["", "00", &"A".repeat(64), &"0".repeat(65)] {
         let bad = StoreKey { key: bad.to_owned().into(), ..key(1) };
-        check_refused(owner.store_key(&id, &bad).await, Kind::Malformed, "64 lower-case hexadecimal digits");
+        check_refused(
+            owner.store_key(&id, &bad).await,
+            Kind::Malformed,
+            "64 lower-case hexadecimal digits",
+        );
     }
     let stored = owner.store_key(&id, &key(1)).await.unwrap();
     assert_eq!(
@@ -50,12 +60,20 @@ async fn ks_1_ks_3_a_key_is_stored_once_by_who_registered_it() {
         StoreKey { share: ShareId::random(), ..key(1) },
         StoreKey { package: Digest(random()), ..key(1) },
     ] {
-        check_refused(owner.store_key(&id, &changed).await, Kind::Conflict, "something else is stored");
+        check_refused(
+            owner.store_key(&id, &changed).await,
+            Kind::Conflict,
+            "something else is stored",
+        );
     }
     assert_eq!(owner.key_status(&id).await.unwrap(), stored);
     assert_eq!(management.key_status(&id).await.unwrap(), stored, "SH-7: management confirms it");
     check_refused(other.key_status(&id).await, Kind::NotFound, "no key");
-    check_refused(rig.session(server("storage.example")).key_status(&id).await, Kind::Forbidden, MANAGEMENT);
+    check_refused(
+        rig.session(server("storage.example")).key_status(&id).await,
+        Kind::Forbidden,
+        MANAGEMENT,
+    );
     check_refused(management.register_key().await, Kind::Forbidden, "only users");
     check_refused(other.delete_key(&id).await, Kind::NotFound, "no key");
     owner.delete_key(&id).await.unwrap();
@@ -106,10 +124,18 @@ async fn sh_7_only_the_owners_policy_on_its_key_share_and_package_is_taken() {
         owner: thief.opening(),
         users: Vec::new(),
     };
-    check_refused(rig.as_management().show_policy(&stolen).await, Kind::Conflict, "has stored no key");
+    check_refused(
+        rig.as_management().show_policy(&stolen).await,
+        Kind::Conflict,
+        "has stored no key",
+    );
     let mut wrong_owner = shown(&share);
     wrong_owner.owner.identity = thief.signer.identity().clone();
-    check_refused(rig.as_management().show_policy(&wrong_owner).await, Kind::Malformed, "does not belong");
+    check_refused(
+        rig.as_management().show_policy(&wrong_owner).await,
+        Kind::Malformed,
+        "does not belong",
+    );
 
     let sign = |audience: &str, body| share.provider.signer.sign(audience, rig.now(), body);
     let mut body = good.body().clone();
@@ -179,7 +205,10 @@ async fn ks_2_no_key_lies_on_the_disk_in_the_clear() {
     let owner = rig.fixture.consumer("Owner");
     let id = rig.as_user(&owner).register_key().await.unwrap().id;
     let text = hex::encode(secret);
-    rig.as_user(&owner).store_key(&id, &StoreKey { key: text.clone().into(), ..key(0) }).await.unwrap();
+    rig.as_user(&owner)
+        .store_key(&id, &StoreKey { key: text.clone().into(), ..key(0) })
+        .await
+        .unwrap();
     let mut seen_id = false;
     for entry in std::fs::read_dir(rig.dir.path().join("data")).unwrap() {
         let path = entry.unwrap().path();
@@ -309,8 +338,11 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     // Whoever comes again is known by a mark, and gets no second count whatever management says.
     tell(UserStatus::Active, 4).await;
     rig.refused(&access, &consumer, Kind::Forbidden, "an erased account of yours").await;
-    let notice =
-        UserNotice { identity: consumer.signer.identity().clone(), status: UserStatus::Erased, sequence: 9 };
+    let notice = UserNotice {
+        identity: consumer.signer.identity().clone(),
+        status: UserStatus::Erased,
+        sequence: 9,
+    };
     check_refused(rig.as_user(&consumer).set_user(&notice).await, Kind::Forbidden, MANAGEMENT);
 }
 
@@ -318,14 +350,18 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
 async fn a_key_registered_again_with_its_idempotency_key_is_the_same() {
     let rig = Rig::new().await;
     let register = async |user: &TestUser, idempotency_key: Option<&str>| {
-        let caller = Caller { idempotency_key: idempotency_key.map(Arc::from), ..caller(&user.signer) };
+        let caller =
+            Caller { idempotency_key: idempotency_key.map(Arc::from), ..caller(&user.signer) };
         rig.session(caller).register_key().await.unwrap()
     };
     let (one, other) = (rig.fixture.consumer("One"), rig.fixture.consumer("Other"));
     let first = register(&one, Some("a")).await;
     assert_eq!(register(&one, Some("a")).await, first);
-    let others =
-        [register(&one, Some("b")).await, register(&other, Some("a")).await, register(&one, None).await];
+    let others = [
+        register(&one, Some("b")).await,
+        register(&other, Some("a")).await,
+        register(&one, None).await,
+    ];
     assert!(others.iter().all(|key| key.id != first.id));
     assert_eq!(rig.as_user(&one).keys(None).await.unwrap().len(), 3);
 }

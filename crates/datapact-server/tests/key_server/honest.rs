@@ -1,4 +1,5 @@
-//! With an honest management: what is granted, what is repeated, and what a withheld share does to a storm of requests.
+//! With an honest management: what is granted, what is repeated, and what a withheld share does to
+//! a storm of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -127,16 +128,23 @@ async fn mg_16_a_revoked_token_releases_nothing() {
     let (key, asked) = (access.token.key, rig.ask(&access, &consumer));
     rig.as_user(&consumer).release(&key, &asked).await.unwrap();
     let revocation = TokenRevocation { request: access.request.id(), until: rig.now() + 600 };
-    for caller in [caller(&consumer.signer), caller(&share.provider.signer), server("storage.example")] {
+    for caller in
+        [caller(&consumer.signer), caller(&share.provider.signer), server("storage.example")]
+    {
         let refused = rig.session(caller).revoke_token(&revocation).await;
         check_refused(refused, Kind::Forbidden, "only the server");
     }
     for _ in 0..2 {
         rig.as_management().revoke_token(&revocation).await.unwrap();
     }
-    // Neither a new key request nor a repeat of the one that was answered before; also after a crash.
+    // Neither a new key request nor a repeat of the one that was answered before; also after a
+    // crash.
     rig.refused(&access, &consumer, Kind::Forbidden, "was revoked").await;
-    check_refused(rig.as_user(&consumer).release(&key, &asked).await, Kind::Forbidden, "was revoked");
+    check_refused(
+        rig.as_user(&consumer).release(&key, &asked).await,
+        Kind::Forbidden,
+        "was revoked",
+    );
     let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
     let again = reopened.session(caller(&consumer.signer)).release(&key, &asked).await;
     check_refused(again, Kind::Forbidden, "was revoked");
@@ -205,7 +213,8 @@ async fn cosignatures_are_handed_in_again_until_they_are_taken() {
 async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
     let rig = Arc::new(Rig::new().await);
     let mut share = rig.share(AccessTimes::Unlimited, 7).await;
-    let consumers: Vec<_> = (0..16).map(|i| rig.fixture.consumer(&format!("Consumer {i}"))).collect();
+    let consumers: Vec<_> =
+        (0..16).map(|i| rig.fixture.consumer(&format!("Consumer {i}"))).collect();
     let accesses: Vec<_> = consumers.iter().map(|consumer| rig.access(&share, consumer)).collect();
     rig.replayed().await;
     let storm: Vec<_> = consumers

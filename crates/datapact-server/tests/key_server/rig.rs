@@ -1,5 +1,5 @@
-//! A key server with everything around it in this process: a provider, consumers, and a management that does
-//! whatever a test wants.
+//! A key server with everything around it in this process: a provider, consumers, and a management
+//! that does whatever a test wants.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -160,7 +160,10 @@ impl Management for TestManagement {
     async fn catalog_entry(&self, _: &ShareId, _: Option<&Name>) -> Result<CatalogDetail> {
         Err(nothing())
     }
-    async fn publications(&self, _: Option<u64>) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+    async fn publications(
+        &self,
+        _: Option<u64>,
+    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
         Err(nothing())
     }
     async fn request_access(&self, _: &Signed<AccessRequest>) -> Result<AccessGrant> {
@@ -190,7 +193,11 @@ impl Management for TestManagement {
     async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
         Err(nothing())
     }
-    async fn set_subscription(&self, _: &SubscriptionId, _: &NewSubscription) -> Result<Subscription> {
+    async fn set_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: &NewSubscription,
+    ) -> Result<Subscription> {
         Err(nothing())
     }
     async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
@@ -326,12 +333,16 @@ impl Rig {
         let fixture = Fixture::with_clock(LEDGER, clock(&time));
         let (signer, server_trust) = server_signer(KEYS);
         let signer = Arc::new(signer);
-        let service = open(&config(dir.path()), &fixture, &signer, &management, &time).await.unwrap();
+        let service =
+            open(&config(dir.path()), &fixture, &signer, &management, &time).await.unwrap();
         Self { dir, fixture, time, management, log, service, server_trust, signer }
     }
 
     /// Opens a key server anew on the same data.
-    pub async fn reopen(&self, config: &KeyServerConfig) -> std::result::Result<Arc<KeyService>, OpenError> {
+    pub async fn reopen(
+        &self,
+        config: &KeyServerConfig,
+    ) -> std::result::Result<Arc<KeyService>, OpenError> {
         open(config, &self.fixture, &self.signer, &self.management, &self.time).await
     }
 
@@ -385,7 +396,10 @@ impl Rig {
         let key = provider.register_key().await.unwrap();
         let package = share.policy.body().information.package.digest;
         let text = hex::encode([fill; 32]).into();
-        provider.store_key(&key.id, &StoreKey { key: text, share: share.id(), package }).await.unwrap();
+        provider
+            .store_key(&key.id, &StoreKey { key: text, share: share.id(), package })
+            .await
+            .unwrap();
         key
     }
 

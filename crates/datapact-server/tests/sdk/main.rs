@@ -1,4 +1,5 @@
-//! The SDK against the real servers: both procedures of X.1410 (7.3.1 and 7.3.2) over mutually authenticated TLS.
+//! The SDK against the real servers: both procedures of X.1410 (7.3.1 and 7.3.2) over mutually
+//! authenticated TLS.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
 
 mod world;
@@ -51,7 +52,12 @@ fn create(terms: Terms, times: AccessTimes, read_only: bool) -> CreateShare {
         usage: String::new(),
         price: None,
         terms,
-        permission: AccessPermission { access_times: times, not_before: 0, expires: now + 3600, read_only },
+        permission: AccessPermission {
+            access_times: times,
+            not_before: 0,
+            expires: now + 3600,
+            read_only,
+        },
         key_server: None,
         storage_server: None,
         desensitization: None,
@@ -66,7 +72,8 @@ async fn share(provider: &Provider, data: &[u8], create: CreateShare) -> SetShar
 async fn open(consumer: &Consumer, target: &Target) -> Result<(Opened, Vec<u8>), ClientError> {
     let plain = Plain::default();
     let output = Output::Stream(Box::new(plain.clone()));
-    let opened = consumer.open(target, &OpenOptions::default(), &|_| Ok(()), output, no_progress()).await?;
+    let opened =
+        consumer.open(target, &OpenOptions::default(), &|_| Ok(()), output, no_progress()).await?;
     let bytes = plain.0.lock().unwrap().clone();
     Ok((opened, bytes))
 }
@@ -84,7 +91,8 @@ async fn sh_3_to_ax_18_a_file_goes_the_whole_way() {
     let mut published = bob.watch(Some(0)).unwrap();
 
     let data = b"week,admissions\n1,17\n2,23\n".repeat(1000);
-    let shared = share(&ann, &data, create(terms(&["SE", "DE"]), AccessTimes::Times(2), true)).await;
+    let shared =
+        share(&ann, &data, create(terms(&["SE", "DE"]), AccessTimes::Times(2), true)).await;
     assert!(shared.proof.is_some(), "the ledger's proof, cosigned by the key server");
     let view = ann.show(&shared.share).await.unwrap();
     assert_eq!((view.id, view.policy.version, view.accesses), (shared.policy, 1, 0));
@@ -92,7 +100,9 @@ async fn sh_3_to_ax_18_a_file_goes_the_whole_way() {
     // DC-1, MG-14, MG-15.
     let announced = published.next().await.unwrap().unwrap();
     assert_eq!(announced.share, shared.share);
-    let found = bob.search(&CatalogQuery { text: Some("week".to_owned()), ..CatalogQuery::default() }).await;
+    let found = bob
+        .search(&CatalogQuery { text: Some("week".to_owned()), ..CatalogQuery::default() })
+        .await;
     assert_eq!(found.unwrap().len(), 1);
     let offer = bob.show(&shared.share, None).await.unwrap();
     assert!(offer.admitted && offer.signed.is_some());
@@ -103,7 +113,10 @@ async fn sh_3_to_ax_18_a_file_goes_the_whole_way() {
         assert_eq!(plain, data);
         assert_eq!((opened.permission.access, opened.repeated), (access, false));
         assert!(opened.usage_reported);
-        assert_eq!(opened.proof.position, bob.accesses(None).await.unwrap().last().unwrap().position);
+        assert_eq!(
+            opened.proof.position,
+            bob.accesses(None).await.unwrap().last().unwrap().position
+        );
     }
     assert_eq!(rule(&open(&bob, &target).await.unwrap_err()), Some("access-times"));
     let offer = eve.show(&shared.share, None).await.unwrap();
@@ -138,7 +151,8 @@ async fn dp_10_a_share_is_updated_suspended_resumed_and_revoked() {
     let ann = Provider::new(world.user("clinic", "Ann", "SE").await);
     let bob = Consumer::new(world.user("lab", "Bob", "SE").await);
     // Larger than what is fetched whole, so that ranges are read.
-    let data: Vec<u8> = (0..9_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let data: Vec<u8> =
+        (0..9_000_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let shared = share(&ann, &data, create(terms(&["US"]), AccessTimes::Unlimited, false)).await;
     let target = Target::Share(shared.share);
     assert_eq!(rule(&open(&bob, &target).await.unwrap_err()), Some("country"));
@@ -195,19 +209,26 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
         leaver.session().management().catalog(&CatalogQuery::default()).await.map(drop),
     ] {
         let problem = refused.unwrap_err();
-        assert_eq!((problem.kind, problem.detail.as_str()), (Kind::Forbidden, "your account is disabled"));
+        assert_eq!(
+            (problem.kind, problem.detail.as_str()),
+            (Kind::Forbidden, "your account is disabled")
+        );
     }
     let (_, others) = bob.session().storage_server_of(&left.package.address).unwrap();
     others.download(&left.package.id, None).await.unwrap();
 
     world.admin.delete(&id, true).await.unwrap();
-    assert_eq!(others.download(&left.package.id, None).await.map(drop).unwrap_err().kind, Kind::NotFound);
+    assert_eq!(
+        others.download(&left.package.id, None).await.map(drop).unwrap_err().kind,
+        Kind::NotFound
+    );
     let refused = open(&bob, &Target::Share(left.share)).await.unwrap_err();
     assert_eq!(refused.kind(), Kind::NotFound);
     // The audit tells what was erased from what is hidden.
     let report = ann.audit(&shared.share).await.unwrap();
     assert!(report.good, "{:?}", report.findings);
-    let seen: Vec<_> = report.accesses.iter().map(|a| (a.consumer.is_some(), a.erased.is_some())).collect();
+    let seen: Vec<_> =
+        report.accesses.iter().map(|a| (a.consumer.is_some(), a.erased.is_some())).collect();
     assert_eq!(seen, [(true, false), (false, true)]);
     assert!(report.accesses[1].released.is_none() && report.accesses[1].usages[0].action.is_none());
     assert_eq!(world.admin.history().await.unwrap().len(), 10);
@@ -235,7 +256,8 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
     // Only what no current policy names can be destroyed.
     assert_eq!(ann.delete_key(&first.key.id).await.unwrap_err().kind(), Kind::Conflict);
 
-    let second = ann.replace(&first.share, replacement(b"second", false), no_progress()).await.unwrap();
+    let second =
+        ann.replace(&first.share, replacement(b"second", false), no_progress()).await.unwrap();
     assert_eq!((second.version, &second.contract), (2, &first.contract));
     assert_eq!(open(&bob, &target).await.unwrap().1, b"second");
     let keys = |all: Vec<datapact_api::key_server::KeyStatus>| -> BTreeSet<_> {
@@ -247,7 +269,8 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
     ann.delete_key(&first.key.id).await.unwrap();
     ann.delete_package(&first.package.id).await.unwrap();
 
-    let third = ann.replace(&first.share, replacement(b"third", true), no_progress()).await.unwrap();
+    let third =
+        ann.replace(&first.share, replacement(b"third", true), no_progress()).await.unwrap();
     assert_eq!(keys(ann.keys().await.unwrap()), BTreeSet::from([third.key.id]));
     assert_eq!(ann.packages().await.unwrap().len(), 1);
     assert_eq!(open(&bob, &target).await.unwrap().1, b"third");
@@ -266,10 +289,14 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
     ann.revoke_and_erase(&other.share).await.unwrap();
     assert!(erased.revoked.is_some());
     assert_eq!(erased.opened.len(), 1);
-    assert_eq!((erased.opened[0].consumer.subject.as_str(), erased.opened[0].accesses), ("CN=Bob", 3));
+    assert_eq!(
+        (erased.opened[0].consumer.subject.as_str(), erased.opened[0].accesses),
+        ("CN=Bob", 3)
+    );
     assert!(ann.keys().await.unwrap().is_empty() && ann.packages().await.unwrap().is_empty());
     // A share that nobody opened is audited without its key, too.
-    let unopened = share(&ann, b"unopened", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
+    let unopened =
+        share(&ann, b"unopened", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
     ann.revoke_and_erase(&unopened.share).await.unwrap();
     assert!(ann.audit(&unopened.share).await.unwrap().good);
     let again = ann.revoke_and_erase(&first.share).await.unwrap();
@@ -294,7 +321,9 @@ async fn an_interrupted_opening_costs_no_second_access() {
     let killed = tokio::spawn(async move {
         let stalled = Output::Stream(Box::new(Stalled(stalled)));
         let options = OpenOptions::default();
-        run.open(&Target::Share(shared.share), &options, &|_| Ok(()), stalled, no_progress()).await.map(drop)
+        run.open(&Target::Share(shared.share), &options, &|_| Ok(()), stalled, no_progress())
+            .await
+            .map(drop)
     });
     while bob.accesses(None).await.unwrap().is_empty() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -303,7 +332,10 @@ async fn an_interrupted_opening_costs_no_second_access() {
     drop(stall);
     assert!(killed.await.unwrap_err().is_cancelled());
     let (opened, plain) = open(&bob, &target).await.unwrap();
-    assert_eq!((plain.as_slice(), opened.repeated, opened.permission.access), (&b"once"[..], true, 1));
+    assert_eq!(
+        (plain.as_slice(), opened.repeated, opened.permission.access),
+        (&b"once"[..], true, 1)
+    );
     assert_eq!(rule(&open(&bob, &target).await.unwrap_err()), Some("access-times"));
     assert_eq!(bob.accesses(None).await.unwrap().len(), 1);
     // What the killed run could not report is reported by the next one.
@@ -339,11 +371,15 @@ async fn pr_6_what_cannot_be_shared_leaves_nothing() {
     let mut elsewhere = create(terms(&["SE"]), AccessTimes::Times(1), true);
     elsewhere.key_server = Some("other.example".to_owned());
     let input = Box::new(io::Cursor::new(b"data".to_vec()));
-    assert_eq!(ann.create_share(input, elsewhere, no_progress()).await.unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(
+        ann.create_share(input, elsewhere, no_progress()).await.unwrap_err().kind(),
+        Kind::NotFound
+    );
     // A source that breaks.
     let broken = Box::new(Broken);
-    let error =
-        ann.create_share(broken, create(terms(&["SE"]), AccessTimes::Times(1), true), no_progress()).await;
+    let error = ann
+        .create_share(broken, create(terms(&["SE"]), AccessTimes::Times(1), true), no_progress())
+        .await;
     assert!(matches!(error.unwrap_err(), ClientError::Package(_)));
     ann.finish_pending().await.unwrap();
     assert!(ann.shares().await.unwrap().is_empty());

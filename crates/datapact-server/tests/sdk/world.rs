@@ -42,7 +42,9 @@ impl World {
         let path = folder.path();
         let (servers, clinic, lab) = (ca(path, "servers"), ca(path, "clinic"), ca(path, "lab"));
         let trust = [("server", "servers"), ("clinic", "clinic"), ("lab", "lab")]
-            .map(|(realm, ca)| format!("[[realm]]\nname = \"{realm}\"\nca = [\"ca-{ca}/ca.pem\"]\n"))
+            .map(|(realm, ca)| {
+                format!("[[realm]]\nname = \"{realm}\"\nca = [\"ca-{ca}/ca.pem\"]\n")
+            })
             .concat();
         fs::write(path.join("trust.toml"), trust).unwrap();
 
@@ -57,7 +59,8 @@ impl World {
             key.save(&path.join(format!("{role}.key")), None).unwrap();
             let name = format!("{role}.example");
             let request = key.request(&Subject::new(&name, None).unwrap()).unwrap();
-            let chain = servers.issue(&request, &Kind::Server { dns_names: vec![name] }, DAY).unwrap();
+            let chain =
+                servers.issue(&request, &Kind::Server { dns_names: vec![name] }, DAY).unwrap();
             fs::write(path.join(format!("{role}.pem")), chain).unwrap();
             fs::create_dir(path.join(role)).unwrap();
         }
@@ -131,7 +134,8 @@ impl World {
             industry: Some("isic4:8610".parse().unwrap()),
             country: Some(country.parse().unwrap()),
         };
-        let new = NewInvitation { realm: realm.to_owned(), role: Role::User, attributes, seconds: 600 };
+        let new =
+            NewInvitation { realm: realm.to_owned(), role: Role::User, attributes, seconds: 600 };
         self.admin.invite(&new, &file).await.unwrap();
         let ca = if realm == "clinic" { &self.clinic } else { &self.lab };
         enrol(self.folder.path(), ca, name, name, &file).await
@@ -149,7 +153,13 @@ impl Drop for World {
 }
 
 /// Joins as a user would: invitation, request, certificate, account.
-async fn enrol(path: &Path, ca: &Ca, profile: &str, common_name: &str, invitation: &Path) -> Session {
+async fn enrol(
+    path: &Path,
+    ca: &Ca,
+    profile: &str,
+    common_name: &str,
+    invitation: &Path,
+) -> Session {
     let home = Home::locate(Some(path.join(format!("home-{profile}")))).unwrap();
     let invitation = read_invitation(invitation).unwrap();
     let subject = Subject::new(common_name, None).unwrap();

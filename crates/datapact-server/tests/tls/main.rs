@@ -122,7 +122,8 @@ async fn tls_1_2_is_refused() {
     let world = World::new().await;
     let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|suite| suite.tls13().is_none());
-    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.servers.pem.as_bytes()).unwrap();
+    let ca =
+        rustls::pki_types::CertificateDer::from_pem_slice(world.servers.pem.as_bytes()).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(ca).unwrap();
     let (chain, key) = world.ann().unwrap();
@@ -154,7 +155,8 @@ async fn slow_peers_are_cut_off_and_connections_limited() {
         ..Limits::default()
     };
     let world = World::with(true, limits).await;
-    // It takes the only slot and says nothing; the next one gets in when its handshake has timed out.
+    // It takes the only slot and says nothing; the next one gets in when its handshake has timed
+    // out.
     let mut silent = TcpStream::connect(world.address).await.unwrap();
     let mut ann = world.connect(world.ann()).await.unwrap();
     assert_eq!(ann.get("/who").await.unwrap(), "clinic:CN=Ann");
@@ -169,7 +171,10 @@ async fn slow_peers_are_cut_off_and_connections_limited() {
 async fn who_sends_what_nobody_reads_is_answered_and_may_go_on() {
     let world = World::new().await;
     let mut ann = world.connect(world.ann()).await.unwrap();
-    ann.0.write_all(b"GET /who HTTP/1.1\r\nhost: keys.example\r\ncontent-length: 5\r\n\r\n").await.unwrap();
+    ann.0
+        .write_all(b"GET /who HTTP/1.1\r\nhost: keys.example\r\ncontent-length: 5\r\n\r\n")
+        .await
+        .unwrap();
     ann.0.flush().await.unwrap();
     // The server has the head well before the body.
     tokio::time::sleep(Duration::from_millis(200)).await;

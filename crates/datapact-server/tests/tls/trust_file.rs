@@ -42,8 +42,14 @@ fn trust_files_are_read_strictly() {
         ("[[realm]]\nname = 'lab'\nca = ['missing.pem']", "cannot read"),
         ("[[realm]]\nname = 'lab'\nca = ['long.pem']", "longer than"),
         ("[[realm]]\nname = 'lab'\nca = ['lab.crl']", "holds no certificate"),
-        ("[[realm]]\nname = 'lab'\nca = ['clinic.pem']\ncrl = ['clinic.pem']", "holds no revocation list"),
-        ("[[realm]]\nname = 'a'\nca = ['clinic.pem']\n[[realm]]\nname = 'a'\nca = ['both.pem']", "twice"),
+        (
+            "[[realm]]\nname = 'lab'\nca = ['clinic.pem']\ncrl = ['clinic.pem']",
+            "holds no revocation list",
+        ),
+        (
+            "[[realm]]\nname = 'a'\nca = ['clinic.pem']\n[[realm]]\nname = 'a'\nca = ['both.pem']",
+            "twice",
+        ),
         (
             "[[realm]]\nname = 'a'\nca = ['clinic.pem']\n[[realm]]\nname = 'b'\nca = ['both.pem']",
             "its own CA",

@@ -14,8 +14,9 @@ use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_server::tls::{Limits, Listener};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose,
-    IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
+    SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -155,7 +156,11 @@ impl World {
         self.connect_to("keys.example", certificate).await
     }
 
-    pub async fn connect_to(&self, name: &str, certificate: Option<Certificate>) -> std::io::Result<Client> {
+    pub async fn connect_to(
+        &self,
+        name: &str,
+        certificate: Option<Certificate>,
+    ) -> std::io::Result<Client> {
         let config = client_config(self.trust.clone(), certificate).unwrap();
         Client::connect(self.address, name, config).await
     }

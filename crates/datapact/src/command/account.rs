@@ -1,4 +1,5 @@
-//! `account`: administrators invite users and set what they may do; everybody sees their own account.
+//! `account`: administrators invite users and set what they may do; everybody sees their own
+//! account.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +36,8 @@ pub(crate) struct Account {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Write an invitation file for a new user: it holds a one-time code, so send it over a safe way
+    /// Write an invitation file for a new user: it holds a one-time code, so send it over a safe
+    /// way
     Invite(Invite),
     /// List all accounts
     List,
@@ -51,11 +53,12 @@ enum Verb {
         /// The account's id
         id: AccountId,
     },
-    /// Disable an account, and erase it with all that names its holder once management's retention is over
+    /// Disable an account, and erase it with all that names its holder once management's retention
+    /// is over
     ///
-    /// Erased are the account, its signed requests and reports, and what opens its commitments on the ledger, on
-    /// all servers; of a provider also shares, keys and packages. Audits then say `erased`. `update --enable` takes
-    /// it back until then.
+    /// Erased are the account, its signed requests and reports, and what opens its commitments on
+    /// the ledger, on all servers; of a provider also shares, keys and packages. Audits then say
+    /// `erased`. `update --enable` takes it back until then.
     Delete {
         /// The account's id
         id: AccountId,
@@ -117,7 +120,9 @@ struct Update {
 #[derive(Debug, Clone)]
 struct Choice<T>(Option<T>);
 
-fn optional<T: std::str::FromStr<Err = CodeError>>(text: &str) -> std::result::Result<Choice<T>, CodeError> {
+fn optional<T: std::str::FromStr<Err = CodeError>>(
+    text: &str,
+) -> std::result::Result<Choice<T>, CodeError> {
     if text.is_empty() { Ok(Choice(None)) } else { text.parse().map(|value| Choice(Some(value))) }
 }
 
@@ -160,7 +165,15 @@ impl Account {
                 let administrator = Administrator::new(session.clone());
                 let accounts = context.block_on(async { Ok(administrator.accounts().await?) })?;
                 let rows: Vec<_> = accounts.iter().map(row).collect();
-                let head = ["ACCOUNT", "IDENTITY", "ROLE", "ORGANISATION", "INDUSTRY", "COUNTRY", "ACTIVE"];
+                let head = [
+                    "ACCOUNT",
+                    "IDENTITY",
+                    "ROLE",
+                    "ORGANISATION",
+                    "INDUSTRY",
+                    "COUNTRY",
+                    "ACTIVE",
+                ];
                 context.output.list(&accounts, head, &rows)
             }
             Verb::Show { id: None } => {
@@ -179,15 +192,22 @@ impl Account {
             Verb::Disable { id } => {
                 context.output.confirm(format_args!("stop account `{id}` from doing anything?"))?;
                 let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
-                let account =
-                    context.block_on(async { Ok(management.update_account(&id, &update).await?) })?;
+                let account = context
+                    .block_on(async { Ok(management.update_account(&id, &update).await?) })?;
                 context.output.result(&account, text(&account))
             }
             Verb::Delete { id, now } => {
-                let what = if now { "erase account `{id}` for good, now?" } else { "delete account `{id}`?" };
-                context.output.confirm(format_args!("{}", what.replace("{id}", &id.to_string())))?;
+                let what = if now {
+                    "erase account `{id}` for good, now?"
+                } else {
+                    "delete account `{id}`?"
+                };
+                context
+                    .output
+                    .confirm(format_args!("{}", what.replace("{id}", &id.to_string())))?;
                 let administrator = Administrator::new(session.clone());
-                let account = context.block_on(async { Ok(administrator.delete(&id, now).await?) })?;
+                let account =
+                    context.block_on(async { Ok(administrator.delete(&id, now).await?) })?;
                 context.output.result(&account, text(&account))
             }
             Verb::History => {
@@ -214,8 +234,10 @@ impl Invite {
         };
         // Before anything is promised, the file can be written.
         let file = Target::create(&self.output, true, &context.output)?;
-        let invitation = context.block_on(async { Ok(session.management().invite(&new).await?) })?;
-        let mut content = serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
+        let invitation =
+            context.block_on(async { Ok(session.management().invite(&new).await?) })?;
+        let mut content =
+            serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
         content.push(b'\n');
         let text = format!(
             "invitation in {}, good until {}\nsend it over a safe way; the user runs `datapact join FILE`",
@@ -232,7 +254,8 @@ impl Update {
         let some = self.organisation.is_some() || self.industry.is_some() || self.country.is_some();
         // All attributes are set anew, so those that stay are read first.
         let attributes = if some {
-            let mut attributes = Administrator::new(session.clone()).account(&self.id).await?.attributes;
+            let mut attributes =
+                Administrator::new(session.clone()).account(&self.id).await?.attributes;
             if let Some(Choice(organisation)) = self.organisation {
                 attributes.organisation = organisation;
             }
@@ -252,7 +275,10 @@ impl Update {
             active: self.enable.then_some(true),
         };
         if update == AccountUpdate::default() {
-            return Err(Failure::usage("nothing is to be changed", "say what, such as `--country SE`"));
+            return Err(Failure::usage(
+                "nothing is to be changed",
+                "say what, such as `--country SE`",
+            ));
         }
         Ok(session.management().update_account(&self.id, &update).await?)
     }
@@ -262,7 +288,9 @@ fn action_row(action: &Action) -> [String; 4] {
     let record = &action.record;
     let deed = match &record.deed {
         Deed::Configured => "is an administrator by configuration".to_owned(),
-        Deed::Invited { invited, .. } => format!("invited a {} of `{}`", role(invited.role), invited.realm),
+        Deed::Invited { invited, .. } => {
+            format!("invited a {} of `{}`", role(invited.role), invited.realm)
+        }
         Deed::Joined { .. } => "joined".to_owned(),
         Deed::Updated { account, update } => {
             let update = serde_json::to_string(update).unwrap_or_default();
@@ -271,7 +299,9 @@ fn action_row(action: &Action) -> [String; 4] {
         Deed::Deleted { account, erase_at } => {
             format!("deleted {account}, to be erased at {}", output::time(*erase_at))
         }
-        Deed::TokenRevoked { request } => format!("revoked the access token of the request {request}"),
+        Deed::TokenRevoked { request } => {
+            format!("revoked the access token of the request {request}")
+        }
         Deed::Erased { account } => format!("{account} was erased"),
     };
     let by = record.actor.map_or_else(|| "management".to_owned(), |actor| actor.to_string());

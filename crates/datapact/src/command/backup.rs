@@ -68,7 +68,8 @@ pub(crate) struct Restore {
     /// The folder that `backup` made
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
-    /// A key server's public listener, `https://NAME:PORT`, or `https://NAME:PORT=ADDRESS:PORT` where NAME is not in the DNS
+    /// A key server's public listener, `https://NAME:PORT`, or `https://NAME:PORT=ADDRESS:PORT`
+    /// where NAME is not in the DNS
     #[arg(long, value_name = "URL")]
     follower: Vec<String>,
 }
@@ -127,7 +128,8 @@ impl Restore {
             Role::Management => {
                 let config: ManagementConfig = load(&self.config).map_err(config_failure)?;
                 let sources = self.followers(&config)?;
-                // One that is given twice is one; a chain holds by itself what its log must not contradict.
+                // One that is given twice is one; a chain holds by itself what its log must not
+                // contradict.
                 let given: BTreeSet<&str> = self.follower.iter().map(String::as_str).collect();
                 if config.ledger.chain.is_none() && given.len() < config.ledger.witnesses.len() {
                     context.output.confirm(format_args!(
@@ -149,7 +151,8 @@ impl Restore {
                 None => None,
             };
             staged.finish().await.map_err(failure)?;
-            let (role, owner, time) = (manifest.role.as_str(), manifest.owner.as_str(), manifest.time);
+            let (role, owner, time) =
+                (manifest.role.as_str(), manifest.owner.as_str(), manifest.time);
             let restored = Restored { role, owner, time, ledger: tail.as_ref() };
             context.output.result(&restored, text(&manifest, tail.as_ref()))
         })
@@ -172,14 +175,15 @@ impl Restore {
             };
             let (url, connect) = match text.split_once('=') {
                 Some((url, address)) => {
-                    let address = address.parse().map_err(|_| wrong(format!("`{address}` is no address")))?;
+                    let address =
+                        address.parse().map_err(|_| wrong(format!("`{address}` is no address")))?;
                     (url, Some(address))
                 }
                 None => (text.as_str(), None),
             };
             let endpoint = Endpoint { url: url.to_owned(), connect };
-            let http =
-                Http::new(&endpoint, tls.clone(), None, system_clock()).map_err(|e| wrong(e.to_string()))?;
+            let http = Http::new(&endpoint, tls.clone(), None, system_clock())
+                .map_err(|e| wrong(e.to_string()))?;
             Ok(Arc::new(PublicLog(Arc::new(PublicClient(http)))) as Arc<dyn LogSource>)
         };
         self.follower.iter().map(source).collect()
@@ -203,13 +207,26 @@ fn text(manifest: &Manifest, tail: Option<&Tail>) -> String {
     if let Some(tail) = tail {
         lines.push((
             "ledger",
-            format!("{} entries, {} of them since the backup", tail.size, tail.size - tail.backed_up),
+            format!(
+                "{} entries, {} of them since the backup",
+                tail.size,
+                tail.size - tail.backed_up
+            ),
         ));
         let lost = tail.lost.iter().map(|lost| {
-            format!("{} of share {} at {}: {}", lost.document, lost.share, output::time(lost.time), lost.id)
+            format!(
+                "{} of share {} at {}: {}",
+                lost.document,
+                lost.share,
+                output::time(lost.time),
+                lost.id
+            )
         });
         let lost: Vec<_> = lost.collect();
-        lines.push(("lost documents", if lost.is_empty() { "none".to_owned() } else { lost.join("\n") }));
+        lines.push((
+            "lost documents",
+            if lost.is_empty() { "none".to_owned() } else { lost.join("\n") },
+        ));
     }
     fields(&lines)
 }

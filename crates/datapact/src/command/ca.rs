@@ -55,7 +55,8 @@ enum Verb {
         #[arg(long)]
         encrypt: bool,
     },
-    /// Renew the CA's own certificate, with the same name and key; what it has certified stays as it is
+    /// Renew the CA's own certificate, with the same name and key; what it has certified stays as
+    /// it is
     Renew {
         /// The CA's folder
         dir: PathBuf,
@@ -156,17 +157,27 @@ impl Ca {
             Verb::Renew { dir, valid } => {
                 open(context, &dir)?.renew(valid).map_err(failure)?;
                 let made = Made { certificate: dir.join("ca.pem"), folder: &dir };
-                let text = format!("renewed; whoever trusts it needs the new {}", made.certificate.display());
+                let text = format!(
+                    "renewed; whoever trusts it needs the new {}",
+                    made.certificate.display()
+                );
                 context.output.result(&made, text)
             }
             Verb::Issue { request, ca, server, valid, output } => {
                 let text = read_pem(&request)?;
-                let kind = if server.is_empty() { Kind::User } else { Kind::Server { dns_names: server } };
+                let kind =
+                    if server.is_empty() { Kind::User } else { Kind::Server { dns_names: server } };
                 // Where the certificate cannot be written, none is issued.
                 let file = Target::create(&output, false, &context.output)?;
-                let certificate = open(context, &ca)?.issue(&text, &kind, valid).map_err(failure)?;
+                let certificate =
+                    open(context, &ca)?.issue(&text, &kind, valid).map_err(failure)?;
                 let text = format!("certificate in {}", files::shown(&output));
-                file.write(certificate.as_bytes(), &context.output, &Written { file: &output }, text)
+                file.write(
+                    certificate.as_bytes(),
+                    &context.output,
+                    &Written { file: &output },
+                    text,
+                )
             }
             Verb::Revoke { certificate, serial, ca } => {
                 context.output.confirm("revoke the certificate for good?")?;
@@ -176,7 +187,8 @@ impl Ca {
                     (None, serial) => authority.revoke(&serial.unwrap_or_default()),
                 }
                 .map_err(failure)?;
-                let text = format!("revoked; now publish `datapact ca crl --ca {} -o FILE`", ca.display());
+                let text =
+                    format!("revoked; now publish `datapact ca crl --ca {} -o FILE`", ca.display());
                 context.output.result(&Revoked { revoked: true }, text)
             }
             Verb::Crl { ca, output } => {
@@ -194,8 +206,9 @@ impl Ca {
 
 fn read_pem(path: &Path) -> Result<String> {
     let bytes = files::read_small(path, PEM_BYTES_MAX)?;
-    String::from_utf8(bytes.to_vec())
-        .map_err(|_| Failure::usage(format!("`{}` is not PEM", path.display()), "give a file in PEM form"))
+    String::from_utf8(bytes.to_vec()).map_err(|_| {
+        Failure::usage(format!("`{}` is not PEM", path.display()), "give a file in PEM form")
+    })
 }
 
 fn open(context: &Context, dir: &Path) -> Result<Authority> {
@@ -215,16 +228,23 @@ fn failure(error: CaError) -> Failure {
         CaError::Exists(_) => Failure::local(error, "name another folder"),
         CaError::Damaged { .. } => Failure::local(error, "restore the CA's folder from a backup"),
         CaError::Request(_) => Failure::usage(error, "ask its sender for another request"),
-        CaError::NotIssued(_) => {
-            Problem::not_found(error).hint("name the CA that issued it, and the whole serial number").into()
-        }
+        CaError::NotIssued(_) => Problem::not_found(error)
+            .hint("name the CA that issued it, and the whole serial number")
+            .into(),
         CaError::Crypto(_) => Problem::new(ProblemKind::Internal, error).into(),
     }
 }
 
 /// Appends a `[[realm]]` to the file, and keeps the result only if it can be read as a whole.
-fn trust(context: &Context, file: &Path, realm: &str, cas: &[PathBuf], crls: &[PathBuf]) -> Result<()> {
-    let name_ok = Identity { realm: realm.to_owned(), subject: "CN=x".to_owned() }.validate().is_ok();
+fn trust(
+    context: &Context,
+    file: &Path,
+    realm: &str,
+    cas: &[PathBuf],
+    crls: &[PathBuf],
+) -> Result<()> {
+    let name_ok =
+        Identity { realm: realm.to_owned(), subject: "CN=x".to_owned() }.validate().is_ok();
     if !name_ok {
         return Err(Failure::usage(
             format!("`{realm}` is not a realm"),
@@ -244,7 +264,8 @@ fn trust(context: &Context, file: &Path, realm: &str, cas: &[PathBuf], crls: &[P
         let quoted = paths
             .iter()
             .map(|path| {
-                let path = path.canonicalize().map_err(|error| Failure::file("read", path, &error))?;
+                let path =
+                    path.canonicalize().map_err(|error| Failure::file("read", path, &error))?;
                 let path = path.strip_prefix(folder).unwrap_or(&path).to_path_buf();
                 Ok(toml::Value::from(path.display().to_string()).to_string())
             })

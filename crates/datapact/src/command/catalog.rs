@@ -117,18 +117,26 @@ impl Catalog {
             Verb::Search(search) => {
                 let Search { filter, valid, limit, before } = search;
                 let valid_at = valid.map(|moment| moment.at(now()));
-                let query = CatalogQuery { valid_at, limit: Some(limit), before, ..filter.filter().query() };
+                let query = CatalogQuery {
+                    valid_at,
+                    limit: Some(limit),
+                    before,
+                    ..filter.filter().query()
+                };
                 let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 let head = ["EVENT", "SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"];
                 context.output.list(&entries, head, &rows)?;
                 if let Some(last) = entries.get(limit as usize - 1) {
-                    context.output.note(format_args!("for older ones, if any: --before {}", last.event));
+                    context
+                        .output
+                        .note(format_args!("for older ones, if any: --before {}", last.event));
                 }
                 Ok(())
             }
             Verb::Show { share, purpose } => {
-                let offer = context.block_on(async { Ok(consumer.show(&share, purpose.as_ref()).await?) })?;
+                let offer = context
+                    .block_on(async { Ok(consumer.show(&share, purpose.as_ref()).await?) })?;
                 context.output.result(&offer, text(&offer))
             }
             Verb::Watch { after, count } => {

@@ -27,6 +27,9 @@ impl Completion {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "datapact", &mut script);
         let mut stdout = std::io::stdout().lock();
-        stdout.write_all(&script).and_then(|()| stdout.flush()).map_err(|error| Failure::stdout(&error))
+        stdout
+            .write_all(&script)
+            .and_then(|()| stdout.flush())
+            .map_err(|error| Failure::stdout(&error))
     }
 }

@@ -106,7 +106,9 @@ impl Config {
             Verb::Check { role, config } => {
                 let name = match role {
                     Role::Management => check(&config, management_keys),
-                    Role::Key => check(&config, |config: &KeyServerConfig| vec![config.log_key.clone()]),
+                    Role::Key => {
+                        check(&config, |config: &KeyServerConfig| vec![config.log_key.clone()])
+                    }
                     Role::Storage => check(&config, |_: &StorageServerConfig| Vec::new()),
                 }?;
                 let text = format!("{} is right: `{name}`", config.display());
@@ -118,7 +120,10 @@ impl Config {
 
 fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Path) -> Result<()> {
     if !datapact_core::trust::is_host_name(name) {
-        return Err(Failure::usage(format!("`{name}` is not a host name in lower case"), "give a DNS name"));
+        return Err(Failure::usage(
+            format!("`{name}` is not a host name in lower case"),
+            "give a DNS name",
+        ));
     }
     let folder = match output.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -126,20 +131,28 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
     };
     if !folder.exists() {
         let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(folder).map_err(|e| Failure::file("make", folder, &e))?;
+        builder
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|e| Failure::file("make", folder, &e))?;
     }
     let mut file = NewFile::create(output, false, &context.output)?;
-    // What the role needs of others' keys, they print when they are initialised; what is there is kept.
+    // What the role needs of others' keys, they print when they are initialised; what is there is
+    // kept.
     let data = folder.join("data");
     let key_path = folder.join("server.key");
     if !key_path.exists() {
         PrivateKey::generate().and_then(|key| key.save(&key_path, None)).map_err(key_failure)?;
     }
-    let subject = Subject::new(name, None).map_err(|e| Failure::usage(e, "give another `--name`"))?;
-    let request =
-        PrivateKey::load(&key_path, None).and_then(|key| key.request(&subject)).map_err(key_failure)?;
+    let subject =
+        Subject::new(name, None).map_err(|e| Failure::usage(e, "give another `--name`"))?;
+    let request = PrivateKey::load(&key_path, None)
+        .and_then(|key| key.request(&subject))
+        .map_err(key_failure)?;
     let request_path = folder.join("server.csr");
-    std::fs::write(&request_path, request).map_err(|error| Failure::file("write", &request_path, &error))?;
+    std::fs::write(&request_path, request)
+        .map_err(|error| Failure::file("write", &request_path, &error))?;
     let local = |error: &dyn std::fmt::Display| Failure::local(error, "check the data folder");
     let verifier_key = match role {
         Role::Management => {
@@ -161,12 +174,19 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
     let mut lines = vec![
         ("configuration", output.display().to_string()),
         ("private key", key_path.display().to_string()),
-        ("request", format!("{} (your CA: `datapact ca issue ... --server {name}`)", request_path.display())),
+        (
+            "request",
+            format!(
+                "{} (your CA: `datapact ca issue ... --server {name}`)",
+                request_path.display()
+            ),
+        ),
     ];
     if let Some(key) = &verifier_key {
         lines.push((if role == Role::Key { "witness key" } else { "log key" }, key.clone()));
     }
-    let made = Initialised { config: output, private_key: key_path, request: request_path, verifier_key };
+    let made =
+        Initialised { config: output, private_key: key_path, request: request_path, verifier_key };
     context.output.result(&made, fields(&lines))
 }
 
@@ -188,16 +208,22 @@ fn check<C: ServerConfig>(path: &Path, verifier_keys: fn(&C) -> Vec<String>) -> 
     }
     let common: &Common = config.common();
     let wrong = |file: &Path, detail: &dyn std::fmt::Display| {
-        Failure::usage(format!("`{}`: {detail}", file.display()), "correct the configuration or the file")
+        Failure::usage(
+            format!("`{}`: {detail}", file.display()),
+            "correct the configuration or the file",
+        )
     };
     let name = common.name().map_err(|e| wrong(path, &e))?;
-    let trust = datapact_api::trust_file::load(&common.trust)
-        .map_err(|error| Failure::usage(error, "`datapact ca trust` writes the trust configuration"))?;
+    let trust = datapact_api::trust_file::load(&common.trust).map_err(|error| {
+        Failure::usage(error, "`datapact ca trust` writes the trust configuration")
+    })?;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
     let chain = CertificateDer::pem_file_iter(&common.certificate)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-        .map_err(|e| wrong(&common.certificate, &format_args!("no certificate chain in PEM: {e}")))?;
+        .map_err(|e| {
+            wrong(&common.certificate, &format_args!("no certificate chain in PEM: {e}"))
+        })?;
     trust
         .identify_server(&chain, &name, crate::context::now())
         .map_err(|e| wrong(&common.certificate, &e))?;

@@ -59,8 +59,8 @@ enum Verb {
     Run(Run),
     /// Make the key from which pseudonyms come
     ///
-    /// Data that are pseudonymized under one key can be joined. Whoever has it can tell whether a pseudonym belongs
-    /// to somebody they guess: keep it apart from the data.
+    /// Data that are pseudonymized under one key can be joined. Whoever has it can tell whether a
+    /// pseudonym belongs to somebody they guess: keep it apart from the data.
     Key {
         /// Where to write the key, readable only by you; must not exist
         file: PathBuf,
@@ -128,7 +128,9 @@ impl Run {
             return context.output.result(&preview, preview_text(&preview));
         };
         for rule in plan.rules().to_review() {
-            context.output.note(format_args!("note: the rule for `{}` is still marked `review`", rule.name));
+            context
+                .output
+                .note(format_args!("note: the rule for `{}` is still marked `review`", rule.name));
         }
         let report = if to_stdout {
             let report = run(&mut input, &plan, Box::new(Stdout::new(true)), &mut tell);
@@ -151,7 +153,8 @@ impl Run {
             let html = path.extension().is_some_and(|end| end.eq_ignore_ascii_case("html"));
             let text = if html { report.to_html() } else { json(&report) };
             let mut file = NewFile::create(path, true, &context.output)?;
-            file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", path, &error))?;
+            file.write_all(text.as_bytes())
+                .map_err(|error| Failure::file("write", path, &error))?;
             file.keep()?;
         }
         if to_stdout {
@@ -219,7 +222,8 @@ pub(crate) fn failure(error: Error, path: &Path) -> Failure {
 /// The rules that data go through on their way into a package, if any.
 #[derive(Args)]
 pub(crate) struct Through {
-    /// Desensitize the data by the rules in this file (TOML) as they are sealed; rules marked `review` are refused
+    /// Desensitize the data by the rules in this file (TOML) as they are sealed; rules marked
+    /// `review` are refused
     #[arg(long, value_name = "RULES", requires = "file")]
     desensitize: Option<PathBuf>,
     /// The key of pseudonyms, where the rules need one; `datapact desensitize key` makes it
@@ -262,11 +266,11 @@ impl Desensitizing {
         Arc::clone(&self.manifest)
     }
 
-    /// What came of sharing them. Why they could not be desensitized says more than that they could not be read to
-    /// their end.
+    /// What came of sharing them. Why they could not be desensitized says more than that they could
+    /// not be read to their end.
     pub(crate) fn outcome<T>(work: Option<Self>, shared: Result<T>) -> Result<T> {
-        let failure =
-            work.and_then(|work| work.failure.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let failure = work
+            .and_then(|work| work.failure.lock().unwrap_or_else(PoisonError::into_inner).take());
         match failure {
             Some(failure) if shared.is_err() => Err(failure),
             _ => shared,
@@ -284,7 +288,8 @@ fn begin(path: &Path, rules: &Path, key: Option<&Path>) -> Result<Outgoing> {
     }
     let (sender, receiver) = sync_channel(BLOCKS_MAX);
     let work = Desensitizing { manifest: Arc::default(), failure: Arc::default() };
-    let (manifest, failed, path) = (Arc::clone(&work.manifest), Arc::clone(&work.failure), path.to_owned());
+    let (manifest, failed, path) =
+        (Arc::clone(&work.manifest), Arc::clone(&work.failure), path.to_owned());
     std::thread::spawn(move || {
         let output = Blocks(sender.clone());
         match run(&mut input, &plan, Box::new(output), &mut |_| {}) {
@@ -295,7 +300,8 @@ fn begin(path: &Path, rules: &Path, key: Option<&Path>) -> Result<Outgoing> {
             // Nobody reads any more, and says why.
             Err(Error::Write(_)) => {}
             Err(error) => {
-                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure(error, &path));
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) =
+                    Some(failure(error, &path));
             }
         }
     });
@@ -317,7 +323,8 @@ impl Write for Blocks {
     }
 }
 
-/// The reader's side. If the writer goes away before the end, reading fails: half a table is never shared.
+/// The reader's side. If the writer goes away before the end, reading fails: half a table is never
+/// shared.
 struct Blocked {
     receiver: Receiver<Option<Vec<u8>>>,
     block: Vec<u8>,
@@ -359,23 +366,43 @@ fn report_text(report: &Report) -> String {
     }
     if let Some(anonymity) = &report.k_anonymity {
         let levels = anonymity.quasi_identifiers.iter().map(|quasi| {
-            format!("{} at level {} of {}, {} lost", quasi.name, quasi.level, quasi.top, percent(quasi.loss))
+            format!(
+                "{} at level {} of {}, {} lost",
+                quasi.name,
+                quasi.level,
+                quasi.top,
+                percent(quasi.loss)
+            )
         });
-        let diverse =
-            anonymity.diversity.map_or_else(String::new, |[_, l]| format!(", at least {l}-diverse"));
+        let diverse = anonymity
+            .diversity
+            .map_or_else(String::new, |[_, l]| format!(", at least {l}-diverse"));
         let head = format!("{} in {} classes{diverse}", anonymity.reached, anonymity.classes);
-        lines.push(("k-anonymity", std::iter::once(head).chain(levels).collect::<Vec<_>>().join("\n")));
+        lines.push((
+            "k-anonymity",
+            std::iter::once(head).chain(levels).collect::<Vec<_>>().join("\n"),
+        ));
     }
     lines.push(("rules", report.rules.to_string()));
     let rows: Vec<[String; 8]> = report
         .columns
         .iter()
         .map(|column| {
-            let counts = [column.changed, column.kept, column.absent, column.redacted].map(|n| n.to_string());
+            let counts = [column.changed, column.kept, column.absent, column.redacted]
+                .map(|n| n.to_string());
             let [changed, kept, absent, redacted] = counts;
             let found = column.found.clone().unwrap_or_default();
             let lost = percent(column.loss.information);
-            [column.name.clone(), found, column.transform.to_owned(), changed, kept, absent, redacted, lost]
+            [
+                column.name.clone(),
+                found,
+                column.transform.to_owned(),
+                changed,
+                kept,
+                absent,
+                redacted,
+                lost,
+            ]
         })
         .collect();
     let head = ["COLUMN", "FOUND", "TRANSFORM", "CHANGED", "KEPT", "ABSENT", "REDACTED", "LOST"];
@@ -392,7 +419,10 @@ fn report_text(report: &Report) -> String {
         text.push('\n');
         text.push_str(&table(["CORRELATION OF", "WITH", "BEFORE", "AFTER"], &rows));
     }
-    text.push_str(&format!("\nlosses and correlations are estimated from {} records\n", report.sampled));
+    text.push_str(&format!(
+        "\nlosses and correlations are estimated from {} records\n",
+        report.sampled
+    ));
     text
 }
 
@@ -408,12 +438,17 @@ fn preview_text(preview: &Preview) -> String {
         .columns
         .iter()
         .flat_map(|column| {
-            column.before.iter().zip(&column.after).enumerate().map(move |(index, (before, after))| {
-                let (name, transform) =
-                    if index == 0 { (column.name.as_str(), column.transform) } else { ("", "") };
-                let after = after.as_deref().unwrap_or("");
-                [name.to_owned(), transform.to_owned(), short(before), short(after)]
-            })
+            column.before.iter().zip(&column.after).enumerate().map(
+                move |(index, (before, after))| {
+                    let (name, transform) = if index == 0 {
+                        (column.name.as_str(), column.transform)
+                    } else {
+                        ("", "")
+                    };
+                    let after = after.as_deref().unwrap_or("");
+                    [name.to_owned(), transform.to_owned(), short(before), short(after)]
+                },
+            )
         })
         .collect();
     table(["COLUMN", "TRANSFORM", "BEFORE", "AFTER"], &rows)

@@ -1,4 +1,5 @@
-//! `doctor`: what is wrong with a profile's home or with a server's folder, and what to do about it.
+//! `doctor`: what is wrong with a profile's home or with a server's folder, and what to do about
+//! it.
 
 use std::path::PathBuf;
 
@@ -49,7 +50,8 @@ impl Doctor {
             (Some(Role::Storage), Some(config)) => doctor::server::storage(context, config),
         };
         for finding in &findings {
-            let mut text = format!("{:<8} {}: {}", finding.level.name(), finding.subject, finding.detail);
+            let mut text =
+                format!("{:<8} {}: {}", finding.level.name(), finding.subject, finding.detail);
             if let Some(advice) = &finding.advice {
                 text.push_str(&format!("\n         {advice}"));
             }

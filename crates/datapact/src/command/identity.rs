@@ -42,7 +42,8 @@ pub(crate) struct Identity {
 enum Verb {
     /// Show the profile's identity, certificate and servers
     Show,
-    /// Write a certificate request for the same name and key, or take the certificate that came back
+    /// Write a certificate request for the same name and key, or take the certificate that came
+    /// back
     #[command(group = clap::ArgGroup::new("step").required(true).args(["output", "certificate"]))]
     Renew {
         /// Where to write the request, or `-` for standard output
@@ -89,7 +90,8 @@ impl Identity {
 fn show(context: &Context) -> Result<()> {
     let profile = context.profile()?;
     let leaf = profile.signer().chain().first().cloned();
-    let leaf = leaf.ok_or_else(|| Failure::usage("the profile has no certificate", "join again"))?;
+    let leaf =
+        leaf.ok_or_else(|| Failure::usage("the profile has no certificate", "join again"))?;
     let shown = Shown {
         profile: profile.name().to_owned(),
         identity: profile.identity().clone(),
@@ -115,12 +117,11 @@ fn request(context: &Context, path: &std::path::Path) -> Result<()> {
     let profile = context.profile()?;
     let key_path = profile.folder().join("key.pem");
     let passphrase = context.passphrase_of(&key_path)?;
-    let key = PrivateKey::load(&key_path, passphrase.as_ref().map(|p| p.as_str())).map_err(key_failure)?;
-    let subject: Subject = profile
-        .identity()
-        .subject
-        .parse()
-        .map_err(|e| Failure::usage(e, "this subject cannot be renewed here; use your CA's own tools"))?;
+    let key = PrivateKey::load(&key_path, passphrase.as_ref().map(|p| p.as_str()))
+        .map_err(key_failure)?;
+    let subject: Subject = profile.identity().subject.parse().map_err(|e| {
+        Failure::usage(e, "this subject cannot be renewed here; use your CA's own tools")
+    })?;
     let text = key.request(&subject).map_err(key_failure)?;
     let file = Target::create(path, false, &context.output)?;
     let told = format!(
@@ -146,12 +147,17 @@ fn renew(context: &Context, path: &std::path::Path) -> Result<()> {
         .map_err(|_| wrong(&"it is not in PEM form"))?;
     let identity = profile.trust().identify(&chain, now()).map_err(|e| wrong(&e))?;
     if identity != *profile.identity() {
-        return Err(wrong(&format_args!("it certifies `{identity}`, not `{}`", profile.identity())));
+        return Err(wrong(&format_args!(
+            "it certifies `{identity}`, not `{}`",
+            profile.identity()
+        )));
     }
     let key_path = profile.folder().join("key.pem");
     let passphrase = context.passphrase_of(&key_path)?;
-    let key = PrivateKey::load(&key_path, passphrase.as_ref().map(|p| p.as_str())).map_err(key_failure)?;
-    let signer = Signer::new(key.pkcs8(), chain.clone(), identity.clone()).map_err(|e| wrong(&e))?;
+    let key = PrivateKey::load(&key_path, passphrase.as_ref().map(|p| p.as_str()))
+        .map_err(key_failure)?;
+    let signer =
+        Signer::new(key.pkcs8(), chain.clone(), identity.clone()).map_err(|e| wrong(&e))?;
     let leaf = signer.chain().first().ok_or_else(|| wrong(&"it is empty"))?;
     let certificate_expires = expires(leaf)?;
     let target = profile.folder().join("certificate.pem");
@@ -188,7 +194,9 @@ pub(crate) fn key_failure(error: KeyFileError) -> Failure {
         | KeyFileError::EmptyPassphrase => {
             Failure::usage(error, "give it in a file with `--passphrase-file`, or on the terminal")
         }
-        KeyFileError::Unusable(_) => Failure::usage(error, "give a P-256 private key in PKCS#8 PEM form"),
+        KeyFileError::Unusable(_) => {
+            Failure::usage(error, "give a P-256 private key in PKCS#8 PEM form")
+        }
         KeyFileError::Crypto(_) => {
             datapact_api::problem::Problem::new(datapact_api::problem::Kind::Internal, error).into()
         }

@@ -62,13 +62,12 @@ impl Join {
                     (false, false) => None,
                 };
                 let passphrase = passphrase.as_ref().map(|p| p.as_str());
-                let subject: Subject = self
-                    .subject
-                    .as_deref()
-                    .unwrap_or_default()
-                    .parse()
-                    .map_err(|e| Failure::usage(e, "give your name as the certificate is to have it"))?;
-                let copy = self.output.as_deref().map(|path| Target::create(path, false, &context.output));
+                let subject: Subject =
+                    self.subject.as_deref().unwrap_or_default().parse().map_err(|e| {
+                        Failure::usage(e, "give your name as the certificate is to have it")
+                    })?;
+                let copy =
+                    self.output.as_deref().map(|path| Target::create(path, false, &context.output));
                 let copy = copy.transpose()?;
                 let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
                 let request = self.output.as_ref().unwrap_or(&prepared.request);
@@ -79,9 +78,12 @@ impl Join {
                     prepared.realms.join(" or "),
                 );
                 match copy {
-                    Some(copy) => {
-                        copy.write(prepared.request_pem.as_bytes(), &context.output, &prepared, text)
-                    }
+                    Some(copy) => copy.write(
+                        prepared.request_pem.as_bytes(),
+                        &context.output,
+                        &prepared,
+                        text,
+                    ),
                     None => context.output.result(&prepared, text),
                 }
             }
@@ -89,8 +91,9 @@ impl Join {
                 let certificate = files::read_small(path, CERTIFICATE_BYTES_MAX)?;
                 let passphrase = context.passphrase_of(&key)?;
                 let passphrase = passphrase.as_ref().map(|p| p.as_str());
-                let joined = context
-                    .block_on(async { Ok(join::join(&home, &name, &certificate, passphrase).await?) })?;
+                let joined = context.block_on(async {
+                    Ok(join::join(&home, &name, &certificate, passphrase).await?)
+                })?;
                 let head = fields(&[
                     ("profile", joined.profile.clone()),
                     ("current", if joined.current { "yes" } else { "no" }.to_owned()),
@@ -98,9 +101,10 @@ impl Join {
                 let text = format!("{head}{}", super::account::text(&joined.account));
                 context.output.result(&joined, text)
             }
-            (None, None) => {
-                Err(Failure::usage("give an invitation or a certificate", "see `datapact join --help`"))
-            }
+            (None, None) => Err(Failure::usage(
+                "give an invitation or a certificate",
+                "see `datapact join --help`",
+            )),
         }
     }
 }
@@ -111,6 +115,9 @@ fn default_name(home: &datapact_client::Home) -> Result<String> {
     match names.as_slice() {
         [] => Ok("default".to_owned()),
         [only] => Ok(only.clone()),
-        _ => Err(Failure::usage("there are several profiles", "name the one that joins with `--profile`")),
+        _ => Err(Failure::usage(
+            "there are several profiles",
+            "name the one that joins with `--profile`",
+        )),
     }
 }

@@ -33,8 +33,9 @@ enum Verb {
     List,
     /// Seal a share's data anew under a new key, and destroy the one before at once
     ///
-    /// No server keeps what the data could be read with, so they are given again, and sealed as they are: data that
-    /// were shared by `--desensitize` are to be desensitized first, by `desensitize run`.
+    /// No server keeps what the data could be read with, so they are given again, and sealed as
+    /// they are: data that were shared by `--desensitize` are to be desensitized first, by
+    /// `desensitize run`.
     Rotate {
         /// The share
         share: ShareId,
@@ -64,7 +65,9 @@ impl Key {
                 let rows: Vec<_> = keys.iter().map(row).collect();
                 context.output.list(&keys, ["KEY", "SHARE", "STORED", "ADDRESS"], &rows)
             }
-            Verb::Rotate { share, file, through } => replace(context, &share, through.open(&file)?, None),
+            Verb::Rotate { share, file, through } => {
+                replace(context, &share, through.open(&file)?, None)
+            }
             Verb::Delete { key } => {
                 context.output.confirm(format_args!("destroy key `{key}` for good?"))?;
                 let provider = Provider::new(context.session()?);

@@ -22,7 +22,8 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{self, fields};
 
-/// The file of an export that says whose signatures the exporter believes. Whoever has a profile uses its own.
+/// The file of an export that says whose signatures the exporter believes. Whoever has a profile
+/// uses its own.
 const LOG_POLICY: &str = "log-policy";
 
 /// How often a server's log is looked at until its witnesses have cosigned it, and how long apart.
@@ -59,7 +60,8 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         chain: Option<PathBuf>,
     },
-    /// Copy the whole log to a new folder of static files, with the profile's log policy as `log-policy` in it
+    /// Copy the whole log to a new folder of static files, with the profile's log policy as
+    /// `log-policy` in it
     Export {
         /// The folder; must be empty or not exist
         dir: PathBuf,
@@ -86,7 +88,8 @@ enum Verb {
         #[arg(long, value_name = "DIR", default_value = network::DIR)]
         dir: PathBuf,
     },
-    /// Describe a Fabric channel in a `ledger.toml`, from a connection profile and what the channel says of its orderers
+    /// Describe a Fabric channel in a `ledger.toml`, from a connection profile and what the channel
+    /// says of its orderers
     Describe(existing::Describe),
     /// The contract on a chain
     #[command(subcommand, arg_required_else_help = true)]
@@ -96,9 +99,11 @@ enum Verb {
 /// The chain on which shares are decided, where that is not the log itself.
 #[derive(Subcommand)]
 enum Contract {
-    /// Put the contract on an Ethereum-family chain and describe it in a `ledger.toml`; without `--key-file`, with a fresh account
+    /// Put the contract on an Ethereum-family chain and describe it in a `ledger.toml`; without
+    /// `--key-file`, with a fresh account
     Deploy(network::Deploy),
-    /// Make the chaincode's package for a Fabric peer: the same bytes for the same options, and so the same id
+    /// Make the chaincode's package for a Fabric peer: the same bytes for the same options, and so
+    /// the same id
     Package(existing::Package),
 }
 
@@ -177,14 +182,19 @@ impl Ledger {
                         let verified = async {
                             for _ in 1..COSIGNED_TRIES {
                                 match audit::verify(&source, &policy).await {
-                                    // Its newest checkpoint may be waiting for the witnesses' cosignatures.
+                                    // Its newest checkpoint may be waiting for the witnesses'
+                                    // cosignatures.
                                     Ok(report) if report.log.is_none() => {
                                         tokio::time::sleep(COSIGNED_WAIT).await
                                     }
-                                    verified => return verified.map_err(|e| failure(e, Path::new("-"))),
+                                    verified => {
+                                        return verified.map_err(|e| failure(e, Path::new("-")));
+                                    }
                                 }
                             }
-                            audit::verify(&source, &policy).await.map_err(|e| failure(e, Path::new("-")))
+                            audit::verify(&source, &policy)
+                                .await
+                                .map_err(|e| failure(e, Path::new("-")))
                         };
                         context.block_on(verified)?
                     }
@@ -213,7 +223,9 @@ pub(super) fn failure(error: AuditError, dir: &Path) -> Failure {
             Problem::new(Kind::Unavailable, error).hint("check the folder or the server").into()
         }
         AuditError::Write(cause) => Failure::file("write", dir, &cause),
-        AuditError::Occupied(_) => Failure::local(error, "name a folder that is empty or not there"),
+        AuditError::Occupied(_) => {
+            Failure::local(error, "name a folder that is empty or not there")
+        }
     }
 }
 

@@ -75,7 +75,8 @@ impl Open {
                 Ok(()) => Ok(()),
                 Err(failure) => {
                     let stop = ClientError::usage(failure.detail(), "nothing was spent");
-                    *declined.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(failure);
+                    *declined.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+                        Some(failure);
                     Err(stop)
                 }
             }
@@ -85,15 +86,18 @@ impl Open {
         } else {
             Output::Export(self.output.clone())
         };
-        let options = OpenOptions { purpose: self.purpose.clone(), keep_package: self.keep.clone() };
+        let options =
+            OpenOptions { purpose: self.purpose.clone(), keep_package: self.keep.clone() };
         let (progress, bar) = context.output.beside_data(to_stdout).transfer(None);
-        let opened =
-            context.block_on(async { Ok(consumer.open(&target, &options, &confirm, sink, progress).await?) });
+        let opened = context.block_on(async {
+            Ok(consumer.open(&target, &options, &confirm, sink, progress).await?)
+        });
         bar.finish_and_clear();
         let opened = match opened {
             Ok(opened) => opened,
             Err(failure) => {
-                let declined = declined.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let declined =
+                    declined.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
                 return Err(declined.unwrap_or(failure));
             }
         };
@@ -108,7 +112,8 @@ impl Open {
 
     /// Plaintext does not get into a file by accident.
     fn check_output(&self, to_stdout: bool) -> Result<()> {
-        let hint = "send the data through a pipe, or add `--export -o FILE` if the provider allows edits";
+        let hint =
+            "send the data through a pipe, or add `--export -o FILE` if the provider allows edits";
         if !to_stdout && !self.export {
             return Err(Failure::usage("the data goes to a file only with `--export`", hint));
         }
@@ -139,8 +144,10 @@ fn ask(context: &Context, terminal: bool, offer: &Offer) -> Result<()> {
 
 /// Who the provider is, and under what terms, before an access is spent.
 fn introduce(offer: &Offer) -> String {
-    let key =
-        offer.signed.as_ref().map_or_else(String::new, |signed| format!(", key {}", signed.provider_key));
+    let key = offer
+        .signed
+        .as_ref()
+        .map_or_else(String::new, |signed| format!(", key {}", signed.provider_key));
     fields(&[
         ("opening", offer.entry.information.title.clone()),
         ("provider", format!("{}{key}", offer.entry.provider)),
@@ -157,13 +164,20 @@ fn text(opened: &Opened) -> String {
     let mut lines = vec![
         ("share", opened.share.to_string()),
         ("provider", opened.provider.to_string()),
-        ("access", format!("{}{of}{}", permission.access, if opened.repeated { ", repeated" } else { "" })),
+        (
+            "access",
+            format!("{}{of}{}", permission.access, if opened.repeated { ", repeated" } else { "" }),
+        ),
         ("request", opened.request.to_string()),
-        ("ledger", format!("entry {}, proven in a log of {}", opened.proof.position, opened.proof.size)),
+        (
+            "ledger",
+            format!("entry {}, proven in a log of {}", opened.proof.position, opened.proof.size),
+        ),
         ("data", format!("{} bytes of {}", opened.size, opened.media_type)),
         (
             "usage",
-            if opened.usage_reported { "reported" } else { "will be reported by the next run" }.to_owned(),
+            if opened.usage_reported { "reported" } else { "will be reported by the next run" }
+                .to_owned(),
         ),
     ];
     if let Some(path) = &opened.exported {

@@ -35,9 +35,11 @@ pub(crate) struct Package {
 enum Verb {
     /// List your packages at all storage servers
     List,
-    /// Publish other data as the next version of a share, and delete the package and key before at once
+    /// Publish other data as the next version of a share, and delete the package and key before at
+    /// once
     ///
-    /// `share update --file` does the same and leaves those who were just granted access the time to open it.
+    /// `share update --file` does the same and leaves those who were just granted access the time
+    /// to open it.
     Replace {
         /// The share
         share: ShareId,
@@ -79,12 +81,15 @@ impl Package {
                 context.block_on(async {
                     if provider.is_named(&package).await? {
                         let problem = Problem::new(Kind::Conflict, "a share names this package");
-                        let hint = "revoke the share first, or publish other data with `package replace`";
+                        let hint =
+                            "revoke the share first, or publish other data with `package replace`";
                         return Err(problem.hint(hint).into());
                     }
                     Ok(provider.delete_package(&package).await?)
                 })?;
-                context.output.result(&Deleted { deleted: package }, format!("package {package} is deleted"))
+                context
+                    .output
+                    .result(&Deleted { deleted: package }, format!("package {package} is deleted"))
             }
         }
     }
@@ -102,15 +107,16 @@ pub(crate) fn replace(
     let (sink, bar) = context.output.transfer(data.length);
     let set = context.block_on(async {
         let current = provider.show(share).await?.policy;
-        let replacement = replacement(context, &current, data, media_type, ChangeShare::default(), true)?;
+        let replacement =
+            replacement(context, &current, data, media_type, ChangeShare::default(), true)?;
         Ok(provider.replace(share, replacement, sink).await?)
     });
     bar.finish_and_clear();
     report(context, &Desensitizing::outcome(work, set)?)
 }
 
-/// What takes the place of a share's data. Before data go out as they are in the place of some that were desensitized,
-/// it asks: it may well be the raw file again.
+/// What takes the place of a share's data. Before data go out as they are in the place of some that
+/// were desensitized, it asks: it may well be the raw file again.
 pub(crate) fn replacement(
     context: &Context,
     current: &SharingPolicy,

@@ -47,11 +47,16 @@ impl Profile {
                 let rows: Vec<_> = profiles
                     .iter()
                     .map(|profile| {
-                        let or = |text: Option<String>, other: &str| text.unwrap_or_else(|| other.to_owned());
+                        let or = |text: Option<String>, other: &str| {
+                            text.unwrap_or_else(|| other.to_owned())
+                        };
                         [
                             if profile.current { "*" } else { "" }.to_owned(),
                             profile.name.clone(),
-                            or(profile.identity.as_ref().map(ToString::to_string), "(not joined yet)"),
+                            or(
+                                profile.identity.as_ref().map(ToString::to_string),
+                                "(not joined yet)",
+                            ),
                             or(profile.management.clone(), ""),
                         ]
                     })

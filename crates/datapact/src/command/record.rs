@@ -73,7 +73,8 @@ impl Record {
                     let usages = context.block_on(async { Ok(consumer.usages(share).await?) })?;
                     lines(&usages, USAGE_HEAD, usage_row, csv)
                 } else {
-                    let accesses = context.block_on(async { Ok(consumer.accesses(share).await?) })?;
+                    let accesses =
+                        context.block_on(async { Ok(consumer.accesses(share).await?) })?;
                     lines(&accesses, ACCESS_HEAD, access_row, csv)
                 };
                 let records = lines.len() - usize::from(csv);
@@ -94,7 +95,8 @@ impl Record {
     }
 }
 
-const ACCESS_HEAD: [&str; 7] = ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACCESS", "PURPOSE", "REQUEST"];
+const ACCESS_HEAD: [&str; 7] =
+    ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACCESS", "PURPOSE", "REQUEST"];
 const USAGE_HEAD: [&str; 5] = ["ENTRY", "TIME", "SHARE", "CONSUMER", "ACTION"];
 
 /// Records as lines of a file.
@@ -118,7 +120,11 @@ fn lines<T: Serialize, const N: usize>(
 fn cell(text: &str) -> String {
     let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text != "-";
     let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    if text.contains(['"', ',', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
 }
 
 fn access_row(entry: &AccessEntry) -> [String; 7] {
@@ -155,7 +161,8 @@ mod tests {
             (cell("=1+1"), cell("-"), cell("3")),
             ("'=1+1".to_owned(), "-".to_owned(), "3".to_owned())
         );
-        let rows = lines(&[1, 2], ["ENTRY", "TWICE"], |n| [n.to_string(), (2 * n).to_string()], true);
+        let rows =
+            lines(&[1, 2], ["ENTRY", "TWICE"], |n| [n.to_string(), (2 * n).to_string()], true);
         assert_eq!(rows, ["entry,twice", "1,2", "2,4"]);
         assert_eq!(lines(&[1, 2], ["ENTRY"], |n| [n.to_string()], false), ["1", "2"]);
     }

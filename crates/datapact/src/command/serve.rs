@@ -85,7 +85,8 @@ impl Serve {
             lines.extend(ready.operator_listen.map(|operator| ("operator", operator.to_string())));
             let text = fields(&lines);
             // One line for people, too: whoever waits for it reads a line.
-            let text = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+            let text =
+                text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             if output.result(&ready, text.collect::<Vec<_>>().join(", ")).is_err() {
                 tracing::warn!("nobody reads standard output");
             }

@@ -52,14 +52,16 @@ enum Verb {
     Revoke {
         /// The share
         share: ShareId,
-        /// Destroy the keys and packages of all its versions as well, and say who was given access before
+        /// Destroy the keys and packages of all its versions as well, and say who was given access
+        /// before
         #[arg(long)]
         erase: bool,
     },
     /// Audit a share: replay the ledger, and compare it with requests, releases and reports
     ///
-    /// Follows the log from the last checkpoint that this profile has kept, so that a log which was rolled back or
-    /// forked since is found out. Exit code 8 says that something is wrong; the report says what.
+    /// Follows the log from the last checkpoint that this profile has kept, so that a log which was
+    /// rolled back or forked since is found out. Exit code 8 says that something is wrong; the
+    /// report says what.
     Audit(AuditShare),
 }
 
@@ -67,8 +69,9 @@ enum Verb {
 struct AuditShare {
     /// The share
     share: ShareId,
-    /// Write all the evidence to a new file (or to standard output, for `-`), which `datapact verify` checks without an account. It tells who accessed
-    /// the share: give it to nobody who may not know
+    /// Write all the evidence to a new file (or to standard output, for `-`), which `datapact
+    /// verify` checks without an account. It tells who accessed the share: give it to nobody who
+    /// may not know
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
 }
@@ -146,7 +149,8 @@ struct Update {
     /// Take the price away
     #[arg(long, conflicts_with = "price")]
     no_price: bool,
-    /// Publish these data instead, as the next version under the same contract; `-` for standard input
+    /// Publish these data instead, as the next version under the same contract; `-` for standard
+    /// input
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -256,7 +260,8 @@ impl Share {
                     "end access to share `{share}` for good, and destroy its key and package?"
                 ))?;
                 let provider = Provider::new(context.session_finishing_work()?);
-                let erased = context.block_on(async { Ok(provider.revoke_and_erase(&share).await?) })?;
+                let erased =
+                    context.block_on(async { Ok(provider.revoke_and_erase(&share).await?) })?;
                 context.output.result(&erased, erased_text(&erased))
             }
             Verb::Revoke { share, erase: false } => {
@@ -269,14 +274,15 @@ impl Share {
                 let provider = Provider::new(context.session_finishing_work()?);
                 let report = match export {
                     None => {
-                        let report = context.block_on(async { Ok(provider.audit(&share).await?) })?;
+                        let report =
+                            context.block_on(async { Ok(provider.audit(&share).await?) })?;
                         context.output.result(&report, audit_text::report(&report))?;
                         report
                     }
                     Some(path) => {
                         let file = Target::create(&path, true, &context.output)?;
-                        let (report, bundle) =
-                            context.block_on(async { Ok(provider.audit_with_bundle(&share).await?) })?;
+                        let (report, bundle) = context
+                            .block_on(async { Ok(provider.audit_with_bundle(&share).await?) })?;
                         let text = audit_text::report(&report);
                         file.write(&bundle.to_bytes()?, &context.output, &report, text)?;
                         report
@@ -291,7 +297,9 @@ impl Share {
 impl Create {
     fn run(self, context: &Context) -> Result<()> {
         let mut create = self.to_create()?;
-        if !files::is_stream(&self.file) && std::fs::metadata(&self.file).is_ok_and(|file| file.len() == 0) {
+        if !files::is_stream(&self.file)
+            && std::fs::metadata(&self.file).is_ok_and(|file| file.len() == 0)
+        {
             return Err(Failure::usage(
                 format!("`{}` is empty", self.file.display()),
                 "share a file with data",
@@ -340,10 +348,15 @@ impl Create {
             not_before: not_before.map_or(now, |moment| moment.at(now)),
             read_only: !(args.allow_edit || file.allow_edit.unwrap_or(false)),
         };
-        permission.validate().map_err(|e| Failure::usage(e, "see `datapact share create --help`"))?;
+        permission
+            .validate()
+            .map_err(|e| Failure::usage(e, "see `datapact share create --help`"))?;
         let name = self.file.file_name().filter(|_| !files::is_stream(&self.file));
-        let title =
-            args.title.clone().or(file.title).or(name.map(|name| name.to_string_lossy().into_owned()));
+        let title = args
+            .title
+            .clone()
+            .or(file.title)
+            .or(name.map(|name| name.to_string_lossy().into_owned()));
         Ok(CreateShare {
             title: title.ok_or_else(|| missing("the title", "--title TEXT"))?,
             media_type: self
@@ -381,10 +394,14 @@ impl Update {
         let set = context.block_on(async {
             let current = provider.show(&self.share).await?.policy;
             let now = now();
-            let terms = args.apply(file.allow.as_ref().map_or_else(|| current.terms.clone(), allowed));
-            terms.validate().map_err(|e| Failure::usage(e, "see `datapact share update --help`"))?;
+            let terms =
+                args.apply(file.allow.as_ref().map_or_else(|| current.terms.clone(), allowed));
+            terms
+                .validate()
+                .map_err(|e| Failure::usage(e, "see `datapact share update --help`"))?;
             let before = &current.permission;
-            let times = args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
+            let times =
+                args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
             let expires = args.expires.or(file.expires.map(|FromText(moment)| moment));
             let not_before = args.not_before.or(file.not_before.map(|FromText(moment)| moment));
             let edit = if self.read_only {
@@ -398,7 +415,9 @@ impl Update {
                 not_before: not_before.map_or(before.not_before, |moment| moment.at(now)),
                 read_only: edit.map_or(before.read_only, |edit| !edit),
             };
-            permission.validate().map_err(|e| Failure::usage(e, "see `datapact share update --help`"))?;
+            permission
+                .validate()
+                .map_err(|e| Failure::usage(e, "see `datapact share update --help`"))?;
             let price = if self.no_price { Some(None) } else { args.price(file.price).map(Some) };
             let change = ChangeShare {
                 title: args.title.clone().or(file.title),
@@ -415,7 +434,10 @@ impl Update {
                 return Ok(provider.replace(&self.share, replacement, sink).await?);
             }
             if change == ChangeShare::default() {
-                return Err(Failure::usage("nothing is to be changed", "say what, such as `--times 10`"));
+                return Err(Failure::usage(
+                    "nothing is to be changed",
+                    "say what, such as `--times 10`",
+                ));
             }
             Ok(provider.update(&self.share, change).await?)
         });
@@ -446,7 +468,10 @@ impl TermsArgs {
         if restricted && !self.allow_anyone {
             terms.anyone = false;
         }
-        fn replace<T: Ord + Clone>(set: &mut std::collections::BTreeSet<T>, values: &Option<Vec<T>>) {
+        fn replace<T: Ord + Clone>(
+            set: &mut std::collections::BTreeSet<T>,
+            values: &Option<Vec<T>>,
+        ) {
             if let Some(values) = values {
                 *set = values.iter().cloned().collect();
             }
@@ -482,7 +507,9 @@ fn erased_text(erased: &ErasedShare) -> String {
     let rows: Vec<_> = erased
         .opened
         .iter()
-        .map(|opened| [opened.consumer.to_string(), opened.accesses.to_string(), output::time(opened.last)])
+        .map(|opened| {
+            [opened.consumer.to_string(), opened.accesses.to_string(), output::time(opened.last)]
+        })
         .collect();
     if rows.is_empty() && erased.erased == 0 {
         text.push_str("\nnobody was given access before\n");

@@ -51,7 +51,8 @@ enum Verb {
     Watch {
         /// The subscription
         subscription: SubscriptionId,
-        /// Begin behind this event; where the last watch of this profile ended, or the subscription began, if not given
+        /// Begin behind this event; where the last watch of this profile ended, or the subscription
+        /// began, if not given
         #[arg(long, value_name = "EVENT")]
         after: Option<u64>,
         /// End after this many
@@ -84,7 +85,8 @@ struct Create {
     /// Where to send what is published; management must be configured for webhooks
     #[arg(long, value_name = "URL", requires = "secret_out")]
     webhook: Option<String>,
-    /// Where to write the secret that the webhook's calls are signed with, readable only by you; must not exist
+    /// Where to write the secret that the webhook's calls are signed with, readable only by you;
+    /// must not exist
     #[arg(long, value_name = "FILE", requires = "webhook")]
     secret_out: Option<PathBuf>,
 }
@@ -108,10 +110,15 @@ impl Subscription {
             Verb::List => {
                 let list = context.block_on(async { Ok(consumer.subscriptions().await?) })?;
                 let rows: Vec<_> = list.iter().map(row).collect();
-                context.output.list(&list, ["SUBSCRIPTION", "FILTER", "WEBHOOK", "WAITING", "DEAD"], &rows)
+                context.output.list(
+                    &list,
+                    ["SUBSCRIPTION", "FILTER", "WEBHOOK", "WAITING", "DEAD"],
+                    &rows,
+                )
             }
             Verb::Show { subscription } => {
-                let kept = context.block_on(async { Ok(consumer.subscription(&subscription).await?) })?;
+                let kept =
+                    context.block_on(async { Ok(consumer.subscription(&subscription).await?) })?;
                 context.output.result(&kept, text(&kept))
             }
             Verb::Watch { subscription, after, count } => context.block_on(async {
@@ -123,7 +130,8 @@ impl Subscription {
                 Ok(())
             }),
             Verb::Dead { subscription } => {
-                let list = context.block_on(async { Ok(consumer.dead_letters(&subscription).await?) })?;
+                let list =
+                    context.block_on(async { Ok(consumer.dead_letters(&subscription).await?) })?;
                 let row = |letter: &datapact_api::subscription::DeadLetter| {
                     let (time, attempts) = (output::time(letter.time), letter.attempts.to_string());
                     [letter.event.to_string(), time, attempts, letter.error.clone()]
@@ -132,7 +140,8 @@ impl Subscription {
                 context.output.list(&list, ["EVENT", "GIVEN UP", "ATTEMPTS", "WHY"], &rows)
             }
             Verb::Redeliver { subscription, events } => {
-                context.block_on(async { Ok(consumer.redeliver(&subscription, &events).await?) })?;
+                context
+                    .block_on(async { Ok(consumer.redeliver(&subscription, &events).await?) })?;
                 let text = format!("what could not be sent of {subscription} is sent again");
                 context.output.result(&Redelivered { subscription, events }, text)
             }
@@ -151,8 +160,10 @@ fn make(context: &Context, consumer: &Consumer, create: Create) -> Result<()> {
     let mut file = None;
     let webhook = match (create.webhook, create.secret_out) {
         (Some(url), Some(path)) => {
-            let secret =
-                Zeroizing::new(format!("whsec_{}", STANDARD.encode(*Zeroizing::new(random::<32>()))));
+            let secret = Zeroizing::new(format!(
+                "whsec_{}",
+                STANDARD.encode(*Zeroizing::new(random::<32>()))
+            ));
             file = Some(SecretFile::write(&path, secret.as_bytes())?);
             Some(NewWebhook { url, secret })
         }
@@ -195,7 +206,13 @@ fn said(filter: &Filter) -> String {
 
 fn row(kept: &Kept) -> [String; 5] {
     let webhook = kept.webhook.clone().unwrap_or_else(|| "-".to_owned());
-    [kept.id.to_string(), said(&kept.filter), webhook, kept.waiting.to_string(), kept.dead.to_string()]
+    [
+        kept.id.to_string(),
+        said(&kept.filter),
+        webhook,
+        kept.waiting.to_string(),
+        kept.dead.to_string(),
+    ]
 }
 
 fn text(kept: &Kept) -> String {

@@ -64,13 +64,20 @@ impl Unwrap {
         let reader = PackageReader::open(files::open_seekable(&self.package)?)?;
         let checked = self.check_provider(context, &reader)?;
         files::check_private(&self.key_file)?;
-        let key = DataKey::from_file(&files::read_small(&self.key_file, KEY_FILE_BYTES_MAX as u64)?)
-            .map_err(|e| {
-                Failure::usage(format!("`{}`: {e}", self.key_file.display()), "give the key file")
-            })?;
+        let key =
+            DataKey::from_file(&files::read_small(&self.key_file, KEY_FILE_BYTES_MAX as u64)?)
+                .map_err(|e| {
+                    Failure::usage(
+                        format!("`{}`: {e}", self.key_file.display()),
+                        "give the key file",
+                    )
+                })?;
         let inspection = reader.inspect();
-        let expected =
-            Expected { metadata: None, provider: self.provider.clone(), provider_key: self.provider_key };
+        let expected = Expected {
+            metadata: None,
+            provider: self.provider.clone(),
+            provider_key: self.provider_key,
+        };
         let opened = reader.unlock(&key, &expected)?;
         let unwrapped = Unwrapped {
             package: inspection.package,
@@ -108,17 +115,19 @@ impl Unwrap {
         reader: &PackageReader<std::fs::File>,
     ) -> Result<&'static str> {
         let trust = match &self.trust {
-            Some(path) => Some(std::sync::Arc::new(
-                datapact_api::trust_file::load(path)
-                    .map_err(|e| Failure::usage(e, "see the identity specification for the file's form"))?,
-            )),
+            Some(path) => {
+                Some(std::sync::Arc::new(datapact_api::trust_file::load(path).map_err(|e| {
+                    Failure::usage(e, "see the identity specification for the file's form")
+                })?))
+            }
             None => context.trust()?,
         };
         let by_key = self.provider_key.is_some();
         match trust {
             Some(trust) => match reader.metadata().verify(&trust, ANYBODY, now()) {
                 Ok(()) => Ok("certificate"),
-                // What the user demanded is checked or refused; a profile's CAs need not know every provider.
+                // What the user demanded is checked or refused; a profile's CAs need not know every
+                // provider.
                 Err(error) if self.trust.is_some() || self.provider.is_some() => {
                     Err(Failure::untrusted(error, "check the provider, or give another `--trust`"))
                 }

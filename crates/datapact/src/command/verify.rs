@@ -37,7 +37,8 @@ pub(crate) struct Verify {
     /// Whose signatures on the log are believed (C2SP tlog-policy); the bundle's if not given
     #[arg(long, value_name = "FILE")]
     log_policy: Option<PathBuf>,
-    /// Which CAs are believed (`trust.toml`, as `datapact ca trust` writes it); the bundle's if not given
+    /// Which CAs are believed (`trust.toml`, as `datapact ca trust` writes it); the bundle's if not
+    /// given
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
 }
@@ -48,7 +49,10 @@ impl Verify {
         let log_policy = self.log_policy.as_deref().map(read_policy).transpose()?;
         let trust = self.trust.as_deref().map(trust_file::load).transpose();
         let trust = trust.map_err(|e| {
-            Failure::usage(e, "it lists `[[realm]]` with `name` and `ca`; `datapact ca trust` writes one")
+            Failure::usage(
+                e,
+                "it lists `[[realm]]` with `name` and `ca`; `datapact ca trust` writes one",
+            )
         })?;
         let log = match &self.log {
             None => None,
@@ -65,7 +69,9 @@ impl Verify {
                 };
                 let source = Directory::new(dir);
                 let report = context.block_on(async {
-                    audit::verify_and_see(&source, &policy, &mut see).await.map_err(|e| failure(e, dir))
+                    audit::verify_and_see(&source, &policy, &mut see)
+                        .await
+                        .map_err(|e| failure(e, dir))
                 })?;
                 super::ledger::verdict(&report)?;
                 Some((entries, report.size))

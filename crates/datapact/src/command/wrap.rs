@@ -70,17 +70,27 @@ impl Wrap {
             key: KeyId::random(),
             management: String::new(),
             share: None,
-            media_type: self.media_type.clone().unwrap_or_else(|| media_type::of(&self.file).to_owned()),
+            media_type: self
+                .media_type
+                .clone()
+                .unwrap_or_else(|| media_type::of(&self.file).to_owned()),
         };
         let key = DataKey::random();
         let to_stdout = files::is_stream(&self.output);
         if to_stdout && std::io::stdout().is_terminal() {
-            return Err(Failure::usage("a package is not written to a terminal", "name a file with `-o`"));
+            return Err(Failure::usage(
+                "a package is not written to a terminal",
+                "name a file with `-o`",
+            ));
         }
         let (input, length) = files::open_input_to_send(&self.file)?;
-        // The key is safe before the first byte that needs it; a package without its key is worth nothing.
-        let file =
-            if to_stdout { None } else { Some(NewFile::create(&self.output, false, &context.output)?) };
+        // The key is safe before the first byte that needs it; a package without its key is worth
+        // nothing.
+        let file = if to_stdout {
+            None
+        } else {
+            Some(NewFile::create(&self.output, false, &context.output)?)
+        };
         let key_file = SecretFile::write(&self.key_out, key.to_file().as_bytes())?;
         let sealed = self.seal(context, input, length, file, &key, &spec, &signer, now())?;
         key_file.keep();
@@ -108,8 +118,10 @@ impl Wrap {
                 file.keep()?;
                 sealed
             }
-            None => seal(&mut input, &mut Stdout::new(true), key, spec, signer, time, &mut progress)
-                .map_err(|error| self.refused(error))?,
+            None => {
+                seal(&mut input, &mut Stdout::new(true), key, spec, signer, time, &mut progress)
+                    .map_err(|error| self.refused(error))?
+            }
         };
         bar.finish_and_clear();
         Ok(sealed)
@@ -118,7 +130,9 @@ impl Wrap {
     /// What of the arguments or files made sealing fail.
     fn refused(&self, error: PackageError) -> Failure {
         match error {
-            PackageError::Malformed(detail) => Failure::usage(detail, "give another `--media-type`"),
+            PackageError::Malformed(detail) => {
+                Failure::usage(detail, "give another `--media-type`")
+            }
             PackageError::Read(cause) => Failure::file("read", &self.file, &cause),
             PackageError::Write(cause) if !files::is_stream(&self.output) => {
                 Failure::file("write", &self.output, &cause)
@@ -127,7 +141,13 @@ impl Wrap {
         }
     }
 
-    fn report(&self, context: &Context, sealed: &Sealed, one_off: bool, to_stdout: bool) -> Result<()> {
+    fn report(
+        &self,
+        context: &Context,
+        sealed: &Sealed,
+        one_off: bool,
+        to_stdout: bool,
+    ) -> Result<()> {
         let body = sealed.metadata.body();
         let wrapped = Wrapped {
             package: body.package,
@@ -175,7 +195,8 @@ fn one_off_signer() -> Result<Signer> {
     params.distinguished_name.push(DnType::CommonName, common_name.clone());
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     let certificate = params.self_signed(&key).map_err(|e| failed(&e))?;
-    let identity = Identity { realm: ONE_OFF_REALM.to_owned(), subject: format!("CN={common_name}") };
+    let identity =
+        Identity { realm: ONE_OFF_REALM.to_owned(), subject: format!("CN={common_name}") };
     let pkcs8 = zeroize::Zeroizing::new(key.serialize_der());
     Signer::new(&pkcs8, vec![certificate.der().clone()], identity).map_err(|e| failed(&e))
 }

@@ -1,4 +1,5 @@
-//! What `doctor` looks at. Every check gives a finding, also the good ones, so that one sees what was looked at.
+//! What `doctor` looks at. Every check gives a finding, also the good ones, so that one sees what
+//! was looked at.
 
 pub(crate) mod profile;
 pub(crate) mod server;
@@ -67,11 +68,23 @@ impl Findings {
         self.add(check, subject, Level::Good, detail, None);
     }
 
-    fn warning(&mut self, check: &'static str, subject: impl Display, detail: impl Display, advice: &str) {
+    fn warning(
+        &mut self,
+        check: &'static str,
+        subject: impl Display,
+        detail: impl Display,
+        advice: &str,
+    ) {
         self.add(check, subject, Level::Warning, detail, Some(advice));
     }
 
-    fn error(&mut self, check: &'static str, subject: impl Display, detail: impl Display, advice: &str) {
+    fn error(
+        &mut self,
+        check: &'static str,
+        subject: impl Display,
+        detail: impl Display,
+        advice: &str,
+    ) {
         self.add(check, subject, Level::Error, detail, Some(advice));
     }
 
@@ -205,7 +218,12 @@ impl Findings {
                     self.good("version", &subject, format_args!("{own}, as this program"));
                 } else {
                     let detail = format!("it has {}, this program {own}", health.version);
-                    self.warning("version", &subject, detail, "use the same version, the servers first");
+                    self.warning(
+                        "version",
+                        &subject,
+                        detail,
+                        "use the same version, the servers first",
+                    );
                 }
             }
             Err(problem) => {
@@ -221,7 +239,11 @@ impl Findings {
         };
         match Checkpoint::open(&note, log, &[]) {
             Ok(checkpoint) if checkpoint.origin() == ledger => {
-                self.good("ledger", &subject, format_args!("`{ledger}`, {} entries", checkpoint.size()));
+                self.good(
+                    "ledger",
+                    &subject,
+                    format_args!("`{ledger}`, {} entries", checkpoint.size()),
+                );
             }
             Ok(checkpoint) => {
                 let detail = format!("its log is `{}`, not `{ledger}`", checkpoint.origin());

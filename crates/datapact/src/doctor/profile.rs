@@ -42,7 +42,8 @@ fn look(context: &Context, findings: &mut Findings) -> Result<()> {
         }
     }
     for ends in ends_of_trust(&profile.trust()) {
-        // A CA of users is its own realm's concern, but an enrolment with an expired one admits nobody of it.
+        // A CA of users is its own realm's concern, but an enrolment with an expired one admits
+        // nobody of it.
         findings.ends(&ends, Some("ask management's operator for a new enrolment"));
     }
     servers(context, profile, findings)
@@ -84,7 +85,8 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
             Ok(account) => findings.good("account", account.identity, "it is active"),
             Err(error) => {
                 let problem = error.to_problem();
-                let advice = problem.hint.as_deref().unwrap_or("ask an administrator of management");
+                let advice =
+                    problem.hint.as_deref().unwrap_or("ask an administrator of management");
                 findings.error("account", "account", &problem.detail, advice);
             }
         }

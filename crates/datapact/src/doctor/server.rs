@@ -25,22 +25,26 @@ const CORRECT: &str = "correct the configuration or the file";
 
 /// Looks at management.
 pub(crate) fn management(context: &Context, path: &Path) -> Vec<Finding> {
-    examine(context, path, "management.sqlite", async |config: &ManagementConfig, findings, client| {
-        for peer in config.key_servers.iter().chain(&config.storage_servers) {
-            peer_certificate(findings, peer);
-        }
-        for peer in &config.key_servers {
-            client.ask(findings, "key server", &peer.endpoint()).await;
-        }
-        for peer in &config.storage_servers {
-            client.ask(findings, "storage server", &peer.endpoint()).await;
-        }
-        if config.ledger.witnesses.is_empty() {
-            let advice =
-                "name the witness keys of the key servers: clients believe no proof that nobody has cosigned";
-            findings.warning("ledger", &config.ledger.id, "it has no witnesses", advice);
-        }
-    })
+    examine(
+        context,
+        path,
+        "management.sqlite",
+        async |config: &ManagementConfig, findings, client| {
+            for peer in config.key_servers.iter().chain(&config.storage_servers) {
+                peer_certificate(findings, peer);
+            }
+            for peer in &config.key_servers {
+                client.ask(findings, "key server", &peer.endpoint()).await;
+            }
+            for peer in &config.storage_servers {
+                client.ask(findings, "storage server", &peer.endpoint()).await;
+            }
+            if config.ledger.witnesses.is_empty() {
+                let advice = "name the witness keys of the key servers: clients believe no proof that nobody has cosigned";
+                findings.warning("ledger", &config.ledger.id, "it has no witnesses", advice);
+            }
+        },
+    )
 }
 
 /// Looks at a key server.
@@ -58,7 +62,12 @@ pub(crate) fn key(context: &Context, path: &Path) -> Vec<Finding> {
             }
             Err(error) => {
                 let advice = "put in the key that `datapact config init management` printed";
-                findings.error("ledger", &config.ledger, format_args!("`log_key`: {error}"), advice);
+                findings.error(
+                    "ledger",
+                    &config.ledger,
+                    format_args!("`log_key`: {error}"),
+                    advice,
+                );
             }
         }
     })
@@ -66,13 +75,20 @@ pub(crate) fn key(context: &Context, path: &Path) -> Vec<Finding> {
 
 /// Looks at a storage server.
 pub(crate) fn storage(context: &Context, path: &Path) -> Vec<Finding> {
-    examine(context, path, "storage.sqlite", async |config: &StorageServerConfig, findings, client| {
-        client.ask(findings, "management", &config.management).await;
-        if let Some(secret) = config.objects.as_ref().and_then(|bucket| bucket.secret_key_file.as_ref()) {
-            findings.private(secret);
-        }
-        objects(findings, config).await;
-    })
+    examine(
+        context,
+        path,
+        "storage.sqlite",
+        async |config: &StorageServerConfig, findings, client| {
+            client.ask(findings, "management", &config.management).await;
+            if let Some(secret) =
+                config.objects.as_ref().and_then(|bucket| bucket.secret_key_file.as_ref())
+            {
+                findings.private(secret);
+            }
+            objects(findings, config).await;
+        },
+    )
 }
 
 /// Whether the packages can be had.
@@ -82,7 +98,9 @@ async fn objects(findings: &mut Findings, config: &StorageServerConfig) {
         None if !folder.exists() => {
             return findings.good("objects", folder.display(), "it is made at the first start");
         }
-        None => (folder.display().to_string(), "mount the disk, or correct the folder's owner and mode"),
+        None => {
+            (folder.display().to_string(), "mount the disk, or correct the folder's owner and mode")
+        }
         Some(bucket) => (
             format!("bucket `{}`", bucket.bucket),
             "check that the object store runs, and that endpoint, bucket, access key and `ca` in `[objects]` are right",
@@ -141,7 +159,9 @@ fn files(findings: &mut Findings, common: &Common) {
             findings.private(&path);
         }
     }
-    if let Some(password) = common.database.as_ref().and_then(|database| database.password_file.as_ref()) {
+    if let Some(password) =
+        common.database.as_ref().and_then(|database| database.password_file.as_ref())
+    {
         findings.private(password);
     }
 }
@@ -160,13 +180,15 @@ async fn state(findings: &mut Findings, common: &Common, file: &str) {
     match Store::look(&location).await {
         Ok(()) => findings.good("database", &location, "it answers"),
         Err(error) => {
-            let advice = "check that the database server runs and that address, role and password are right";
+            let advice =
+                "check that the database server runs and that address, role and password are right";
             findings.error("database", &location, error, advice);
         }
     }
 }
 
-/// The server's own certificate and the trust configuration; a client with both, if they can be used.
+/// The server's own certificate and the trust configuration; a client with both, if they can be
+/// used.
 fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
     let trust = match ReloadableTrust::load(&common.trust) {
         Ok(trust) => trust,
@@ -192,8 +214,7 @@ fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
     let chain = match usable {
         Ok(chain) => chain,
         Err(error) => {
-            let advice =
-                "have the servers' CA certify `server.csr` for this name, and put the certificate there";
+            let advice = "have the servers' CA certify `server.csr` for this name, and put the certificate there";
             findings.error("certificate", common.certificate.display(), error, advice);
             return None;
         }
@@ -221,7 +242,9 @@ fn peer_certificate(findings: &mut Findings, peer: &Peer) {
     let endpoint = peer.endpoint();
     let name = endpoint.name().unwrap_or_default();
     let leaf = CertificateDer::from_pem_file(&peer.certificate);
-    match leaf.map_err(|error| error.to_string()).and_then(|leaf| validity(&leaf).map_err(|e| e.to_string()))
+    match leaf
+        .map_err(|error| error.to_string())
+        .and_then(|leaf| validity(&leaf).map_err(|e| e.to_string()))
     {
         Ok((_, at)) => findings.ends(&Ends { kind: "peer", name: name.to_owned(), at }, None),
         Err(error) => {

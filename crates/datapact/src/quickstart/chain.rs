@@ -35,7 +35,8 @@ impl LedgerKind {
         }
     }
 
-    /// The `ledger.toml` of management, and that of the key server's own node, in the network's folder.
+    /// The `ledger.toml` of management, and that of the key server's own node, in the network's
+    /// folder.
     pub(super) fn files(self) -> Option<[&'static str; 2]> {
         match self {
             Self::Embedded => None,
@@ -68,7 +69,8 @@ pub(super) enum Chain {
 }
 
 impl Chain {
-    /// The network in `folder`, where there is to be one, as the ledger `id`. Nothing is started yet.
+    /// The network in `folder`, where there is to be one, as the ledger `id`. Nothing is started
+    /// yet.
     pub(super) fn open(kind: LedgerKind, folder: &Path, id: &str) -> Result<Self> {
         match kind {
             LedgerKind::Embedded => Ok(Self::Embedded),
@@ -85,7 +87,8 @@ impl Chain {
     #[cfg(feature = "evm")]
     fn open_evm(kind: LedgerKind, folder: &Path) -> Result<Self> {
         use datapact_evm::network::{Kind, Network};
-        let (kind, nodes) = if kind == LedgerKind::Devnode { (Kind::Devnode, 1) } else { (Kind::Quorum, 4) };
+        let (kind, nodes) =
+            if kind == LedgerKind::Devnode { (Kind::Devnode, 1) } else { (Kind::Quorum, 4) };
         Network::open(folder, kind, nodes).map(Self::Evm).map_err(ledger::network::failed)
     }
 
@@ -102,7 +105,8 @@ impl Chain {
         Network::open(folder, &options).map(Self::Fabric).map_err(ledger::fabric::failed)
     }
 
-    /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends what was started.
+    /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends
+    /// what was started.
     pub(super) async fn up(&mut self) -> Result<()> {
         match self {
             Self::Embedded => Ok(()),

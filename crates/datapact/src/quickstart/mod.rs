@@ -1,4 +1,5 @@
-//! `datapact quickstart`: both procedures of the Recommendation (7.3.1, 7.3.2) between real processes, in one command.
+//! `datapact quickstart`: both procedures of the Recommendation (7.3.1, 7.3.2) between real
+//! processes, in one command.
 
 mod chain;
 mod servers;
@@ -54,7 +55,8 @@ pub(crate) struct Quickstart {
     /// End when all is shown, instead of leaving the servers running until Ctrl-C
     #[arg(long)]
     exit: bool,
-    /// Make CAs, certificates and configuration files only, to change them before the servers first start
+    /// Make CAs, certificates and configuration files only, to change them before the servers first
+    /// start
     #[arg(long, conflicts_with_all = ["file", "exit"])]
     prepare: bool,
     /// Where everything is kept; a later run goes on with what is there
@@ -70,7 +72,9 @@ impl Quickstart {
     fn dataset(&self) -> Result<Box<dyn Read + Send>> {
         Ok(match &self.file {
             None => Box::new(Cursor::new(SAMPLE)),
-            Some(path) => Box::new(std::fs::File::open(path).map_err(|e| Failure::file("read", path, &e))?),
+            Some(path) => {
+                Box::new(std::fs::File::open(path).map_err(|e| Failure::file("read", path, &e))?)
+            }
         })
     }
 }
@@ -192,7 +196,8 @@ impl Quickstart {
 async fn run(args: &Quickstart, output: Output) -> Result<()> {
     let (site, existed) = Site::open(&args.data, args.ledger)?;
     if args.prepare {
-        let configs: Vec<_> = ["management", "key", "storage"].iter().map(|role| site.config(role)).collect();
+        let configs: Vec<_> =
+            ["management", "key", "storage"].iter().map(|role| site.config(role)).collect();
         let lines: Vec<_> = configs.iter().map(|path| path.display().to_string()).collect();
         return output.result(&json!({ "existed": existed, "configs": configs }), lines.join("\n"));
     }
@@ -230,7 +235,9 @@ fn show_chain(kind: LedgerKind, chain: &Chain, steps: &mut Steps) -> Result<()> 
         return Ok(());
     }
     let title = match kind {
-        LedgerKind::Quorum => "Four GoQuorum validators agree by QBFT; the contract is on their chain",
+        LedgerKind::Quorum => {
+            "Four GoQuorum validators agree by QBFT; the contract is on their chain"
+        }
         LedgerKind::Fabric | LedgerKind::FabricBft => {
             "Two organisations of a Fabric network, management's and the key server's, have the contract as chaincode"
         }
@@ -347,7 +354,10 @@ async fn show(
 
     let report = provider.audit(&share).await?;
     if !report.good {
-        return Err(Failure::untrusted("the audit found something wrong", "see `datapact share audit`"));
+        return Err(Failure::untrusted(
+            "the audit found something wrong",
+            "see `datapact share audit`",
+        ));
     }
     steps.done(
         "7.2.4, 6 (traceability, verifiability)",
@@ -366,7 +376,11 @@ async fn show(
 }
 
 /// Everybody's session; who has not joined yet is invited and joins.
-async fn accounts(site: &Site, home: &Home, steps: &mut Steps) -> Result<(Session, Session, Session)> {
+async fn accounts(
+    site: &Site,
+    home: &Home,
+    steps: &mut Steps,
+) -> Result<(Session, Session, Session)> {
     let path = site.administrators_invitation();
     let invitation = join::read_invitation(&path)?;
     let admin = enrol(site, home, &ADMIN, invitation).await?;
@@ -409,7 +423,12 @@ impl Person {
                 country: Some(parse(country)?),
             },
         };
-        Ok(NewInvitation { realm: self.realm.to_owned(), role: self.role, attributes, seconds: 3600 })
+        Ok(NewInvitation {
+            realm: self.realm.to_owned(),
+            role: self.role,
+            attributes,
+            seconds: 3600,
+        })
     }
 }
 
@@ -429,7 +448,12 @@ fn joined(home: &Home, person: &Person) -> Result<Option<Session>> {
 }
 
 /// Key and request made locally, certificate from the person's CA, account bound.
-async fn enrol(site: &Site, home: &Home, person: &Person, invitation: Invitation) -> Result<Session> {
+async fn enrol(
+    site: &Site,
+    home: &Home,
+    person: &Person,
+    invitation: Invitation,
+) -> Result<Session> {
     if let Some(session) = joined(home, person)? {
         return Ok(session);
     }
@@ -446,13 +470,14 @@ async fn publish(args: &Quickstart, provider: &Provider, steps: &mut Steps) -> R
     let now = datapact_api::gate::system_clock()();
     let title = match &args.file {
         None => "Outpatient observations 2026, desensitized".to_owned(),
-        Some(path) => {
-            path.file_name().map_or_else(|| "a file".into(), |name| name.to_string_lossy().into_owned())
-        }
+        Some(path) => path
+            .file_name()
+            .map_or_else(|| "a file".into(), |name| name.to_string_lossy().into_owned()),
     };
     let create = CreateShare {
         title,
-        media_type: if args.file.is_some() { "application/octet-stream" } else { "text/csv" }.to_owned(),
+        media_type: if args.file.is_some() { "application/octet-stream" } else { "text/csv" }
+            .to_owned(),
         categories: vec![parse("health")?],
         introduction: String::new(),
         usage: String::new(),
@@ -490,7 +515,8 @@ async fn open(args: &Quickstart, consumer: &Consumer, share: &ShareId) -> Result
     let comparison = Comparison::with(args.dataset()?);
     let output = Plaintext::Stream(Box::new(comparison.clone()));
     let options = OpenOptions::default();
-    let opened = consumer.open(&Target::Share(*share), &options, &|_| Ok(()), output, no_progress()).await?;
+    let opened =
+        consumer.open(&Target::Share(*share), &options, &|_| Ok(()), output, no_progress()).await?;
     Ok((opened, comparison.same()))
 }
 
@@ -530,8 +556,8 @@ fn times(times: AccessTimes) -> String {
 }
 
 fn next_commands(site: &Site, share: ShareId) -> String {
-    let program =
-        std::env::current_exe().map_or_else(|_| "datapact".into(), |path| path.display().to_string());
+    let program = std::env::current_exe()
+        .map_or_else(|_| "datapact".into(), |path| path.display().to_string());
     format!(
         "\nThe servers keep running until Ctrl-C. In another terminal:\n\n  \
          export DATAPACT_HOME={home}\n  \

@@ -14,7 +14,8 @@ use crate::failure::{Failure, Result};
 /// How long a server may take to listen, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The server processes, none at first. They end when their standard input does, so none outlives the quickstart, however it ends.
+/// The server processes, none at first. They end when their standard input does, so none outlives
+/// the quickstart, however it ends.
 #[derive(Default)]
 pub(super) struct Servers {
     children: Vec<(&'static str, Child, Option<ChildStdin>)>,
@@ -23,8 +24,9 @@ pub(super) struct Servers {
 impl Servers {
     /// Starts management, key server and storage server, each a process of this program.
     pub(super) async fn start(&mut self, site: &Site) -> Result<()> {
-        let program = std::env::current_exe()
-            .map_err(|e| Failure::local(format!("cannot find this program: {e}"), "start it by its path"))?;
+        let program = std::env::current_exe().map_err(|e| {
+            Failure::local(format!("cannot find this program: {e}"), "start it by its path")
+        })?;
         for role in ["management", "key", "storage"] {
             self.start_one(&program, site, role).await?;
         }
@@ -37,7 +39,8 @@ impl Servers {
             let hint = format!("its log is `{}`", log_path.display());
             Failure::local(format!("the {role} server does not start: {e}"), hint)
         };
-        let log = File::options().create(true).append(true).open(&log_path).map_err(|e| cannot(&e))?;
+        let log =
+            File::options().create(true).append(true).open(&log_path).map_err(|e| cannot(&e))?;
         let mut child = Command::new(program)
             .args(["serve", role, "--json", "--until-eof", "--config"])
             .arg(site.config(role))

@@ -1,5 +1,6 @@
-//! Everything that the quickstart needs on one machine: CAs of two organisations and of the servers, three servers'
-//! certificates, keys and configuration files. Made once; a later run finds it.
+//! Everything that the quickstart needs on one machine: CAs of two organisations and of the
+//! servers, three servers' certificates, keys and configuration files. Made once; a later run finds
+//! it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -48,18 +49,26 @@ pub(super) struct Site {
     folder: PathBuf,
     /// Held while a quickstart runs, so that no second one uses the folder.
     _lock: fs::File,
-    /// Held while a quickstart runs, so that no other site or network gets the ports before the servers listen.
+    /// Held while a quickstart runs, so that no other site or network gets the ports before the
+    /// servers listen.
     _ports: Option<PortBlock>,
 }
 
 fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
-    Failure::local(format!("`{}`: {error}", path.display()), "choose another folder with `--data DIR`")
+    Failure::local(
+        format!("`{}`: {error}", path.display()),
+        "choose another folder with `--data DIR`",
+    )
 }
 
 impl Site {
     /// Opens the site in `folder`, making it if there is none.
     pub(super) fn open(folder: &Path, ledger: LedgerKind) -> Result<(Self, bool)> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(|e| failed(folder, e))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(|e| failed(folder, e))?;
         let folder = folder.canonicalize().map_err(|e| failed(folder, e))?;
         let mark = folder.join(MARK);
         let empty = fs::read_dir(&folder).map_err(|e| failed(&folder, e))?.next().is_none();
@@ -100,12 +109,16 @@ impl Site {
 
     /// Refuses another ledger than the one that the site was made with.
     fn confirm(&self, ledger: LedgerKind) -> Result<()> {
-        let made = fs::read_to_string(self.folder.join(LEDGER)).unwrap_or_else(|_| "embedded".to_owned());
+        let made =
+            fs::read_to_string(self.folder.join(LEDGER)).unwrap_or_else(|_| "embedded".to_owned());
         if made.trim() == ledger.name() {
             return Ok(());
         }
-        let detail =
-            format!("the quickstart in `{}` has the ledger `{}`", self.folder.display(), made.trim());
+        let detail = format!(
+            "the quickstart in `{}` has the ledger `{}`",
+            self.folder.display(),
+            made.trim()
+        );
         Err(Failure::usage(
             detail,
             format!("run it with `--ledger {}`, or in a new folder with `--data DIR`", made.trim()),
@@ -129,7 +142,9 @@ impl Site {
 
     /// What the administrator joins with; management has written it.
     pub(super) fn administrators_invitation(&self) -> PathBuf {
-        self.folder.join("servers/management/data").join(datapact_server::run::ADMINISTRATORS_INVITATION)
+        self.folder
+            .join("servers/management/data")
+            .join(datapact_server::run::ADMINISTRATORS_INVITATION)
     }
 
     /// The CA of an organisation.
@@ -138,7 +153,8 @@ impl Site {
         Ca::open(&folder, None).map_err(|e| failed(&folder, e))
     }
 
-    /// Makes everything. The ports come last: without them the site is not finished, and is made anew.
+    /// Makes everything. The ports come last: without them the site is not finished, and is made
+    /// anew.
     fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
@@ -150,14 +166,16 @@ impl Site {
             let part = self.folder.join(part);
             fs::create_dir_all(&part).map_err(|e| failed(&part, e))?;
         }
-        for (realm, name) in [("clinic", "Clinic CA"), ("lab", "Lab CA"), ("server", "Servers' CA")] {
+        for (realm, name) in [("clinic", "Clinic CA"), ("lab", "Lab CA"), ("server", "Servers' CA")]
+        {
             let folder = self.folder.join("ca").join(realm);
             let ca = Ca::init(&folder, name, 2 * VALID, None).map_err(|e| failed(&folder, e))?;
             ca.crl().map_err(|e| failed(&folder, e))?;
         }
         self.write("servers/trust.toml", &trust_toml())?;
         let block = PortBlock::reserve().map_err(|e| failed(&self.folder, e))?;
-        let ports = Ports::of(&block).ok_or_else(|| failed(&self.folder, "a block has too few ports"))?;
+        let ports =
+            Ports::of(&block).ok_or_else(|| failed(&self.folder, "a block has too few ports"))?;
         for role in ["management", "key", "storage"] {
             self.certify(role)?;
         }
@@ -173,7 +191,10 @@ impl Site {
         let data = &management.server.data;
         let keys = datapact_server::management::Keys::open(data, &management.ledger.id)
             .map_err(|e| failed(data, e))?;
-        self.write("servers/key/key.toml", &key_toml(&ports, &keys.log_vkey().to_string(), ledger))?;
+        self.write(
+            "servers/key/key.toml",
+            &key_toml(&ports, &keys.log_vkey().to_string(), ledger),
+        )?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
         self.write(LEDGER, ledger.name())?;
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
@@ -184,14 +205,19 @@ impl Site {
     /// A server's key and certificate.
     fn certify(&self, role: &str) -> Result<()> {
         let folder = self.folder.join("servers").join(role);
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|e| failed(&folder, e))?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder)
+            .map_err(|e| failed(&folder, e))?;
         let name = format!("{role}.quickstart.test");
         let key = PrivateKey::generate().map_err(|e| failed(&folder, e))?;
         key.save(&folder.join("private_key.pem"), None).map_err(|e| failed(&folder, e))?;
         let subject = Subject::new(&name, None).map_err(|e| failed(&folder, e))?;
         let request = key.request(&subject).map_err(|e| failed(&folder, e))?;
         let kind = Kind::Server { dns_names: vec![name] };
-        let certificate = self.ca("server")?.issue(&request, &kind, VALID).map_err(|e| failed(&folder, e))?;
+        let certificate =
+            self.ca("server")?.issue(&request, &kind, VALID).map_err(|e| failed(&folder, e))?;
         self.write(&format!("servers/{role}/certificate.pem"), &certificate)
     }
 

@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::can_run;
 use crate::support::{Site, data, until_done};
 
-/// How long the orderer waits for more transactions: so long it is certain that one was handed in and stands in no block.
+/// How long the orderer waits for more transactions: so long it is certain that one was handed in
+/// and stands in no block.
 const BATCH_TIMEOUT: u64 = 2000;
 
 /// How many blocks management's own peer has.
@@ -19,7 +20,8 @@ fn height(site: &Site) -> u64 {
     info[0]["height"].as_u64().unwrap()
 }
 
-/// AX-4: killed before, while and after a transaction is endorsed, handed in, committed and projected.
+/// AX-4: killed before, while and after a transaction is endorsed, handed in, committed and
+/// projected.
 #[tokio::test(flavor = "multi_thread")]
 async fn ax_4_management_killed_between_submit_and_commit_neither_loses_nor_doubles_an_access() {
     if !can_run().await {
@@ -48,7 +50,10 @@ async fn ax_4_management_killed_between_submit_and_commit_neither_loses_nor_doub
         };
         let ((bytes, opened), ()) = tokio::join!(opening, killing);
         assert!(bytes == plain);
-        assert_eq!(opened.permission.access, nth, "killed after {moment} ms: counted twice, or not at all");
+        assert_eq!(
+            opened.permission.access, nth,
+            "killed after {moment} ms: counted twice, or not at all"
+        );
     }
     assert!(on_its_way > 0, "the moments miss the time between submit and commit");
     let error = lab.open(share).await.expect_err("the access times are used up");

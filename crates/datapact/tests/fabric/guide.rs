@@ -1,4 +1,5 @@
-//! The operator's guide, as it is written: its commands are run, only their examples' names replaced.
+//! The operator's guide, as it is written: its commands are run, only their examples' names
+//! replaced.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -55,7 +56,8 @@ fn command(commands: &[String], beginning: &str) -> String {
     first
 }
 
-/// A network with a channel and nothing on it, and a folder for each organisation's administrator to work in.
+/// A network with a channel and nothing on it, and a folder for each organisation's administrator
+/// to work in.
 struct Consortium {
     network: Option<Network>,
     chaincodes: Vec<Child>,
@@ -84,7 +86,8 @@ impl Consortium {
         };
         let mut network = Network::open(&dir, &options).unwrap();
         let nodes = network.start_channel(&programs).await.unwrap();
-        let address = |name: &str| nodes.iter().find(|node| node.node == name).unwrap().address.clone();
+        let address =
+            |name: &str| nodes.iter().find(|node| node.node == name).unwrap().address.clone();
         let tls_ca = |kind: &str, domain: &str| {
             dir.join(format!("crypto/{kind}/{domain}/tlsca/tlsca.{domain}-cert.pem"))
         };
@@ -129,7 +132,13 @@ impl Consortium {
             let names = names.map(|(name, is)| (name.to_owned(), is)).into();
             Organisation { name, folder: own, names }
         });
-        Self { network: Some(network), chaincodes: Vec::new(), folder, organisations, _ports: ports }
+        Self {
+            network: Some(network),
+            chaincodes: Vec::new(),
+            folder,
+            organisations,
+            _ports: ports,
+        }
     }
 
     /// What an organisation's administrator types.
@@ -143,13 +152,18 @@ impl Consortium {
         let fabric = std::env::var_os("FABRIC_BIN").map(PathBuf::from);
         let fabric = fabric.iter().flat_map(|bin| [bin.clone(), bin.join("bin")]);
         let path = std::env::var_os("PATH").unwrap();
-        let path = std::env::join_paths([bin].into_iter().chain(fabric).chain(std::env::split_paths(&path)));
+        let path = std::env::join_paths(
+            [bin].into_iter().chain(fabric).chain(std::env::split_paths(&path)),
+        );
         let mut shell = Command::new("sh");
         shell
             .args(["-c", &command])
             .current_dir(&organisation.folder)
             .env("PATH", path.unwrap())
-            .env("FABRIC_CFG_PATH", self.folder.path().join(format!("network/peer-{}", organisation.name)))
+            .env(
+                "FABRIC_CFG_PATH",
+                self.folder.path().join(format!("network/peer-{}", organisation.name)),
+            )
             .env("FABRIC_LOGGING_SPEC", "error")
             .env("CORE_PEER_MSPCONFIGPATH", organisation.folder.join("admin-msp"))
             .env_remove("DATAPACT_HOME");
@@ -158,12 +172,14 @@ impl Consortium {
 
     fn run(&self, at: usize, command: &str) -> String {
         let output = self.shell(at, command).output().unwrap();
-        let [said, errors] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
+        let [said, errors] =
+            [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
         assert!(output.status.success(), "{command}: {said}{errors}");
         said
     }
 
-    /// Packages, installs, starts, approves and commits, as the guide says; the new processes run beside the old ones.
+    /// Packages, installs, starts, approves and commits, as the guide says; the new processes run
+    /// beside the old ones.
     fn deploy(&mut self, guide: &[String]) {
         let guide = |beginning: &str| command(guide, beginning);
         for at in 0..2 {
@@ -175,7 +191,8 @@ impl Consortium {
             let process = guide("datapact-chaincode");
             let example = process.split_whitespace().find(|word| word.ends_with("...")).unwrap();
             self.organisations[at].names.insert(example.to_owned(), id);
-            let child = self.shell(at, &format!("exec {process}")).stdout(Stdio::null()).spawn().unwrap();
+            let child =
+                self.shell(at, &format!("exec {process}")).stdout(Stdio::null()).spawn().unwrap();
             self.chaincodes.push(child);
             self.run(at, &guide("peer lifecycle chaincode approveformyorg"));
         }
@@ -183,10 +200,14 @@ impl Consortium {
     }
 
     fn ledger(&self, at: usize, fixture: &Fixture) -> FabricLedger {
-        let config = FabricConfig::load(&self.organisations[at].folder.join("ledger.toml")).unwrap();
+        let config =
+            FabricConfig::load(&self.organisations[at].folder.join("ledger.toml")).unwrap();
         let trust = fixture.trust();
         let trust = Arc::new(move || Arc::clone(&trust));
-        FabricLedger::with(config, FabricOptions { id: ID.to_owned(), trust, clock: system_clock() })
+        FabricLedger::with(
+            config,
+            FabricOptions { id: ID.to_owned(), trust, clock: system_clock() },
+        )
     }
 }
 
@@ -199,7 +220,8 @@ impl Drop for Consortium {
         let network = self.network.take();
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 runtime.block_on(network.unwrap().down()).unwrap();
             });
         });
@@ -234,7 +256,8 @@ async fn the_contract_is_deployed_and_upgraded_on_an_existing_network_as_the_gui
     let mut consortium = Consortium::start().await;
     let guide = commands("## On an existing network");
     let upgrade = commands("### Upgrade");
-    let first: Vec<String> = guide.iter().filter(|command| !upgrade.contains(command)).cloned().collect();
+    let first: Vec<String> =
+        guide.iter().filter(|command| !upgrade.contains(command)).cloned().collect();
 
     // The same bytes wherever it is made.
     let package = command(&first, "datapact ledger contract package");
@@ -246,9 +269,11 @@ async fn the_contract_is_deployed_and_upgraded_on_an_existing_network_as_the_gui
     consortium.run(1, &command(&first, "peer chaincode invoke"));
     let describe = command(&first, "datapact ledger describe");
     consortium.run(0, &describe);
-    consortium.run(1, &format!("{} --administrator-msp admin-msp", describe.split('#').next().unwrap()));
+    consortium
+        .run(1, &format!("{} --administrator-msp admin-msp", describe.split('#').next().unwrap()));
     for at in 0..2 {
-        let info = consortium.run(at, &format!("{} --json", command(&first, "datapact ledger info")));
+        let info =
+            consortium.run(at, &format!("{} --json", command(&first, "datapact ledger info")));
         let info: Value = serde_json::from_str(&info).unwrap();
         assert_eq!((&info["ledger"], &info["submitter"]), (&json!(ID), &json!("ManagementMSP")));
     }
@@ -264,15 +289,16 @@ async fn the_contract_is_deployed_and_upgraded_on_an_existing_network_as_the_gui
     let before = events(&management).await;
     assert_eq!(before.len(), 2);
 
-    // The next definition, at other addresses; the old processes are ended. All that was is there, for old readers and new.
+    // The next definition, at other addresses; the old processes are ended. All that was is there,
+    // for old readers and new.
     let old: Vec<Child> = std::mem::take(&mut consortium.chaincodes);
     consortium.deploy(&upgrade);
     for mut child in old {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let said =
-        consortium.run(1, "peer lifecycle chaincode querycommitted --channelID datapact --name datapact");
+    let said = consortium
+        .run(1, "peer lifecycle chaincode querycommitted --channelID datapact --name datapact");
     assert!(said.contains("Sequence: 2"), "{said}");
     executed(&management, &access).await;
     assert_eq!(events(&management).await, before, "a repeat across the upgrade is one");
@@ -283,5 +309,9 @@ async fn the_contract_is_deployed_and_upgraded_on_an_existing_network_as_the_gui
     assert_eq!((later.len(), &later[..2]), (3, &before[..]));
     let fresh = consortium.ledger(1, &fixture);
     fresh.wait(later[2].position, PATIENCE).await.unwrap();
-    assert_eq!(events(&fresh).await, later, "who begins to follow now reads all definitions' events");
+    assert_eq!(
+        events(&fresh).await,
+        later,
+        "who begins to follow now reads all definitions' events"
+    );
 }

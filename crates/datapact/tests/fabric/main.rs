@@ -1,4 +1,5 @@
-//! The whole path on Hyperledger Fabric: real peers, orderers and chaincode, real servers, the command line.
+//! The whole path on Hyperledger Fabric: real peers, orderers and chaincode, real servers, the
+//! command line.
 #![cfg(feature = "fabric")]
 #![allow(
     clippy::unwrap_used,
@@ -70,8 +71,17 @@ async fn sh_8_the_quickstart_runs_on_fabric_and_goes_on_with_its_state() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("site");
     let data = data.to_str().unwrap();
-    let run =
-        || steps(&ok(datapact(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", data])));
+    let run = || {
+        steps(&ok(datapact(&[
+            "quickstart",
+            "--ledger",
+            "fabric",
+            "--exit",
+            "--json",
+            "--data",
+            data,
+        ])))
+    };
     let (first, second) = (run(), run());
     assert_eq!((first.len(), second.len()), (10, 10));
     assert_eq!(audit(&first)["good"], true);
@@ -91,7 +101,9 @@ async fn sh_8_the_quickstart_runs_on_fabric_and_goes_on_with_its_state() {
     let share = audit(&second)["share"].as_str().unwrap().to_owned();
     let commands: Vec<String> = guide::commands("## A network on this machine")
         .into_iter()
-        .filter(|command| ["cd ", "export ", "peer "].iter().any(|first| command.starts_with(first)))
+        .filter(|command| {
+            ["cd ", "export ", "peer "].iter().any(|first| command.starts_with(first))
+        })
         .map(|command| command.replace("my-channel", dir).replace("SHARE", &share))
         .collect();
     assert_eq!(commands.len(), 5);
@@ -105,20 +117,27 @@ async fn sh_8_the_quickstart_runs_on_fabric_and_goes_on_with_its_state() {
     assert_eq!(stored["record"]["policy"]["state"], "active");
 
     // And ours shows the transaction that wrote it, and where the channel stands.
-    let (ledger, transaction) = (format!("{dir}/ledger.toml"), stored["transaction"].as_str().unwrap());
+    let (ledger, transaction) =
+        (format!("{dir}/ledger.toml"), stored["transaction"].as_str().unwrap());
     let json = |arguments: &[&str]| -> Value {
-        serde_json::from_slice(&ok(datapact(&[arguments, &["--json", "--chain", &ledger]].concat())).stdout)
-            .unwrap()
+        serde_json::from_slice(
+            &ok(datapact(&[arguments, &["--json", "--chain", &ledger]].concat())).stdout,
+        )
+        .unwrap()
     };
     let info = json(&["ledger", "info"]);
     assert_eq!((&info["ledger"], &info["submitter"]), (&id.into(), &"ManagementMSP".into()));
     assert_eq!(info["height"].as_u64(), info["newest_block"].as_u64().map(|newest| newest + 1));
     let verified = json(&["ledger", "verify", "--transaction", transaction]);
-    assert_eq!((&verified["code"], &verified["transaction"]), (&"VALID".into(), &transaction.into()));
+    assert_eq!(
+        (&verified["code"], &verified["transaction"]),
+        (&"VALID".into(), &transaction.into())
+    );
     assert_eq!(verified["endorsements"].as_array().unwrap().len(), 2);
-    let other = datapact(&["ledger", "verify", "--chain", &ledger, "--transaction", &"0".repeat(64)])
-        .output()
-        .unwrap();
+    let other =
+        datapact(&["ledger", "verify", "--chain", &ledger, "--transaction", &"0".repeat(64)])
+            .output()
+            .unwrap();
     assert_eq!(other.status.code(), Some(8), "{}", String::from_utf8_lossy(&other.stderr));
 }
 
@@ -142,13 +161,16 @@ impl Drop for Down<'_> {
     }
 }
 
-/// Everything that the nodes keep, searched for whatever of the quickstart's people and of their documents was used: names as
-/// they stand in text and in certificates, the beginnings of signed documents, titles.
+/// Everything that the nodes keep, searched for whatever of the quickstart's people and of their
+/// documents was used: names as they stand in text and in certificates, the beginnings of signed
+/// documents, titles.
 fn pr_1_peers_and_orderers_keep_nothing_that_identifies_a_person(network: &Path) {
     let mut data: Vec<Vec<u8>> =
         ["CN=Ada", "CN=Ben", "CN=Cleo", "Outpatient", "observations"].map(Into::into).into();
     // UTF8String of DER.
-    data.extend(["Ada", "Ben", "Cleo"].map(|name| [&[0x0c, name.len() as u8], name.as_bytes()].concat()));
+    data.extend(
+        ["Ada", "Ben", "Cleo"].map(|name| [&[0x0c, name.len() as u8], name.as_bytes()].concat()),
+    );
     // Signed documents begin with the base64url of `{"alg":"ES256"` and of `{"typ":`.
     data.extend(["eyJhbGciOiJFUzI1NiIs", "eyJ0eXAiOi"].map(Into::into));
     let (mut kept, mut searched) = (false, 0);
@@ -180,8 +202,15 @@ async fn sh_8_the_quickstart_runs_on_bft_orderers() {
     let folder = TempDir::new().unwrap();
     let data = folder.path().join("site");
     let data = data.to_str().unwrap();
-    let run =
-        steps(&ok(datapact(&["quickstart", "--ledger", "fabric-bft", "--exit", "--json", "--data", data])));
+    let run = steps(&ok(datapact(&[
+        "quickstart",
+        "--ledger",
+        "fabric-bft",
+        "--exit",
+        "--json",
+        "--data",
+        data,
+    ])));
     assert_eq!(run.first().unwrap()["detail"]["nodes"].as_array().unwrap().len(), 8);
     assert_eq!(audit(&run)["good"], true);
 }

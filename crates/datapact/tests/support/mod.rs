@@ -1,6 +1,6 @@
-//! A site of three real server processes for tests: made by `datapact quickstart`, each process started, killed
-//! (SIGKILL) and restarted by itself, and ended with the test. Users are in-process clients of the SDK, or processes
-//! of the command line.
+//! A site of three real server processes for tests: made by `datapact quickstart`, each process
+//! started, killed (SIGKILL) and restarted by itself, and ended with the test. Users are in-process
+//! clients of the SDK, or processes of the command line.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -58,8 +58,9 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long the long forms run: the seconds in `DATAPACT_STORM`, or `short`.
 pub fn storm(short: u64) -> Duration {
-    let seconds =
-        std::env::var("DATAPACT_STORM").ok().map(|text| text.parse().expect("DATAPACT_STORM=SECONDS"));
+    let seconds = std::env::var("DATAPACT_STORM")
+        .ok()
+        .map(|text| text.parse().expect("DATAPACT_STORM=SECONDS"));
     Duration::from_secs(seconds.unwrap_or(short))
 }
 
@@ -99,8 +100,9 @@ impl Drop for Server {
 }
 
 impl Site {
-    /// Makes a site and starts its servers. It has the profiles `admin`, `clinic` (a provider), `lab` (a consumer
-    /// in DE) and `lab-overseas` (one in US), and one share, which `lab` has opened.
+    /// Makes a site and starts its servers. It has the profiles `admin`, `clinic` (a provider),
+    /// `lab` (a consumer in DE) and `lab-overseas` (one in US), and one share, which `lab` has
+    /// opened.
     pub fn start() -> Self {
         Self::start_on(stores::remote())
     }
@@ -117,7 +119,8 @@ impl Site {
         let made = folder.path().join("ports.json");
         let ports = loop {
             let prepare = ["quickstart", "--ledger", ledger, "--prepare", "--data", data];
-            let output = Command::new(env!("CARGO_BIN_EXE_datapact")).args(prepare).output().unwrap();
+            let output =
+                Command::new(env!("CARGO_BIN_EXE_datapact")).args(prepare).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             let ports: Value = serde_json::from_slice(&std::fs::read(&made).unwrap()).unwrap();
             let first = ports["management"].as_u64().unwrap();
@@ -127,7 +130,13 @@ impl Site {
             // Somebody was quicker; without this file the site is made anew.
             std::fs::remove_file(&made).unwrap();
         };
-        Self { folder, servers: Mutex::default(), _ports: ports, stores, environment: Mutex::default() }
+        Self {
+            folder,
+            servers: Mutex::default(),
+            _ports: ports,
+            stores,
+            environment: Mutex::default(),
+        }
     }
 
     /// The same, on these stores; on files without any.
@@ -146,7 +155,8 @@ impl Site {
         site
     }
 
-    /// The same, with the ledger on a network of this kind in the folder `network`, which runs until `ledger down`.
+    /// The same, with the ledger on a network of this kind in the folder `network`, which runs
+    /// until `ledger down`.
     pub fn start_on_chain(kind: &str) -> Self {
         let site = Self::new(None, kind);
         let data = site.path().to_str().unwrap().to_owned();
@@ -158,15 +168,23 @@ impl Site {
         site
     }
 
-    /// The same on a Fabric network, whose orderer waits so many milliseconds for more transactions.
+    /// The same on a Fabric network, whose orderer waits so many milliseconds for more
+    /// transactions.
     pub fn start_on_fabric(batch_timeout: u64) -> Self {
         let site = Self::new(None, "fabric");
         let data = site.path().to_str().unwrap().to_owned();
         let network = site.network();
         let network = network.to_str().unwrap();
         let batch_timeout = batch_timeout.to_string();
-        let up =
-            ["ledger", "up", "fabric", "--ledger-id", "management.quickstart.test/ledger", "--dir", network];
+        let up = [
+            "ledger",
+            "up",
+            "fabric",
+            "--ledger-id",
+            "management.quickstart.test/ledger",
+            "--dir",
+            network,
+        ];
         site.ran(&[&up[..], &["--batch-timeout", &batch_timeout]].concat());
         site.ran(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", &data]);
         site.ran(&up);
@@ -179,7 +197,11 @@ impl Site {
     /// Runs a command and expects success.
     pub fn ran(&self, arguments: &[&str]) {
         let output = self.run(None, arguments);
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 
     /// Where a chain's network is kept, if there is one.
@@ -274,7 +296,11 @@ impl Site {
     /// A command of this program, as the user of `profile`.
     pub fn command(&self, profile: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
-        command.args(arguments).current_dir(self.path()).env_clear().env("DATAPACT_HOME", self.file("home"));
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .env_clear()
+            .env("DATAPACT_HOME", self.file("home"));
         // A ledger's programs are found by these.
         for name in ["PATH", "FABRIC_BIN", "HOME", "XDG_CACHE_HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
@@ -293,7 +319,11 @@ impl Site {
     /// Runs with `--json`, expects success, and returns the objects printed.
     pub fn ok(&self, profile: &str, arguments: &[&str]) -> Vec<Value> {
         let output = self.run(Some(profile), &[arguments, &["--json"]].concat());
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let stdout = String::from_utf8(output.stdout).unwrap();
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -346,7 +376,8 @@ impl Site {
 
     /// The keys that the key server holds, by the shares they belong to.
     pub async fn stored_keys(&self) -> Vec<String> {
-        self.select("key", "SELECT share FROM key_entry WHERE sealed IS NOT NULL ORDER BY share").await
+        self.select("key", "SELECT share FROM key_entry WHERE sealed IS NOT NULL ORDER BY share")
+            .await
     }
 
     /// The identifiers of the packages that the storage server holds.
@@ -383,7 +414,8 @@ impl Drop for Site {
         }
         self.servers.lock().unwrap().clear();
         if self.network().exists() {
-            let down = self.run(None, &["ledger", "down", "--dir", self.network().to_str().unwrap()]);
+            let down =
+                self.run(None, &["ledger", "down", "--dir", self.network().to_str().unwrap()]);
             assert!(down.status.success() || std::thread::panicking(), "the network does not end");
         }
     }
@@ -400,8 +432,9 @@ pub struct User {
 impl User {
     pub fn connect(profile: Profile) -> Self {
         let tls = tls(&profile);
-        let http =
-            |endpoint| Http::new(endpoint, tls.clone(), Some(profile.signer().clone()), system_clock());
+        let http = |endpoint| {
+            Http::new(endpoint, tls.clone(), Some(profile.signer().clone()), system_clock())
+        };
         let enrolment = profile.enrolment();
         let key_server = KeyServerClient(http(&enrolment.key_servers[0]).unwrap());
         let storage_server = StorageServerClient(http(&enrolment.storage_servers[0]).unwrap());
@@ -428,13 +461,19 @@ impl User {
         let sink = Sink::default();
         let output = Output::Stream(Box::new(sink.clone()));
         let (target, options) = (Target::Share(share), OpenOptions::default());
-        let opened = self.consumer().open(&target, &options, &|_| Ok(()), output, no_progress()).await?;
+        let opened =
+            self.consumer().open(&target, &options, &|_| Ok(()), output, no_progress()).await?;
         let bytes = std::mem::take(&mut *sink.0.lock().unwrap());
         Ok((bytes, opened))
     }
 
     /// Shares `data` with everybody, `times` times each.
-    pub async fn share(&self, title: &str, data: &[u8], times: AccessTimes) -> Result<SetShare, ClientError> {
+    pub async fn share(
+        &self,
+        title: &str,
+        data: &[u8],
+        times: AccessTimes,
+    ) -> Result<SetShare, ClientError> {
         self.share_telling(title, data, times, no_progress()).await
     }
 
@@ -472,7 +511,8 @@ impl User {
 /// TLS as the user of `profile` speaks it.
 pub fn tls(profile: &Profile) -> rustls::ClientConfig {
     let key = PrivateKey::load(&profile.folder().join("key.pem"), None).unwrap();
-    let trust = ReloadableTrust::load(&profile.folder().join("../../../servers/trust.toml")).unwrap();
+    let trust =
+        ReloadableTrust::load(&profile.folder().join("../../../servers/trust.toml")).unwrap();
     client_config(trust, Some((profile.signer().chain().to_vec(), key.for_tls()))).unwrap()
 }
 
@@ -491,7 +531,8 @@ impl Write for Sink {
     }
 }
 
-/// Does something again as long as it fails only for the moment; anything else is a failure of the test.
+/// Does something again as long as it fails only for the moment; anything else is a failure of the
+/// test.
 pub async fn until_done<T, F>(what: &str, mut act: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, ClientError>>,

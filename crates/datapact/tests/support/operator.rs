@@ -16,7 +16,8 @@ pub fn configure(site: &Site, role: &str) {
     std::fs::write(&path, config.replace("[server.access]", operator)).unwrap();
 }
 
-/// Status and body of `GET path` at the operator's listener of a server that has said `ready` at its start.
+/// Status and body of `GET path` at the operator's listener of a server that has said `ready` at
+/// its start.
 pub fn get(ready: &Value, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(ready["operator_listen"].as_str().unwrap()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: operator\r\nConnection: close\r\n\r\n").unwrap();
@@ -44,5 +45,8 @@ pub fn wait_ready(ready: &Value, status: u16) -> Value {
 /// One of the checks.
 pub fn check<'a>(readiness: &'a Value, name: &str) -> &'a Value {
     let checks = readiness["checks"].as_array().unwrap();
-    checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {readiness}"))
+    checks
+        .iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("{name}: {readiness}"))
 }

@@ -1,5 +1,5 @@
-//! A TCP proxy before a server that a test makes fail: it passes connections on, to several servers in turn, refuses them,
-//! or lets them hang.
+//! A TCP proxy before a server that a test makes fail: it passes connections on, to several servers
+//! in turn, refuses them, or lets them hang.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,8 +29,11 @@ pub struct Proxy {
 impl Proxy {
     /// Listens at `at`, which may have port 0, for `targets`.
     pub fn start(at: SocketAddr, targets: Vec<SocketAddr>) -> Self {
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = std::net::TcpListener::bind(at).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,5 +1,6 @@
-//! The stores that a site's servers use: database files and folders, or, with `DATAPACT_TEST_STORES=remote`, a real
-//! PostgreSQL server and a real S3 server, started by the test.
+//! The stores that a site's servers use: database files and folders, or, with
+//! `DATAPACT_TEST_STORES=remote`, a real PostgreSQL server and a real S3 server, started by the
+//! test.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -34,13 +35,17 @@ pub struct Stores {
 impl Stores {
     /// Makes a database for each of `roles`, and a bucket.
     pub fn start(roles: &[&'static str]) -> Self {
-        Self::start_on(postgres::shared().expect("DATAPACT_TEST_STORES=remote needs PostgreSQL"), roles)
+        Self::start_on(
+            postgres::shared().expect("DATAPACT_TEST_STORES=remote needs PostgreSQL"),
+            roles,
+        )
     }
 
     /// The same, with databases of this server.
     pub fn start_on(server: &postgres::Server, roles: &[&'static str]) -> Self {
         let make = || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let named = |role: &&'static str| (*role, runtime.block_on(server.database()));
             roles.iter().map(named).collect()
         };
@@ -57,7 +62,8 @@ impl Stores {
         Location::Postgres(self.database(role).clone())
     }
 
-    /// Makes a server's configuration file name its database and, for the storage server, the bucket.
+    /// Makes a server's configuration file name its database and, for the storage server, the
+    /// bucket.
     pub fn configure(&self, role: &str, config: &Path) {
         let folder = config.parent().unwrap();
         let Postgres { host, port, database, user, password, .. } = self.database(role);
@@ -86,7 +92,8 @@ fn rclone() -> PathBuf {
     let beside = python.as_deref().and_then(Path::parent).map(Path::to_owned);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders = beside.into_iter().chain(std::env::split_paths(&path));
-    let found = folders.find_map(|folder| Some(folder.join("rclone")).filter(|program| program.is_file()));
+    let found =
+        folders.find_map(|folder| Some(folder.join("rclone")).filter(|program| program.is_file()));
     found.expect(
         "rclone is missing: pip install -r testdata/requirements.txt, and set DATAPACT_PYTHON or PATH",
     )
@@ -99,7 +106,10 @@ impl S3 {
         let secret = Salt::random().to_string();
         // The shell ends the server when this process ends, however it does.
         let mut server = Command::new("/bin/sh")
-            .args(["-c", "\"$0\" \"$@\" </dev/null & exec 2>/dev/null; cat >/dev/null; kill $!; wait $!"])
+            .args([
+                "-c",
+                "\"$0\" \"$@\" </dev/null & exec 2>/dev/null; cat >/dev/null; kill $!; wait $!",
+            ])
             .arg(rclone())
             .args(["serve", "s3", "--addr", "127.0.0.1:0", "--config", ""])
             // A secret of this test's alone.
@@ -113,8 +123,9 @@ impl S3 {
         let mut log = BufReader::new(server.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut said = Vec::new();
         let endpoint = log.find_map(|line| {
-            let starts =
-                line.split_once("Starting s3 server on [").and_then(|(_, rest)| rest.split_once("/]"));
+            let starts = line
+                .split_once("Starting s3 server on [")
+                .and_then(|(_, rest)| rest.split_once("/]"));
             let endpoint = starts.map(|(endpoint, _)| endpoint.to_owned());
             said.push(line);
             endpoint
@@ -124,7 +135,8 @@ impl S3 {
         Self { endpoint, secret, folder, server }
     }
 
-    /// The storage server's table that names the bucket, reached at `endpoint`; its secret is written to `folder`.
+    /// The storage server's table that names the bucket, reached at `endpoint`; its secret is
+    /// written to `folder`.
     pub fn configuration(&self, folder: &Path, endpoint: &str) -> String {
         write_secret(&folder.join("s3.secret"), &self.secret);
         format!(

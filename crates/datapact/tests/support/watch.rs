@@ -1,5 +1,5 @@
-//! Somebody who watches the log: a follower of its own that asks all the time, so that no checkpoint that it was once
-//! shown is ever contradicted, and none that was ever signed.
+//! Somebody who watches the log: a follower of its own that asks all the time, so that no
+//! checkpoint that it was once shown is ever contradicted, and none that was ever signed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,8 @@ impl Watch {
     pub async fn start(profile: Profile) -> Self {
         // The policy's first line names the log.
         let text = profile.log_policy().to_string();
-        let log: VerifyingKey = text.lines().next().unwrap().strip_prefix("log ").unwrap().parse().unwrap();
+        let log: VerifyingKey =
+            text.lines().next().unwrap().strip_prefix("log ").unwrap().parse().unwrap();
         let policy = LogPolicy::new(&log, &[]).unwrap();
         let source = Arc::new(PublicLog(super::User::connect(profile).session.public()));
         let folder = TempDir::new().unwrap();
@@ -74,13 +75,15 @@ impl Watch {
         }
     }
 
-    /// Looks once more, and checks that each checkpoint that management has ever signed, and each that the key server has
-    /// kept, is of a part of this very log. How many entries that has, and how many checkpoints they are.
+    /// Looks once more, and checks that each checkpoint that management has ever signed, and each
+    /// that the key server has kept, is of a part of this very log. How many entries that has, and
+    /// how many checkpoints they are.
     pub async fn all_agree(&self, site: &Site) -> (u64, usize) {
         let end = self.follower.poll().await.unwrap().size;
         let mut notes = Vec::new();
         for role in ["management", "key"] {
-            let of_role = site.select(role, "SELECT note FROM ledger_checkpoint WHERE size > 0").await;
+            let of_role =
+                site.select(role, "SELECT note FROM ledger_checkpoint WHERE size > 0").await;
             assert!(!of_role.is_empty(), "{role} has no checkpoints");
             notes.extend(of_role);
         }
@@ -88,7 +91,8 @@ impl Watch {
             let size: u64 = note.lines().nth(1).unwrap().parse().unwrap();
             let proof = self.follower.proof_under(size - 1, size, note).await.unwrap();
             let entry = self.follower.entry(size - 1).await.unwrap().unwrap();
-            let proved = proof.unwrap_or_else(|| panic!("a checkpoint of {size} entries, of {end}"));
+            let proved =
+                proof.unwrap_or_else(|| panic!("a checkpoint of {size} entries, of {end}"));
             proved.verify(&self.policy, &entry).unwrap_or_else(|error| panic!("{error}: {note}"));
         }
         (end, notes.len())

@@ -1,5 +1,6 @@
-//! The vectors of `docs/spec/signed-documents.md` in `testdata/documents/`: read by the test, and written anew by
-//! `cargo test -p datapact-core --lib -- --ignored write_the_vectors` (signatures and keys are random).
+//! The vectors of `docs/spec/signed-documents.md` in `testdata/documents/`: read by the test, and
+//! written anew by `cargo test -p datapact-core --lib -- --ignored write_the_vectors` (signatures
+//! and keys are random).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 
 use super::super::*;
-use crate::document::{AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport};
+use crate::document::{
+    AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
+};
 use crate::policy::SharingPolicy;
 use crate::testpki::{Ca, FROM, NOW, TO, Use, key, name};
 
@@ -78,7 +81,8 @@ fn the_vectors_hold() {
     let trust = read_trust();
     let mut expected: Vec<String> = Vec::new();
     for file in ["accepted.json", "refused.json"] {
-        let cases: Vec<Case> = serde_json::from_slice(&fs::read(folder().join(file)).unwrap()).unwrap();
+        let cases: Vec<Case> =
+            serde_json::from_slice(&fs::read(folder().join(file)).unwrap()).unwrap();
         assert!(!cases.is_empty());
         for case in cases {
             let result = dispatch(&case, &trust);
@@ -129,8 +133,11 @@ impl Author {
         Draft {
             header: json!({"alg": "ES256", "typ": format!("datapact-{kind}+jws"), "x5c": chain}),
             payload: payload.to_string(),
-            key: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, self.key.serialized_der())
-                .unwrap(),
+            key: EcdsaKeyPair::from_pkcs8(
+                &ECDSA_P256_SHA256_FIXED_SIGNING,
+                self.key.serialized_der(),
+            )
+            .unwrap(),
         }
     }
 }
@@ -156,7 +163,10 @@ fn bodies() -> Vec<(&'static str, Value)> {
     vec![
         ("sharing-policy", policy),
         ("access-request", json!({"share": id, "policy": digest, "purpose": "research"})),
-        ("key-request", json!({"token": digest, "request": digest, "key": id, "recipient": digest})),
+        (
+            "key-request",
+            json!({"token": digest, "request": digest, "key": id, "recipient": digest}),
+        ),
         (
             "key-release",
             json!({"share": id, "key": id, "request": digest, "key_request": digest, "sealed": digest}),
@@ -221,7 +231,13 @@ fn write_the_vectors() {
         ("sharing-policy of desensitized data", desensitized, "ok"),
         ("sharing-policy with values in the desensitization", with_values, "malformed"),
     ] {
-        case(what, "sharing-policy", NOW, ann.draft("sharing-policy", LEDGER, me, body).jws(), expect);
+        case(
+            what,
+            "sharing-policy",
+            NOW,
+            ann.draft("sharing-policy", LEDGER, me, body).jws(),
+            expect,
+        );
     }
     let request = || bodies()[1].1.clone();
     let draft = |author: &Author| author.draft("access-request", LEDGER, me, request());
@@ -243,7 +259,12 @@ fn write_the_vectors() {
     spaced.payload = format!(" {}\n", spaced.payload);
     request_case("with white space around the payload's JSON", NOW, spaced.jws(), "ok");
 
-    request_case("from when its certificate was revoked", NOW, draft(&revoked_later).jws(), "revoked");
+    request_case(
+        "from when its certificate was revoked",
+        NOW,
+        draft(&revoked_later).jws(),
+        "revoked",
+    );
     request_case("after its certificate", TO + 1, draft(&ann).jws(), "expired");
     request_case("before its certificate", FROM - 1, draft(&ann).jws(), "expired");
     request_case(
@@ -365,7 +386,10 @@ fn write_the_vectors() {
         ("padding", format!("{good}==")),
         ("white space at the end", format!("{good}\n")),
         ("white space at the beginning", format!(" {good}")),
-        ("a line break in the payload", format!("{header}.{}\n{}.{signature}", &payload[..8], &payload[8..])),
+        (
+            "a line break in the payload",
+            format!("{header}.{}\n{}.{signature}", &payload[..8], &payload[8..]),
+        ),
         ("a fourth part", format!("{good}.{signature}")),
         ("two parts", format!("{header}.{payload}")),
         ("nothing", String::new()),
@@ -415,9 +439,11 @@ fn write_the_vectors() {
         ca: vec![STANDARD.encode(&ca.der)],
         crl: vec![STANDARD.encode(crl)],
     };
-    let trust = [realm("clinic", &clinic, clinic.crl(&[(7, NOW)])), realm("lab", &lab, lab.crl(&[]))];
+    let trust =
+        [realm("clinic", &clinic, clinic.crl(&[(7, NOW)])), realm("lab", &lab, lab.crl(&[]))];
     let write = |file: &str, value: Value| {
-        fs::write(folder().join(file), serde_json::to_string_pretty(&value).unwrap() + "\n").unwrap();
+        fs::write(folder().join(file), serde_json::to_string_pretty(&value).unwrap() + "\n")
+            .unwrap();
     };
     write("trust.json", json!(trust));
     write("accepted.json", json!(accepted));

@@ -66,14 +66,20 @@ pub(super) const SCHEMES: &[Scheme] = &[
         chance: 0.005,
         check: |id| {
             matches!(number(id, 0, 2), 20 | 23 | 24 | 25 | 26 | 27)
-                && (weighted(id, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) + digit(id, 10)).is_multiple_of(11)
+                && (weighted(id, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) + digit(id, 10))
+                    .is_multiple_of(11)
         },
     },
     Scheme {
         code: "cl-rut",
         name: "Rol Único Tributario of a person (Chile)",
         words: &["rut", "run", "rol unico"],
-        forms: &[("99.999.999-X", 0.95), ("9.999.999-X", 0.9), ("99999999-X", 0.7), ("9999999-X", 0.5)],
+        forms: &[
+            ("99.999.999-X", 0.95),
+            ("9.999.999-X", 0.9),
+            ("99999999-X", 0.7),
+            ("9999999-X", 0.5),
+        ],
         chance: 0.03,
         check: cl_rut,
     },
@@ -95,7 +101,8 @@ pub(super) const SCHEMES: &[Scheme] = &[
     },
 ];
 
-/// Which numbers are never issued: social security administration, "Social Security Number Randomization" (2011).
+/// Which numbers are never issued: social security administration, "Social Security Number
+/// Randomization" (2011).
 fn us_ssn(id: &[u8]) -> bool {
     let (area, group, serial) = (number(id, 0, 3), number(id, 3, 2), number(id, 5, 4));
     // Two numbers that advertisements made unusable, and the run of digits that everybody types.

@@ -1,7 +1,9 @@
 //! Asia, Africa and Oceania.
 
 use super::Scheme;
-use super::checks::{digit, luhn, number, short_date, uniform, verhoeff, weighted, yymmdd, yyyymmdd};
+use super::checks::{
+    digit, luhn, number, short_date, uniform, verhoeff, weighted, yymmdd, yyyymmdd,
+};
 
 pub(super) const SCHEMES: &[Scheme] = &[
     Scheme {
@@ -43,7 +45,12 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "hk-id",
         name: "Identity Card (Hong Kong)",
         words: &["hkid", "身份證", "identity card"],
-        forms: &[("A999999(X)", 0.95), ("AA999999(X)", 0.95), ("A999999X", 0.3), ("AA999999X", 0.3)],
+        forms: &[
+            ("A999999(X)", 0.95),
+            ("AA999999(X)", 0.95),
+            ("A999999X", 0.3),
+            ("AA999999X", 0.3),
+        ],
         chance: 0.09,
         check: hk_id,
     },
@@ -53,7 +60,8 @@ pub(super) const SCHEMES: &[Scheme] = &[
         words: &["주민등록번호", "주민번호", "주민", "resident registration", "rrn"],
         forms: &[("999999-9999999", 0.8), ("9999999999999", 0.35)],
         chance: 0.03,
-        // Numbers given since October 2020 end in chance, so that the check digit proves nothing any more.
+        // Numbers given since October 2020 end in chance, so that the check digit proves nothing
+        // any more.
         check: |id| yymmdd(id, 0) && matches!(digit(id, 6), 1..=8),
     },
     Scheme {
@@ -90,7 +98,8 @@ pub(super) const SCHEMES: &[Scheme] = &[
         forms: &[("999999-99-9999", 0.75), ("999999999999", 0.15)],
         chance: 0.03,
         check: |id| {
-            yymmdd(id, 0) && !matches!(number(id, 6, 2), 0 | 17..=20 | 69 | 70 | 73 | 80 | 81 | 94..=97)
+            yymmdd(id, 0)
+                && !matches!(number(id, 6, 2), 0 | 17..=20 | 69 | 70 | 73 | 80 | 81 | 94..=97)
         },
     },
     Scheme {
@@ -181,7 +190,9 @@ fn cn_ric(id: &[u8]) -> bool {
 fn tw_id(id: &[u8]) -> bool {
     // The order in which the letters were given out.
     const LETTERS: &[u8] = b"ABCDEFGHJKLMNPQRSTUVXYWZIO";
-    let Some(place) = id.first().and_then(|first| LETTERS.iter().position(|letter| letter == first)) else {
+    let Some(place) =
+        id.first().and_then(|first| LETTERS.iter().position(|letter| letter == first))
+    else {
         return false;
     };
     let letter = place as u32 + 10;
@@ -192,8 +203,9 @@ fn tw_id(id: &[u8]) -> bool {
 
 fn hk_id(id: &[u8]) -> bool {
     let Some((check, body)) = id.split_last() else { return false };
-    let value =
-        |byte: u8| if byte.is_ascii_digit() { u32::from(byte - b'0') } else { u32::from(byte - b'A') + 10 };
+    let value = |byte: u8| {
+        if byte.is_ascii_digit() { u32::from(byte - b'0') } else { u32::from(byte - b'A') + 10 }
+    };
     // A single letter is preceded by a space, whose value is 36.
     let blank = if body.len() == 7 { 36 * 9 } else { 0 };
     let sum: u32 =
@@ -212,8 +224,11 @@ fn jp_my_number(id: &[u8]) -> bool {
 }
 
 fn sg_nric(id: &[u8]) -> bool {
-    let sum: u32 =
-        [2, 7, 6, 5, 4, 3, 2].iter().zip(1..).map(|(weight, index)| weight * digit(id, index)).sum();
+    let sum: u32 = [2, 7, 6, 5, 4, 3, 2]
+        .iter()
+        .zip(1..)
+        .map(|(weight, index)| weight * digit(id, index))
+        .sum();
     let (table, shift): (&[u8], u32) = match id.first() {
         Some(b'S') => (b"JZIHGFEDCBA", 0),
         Some(b'T') => (b"JZIHGFEDCBA", 4),
@@ -243,7 +258,8 @@ fn tr_tckn(id: &[u8]) -> bool {
 
 fn kz_iin(id: &[u8]) -> bool {
     let first = weighted(id, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]) % 11;
-    let check = if first == 10 { weighted(id, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2]) % 11 } else { first };
+    let check =
+        if first == 10 { weighted(id, &[3, 4, 5, 6, 7, 8, 9, 10, 11, 1, 2]) % 11 } else { first };
     yymmdd(id, 0) && matches!(digit(id, 6), 1..=6) && check == digit(id, 11)
 }
 

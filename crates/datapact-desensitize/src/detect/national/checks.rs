@@ -1,4 +1,5 @@
-//! Check digits and dates, as national identifiers use them. All take ASCII digits (and capital letters where said).
+//! Check digits and dates, as national identifiers use them. All take ASCII digits (and capital
+//! letters where said).
 
 use crate::detect::date;
 
@@ -67,7 +68,8 @@ pub(super) fn verhoeff(id: &[u8]) -> bool {
         (false, false) => (left + 5 - right) % 5,
     };
     id.iter().rev().enumerate().fold(0u8, |sum, (place, byte)| {
-        let turned = TURN.get(place % 8).and_then(|row| row.get(usize::from(byte.wrapping_sub(b'0'))));
+        let turned =
+            TURN.get(place % 8).and_then(|row| row.get(usize::from(byte.wrapping_sub(b'0'))));
         multiply(sum, turned.copied().unwrap_or(0))
     }) == 0
 }
@@ -82,7 +84,8 @@ pub(super) fn ddmmyy(id: &[u8], start: usize) -> bool {
     short_date(number(id, start + 4, 2), number(id, start + 2, 2), number(id, start, 2))
 }
 
-/// Whether a year of two digits, a month and a day are a date; 29 February counts every fourth year.
+/// Whether a year of two digits, a month and a day are a date; 29 February counts every fourth
+/// year.
 pub(super) fn short_date(year: u64, month: u64, day: u64) -> bool {
     date::exists(2000 + year, month, day)
 }
@@ -90,7 +93,8 @@ pub(super) fn short_date(year: u64, month: u64, day: u64) -> bool {
 /// Whether eight digits from `start` are a year from 1850 to 2099, a month and a day.
 pub(super) fn yyyymmdd(id: &[u8], start: usize) -> bool {
     let year = number(id, start, 4);
-    (1850..2100).contains(&year) && date::exists(year, number(id, start + 4, 2), number(id, start + 6, 2))
+    (1850..2100).contains(&year)
+        && date::exists(year, number(id, start + 4, 2), number(id, start + 6, 2))
 }
 
 #[cfg(test)]

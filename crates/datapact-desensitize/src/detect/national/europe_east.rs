@@ -26,7 +26,9 @@ pub(super) const SCHEMES: &[Scheme] = &[
         words: &["adoazonosito", "adoszam"],
         forms: &[("9999999999", 0.3)],
         chance: 0.01,
-        check: |id| digit(id, 0) == 8 && weighted(id, &[1, 2, 3, 4, 5, 6, 7, 8, 9]) % 11 == digit(id, 9),
+        check: |id| {
+            digit(id, 0) == 8 && weighted(id, &[1, 2, 3, 4, 5, 6, 7, 8, 9]) % 11 == digit(id, 9)
+        },
     },
     Scheme {
         code: "hu-taj",
@@ -125,7 +127,8 @@ fn pl_pesel(id: &[u8]) -> bool {
     short_date(number(id, 0, 2), month % 20, number(id, 4, 2)) && sum.is_multiple_of(10)
 }
 
-/// Act 133/2000: women's months are 50 more, either 20 more when the numbers of a day run out; divisible by 11.
+/// Act 133/2000: women's months are 50 more, either 20 more when the numbers of a day run out;
+/// divisible by 11.
 fn cz_rc(id: &[u8]) -> bool {
     let month = match number(id, 2, 2) {
         month @ 71.. => month - 70,

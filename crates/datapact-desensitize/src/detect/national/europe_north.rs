@@ -78,7 +78,9 @@ pub(super) const SCHEMES: &[Scheme] = &[
         chance: 0.003,
         check: |id| {
             let sum = weighted(id, &[3, 2, 7, 6, 5, 4, 3, 2]);
-            ddmmyy(id, 0) && (11 - sum % 11) % 11 == digit(id, 8) && matches!(digit(id, 9), 0 | 8 | 9)
+            ddmmyy(id, 0)
+                && (11 - sum % 11) % 11 == digit(id, 8)
+                && matches!(digit(id, 9), 0 | 8 | 9)
         },
     },
     Scheme {
@@ -109,10 +111,17 @@ pub(super) const SCHEMES: &[Scheme] = &[
 
 /// HM Revenue and Customs, NIM39110: prefixes that are never used.
 fn gb_nino(id: &[u8]) -> bool {
-    let (Some(first), Some(second), Some(suffix)) = (id.first(), id.get(1), id.get(8)) else { return false };
+    let (Some(first), Some(second), Some(suffix)) = (id.first(), id.get(1), id.get(8)) else {
+        return false;
+    };
     let unused = matches!(
         (first, second),
-        (b'B', b'G') | (b'G', b'B') | (b'K', b'N') | (b'N', b'K' | b'T') | (b'T', b'N') | (b'Z', b'Z')
+        (b'B', b'G')
+            | (b'G', b'B')
+            | (b'K', b'N')
+            | (b'N', b'K' | b'T')
+            | (b'T', b'N')
+            | (b'Z', b'Z')
     );
     !matches!(first, b'D' | b'F' | b'I' | b'Q' | b'U' | b'V')
         && !matches!(second, b'D' | b'F' | b'I' | b'O' | b'Q' | b'U' | b'V')
@@ -141,7 +150,8 @@ fn se_personnummer(id: &[u8]) -> bool {
     dated && luhn(short) && number(short, 6, 3) != 0
 }
 
-/// Skatteetaten: two check digits modulo 11. D-numbers add 40 to the day, H-numbers 40 and synthetic ones 80 to the month.
+/// Skatteetaten: two check digits modulo 11. D-numbers add 40 to the day, H-numbers 40 and
+/// synthetic ones 80 to the month.
 fn no_fodselsnummer(id: &[u8]) -> bool {
     let (day, month) = (number(id, 0, 2), number(id, 2, 2));
     let day = if day > 40 { day - 40 } else { day };
@@ -157,8 +167,8 @@ fn no_fodselsnummer(id: &[u8]) -> bool {
 }
 
 fn fi_hetu(id: &[u8]) -> bool {
-    let check =
-        b"0123456789ABCDEFHJKLMNPRSTUVWXY".get((number(id, 0, 6) * 1000 + number(id, 7, 3)) as usize % 31);
+    let check = b"0123456789ABCDEFHJKLMNPRSTUVWXY"
+        .get((number(id, 0, 6) * 1000 + number(id, 7, 3)) as usize % 31);
     ddmmyy(id, 0) && number(id, 7, 3) >= 2 && id.get(10) == check
 }
 
@@ -171,7 +181,8 @@ fn baltic(id: &[u8]) -> bool {
     matches!(digit(id, 0), 1..=8) && yymmdd(id, 1) && check == digit(id, 10)
 }
 
-/// Numbers since July 2017 start with 32 and say nothing of a birth; older ones start with its date.
+/// Numbers since July 2017 start with 32 and say nothing of a birth; older ones start with its
+/// date.
 fn lv_personas_kods(id: &[u8]) -> bool {
     let sum = weighted(id, &[1, 6, 3, 7, 9, 10, 5, 8, 4, 2]);
     let dated = ddmmyy(id, 0) && digit(id, 6) <= 2;

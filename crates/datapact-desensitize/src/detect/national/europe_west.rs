@@ -39,7 +39,8 @@ pub(super) const SCHEMES: &[Scheme] = &[
             // Where no day is known, the month is 13 or more.
             digit(id, 0) != 0
                 && check == digit(id, 3)
-                && (ddmmyy(id, 4) || (matches!(number(id, 6, 2), 13..=15) && number(id, 4, 2) <= 31))
+                && (ddmmyy(id, 4)
+                    || (matches!(number(id, 6, 2), 13..=15) && number(id, 4, 2) <= 31))
         },
     },
     Scheme {
@@ -57,7 +58,11 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "fr-nir",
         name: "Numéro de sécurité sociale, NIR (France)",
         words: &["securite sociale", "nir", "insee", "secu"],
-        forms: &[("9_99_99_9X_999_999_99", 0.9), ("9 99 99 9X 999 999  99", 0.9), ("999999X99999999", 0.9)],
+        forms: &[
+            ("9_99_99_9X_999_999_99", 0.9),
+            ("9 99 99 9X 999 999  99", 0.9),
+            ("999999X99999999", 0.9),
+        ],
         chance: 0.002,
         check: fr_nir,
     },
@@ -78,7 +83,12 @@ pub(super) const SCHEMES: &[Scheme] = &[
         code: "nl-bsn",
         name: "Burgerservicenummer (Netherlands)",
         words: &["bsn", "burgerservice", "sofi", "sofinummer"],
-        forms: &[("9999.99.999", 0.8), ("9999~99~999", 0.65), ("999~999~999", 0.3), ("999999999", 0.25)],
+        forms: &[
+            ("9999.99.999", 0.8),
+            ("9999~99~999", 0.65),
+            ("999~999~999", 0.3),
+            ("999999999", 0.25),
+        ],
         chance: 0.09,
         check: |id| {
             let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);
@@ -152,11 +162,14 @@ pub(super) const SCHEMES: &[Scheme] = &[
         words: &["αφμ", "α.φ.μ", "afm"],
         forms: &[("999999999", 0.2)],
         chance: 0.1,
-        check: |id| weighted(id, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == digit(id, 8) && !uniform(id),
+        check: |id| {
+            weighted(id, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == digit(id, 8) && !uniform(id)
+        },
     },
 ];
 
-/// Federal Central Tax Office: among the first ten digits exactly one occurs twice or three times, then MOD 11,10.
+/// Federal Central Tax Office: among the first ten digits exactly one occurs twice or three times,
+/// then MOD 11,10.
 fn de_steuer_id(id: &[u8]) -> bool {
     let mut counts = [0u8; 10];
     for index in 0..10 {
@@ -212,10 +225,14 @@ fn fr_nir(id: &[u8]) -> bool {
 
 fn be_nrn(id: &[u8]) -> bool {
     let (body, check) = (number(id, 0, 9), number(id, 9, 2));
-    // Month and day may be unknown; numbers of people without a register entry add 20 or 40 to the month.
+    // Month and day may be unknown; numbers of people without a register entry add 20 or 40 to the
+    // month.
     let month = number(id, 2, 2) % 20;
-    let dated = (month == 0 && number(id, 4, 2) <= 31) || month <= 12 && yymmdd_with_month(id, month);
-    dated && number(id, 6, 3) != 0 && (97 - body % 97 == check || 97 - (2_000_000_000 + body) % 97 == check)
+    let dated =
+        (month == 0 && number(id, 4, 2) <= 31) || month <= 12 && yymmdd_with_month(id, month);
+    dated
+        && number(id, 6, 3) != 0
+        && (97 - body % 97 == check || 97 - (2_000_000_000 + body) % 97 == check)
 }
 
 fn yymmdd_with_month(id: &[u8], month: u64) -> bool {
@@ -226,10 +243,13 @@ fn es_letter(number: u64) -> Option<&'static u8> {
     b"TRWAGMYFPDXBNJZSQVHLCKE".get((number % 23) as usize)
 }
 
-/// Ministerial decree of 23 December 1976; letters stand for digits where two people would have the same code.
+/// Ministerial decree of 23 December 1976; letters stand for digits where two people would have the
+/// same code.
 fn it_codice_fiscale(id: &[u8]) -> bool {
-    const ODD: [u32; 26] =
-        [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
+    const ODD: [u32; 26] = [
+        1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24,
+        23,
+    ];
     let plain = |byte: u8| match byte {
         b'L' => b'0',
         b'M' => b'1',
@@ -247,20 +267,21 @@ fn it_codice_fiscale(id: &[u8]) -> bool {
     for index in [6, 7, 9, 10, 12, 13, 14] {
         digits.extend(id.get(index).map(|byte| plain(*byte)).filter(u8::is_ascii_digit));
     }
-    let value =
-        |byte: u8| if byte.is_ascii_digit() { u32::from(byte - b'0') } else { u32::from(byte - b'A') };
-    let sum: u32 =
-        id.iter()
-            .take(15)
-            .enumerate()
-            .map(|(index, byte)| {
-                if index % 2 == 0 {
-                    ODD.get(value(*byte) as usize).copied().unwrap_or(0)
-                } else {
-                    value(*byte)
-                }
-            })
-            .sum();
+    let value = |byte: u8| {
+        if byte.is_ascii_digit() { u32::from(byte - b'0') } else { u32::from(byte - b'A') }
+    };
+    let sum: u32 = id
+        .iter()
+        .take(15)
+        .enumerate()
+        .map(|(index, byte)| {
+            if index % 2 == 0 {
+                ODD.get(value(*byte) as usize).copied().unwrap_or(0)
+            } else {
+                value(*byte)
+            }
+        })
+        .sum();
     let day = number(&digits, 2, 2);
     digits.len() == 7
         && id.get(8).is_some_and(|month| b"ABCDEHLMPRST".contains(month))

@@ -1,4 +1,5 @@
-//! Numbering plans (ITU-T E.164), from libphonenumber's metadata: `data/phone_plan.py` writes `data/phone_plan.txt`.
+//! Numbering plans (ITU-T E.164), from libphonenumber's metadata: `data/phone_plan.py` writes
+//! `data/phone_plan.txt`.
 
 use std::sync::LazyLock;
 
@@ -22,13 +23,15 @@ struct Region {
 }
 
 static REGIONS: LazyLock<Vec<Region>> = LazyLock::new(|| {
-    let lines = include_str!("../../../data/phone_plan.txt").lines().filter(|line| !line.starts_with('#'));
+    let lines =
+        include_str!("../../../data/phone_plan.txt").lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(region).collect()
 });
 
 fn region(line: &'static str) -> Option<Region> {
     let mut words = line.split(' ');
-    let (_, code, trunk, _) = (words.next()?, words.next()?.parse().ok()?, words.next()?, words.next()?);
+    let (_, code, trunk, _) =
+        (words.next()?, words.next()?.parse().ok()?, words.next()?, words.next()?);
     let range = |range: &str| {
         let (low, high) = range.split_once('-').unwrap_or((range, range));
         Some((low.parse().ok()?, high.parse().ok()?))
@@ -42,7 +45,8 @@ fn region(line: &'static str) -> Option<Region> {
 
 impl Region {
     fn judge(&self, national: &[u8]) -> Verdict {
-        let Some((_, ranges)) = self.lengths.iter().find(|(length, _)| *length == national.len()) else {
+        let Some((_, ranges)) = self.lengths.iter().find(|(length, _)| *length == national.len())
+        else {
             return Verdict::Impossible;
         };
         let lead = number(national.get(..3).unwrap_or(national)) as u16;
@@ -81,14 +85,15 @@ pub(super) fn national(digits: &[u8]) -> Verdict {
     DIALLED.iter().filter_map(look).max().unwrap_or(Verdict::Impossible)
 }
 
-/// For each trunk prefix (none included) the verdict of all countries together on the length of what follows, times
-/// 1000, plus its leading three digits.
+/// For each trunk prefix (none included) the verdict of all countries together on the length of
+/// what follows, times 1000, plus its leading three digits.
 static DIALLED: LazyLock<Vec<(&'static str, Vec<Verdict>)>> = LazyLock::new(|| {
     let mut tables: Vec<(&'static str, Vec<Verdict>)> = Vec::new();
     for region in REGIONS.iter() {
-        // Where the prefix is 0, a number without it is incomplete, but for some countries where nobody writes it;
-        // other prefixes are often left out.
-        let needed = region.trunk == "0" && !matches!(region.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
+        // Where the prefix is 0, a number without it is incomplete, but for some countries where
+        // nobody writes it; other prefixes are often left out.
+        let needed =
+            region.trunk == "0" && !matches!(region.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
         for trunk in [Some(region.trunk), (!needed).then_some("")].into_iter().flatten() {
             let place = tables.iter().position(|(known, _)| *known == trunk).unwrap_or_else(|| {
                 tables.push((trunk, vec![Verdict::Impossible; LENGTHS * 1000]));
@@ -99,7 +104,8 @@ static DIALLED: LazyLock<Vec<(&'static str, Vec<Verdict>)>> = LazyLock::new(|| {
                 for lead in 0..1000u16 {
                     let valid = ranges.iter().any(|(low, high)| (*low..=*high).contains(&lead));
                     if let Some(verdict) = table.get_mut(length * 1000 + usize::from(lead)) {
-                        *verdict = (*verdict).max(if valid { Verdict::Valid } else { Verdict::Possible });
+                        *verdict =
+                            (*verdict).max(if valid { Verdict::Valid } else { Verdict::Possible });
                     }
                 }
             }
@@ -123,9 +129,9 @@ pub(super) fn north_american(digits: &[u8]) -> Verdict {
 }
 
 fn number(digits: &[u8]) -> u64 {
-    digits
-        .iter()
-        .fold(0u64, |sum, byte| sum.wrapping_mul(10).wrapping_add(u64::from(byte.wrapping_sub(b'0'))))
+    digits.iter().fold(0u64, |sum, byte| {
+        sum.wrapping_mul(10).wrapping_add(u64::from(byte.wrapping_sub(b'0')))
+    })
 }
 
 #[cfg(test)]
@@ -134,8 +140,9 @@ mod tests {
 
     #[test]
     fn every_line_is_a_region() {
-        let lines =
-            include_str!("../../../data/phone_plan.txt").lines().filter(|line| !line.starts_with('#'));
+        let lines = include_str!("../../../data/phone_plan.txt")
+            .lines()
+            .filter(|line| !line.starts_with('#'));
         assert_eq!(lines.count(), REGIONS.len());
         assert!(REGIONS.len() > 240 && REGIONS.iter().all(|region| !region.lengths.is_empty()));
     }

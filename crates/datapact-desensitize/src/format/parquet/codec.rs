@@ -28,7 +28,8 @@ pub(super) enum Codec {
     Date,
     /// Units since 1970, of which a second has 10 to this power: `2024-05-17T10:20:30.5`.
     Timestamp(u32),
-    /// The same with nanoseconds, as a Julian day and the time within it: the way before timestamps had a type.
+    /// The same with nanoseconds, as a Julian day and the time within it: the way before timestamps
+    /// had a type.
     Int96,
     /// With so many decimals, up to so many units.
     Decimal32(u32, i32),
@@ -55,7 +56,9 @@ pub(super) enum Value {
 impl Codec {
     /// The codec of a flat column; none of nested and repeated ones.
     pub(super) fn of(field: &Type) -> Option<Self> {
-        let Type::PrimitiveType { basic_info, physical_type, scale, precision, type_length } = field else {
+        let Type::PrimitiveType { basic_info, physical_type, scale, precision, type_length } =
+            field
+        else {
             return None;
         };
         if basic_info.repetition() == Repetition::REPEATED {
@@ -66,9 +69,8 @@ impl Codec {
         let scale = u32::try_from(*scale).unwrap_or(0);
         Some(match (physical_type, logical, converted) {
             (Physical::BOOLEAN, ..) => Self::Bool,
-            (Physical::INT32, Some(LogicalType::Date), _) | (Physical::INT32, _, ConvertedType::DATE) => {
-                Self::Date
-            }
+            (Physical::INT32, Some(LogicalType::Date), _)
+            | (Physical::INT32, _, ConvertedType::DATE) => Self::Date,
             (Physical::INT32, _, ConvertedType::DECIMAL)
             | (Physical::INT32, Some(LogicalType::Decimal(_)), _) => {
                 Self::Decimal32(scale, i32::try_from(units_max(*precision)).unwrap_or(i32::MAX))
@@ -76,15 +78,21 @@ impl Codec {
             (Physical::INT32, _, ConvertedType::UINT_8) => Self::UInt32(u8::MAX.into()),
             (Physical::INT32, _, ConvertedType::UINT_16) => Self::UInt32(u16::MAX.into()),
             (Physical::INT32, _, ConvertedType::UINT_32) => Self::UInt32(u32::MAX),
-            (Physical::INT32, _, ConvertedType::INT_8) => Self::Int32(i8::MIN.into(), i8::MAX.into()),
-            (Physical::INT32, _, ConvertedType::INT_16) => Self::Int32(i16::MIN.into(), i16::MAX.into()),
+            (Physical::INT32, _, ConvertedType::INT_8) => {
+                Self::Int32(i8::MIN.into(), i8::MAX.into())
+            }
+            (Physical::INT32, _, ConvertedType::INT_16) => {
+                Self::Int32(i16::MIN.into(), i16::MAX.into())
+            }
             (Physical::INT32, _, ConvertedType::TIME_MILLIS) => Self::Int32(0, 86_399_999),
             (Physical::INT32, ..) => Self::Int32(i32::MIN, i32::MAX),
-            (Physical::INT64, Some(LogicalType::Timestamp(time)), _) => Self::Timestamp(match time.unit {
-                TimeUnit::MILLIS => 3,
-                TimeUnit::MICROS => 6,
-                TimeUnit::NANOS => 9,
-            }),
+            (Physical::INT64, Some(LogicalType::Timestamp(time)), _) => {
+                Self::Timestamp(match time.unit {
+                    TimeUnit::MILLIS => 3,
+                    TimeUnit::MICROS => 6,
+                    TimeUnit::NANOS => 9,
+                })
+            }
             (Physical::INT64, _, ConvertedType::TIMESTAMP_MILLIS) => Self::Timestamp(3),
             (Physical::INT64, _, ConvertedType::TIMESTAMP_MICROS) => Self::Timestamp(6),
             (Physical::INT64, _, ConvertedType::DECIMAL)
@@ -97,12 +105,20 @@ impl Codec {
             (Physical::INT96, ..) => Self::Int96,
             (Physical::FLOAT, ..) => Self::Float,
             (Physical::DOUBLE, ..) => Self::Double,
-            (Physical::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum | LogicalType::Json), _)
-            | (Physical::BYTE_ARRAY, _, ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON) => {
-                Self::Text
-            }
+            (
+                Physical::BYTE_ARRAY,
+                Some(LogicalType::String | LogicalType::Enum | LogicalType::Json),
+                _,
+            )
+            | (
+                Physical::BYTE_ARRAY,
+                _,
+                ConvertedType::UTF8 | ConvertedType::ENUM | ConvertedType::JSON,
+            ) => Self::Text,
             (Physical::BYTE_ARRAY, ..) => Self::Bytes,
-            (Physical::FIXED_LEN_BYTE_ARRAY, ..) => Self::Fixed(usize::try_from(*type_length).ok()?),
+            (Physical::FIXED_LEN_BYTE_ARRAY, ..) => {
+                Self::Fixed(usize::try_from(*type_length).ok()?)
+            }
         })
     }
 
@@ -150,7 +166,9 @@ impl Codec {
             (_, Value::I96(value)) => {
                 return Some(write_int96(value, out));
             }
-            (Self::Decimal32(scale, _), Value::I32(units)) => write_decimal(i64::from(*units), scale, out),
+            (Self::Decimal32(scale, _), Value::I32(units)) => {
+                write_decimal(i64::from(*units), scale, out)
+            }
             (Self::Decimal64(scale, _), Value::I64(units)) => write_decimal(*units, scale, out),
             (Self::UInt32(_), Value::I32(value)) => write!(out, "{}", *value as u32),
             (Self::UInt64, Value::I64(value)) => write!(out, "{}", *value as u64),
@@ -162,8 +180,8 @@ impl Codec {
         written.ok().map(|()| Kind::Number)
     }
 
-    /// Reads what [`Codec::write`] or a transform that keeps numbers numbers has written. A number that the type has
-    /// no room for becomes the nearest that it has.
+    /// Reads what [`Codec::write`] or a transform that keeps numbers numbers has written. A number
+    /// that the type has no room for becomes the nearest that it has.
     pub(super) fn read(self, text: &[u8]) -> Option<Value> {
         let text = std::str::from_utf8(text).ok()?;
         let within_32 = |low: i32, high: i32, scale| {
@@ -216,11 +234,13 @@ fn read_date(text: &str) -> Option<i64> {
     let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
     let month: u8 = month.parse().ok()?;
     let date =
-        Date::from_calendar_date(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?).ok()?;
+        Date::from_calendar_date(year.parse().ok()?, month.try_into().ok()?, day.parse().ok()?)
+            .ok()?;
     Some(i64::from(date.to_julian_day()) - EPOCH)
 }
 
-/// A moment, with as many decimals as it needs; as a plain number of units where no calendar has it.
+/// A moment, with as many decimals as it needs; as a plain number of units where no calendar has
+/// it.
 fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) -> Kind {
     let per_second = 10_i64.pow(digits);
     if !write_moment(units.div_euclid(per_second), units.rem_euclid(per_second), digits, out) {
@@ -233,9 +253,12 @@ fn write_time(units: i64, digits: u32, out: &mut Vec<u8>) -> Kind {
 /// False, and nothing is written, if no calendar has the moment.
 fn write_moment(seconds: i64, fraction: i64, digits: u32, out: &mut Vec<u8>) -> bool {
     let moment = OffsetDateTime::from_unix_timestamp(seconds).ok();
-    let Some(moment) = moment.filter(|moment| (1000..=9999).contains(&moment.year())) else { return false };
+    let Some(moment) = moment.filter(|moment| (1000..=9999).contains(&moment.year())) else {
+        return false;
+    };
     write_date(moment.date(), out);
-    let written = write!(out, "T{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second());
+    let written =
+        write!(out, "T{:02}:{:02}:{:02}", moment.hour(), moment.minute(), moment.second());
     debug_assert!(written.is_ok(), "memory takes everything");
     if fraction > 0 {
         let decimals = format!("{fraction:0width$}", width = digits as usize);
@@ -251,7 +274,8 @@ fn read_time(text: &str, digits: u32) -> Option<i64> {
     i64::try_from(units).ok()
 }
 
-/// The seconds since 1970, and the fraction in units of which a second has 10 to the power of `digits`.
+/// The seconds since 1970, and the fraction in units of which a second has 10 to the power of
+/// `digits`.
 fn read_moment(text: &str, digits: u32) -> Option<(i64, i64)> {
     let (date, time) = text.split_once('T')?;
     let (time, fraction) = time.split_once('.').unwrap_or((time, ""));

@@ -1,6 +1,6 @@
-//! The pages of a row group: those that are read of all columns at once, as Parquet's layout demands, are counted. If
-//! they outgrow the memory, one column after the other is read to its end and put into encrypted blocks, from which all
-//! are read at once.
+//! The pages of a row group: those that are read of all columns at once, as Parquet's layout
+//! demands, are counted. If they outgrow the memory, one column after the other is read to its end
+//! and put into encrypted blocks, from which all are read at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +22,8 @@ impl Held {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// A reader of a row group's column whose pages are counted; each may have up to `page_max` bytes.
+    /// A reader of a row group's column whose pages are counted; each may have up to `page_max`
+    /// bytes.
     pub(super) fn column(
         &self,
         group: &dyn RowGroupReader,
@@ -51,7 +52,9 @@ impl Counted {
         match page {
             Some(page) if page.buffer().len() > self.page_max => {
                 let page_max = self.page_max;
-                return Err(ParquetError::General(format!("a page is longer than {page_max} bytes")));
+                return Err(ParquetError::General(format!(
+                    "a page is longer than {page_max} bytes"
+                )));
             }
             Some(Page::DictionaryPage { buf, num_values, .. }) => {
                 self.dictionary = buf.len() + *num_values as usize * ENTRY_BYTES;

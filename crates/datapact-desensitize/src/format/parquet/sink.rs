@@ -1,7 +1,8 @@
-//! Writing: row groups of values that are gathered in memory, and in encrypted blocks where row groups must be larger.
+//! Writing: row groups of values that are gathered in memory, and in encrypted blocks where row
+//! groups must be larger.
 //!
-//! The footer has an entry for each column of each row group, and is in memory until the end: the more there are, the
-//! larger row groups become.
+//! The footer has an entry for each column of each row group, and is in memory until the end: the
+//! more there are, the larger row groups become.
 
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -79,24 +80,27 @@ impl ParquetSink {
                 return Err(Error::malformed(at, NESTED, FLAT));
             }
             let from = column.typed_as.and_then(|index| layout.fields.get(index));
-            let (field, codec, required) = match from.and_then(|from| Some((from, Codec::of(from)?))) {
-                Some((from, codec)) => {
-                    let required = column.whole && from.get_basic_info().repetition() == Repetition::REQUIRED;
-                    let codec = if column.whole { codec.unchecked() } else { codec };
-                    (with_repetition(from, required).map_err(failed)?, codec, required)
-                }
-                None => {
-                    let text = Type::primitive_type_builder(&column.name, Physical::BYTE_ARRAY)
-                        .with_logical_type(Some(LogicalType::String))
-                        .build();
-                    (text.map_err(failed)?, Codec::Text, false)
-                }
-            };
+            let (field, codec, required) =
+                match from.and_then(|from| Some((from, Codec::of(from)?))) {
+                    Some((from, codec)) => {
+                        let required = column.whole
+                            && from.get_basic_info().repetition() == Repetition::REQUIRED;
+                        let codec = if column.whole { codec.unchecked() } else { codec };
+                        (with_repetition(from, required).map_err(failed)?, codec, required)
+                    }
+                    None => {
+                        let text = Type::primitive_type_builder(&column.name, Physical::BYTE_ARRAY)
+                            .with_logical_type(Some(LogicalType::String))
+                            .build();
+                        (text.map_err(failed)?, Codec::Text, false)
+                    }
+                };
             fields.push(Arc::new(field));
             let name = column.name.clone();
             columns.push(Gathered { name, codec, required, cells: Cells::default() });
         }
-        let schema = Type::group_type_builder("schema").with_fields(fields).build().map_err(failed)?;
+        let schema =
+            Type::group_type_builder("schema").with_fields(fields).build().map_err(failed)?;
         let properties = WriterProperties::builder()
             .set_compression(layout.compression)
             .set_max_row_group_row_count(None)
@@ -104,8 +108,8 @@ impl ParquetSink {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .build();
-        let writer =
-            SerializedFileWriter::new(output, Arc::new(schema), Arc::new(properties)).map_err(failed)?;
+        let writer = SerializedFileWriter::new(output, Arc::new(schema), Arc::new(properties))
+            .map_err(failed)?;
         Ok(Self {
             writer: Some(writer),
             columns,
@@ -172,7 +176,8 @@ impl ParquetSink {
 
 /// The same type, with or without nulls.
 fn with_repetition(field: &Type, required: bool) -> Result<Type, ParquetError> {
-    let Type::PrimitiveType { basic_info, physical_type, type_length, scale, precision } = field else {
+    let Type::PrimitiveType { basic_info, physical_type, type_length, scale, precision } = field
+    else {
         return Err(ParquetError::General("a column is nested".to_owned()));
     };
     let repetition = if required { Repetition::REQUIRED } else { Repetition::OPTIONAL };
@@ -197,7 +202,8 @@ fn failed(error: ParquetError) -> Error {
 }
 
 impl Cells {
-    /// Appends all rows as text, each behind its length, or behind a larger number if there is no value; no row is left.
+    /// Appends all rows as text, each behind its length, or behind a larger number if there is no
+    /// value; no row is left.
     fn drain_to(&mut self, codec: Codec, out: &mut Vec<u8>) {
         let mut values = self.values.drain(..);
         for level in self.levels.drain(..) {
@@ -233,7 +239,9 @@ impl Cells {
                 let values: Vec<_> = self
                     .values
                     .drain(..)
-                    .filter_map(|value| if let $variant(value) = value { Some(value) } else { None })
+                    .filter_map(
+                        |value| if let $variant(value) = value { Some(value) } else { None },
+                    )
                     .collect();
                 $writer.write_batch(&values, levels, None)?;
             }};
@@ -271,7 +279,11 @@ impl Sink for ParquetSink {
                     column: Some(plain(&column.name)),
                     ..Position::default()
                 };
-                Error::malformed(at, "what the rule makes of the value is not of the column's type", HINT)
+                Error::malformed(
+                    at,
+                    "what the rule makes of the value is not of the column's type",
+                    HINT,
+                )
             })?;
             column.cells.levels.push(1);
             column.cells.values.push(value);

@@ -1,4 +1,5 @@
-//! Reading: some rows of all columns at a time, from their pages or, where these are too large, from encrypted blocks.
+//! Reading: some rows of all columns at a time, from their pages or, where these are too large,
+//! from encrypted blocks.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,7 +17,9 @@ use super::{HINT, Layout, malformed};
 use crate::error::{Error, Position, Result, plain};
 use crate::format::Dialect;
 use crate::spill::Spill;
-use crate::table::{COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source};
+use crate::table::{
+    COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source,
+};
 
 /// The most rows of all columns that are read at once.
 const ROWS_MAX: usize = 256;
@@ -38,7 +41,8 @@ pub(in crate::format) struct ParquetSource {
     file: SerializedFileReader<File>,
     length: u64,
     columns: Vec<Column>,
-    /// The codec of each column, and which of the file's flat ones it is; none of nested ones, which are not read.
+    /// The codec of each column, and which of the file's flat ones it is; none of nested ones,
+    /// which are not read.
     codecs: Vec<Option<(Codec, usize)>>,
     dialect: Dialect,
     /// The current row group, and how many of its rows are in batches or were.
@@ -60,8 +64,8 @@ pub(in crate::format) struct ParquetSource {
 enum Group {
     /// The readers of the flat columns.
     Pages(Vec<ColumnReader>),
-    /// Blocks with the flat columns' values as text, column after column, each with as many as there are `batches`: the
-    /// numbers of rows in them.
+    /// Blocks with the flat columns' values as text, column after column, each with as many as
+    /// there are `batches`: the numbers of rows in them.
     Spilled { spill: Spill, batches: Vec<usize>, next: usize },
 }
 
@@ -84,7 +88,10 @@ impl ParquetSource {
         let schema = metadata.file_metadata().schema();
         let fields = schema.get_fields().to_vec();
         if fields.is_empty() || fields.len() > COLUMNS_MAX {
-            return Err(malformed(0, format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len())));
+            return Err(malformed(
+                0,
+                format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len()),
+            ));
         }
         if metadata.num_row_groups().saturating_mul(fields.len()) > CHUNKS_MAX {
             let detail = format!("its columns and row groups are more than {CHUNKS_MAX} together");
@@ -95,14 +102,20 @@ impl ParquetSource {
             ));
         }
         let leaves = metadata.file_metadata().schema_descr();
-        let leaf_of: HashMap<usize, usize> =
-            (0..leaves.num_columns()).map(|leaf| (leaves.get_column_root_idx(leaf), leaf)).collect();
-        let (mut columns, mut codecs, mut names) = (Vec::new(), Vec::new(), std::collections::HashSet::new());
+        let leaf_of: HashMap<usize, usize> = (0..leaves.num_columns())
+            .map(|leaf| (leaves.get_column_root_idx(leaf), leaf))
+            .collect();
+        let (mut columns, mut codecs, mut names) =
+            (Vec::new(), Vec::new(), std::collections::HashSet::new());
         for field in &fields {
             let name = field.name();
             let at = Position { column: Some(plain(name)), ..Position::default() };
             if name.len() > NAME_BYTES_MAX || name.contains('\0') || !names.insert(name) {
-                return Err(Error::malformed(at, "the name is too long, or is another column's, too", HINT));
+                return Err(Error::malformed(
+                    at,
+                    "the name is too long, or is another column's, too",
+                    HINT,
+                ));
             }
             codecs.push(Codec::of(field).zip(leaf_of.get(&columns.len()).copied()));
             columns.push(Column { name: name.to_owned() });
@@ -157,7 +170,8 @@ impl ParquetSource {
                 Group::Pages(readers) => {
                     let (mut count, mut outgrown) = (None, false);
                     for (reader, batch) in readers.iter_mut().zip(&mut self.batches) {
-                        let found = guarded(self.records + 1, || batch.load(reader, self.rows_max))?;
+                        let found =
+                            guarded(self.records + 1, || batch.load(reader, self.rows_max))?;
                         if *count.get_or_insert(found) != found {
                             return Err(self.unequal());
                         }
@@ -183,7 +197,8 @@ impl ParquetSource {
             }
             let (file, index, held) = (&self.file, self.groups_begun, &self.held);
             let group = file.metadata().row_group(index);
-            let row_bytes = (group.total_byte_size().max(0) as u64) / (group.num_rows().max(1) as u64);
+            let row_bytes =
+                (group.total_byte_size().max(0) as u64) / (group.num_rows().max(1) as u64);
             let rows = (FIELDS_MAX / self.columns.len().max(1)).clamp(1, ROWS_MAX);
             self.rows_max = rows.min((BATCH_BYTES / row_bytes.max(1)) as usize).max(1);
             let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
@@ -287,8 +302,12 @@ impl Batch {
                 let mut values: Vec<$type> = Vec::with_capacity(rows);
                 let mut total = 0;
                 while total < rows {
-                    let (records, _, _) =
-                        $reader.read_records(rows - total, Some(&mut self.levels), None, &mut values)?;
+                    let (records, _, _) = $reader.read_records(
+                        rows - total,
+                        Some(&mut self.levels),
+                        None,
+                        &mut values,
+                    )?;
                     if records == 0 {
                         break;
                     }
@@ -312,8 +331,8 @@ impl Batch {
         }
     }
 
-    /// Appends the value of the next row as text; its kind is [`Kind::Missing`] if it is no text that can be. None if no
-    /// value is left.
+    /// Appends the value of the next row as text; its kind is [`Kind::Missing`] if it is no text
+    /// that can be. None if no value is left.
     fn next(&mut self, row: usize, codec: Codec, out: &mut Vec<u8>) -> Option<Kind> {
         if let Some(text) = &self.text {
             let (kind, rest) = text.get(self.next..)?.split_first()?;
@@ -348,7 +367,8 @@ impl Batch {
 }
 
 /// The kinds that values of Parquet have, by their numbers in blocks.
-const KINDS: [Kind; 6] = [Kind::Missing, Kind::Null, Kind::Text, Kind::Number, Kind::Bool, Kind::Nested];
+const KINDS: [Kind; 6] =
+    [Kind::Missing, Kind::Null, Kind::Text, Kind::Number, Kind::Bool, Kind::Nested];
 
 impl Source for ParquetSource {
     fn columns(&self) -> &[Column] {
@@ -369,7 +389,8 @@ impl Source for ParquetSource {
                 record.push(Field { kind: Kind::Nested, bytes: b"..." });
                 continue;
             };
-            let batch = batches.next().ok_or_else(|| malformed(self.records, "a column is missing"))?;
+            let batch =
+                batches.next().ok_or_else(|| malformed(self.records, "a column is missing"))?;
             let mut value = None;
             record.push_with(|out| {
                 let begin = out.len();
@@ -392,7 +413,8 @@ impl Source for ParquetSource {
     }
 
     fn bytes_read(&self) -> u64 {
-        let rows = u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
+        let rows =
+            u64::try_from(self.file.metadata().file_metadata().num_rows()).unwrap_or(0).max(1);
         (u128::from(self.length) * u128::from(self.records.min(rows)) / u128::from(rows)) as u64
     }
 

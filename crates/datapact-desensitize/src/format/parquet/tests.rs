@@ -30,15 +30,23 @@ fn compressed(compression: Compression) -> Vec<u8> {
     let outgoing: Vec<Outgoing> = ["id", "born", "name"]
         .iter()
         .enumerate()
-        .map(|(index, name)| Outgoing { name: (*name).to_owned(), typed_as: Some(index), whole: true })
+        .map(|(index, name)| Outgoing {
+            name: (*name).to_owned(),
+            typed_as: Some(index),
+            whole: true,
+        })
         .collect();
     let mut file = tempfile::tempfile().unwrap();
-    let mut sink = ParquetSink::create(Box::new(file.try_clone().unwrap()), &outgoing, &layout).unwrap();
+    let mut sink =
+        ParquetSink::create(Box::new(file.try_clone().unwrap()), &outgoing, &layout).unwrap();
     for id in 0..1000_u32 {
         let mut record = Record::default();
         record.push(Field { kind: Kind::Number, bytes: id.to_string().as_bytes() });
-        let born =
-            if id % 3 == 0 { Field { kind: Kind::Null, bytes: b"" } } else { Field::text(b"1980-05-17") };
+        let born = if id % 3 == 0 {
+            Field { kind: Kind::Null, bytes: b"" }
+        } else {
+            Field::text(b"1980-05-17")
+        };
         record.push(born);
         record.push(Field::text(format!("name {id}").as_bytes()));
         sink.write(&record).unwrap();
@@ -74,8 +82,12 @@ fn a_file_is_desensitized_into_a_file_of_the_same_types() {
     let plan = crate::Plan::new(rules.as_bytes(), std::path::Path::new("."), None).unwrap();
     let mut input = Input::file(file(&sample()), Some("parquet"), Options::default()).unwrap();
     let out = tempfile::tempfile().unwrap();
-    let report = crate::run(&mut input, &plan, Box::new(out.try_clone().unwrap()), &mut |_| {}).unwrap();
-    assert_eq!((report.records, report.columns[1].absent, report.columns[1].changed), (1000, 334, 666));
+    let report =
+        crate::run(&mut input, &plan, Box::new(out.try_clone().unwrap()), &mut |_| {}).unwrap();
+    assert_eq!(
+        (report.records, report.columns[1].absent, report.columns[1].changed),
+        (1000, 334, 666)
+    );
     let mut source = ParquetSource::open(out).unwrap();
     let mut record = Record::default();
     assert!(source.read(&mut record).unwrap());
@@ -151,9 +163,10 @@ fn nested() -> Vec<u8> {
 #[test]
 fn nested_columns_can_be_dropped_and_nothing_else() {
     let rules = |g: &str| {
-        let columns = [("id", "keep"), ("g", g), ("at", "keep"), ("many", "drop"), ("name", "mask")];
         let columns =
-            columns.map(|(name, to)| format!("[[column]]\nname = \"{name}\"\ntransform = \"{to}\"\n"));
+            [("id", "keep"), ("g", g), ("at", "keep"), ("many", "drop"), ("name", "mask")];
+        let columns = columns
+            .map(|(name, to)| format!("[[column]]\nname = \"{name}\"\ntransform = \"{to}\"\n"));
         format!("version = 1\n{}", columns.concat())
     };
     let mut source = ParquetSource::open(desensitized(&nested(), &rules("drop")).unwrap()).unwrap();
@@ -177,10 +190,15 @@ fn large_row_groups_are_spilled_and_come_to_the_same() {
         let outgoing: Vec<Outgoing> = ["id", "born", "name"]
             .iter()
             .enumerate()
-            .map(|(index, name)| Outgoing { name: (*name).to_owned(), typed_as: Some(index), whole: true })
+            .map(|(index, name)| Outgoing {
+                name: (*name).to_owned(),
+                typed_as: Some(index),
+                whole: true,
+            })
             .collect();
         let out = tempfile::tempfile().unwrap();
-        let mut sink = ParquetSink::create(Box::new(out.try_clone().unwrap()), &outgoing, &layout).unwrap();
+        let mut sink =
+            ParquetSink::create(Box::new(out.try_clone().unwrap()), &outgoing, &layout).unwrap();
         sink.limit(4 << 10, chunks);
         let mut record = Record::default();
         while source.read(&mut record).unwrap() {
@@ -209,7 +227,8 @@ fn pages_that_outgrow_the_memory_are_spilled_and_come_to_the_same() {
             let (mut record, mut fields) = (Record::default(), Vec::new());
             while source.read(&mut record).unwrap() {
                 fields.extend(
-                    (0..record.len()).map(|i| (record.field(i).kind, record.field(i).bytes.to_vec())),
+                    (0..record.len())
+                        .map(|i| (record.field(i).kind, record.field(i).bytes.to_vec())),
                 );
             }
             (fields, source.is_spilled())
@@ -218,7 +237,8 @@ fn pages_that_outgrow_the_memory_are_spilled_and_come_to_the_same() {
         // What is read at once needs no pages any more.
         assert_eq!((direct.1, spilled.1), (false, spills));
         assert_eq!(direct.0, spilled.0);
-        // From the second batch of rows on, as the first page of a column may be smaller than the others.
+        // From the second batch of rows on, as the first page of a column may be smaller than the
+        // others.
         let (half, _) = read(direct.0.len());
         assert_eq!(half, direct.0);
     }

@@ -48,7 +48,8 @@ async fn every_case_is_decided_as_the_file_says() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/contract"));
     let mut cases = 0;
     for file in ["set-policy.json", "request-access.json", "record-usage.json"] {
-        let file: File = serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
+        let file: File =
+            serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
         assert_eq!(file.contract_version, CONTRACT_VERSION);
         for Case { name, values, call, time, expected, .. } in file.cases {
             cases += 1;

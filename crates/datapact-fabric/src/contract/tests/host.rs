@@ -1,5 +1,5 @@
-//! A channel in memory: two organisations' endorsers, whose results must agree, and a committer that validates what was
-//! read. What it cannot show is shown on real peers.
+//! A channel in memory: two organisations' endorsers, whose results must agree, and a committer
+//! that validates what was read. What it cannot show is shown on real peers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -187,7 +187,10 @@ impl Channel {
     }
 
     /// Both endorsers' result, which is one.
-    pub(super) async fn endorse(&self, invocation: &Invocation) -> Result<(Answer, Simulation), Failure> {
+    pub(super) async fn endorse(
+        &self,
+        invocation: &Invocation,
+    ) -> Result<(Answer, Simulation), Failure> {
         let world = self.world();
         let mut results = Vec::new();
         for endorser in &self.endorsers {
@@ -203,7 +206,8 @@ impl Channel {
         Ok((answer, Simulation { world, reads, writes }))
     }
 
-    /// Endorses and commits; again when something read has changed meanwhile, in a transaction of its own.
+    /// Endorses and commits; again when something read has changed meanwhile, in a transaction of
+    /// its own.
     pub(super) async fn submit(
         &self,
         mut invocation: Invocation,
@@ -222,7 +226,12 @@ impl Channel {
         }
     }
 
-    fn commit(&self, transaction: &str, answer: &Answer, simulation: Simulation) -> Option<Position> {
+    fn commit(
+        &self,
+        transaction: &str,
+        answer: &Answer,
+        simulation: Simulation,
+    ) -> Option<Position> {
         let mut state = self.state();
         if !simulation.reads.iter().all(|(key, version)| state.world.version(key) == *version) {
             state.conflicts += 1;
@@ -259,7 +268,12 @@ impl Channel {
     }
 
     /// What a submitter finds when its documents are refused by name: the whole error.
-    async fn documents_error(&self, call: &Call, documents: &Documents, time: Timestamp) -> CheckError {
+    async fn documents_error(
+        &self,
+        call: &Call,
+        documents: &Documents,
+        time: Timestamp,
+    ) -> CheckError {
         let trust: StateValue<TrustConfiguration> = self.query(&["trust"]).await;
         assert_eq!(trust.digest, Some(trust.record.digest()));
         check(call, documents, &trust.record.to_trust().unwrap(), LEDGER, time).unwrap_err()
@@ -272,7 +286,11 @@ pub(super) fn json<T: serde::Serialize>(value: &T) -> String {
 
 #[async_trait]
 impl Ledger for Channel {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
         let invocation = self.call(call, documents);
         let time = invocation.time;
         let (answer, position) = match self.submit(invocation).await {
@@ -296,7 +314,10 @@ impl Ledger for Channel {
         }))
     }
 
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         let value: Option<StateValue<Value>> = self.query(&["access", &request.to_string()]).await;
         Ok(value.map(|value| match value.record {
             Value::Access(record) => (self.position_of(&value.transaction), record),
@@ -304,7 +325,11 @@ impl Ledger for Channel {
         }))
     }
 
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         let arguments = ["counter", &share.to_string(), &consumer.to_string()];
         let value: Option<StateValue<Value>> = self.query(&arguments).await;
         Ok(value.map_or(Counter { granted: 0 }, |value| match value.record {
@@ -315,8 +340,13 @@ impl Ledger for Channel {
 
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         let from = usize::try_from(from).unwrap();
-        let events =
-            self.state().events.iter().skip(from).map(|(_, event)| event.clone()).collect::<Vec<_>>();
+        let events = self
+            .state()
+            .events
+            .iter()
+            .skip(from)
+            .map(|(_, event)| event.clone())
+            .collect::<Vec<_>>();
         Ok(events.into_iter().take(max.min(EVENTS_MAX)).collect())
     }
 

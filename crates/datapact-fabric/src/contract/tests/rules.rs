@@ -54,7 +54,8 @@ impl Case {
     }
 }
 
-/// Real peers are asked the whole suite; here it is a quick look at the rules, with fewer consumers.
+/// Real peers are asked the whole suite; here it is a quick look at the rules, with fewer
+/// consumers.
 #[tokio::test]
 async fn the_contract_passes_the_ledgers_conformance_suite() {
     let fixture = Fixture::with_clock(LEDGER, system_clock());
@@ -69,7 +70,10 @@ async fn the_contract_passes_the_ledgers_conformance_suite() {
     conformance::events_resume_without_gap(&channel, &fixture).await;
     conformance::receipts_are_verified(&channel, &fixture).await;
     conformance::concurrent_consumers_never_get_more_than_allowed(&channel, &fixture, 10).await;
-    assert!(channel.conflicts() > 0, "the suite has concurrent calls, and some of them were decided again");
+    assert!(
+        channel.conflicts() > 0,
+        "the suite has concurrent calls, and some of them were decided again"
+    );
 }
 
 #[tokio::test]
@@ -80,7 +84,8 @@ async fn consumers_of_a_share_do_not_conflict() {
     let mut simulations = Vec::new();
     for name in ["Ann", "Bob"] {
         let (call, documents) = share.request(&case.fixture.consumer(name));
-        simulations.push(case.channel.endorse(&case.channel.call(&call, &documents)).await.unwrap().1);
+        simulations
+            .push(case.channel.endorse(&case.channel.call(&call, &documents)).await.unwrap().1);
     }
     for (one, other) in [(0, 1), (1, 0)] {
         let read = |key: &String| simulations[other].reads.iter().any(|(read, _)| read == key);
@@ -155,7 +160,8 @@ async fn refusals_of_documents_name_nobody() {
     let (call, documents) = share.request(&ann);
     let Documents::Access { request, attributes, .. } = documents.clone() else { panic!() };
     let stolen = Documents::Access { request, consumer: bob.opening(), attributes };
-    let stranger = Fixture::with_clock(LEDGER, Arc::new(|| NOW)).share(AccessTimes::Unlimited, |_| {});
+    let stranger =
+        Fixture::with_clock(LEDGER, Arc::new(|| NOW)).share(AccessTimes::Unlimited, |_| {});
     let (unknown, of_unknown) = stranger.set();
     for (call, documents, check) in [
         (&call, &stolen, "opening"),
@@ -177,7 +183,8 @@ async fn refusals_of_documents_name_nobody() {
 async fn pr_1_nothing_that_identifies_a_person_is_in_what_a_block_holds() {
     let case = case().await;
     let mut share = case.fixture.share(AccessTimes::Times(2), |policy| {
-        policy.terms = Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
+        policy.terms =
+            Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
     });
     let ann = case.fixture.consumer("Ann Andersson");
     let attributes = Attributes {
@@ -186,8 +193,12 @@ async fn pr_1_nothing_that_identifies_a_person_is_in_what_a_block_holds() {
         ..Attributes::default()
     };
     let access = share.request_with(&ann, attributes);
-    let calls =
-        [share.set(), access.clone(), share.report(&ann, &access.0, UsageAction::Opened), share.next(|_| {})];
+    let calls = [
+        share.set(),
+        access.clone(),
+        share.report(&ann, &access.0, UsageAction::Opened),
+        share.next(|_| {}),
+    ];
     let mut block = Vec::new();
     for (call, documents) in &calls {
         let invocation = case.channel.call(call, documents);
@@ -272,7 +283,10 @@ async fn the_set_up_is_what_every_endorsers_organisation_agreed_to() {
     let fixture = Fixture::with_clock(LEDGER, clock.clone());
     let channel = Channel::bare(clock.clone());
     let (call, documents) = fixture.share(AccessTimes::Unlimited, |_| {}).set();
-    assert_eq!(channel.endorse(&channel.call(&call, &documents)).await.unwrap_err(), Failure::NotSetUp);
+    assert_eq!(
+        channel.endorse(&channel.call(&call, &documents)).await.unwrap_err(),
+        Failure::NotSetUp
+    );
     let trust = json(&TrustConfiguration::of(&fixture.trust()));
     let early = channel.endorse(&channel.of_admin(&["set-trust", &trust])).await.unwrap_err();
     assert_eq!(early, Failure::NotSetUp);
@@ -289,7 +303,8 @@ async fn the_set_up_is_what_every_endorsers_organisation_agreed_to() {
     assert!(matches!(undecided, Err(Failure::SetUp { .. })));
 
     let first = channel.submit(channel.of_admin(&["set-up", &agreed])).await.unwrap().0;
-    let (again, simulation) = channel.endorse(&channel.of_admin(&["set-up", &agreed])).await.unwrap();
+    let (again, simulation) =
+        channel.endorse(&channel.of_admin(&["set-up", &agreed])).await.unwrap();
     assert_eq!((again, simulation.writes), (first, Vec::new()));
     let without_trust = channel.endorse(&channel.call(&call, &documents)).await.unwrap_err();
     assert_eq!(without_trust, Failure::NotSetUp);
@@ -300,7 +315,8 @@ async fn the_set_up_is_what_every_endorsers_organisation_agreed_to() {
         let next = SetUp { submitter: "Org2MSP".to_owned(), ledger: ledger.to_owned(), ..set_up() };
         let contract = Contract::new(Some(next.clone()), clock.clone());
         let mut simulation = super::host::Simulation::new(&world);
-        let answer = contract.invoke(&channel.of_admin(&["set-up", &json(&next)]), &mut simulation).await;
+        let answer =
+            contract.invoke(&channel.of_admin(&["set-up", &json(&next)]), &mut simulation).await;
         assert_eq!(answer.is_ok(), accepted, "{answer:?}");
     }
 }
@@ -318,38 +334,56 @@ async fn the_trust_configuration_is_replaced_by_admins_and_only_the_one_they_kno
     assert!(matches!(by_client, Failure::Caller { .. }));
     let changed = Failure::TrustChanged { digest: Some(old.digest()) };
     assert_eq!(case.failure(&case.channel.of_admin(&["set-trust", &text])).await, changed);
-    assert_eq!(case.failure(&case.channel.of_admin(&["set-trust", &text, &new_digest])).await, changed);
+    assert_eq!(
+        case.failure(&case.channel.of_admin(&["set-trust", &text, &new_digest])).await,
+        changed
+    );
     let unusable = [
         TrustConfiguration::default(),
         TrustConfiguration { realms: [("a".to_owned(), RealmConfiguration::default())].into() },
     ];
     for wrong in unusable {
-        let failure = case.failure(&case.channel.of_admin(&["set-trust", &json(&wrong), &old_digest])).await;
+        let failure =
+            case.failure(&case.channel.of_admin(&["set-trust", &json(&wrong), &old_digest])).await;
         assert!(matches!(failure, Failure::Arguments { .. }));
     }
 
     let (call, documents) = other.share(AccessTimes::Unlimited, |_| {}).set();
     let unknown = case.failure(&case.channel.call(&call, &documents)).await;
     assert_eq!(unknown, Failure::Documents { check: "unknown".to_owned() });
-    let pending = case.channel.endorse(&case.channel.of_admin(&["set-trust", &text, &old_digest])).await;
+    let pending =
+        case.channel.endorse(&case.channel.of_admin(&["set-trust", &text, &old_digest])).await;
     assert_eq!(canonical(&new), text.as_bytes());
     let (answer, _) = pending.unwrap();
-    let (submitted, _) =
-        case.channel.submit(case.channel.of_admin(&["set-trust", &text, &old_digest])).await.unwrap();
+    let (submitted, _) = case
+        .channel
+        .submit(case.channel.of_admin(&["set-trust", &text, &old_digest]))
+        .await
+        .unwrap();
     let done: Changed = serde_json::from_slice(&submitted.payload).unwrap();
     assert_eq!(done.digest, Some(new.digest()));
     assert_ne!(answer, submitted, "each in its own transaction");
     case.channel.submit(case.channel.call(&call, &documents)).await.unwrap();
-    let repeat =
-        case.channel.submit(case.channel.of_admin(&["set-trust", &text, &old_digest])).await.unwrap();
+    let repeat = case
+        .channel
+        .submit(case.channel.of_admin(&["set-trust", &text, &old_digest]))
+        .await
+        .unwrap();
     assert_eq!((repeat.0, repeat.1), (submitted, None));
     let (call, documents) = case.fixture.share(AccessTimes::Unlimited, |_| {}).set();
-    assert!(matches!(case.failure(&case.channel.call(&call, &documents)).await, Failure::Documents { .. }));
-    case.channel.submit(case.channel.of_admin(&["set-trust", &old_text, &new_digest])).await.unwrap();
+    assert!(matches!(
+        case.failure(&case.channel.call(&call, &documents)).await,
+        Failure::Documents { .. }
+    ));
+    case.channel
+        .submit(case.channel.of_admin(&["set-trust", &old_text, &new_digest]))
+        .await
+        .unwrap();
     case.granted(&(call, documents)).await;
 }
 
-/// Proposals bring their own times, and blocks order them otherwise: the log that mirrors the channel holds them still.
+/// Proposals bring their own times, and blocks order them otherwise: the log that mirrors the
+/// channel holds them still.
 #[tokio::test]
 async fn times_that_go_back_by_what_clocks_may_differ_are_mirrored() {
     let case = case().await;
@@ -376,6 +410,7 @@ async fn times_that_go_back_by_what_clocks_may_differ_are_mirrored() {
         let receipt = mirrored.execute(&call, &documents).await.unwrap();
         assert!(mirrored.verify(&receipt).await.unwrap());
     }
-    let times: Vec<u64> = mirrored.events(0, 10).await.unwrap().iter().map(|event| event.time).collect();
+    let times: Vec<u64> =
+        mirrored.events(0, 10).await.unwrap().iter().map(|event| event.time).collect();
     assert_eq!(times, [NOW, NOW + 60, NOW - 60]);
 }

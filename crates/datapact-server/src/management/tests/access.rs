@@ -26,7 +26,10 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     assert_eq!(grant.record.request.country.as_ref().unwrap().as_str(), "SE");
     assert_eq!(grant.record.request.organisation, None);
     let permission = RequestedPermissionView::of(&grant);
-    assert_eq!(permission, (body.information.key.address.clone(), body.information.package.address.clone()));
+    assert_eq!(
+        permission,
+        (body.information.key.address.clone(), body.information.package.address.clone())
+    );
     assert_eq!(grant.permission.access_times, AccessTimes::Times(3));
     assert!(grant.key_server_certificate.starts_with("-----BEGIN CERTIFICATE-----"));
     assert_eq!(grant.key_server_certificate, grant.storage_server_certificate);
@@ -37,7 +40,10 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     let certificate = &consumer.signer.chain()[0];
     assert_eq!(claims.cnf, datapact_core::token::Confirmation::of(certificate));
     assert_eq!((claims.iat, claims.exp), (grant.record.time, grant.record.time + 300));
-    assert_eq!((claims.request, claims.salt, claims.position), (request.id(), grant.consumer.salt, 1));
+    assert_eq!(
+        (claims.request, claims.salt, claims.position),
+        (request.id(), grant.consumer.salt, 1)
+    );
     assert_eq!(claims.sub, session.account().await.unwrap().id);
     let told = world.as_server(KEYS).introspect(&grant.token).await.unwrap();
     assert!(told.active);
@@ -58,7 +64,10 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     // A late repeat gives no more life and costs no access.
     world.pass(301);
     let repeat = session.request_access(&request).await.unwrap();
-    assert_eq!(jwks.verify(&repeat.token, "management.example", KEYS, grant.record.time, 0).unwrap(), claims);
+    assert_eq!(
+        jwks.verify(&repeat.token, "management.example", KEYS, grant.record.time, 0).unwrap(),
+        claims
+    );
     assert!(jwks.verify(&repeat.token, "management.example", KEYS, world.now(), 0).is_err());
     assert_eq!((world.size().await, world.count("intent").await), (2, 0));
     // US-5: both are told, once.
@@ -91,9 +100,17 @@ async fn ax_4_a_request_that_is_not_the_consumers_word_is_refused() {
     let session = world.as_user(&consumer);
     let request = world.request(&consumer, &policy);
     // Replayed by another, before and after it was granted.
-    assert_kind(world.as_user(&other).request_access(&request).await, Kind::Forbidden, "somebody else");
+    assert_kind(
+        world.as_user(&other).request_access(&request).await,
+        Kind::Forbidden,
+        "somebody else",
+    );
     session.request_access(&request).await.unwrap();
-    assert_kind(world.as_user(&other).request_access(&request).await, Kind::Forbidden, "somebody else");
+    assert_kind(
+        world.as_user(&other).request_access(&request).await,
+        Kind::Forbidden,
+        "somebody else",
+    );
     let body = || AccessRequest { share: policy.body().share, policy: policy.id(), purpose: None };
     let cases = [
         (consumer.signer.sign("another/ledger", world.now(), body()), "not for"),
@@ -109,7 +126,10 @@ async fn ax_4_a_request_that_is_not_the_consumers_word_is_refused() {
     assert_eq!(refused(session.request_access(&forged).await).kind, Kind::Malformed);
     let unknown = AccessRequest { share: ShareId::random(), ..body() };
     let unknown = consumer.signer.sign(LEDGER, world.now(), unknown);
-    assert_eq!(refused(session.request_access(&unknown).await).refusal, Some(Refusal::UnknownShare));
+    assert_eq!(
+        refused(session.request_access(&unknown).await).refusal,
+        Some(Refusal::UnknownShare)
+    );
     assert_eq!((world.size().await, world.count("intent").await), (2, 0));
 }
 
@@ -127,7 +147,10 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
     type Edit = fn(&mut SharingPolicy);
     let edits: [(Edit, Refusal); 4] = [
         (|p| p.terms.users = BTreeSet::from(["lab:CN=Named".parse().unwrap()]), Refusal::User),
-        (|p| p.terms.organisations = BTreeSet::from(["clinic".parse().unwrap()]), Refusal::Organisation),
+        (
+            |p| p.terms.organisations = BTreeSet::from(["clinic".parse().unwrap()]),
+            Refusal::Organisation,
+        ),
         (|p| p.terms.industries = BTreeSet::from(["isic4:01".parse().unwrap()]), Refusal::Industry),
         (|p| p.terms.countries = BTreeSet::from(["DE".parse().unwrap()]), Refusal::Country),
     ];
@@ -142,17 +165,25 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
         let salts = world.count("salt").await;
         let problem = refused(session.request_access(&world.request(&consumer, &policy)).await);
         assert_eq!((problem.kind, problem.refusal), (Kind::Refused, Some(refusal.clone())));
-        assert_eq!(session.catalog_entry(&policy.body().share, None).await.unwrap().refusal, Some(refusal));
+        assert_eq!(
+            session.catalog_entry(&policy.body().share, None).await.unwrap().refusal,
+            Some(refusal)
+        );
         assert_eq!((world.size().await, world.count("intent").await), (size, 0));
         assert_eq!(world.count("salt").await, salts);
     }
     let purpose: Name = "research".parse().unwrap();
-    let policy = world.published(&provider, |p| p.terms.purposes = BTreeSet::from([purpose.clone()])).await;
+    let policy =
+        world.published(&provider, |p| p.terms.purposes = BTreeSet::from([purpose.clone()])).await;
     let problem = refused(session.request_access(&world.request(&consumer, &policy)).await);
     assert_eq!(problem.refusal, Some(Refusal::Purpose));
-    let body =
-        AccessRequest { share: policy.body().share, policy: policy.id(), purpose: Some(purpose.clone()) };
-    let grant = session.request_access(&consumer.signer.sign(LEDGER, world.now(), body)).await.unwrap();
+    let body = AccessRequest {
+        share: policy.body().share,
+        policy: policy.id(),
+        purpose: Some(purpose.clone()),
+    };
+    let grant =
+        session.request_access(&consumer.signer.sign(LEDGER, world.now(), body)).await.unwrap();
     assert_eq!(grant.permission.purpose, Some(purpose));
     // The provider is told of the grant alone.
     let told = world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap();
@@ -166,17 +197,21 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     const TIMES: u32 = 10;
     let world = World::new().await;
     let provider = world.provider().await;
-    let policy = world.published(&provider, |p| p.permission.access_times = AccessTimes::Times(TIMES)).await;
+    let policy =
+        world.published(&provider, |p| p.permission.access_times = AccessTimes::Times(TIMES)).await;
     let names: Vec<String> = (0..CONSUMERS).map(|i| format!("C{i}")).collect();
-    let consumers = futures_util::future::join_all(names.iter().map(|name| world.consumer(name))).await;
+    let consumers =
+        futures_util::future::join_all(names.iter().map(|name| world.consumer(name))).await;
     let world = &world;
     let policy = &policy;
     let asked = consumers.iter().map(|consumer| async move {
         let session = world.as_user(consumer);
         let requests: Vec<_> = (0..TIMES + 1).map(|_| world.request(consumer, policy)).collect();
         let answers =
-            futures_util::future::join_all(requests.iter().map(|r| session.request_access(r))).await;
-        let granted: BTreeSet<u32> = answers.iter().flatten().map(|grant| grant.record.access).collect();
+            futures_util::future::join_all(requests.iter().map(|r| session.request_access(r)))
+                .await;
+        let granted: BTreeSet<u32> =
+            answers.iter().flatten().map(|grant| grant.record.access).collect();
         let refusals: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
         assert!(granted.into_iter().eq(1..=TIMES));
         assert_eq!(refusals.len(), 1);
@@ -185,7 +220,8 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
         }
         // One salt, so one commitment, however many asked at once.
         let records = session.accesses(&RecordQuery::default()).await.unwrap();
-        let commitments: BTreeSet<_> = records.iter().map(|entry| entry.record.request.consumer).collect();
+        let commitments: BTreeSet<_> =
+            records.iter().map(|entry| entry.record.request.consumer).collect();
         assert_eq!((records.len(), commitments.len()), (TIMES as usize, 1));
     });
     futures_util::future::join_all(asked).await;
@@ -230,13 +266,20 @@ async fn ur_2_usage_is_reported_by_the_accesss_consumer_only() {
     let foreign = refused(world.as_user(&other).report_usage(&report(&other)).await);
     assert_eq!(foreign.refusal, Some(Refusal::Consumer));
     let opened = report(&consumer);
-    assert_kind(world.as_user(&other).report_usage(&opened).await, Kind::Forbidden, "somebody else");
+    assert_kind(
+        world.as_user(&other).report_usage(&opened).await,
+        Kind::Forbidden,
+        "somebody else",
+    );
     let receipt = world.as_user(&consumer).report_usage(&opened).await.unwrap();
     assert_eq!(world.as_user(&consumer).report_usage(&opened).await.unwrap(), receipt);
     assert_eq!((world.size().await, world.count("intent").await), (4, 0));
     for user in [&provider, &consumer] {
         let usages = world.as_user(user).usages(&RecordQuery::default()).await.unwrap();
-        assert_eq!((usages.len(), &usages[0].report, usages[0].position), (1, &opened, receipt.position));
+        assert_eq!(
+            (usages.len(), &usages[0].report, usages[0].position),
+            (1, &opened, receipt.position)
+        );
     }
     assert!(world.as_user(&other).usages(&RecordQuery::default()).await.unwrap().is_empty());
     assert_eq!(world.as_user(&other).accesses(&RecordQuery::default()).await.unwrap().len(), 1);

@@ -15,13 +15,21 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
-    assert_kind(world.as_user(&user).update_account(&account.id, &update).await, Kind::Forbidden, "role");
+    assert_kind(
+        world.as_user(&user).update_account(&account.id, &update).await,
+        Kind::Forbidden,
+        "role",
+    );
     let updated = admin.update_account(&account.id, &update).await.unwrap();
     assert_eq!(admin.account_of(&account.id).await.unwrap(), updated);
     assert_eq!((updated.role, updated.attributes), (Role::Consumer, attributes));
     assert_kind(world.as_user(&user).account_of(&account.id).await, Kind::Forbidden, "role");
     assert_kind(admin.account_of(&AccountId::random()).await, Kind::NotFound, "no account");
-    assert_kind(admin.update_account(&AccountId::random(), &update).await, Kind::NotFound, "no account");
+    assert_kind(
+        admin.update_account(&AccountId::random(), &update).await,
+        Kind::NotFound,
+        "no account",
+    );
 
     let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
     assert!(!admin.update_account(&account.id, &update).await.unwrap().active);
@@ -90,7 +98,8 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
     assert!(enrolment.log_policy.parse::<LogPolicy>().is_ok());
     assert_eq!(enrolment.management.connect, Some("127.0.0.1:4430".parse().unwrap()));
 
-    let users: Vec<_> = ["A", "B"].iter().map(|name| User { signer: world.lab.signer(name) }).collect();
+    let users: Vec<_> =
+        ["A", "B"].iter().map(|name| User { signer: world.lab.signer(name) }).collect();
     let outsider = User { signer: world.clinic.signer("Outsider") };
     let joined = world.as_user(&outsider).join(&invitation.code).await;
     assert_kind(joined, Kind::Forbidden, "another realm");
@@ -135,10 +144,14 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
     assert_eq!((server.ledger.info().await.unwrap().log_key, server.jwks()), (log, jwks));
     use std::os::unix::fs::PermissionsExt as _;
     for name in ["log.key", "token.key"] {
-        let mode = std::fs::metadata(world.config().server.data.join(name)).unwrap().permissions().mode();
+        let mode =
+            std::fs::metadata(world.config().server.data.join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
-    assert!(matches!(Keys::open(&world.config().server.data, "other/ledger"), Err(KeysError::Wrong(..))));
+    assert!(matches!(
+        Keys::open(&world.config().server.data, "other/ledger"),
+        Err(KeysError::Wrong(..))
+    ));
 }
 
 /// Whether management's database holds `needle` anywhere, as text or in binary.
@@ -226,7 +239,11 @@ async fn mg_1_a_disabled_account_is_refused_by_all_servers_and_one_that_was_away
         "key:keys.example could not be told",
     );
     assert_kind(world.as_user(&user).account().await, Kind::Forbidden, "disabled");
-    assert_eq!(last(&world.storage.told), Some(UserStatus::Disabled), "one that is away holds up no other");
+    assert_eq!(
+        last(&world.storage.told),
+        Some(UserStatus::Disabled),
+        "one that is away holds up no other"
+    );
     *world.keys.away.lock().unwrap() = None;
     assert!(!admin.update_account(&id, &set(false)).await.unwrap().active);
     assert_eq!(last(&world.keys.told), Some(UserStatus::Disabled));
@@ -282,7 +299,11 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
         request: request.id(),
         action: datapact_core::document::UsageAction::Opened,
     };
-    world.as_user(&user).report_usage(&user.signer.sign(LEDGER, world.now(), report)).await.unwrap();
+    world
+        .as_user(&user)
+        .report_usage(&user.signer.sign(LEDGER, world.now(), report))
+        .await
+        .unwrap();
     let id = world.as_user(&user).account().await.unwrap().id;
     assert!(holds(&world, "Leaving").await);
 
@@ -330,7 +351,8 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
     let (user, named) = (world.consumer("User").await, world.consumer("Named").await);
     let policy = world.published(&provider, |_| {}).await;
     world.as_user(&user).request_access(&world.request(&user, &policy)).await.unwrap();
-    // Another provider's live policy names a user who is erased: its salt stays with that policy until it ends.
+    // Another provider's live policy names a user who is erased: its salt stays with that policy
+    // until it ends.
     let other = world.joined(&world.lab, "Other", Role::User, Attributes::default()).await;
     let naming = world
         .published(&other, |p| {
@@ -393,8 +415,11 @@ async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
     assert_kind(world.as_user(&provider).actions(0).await, Kind::Forbidden, "role");
     assert_kind(world.as_user(&provider).delete_account(&own, true).await, Kind::Forbidden, "role");
     let sql = "UPDATE action SET record = REPLACE(record, 'consumer', 'user')";
-    let run =
-        world.server().server.store.write(move |tx| Box::pin(async move { schema::run(tx, sql, []).await }));
+    let run = world
+        .server()
+        .server
+        .store
+        .write(move |tx| Box::pin(async move { schema::run(tx, sql, []).await }));
     run.await.unwrap();
     let actions = admin.actions(0).await.unwrap();
     assert!(check_actions(zero, &actions).is_err());
@@ -439,7 +464,11 @@ async fn mg_1_an_account_is_changed_only_as_it_was_read() {
     };
     let changed = change(&read.entity_tag(), Role::User).await.unwrap();
     assert_ne!(changed.entity_tag(), read.entity_tag());
-    assert_kind(change(&read.entity_tag(), Role::Provider).await, Kind::PreconditionFailed, "changed since");
+    assert_kind(
+        change(&read.entity_tag(), Role::Provider).await,
+        Kind::PreconditionFailed,
+        "changed since",
+    );
     let caller = Caller { if_match: Some(Arc::from(read.entity_tag())), ..world.admin.caller() };
     let deleted = world.arc().session(caller).delete_account(&read.id, true).await;
     assert_kind(deleted, Kind::PreconditionFailed, "changed since");

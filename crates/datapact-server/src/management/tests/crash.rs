@@ -1,4 +1,5 @@
-//! Management killed between intent, execution and projection, and started again on the same folder.
+//! Management killed between intent, execution and projection, and started again on the same
+//! folder.
 
 use std::sync::atomic::AtomicBool;
 
@@ -33,8 +34,13 @@ fn gone<T>() -> Result<T, LedgerError> {
 
 #[async_trait]
 impl Ledger for Killed {
-    async fn execute(&self, call: &Call, documents: &Documents) -> Result<LedgerReceipt, LedgerError> {
-        if self.1 == Kill::BeforeExecution || self.1 == Kill::Never && AWAY.load(Ordering::Relaxed) {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        if self.1 == Kill::BeforeExecution || self.1 == Kill::Never && AWAY.load(Ordering::Relaxed)
+        {
             return gone();
         }
         let receipt = self.0.execute(call, documents).await?;
@@ -43,10 +49,17 @@ impl Ledger for Killed {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         self.0.share(share).await
     }
-    async fn access(&self, request: &Digest) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
         self.0.access(request).await
     }
-    async fn counter(&self, share: &ShareId, consumer: &Commitment) -> Result<Counter, LedgerError> {
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
         self.0.counter(share, consumer).await
     }
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
@@ -85,7 +98,8 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     world.open(wrap).await;
     {
         let (publisher, reader) = (world.as_user(&provider), world.as_user(&consumer));
-        let tries = async { tokio::join!(publisher.set_policy(&policy), reader.request_access(&request)) };
+        let tries =
+            async { tokio::join!(publisher.set_policy(&policy), reader.request_access(&request)) };
         // Before the projection nobody is answered.
         let recorded = async {
             while kill != Kill::BeforeProjection || world.size().await < 3 {
@@ -125,7 +139,10 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     assert_eq!(publisher.notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
     // Nor is anything applied twice by starting again.
     world.open(|log| log).await;
-    assert_eq!(world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
+    assert_eq!(
+        world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(),
+        3
+    );
     assert_eq!(world.as_user(&provider).shares(0).await.unwrap()[0].accesses, 1);
 }
 
@@ -160,22 +177,32 @@ async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_tur
     }
     // Another process records the next in one transaction.
     let server = Arc::clone(&world.server().server);
-    let together = together::group(server.store.clone(), Arc::clone(&server.log), Arc::clone(&server.clock));
-    let consumer = server.openings(policy.body().share, vec![second.identity()]).await.unwrap().remove(0);
+    let together =
+        together::group(server.store.clone(), Arc::clone(&server.log), Arc::clone(&server.clock));
+    let consumer =
+        server.openings(policy.body().share, vec![second.identity()]).await.unwrap().remove(0);
     let terms = server.ledger.share(&policy.body().share).await.unwrap().unwrap().policy.terms;
     let attributes = Attributes::default();
     let call = Call::of_request(&requests[1], &consumer, &attributes, &terms).unwrap();
     let documents = Documents::Access { request: requests[1].clone(), consumer, attributes };
     let id = requests[1].id();
     let new = intents::New { id, call, documents: Arc::new(documents), drawn: None };
-    let together::Outcome::Recorded(receipt, _) = together.ask(new).await.unwrap() else { panic!() };
-    assert_eq!((receipt.position, world.count("intent").await, world.count("access").await), (2, 2, 0));
+    let together::Outcome::Recorded(receipt, _) = together.ask(new).await.unwrap() else {
+        panic!()
+    };
+    assert_eq!(
+        (receipt.position, world.count("intent").await, world.count("access").await),
+        (2, 2, 0)
+    );
     drop((session, together, server));
     world.open(|log| log).await;
     for (consumer, request) in [&first, &second].into_iter().zip(&requests) {
         assert_eq!(world.as_user(consumer).request_access(request).await.unwrap().record.access, 1);
     }
-    assert_eq!((world.size().await, world.count("intent").await, world.count("access").await), (3, 0, 2));
+    assert_eq!(
+        (world.size().await, world.count("intent").await, world.count("access").await),
+        (3, 0, 2)
+    );
 }
 
 #[tokio::test]
@@ -185,7 +212,10 @@ async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
     let policy = world.policy(&provider, |_| {});
     world.open(|log| Arc::new(Killed(log, Kill::BeforeExecution))).await;
     for _ in 0..3 {
-        assert_eq!(refused(world.as_user(&provider).set_policy(&policy).await).kind, Kind::Unavailable);
+        assert_eq!(
+            refused(world.as_user(&provider).set_policy(&policy).await).kind,
+            Kind::Unavailable
+        );
     }
     assert_eq!(world.count("intent").await, 1);
     assert!(datapact_api::http_api::Public::health(world.server()).await.is_err());
@@ -199,7 +229,10 @@ async fn an_answer_that_nobody_waits_for_is_completed() {
     let session = world.as_user(&provider);
     let call = session.set_policy(&policy);
     // The client hangs up in the middle.
-    assert!(tokio::time::timeout(Duration::from_millis(1), call).await.is_err() || world.size().await == 1);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(1), call).await.is_err()
+            || world.size().await == 1
+    );
     let receipt = session.set_policy(&policy).await.unwrap();
     assert_eq!((receipt.position, world.size().await, world.count("intent").await), (0, 1, 0));
 }
@@ -215,7 +248,10 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
     let away = refused(world.as_user(&consumer).request_access(&request).await);
     assert_eq!(away.kind, Kind::Unavailable);
     // A key server that is told so gives the same hint.
-    assert_eq!((away.detail.contains("try again"), away.hint.as_deref()), (false, Some("try again")));
+    assert_eq!(
+        (away.detail.contains("try again"), away.hint.as_deref()),
+        (false, Some("try again"))
+    );
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((world.size().await, world.count("intent").await), (1, 1));
     // Nobody asks again.

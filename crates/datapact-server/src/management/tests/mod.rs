@@ -21,7 +21,9 @@ use datapact_api::key_server::{
 };
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Kind, Problem};
-use datapact_api::storage_server::{ByteRange, ByteStream, Download, PackageAddress, PackageStatus};
+use datapact_api::storage_server::{
+    ByteRange, ByteStream, Download, PackageAddress, PackageStatus,
+};
 use datapact_core::contract::Attributes;
 use datapact_core::id::{KeyId, PackageId, Timestamp, random};
 use datapact_core::identity::Identity;
@@ -73,7 +75,9 @@ impl KeyServer for FakeKeys {
             return Err(problem);
         }
         let keys = self.keys.lock().unwrap();
-        keys.get(id).map(|(_, status)| status.clone()).ok_or_else(|| Problem::not_found("no such key"))
+        keys.get(id)
+            .map(|(_, status)| status.clone())
+            .ok_or_else(|| Problem::not_found("no such key"))
     }
     async fn keys(&self, _: Option<&KeyId>) -> problem::Result<Vec<KeyStatus>> {
         not_used()
@@ -114,7 +118,11 @@ impl KeyServer for FakeKeys {
     async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
         not_used()
     }
-    async fn releases(&self, _: &ShareId, _: Option<&Digest>) -> problem::Result<Vec<ReleaseEntry>> {
+    async fn releases(
+        &self,
+        _: &ShareId,
+        _: Option<&Digest>,
+    ) -> problem::Result<Vec<ReleaseEntry>> {
         not_used()
     }
 }
@@ -255,8 +263,10 @@ impl World {
         let keys: Arc<dyn KeyServer> = Arc::clone(&self.keys) as _;
         let storage: Arc<dyn StorageServer> = Arc::clone(&self.storage) as _;
         let config = self.config();
-        let (keys, storage) =
-            (BTreeMap::from([(KEYS.to_owned(), keys)]), BTreeMap::from([(STORAGE.to_owned(), storage)]));
+        let (keys, storage) = (
+            BTreeMap::from([(KEYS.to_owned(), keys)]),
+            BTreeMap::from([(STORAGE.to_owned(), storage)]),
+        );
         let opened = ManagementServer::open_with(
             &config,
             Arc::new(move || Arc::clone(&trust)),
@@ -295,9 +305,16 @@ impl World {
     }
 
     /// A user with an account.
-    async fn joined(&self, realm: &TestRealm, name: &str, role: Role, attributes: Attributes) -> User {
+    async fn joined(
+        &self,
+        realm: &TestRealm,
+        name: &str,
+        role: Role,
+        attributes: Attributes,
+    ) -> User {
         let user = User { signer: realm.signer(name) };
-        let invitation = NewInvitation { realm: user.identity().realm, role, attributes, seconds: 3600 };
+        let invitation =
+            NewInvitation { realm: user.identity().realm, role, attributes, seconds: 3600 };
         let invitation = self.as_user(&self.admin).invite(&invitation).await.unwrap();
         self.as_user(&user).join(&invitation.code).await.unwrap();
         user
@@ -311,8 +328,13 @@ impl World {
         self.joined(&self.lab, name, Role::Consumer, Attributes::default()).await
     }
 
-    /// A policy whose key and package `provider` has stored: open to anyone for an hour, unless `edit` says otherwise.
-    fn policy(&self, provider: &User, edit: impl FnOnce(&mut SharingPolicy)) -> Signed<SharingPolicy> {
+    /// A policy whose key and package `provider` has stored: open to anyone for an hour, unless
+    /// `edit` says otherwise.
+    fn policy(
+        &self,
+        provider: &User,
+        edit: impl FnOnce(&mut SharingPolicy),
+    ) -> Signed<SharingPolicy> {
         let (share, package, key) = (ShareId::random(), PackageId::random(), KeyId::random());
         let package = PackageReference {
             id: package,
@@ -329,8 +351,12 @@ impl World {
             size: Some(package.size),
         };
         self.storage.packages.lock().unwrap().insert(package.id, status);
-        let status =
-            KeyStatus { key: key.clone(), stored: true, share: Some(share), package: Some(package.digest) };
+        let status = KeyStatus {
+            key: key.clone(),
+            stored: true,
+            share: Some(share),
+            package: Some(package.digest),
+        };
         self.keys.keys.lock().unwrap().insert(key.id, (provider.identity(), status));
         let mut policy = SharingPolicy {
             share,
@@ -395,7 +421,12 @@ impl World {
 
     async fn count(&self, table: &str) -> u64 {
         let sql = format!("SELECT COUNT(*) FROM {table}");
-        schema::row(self.server().server.store.read(), sql, []).await.unwrap().unwrap().number(0).unwrap()
+        schema::row(self.server().server.store.read(), sql, [])
+            .await
+            .unwrap()
+            .unwrap()
+            .number(0)
+            .unwrap()
     }
 }
 

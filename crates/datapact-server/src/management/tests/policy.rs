@@ -33,8 +33,11 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     assert_eq!((own.len(), &own[0].receipt, &own[0].policy), (1, &receipt, &policy));
     // DP-9.
     let told = session.notifications(&NotificationQuery::default()).await.unwrap();
-    let event =
-        NotificationEvent::PolicySet { version: 1, state: ShareState::Active, contract: receipt.contract };
+    let event = NotificationEvent::PolicySet {
+        version: 1,
+        state: ShareState::Active,
+        contract: receipt.contract,
+    };
     assert_eq!((told.len(), &told[0].event, told[0].share), (1, &event, receipt.share));
     assert!(
         session
@@ -53,7 +56,8 @@ async fn sh_7_nothing_is_recorded_unless_key_and_package_are_stored_and_the_prov
     let session = world.as_user(&provider);
     let policy = world.policy(&provider, |_| {});
     let information = policy.body().information.clone();
-    let package = world.storage.packages.lock().unwrap().get(&information.package.id).cloned().unwrap();
+    let package =
+        world.storage.packages.lock().unwrap().get(&information.package.id).cloned().unwrap();
     let key = world.keys.keys.lock().unwrap().get(&information.key.id).cloned().unwrap();
     let set_package = |status: Option<PackageStatus>| {
         let mut packages = world.storage.packages.lock().unwrap();
@@ -86,11 +90,16 @@ async fn sh_7_nothing_is_recorded_unless_key_and_package_are_stored_and_the_prov
     set_key(Some(key));
     // Somebody else's package under one's own terms, with or without a key of one's own.
     let relisted = thief.signer.sign(LEDGER, world.now(), policy.body().clone());
-    assert_kind(world.as_user(&thief).set_policy(&relisted).await, Kind::Forbidden, "another provider");
+    assert_kind(
+        world.as_user(&thief).set_policy(&relisted).await,
+        Kind::Forbidden,
+        "another provider",
+    );
     let own = world.policy(&thief, |p| p.information.package = information.package.clone());
     assert_kind(world.as_user(&thief).set_policy(&own).await, Kind::Forbidden, "another provider");
     // A server that is away is said to be away.
-    *world.keys.away.lock().unwrap() = Some(Problem::new(Kind::Untrusted, "the certificate is wrong"));
+    *world.keys.away.lock().unwrap() =
+        Some(Problem::new(Kind::Untrusted, "the certificate is wrong"));
     assert_kind(session.set_policy(&policy).await, Kind::Unavailable, KEYS);
     *world.keys.away.lock().unwrap() = None;
     assert_eq!((world.size().await, world.count("intent").await), (0, 0));
@@ -121,13 +130,17 @@ async fn sh_6_a_policy_that_is_not_the_providers_word_is_refused() {
         (|p| p.information.title = String::new(), "title"),
         (|p| p.permission.access_times = AccessTimes::Times(0), "access times"),
         (
-            |p| p.information.key.address = format!("https://evil.example/v1/keys/{}", p.information.key.id),
+            |p| {
+                p.information.key.address =
+                    format!("https://evil.example/v1/keys/{}", p.information.key.id)
+            },
             "no server",
         ),
         (
             |p| {
                 let id = p.information.package.id;
-                p.information.package.address = format!("https://{STORAGE}.evil.example/v1/packages/{id}");
+                p.information.package.address =
+                    format!("https://{STORAGE}.evil.example/v1/packages/{id}");
             },
             "no server",
         ),
@@ -176,11 +189,17 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     assert_eq!((receipt.version, receipt.owner), (3, owner));
     let superseded = refused(reader.request_access(&world.request(&consumer, &first)).await);
     assert_eq!(superseded.refusal, Some(Refusal::Superseded));
-    assert_eq!(reader.request_access(&world.request(&consumer, &resumed)).await.unwrap().record.access, 2);
+    assert_eq!(
+        reader.request_access(&world.request(&consumer, &resumed)).await.unwrap().record.access,
+        2
+    );
 
     let skipped = world.successor(&provider, &resumed, |p| p.version = 7);
     let problem = refused(session.set_policy(&skipped).await);
-    assert_eq!((problem.kind, problem.refusal), (Kind::Conflict, Some(Refusal::Version { expected: 4 })));
+    assert_eq!(
+        (problem.kind, problem.refusal),
+        (Kind::Conflict, Some(Refusal::Version { expected: 4 }))
+    );
     let revoked = world.successor(&provider, &resumed, |p| p.state = ShareState::Revoked);
     session.set_policy(&revoked).await.unwrap();
     let again = world.successor(&provider, &revoked, |p| p.state = ShareState::Active);
@@ -190,7 +209,8 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     // What was granted is still told to who was granted it, with no more life than it had.
     assert_eq!(reader.request_access(&request).await.unwrap().record, granted.record);
     assert_eq!(world.count("intent").await, 0);
-    let versions: Vec<_> = world.keys.shown.lock().unwrap().iter().map(|s| s.policy.body().version).collect();
+    let versions: Vec<_> =
+        world.keys.shown.lock().unwrap().iter().map(|s| s.policy.body().version).collect();
     assert_eq!(versions, [1, 3, 4]);
 }
 
@@ -200,7 +220,8 @@ async fn a_share_is_set_once_however_many_ask_at_once() {
     let provider = world.provider().await;
     let policy = world.policy(&provider, |_| {});
     let session = world.as_user(&provider);
-    let answers = futures_util::future::join_all((0..20).map(|_| session.set_policy(&policy))).await;
+    let answers =
+        futures_util::future::join_all((0..20).map(|_| session.set_policy(&policy))).await;
     let first = answers[0].clone().unwrap();
     assert!(answers.into_iter().all(|answer| answer.unwrap() == first));
     assert_eq!(
@@ -216,8 +237,8 @@ async fn a_share_is_revoked_though_its_key_server_is_gone() {
     let policy = world.published(&provider, |_| {}).await;
     let path = world.dir.path().join("management.toml");
     let config = std::fs::read_to_string(&path).unwrap();
-    let moved =
-        config.replace(&format!("url = \"https://{KEYS}\""), &format!("url = \"https://{KEYS}:8443\""));
+    let moved = config
+        .replace(&format!("url = \"https://{KEYS}\""), &format!("url = \"https://{KEYS}:8443\""));
     assert_ne!(config, moved);
     std::fs::write(&path, moved).unwrap();
     world.open(|log| log).await;

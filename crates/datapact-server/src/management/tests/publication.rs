@@ -19,7 +19,8 @@ async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page(
     world.published(&other, |p| p.information.usage = "Weather models".to_owned()).await;
     let session = world.as_user(&consumer);
     let search = async |query: CatalogQuery| session.catalog(&query).await.unwrap().len();
-    let words = |text: &str| CatalogQuery { text: Some(text.to_owned()), ..CatalogQuery::default() };
+    let words =
+        |text: &str| CatalogQuery { text: Some(text.to_owned()), ..CatalogQuery::default() };
     let cases = [
         ("", 8),
         ("RÖNTGEN", 7),
@@ -182,7 +183,11 @@ async fn proofs_wait_for_the_quorum_and_only_key_servers_cosign() {
     let line = witness().cosign(&checkpoint, world.now());
     checkpoint.add(witness().public(), &line).unwrap();
     let note = checkpoint.to_string();
-    assert_kind(world.as_server(STORAGE).add_cosignature(&note).await, Kind::Forbidden, "key servers");
+    assert_kind(
+        world.as_server(STORAGE).add_cosignature(&note).await,
+        Kind::Forbidden,
+        "key servers",
+    );
     assert_kind(world.as_server(KEYS).add_cosignature("x").await, Kind::Malformed, "cosignature");
     let late = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -240,8 +245,15 @@ async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {
     // Another package, stored under the same share.
     let with_another = |policy: &Signed<SharingPolicy>| {
         let other = world.policy(&provider, |_| {});
-        world.keys.keys.lock().unwrap().get_mut(&other.body().information.key.id).unwrap().1.share =
-            Some(policy.body().share);
+        world
+            .keys
+            .keys
+            .lock()
+            .unwrap()
+            .get_mut(&other.body().information.key.id)
+            .unwrap()
+            .1
+            .share = Some(policy.body().share);
         world.successor(&provider, policy, |p| p.information = other.body().information.clone())
     };
     let next = with_another(&replaced);
@@ -250,7 +262,8 @@ async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {
     let returned = world.published(&provider, lasting).await;
     let between = with_another(&returned);
     session.set_policy(&between).await.unwrap();
-    let last = world.successor(&provider, &between, |p| p.information = returned.body().information.clone());
+    let last = world
+        .successor(&provider, &between, |p| p.information = returned.body().information.clone());
     session.set_policy(&last).await.unwrap();
 
     let stored = |policy: &Signed<SharingPolicy>| {
@@ -269,10 +282,13 @@ async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {
 #[tokio::test]
 async fn mg_14_the_catalog_is_searched_by_provider_industry_country_price_and_validity() {
     let world = World::new().await;
-    let (provider, other) =
-        (world.provider().await, world.joined(&world.lab, "Other", Role::User, Attributes::default()).await);
-    let price =
-        |amount, currency: &str| Some(datapact_core::policy::Price { amount, currency: currency.to_owned() });
+    let (provider, other) = (
+        world.provider().await,
+        world.joined(&world.lab, "Other", Role::User, Attributes::default()).await,
+    );
+    let price = |amount, currency: &str| {
+        Some(datapact_core::policy::Price { amount, currency: currency.to_owned() })
+    };
     let restricted = |countries: &[&str], industries: &[&str]| Terms {
         countries: countries.iter().map(|code| code.parse().unwrap()).collect(),
         industries: industries.iter().map(|code| code.parse().unwrap()).collect(),
@@ -310,8 +326,14 @@ async fn mg_14_the_catalog_is_searched_by_provider_industry_country_price_and_va
     assert_eq!(search(&|q| q.industry = code("isic4:8610")).await, [4, 3, 2, 1]);
     assert_eq!(search(&|q| q.industry = code("isic4:8690")).await, [4, 3, 1]);
     assert_eq!(search(&|q| q.industry = code("isic4:01")).await, [4, 1]);
-    assert_eq!(search(&|q| (q.price_max, q.currency) = (Some(500), Some("EUR".to_owned()))).await, [3, 2, 1]);
-    assert_eq!(search(&|q| (q.price_max, q.currency) = (Some(499), Some("EUR".to_owned()))).await, [2, 1]);
+    assert_eq!(
+        search(&|q| (q.price_max, q.currency) = (Some(500), Some("EUR".to_owned()))).await,
+        [3, 2, 1]
+    );
+    assert_eq!(
+        search(&|q| (q.price_max, q.currency) = (Some(499), Some("EUR".to_owned()))).await,
+        [2, 1]
+    );
     assert_eq!(search(&|q| q.price_max = Some(0)).await, [2, 1]);
     assert_eq!(search(&|q| q.valid_at = Some(now)).await, [3, 2, 1]);
     assert_eq!(search(&|q| q.valid_at = Some(now + 4000)).await, [4]);

@@ -22,12 +22,14 @@ struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     fn words(&mut self, count: usize) -> String {
-        let words: Vec<_> = (0..count).map(|_| format!("word{:.0}", WORDS * self.next().powi(4))).collect();
+        let words: Vec<_> =
+            (0..count).map(|_| format!("word{:.0}", WORDS * self.next().powi(4))).collect();
         words.join(" ")
     }
 
@@ -39,7 +41,8 @@ impl Numbers {
 const CATEGORIES: [&str; 5] = ["health", "energy", "traffic", "weather", "finance"];
 const COUNTRIES: [&str; 6] = ["DE", "FR", "JP", "US", "BR", "KE"];
 
-/// MG-14: every kind of search finds what it should, however large the catalog; with `--nocapture` it says how fast.
+/// MG-14: every kind of search finds what it should, however large the catalog; with `--nocapture`
+/// it says how fast.
 #[tokio::test(flavor = "multi_thread")]
 async fn mg_14_searches_over_many_shares() {
     let shares = std::env::var("DATAPACT_SHARES").map_or(SHARES, |text| text.parse().unwrap());
@@ -48,7 +51,8 @@ async fn mg_14_searches_over_many_shares() {
     let mut providers = Vec::new();
     for i in 0..PROVIDERS {
         let name = format!("Provider {i}");
-        providers.push(world.joined(&world.clinic, &name, Role::Provider, Attributes::default()).await);
+        providers
+            .push(world.joined(&world.clinic, &name, Role::Provider, Attributes::default()).await);
     }
     let start = Instant::now();
     let policies = (0..shares).map(|i| {
@@ -95,7 +99,10 @@ async fn mg_14_searches_over_many_shares() {
     type Query<'a> = Box<dyn FnMut(&mut Numbers) -> CatalogQuery + 'a>;
     let kinds: [(&str, Query<'_>); 8] = [
         ("nothing: the newest", Box::new(|_| CatalogQuery::default())),
-        ("one share's own word", Box::new(|n| text(format!("share{:.0}", n.next() * (shares - 1) as f64)))),
+        (
+            "one share's own word",
+            Box::new(|n| text(format!("share{:.0}", n.next() * (shares - 1) as f64))),
+        ),
         ("a word", Box::new(|n| text(n.words(1)))),
         ("three words", Box::new(|n| text(n.words(3)))),
         (
@@ -117,7 +124,9 @@ async fn mg_14_searches_over_many_shares() {
         (
             "a provider's, free of charge",
             Box::new(|n| CatalogQuery {
-                provider: Some(providers[(n.next() * PROVIDERS as f64) as usize].identity().to_string()),
+                provider: Some(
+                    providers[(n.next() * PROVIDERS as f64) as usize].identity().to_string(),
+                ),
                 price_max: Some(0),
                 ..CatalogQuery::default()
             }),
@@ -136,14 +145,24 @@ async fn mg_14_searches_over_many_shares() {
             times.push(start.elapsed());
             found += entries.len();
             for entry in entries {
-                let said = format!("{} {}", entry.information.title, entry.information.introduction);
+                let said =
+                    format!("{} {}", entry.information.title, entry.information.introduction);
                 let asked = query.text.as_deref().unwrap_or_default();
-                assert!(asked.split(' ').all(|word| word.is_empty() || said.split(' ').any(|of| of == word)));
+                assert!(
+                    asked
+                        .split(' ')
+                        .all(|word| word.is_empty() || said.split(' ').any(|of| of == word))
+                );
             }
         }
         times.sort_unstable();
         let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e3;
-        println!("| {name} | {:.1} | {:.1} | {:.1} |", at(50), at(99), found as f64 / SEARCHES as f64);
+        println!(
+            "| {name} | {:.1} | {:.1} | {:.1} |",
+            at(50),
+            at(99),
+            found as f64 / SEARCHES as f64
+        );
         let exact = name == "one share's own word";
         assert!(!exact || found == SEARCHES, "{name}: {found}");
         assert!(!name.starts_with("nothing") || found == SEARCHES * 50.min(shares));

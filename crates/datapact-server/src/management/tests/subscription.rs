@@ -66,18 +66,31 @@ async fn mg_15_a_kept_subscription_tells_what_fits_from_its_beginning() {
     let mut replaced = session.follow_subscription(&id, None).await.unwrap();
     assert_eq!(next(&mut replaced).await.information.title, "Something else");
     let never = Redelivery { events: vec![777] };
-    assert_kind(session.redeliver(&id, &never).await, Kind::NotFound, "event 777 is no dead letter");
+    assert_kind(
+        session.redeliver(&id, &never).await,
+        Kind::NotFound,
+        "event 777 is no dead letter",
+    );
     session.redeliver(&id, &Redelivery::default()).await.unwrap();
     // It is the subscriber's alone.
     let stranger = world.as_user(&provider);
     assert_kind(stranger.subscription(&id).await, Kind::NotFound, "no subscription");
     assert_kind(stranger.delete_subscription(&id).await, Kind::NotFound, "no subscription");
-    assert_kind(stranger.redeliver(&id, &Redelivery::default()).await, Kind::NotFound, "no subscription");
-    assert_kind(stranger.set_subscription(&id, &about(words("x"))).await, Kind::Conflict, "another");
+    assert_kind(
+        stranger.redeliver(&id, &Redelivery::default()).await,
+        Kind::NotFound,
+        "no subscription",
+    );
+    assert_kind(
+        stranger.set_subscription(&id, &about(words("x"))).await,
+        Kind::Conflict,
+        "another",
+    );
     session.delete_subscription(&id).await.unwrap();
     assert_kind(session.follow_subscription(&id, None).await, Kind::NotFound, "no subscription");
     publish("Something else again", "SE", None).await;
-    let ended = tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap().unwrap();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap().unwrap();
     assert_kind(ended, Kind::NotFound, "no subscription");
 }
 
@@ -89,7 +102,10 @@ async fn mg_15_a_subscription_that_cannot_be_is_refused() {
     let id = SubscriptionId::random();
     let half = Filter { price_max: Some(5), ..Filter::default() };
     for filter in [words(" ,"), words(&"a ".repeat(9)), half] {
-        assert_eq!(refused(session.set_subscription(&id, &about(filter)).await).kind, Kind::Malformed);
+        assert_eq!(
+            refused(session.set_subscription(&id, &about(filter)).await).kind,
+            Kind::Malformed
+        );
     }
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into();
     let webhook = NewWebhook { url: "https://hooks.example/".to_owned(), secret };

@@ -32,14 +32,20 @@ async fn mg_16_a_revoked_token_is_good_for_nothing() {
     }
     // What an administrator does stands on record, what others do with their own does not.
     let actions = world.as_user(&world.admin).actions(0).await.unwrap();
-    let deeds = actions.iter().filter(|a| matches!(a.record.deed, Deed::TokenRevoked { .. })).count();
+    let deeds =
+        actions.iter().filter(|a| matches!(a.record.deed, Deed::TokenRevoked { .. })).count();
     assert_eq!(deeds, 1);
     // To others the access does not exist.
-    let again = world.successor(&provider, &policy, |p| p.permission.access_times = AccessTimes::Times(9));
+    let again =
+        world.successor(&provider, &policy, |p| p.permission.access_times = AccessTimes::Times(9));
     world.as_user(&provider).set_policy(&again).await.unwrap();
     let request = world.request(&consumer, &again);
     let grant = session.request_access(&request).await.unwrap();
-    assert_kind(world.as_user(&other).revoke_token(&request.id()).await, Kind::NotFound, "no access");
+    assert_kind(
+        world.as_user(&other).revoke_token(&request.id()).await,
+        Kind::NotFound,
+        "no access",
+    );
     assert_kind(world.as_user(&other).token(&request.id()).await, Kind::NotFound, "no access");
     assert!(world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
     // A dead token needs no revocation.

@@ -9,8 +9,8 @@ use axum::response::Response;
 use datapact_api::problem::Code;
 use datapact_api::trace::{Traceparent, within};
 use opentelemetry::trace::{
-    Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId, TraceState,
-    Tracer as _, TracerProvider as _,
+    Span as _, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _, TraceFlags, TraceId,
+    TraceState, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{Bytes, HttpClient, HttpError};
@@ -29,8 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of a collector's answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What records the calls of a server and sends them, in batches and behind their backs: a collector that is slow or away
-/// costs spans and holds up nobody.
+/// What records the calls of a server and sends them, in batches and behind their backs: a
+/// collector that is slow or away costs spans and holds up nobody.
 pub(super) struct Exporter {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
@@ -38,7 +38,8 @@ pub(super) struct Exporter {
 
 impl Exporter {
     pub(super) fn start(config: &TracesConfig, role: &str, name: &str) -> Result<Self, String> {
-        let tls = foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`ca`: {e}"))?;
+        let tls =
+            foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`ca`: {e}"))?;
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(!is_local(&config.endpoint))
@@ -60,20 +61,31 @@ impl Exporter {
             .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
             .with_attribute(KeyValue::new("service.instance.id", name.to_owned()))
             .build();
-        let provider =
-            SdkTracerProvider::builder().with_resource(resource).with_batch_exporter(exporter).build();
+        let provider = SdkTracerProvider::builder()
+            .with_resource(resource)
+            .with_batch_exporter(exporter)
+            .build();
         let tracer = provider.tracer("datapact");
         Ok(Self { provider, tracer })
     }
 
     /// Answers a call, as a step of `parent` or of a trace of its own.
-    pub(super) async fn record(&self, parent: Option<Traceparent>, request: Request, next: Next) -> Response {
+    pub(super) async fn record(
+        &self,
+        parent: Option<Traceparent>,
+        request: Request,
+        next: Next,
+    ) -> Response {
         // As with the figures: only what the program has named itself.
-        let route =
-            request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
+        let route = request
+            .extensions()
+            .get::<MatchedPath>()
+            .map_or("unknown", MatchedPath::as_str)
+            .to_owned();
         let method = method(request.method());
         let context = parent.map_or_else(Context::new, |parent| {
-            let (trace, span) = (TraceId::from_bytes(parent.trace), SpanId::from_bytes(parent.span));
+            let (trace, span) =
+                (TraceId::from_bytes(parent.trace), SpanId::from_bytes(parent.span));
             let flags = TraceFlags::new(parent.flags);
             Context::new().with_remote_span_context(SpanContext::new(
                 trace,
@@ -83,8 +95,10 @@ impl Exporter {
                 TraceState::default(),
             ))
         });
-        let attributes =
-            [KeyValue::new("http.request.method", method), KeyValue::new("http.route", route.clone())];
+        let attributes = [
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.route", route.clone()),
+        ];
         let builder = self.tracer.span_builder(format!("{method} {route}"));
         let builder = builder.with_kind(SpanKind::Server).with_attributes(attributes);
         // Dropped when the caller goes away, it ends all the same.
@@ -110,7 +124,8 @@ impl Exporter {
     /// Sends what is left, unless that takes too long.
     pub(super) async fn end(&self) {
         let provider = self.provider.clone();
-        let ended = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(TIMEOUT)).await;
+        let ended =
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(TIMEOUT)).await;
         if !matches!(ended, Ok(Ok(()))) {
             tracing::warn!("the last traces were not sent");
         }

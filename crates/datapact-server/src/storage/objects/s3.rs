@@ -28,7 +28,9 @@ const RETRIES_MAX: usize = 3;
 pub(super) fn bucket(config: &ObjectsConfig) -> Result<Arc<dyn ObjectStore>, String> {
     let secret = config.secret_key().map_err(|e| e.to_string())?;
     let secret = secret.ok_or_else(|| {
-        format!("there is no secret access key: name a `secret_key_file`, or set {SECRET_KEY_VARIABLE}")
+        format!(
+            "there is no secret access key: name a `secret_key_file`, or set {SECRET_KEY_VARIABLE}"
+        )
     })?;
     let mut options = ClientOptions::new()
         .with_timeout_disabled() // a large package takes as long as it takes
@@ -37,11 +39,15 @@ pub(super) fn bucket(config: &ObjectsConfig) -> Result<Arc<dyn ObjectStore>, Str
         .with_allow_http(config.is_local());
     if let Some(ca) = &config.ca {
         let pem = std::fs::read(ca).map_err(|e| format!("`{}`: {e}", ca.display()))?;
-        let roots = Certificate::from_pem_bundle(&pem).map_err(|e| format!("`{}`: {e}", ca.display()))?;
+        let roots =
+            Certificate::from_pem_bundle(&pem).map_err(|e| format!("`{}`: {e}", ca.display()))?;
         options = roots.into_iter().fold(options, ClientOptions::with_root_certificate);
     }
-    let retry =
-        RetryConfig { max_retries: RETRIES_MAX, retry_timeout: RETRY_TIMEOUT, ..RetryConfig::default() };
+    let retry = RetryConfig {
+        max_retries: RETRIES_MAX,
+        retry_timeout: RETRY_TIMEOUT,
+        ..RetryConfig::default()
+    };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&config.bucket)
         .with_region(&config.region)
@@ -51,7 +57,9 @@ pub(super) fn bucket(config: &ObjectsConfig) -> Result<Arc<dyn ObjectStore>, Str
         .with_http_connector(Connector)
         .with_retry(retry);
     if let Some(endpoint) = &config.endpoint {
-        builder = builder.with_endpoint(endpoint.trim_end_matches('/')).with_allow_http(config.is_local());
+        builder = builder
+            .with_endpoint(endpoint.trim_end_matches('/'))
+            .with_allow_http(config.is_local());
     }
     let bucket = builder.build().map_err(|e| e.to_string())?;
     Ok(match &config.prefix {
@@ -60,8 +68,8 @@ pub(super) fn bucket(config: &ObjectsConfig) -> Result<Arc<dyn ObjectStore>, Str
     })
 }
 
-/// The usual client, but for one thing: some storages send a part of an object with its `Content-Range` and say 200 where
-/// RFC 9110 has 206, and are otherwise right.
+/// The usual client, but for one thing: some storages send a part of an object with its
+/// `Content-Range` and say 200 where RFC 9110 has 206, and are otherwise right.
 #[derive(Debug)]
 struct Connector;
 
@@ -79,7 +87,10 @@ impl HttpService for Client {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let ranged = request.headers().contains_key(RANGE);
         let mut response = self.0.execute(request).await?;
-        if ranged && response.status() == StatusCode::OK && response.headers().contains_key(CONTENT_RANGE) {
+        if ranged
+            && response.status() == StatusCode::OK
+            && response.headers().contains_key(CONTENT_RANGE)
+        {
             *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         }
         Ok(response)

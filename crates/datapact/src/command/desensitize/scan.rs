@@ -17,10 +17,11 @@ use crate::output::table;
 
 /// Propose rules for a file, by what its headers and a sample of its values look like
 ///
-/// Each column is taken for what it looks like: e-mail addresses, telephone numbers, payment cards, IBANs, national
-/// identifiers, dates of birth, addresses and more, or free text with such in it. Examples show the form of values only,
-/// `9` for digits and `x` for letters. What is not sure is marked `review`: read the rule, change it, and take the mark
-/// away. Names of people are found by headers, and in free text only those of `--names`.
+/// Each column is taken for what it looks like: e-mail addresses, telephone numbers, payment cards,
+/// IBANs, national identifiers, dates of birth, addresses and more, or free text with such in it.
+/// Examples show the form of values only, `9` for digits and `x` for letters. What is not sure is
+/// marked `review`: read the rule, change it, and take the mark away. Names of people are found by
+/// headers, and in free text only those of `--names`.
 #[derive(Args)]
 pub(super) struct Scan {
     /// The file, or `-` for standard input
@@ -61,17 +62,18 @@ impl Scan {
         match self.output.as_deref() {
             Some(path) if !to_stdout => {
                 let mut file = NewFile::create(path, false, &context.output)?;
-                file.write_all(rules.as_bytes()).map_err(|error| Failure::file("write", path, &error))?;
+                file.write_all(rules.as_bytes())
+                    .map_err(|error| Failure::file("write", path, &error))?;
                 file.keep()?;
             }
-            Some(_) => {
-                Stdout::new(false).write_all(rules.as_bytes()).map_err(|error| Failure::stdout(&error))?
-            }
+            Some(_) => Stdout::new(false)
+                .write_all(rules.as_bytes())
+                .map_err(|error| Failure::stdout(&error))?,
             None => {}
         }
         let keyed = proposal.rules.columns.iter().any(|rule| rule.transform.needs_key());
-        let text =
-            text(&proposal.columns, proposal.records) + &next(&self.file, self.output.as_deref(), keyed);
+        let text = text(&proposal.columns, proposal.records)
+            + &next(&self.file, self.output.as_deref(), keyed);
         let scanned = Scanned {
             records: proposal.records,
             columns: &proposal.columns,
@@ -88,8 +90,11 @@ impl Scan {
 impl Scan {
     /// Rules name files from where they lie.
     fn read_names(&self, names: &Path) -> Result<Names> {
-        let beside =
-            self.output.as_deref().and_then(Path::parent).is_none_or(|folder| folder == Path::new(""));
+        let beside = self
+            .output
+            .as_deref()
+            .and_then(Path::parent)
+            .is_none_or(|folder| folder == Path::new(""));
         let file = if beside {
             names.to_owned()
         } else {

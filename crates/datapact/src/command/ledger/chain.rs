@@ -1,4 +1,5 @@
-//! The chain of a `ledger.toml`, as its own node or peer shows it: `ledger info --chain`, `ledger verify --chain`.
+//! The chain of a `ledger.toml`, as its own node or peer shows it: `ledger info --chain`, `ledger
+//! verify --chain`.
 
 use std::path::Path;
 
@@ -32,7 +33,11 @@ fn kind(file: &Path) -> Result<String> {
 }
 
 pub(super) fn info(context: &Context, file: &Path) -> Result<()> {
-    if kind(file)? == "fabric" { channel::info(context, file) } else { ethereum_info(context, file) }
+    if kind(file)? == "fabric" {
+        channel::info(context, file)
+    } else {
+        ethereum_info(context, file)
+    }
 }
 
 pub(super) fn verify(context: &Context, file: &Path, transaction: &str) -> Result<()> {
@@ -73,7 +78,10 @@ mod with_evm {
         let or_none = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
         let text = fields(&[
             ("chain", report.chain_id.to_string()),
-            ("contract", format!("{}, rules of version {}", report.contract, report.contract_version)),
+            (
+                "contract",
+                format!("{}, rules of version {}", report.contract, report.contract_version),
+            ),
             ("submitter", or_none(&report.submitter)),
             ("owner", or_none(&report.owner)),
             ("own signer", or_none(&report.signer)),
@@ -86,11 +94,14 @@ mod with_evm {
 
     pub(super) fn ethereum_verify(context: &Context, file: &Path, transaction: &str) -> Result<()> {
         let config = EvmConfig::load(file).map_err(failed)?;
-        let report =
-            context.block_on(async { inspect::transaction(&config, transaction).await.map_err(failed) })?;
+        let report = context
+            .block_on(async { inspect::transaction(&config, transaction).await.map_err(failed) })?;
         let report = report.ok_or_else(|| {
             Failure::untrusted(
-                format_args!("no block that the nodes of `{}` have holds `{transaction}`", file.display()),
+                format_args!(
+                    "no block that the nodes of `{}` have holds `{transaction}`",
+                    file.display()
+                ),
                 "see that the node is not behind, and ask another one",
             )
         })?;
@@ -100,10 +111,16 @@ mod with_evm {
             Some(recorded) => {
                 let what = match &recorded.receipt {
                     Receipt::Policy(record) => format!("policy {}", record.policy.policy),
-                    Receipt::Access(record) => format!("access of request {}", record.request.request),
+                    Receipt::Access(record) => {
+                        format!("access of request {}", record.request.request)
+                    }
                     Receipt::Usage(record) => format!("usage report {}", record.usage.report),
                 };
-                format!("{what} of share {}, position {}", recorded.receipt.share(), recorded.position)
+                format!(
+                    "{what} of share {}, position {}",
+                    recorded.receipt.share(),
+                    recorded.position
+                )
             }
         };
         let is_final = if report.is_final { "final" } else { "not final yet" };

@@ -48,10 +48,14 @@ mod with_fabric {
         context.output.result(&report, text)
     }
 
-    pub(in super::super) fn verify(context: &Context, file: &Path, transaction: &str) -> Result<()> {
+    pub(in super::super) fn verify(
+        context: &Context,
+        file: &Path,
+        transaction: &str,
+    ) -> Result<()> {
         let gateway = open(file)?;
-        let report =
-            context.block_on(async { inspect::transaction(&gateway, transaction).await.map_err(wrong) })?;
+        let report = context
+            .block_on(async { inspect::transaction(&gateway, transaction).await.map_err(wrong) })?;
         let report = report.ok_or_else(|| {
             Failure::untrusted(
                 format_args!(
@@ -70,17 +74,27 @@ mod with_fabric {
                 "do not believe this peer; ask another organisation's",
             ));
         }
-        let endorsements = report.endorsements.iter().map(|it| format!("{}: {}", it.msp_id, it.subject));
+        let endorsements =
+            report.endorsements.iter().map(|it| format!("{}: {}", it.msp_id, it.subject));
         let text = fields(&[
             ("transaction", report.transaction.clone()),
             ("validation code", report.code.clone()),
-            ("position", format!("{}: block {}, place {}", report.position, report.block, report.place)),
+            (
+                "position",
+                format!("{}: block {}, place {}", report.position, report.block, report.place),
+            ),
             ("endorsed by", endorsements.collect::<Vec<_>>().join("\n")),
             (
                 "block",
-                format!("{}, with {} orderers' signatures", report.block_hash, report.orderer_signatures),
+                format!(
+                    "{}, with {} orderers' signatures",
+                    report.block_hash, report.orderer_signatures
+                ),
             ),
-            ("chain", format!("{} later blocks link to it, up to the newest one", report.linked_blocks)),
+            (
+                "chain",
+                format!("{} later blocks link to it, up to the newest one", report.linked_blocks),
+            ),
             ("not proven", inspect::NOT_PROVEN.to_owned()),
         ]);
         context.output.result(&report, text)

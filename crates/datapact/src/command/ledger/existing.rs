@@ -1,5 +1,5 @@
-//! Datapact on a Fabric network that exists (feature `fabric`): the `ledger.toml` from a connection profile, and the
-//! chaincode's package.
+//! Datapact on a Fabric network that exists (feature `fabric`): the `ledger.toml` from a connection
+//! profile, and the chaincode's package.
 
 use std::path::PathBuf;
 
@@ -80,7 +80,8 @@ pub(super) fn describe(_: &Context, describe: Describe) -> Result<()> {
 
 #[cfg(not(feature = "fabric"))]
 pub(super) fn package(_: &Context, package: Package) -> Result<()> {
-    let Package { address: _, label: _, root_cert: _, client_cert: _, client_key: _, output: _ } = package;
+    let Package { address: _, label: _, root_cert: _, client_cert: _, client_key: _, output: _ } =
+        package;
     Err(super::fabric::missing())
 }
 
@@ -137,8 +138,9 @@ mod with_fabric {
         let tls = describe.tls_certificate.zip(describe.tls_key);
         let tls = tls.map(|(certificate_file, key_file)| TlsConfig { certificate_file, key_file });
         let options = Options { channel, organization, chaincode, msp, administrator_msp, tls };
-        let failed =
-            |error| super::super::channel::failed(error, "correct the connection profile or the options");
+        let failed = |error| {
+            super::super::channel::failed(error, "correct the connection profile or the options")
+        };
         let config = context.block_on(async {
             let profile = Profile::load(&connection_profile).map_err(failed)?;
             profile.describe(&options, system_clock(), &output).await.map_err(failed)
@@ -173,14 +175,16 @@ mod with_fabric {
         not_there(&output)?;
         let read = |path: PathBuf| {
             let bytes = files::read_small(&path, PEM_BYTES_MAX)?;
-            String::from_utf8(bytes.to_vec())
-                .map_err(|_| Failure::usage(format!("`{}` is not PEM", path.display()), "name a PEM file"))
+            String::from_utf8(bytes.to_vec()).map_err(|_| {
+                Failure::usage(format!("`{}` is not PEM", path.display()), "name a PEM file")
+            })
         };
         let client = match client_cert.zip(client_key) {
             Some((certificate, key)) => Some((read(certificate)?, read(key)?)),
             None => None,
         };
-        let tls = root_cert.map(read).transpose()?.map(|root_cert| ConnectionTls { root_cert, client });
+        let tls =
+            root_cert.map(read).transpose()?.map(|root_cert| ConnectionTls { root_cert, client });
         let packed = Packed::new(&label, &Connection { address, tls })
             .map_err(|error| Failure::usage(error.detail, error.hint))?;
         // It may hold a key.
@@ -189,7 +193,8 @@ mod with_fabric {
         file.open(&output)
             .and_then(|mut file| file.write_all(&packed.bytes))
             .map_err(|error| Failure::file("write", &output, &error))?;
-        let text = fields(&[("package", output.display().to_string()), ("package id", packed.id.clone())]);
+        let text =
+            fields(&[("package", output.display().to_string()), ("package id", packed.id.clone())]);
         context.output.result(&Packaged { package: &output, package_id: &packed.id }, text)
     }
 

@@ -21,7 +21,8 @@ pub(super) struct Options {
     /// `fabric`: how the orderers agree
     #[arg(long, value_enum, default_value_t = Orderers::Raft)]
     orderers: Orderers,
-    /// `fabric`: how long an orderer of a new network waits for more transactions before it makes a block
+    /// `fabric`: how long an orderer of a new network waits for more transactions before it makes a
+    /// block
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     batch_timeout: u64,
     /// `fabric`: the ledger's id of a new network, as in management's configuration
@@ -42,8 +43,12 @@ pub(crate) fn missing() -> Failure {
 
 #[cfg(not(feature = "fabric"))]
 pub(super) fn up(_: &Context, _: &Path, options: Options) -> Result<()> {
-    let Options { orderers: Orderers::Raft | Orderers::Bft, batch_timeout: _, ledger_id: _, fabric_bin: _ } =
-        options;
+    let Options {
+        orderers: Orderers::Raft | Orderers::Bft,
+        batch_timeout: _,
+        ledger_id: _,
+        fabric_bin: _,
+    } = options;
     Err(missing())
 }
 
@@ -93,7 +98,8 @@ mod with_fabric {
         let batch_timeout = Duration::from_millis(options.batch_timeout);
         interrupt::leave_to_command();
         let (network, nodes) = context.block_on(async {
-            let programs = Programs::find(options.fabric_bin.as_deref(), None).await.map_err(failed)?;
+            let programs =
+                Programs::find(options.fabric_bin.as_deref(), None).await.map_err(failed)?;
             let new = network::Options { orderers, batch_timeout, ledger: options.ledger_id };
             let mut network = Network::open(dir, &new).map_err(failed)?;
             let before = network.running();
@@ -104,7 +110,8 @@ mod with_fabric {
             }
             Ok::<_, Failure>((network, nodes?))
         })?;
-        let node = |node: &Running| format!("{}: {} (process {})", node.node, node.url, node.process);
+        let node =
+            |node: &Running| format!("{}: {} (process {})", node.node, node.url, node.process);
         let text = fields(&[
             ("ledger", network.ledger_file().display().to_string()),
             ("key server's", network.key_ledger_file().display().to_string()),
@@ -123,7 +130,10 @@ mod with_fabric {
     pub(in super::super) fn down(context: &Context, dir: &Path) -> Result<()> {
         let mut network = Network::existing(dir).map_err(failed)?;
         context.block_on(async { network.down().await.map_err(failed) })?;
-        let text = format!("the network in {} is down; `ledger up` starts it again", network.dir().display());
+        let text = format!(
+            "the network in {} is down; `ledger up` starts it again",
+            network.dir().display()
+        );
         context.output.result(&Ended { dir: network.dir() }, text)
     }
 }

@@ -1,4 +1,5 @@
-//! Networks on one machine as ledgers (features `evm` and `fabric`), and the contract on any chain (`evm`).
+//! Networks on one machine as ledgers (features `evm` and `fabric`), and the contract on any chain
+//! (`evm`).
 
 use std::path::{Path, PathBuf};
 
@@ -205,8 +206,9 @@ mod with_evm {
             }
             Ok::<_, Failure>((network, nodes?))
         })?;
-        let node =
-            |node: &Running| format!("{} (process {}, {})", node.url, node.process, node.ledger.display());
+        let node = |node: &Running| {
+            format!("{} (process {}, {})", node.url, node.process, node.ledger.display())
+        };
         let text = fields(&[
             ("ledger", network.ledger_file().display().to_string()),
             ("nodes", nodes.iter().map(node).collect::<Vec<_>>().join("\n")),
@@ -219,7 +221,10 @@ mod with_evm {
     pub(super) fn down_chain(context: &Context, dir: &Path) -> Result<()> {
         let mut network = Network::existing(dir).map_err(failed)?;
         context.block_on(async { network.down().await.map_err(failed) })?;
-        let text = format!("the network in {} is down; `ledger up` starts it again", network.dir().display());
+        let text = format!(
+            "the network in {} is down; `ledger up` starts it again",
+            network.dir().display()
+        );
         context.output.result(&Ended { dir: network.dir() }, text)
     }
 
@@ -233,13 +238,18 @@ mod with_evm {
             ));
         }
         let owner = deploy.owner.as_deref().map(str::parse).transpose().map_err(|_| {
-            Failure::usage("`--owner` is no account's address", "it has 40 hexadecimal digits after `0x`")
+            Failure::usage(
+                "`--owner` is no account's address",
+                "it has 40 hexadecimal digits after `0x`",
+            )
         })?;
         let wrong = |error: datapact_ledger::LedgerError| -> Failure {
             match error {
-                datapact_ledger::LedgerError::Unavailable(_) => Problem::new(ProblemKind::Unavailable, error)
-                    .hint("check the nodes, and try again")
-                    .into(),
+                datapact_ledger::LedgerError::Unavailable(_) => {
+                    Problem::new(ProblemKind::Unavailable, error)
+                        .hint("check the nodes, and try again")
+                        .into()
+                }
                 error => Failure::local(error, "see docs/ledgers/ethereum.md"),
             }
         };
@@ -248,16 +258,24 @@ mod with_evm {
         context.block_on(async { rpc.latest().await.map_err(|error| wrong(error.into())) })?;
         let signer = match (deploy.key_file, deploy.signer_passphrase_file) {
             (Some(key_file), Some(passphrase_file)) => {
-                let absolute =
-                    |path: PathBuf| path.canonicalize().map_err(|e| Failure::file("read", &path, &e));
-                SignerConfig { key_file: absolute(key_file)?, passphrase_file: absolute(passphrase_file)? }
+                let absolute = |path: PathBuf| {
+                    path.canonicalize().map_err(|e| Failure::file("read", &path, &e))
+                };
+                SignerConfig {
+                    key_file: absolute(key_file)?,
+                    passphrase_file: absolute(passphrase_file)?,
+                }
             }
             _ => {
-                let folder = output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let folder = folder.canonicalize().map_err(|e| Failure::file("write", folder, &e))?;
-                let (key, passphrase) = (folder.join("signer.json"), folder.join("signer.passphrase"));
+                let folder =
+                    output.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+                let folder =
+                    folder.canonicalize().map_err(|e| Failure::file("write", folder, &e))?;
+                let (key, passphrase) =
+                    (folder.join("signer.json"), folder.join("signer.passphrase"));
                 if key.exists() && passphrase.exists() {
-                    // Made by a run that could not deploy, or another contract's: which one only the user knows.
+                    // Made by a run that could not deploy, or another contract's: which one only
+                    // the user knows.
                     let (key, passphrase) = (key.display(), passphrase.display());
                     return Err(Failure::usage(
                         format!("there is an account's key already, `{key}`"),
@@ -291,6 +309,8 @@ mod with_evm {
             ("submitter", submitter.to_string()),
             ("ledger", output.display().to_string()),
         ]);
-        context.output.result(&Deployed { contract, ledger: output, submitter: submitter.to_string() }, text)
+        context
+            .output
+            .result(&Deployed { contract, ledger: output, submitter: submitter.to_string() }, text)
     }
 }
