@@ -31,13 +31,13 @@ use datapact_desensitize::{Plan, PseudonymKey, run};
 use datapact_evm::abi;
 use datapact_evm::config::EvmConfig;
 use datapact_evm::rpc::{Block, Log, TransactionReceipt};
-use datapact_ledger::audit;
-use datapact_ledger::entry::Entry;
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::{Checkpoint, SigningKey, VerifyingKey};
-use datapact_ledger::path::Resource;
-use datapact_ledger::proof::Proof;
-use datapact_ledger::source::{LogSource, SourceError};
+use datapact_log::audit;
+use datapact_log::entry::Entry;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::{Checkpoint, SigningKey, VerifyingKey};
+use datapact_log::path::Resource;
+use datapact_log::proof::Proof;
+use datapact_log::source::{LogSource, SourceError};
 use datapact_server::config::{KeyServerConfig, ManagementConfig, StorageServerConfig};
 
 /// Reads any bytes.

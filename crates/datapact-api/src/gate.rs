@@ -15,6 +15,7 @@ use datapact_core::id::{Digest, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::trust::Trust;
+use datapact_log::clock::Clock;
 use futures_util::StreamExt as _;
 use http::{HeaderMap, Method, header};
 
@@ -41,18 +42,6 @@ const STATEMENTS_MAX: usize = 500_000;
 
 /// The current value of something that is reloaded while the server runs.
 pub type Source<T> = Arc<dyn Fn() -> Arc<T> + Send + Sync>;
-/// The server's clock.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// The clock of this machine.
-pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
-    })
-}
-
 /// Whoever has passed the gate.
 #[derive(Debug, Clone)]
 pub struct Caller {

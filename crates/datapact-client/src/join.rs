@@ -198,7 +198,7 @@ fn certify(
             "use the certificate that a CA of the enrolment issued for the profile's request",
         )
     };
-    let now = (datapact_api::gate::system_clock())();
+    let now = (datapact_log::clock::system_clock())();
     let identity = trust_of(&invitation.enrolment, &RevocationLists::new())?
         .identify(&chain, now)
         .map_err(refused)?;

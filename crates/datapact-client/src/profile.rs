@@ -8,7 +8,7 @@ use datapact_api::trust_file::ReloadableTrust;
 use datapact_core::identity::{Identity, SERVER_REALM};
 use datapact_core::jws::Signer;
 use datapact_core::trust::Trust;
-use datapact_ledger::log_policy::LogPolicy;
+use datapact_log::log_policy::LogPolicy;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};

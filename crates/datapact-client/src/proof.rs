@@ -2,8 +2,8 @@
 
 use datapact_core::contract::Call;
 use datapact_core::id::Timestamp;
-use datapact_ledger::entry::Entry;
-use datapact_ledger::proof::Proof;
+use datapact_log::entry::Entry;
+use datapact_log::proof::Proof;
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::endpoint::Endpoint;
-use datapact_api::gate::{Clock, system_clock};
 use datapact_api::http_api::{
     Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient, as_one_call,
 };
@@ -18,6 +17,8 @@ use datapact_api::problem::Problem;
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_core::id::{Digest, Timestamp, random};
+use datapact_log::clock::Clock;
+use datapact_log::clock::system_clock;
 use serde::Serialize;
 
 use crate::error::{ClientError, Result};

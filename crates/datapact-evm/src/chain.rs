@@ -7,7 +7,9 @@ use std::time::Duration;
 use alloy::primitives::{Address, B256};
 use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::{Clock, Event, Position};
+use datapact_ledger::port::Event;
+use datapact_log::Position;
+use datapact_log::clock::Clock;
 use tokio::sync::watch;
 
 use crate::abi::quantity;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use datapact_core::contract::Receipt;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::{EVENTS_MAX, Event, Position};
+use datapact_ledger::port::{EVENTS_MAX, Event};
+use datapact_log::Position;
 
 use crate::abi::{self, quantity};
 use crate::chain::{Chain, PLACE_BITS, block_of, position};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use alloy::primitives::{Address, FixedBytes};
 use alloy::sol_types::SolEvent as _;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::Position;
+use datapact_log::Position;
 use serde_json::{Value, json};
 
 use crate::abi::quantity;

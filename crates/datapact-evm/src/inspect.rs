@@ -5,7 +5,7 @@ use alloy::primitives::{Address, B256};
 use datapact_core::contract::{CONTRACT_VERSION, Receipt};
 use datapact_core::id::Timestamp;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::Position;
+use datapact_log::Position;
 use serde::Serialize;
 
 use crate::abi::{quantity, share_address, sol_types::Registry};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::sol_types::SolValue as _;
-use datapact_ledger::port::system_clock;
 use datapact_ledger::testing::Fixture;
+use datapact_log::clock::system_clock;
 use serde_json::json;
 
 use super::*;

@@ -17,11 +17,12 @@ use datapact_evm::rpc::Rpc;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::note::{KeyKind, SigningKey};
-use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError, system_clock};
+use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError};
 use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_log::clock::system_clock;
+use datapact_log::note::{KeyKind, SigningKey};
 use serde_json::{Value, json};
 use support::{ID, TestNetwork};
 

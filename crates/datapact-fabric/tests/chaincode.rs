@@ -17,8 +17,8 @@ use datapact_fabric::contract::{Contract, Failure, SetUp};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::package::{Connection, Package};
 use datapact_fabric::shim::{ServerTls, serve};
-use datapact_ledger::port::system_clock;
 use datapact_ledger::testing::{Fixture, ShareState, TestUser};
+use datapact_log::clock::system_clock;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose,

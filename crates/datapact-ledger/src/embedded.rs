@@ -20,16 +20,17 @@ use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::ConnectionTrait;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::entry::{DISORDER_SECONDS_MAX, ENTRY_BYTES_MAX, Entry};
-use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
-use crate::path::Resource;
-use crate::port::{
-    Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource,
-};
-use crate::proof::Proof;
+use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, TrustSource};
 use crate::store::{BATCH_MAX, Store};
 use crate::tables::{self, Batch, Overlay};
-use crate::tree::Edge;
+use datapact_log::Position;
+use datapact_log::clock::Clock;
+use datapact_log::entry::{DISORDER_SECONDS_MAX, ENTRY_BYTES_MAX, Entry};
+use datapact_log::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use datapact_log::path::Resource;
+use datapact_log::proof::Proof;
+use datapact_log::source::{LogSource, SourceError};
+use datapact_log::tree::Edge;
 
 /// How often a process looks for what others have added to a database that they share.
 const SHARED_POLL: Duration = Duration::from_millis(50);
@@ -219,7 +220,7 @@ impl EmbeddedLedger {
             Some(size) => size,
             None => tables::newest_size(on).await?.unwrap_or(0),
         };
-        Ok(Proof::make(on, position, size).await?)
+        Ok(tables::proof(on, position, size).await?)
     }
 
     async fn is_recorded(&self, call: &Call) -> Result<bool, LedgerError> {
@@ -307,6 +308,18 @@ fn ended() -> LedgerError {
 /// The address of a share's contract on the embedded ledger `id`.
 pub(crate) fn address(id: &str, share: &ShareId) -> String {
     format!("datapact:{id}/{share}")
+}
+
+#[async_trait]
+impl LogSource for EmbeddedLedger {
+    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        self.read(path).await.map_err(|e| SourceError(e.to_string()))
+    }
+
+    async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError> {
+        let waited = EmbeddedLedger::wait_newer(self, size, timeout).await;
+        waited.map(|_| ()).map_err(|e| SourceError(e.to_string()))
+    }
 }
 
 #[async_trait]

@@ -16,16 +16,18 @@ use sea_orm::ConnectionTrait;
 use tokio::sync::Mutex;
 
 use crate::embedded::address;
-use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::mirror;
-use crate::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
-use crate::path::Resource;
-use crate::port::{Clock, Event, Ledger, LedgerCopy, LedgerError, Position, Recorded};
-use crate::proof::Proof;
-use crate::source::{self, Bundle, LogSource, Trouble};
+use crate::port::{Event, Ledger, LedgerCopy, LedgerError, Recorded};
 use crate::store::Store;
 use crate::tables::{self, Batch, Overlay};
-use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
+use datapact_log::Position;
+use datapact_log::clock::Clock;
+use datapact_log::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
+use datapact_log::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use datapact_log::path::Resource;
+use datapact_log::proof::Proof;
+use datapact_log::source::{self, Bundle, LogSource, Trouble};
+use datapact_log::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
 
 /// How long the log and the own node of its chain may differ before nothing is confirmed any more.
 const CHAIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -267,7 +269,7 @@ impl Follower {
         if newest > tables::count(on).await? {
             return Err(LedgerError::Unavailable("this copy is catching up".to_owned()));
         }
-        Ok(Proof::make(on, position, newest).await?)
+        Ok(tables::proof(on, position, newest).await?)
     }
 
     /// The same under a checkpoint of `size` entries that witnesses cosigned: it proves by
@@ -283,7 +285,7 @@ impl Follower {
         if size > self.size() {
             return Ok(None);
         }
-        Ok(Proof::make_under(self.store.read(), position, size, checkpoint.to_owned()).await?)
+        Ok(tables::proof_under(self.store.read(), position, size, checkpoint.to_owned()).await?)
     }
 
     /// One of the log's public resources, as [`crate::embedded::EmbeddedLedger::read`] gives it,
@@ -514,7 +516,7 @@ impl Follower {
             let ours = (end - index * width).min(width) as usize;
             let ours = tables::entries(self.store.read(), index * width, ours).await.ok()?;
             let theirs = (size - index * width).min(width) as usize;
-            let id = crate::tree::TileId { level: 0, index };
+            let id = datapact_log::tree::TileId { level: 0, index };
             let theirs = source::tile(self.config.source.as_ref(), id, theirs).await.ok()?;
             if let Some(at) =
                 ours.iter().zip(&theirs).position(|(entry, leaf)| leaf_hash(entry) != *leaf)

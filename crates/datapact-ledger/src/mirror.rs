@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::embedded::{EmbeddedLedger, Recorded};
-use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position};
+use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use crate::tables;
+use datapact_log::Position;
 
 /// The most events that are mirrored under one checkpoint.
 const BATCH: usize = 256;

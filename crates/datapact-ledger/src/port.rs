@@ -9,13 +9,10 @@ use datapact_core::contract::{
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::trust::Trust;
+use datapact_log::Position;
 use serde::{Deserialize, Serialize};
 
 use crate::store::StoreError;
-
-/// Where an entry stands in its ledger: opaque, but ordered as the ledger is. On the embedded
-/// ledger, its index.
-pub type Position = u64;
 
 /// The most events that one call of [`Ledger::events`] returns.
 pub const EVENTS_MAX: usize = 1000;
@@ -245,16 +242,4 @@ impl<F: Fn() -> Arc<Trust> + Send + Sync> TrustSource for F {
     fn trust(&self) -> Arc<Trust> {
         self()
     }
-}
-
-/// The clock: seconds since 1970-01-01T00:00:00Z. Tests bring their own.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// The system's clock.
-pub fn system_clock() -> Clock {
-    Arc::new(|| {
-        std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs())
-    })
 }

@@ -1,6 +1,7 @@
 //! The tables of a log: entries, tree, contract state and checkpoints. The embedded ledger and its
 //! followers keep the same ones, so that a follower can prove and serve all that it has.
 
+use datapact_log::proof::Proof;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_core::contract::{
@@ -10,10 +11,11 @@ use datapact_core::contract::{
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use sea_orm::{ConnectionTrait, QueryResult};
 
-use crate::path::Resource;
-use crate::port::{EVENTS_MAX, Event, Position, Recorded};
+use crate::port::{EVENTS_MAX, Event, Recorded};
 use crate::store::{Group, Migration, Store, StoreError, padded, placeholders, statement};
-use crate::tree::{Edge, Hash, TILE_WIDTH, TileId};
+use datapact_log::Position;
+use datapact_log::path::Resource;
+use datapact_log::tree::{Edge, Hash, TILE_WIDTH, TileId};
 
 /// The tables of a log, for [`crate::store::Store::open`].
 pub const MIGRATIONS: &[Migration] = &[
@@ -145,7 +147,7 @@ impl Batch {
     /// Appends one entry and returns its position.
     pub(crate) fn push(&mut self, time: Timestamp, entry: Vec<u8>, outcome: Outcome) -> Position {
         let position = self.edge.size();
-        self.edge.push(crate::tree::leaf_hash(&entry), |id, hashes| {
+        self.edge.push(datapact_log::tree::leaf_hash(&entry), |id, hashes| {
             self.tiles.insert(id, hashes);
         });
         self.overlay.apply(outcome.writes, position);
@@ -658,4 +660,34 @@ fn to_text(value: &impl serde::Serialize) -> String {
 
 fn from_text<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|e| StoreError::Damaged(format!("a contract value: {e}")))
+}
+
+/// The proof of `position` under the cosigned checkpoint of `size`, as C2SP tlog-proof. None if
+/// there is no such checkpoint or entry.
+pub(crate) async fn proof(
+    on: &impl ConnectionTrait,
+    position: Position,
+    size: u64,
+) -> Result<Option<Proof>, StoreError> {
+    match cosigned_checkpoint(on, size).await? {
+        Some(checkpoint) => proof_under(on, position, size, checkpoint).await,
+        None => Ok(None),
+    }
+}
+
+/// The same under a checkpoint that may have come from elsewhere, and that [`Proof::verify`]
+/// compares.
+pub(crate) async fn proof_under(
+    on: &impl ConnectionTrait,
+    position: Position,
+    size: u64,
+    checkpoint: String,
+) -> Result<Option<Proof>, StoreError> {
+    let Some(needed) = Proof::tiles(position, size) else { return Ok(None) };
+    let mut tiles = BTreeMap::new();
+    for id in needed {
+        tiles.insert(id, tile(on, id).await?.unwrap_or_default());
+    }
+    let proof = Proof::from_tiles(position, size, &tiles, checkpoint);
+    proof.map(Some).ok_or_else(|| StoreError::Damaged("a tile is missing or short".to_owned()))
 }

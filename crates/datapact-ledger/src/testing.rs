@@ -24,11 +24,12 @@ use rcgen::{
     KeyPair, KeyUsagePurpose,
 };
 
-use crate::note::{KeyKind, SigningKey};
-use crate::path::Resource;
-use crate::port::{Clock, system_clock};
-use crate::source::{LogSource, SourceError};
-use crate::tree::{Edge, TILE_WIDTH, leaf_hash};
+use datapact_log::clock::Clock;
+use datapact_log::clock::system_clock;
+use datapact_log::note::{KeyKind, SigningKey};
+use datapact_log::path::Resource;
+use datapact_log::source::{LogSource, SourceError};
+use datapact_log::tree::{Edge, TILE_WIDTH, leaf_hash};
 
 pub use datapact_core::policy::ShareState;
 

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use datapact_core::permission::AccessTimes;
-use datapact_ledger::audit::{self, Report};
-use datapact_ledger::entry::{DISORDER_SECONDS_MAX, Entry};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey};
-use datapact_ledger::source::Directory;
 use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+use datapact_log::audit::{self, Report};
+use datapact_log::entry::{DISORDER_SECONDS_MAX, Entry};
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::{Checkpoint, KeyKind, SigningKey};
+use datapact_log::source::Directory;
 
 const ID: &str = "ledger.example";
 const NOW: u64 = 1_800_000_000;

@@ -8,14 +8,15 @@ use std::time::Duration;
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::note::KeyKind;
-use datapact_ledger::port::{Clock, system_clock};
 use datapact_ledger::store::{Location, StoreError};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, postgres, signing_key};
 use datapact_ledger::{Ledger as _, Store, audit, conformance};
+use datapact_log::clock::Clock;
+use datapact_log::clock::system_clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::KeyKind;
 use tokio::sync::oneshot;
 
 const ID: &str = "ledger.example";

@@ -9,13 +9,14 @@ use std::time::Duration;
 use datapact_core::contract::{CheckError, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey};
-use datapact_ledger::port::{Clock, system_clock};
-use datapact_ledger::proof::{Proof, ProofError};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::Fixture;
 use datapact_ledger::{Ledger, LedgerError, Store};
+use datapact_log::clock::Clock;
+use datapact_log::clock::system_clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::{Checkpoint, KeyKind, SigningKey};
+use datapact_log::proof::{Proof, ProofError};
 
 const ID: &str = "ledger.example";
 

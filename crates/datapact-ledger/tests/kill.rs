@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::KeyKind;
-use datapact_ledger::port::system_clock;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, signing_key};
-use datapact_ledger::{Ledger, Store, audit};
+use datapact_ledger::{Ledger, Store};
+use datapact_log::audit;
+use datapact_log::clock::system_clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::KeyKind;
 
 /// The example beside this test's own program, which cargo builds with the tests.
 fn writer() -> PathBuf {

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use datapact_api::gate::{Clock, Source};
+use datapact_api::gate::Source;
 use datapact_core::trust::Trust;
 use datapact_ledger::{Ledger, LedgerError};
+use datapact_log::clock::Clock;
 use serde::Deserialize;
 
 /// What every `ledger.toml` says.

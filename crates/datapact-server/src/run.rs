@@ -18,7 +18,7 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use bytes::Bytes;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::gate::{AccessList, Clock, Gate, Source, system_clock};
+use datapact_api::gate::{AccessList, Gate, Source};
 use datapact_api::http_api::{
     Health, Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
     key_server_router, management_router, public_router, storage_server_router,
@@ -34,6 +34,8 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::permission::TIME_MAX;
 use datapact_core::token::Jwks;
+use datapact_log::clock::Clock;
+use datapact_log::clock::system_clock;
 use futures_util::StreamExt as _;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use datapact_api::gate::system_clock;
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::tls::{certificate_error, provider};
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_core::id::Digest;
 use datapact_core::trust::TrustError;
+use datapact_log::clock::system_clock;
 use hyper::body::{Body as _, Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, EXPECT, HeaderValue};
 use hyper_util::rt::{TokioIo, TokioTimer};

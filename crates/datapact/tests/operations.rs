@@ -6,11 +6,11 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use datapact_api::gate::system_clock;
 use datapact_api::http_api::{Http, Public as _, PublicClient};
 use datapact_api::problem::Kind;
 use datapact_core::permission::AccessTimes;
-use datapact_ledger::note::{KeyKind, SigningKey};
+use datapact_log::clock::system_clock;
+use datapact_log::note::{KeyKind, SigningKey};
 use futures_util::StreamExt as _;
 use serde_json::Value;
 use support::operator::{self, check};

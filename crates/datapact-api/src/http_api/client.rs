@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::endpoint::Endpoint;
-use crate::gate::{Clock, IDEMPOTENCY_HEADER, STATEMENT_HEADER};
+use crate::gate::{IDEMPOTENCY_HEADER, STATEMENT_HEADER};
 use crate::problem::{Kind, Problem, Result};
 use crate::trace;
+use datapact_log::clock::Clock;
 
 /// How long a JSON call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);

@@ -17,13 +17,14 @@ use super::table::Role;
 use super::*;
 use crate::administration::*;
 use crate::endpoint::Endpoint;
-use crate::gate::{Caller, system_clock};
+use crate::gate::Caller;
 use crate::http_api::*;
 use crate::key_server::*;
 use crate::management::*;
 use crate::peer::AuthenticatedPeer;
 use crate::storage_server::*;
 use crate::subscription::*;
+use datapact_log::clock::system_clock;
 
 const METHODS: [Method; 5] =
     [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];

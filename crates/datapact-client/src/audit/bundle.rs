@@ -9,10 +9,10 @@ use datapact_core::contract::{Values, keys};
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::DocumentError;
 use datapact_core::trust::Trust;
-use datapact_ledger::entry::{DISORDER_SECONDS_MAX, Entry};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::Checkpoint;
-use datapact_ledger::proof::Proof;
+use datapact_log::entry::{DISORDER_SECONDS_MAX, Entry};
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::Checkpoint;
+use datapact_log::proof::Proof;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{Audit, OnLedger, Shown, policies_of};

@@ -15,7 +15,7 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::trust::Trust;
-use datapact_ledger::entry::Entry;
+use datapact_log::entry::Entry;
 use serde::{Deserialize, Serialize};
 
 use super::{AuditedAccess, AuditedPolicy, AuditedUsage, Finding, FindingKind};

@@ -9,11 +9,11 @@ use async_trait::async_trait;
 use datapact_api::http_api::Public;
 use datapact_api::problem::Kind;
 use datapact_core::id::ShareId;
-use datapact_ledger::entry::Entry;
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::proof::{Proof, ProofError};
-use datapact_ledger::source::{LogSource, SourceError};
 use datapact_ledger::{LedgerError, Store, tables};
+use datapact_log::entry::Entry;
+use datapact_log::proof::{Proof, ProofError};
+use datapact_log::source::{LogSource, SourceError};
 
 use super::evidence::OnLedger;
 use crate::error::{ClientError, Result};
@@ -83,7 +83,7 @@ impl Log {
                 "ask management's operator for a new enrolment",
             )
         })?;
-        let clock = datapact_ledger::port::system_clock();
+        let clock = datapact_log::clock::system_clock();
         let source = Arc::new(PublicLog(Arc::clone(&session.public)));
         let settling = Duration::ZERO;
         let config = FollowerConfig { log, witness: None, source, clock, chain: None, settling };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use clap::Parser;
 use datapact_fabric::contract::{Contract, SetUp};
 use datapact_fabric::shim::{ServerTls, serve};
-use datapact_ledger::port::system_clock;
+use datapact_log::clock::system_clock;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;

@@ -9,7 +9,7 @@ use datapact_core::contract::{
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::trust::Trust;
-use datapact_ledger::entry::{ENTRY_BYTES_MAX, Entry};
+use datapact_log::entry::{ENTRY_BYTES_MAX, Entry};
 use serde::de::DeserializeOwned;
 
 use super::encoding::{

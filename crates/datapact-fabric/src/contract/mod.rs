@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datapact_core::id::{Digest, Timestamp};
 use datapact_core::trust::Trust;
-use datapact_ledger::port::Clock;
+use datapact_log::clock::Clock;
 
 pub use caller::Caller;
 pub use encoding::{Failure, SetUp};

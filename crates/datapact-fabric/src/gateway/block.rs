@@ -6,7 +6,8 @@ use bytes::Bytes;
 use datapact_core::contract::{CONTRACT_VERSION, Receipt};
 use datapact_core::id::Timestamp;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::{Event, Position};
+use datapact_ledger::port::Event;
+use datapact_log::Position;
 use prost::Message as _;
 use serde::Deserialize;
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::{EVENTS_MAX, Event, Position};
+use datapact_ledger::port::{EVENTS_MAX, Event};
+use datapact_log::Position;
 use tokio::sync::watch;
 
 use super::block::{CommittedBlock, Hash, VALID, block_of, position};

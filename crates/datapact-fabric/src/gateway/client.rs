@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use datapact_core::id::random;
 use datapact_ledger::LedgerError;
-use datapact_ledger::port::Clock;
+use datapact_log::clock::Clock;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use prost::Message;

@@ -10,9 +10,9 @@ use datapact_core::contract::{
     Value, check, counter_key, share_key, usage_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
-use datapact_ledger::port::{
-    Clock, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position, TrustSource,
-};
+use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, TrustSource};
+use datapact_log::Position;
+use datapact_log::clock::Clock;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 

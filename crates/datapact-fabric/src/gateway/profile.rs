@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use datapact_ledger::LedgerError;
 use datapact_ledger::local::replace;
-use datapact_ledger::port::Clock;
+use datapact_log::clock::Clock;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -325,7 +325,7 @@ fn identity(msp_id: &str, msp: &Path) -> Result<IdentityConfig, LedgerError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use datapact_ledger::port::system_clock;
+    use datapact_log::clock::system_clock;
 
     use super::*;
 

@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use datapact_ledger::port::system_clock;
+use datapact_log::clock::system_clock;
 use serde_json::Value;
 
 use super::program::{command, run};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use datapact_core::contract::Receipt;
 use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
-use datapact_ledger::port::{Event, system_clock};
+use datapact_ledger::port::Event;
 use datapact_ledger::testing::Fixture;
+use datapact_log::clock::system_clock;
 
 use crate::support::{ID, TestNetwork};
 

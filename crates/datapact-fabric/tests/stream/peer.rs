@@ -13,7 +13,7 @@ use datapact_fabric::proto::peer::{
 };
 use datapact_fabric::proto::shim::{ChaincodeMessage, GetState, MessageType};
 use datapact_fabric::shim::{ServerTls, serve};
-use datapact_ledger::port::system_clock;
+use datapact_log::clock::system_clock;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};

@@ -8,12 +8,13 @@ use std::time::Duration;
 use datapact_core::contract::Receipt;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::{Checkpoint, VerifyingKey};
-use datapact_ledger::port::{Clock, EVENTS_MAX};
-use datapact_ledger::source::LogSource;
+use datapact_ledger::port::EVENTS_MAX;
 use datapact_ledger::store::{Store, StoreError, statement};
 use datapact_ledger::{LedgerError, mirror, tables};
+use datapact_log::clock::Clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::{Checkpoint, VerifyingKey};
+use datapact_log::source::LogSource;
 use sea_orm::ConnectionTrait as _;
 use serde::Serialize;
 
@@ -147,10 +148,10 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use datapact_core::permission::AccessTimes;
-    use datapact_ledger::entry::Entry;
-    use datapact_ledger::note::KeyKind;
-    use datapact_ledger::port::system_clock;
     use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+    use datapact_log::clock::system_clock;
+    use datapact_log::entry::Entry;
+    use datapact_log::note::KeyKind;
 
     use super::*;
     use crate::backup::BackupError;

@@ -9,9 +9,9 @@ use datapact_api::http_api::{LOG_WAIT_MAX, Public};
 use datapact_api::management::Management;
 use datapact_api::problem::Kind;
 use datapact_ledger::follower::Follower;
-use datapact_ledger::note::{KeyKind, SigningKey};
 use datapact_ledger::port::LedgerError;
-use datapact_ledger::source::{LogSource, SourceError};
+use datapact_log::note::{KeyKind, SigningKey};
+use datapact_log::source::{LogSource, SourceError};
 
 use crate::secret_file::{self, SecretFileError};
 

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use datapact_api::administration::{UserNotice, UserStatus};
-use datapact_api::gate::{Caller, Clock, Source};
+use datapact_api::gate::{Caller, Source};
 use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
     KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
@@ -34,9 +34,10 @@ use datapact_core::policy::SharingPolicy;
 use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_core::trust::Trust;
 use datapact_ledger::follower::{Follower, FollowerConfig, SETTLING};
-use datapact_ledger::note::VerifyingKey;
 use datapact_ledger::port::{LedgerCopy as _, LedgerError};
 use datapact_ledger::store::{Group, Store, StoreError};
+use datapact_log::clock::Clock;
+use datapact_log::note::VerifyingKey;
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 

@@ -8,7 +8,7 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use datapact_core::token::TokenKey;
-use datapact_ledger::note::{KeyKind, SigningKey, VerifyingKey};
+use datapact_log::note::{KeyKind, SigningKey, VerifyingKey};
 use rustls_pki_types::PrivatePkcs8KeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use zeroize::Zeroizing;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use datapact_api::management::{LedgerProof, ManagementInfo};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::identity::Identity;
-use datapact_ledger::proof::ProofError;
+use datapact_log::proof::ProofError;
 use tokio::time::Instant;
 
 use super::Session;

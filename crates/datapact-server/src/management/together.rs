@@ -41,7 +41,7 @@ pub(super) struct Written {
 pub(super) fn group(
     store: Store,
     log: Arc<EmbeddedLedger>,
-    clock: datapact_api::gate::Clock,
+    clock: datapact_log::clock::Clock,
 ) -> Together {
     Group::writing(store, move |tx, new| {
         let (log, clock) = (Arc::clone(&log), Arc::clone(&clock));

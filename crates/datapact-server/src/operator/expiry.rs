@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::gate::Clock;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_core::id::Timestamp;
 use datapact_core::trust::{next_update, validity};
+use datapact_log::clock::Clock;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datapact_api::administration::UserNotice;
+use datapact_api::gate::Caller;
 use datapact_api::gate::Source;
-use datapact_api::gate::{Caller, Clock};
 use datapact_api::http_api::{Health, Public, StorageServerService};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::{
@@ -23,6 +23,7 @@ use datapact_core::identity::Identity;
 use datapact_core::package::{PackageError, PackageReader, ReadAt};
 use datapact_core::trust::Trust;
 use datapact_ledger::store::Store;
+use datapact_log::clock::Clock;
 
 use crate::config::StorageServerConfig;
 use crate::operator::metrics::Reading;

@@ -24,7 +24,7 @@ struct Bench {
 }
 
 fn system_now() -> u64 {
-    datapact_api::gate::system_clock()()
+    datapact_log::clock::system_clock()()
 }
 
 async fn open(

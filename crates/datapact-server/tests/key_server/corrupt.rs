@@ -11,8 +11,8 @@ use datapact_core::id::{Commitment, Digest, Salt, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_core::release::Recipient;
-use datapact_ledger::log_policy::LogPolicy;
 use datapact_ledger::testing::{MemoryLog, TestShare};
+use datapact_log::log_policy::LogPolicy;
 
 use crate::rig::*;
 
@@ -517,9 +517,8 @@ async fn a_fork_shown_only_to_the_provider_lacks_the_cosignature() {
     branch.edit(|all| *all = entries);
     share.next(|policy| policy.state = ShareState::Revoked);
     let (call, _) = share.set();
-    branch.edit(|all| {
-        all.push(datapact_ledger::entry::Entry::new(call, rig.now()).to_bytes().unwrap())
-    });
+    branch
+        .edit(|all| all.push(datapact_log::entry::Entry::new(call, rig.now()).to_bytes().unwrap()));
     let shown = branch.checkpoint();
     assert!(policy.open(shown.as_bytes()).unwrap_err().to_string().contains("cosign"));
     // Asked to cosign it beside its own, the key server stops instead.

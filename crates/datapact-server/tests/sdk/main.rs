@@ -43,7 +43,7 @@ fn terms(countries: &[&str]) -> Terms {
 }
 
 fn create(terms: Terms, times: AccessTimes, read_only: bool) -> CreateShare {
-    let now = datapact_api::gate::system_clock()();
+    let now = datapact_log::clock::system_clock()();
     CreateShare {
         title: "Admissions 2026".to_owned(),
         media_type: "text/csv".to_owned(),

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
-use datapact_api::gate::system_clock;
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
+use datapact_log::clock::system_clock;
 use datapact_server::tls::{Limits, Listener};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use datapact_api::endpoint::Endpoint;
-use datapact_api::gate::system_clock;
 use datapact_api::http_api::{Http, PublicClient};
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::audit::PublicLog;
 use datapact_ledger::LedgerError;
-use datapact_ledger::source::LogSource;
+use datapact_log::clock::system_clock;
+use datapact_log::source::LogSource;
 use datapact_server::backup::tail::{self, Tail};
 use datapact_server::backup::{BackupError, Manifest, Plan, Staged};
 use datapact_server::config::{ManagementConfig, load};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
-use datapact_ledger::note::VerifyingKey;
+use datapact_log::note::VerifyingKey;
 use datapact_server::config::{
     Common, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig, load,
 };

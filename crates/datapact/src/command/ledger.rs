@@ -12,9 +12,9 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use datapact_api::problem::{Kind, Problem};
 use datapact_client::audit::PublicLog;
-use datapact_ledger::audit::{self, AuditError, Report};
-use datapact_ledger::log_policy::{LogPolicy, POLICY_BYTES_MAX};
-use datapact_ledger::source::{Directory, LogSource as _};
+use datapact_log::audit::{self, AuditError, Report};
+use datapact_log::log_policy::{LogPolicy, POLICY_BYTES_MAX};
+use datapact_log::source::{Directory, LogSource as _};
 use serde::Serialize;
 
 use crate::context::Context;
@@ -214,7 +214,7 @@ pub(super) fn read_policy(path: &Path) -> Result<LogPolicy> {
         )
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-    text.parse().map_err(|e: datapact_ledger::log_policy::PolicyError| wrong(e.to_string()))
+    text.parse().map_err(|e: datapact_log::log_policy::PolicyError| wrong(e.to_string()))
 }
 
 pub(super) fn failure(error: AuditError, dir: &Path) -> Failure {

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use datapact_api::trust_file;
 use datapact_client::audit::{BUNDLE_BYTES_MAX, Bundle, Known};
-use datapact_ledger::audit;
-use datapact_ledger::source::Directory;
+use datapact_log::audit;
+use datapact_log::source::Directory;
 
 use super::ledger::{failure, read_policy};
 use crate::audit_text;
@@ -62,7 +62,7 @@ impl Verify {
                     None => bundle.log_policy()?,
                 };
                 let mut entries = Vec::new();
-                let mut see = |position, entry: &datapact_ledger::entry::Entry| {
+                let mut see = |position, entry: &datapact_log::entry::Entry| {
                     if entry.call.share() == bundle.share() {
                         entries.push((position, entry.clone()));
                     }

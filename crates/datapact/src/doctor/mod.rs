@@ -11,7 +11,7 @@ use std::path::Path;
 use datapact_api::gate::STATEMENT_SECONDS_MAX;
 use datapact_api::http_api::{Http, Public as _, PublicClient};
 use datapact_core::id::Timestamp;
-use datapact_ledger::note::{Checkpoint, VerifyingKey};
+use datapact_log::note::{Checkpoint, VerifyingKey};
 use datapact_server::operator::expiry::Ends;
 use datapact_server::operator::space;
 use serde::Serialize;

@@ -1,12 +1,12 @@
 //! A user's profile: files, certificates, and the servers of its enrolment.
 
-use datapact_api::gate::system_clock;
 use datapact_api::http_api::Http;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::{Home, Profile, Session};
 use datapact_core::trust::validity;
+use datapact_log::clock::system_clock;
 use datapact_server::operator::expiry::{Ends, ends_of_trust};
 
 use super::{Finding, Findings};

@@ -467,7 +467,7 @@ async fn enrol(
 }
 
 async fn publish(args: &Quickstart, provider: &Provider, steps: &mut Steps) -> Result<ShareId> {
-    let now = datapact_api::gate::system_clock()();
+    let now = datapact_log::clock::system_clock()();
     let title = match &args.file {
         None => "Outpatient observations 2026, desensitized".to_owned(),
         Some(path) => path

@@ -12,8 +12,9 @@ use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
 use datapact_fabric::network::{Network, Options, Orderers};
 use datapact_ledger::Ledger as _;
 use datapact_ledger::local::ports::PortBlock;
-use datapact_ledger::port::{Event, system_clock};
+use datapact_ledger::port::Event;
 use datapact_ledger::testing::Fixture;
+use datapact_log::clock::system_clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

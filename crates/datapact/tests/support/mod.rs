@@ -25,7 +25,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datapact_api::gate::system_clock;
 use datapact_api::http_api::{Http, KeyServerClient, StorageServerClient};
 use datapact_api::management::{NewInvitation, Role};
 use datapact_api::problem::Kind;
@@ -45,6 +44,7 @@ use datapact_core::jws::Signed;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::terms::Terms;
 use datapact_ledger::store::{Location, Store, statement};
+use datapact_log::clock::system_clock;
 use datapact_server::ports::PortBlock;
 use sea_orm::ConnectionTrait as _;
 use serde_json::Value;

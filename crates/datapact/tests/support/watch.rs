@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::gate::system_clock;
 use datapact_api::http_api::Public;
 use datapact_api::problem::Kind;
 use datapact_client::Profile;
 use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::VerifyingKey;
-use datapact_ledger::source::{LogSource, SourceError};
 use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
+use datapact_log::clock::system_clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::VerifyingKey;
+use datapact_log::source::{LogSource, SourceError};
 use tempfile::TempDir;
 
 use super::Site;

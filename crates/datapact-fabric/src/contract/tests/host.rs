@@ -12,9 +12,9 @@ use datapact_core::contract::{
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::trust::Trust;
-use datapact_ledger::port::{
-    Clock, EVENTS_MAX, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, Position,
-};
+use datapact_ledger::port::{EVENTS_MAX, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use datapact_log::Position;
+use datapact_log::clock::Clock;
 use rcgen::{CertificateParams, DnType, KeyPair};
 use tokio::sync::watch;
 

@@ -9,11 +9,12 @@ use datapact_core::terms::Terms;
 use datapact_ledger::conformance;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::note::KeyKind;
-use datapact_ledger::port::{Ledger as _, system_clock};
+use datapact_ledger::port::Ledger as _;
 use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_log::clock::system_clock;
+use datapact_log::note::KeyKind;
 
 use super::host::{Channel, LEDGER, certificate, clock_at, json, set_up};
 use crate::contract::encoding::{

@@ -134,7 +134,7 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
         Arc::new(|| trust(&[])),
         &keys,
         &storage,
-        datapact_api::gate::system_clock(),
+        datapact_log::clock::system_clock(),
     );
     assert!(matches!(second.await, Err(OpenError::InUse(_))));
     let server = &world.server().server;

@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
 use datapact_core::id::Commitment;
-use datapact_ledger::port::{Event, LedgerInfo, Position};
+use datapact_ledger::port::{Event, LedgerInfo};
 use datapact_ledger::{LedgerError, LedgerReceipt};
+use datapact_log::Position;
 
 /// Where the process is killed.
 #[derive(Clone, Copy, PartialEq)]

@@ -31,8 +31,8 @@ use datapact_core::jws::Signer;
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
 use datapact_core::policy::{ShareState, SharingInformation};
 use datapact_core::terms::Terms;
-use datapact_ledger::note::{KeyKind, SigningKey};
 use datapact_ledger::testing::{TestRealm, trust};
+use datapact_log::note::{KeyKind, SigningKey};
 
 use super::*;
 use crate::config;
@@ -235,7 +235,7 @@ impl World {
             vkey = witness.public(),
         );
         std::fs::write(dir.path().join("management.toml"), config).unwrap();
-        let now = datapact_api::gate::system_clock()();
+        let now = datapact_log::clock::system_clock()();
         let mut world = Self {
             dir,
             clinic,

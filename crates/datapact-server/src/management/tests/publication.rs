@@ -179,7 +179,7 @@ async fn proofs_wait_for_the_quorum_and_only_key_servers_cosign() {
     let note = world.server().server.log.read("checkpoint").await.unwrap().unwrap();
     let log: VerifyingKey =
         world.server().server.ledger.info().await.unwrap().log_key.unwrap().parse().unwrap();
-    let mut checkpoint = datapact_ledger::note::Checkpoint::open(&note, &log, &[]).unwrap();
+    let mut checkpoint = datapact_log::note::Checkpoint::open(&note, &log, &[]).unwrap();
     let line = witness().cosign(&checkpoint, world.now());
     checkpoint.add(witness().public(), &line).unwrap();
     let note = checkpoint.to_string();
@@ -198,7 +198,7 @@ async fn proofs_wait_for_the_quorum_and_only_key_servers_cosign() {
     let proof = proof.unwrap();
     assert!(proof.entry.contains(&policy.id().to_string()));
     let log_policy = LogPolicy::new(&log, &[witness().public().clone()]).unwrap();
-    let parsed: datapact_ledger::proof::Proof = proof.proof.parse().unwrap();
+    let parsed: datapact_log::proof::Proof = proof.proof.parse().unwrap();
     parsed.verify(&log_policy, proof.entry.as_bytes()).unwrap();
     assert_eq!(refused(session.proof(1).await).kind, Kind::NotFound);
 }

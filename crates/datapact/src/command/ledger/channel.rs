@@ -25,7 +25,7 @@ mod with_fabric {
     use datapact_api::problem::{Kind, Problem};
     use datapact_fabric::gateway::{FabricConfig, Gateway, inspect};
     use datapact_ledger::LedgerError;
-    use datapact_ledger::port::system_clock;
+    use datapact_log::clock::system_clock;
 
     use super::*;
     use crate::failure::Failure;

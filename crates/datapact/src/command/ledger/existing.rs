@@ -97,7 +97,7 @@ mod with_fabric {
     use datapact_fabric::gateway::config::{Consensus, TlsConfig};
     use datapact_fabric::gateway::profile::{Options, Profile};
     use datapact_fabric::package::{Connection, ConnectionTls, Package as Packed};
-    use datapact_ledger::port::system_clock;
+    use datapact_log::clock::system_clock;
     use serde::Serialize;
 
     use super::*;

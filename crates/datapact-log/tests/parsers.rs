@@ -1,13 +1,16 @@
 //! Every parser takes any input without a panic, and reads back what it wrote.
 #![allow(clippy::unwrap_used)]
 
-use datapact_ledger::entry::Entry;
-use datapact_ledger::log_policy::LogPolicy;
-use datapact_ledger::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
-use datapact_ledger::path::Resource;
-use datapact_ledger::proof::Proof;
-use datapact_ledger::testing::signing_key;
+use datapact_log::entry::Entry;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
+use datapact_log::path::Resource;
+use datapact_log::proof::Proof;
 use proptest::prelude::*;
+
+fn signing_key(seed: u8, name: &str, kind: KeyKind) -> SigningKey {
+    SigningKey::parse(&SigningKey::text(&[seed; 32], name, kind).unwrap()).unwrap()
+}
 
 fn read_all(bytes: &[u8]) {
     let log = signing_key(1, "log.example", KeyKind::Log);

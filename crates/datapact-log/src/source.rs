@@ -1,12 +1,11 @@
-//! Where a log's resources come from: its server, a directory of files, or the ledger in the same
-//! process.
+//! Where a log's resources come from, such as its server or a directory of files, and how they are
+//! read without believing them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::embedded::EmbeddedLedger;
 use crate::note::CHECKPOINT_BYTES_MAX;
 use crate::path::Resource;
 use crate::tree::{Hash, TILE_WIDTH, TileId};
@@ -28,18 +27,6 @@ pub trait LogSource: Send + Sync {
 
     /// Waits until the log has more than `size` entries, or for `timeout`, whichever is first.
     async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError>;
-}
-
-#[async_trait]
-impl LogSource for EmbeddedLedger {
-    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-        self.read(path).await.map_err(|e| SourceError(e.to_string()))
-    }
-
-    async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError> {
-        let waited = EmbeddedLedger::wait_newer(self, size, timeout).await;
-        waited.map(|_| ()).map_err(|e| SourceError(e.to_string()))
-    }
 }
 
 /// A log exported to a directory.
@@ -91,7 +78,7 @@ async fn read_bounded(path: &Path) -> Result<Option<Vec<u8>>, SourceError> {
 
 /// Why a log's content is refused, or could not be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub enum Trouble {
     /// It could not be had.
     Unavailable(String),
     /// It is wrong, from this entry on where one can be named.
@@ -103,7 +90,7 @@ async fn fetch(source: &dyn LogSource, resource: Resource) -> Result<Option<Vec<
 }
 
 /// The newest checkpoint's note, unchecked.
-pub(crate) async fn checkpoint(source: &dyn LogSource) -> Result<Vec<u8>, Trouble> {
+pub async fn checkpoint(source: &dyn LogSource) -> Result<Vec<u8>, Trouble> {
     let note = fetch(source, Resource::Checkpoint).await?;
     let note = note.ok_or_else(|| Trouble::Unavailable("the log has no checkpoint".to_owned()))?;
     if note.len() > CHECKPOINT_BYTES_MAX {
@@ -126,11 +113,7 @@ async fn fetch_tile(
 }
 
 /// The first `width` hashes of a tile.
-pub(crate) async fn tile(
-    source: &dyn LogSource,
-    id: TileId,
-    width: usize,
-) -> Result<Vec<Hash>, Trouble> {
+pub async fn tile(source: &dyn LogSource, id: TileId, width: usize) -> Result<Vec<Hash>, Trouble> {
     let bytes =
         fetch_tile(source, Resource::Tile(id, width), Resource::Tile(id, TILE_WIDTH)).await?;
     let (hashes, rest) = bytes.as_chunks::<32>();
@@ -152,17 +135,15 @@ pub(crate) async fn tile(
 }
 
 /// What was read of a bundle, and what is wrong with the rest.
-pub(crate) struct Bundle {
-    pub(crate) entries: Vec<Vec<u8>>,
-    pub(crate) rest: Result<(), Trouble>,
+pub struct Bundle {
+    /// The entries that could be read, in order.
+    pub entries: Vec<Vec<u8>>,
+    /// What is wrong behind them; nothing when they are all.
+    pub rest: Result<(), Trouble>,
 }
 
 /// The first `width` entries of a bundle.
-pub(crate) async fn bundle(
-    source: &dyn LogSource,
-    index: u64,
-    width: usize,
-) -> Result<Bundle, Trouble> {
+pub async fn bundle(source: &dyn LogSource, index: u64, width: usize) -> Result<Bundle, Trouble> {
     let exact = Resource::Entries(index, width);
     let bytes = fetch_tile(source, exact, Resource::Entries(index, TILE_WIDTH)).await?;
     let mut entries = Vec::with_capacity(width);
@@ -188,11 +169,7 @@ pub(crate) async fn bundle(
 
 /// The hashes of the entries from `from` to before `to`, as the log's lowest tiles give them,
 /// unchecked.
-pub(crate) async fn leaves(
-    source: &dyn LogSource,
-    from: u64,
-    to: u64,
-) -> Result<Vec<Hash>, Trouble> {
+pub async fn leaves(source: &dyn LogSource, from: u64, to: u64) -> Result<Vec<Hash>, Trouble> {
     let width = TILE_WIDTH as u64;
     let mut leaves = Vec::new();
     let mut at = from;

@@ -6,14 +6,11 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sea_orm::ConnectionTrait;
 
+use crate::Position;
 use crate::log_policy::LogPolicy;
 use crate::note::{CHECKPOINT_BYTES_MAX, Checkpoint, NoteError};
-use crate::port::Position;
-use crate::store::StoreError;
-use crate::tables;
-use crate::tree::{Hash, TILE_WIDTH, inclusion_proof, leaf_hash, root_from_proof};
+use crate::tree::{Hash, TILE_WIDTH, TileId, inclusion_proof, leaf_hash, root_from_proof};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
@@ -45,42 +42,29 @@ pub struct Proof {
 }
 
 impl Proof {
-    /// The proof for `position` under the checkpoint of `size`, from a log's tables.
-    pub(crate) async fn make(
-        on: &impl ConnectionTrait,
-        position: Position,
-        size: u64,
-    ) -> Result<Option<Self>, StoreError> {
-        match tables::cosigned_checkpoint(on, size).await? {
-            Some(checkpoint) => Self::make_under(on, position, size, checkpoint).await,
-            None => Ok(None),
-        }
-    }
-
-    /// The same under a checkpoint that may have come from elsewhere, and that [`Proof::verify`]
-    /// compares.
-    pub(crate) async fn make_under(
-        on: &impl ConnectionTrait,
-        position: Position,
-        size: u64,
-        checkpoint: String,
-    ) -> Result<Option<Self>, StoreError> {
-        // A first pass over made-up hashes tells which tiles are needed.
+    /// The tiles that the proof of `position` in a log of `size` entries is made from. None if the
+    /// log has no such entry.
+    pub fn tiles(position: Position, size: u64) -> Option<BTreeSet<TileId>> {
+        // A pass over made-up hashes tells which tiles are needed.
         let mut needed = BTreeSet::new();
-        let made_up = inclusion_proof(position, size, &mut |id| {
+        inclusion_proof(position, size, &mut |id| {
             needed.insert(id);
             Some(vec![[0; 32]; TILE_WIDTH])
-        });
-        if made_up.is_none() {
-            return Ok(None);
-        }
-        let mut tiles = BTreeMap::new();
-        for id in needed {
-            tiles.insert(id, tables::tile(on, id).await?.unwrap_or_default());
-        }
-        let hashes = inclusion_proof(position, size, &mut |id| tiles.get(&id).cloned())
-            .ok_or_else(|| StoreError::Damaged("a tile is missing or short".to_owned()))?;
-        Ok(Some(Self { index: position, hashes, checkpoint }))
+        })?;
+        Some(needed)
+    }
+
+    /// The proof of `position` in a log of `size` entries, from its [`Proof::tiles`]. The checkpoint
+    /// may have come from elsewhere: [`Proof::verify`] compares it. None if a tile is missing or
+    /// short.
+    pub fn from_tiles(
+        position: Position,
+        size: u64,
+        tiles: &BTreeMap<TileId, Vec<Hash>>,
+        checkpoint: String,
+    ) -> Option<Self> {
+        let hashes = inclusion_proof(position, size, &mut |id| tiles.get(&id).cloned())?;
+        Some(Self { index: position, hashes, checkpoint })
     }
 
     /// The checkpoint, as it was signed and cosigned.

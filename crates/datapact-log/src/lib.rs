@@ -1,0 +1,18 @@
+//! The transparency log (C2SP tlog-tiles): its entries, tree, signed checkpoints and proofs, and
+//! the audit of a whole log.
+//!
+//! Nothing here needs a database or a server: a client, an auditor and a witness read and verify
+//! logs with this crate alone. `docs/spec/ledger-log.md` specifies it.
+
+pub mod audit;
+pub mod clock;
+pub mod entry;
+pub mod log_policy;
+pub mod note;
+pub mod path;
+pub mod proof;
+pub mod source;
+pub mod tree;
+
+/// The index of an entry in a log; on another ledger, where an event lies in the ledger's order.
+pub type Position = u64;
