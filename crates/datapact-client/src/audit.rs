@@ -197,19 +197,19 @@ impl Provider {
     /// As [`Provider::audit`]; `Unavailable` also when the log's witnesses have not cosigned it
     /// yet.
     pub async fn audit_with_bundle(&self, share: &ShareId) -> Result<(AuditReport, Bundle)> {
-        let (report, log, shown) = self.gather(share).await?;
-        let bundle = Bundle::make(&self.session, *share, &log, shown).await?;
+        let (report, mut log, shown) = self.gather(share).await?;
+        let bundle = Bundle::make(&self.session, *share, &mut log, shown).await?;
         Ok((report, bundle))
     }
 
     async fn gather(&self, share: &ShareId) -> Result<(AuditReport, Log, Shown)> {
         let session = &self.session;
         session.refresh_revocations().await?;
-        let mut log = Log::open(session).await?;
+        let mut log = Log::open(session, share).await?;
         // The log is read before and after the servers are asked: what it held before, they must
         // show; what they show, it must hold after. So accesses that happen meanwhile are no
         // findings.
-        let known = log.advance(share).await?;
+        let known = log.advance().await?;
         let own = self.own(share).await?;
         self.is_mine(&own.policy)?;
         let accesses = all_accesses(session, Some(*share)).await?;
@@ -221,7 +221,7 @@ impl Provider {
             Err(error) if error.is_temporary() => None,
             Err(error) => return Err(error),
         };
-        let size = log.advance(share).await?;
+        let size = log.advance().await?;
         let cosigned_by = match log.cosigned(session).await {
             Ok(cosigned) => cosigned.map(|cosigned| cosigned.witnesses).unwrap_or_default(),
             Err(error) if error.is_temporary() => Vec::new(),

@@ -10,7 +10,7 @@ use datapact_core::jws::DocumentError;
 use datapact_core::package::PackageError;
 use datapact_core::policy::PolicyError;
 use datapact_core::trust::TrustError;
-use datapact_ledger::LedgerError;
+use datapact_log::copy::CopyError;
 
 use crate::key_file::KeyFileError;
 
@@ -149,18 +149,17 @@ impl From<KeyFileError> for ClientError {
     }
 }
 
-impl From<LedgerError> for ClientError {
-    fn from(error: LedgerError) -> Self {
+impl From<CopyError> for ClientError {
+    fn from(error: CopyError) -> Self {
         let kind = match &error {
-            LedgerError::Refused(refusal) => return Self::Problem(refusal.clone().into()),
-            LedgerError::Check(_) | LedgerError::Corrupt { .. } => Kind::Untrusted,
-            LedgerError::Unavailable(_) => Kind::Unavailable,
-            LedgerError::Misconfigured(_) => Kind::Internal,
+            CopyError::Unavailable(_) => Kind::Unavailable,
+            CopyError::Wrong { .. } => Kind::Untrusted,
+            CopyError::Damaged { .. } | CopyError::Write(_) => Kind::Internal,
         };
         let problem = Problem::new(kind, error);
         Self::Problem(match kind {
             Kind::Unavailable => {
-                problem.hint("try again; if it stays so, see whether management can be reached")
+                problem.hint("try again; if it stays so, check whether management can be reached")
             }
             _ => problem,
         })

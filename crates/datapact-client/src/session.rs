@@ -291,16 +291,29 @@ pub(crate) async fn retry<T, E: Into<ClientError>, F>(mut act: impl FnMut() -> F
 where
     F: Future<Output = std::result::Result<T, E>>,
 {
-    let mut tried = 1;
+    let mut tries = Tries::default();
     // What the servers cannot know as a repeat by what is sent, they know by this.
     let key = hex::encode(random::<16>());
     loop {
         match as_one_call(&key, act()).await.map_err(Into::into) {
-            Err(error) if tried < TRIES && error.is_temporary() => {
-                tokio::time::sleep(BACKOFF * tried).await;
-                tried += 1;
-            }
-            outcome => return outcome,
+            Ok(value) => return Ok(value),
+            Err(error) => tries.after(error).await?,
         }
+    }
+}
+
+/// How often something was tried.
+#[derive(Default)]
+pub(crate) struct Tries(u32);
+
+impl Tries {
+    /// Waits before the next try; the error itself if another try cannot help.
+    pub(crate) async fn after(&mut self, error: ClientError) -> Result<()> {
+        self.0 += 1;
+        if self.0 >= TRIES || !error.is_temporary() {
+            return Err(error);
+        }
+        tokio::time::sleep(BACKOFF * self.0).await;
+        Ok(())
     }
 }

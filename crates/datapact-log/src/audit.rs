@@ -1,18 +1,17 @@
 //! Auditing a log offline: export it to files, and verify files or a server without believing
 //! either.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use datapact_core::contract::{Value, keys};
 use serde::Serialize;
 
-use crate::entry::{DISORDER_SECONDS_MAX, Entry};
+use crate::entry::Entry;
 use crate::log_policy::LogPolicy;
 use crate::note::Checkpoint;
 use crate::path::Resource;
+use crate::replay::Replay;
 use crate::source::{self, LogSource, SourceError, Trouble};
-use crate::tree::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
+use crate::tree::{Hash, TILE_WIDTH};
 
 /// Why a log could not be exported or audited.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +78,12 @@ async fn get(source: &dyn LogSource, resource: Resource) -> Result<Vec<u8>, Sour
     source.fetch(&path).await?.ok_or_else(|| SourceError(format!("it has no `{path}`")))
 }
 
-async fn write(target: &Path, resource: Resource, bytes: &[u8]) -> Result<(), std::io::Error> {
+/// Writes one of a log's resources as a file below `target`.
+pub(crate) async fn write(
+    target: &Path,
+    resource: Resource,
+    bytes: &[u8],
+) -> Result<(), std::io::Error> {
     let path = target.join(resource.to_string());
     if let Some(parent) = path.parent() {
         tokio::fs::create_dir_all(parent).await?;
@@ -126,29 +130,19 @@ async fn audit(
     report.log = Some(checkpoint.origin().to_owned());
     report.size = checkpoint.size();
     report.witnesses = checkpoint.witnesses().map(|w| w.name().to_owned()).collect();
-    let mut audit =
-        Audit { source, see, tree: Tree::default(), values: BTreeMap::new(), time: 0, first: None };
+    let mut audit = Audit { source, see, replay: Replay::default(), first: None };
     let leaves = source::leaves(source, 0, checkpoint.size()).await;
     audit.entries(&checkpoint, leaves).await?;
-    report.time = (checkpoint.size() > 0).then_some(audit.time);
+    report.time = (checkpoint.size() > 0).then_some(audit.replay.time());
     audit.tiles().await
 }
 
 struct Audit<'a> {
     source: &'a dyn LogSource,
     see: &'a mut (dyn FnMut(u64, &Entry) + Send),
-    tree: Tree,
-    values: BTreeMap<String, Value>,
-    time: u64,
+    replay: Replay,
     /// The first entry found bad, and why.
     first: Option<(u64, String)>,
-}
-
-/// The tree made from the entries themselves.
-#[derive(Default)]
-struct Tree {
-    edge: Edge,
-    full: BTreeMap<TileId, Vec<Hash>>,
 }
 
 impl Audit<'_> {
@@ -164,14 +158,11 @@ impl Audit<'_> {
             let count = (size - index * width).min(width) as usize;
             let bundle = source::bundle(self.source, index, count).await?;
             for (position, bytes) in (index * width..).zip(bundle.entries) {
-                let leaf = leaf_hash(&bytes);
-                self.tree.edge.push(leaf, |id, hashes| {
-                    self.tree.full.insert(id, hashes);
-                });
+                let leaf = self.replay.append(&bytes);
                 if self.first.is_none() {
                     let same = stored.get(position as usize).is_none_or(|stored| *stored == leaf);
                     let found = if same {
-                        self.replay(position, &bytes)
+                        self.decide(position, &bytes)
                     } else {
                         Err(NOT_IN_TREE.to_owned())
                     };
@@ -179,13 +170,13 @@ impl Audit<'_> {
                 }
             }
             if let Err(trouble) = bundle.rest {
-                // Without the rest there is no tree to compare; what was found before stands.
+                // Without the rest there is no tree to compare: report what was found before it.
                 let first = self.first.take();
                 return Err(first
                     .map_or(trouble, |(position, reason)| Trouble::Wrong(Some(position), reason)));
             }
         }
-        let authentic = self.tree.edge.root() == *checkpoint.root();
+        let authentic = self.replay.root() == *checkpoint.root();
         match self.first.take() {
             // The entries are those signed, so a difference is the tile's.
             Some((position, reason)) if authentic && reason == NOT_IN_TREE => {
@@ -200,23 +191,15 @@ impl Audit<'_> {
         }
     }
 
-    fn replay(&mut self, position: u64, bytes: &[u8]) -> Result<(), String> {
-        let entry = Entry::parse(bytes).map_err(|fault| fault.to_string())?;
-        let known = |key: String| self.values.get(&key).map(|value| (key.clone(), value.clone()));
-        let values = keys(&entry.call).into_iter().filter_map(known).collect();
-        let outcome = entry
-            .replay(self.time.saturating_sub(DISORDER_SECONDS_MAX), &values)
-            .map_err(|fault| fault.to_string())?;
-        self.time = self.time.max(entry.time);
-        self.values.extend(outcome.writes);
+    fn decide(&mut self, position: u64, bytes: &[u8]) -> Result<(), String> {
+        let entry = self.replay.decide(bytes).map_err(|fault| fault.to_string())?;
         (self.see)(position, &entry);
         Ok(())
     }
 
     /// Every tile above the leaves is what the entries make of it.
     async fn tiles(&self) -> Result<(), Trouble> {
-        let full = self.tree.full.iter().map(|(id, hashes)| (*id, hashes.as_slice()));
-        for (id, hashes) in full.chain(self.tree.edge.partial()) {
+        for (id, hashes) in self.replay.tiles() {
             if id.level > 0 && source::tile(self.source, id, hashes.len()).await? != hashes {
                 let reason = format!("`{}` is damaged", Resource::Tile(id, hashes.len()));
                 return Err(Trouble::Wrong(None, reason));

@@ -6,11 +6,13 @@
 
 pub mod audit;
 pub mod clock;
+pub mod copy;
 pub mod entry;
 pub mod log_policy;
 pub mod note;
 pub mod path;
 pub mod proof;
+pub mod replay;
 pub mod source;
 pub mod tree;
 

@@ -120,7 +120,7 @@ impl Bundle {
     pub(super) async fn make(
         session: &Session,
         share: ShareId,
-        log: &Log,
+        log: &mut Log,
         shown: Shown,
     ) -> Result<Self> {
         let cosigned =
@@ -233,7 +233,7 @@ impl Bundle {
     /// share's decisions rest on nothing but the share's own entries.
     fn replay(&self, policy: &LogPolicy) -> Result<(OnLedger, Checkpoint)> {
         let mut under: Option<Checkpoint> = None;
-        let mut ledger = OnLedger::default();
+        let mut ledger = OnLedger::new(self.share);
         let mut values = Values::new();
         let (mut next, mut newest): (u64, u64) = (0, 0);
         for proved in &self.entries {
@@ -268,7 +268,7 @@ impl Bundle {
                 .map_err(|e| wrong(&e))?;
             values.extend(outcome.writes);
             (next, newest) = (position + 1, newest.max(entry.time));
-            ledger.add(position, entry);
+            ledger.add(position, &entry);
         }
         under.map(|checkpoint| (ledger, checkpoint)).ok_or_else(|| {
             ClientError::untrusted(

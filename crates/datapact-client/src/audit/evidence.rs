@@ -1,6 +1,6 @@
 //! Holding what management and the key server show of a share against what the ledger holds (UR-2).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use datapact_api::administration::Erasure;
 use datapact_api::endpoint::Endpoint;
@@ -42,14 +42,27 @@ pub(crate) struct Shown {
 }
 
 /// What the ledger holds about one share.
-#[derive(Default)]
 pub(super) struct OnLedger {
+    share: ShareId,
+    /// How many accesses each consumer has.
+    counts: HashMap<Commitment, u32>,
     pub(super) policies: Vec<(u64, Timestamp, SetPolicy)>,
     pub(super) accesses: Vec<(u64, AccessRecord)>,
     pub(super) usages: Vec<(u64, UsageRecord)>,
 }
 
 impl OnLedger {
+    /// Nothing yet about `share`.
+    pub(super) fn new(share: ShareId) -> Self {
+        Self {
+            share,
+            counts: HashMap::new(),
+            policies: Vec::new(),
+            accesses: Vec::new(),
+            usages: Vec::new(),
+        }
+    }
+
     /// Where the share's entries stand, in order.
     pub(super) fn positions(&self) -> Vec<u64> {
         let policies = self.policies.iter().map(|(position, ..)| *position);
@@ -60,17 +73,23 @@ impl OnLedger {
         positions
     }
 
-    pub(super) fn add(&mut self, position: u64, entry: Entry) {
+    /// Takes the entry at `position` if it is about the share.
+    pub(super) fn add(&mut self, position: u64, entry: &Entry) {
+        if *entry.call.share() != self.share {
+            return;
+        }
         let time = entry.time;
-        match entry.call {
-            Call::SetPolicy(policy) => self.policies.push((position, time, policy)),
+        match &entry.call {
+            Call::SetPolicy(policy) => self.policies.push((position, time, policy.clone())),
             Call::RequestAccess(request) => {
-                let earlier =
-                    self.accesses.iter().filter(|(_, r)| r.request.consumer == request.consumer);
-                let access = u32::try_from(earlier.count()).unwrap_or(u32::MAX).saturating_add(1);
-                self.accesses.push((position, AccessRecord { request, access, time }));
+                let count = self.counts.entry(request.consumer).or_default();
+                *count = count.saturating_add(1);
+                let record = AccessRecord { request: request.clone(), access: *count, time };
+                self.accesses.push((position, record));
             }
-            Call::RecordUsage(usage) => self.usages.push((position, UsageRecord { usage, time })),
+            Call::RecordUsage(usage) => {
+                self.usages.push((position, UsageRecord { usage: usage.clone(), time }));
+            }
         }
     }
 }

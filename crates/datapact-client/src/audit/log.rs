@@ -1,5 +1,5 @@
-//! The log as a profile follows it: from the last checkpoint that it has kept, so that a log which
-//! was rolled back or forked since is found out.
+//! The log as a profile follows it: its copy goes on from the last checkpoint that it has, so that
+//! a log which was rolled back or forked since is found out.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use datapact_api::http_api::Public;
 use datapact_api::problem::Kind;
 use datapact_core::id::ShareId;
-use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::{LedgerError, Store, tables};
+use datapact_log::copy::LogCopy;
 use datapact_log::entry::Entry;
 use datapact_log::proof::{Proof, ProofError};
 use datapact_log::source::{LogSource, SourceError};
@@ -18,7 +17,7 @@ use datapact_log::source::{LogSource, SourceError};
 use super::evidence::OnLedger;
 use crate::error::{ClientError, Result};
 use crate::open::blocking;
-use crate::session::{Session, retry};
+use crate::session::{Session, Tries, retry};
 
 /// The log over management's public listener.
 pub struct PublicLog(pub Arc<dyn Public>);
@@ -55,57 +54,56 @@ pub(super) struct Cosigned {
 
 /// The log as this profile follows it, and what it holds about one share.
 pub(super) struct Log {
-    follower: Follower,
+    copy: LogCopy,
+    source: PublicLog,
     pub(super) followed_from: u64,
-    read: u64,
     pub(super) share: OnLedger,
     /// One run at a time may write the copy.
-    _held: File,
+    _lock: File,
 }
 
 impl Log {
-    pub(super) async fn open(session: &Session) -> Result<Self> {
+    /// Opens this profile's copy of the log and reads what it holds about `share`.
+    pub(super) async fn open(session: &Session, share: &ShareId) -> Result<Self> {
         let state = session.state()?;
-        let lock = state.join("ledger.lock");
-        let held = blocking(move || {
+        let lock = state.join("log.lock");
+        let lock = blocking(move || {
             let file = File::options().create(true).truncate(false).write(true).open(&lock);
             let file = file.map_err(|e| ClientError::file(&lock, e))?;
             file.lock().map_err(|e| ClientError::file(&lock, e))?;
             Ok(file)
         })
         .await?;
-        let store = Store::open(&state.join("ledger.db"), tables::MIGRATIONS)
-            .await
-            .map_err(LedgerError::from)?;
-        let log = session.profile().log_policy().logs().first().cloned().ok_or_else(|| {
+        let key = session.profile().log_policy().logs().first().cloned().ok_or_else(|| {
             ClientError::usage(
                 "the enrolment names no log",
                 "ask management's operator for a new enrolment",
             )
         })?;
-        let clock = datapact_log::clock::system_clock();
-        let source = Arc::new(PublicLog(Arc::clone(&session.public)));
-        let settling = Duration::ZERO;
-        let config = FollowerConfig { log, witness: None, source, clock, chain: None, settling };
-        let follower = Follower::open(store, config).await?;
-        let followed_from = follower.size();
-        Ok(Self { follower, followed_from, read: 0, share: OnLedger::default(), _held: held })
+        let mut on_ledger = OnLedger::new(*share);
+        let see = &mut |position, entry: &Entry| on_ledger.add(position, entry);
+        let copy = LogCopy::open(state.join("log"), key, see).await?;
+        Ok(Self {
+            followed_from: copy.size(),
+            copy,
+            source: PublicLog(Arc::clone(&session.public)),
+            share: on_ledger,
+            _lock: lock,
+        })
     }
 
-    /// Follows the log to its end and reads what is new about `share`; how many entries there are.
-    pub(super) async fn advance(&mut self, share: &ShareId) -> Result<u64> {
-        let size = retry(|| self.follower.poll()).await?.size;
-        while self.read < size {
-            let bytes = self.follower.entry(self.read).await?;
-            let bytes = bytes
-                .ok_or_else(|| ClientError::defect("the copy of the ledger lacks an entry"))?;
-            let entry = Entry::parse(&bytes).map_err(ClientError::defect)?;
-            if entry.call.share() == share {
-                self.share.add(self.read, entry);
+    /// Follows the log to its end and reads what is new about the share; how many entries there
+    /// are.
+    pub(super) async fn advance(&mut self) -> Result<u64> {
+        let mut tries = Tries::default();
+        loop {
+            let share = &mut self.share;
+            let see = &mut |position, entry: &Entry| share.add(position, entry);
+            match self.copy.advance(&self.source, see).await {
+                Ok(size) => return Ok(size),
+                Err(error) => tries.after(error.into()).await?,
             }
-            self.read += 1;
         }
-        Ok(size)
     }
 
     /// The checkpoint that the enrolment's witnesses have cosigned, as it demands, of the tree that
@@ -114,15 +112,15 @@ impl Log {
     /// # Errors
     /// [`Kind::Untrusted`] when they have cosigned another tree: the log has forked. Unavailable
     /// when they have not cosigned the newest entry yet.
-    pub(super) async fn cosigned(&self, session: &Session) -> Result<Option<Cosigned>> {
-        let Some(last) = self.read.checked_sub(1) else { return Ok(None) };
+    pub(super) async fn cosigned(&mut self, session: &Session) -> Result<Option<Cosigned>> {
+        let Some(last) = self.copy.size().checked_sub(1) else { return Ok(None) };
         let given = retry(|| session.management.proof(last)).await?;
         let proof: Proof = given.proof.parse().map_err(ClientError::untrusted)?;
         let theirs = proof.verify(session.profile().log_policy(), given.entry.as_bytes());
         let theirs = theirs.map_err(ClientError::untrusted)?;
         let (note, size) = (proof.checkpoint().to_owned(), theirs.size());
-        if size > self.follower.size() {
-            retry(|| self.follower.poll()).await?;
+        if size > self.copy.size() {
+            self.advance().await?;
         }
         let cosigned = Cosigned {
             note,
@@ -143,10 +141,9 @@ impl Log {
         position: u64,
         cosigned: &Cosigned,
     ) -> Result<(Vec<u8>, Proof)> {
-        let lacking = || ClientError::defect("the copy of the ledger lacks an entry");
-        let entry = self.follower.entry(position).await?.ok_or_else(lacking)?;
-        let proof = self.follower.proof_under(position, cosigned.size, &cosigned.note).await?;
-        let proof = proof.ok_or_else(lacking)?;
+        let lacking = || ClientError::defect("the copy of the log lacks an entry");
+        let entry = self.copy.entry(position).await?.ok_or_else(lacking)?;
+        let proof = self.copy.proof(position, cosigned.size, &cosigned.note).ok_or_else(lacking)?;
         match proof.verify(session.profile().log_policy(), &entry) {
             Ok(_) => Ok((entry, proof)),
             Err(ProofError::Inclusion) => {

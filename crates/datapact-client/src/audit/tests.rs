@@ -40,8 +40,8 @@ impl Scene {
         let policy = world.policy.lock().unwrap().clone();
         let key = policy.body().information.key.clone();
         let set = Call::of_policy(&policy, &opening(&world.ann, 9), &[]).unwrap();
-        let mut ledger = OnLedger::default();
-        ledger.add(0, Entry::new(set.clone(), now()));
+        let mut ledger = OnLedger::new(policy.body().share);
+        ledger.add(0, &Entry::new(set.clone(), now()));
         let (accesses, usages, releases) = (Vec::new(), Vec::new(), Vec::new());
         let erased = BTreeMap::new();
         let mut scene = Self {
@@ -74,7 +74,7 @@ impl Scene {
         let terms = LedgerTerms { anyone: true, ..LedgerTerms::default() };
         let call = Call::of_request(&request, &consumer, &Attributes::default(), &terms).unwrap();
         let position = self.next();
-        self.ledger.add(position, Entry::new(call, now()));
+        self.ledger.add(position, &Entry::new(call, now()));
         let record = self.ledger.accesses.last().unwrap().1.clone();
         self.accesses.push(AccessEntry { position, record, request: request.clone(), consumer });
         request
@@ -104,7 +104,7 @@ impl Scene {
         let report = self.bob.sign(self.session.ledger(), now(), body);
         let call = Call::of_report(&report, &opening(&self.bob, 7)).unwrap();
         let position = self.next();
-        self.ledger.add(position, Entry::new(call, now()));
+        self.ledger.add(position, &Entry::new(call, now()));
         let record = self.ledger.usages.last().unwrap().1.clone();
         self.usages.push(UsageEntry { position, record, report });
     }

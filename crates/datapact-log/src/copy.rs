@@ -1,0 +1,267 @@
+//! A copy of a log in a directory, which its owner believes only as far as it was checked.
+//!
+//! The directory holds the static files of C2SP tlog-tiles: the newest checkpoint and the entry
+//! bundles. Any tool that audits such a log audits the copy. Opening replays it, so that a damaged
+//! copy is found at once; advancing it checks that the log continues what the copy holds.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::Position;
+use crate::entry::Entry;
+use crate::note::{Checkpoint, VerifyingKey};
+use crate::path::Resource;
+use crate::proof::Proof;
+use crate::replay::Replay;
+use crate::source::{self, Directory, LogSource, Trouble};
+use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
+
+const WIDTH: u64 = TILE_WIDTH as u64;
+
+/// Why a copy could not be opened or advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The log does not answer.
+    #[error("the log cannot be read: {0}")]
+    Unavailable(String),
+    /// The log contradicts itself, the copy or the contract.
+    #[error("the log is wrong{at}: {reason}", at = at(.position))]
+    Wrong {
+        /// The first entry at fault, where one can be named.
+        position: Option<Position>,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The files of the copy are not what was written there.
+    #[error("the copy of the log in `{path}` is damaged: {reason}; delete the folder to begin again", path = .path.display())]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The files cannot be written.
+    #[error("cannot write the copy of the log: {0}")]
+    Write(#[from] std::io::Error),
+}
+
+fn at(position: &Option<Position>) -> String {
+    position.map(|position| format!(" at entry {position}")).unwrap_or_default()
+}
+
+impl From<Trouble> for CopyError {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Unavailable(reason) => Self::Unavailable(reason),
+            Trouble::Wrong(position, reason) => Self::Wrong { position, reason },
+        }
+    }
+}
+
+/// What is shown each entry with its position, in order.
+pub type See<'a> = &'a mut (dyn FnMut(Position, &Entry) + Send);
+
+/// A checked copy of a log. One process at a time may use its directory.
+pub struct LogCopy {
+    path: PathBuf,
+    key: VerifyingKey,
+    replay: Replay,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl LogCopy {
+    /// Opens the copy of the log of `key` in the directory `path`, or begins one there, and shows
+    /// `see` its entries.
+    ///
+    /// # Errors
+    /// [`CopyError::Damaged`] when its entries are not those of its checkpoint, or break the
+    /// contract's rules.
+    pub async fn open(
+        path: impl Into<PathBuf>,
+        key: VerifyingKey,
+        see: See<'_>,
+    ) -> Result<Self, CopyError> {
+        let mut copy = Self { path: path.into(), key, replay: Replay::default(), checkpoint: None };
+        let files = Directory::new(&copy.path);
+        let note = files.fetch(&Resource::Checkpoint.to_string()).await;
+        let Some(note) = note.map_err(|e| copy.damaged(e))? else { return Ok(copy) };
+        let checkpoint = Checkpoint::open(&note, &copy.key, &[]).map_err(|e| copy.damaged(e))?;
+        for index in 0..checkpoint.size().div_ceil(WIDTH) {
+            let width = width_of(index, checkpoint.size());
+            let bundle = source::bundle(&files, index, width).await;
+            let bundle = bundle.map_err(|trouble| copy.damaged(CopyError::from(trouble)))?;
+            for bytes in &bundle.entries {
+                copy.take(bytes, see).map_err(|e| copy.damaged(e))?;
+            }
+            bundle.rest.map_err(|trouble| copy.damaged(CopyError::from(trouble)))?;
+        }
+        if copy.replay.root() != *checkpoint.root() {
+            return Err(copy.damaged("its entries do not make the tree of its checkpoint"));
+        }
+        copy.checkpoint = Some(checkpoint);
+        Ok(copy)
+    }
+
+    /// How many entries it holds.
+    pub fn size(&self) -> u64 {
+        self.replay.size()
+    }
+
+    /// Follows the log to its newest checkpoint: checks that it continues this copy, replays what
+    /// is new, shows it to `see` and keeps it. How many entries there are.
+    ///
+    /// # Errors
+    /// [`CopyError::Wrong`] when the log was rolled back, forked, or breaks the contract's rules;
+    /// the copy keeps what it had. Open it again after any error.
+    pub async fn advance(&mut self, log: &dyn LogSource, see: See<'_>) -> Result<u64, CopyError> {
+        let note = source::checkpoint(log).await?;
+        let checkpoint = Checkpoint::open(&note, &self.key, &[])
+            .map_err(|e| Trouble::Wrong(None, e.to_string()))?;
+        let (before, size) = (self.size(), checkpoint.size());
+        if size < before {
+            let reason =
+                format!("the log was rolled back: it had {before} entries and now shows {size}");
+            return Err(Trouble::Wrong(Some(size), reason).into());
+        }
+        let leaves = self.continuing_leaves(log, &checkpoint).await?;
+        if size == before && self.checkpoint.is_some() {
+            return Ok(size);
+        }
+        for index in before / WIDTH..size.div_ceil(WIDTH) {
+            let width = width_of(index, size);
+            let bundle = source::bundle(log, index, width).await?;
+            // Nothing of a bundle is taken before all of it is known to be the signed tree's.
+            let new = (index * WIDTH..).zip(&bundle.entries).filter(|(at, _)| *at >= before);
+            for (position, bytes) in new.clone() {
+                if leaves.get((position - before) as usize) != Some(&leaf_hash(bytes)) {
+                    let reason = "the entry is not the one in the tree that the log signed";
+                    return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
+                }
+            }
+            bundle.rest?;
+            for (position, bytes) in new {
+                let taken = self.take(bytes, see);
+                taken.map_err(|reason| Trouble::Wrong(Some(position), reason))?;
+            }
+            self.write(Resource::Entries(index, width), &encode(&bundle.entries)).await?;
+        }
+        // After the entries that it covers: what a crash leaves is the state before or after.
+        self.write(Resource::Checkpoint, checkpoint.to_string().as_bytes()).await?;
+        let covered = self.checkpoint.replace(checkpoint).map_or(0, |before| before.size());
+        if !covered.is_multiple_of(WIDTH) && covered < size {
+            let outdated = Resource::Entries(covered / WIDTH, (covered % WIDTH) as usize);
+            // A file that stays only takes room.
+            let _ = tokio::fs::remove_file(self.path.join(outdated.to_string())).await;
+        }
+        Ok(size)
+    }
+
+    /// The bytes of the entry at `position`; none behind the end.
+    ///
+    /// # Errors
+    /// [`CopyError::Damaged`] when the files have changed since the copy was opened.
+    pub async fn entry(&self, position: Position) -> Result<Option<Vec<u8>>, CopyError> {
+        if position >= self.size() {
+            return Ok(None);
+        }
+        let index = position / WIDTH;
+        let files = Directory::new(&self.path);
+        let bundle = source::bundle(&files, index, width_of(index, self.size())).await;
+        let mut entries = bundle.map_err(|trouble| self.damaged(CopyError::from(trouble)))?.entries;
+        let nth = (position % WIDTH) as usize;
+        if nth >= entries.len() {
+            return Err(self.damaged(format!("it lacks entry {position}")));
+        }
+        Ok(Some(entries.swap_remove(nth)))
+    }
+
+    /// The proof of `position` under `checkpoint`, of `size` entries, that witnesses cosigned: it
+    /// proves by [`Proof::verify`] if they were shown the tree of this copy. None if the copy is
+    /// shorter.
+    pub fn proof(&self, position: Position, size: u64, checkpoint: &str) -> Option<Proof> {
+        self.replay.proof(position, size, checkpoint.to_owned())
+    }
+
+    /// Decides an entry and appends it to the tree.
+    fn take(&mut self, bytes: &[u8], see: See<'_>) -> Result<(), String> {
+        let position = self.replay.size();
+        let entry = self.replay.decide(bytes).map_err(|fault| fault.to_string())?;
+        self.replay.append(bytes);
+        see(position, &entry);
+        Ok(())
+    }
+
+    /// The hashes of the new entries, which lead from this copy's tree to the one that the
+    /// checkpoint signs.
+    async fn continuing_leaves(
+        &self,
+        log: &dyn LogSource,
+        checkpoint: &Checkpoint,
+    ) -> Result<Vec<Hash>, Trouble> {
+        let size = checkpoint.size();
+        let leaves = source::leaves(log, self.size(), size).await?;
+        let mut edge: Edge = self.replay.edge().clone();
+        leaves.iter().for_each(|leaf| edge.push(*leaf, |_, _| {}));
+        if edge.root() == *checkpoint.root() {
+            return Ok(leaves);
+        }
+        let reason = if leaves.is_empty() {
+            format!("the log forked: it signed two trees of {size} entries")
+        } else {
+            format!("the log forked: the tree of {size} entries does not continue this copy's")
+        };
+        Err(Trouble::Wrong(self.first_difference(log, size).await, reason))
+    }
+
+    /// The first entry that the log, of now `size` entries, shows otherwise than this copy holds
+    /// it, for people who must find out what happened.
+    async fn first_difference(&self, log: &dyn LogSource, size: u64) -> Option<Position> {
+        let ours: BTreeMap<_, _> = self.replay.tiles().filter(|(id, _)| id.level == 0).collect();
+        for (id, ours) in ours {
+            let theirs = source::tile(log, id, width_of(id.index, size)).await.ok()?;
+            if let Some(at) = ours.iter().zip(&theirs).position(|(ours, theirs)| ours != theirs) {
+                return Some(id.index * WIDTH + at as u64);
+            }
+        }
+        None
+    }
+
+    /// Writes a file of the copy as a whole: it is there with all of its bytes, or not at all.
+    async fn write(&self, resource: Resource, bytes: &[u8]) -> Result<(), std::io::Error> {
+        let path = self.path.join(resource.to_string());
+        let bytes = bytes.to_vec();
+        let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
+        written.map_err(std::io::Error::other)?
+    }
+
+    fn damaged(&self, reason: impl std::fmt::Display) -> CopyError {
+        CopyError::Damaged { path: self.path.clone(), reason: reason.to_string() }
+    }
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), std::io::Error> {
+    use std::io::Write as _;
+    let folder = path.parent().unwrap_or(path);
+    std::fs::create_dir_all(folder)?;
+    let temporary = path.with_extension("new");
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(folder)?.sync_all()
+}
+
+/// How many entries the bundle `index` has in a log of `size` entries.
+fn width_of(index: u64, size: u64) -> usize {
+    size.saturating_sub(index * WIDTH).min(WIDTH) as usize
+}
+
+/// A bundle's bytes: each entry after its length in two bytes (C2SP tlog-tiles).
+fn encode(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in entries {
+        bytes.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+        bytes.extend_from_slice(entry);
+    }
+    bytes
+}
