@@ -1,15 +1,14 @@
 //! What a call says on-chain, made from the signed documents behind it: management builds its calls
 //! here, and [`super::check`] builds them again to compare.
 
-use super::{
-    Attributes, Call, CheckError, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy,
-};
+use super::{Attributes, Call, CheckError, Receipt, RecordUsage, RequestAccess, SetPolicy};
 use crate::commitment::Opening;
 use crate::document::{AccessRequest, Body, UsageReport};
 use crate::id::{Commitment, ShareId};
 use crate::jws::Signed;
 use crate::permission::AccessPermission;
 use crate::policy::SharingPolicy;
+use crate::terms::Terms;
 
 impl Call {
     /// The call that sets `policy`, with the opening of its signer and one for each named user, in
@@ -53,15 +52,15 @@ impl Call {
         request: &Signed<AccessRequest>,
         consumer: &Opening,
         attributes: &Attributes,
-        terms: &LedgerTerms,
+        terms: &Terms<Commitment>,
     ) -> Result<Self, CheckError> {
-        let asked = Asked {
+        let restricted = RestrictedKinds {
             organisation: !terms.organisations.is_empty(),
             industry: !terms.industries.is_empty(),
             country: !terms.countries.is_empty(),
             purpose: !terms.purposes.is_empty(),
         };
-        request_access(request, consumer, attributes, asked).map(Self::RequestAccess)
+        request_access(request, consumer, attributes, &restricted).map(Self::RequestAccess)
     }
 
     /// The call that records `report`.
@@ -131,8 +130,8 @@ impl RequestAccess {
     }
 }
 
-/// What a policy asks of a consumer.
-pub(super) struct Asked {
+/// Which kinds of term a policy restricts. Only these may be said of a consumer on the ledger.
+pub(super) struct RestrictedKinds {
     pub(super) organisation: bool,
     pub(super) industry: bool,
     pub(super) country: bool,
@@ -143,7 +142,7 @@ pub(super) fn request_access(
     request: &Signed<AccessRequest>,
     consumer: &Opening,
     attributes: &Attributes,
-    asked: Asked,
+    restricted: &RestrictedKinds,
 ) -> Result<RequestAccess, CheckError> {
     let body = request.body();
     Ok(RequestAccess {
@@ -151,10 +150,10 @@ pub(super) fn request_access(
         policy: body.policy,
         request: request.id(),
         consumer: commitment(request, &body.share, consumer)?,
-        organisation: attributes.organisation.clone().filter(|_| asked.organisation),
-        industry: attributes.industry.clone().filter(|_| asked.industry),
-        country: attributes.country.clone().filter(|_| asked.country),
-        purpose: body.purpose.clone().filter(|_| asked.purpose),
+        organisation: attributes.organisation.clone().filter(|_| restricted.organisation),
+        industry: attributes.industry.clone().filter(|_| restricted.industry),
+        country: attributes.country.clone().filter(|_| restricted.country),
+        purpose: body.purpose.clone().filter(|_| restricted.purpose),
     })
 }
 

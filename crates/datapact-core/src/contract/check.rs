@@ -9,7 +9,7 @@ use crate::policy::{PolicyError, SharingPolicy};
 use crate::terms::{Country, Industry, Name};
 use crate::trust::Trust;
 
-use super::call::{Asked, request_access};
+use super::call::{RestrictedKinds, request_access};
 use super::{Call, RecordUsage, RequestAccess, SetPolicy};
 use serde::{Deserialize, Serialize};
 
@@ -135,13 +135,13 @@ pub fn check(
         }
         (Call::RequestAccess(call), Documents::Access { request, consumer, attributes }) => {
             verify(request, trust, audience, time, REQUEST_AGE_SECONDS_MAX)?;
-            let asked = Asked {
+            let restricted = RestrictedKinds {
                 organisation: call.organisation.is_some(),
                 industry: call.industry.is_some(),
                 country: call.country.is_some(),
                 purpose: call.purpose.is_some(),
             };
-            same_request(call, &request_access(request, consumer, attributes, asked)?)
+            same_request(call, &request_access(request, consumer, attributes, &restricted)?)
         }
         (Call::RecordUsage(call), Documents::Usage { report, consumer }) => {
             verify(report, trust, audience, time, REPORT_AGE_SECONDS_MAX)?;

@@ -15,14 +15,14 @@ pub use check::{
 };
 pub use decide::{access_key, counter_key, decide, eligible, keys, share_key, usage_key};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Commitment, Digest, ShareId, Timestamp};
 use crate::permission::AccessTimes;
 use crate::policy::ShareState;
-use crate::terms::{Country, Industry, Name};
+use crate::terms::{Country, Industry, Name, Terms};
 
 /// The version of these rules; each ledger entry carries the one that decided it.
 pub const CONTRACT_VERSION: u32 = 1;
@@ -62,7 +62,7 @@ pub struct SetPolicy {
     /// The package's metadata digest.
     pub package: Digest,
     /// Who may access.
-    pub terms: LedgerTerms,
+    pub terms: Terms<Commitment>,
     /// How often each consumer may access.
     pub access_times: AccessTimes,
     /// The first moment of access.
@@ -71,30 +71,6 @@ pub struct SetPolicy {
     pub expires: Timestamp,
     /// Whether the consumer may only look.
     pub read_only: bool,
-}
-
-/// Terms as codes and commitments: nothing that identifies a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerTerms {
-    /// Said outright when no kind is restricted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub anyone: bool,
-    /// Named users, as commitments.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub users: BTreeSet<Commitment>,
-    /// Organisations.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub organisations: BTreeSet<Name>,
-    /// Industries; each covers its subdivisions.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub industries: BTreeSet<Industry>,
-    /// Countries.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub countries: BTreeSet<Country>,
-    /// Purposes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub purposes: BTreeSet<Name>,
 }
 
 /// The on-chain side of a [`crate::document::AccessRequest`]. An attribute or a purpose stands here

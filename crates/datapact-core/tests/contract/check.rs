@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms,
-    POLICY_AGE_SECONDS_MAX, REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
+    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
+    REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
 use datapact_core::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
@@ -129,11 +129,11 @@ fn request() -> AccessRequest {
 }
 
 /// Terms that ask for a country and a purpose.
-fn asks() -> LedgerTerms {
-    LedgerTerms {
+fn asks() -> Terms<Commitment> {
+    Terms {
         countries: BTreeSet::from(["SE".parse().unwrap()]),
         purposes: BTreeSet::from(["research".parse().unwrap()]),
-        ..LedgerTerms::default()
+        ..Terms::default()
     }
 }
 
@@ -412,7 +412,7 @@ fn dp_6_policies_are_bounded() {
         refused(&|p| p.information.package.size = 1 << 53),
         PolicyError::Number("package size")
     );
-    assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Nobody));
+    assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Unstated));
     assert_eq!(
         refused(&|p| p.permission.access_times = AccessTimes::Times(0)),
         PolicyError::Permission(PermissionError::NoAccess)
