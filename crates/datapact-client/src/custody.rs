@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::KeyStatus;
 use datapact_api::storage_server::PackageStatus;
-use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::permission::{KeyReference, PackageReference};
 use datapact_core::policy::ShareState;
+use datapact_core::policy::desensitization::Desensitization;
 use serde::Serialize;
 
 use crate::consumer::all_accesses;

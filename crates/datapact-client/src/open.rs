@@ -10,7 +10,7 @@ use datapact_api::key_server::ReleaseKey;
 use datapact_api::management::AccessGrant;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::trace::traced;
-use datapact_core::contract::{Call, REQUEST_AGE_SECONDS_MAX, Refusal};
+use datapact_core::contract::{Call, REQUEST_AGE_SECONDS_MAX, Refusal, RequestedPermission};
 use datapact_core::document::{
     ANYBODY, AccessRequest, KeyRequest, PackageMetadata, UsageAction, UsageReport,
 };
@@ -18,7 +18,7 @@ use datapact_core::id::{Digest, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::package::{DataKey, Expected, OpenPackage, PackageError, PackageReader};
-use datapact_core::permission::{AccessTimes, PackageReference, RequestedPermission};
+use datapact_core::permission::{AccessTimes, PackageReference};
 use datapact_core::policy::SharingPolicy;
 use datapact_core::release::Recipient;
 use datapact_core::terms::{Name, Terms};

@@ -17,7 +17,7 @@ use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::*;
 use datapact_api::subscription::*;
 use datapact_core::commitment::Opening;
-use datapact_core::contract::{AccessRecord, Attributes, Call, UsageRecord};
+use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
 use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;

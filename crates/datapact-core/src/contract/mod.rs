@@ -8,12 +8,14 @@
 mod call;
 mod check;
 mod decide;
+mod requested_permission;
 
 pub use check::{
     Attributes, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
     REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
 pub use decide::{access_key, counter_key, decide, eligible, keys, share_key, usage_key};
+pub use requested_permission::RequestedPermission;
 
 use std::collections::BTreeMap;
 

@@ -7,7 +7,6 @@ use datapact_core::contract::{
     Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
     REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
-use datapact_core::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
 use datapact_core::id::{Commitment, Digest, KeyId, PackageId, Salt, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -15,6 +14,7 @@ use datapact_core::jws::{DocumentError, Signer};
 use datapact_core::permission::{
     AccessPermission, AccessTimes, KeyReference, PackageReference, PermissionError,
 };
+use datapact_core::policy::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::policy::{PolicyError, Price, ShareState, SharingInformation, SharingPolicy};
 use datapact_core::terms::{Terms, TermsError};
 use datapact_core::trust::{Trust, TrustError};
@@ -477,17 +477,13 @@ fn addresses_lead_nowhere_else() {
         String::new(),
     ] {
         policy.information.key.address = bad.clone();
-        assert!(
-            matches!(policy.validate(), Err(PolicyError::Address { .. })),
-            "`{bad}` was accepted"
-        );
+        assert!(matches!(policy.validate(), Err(PolicyError::Address(_))), "`{bad}` was accepted");
     }
 }
 
 #[test]
 fn pm_2_the_requested_permission_is_the_policys_for_this_access() {
-    use datapact_core::contract::{AccessRecord, RequestAccess};
-    use datapact_core::permission::RequestedPermission;
+    use datapact_core::contract::{AccessRecord, RequestAccess, RequestedPermission};
     let policy = policy(&[]);
     let id = Digest([3; 32]);
     let request = RequestAccess {
