@@ -18,6 +18,7 @@ pub mod policy;
 pub mod release;
 pub mod terms;
 #[cfg(test)]
+#[path = "../tests/support/pki.rs"]
 mod testpki;
 pub mod token;
 pub mod trust;

@@ -173,7 +173,7 @@ fn first_receipt(receipt: Receipt) -> Expected {
     Expected::Outcome(Outcome { writes: Values::new(), receipt })
 }
 
-const NOBODY: &str = "the terms name no users, organisations, industries or countries; name some, or say that anyone may access";
+const UNSTATED: &str = "the terms name no users, organisations, industries or countries; name some, or say that anyone may access";
 const WINDOW: &str = "access would end at 1800000000, which is not after it begins at";
 const VERSIONS: &str = "every version but the first names its predecessor";
 
@@ -397,14 +397,14 @@ pub fn set_policy() -> Vec<Row> {
             "terms",
             none(),
             first(|p| p.terms = Terms::default()),
-            malformed(NOBODY),
+            malformed(UNSTATED),
         ),
         row(
             "a purpose alone does not say who",
             "terms",
             none(),
             first(|p| p.terms = Terms { purposes: codes(&["research"]), ..Terms::default() }),
-            malformed(NOBODY),
+            malformed(UNSTATED),
         ),
         row(
             "anyone, and yet restricted",
@@ -464,7 +464,7 @@ pub fn set_policy() -> Vec<Row> {
             "order of rules",
             after(policy(1)),
             second(|p| (p.owner, p.terms) = (BOB, Terms::default())),
-            malformed(NOBODY),
+            malformed(UNSTATED),
         ),
         row(
             "another value under the share's key",

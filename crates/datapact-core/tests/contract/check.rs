@@ -19,43 +19,29 @@ use datapact_core::policy::{PolicyError, Price, ShareState, SharingInformation, 
 use datapact_core::terms::{Terms, TermsError};
 use datapact_core::trust::{Trust, TrustError};
 
+use crate::support::pki::{Ca, NOW, key};
+
 const LEDGER: &str = "ledger.example";
-const NOW: Timestamp = 1_800_000_000;
 
 /// A realm's CA and one user of it.
 struct User {
-    ca: rcgen::Certificate,
+    ca: Ca,
     signer: Signer,
     opening: Opening,
 }
 
 fn user(realm: &str, name: &str) -> User {
-    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let named = |name: &str| {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2028, 1, 1);
-        params
-    };
-    let (ca_key, key) = (key(), key());
-    let mut ca_params = named(realm);
-    ca_params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = ca_params.self_signed(&ca_key).unwrap();
-    let mut params = named(name);
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    let leaf = params.signed_by(&key, &rcgen::Issuer::new(ca_params, ca_key)).unwrap();
+    let (ca, key) = (Ca::new(realm), key());
     let identity = Identity { realm: realm.to_owned(), subject: format!("CN={name}") };
     let signer =
-        Signer::new(&key.serialize_der(), vec![leaf.der().clone()], identity.clone()).unwrap();
+        Signer::new(&key.serialize_der(), vec![ca.user(name, &key)], identity.clone()).unwrap();
     User { ca, signer, opening: Opening { identity, salt: Salt::random() } }
 }
 
 fn trust(users: &[&User]) -> Trust {
     let mut trust = Trust::default();
     for user in users {
-        trust.add(&user.opening.identity.realm, vec![user.ca.der().clone()], Vec::new()).unwrap();
+        trust.add(&user.opening.identity.realm, vec![user.ca.der.clone()], Vec::new()).unwrap();
     }
     trust
 }
@@ -265,7 +251,7 @@ fn a_request_of_another_signer_is_refused() {
         Err(CheckError::Document(DocumentError::Trust(TrustError::Unknown { .. })))
     ));
     let mut foreign = Trust::default();
-    foreign.add("bank", vec![ann.ca.der().clone()], Vec::new()).unwrap();
+    foreign.add("bank", vec![ann.ca.der.clone()], Vec::new()).unwrap();
     let found = check(&call, &documents, &foreign, LEDGER, NOW);
     assert!(matches!(found, Err(CheckError::Document(DocumentError::Signer { .. }))), "{found:?}");
 }
