@@ -7,8 +7,8 @@ use std::fmt;
 
 use crate::id::{KeyId, PackageId};
 
-/// The longest host with port in an address, in bytes: room for a DNS name of 253 bytes, a colon and
-/// a port.
+/// The longest host with port in an address, in bytes: room for a DNS name of 253 bytes, a colon
+/// and a port.
 const HOST_BYTES_MAX: usize = 260;
 
 /// Not the address of that key or package at a server.

@@ -1,5 +1,5 @@
-//! What a call says on-chain, made from the signed documents behind it: management builds its calls
-//! here, and [`super::check`] builds them again to compare.
+//! Calls made from the signed documents behind them. Management builds its calls here, and
+//! [`super::check`] builds them again to compare.
 
 use super::{Attributes, Call, CheckError, Receipt, RecordUsage, RequestAccess, SetPolicy};
 use crate::commitment::Opening;
@@ -43,8 +43,8 @@ impl Call {
         }))
     }
 
-    /// The call that asks for the access that `request` wishes, with what management vouches for as
-    /// far as `terms`, those of the policy that the request accepts, ask for it.
+    /// The call for the access that `request` asks for. Of the attributes that management vouches
+    /// for it carries those that `terms`, of the policy that the request accepts, restrict.
     ///
     /// # Errors
     /// [`CheckError::Opening`] when `consumer` is not the signer's.
@@ -77,7 +77,7 @@ impl Call {
         }))
     }
 
-    /// The share that it is about.
+    /// Its share.
     pub fn share(&self) -> &ShareId {
         match self {
             Self::SetPolicy(set) => &set.share,
@@ -88,7 +88,7 @@ impl Call {
 }
 
 impl Receipt {
-    /// The call that got it.
+    /// The call that it answers.
     pub fn call(&self) -> Call {
         match self {
             Self::Policy(record) => Call::SetPolicy(record.policy.clone()),
@@ -97,7 +97,7 @@ impl Receipt {
         }
     }
 
-    /// The share that it is about.
+    /// Its share.
     pub fn share(&self) -> &ShareId {
         match self {
             Self::Policy(record) => &record.policy.share,
@@ -108,7 +108,7 @@ impl Receipt {
 }
 
 impl SetPolicy {
-    /// How often, how long and how.
+    /// The access permission that it sets.
     pub fn permission(&self) -> AccessPermission {
         AccessPermission {
             access_times: self.access_times,
@@ -120,7 +120,7 @@ impl SetPolicy {
 }
 
 impl RequestAccess {
-    /// The attributes that stand in it.
+    /// The attributes that it carries.
     pub fn attributes(&self) -> Attributes {
         Attributes {
             organisation: self.organisation.clone(),
@@ -138,6 +138,10 @@ pub(super) struct RestrictedKinds {
     pub(super) purpose: bool,
 }
 
+/// The on-chain side of `request`, with what `restricted` lets the ledger know of the consumer.
+///
+/// # Errors
+/// [`CheckError::Opening`] when `consumer` is not the signer's.
 pub(super) fn request_access(
     request: &Signed<AccessRequest>,
     consumer: &Opening,

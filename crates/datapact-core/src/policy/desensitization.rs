@@ -62,8 +62,8 @@ pub struct Anonymity {
     pub k: u64,
     /// The k that holds: at least `k`, or 0 if no record went out.
     pub reached: u64,
-    /// The l-diversity that holds: the least number of different sensitive values among records that
-    /// are equal in the quasi-identifiers.
+    /// The l-diversity that holds: the least number of different sensitive values among records
+    /// that are equal in the quasi-identifiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l: Option<u64>,
     /// The names of the quasi-identifying columns.
@@ -76,8 +76,8 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Column {
-    /// A column's name as a manifest writes it: control characters become spaces, and it is cut at a
-    /// character's end to at most [`NAME_BYTES_MAX`] bytes.
+    /// A column's name as a manifest writes it: control characters become spaces, and it is cut at
+    /// a character's end to at most [`NAME_BYTES_MAX`] bytes.
     pub fn name(name: &str) -> String {
         let mut shown = String::new();
         for c in name.chars().map(|c| if c.is_control() { ' ' } else { c }) {

@@ -80,8 +80,7 @@ impl FromStr for Country {
     }
 }
 
-/// The sections of ISIC Rev. 4 and NACE Rev. 2 with their first and last division, the same in
-/// both.
+/// The sections with their first and last division: the same in ISIC Rev. 4 and NACE Rev. 2.
 const SECTIONS: [(u8, u8, u8); 21] = [
     (b'A', 1, 3),
     (b'B', 5, 9),
@@ -106,8 +105,8 @@ const SECTIONS: [(u8, u8, u8); 21] = [
     (b'U', 99, 99),
 ];
 
-/// The section of a code: a section's letter is its own, a division, group or class has its
-/// division's.
+/// The section of a code: a letter is a section itself, and a division, group or class belongs to
+/// the section of its division.
 fn section(code: &str) -> Option<u8> {
     match code.as_bytes() {
         [letter] => SECTIONS.iter().map(|(section, ..)| *section).find(|section| section == letter),
