@@ -9,6 +9,7 @@ mod fuzz;
 mod readme;
 mod tidy;
 mod tree;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -21,6 +22,8 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [SECONDS]
                 feeds each reader of foreign bytes, or one, what libFuzzer makes of a corpus, for 60 s each
   readme        runs the README's commands, as a reader would
+  vectors NAME  writes vectors into testdata or the fuzz corpus: documents, package, token, release,
+                parquet, all
   dist [--dev]  a release archive in the target folder, unpacked and run once";
 
 fn main() -> ExitCode {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
                 vec!["dist".to_owned()]
             }
         }
+        ["vectors", ref rest @ ..] => vectors::run(rest),
         ["readme"] => names(check::run(&[("readme", readme::run)])),
         [name] => match check::ALL.iter().find(|(step, _)| *step == name) {
             Some(step) => names(check::run(&[*step])),

@@ -3,12 +3,13 @@
 
 use async_trait::async_trait;
 use datapact_core::commitment::Opening;
-use datapact_core::contract::{AccessRecord, Attributes, Refusal, UsageRecord};
+use datapact_core::contract::{
+    AccessRecord, Attributes, Refusal, RequestedPermission, UsageRecord,
+};
 use datapact_core::document::{AccessRequest, UsageReport};
 use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, SubscriptionId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
-use datapact_core::permission::RequestedPermission;
 use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
 use datapact_core::terms::{Country, Industry, Name};
 use futures_util::stream::BoxStream;

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::KeyStatus;
 use datapact_api::storage_server::PackageStatus;
-use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::permission::{KeyReference, PackageReference};
 use datapact_core::policy::ShareState;
+use datapact_core::policy::desensitization::Desensitization;
 use serde::Serialize;
 
 use crate::consumer::all_accesses;
@@ -90,13 +90,9 @@ impl Provider {
         let (key_endpoint, key_server) = session.key_server_of(&key_before.address)?;
         let (storage_endpoint, storage) = session.storage_server_of(&package_before.address)?;
         let key = retry(|| key_server.register_key()).await?;
-        expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
+        expect_address(key_endpoint, &key.id, &key.address)?;
         let package = retry(|| storage.register_package()).await?;
-        expect_address(
-            storage_endpoint,
-            &package.address,
-            &format!("/v1/packages/{}", package.id),
-        )?;
+        expect_address(storage_endpoint, &package.id, &package.address)?;
         information.key = key;
         // Digest and size are known once it is sealed.
         information.package = PackageReference {

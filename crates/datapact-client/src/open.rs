@@ -10,7 +10,7 @@ use datapact_api::key_server::ReleaseKey;
 use datapact_api::management::AccessGrant;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::trace::traced;
-use datapact_core::contract::{Call, LedgerTerms, REQUEST_AGE_SECONDS_MAX, Refusal};
+use datapact_core::contract::{Call, REQUEST_AGE_SECONDS_MAX, Refusal, RequestedPermission};
 use datapact_core::document::{
     ANYBODY, AccessRequest, KeyRequest, PackageMetadata, UsageAction, UsageReport,
 };
@@ -18,10 +18,10 @@ use datapact_core::id::{Digest, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::package::{DataKey, Expected, OpenPackage, PackageError, PackageReader};
-use datapact_core::permission::{AccessTimes, PackageReference, RequestedPermission};
+use datapact_core::permission::{AccessTimes, PackageReference};
 use datapact_core::policy::SharingPolicy;
 use datapact_core::release::Recipient;
-use datapact_core::terms::Name;
+use datapact_core::terms::{Name, Terms};
 use serde::Serialize;
 
 use crate::consumer::{Consumer, Offer, hand_in_report};
@@ -375,13 +375,13 @@ impl Consumer {
         // Only whether a kind is restricted matters here; commitments to other users are not this
         // user's to open.
         let terms = &policy.body().terms;
-        let terms = LedgerTerms {
+        let terms = Terms {
             anyone: terms.anyone,
             organisations: terms.organisations.clone(),
             industries: terms.industries.clone(),
             countries: terms.countries.clone(),
             purposes: terms.purposes.clone(),
-            ..LedgerTerms::default()
+            ..Terms::default()
         };
         let call = Call::of_request(request, &grant.consumer, &record.request.attributes(), &terms)
             .map_err(|e| wrong(&e.to_string()))?;

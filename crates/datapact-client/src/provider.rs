@@ -12,12 +12,13 @@ use datapact_api::key_server::{KeyServer, StoreKey};
 use datapact_api::management::{OwnShare, PolicyReceipt};
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::storage_server::{ByteStream, PackageAddress, PackageStatus, StorageServer};
+use datapact_core::address::Addressed;
 use datapact_core::contract::Call;
-use datapact_core::desensitization::Desensitization;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::package::{DataKey, SealSpec, Sealed, seal};
 use datapact_core::permission::{AccessPermission, KeyReference, PackageReference};
+use datapact_core::policy::desensitization::Desensitization;
 use datapact_core::policy::{Price, ShareState, SharingInformation, SharingPolicy};
 use datapact_core::terms::{Name, Terms};
 use futures_util::StreamExt as _;
@@ -180,13 +181,9 @@ impl Provider {
         let (storage_endpoint, storage) =
             session.choose_storage_server(create.storage_server.as_deref())?;
         let key = retry(|| key_server.register_key()).await?;
-        expect_address(key_endpoint, &key.address, &format!("/v1/keys/{}", key.id))?;
+        expect_address(key_endpoint, &key.id, &key.address)?;
         let package = retry(|| storage.register_package()).await?;
-        expect_address(
-            storage_endpoint,
-            &package.address,
-            &format!("/v1/packages/{}", package.id),
-        )?;
+        expect_address(storage_endpoint, &package.id, &package.address)?;
         let desensitization = create.desensitization.clone();
         self.place(input, first_policy(create, key, &package), desensitization, progress).await
     }
@@ -535,8 +532,8 @@ fn first_policy(create: CreateShare, key: KeyReference, package: &PackageAddress
 }
 
 /// A server gives out addresses on itself only.
-pub(crate) fn expect_address(server: &Endpoint, address: &str, path: &str) -> Result<()> {
-    if address.strip_prefix(server.url.as_str()) == Some(path) {
+pub(crate) fn expect_address(server: &Endpoint, id: &impl Addressed, address: &str) -> Result<()> {
+    if address == id.address_at(&server.url) {
         return Ok(());
     }
     Err(ClientError::untrusted(format!("`{}` gave `{address}` as its own address", server.url)))

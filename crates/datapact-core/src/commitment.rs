@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use crate::id::{Commitment, Salt, ShareId};
 use crate::identity::Identity;
 
-/// What opens a commitment: whoever holds it can check whose the commitment is.
+/// What opens a commitment: with it, one can check whose the commitment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Opening {
-    /// Whose commitment it is.
+    /// The person or server committed to.
     pub identity: Identity,
     /// The salt, one per share and identity.
     pub salt: Salt,

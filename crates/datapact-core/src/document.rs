@@ -12,32 +12,32 @@ pub trait Body: Serialize + DeserializeOwned {
     const TYPE: &'static str;
 }
 
-/// A signed payload: who says what to whom, when. 32 random bytes keep its digest from being
-/// guessed.
+/// A signed payload: who says what to whom, and when. Its nonce keeps anyone who sees the digest,
+/// on a ledger for instance, from guessing the content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document<B> {
     /// [`Body::TYPE`].
     #[serde(rename = "type")]
     pub kind: String,
-    /// To whom: the ledger's id for what the ledger records, a server's name for what one server
-    /// gets, and [`ANYBODY`] for what travels with data.
+    /// The reader: the ledger's id for what a ledger records, a server's name for what is sent to
+    /// one server, and [`ANYBODY`] for what travels with data.
     pub audience: String,
     /// Who signs.
     pub signer: Identity,
     /// When it was signed, by the signer's clock.
     pub time: Timestamp,
-    /// Random.
+    /// 32 random bytes.
     pub nonce: Digest,
-    /// What is said.
+    /// The content.
     pub body: B,
 }
 
 /// The audience of a document that travels with data.
 pub const ANYBODY: &str = "*";
 
-/// A consumer's wish to access a share under the policy version that it names (DC-4). Its document
-/// id is the access's request id.
+/// A consumer's request to access a share under the policy version that it names (DC-4). Its
+/// document id identifies the access from then on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRequest {
@@ -51,7 +51,7 @@ pub struct AccessRequest {
     pub purpose: Option<Name>,
 }
 
-/// A consumer's wish to get a key released to a public key made for this one answer (DC-6).
+/// A consumer's request to have a key sealed to a public key made for this one answer (DC-6).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyRequest {
@@ -77,11 +77,11 @@ pub struct KeyRelease {
     pub request: Digest,
     /// The key request's document id.
     pub key_request: Digest,
-    /// SHA-256 of the sealed key handed out.
+    /// SHA-256 of the sealed key that was given out.
     pub sealed: Digest,
 }
 
-/// What a package says of itself (WR-5): identifiers, provider, and the root that fixes its
+/// A package's signed metadata (WR-5): identifiers, the provider, and the root that fixes its
 /// payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +106,7 @@ pub struct PackageMetadata {
     pub root: Digest,
 }
 
-/// A consumer's account of what it did with the data (UR-2).
+/// A consumer's report of what it did with the data (UR-2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageReport {
@@ -122,7 +122,7 @@ pub struct UsageReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum UsageAction {
-    /// Presented it to the user.
+    /// Presented them to the user.
     Opened,
     /// Wrote the plaintext to a file, which the permission allowed.
     Exported,
@@ -130,8 +130,7 @@ pub enum UsageAction {
     Closed,
 }
 
-/// A user's authentication of one call of an API (MG-2): it stands in the `Datapact-Statement`
-/// header.
+/// A user's authentication of one call of an API (MG-2), sent in the `Datapact-Statement` header.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Statement {

@@ -25,11 +25,11 @@ macro_rules! hex_type {
                 &self.0
             }
 
-            /// The digits, without an allocation, for `use_digits`: servers write many of them for
+            /// Calls `use_digits` with the digits, without an allocation: servers write many ids in
             /// each call.
             fn with_digits<T>(&self, use_digits: impl FnOnce(&str) -> T) -> T {
                 let mut digits = [0; $len * 2];
-                hex::encode_to_slice(self.0, &mut digits).expect("there is room for two digits a byte");
+                hex::encode_to_slice(self.0, &mut digits).expect("two digits fit for each byte");
                 use_digits(std::str::from_utf8(&digits).expect("digits are ASCII"))
             }
         }
@@ -97,11 +97,11 @@ hex_type!(
     Digest, 32, "a digest"
 );
 hex_type!(
-    /// A salted commitment to an identity: it tells nothing without its salt (PR-1).
+    /// A salted commitment to an identity: without its salt it says nothing about a person (PR-1).
     Commitment, 32, "a commitment"
 );
 hex_type!(
-    /// The salt of a [`Commitment`]; whoever holds it can tell whose commitment it is.
+    /// The salt of a [`Commitment`]. With it, a guess whose commitment it is can be checked.
     Salt, 32, "a salt"
 );
 random_id!(
@@ -129,7 +129,7 @@ random_id!(
 debug!(Digest, Commitment, ShareId, PackageId, KeyId, AccountId, SubscriptionId);
 
 impl fmt::Debug for Salt {
-    /// Without its bytes, which link a person to the ledger: they have no business in a log.
+    /// Leaves out the bytes: in a log they would link a person to the ledger.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Salt(..)")
     }

@@ -1,4 +1,4 @@
-//! Who somebody is: a realm and a certificate subject.
+//! Identities: a realm and the subject of a certificate.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -45,7 +45,8 @@ impl TryFrom<Unchecked> for Identity {
 /// Why an identity was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an identity is written `realm:subject`, with a realm of 1 to 64 of a-z, 0-9, `.` and `-`, and a subject of 1 to 512 bytes without control or invisible characters"
+    "an identity is written `realm:subject`, with a realm of 1 to 64 of a-z, 0-9, `.` and `-`, and \
+     a subject of 1 to 512 bytes without control or invisible characters"
 )]
 pub struct ParseIdentityError;
 
@@ -78,8 +79,9 @@ impl Identity {
 pub(crate) fn is_plain(text: &str) -> bool {
     !text.chars().any(|c| {
         c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}' | '\u{e0000}'..='\u{e0fff}')
+            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}')
+            || matches!(c, '\u{e0000}'..='\u{e0fff}')
     })
 }
 

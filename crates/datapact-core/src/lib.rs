@@ -5,9 +5,9 @@
 //! no configuration. What is signed or hashed owns its bytes here; every other crate carries these
 //! types unchanged.
 
+pub mod address;
 pub mod commitment;
 pub mod contract;
-pub mod desensitization;
 pub mod document;
 pub mod id;
 pub mod identity;
@@ -18,6 +18,7 @@ pub mod policy;
 pub mod release;
 pub mod terms;
 #[cfg(test)]
+#[path = "../tests/support/pki.rs"]
 mod testpki;
 pub mod token;
 pub mod trust;

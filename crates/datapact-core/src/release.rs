@@ -22,8 +22,8 @@ pub struct SealedKey {
 }
 
 impl SealedKey {
-    /// What a [`crate::document::KeyRelease`] says of it: SHA-256 of the encapsulated key and the
-    /// ciphertext, joined.
+    /// SHA-256 of the encapsulated key followed by the ciphertext: what a
+    /// [`crate::document::KeyRelease`] records of it.
     pub fn digest(&self) -> Digest {
         Digest::of(&[self.encapsulated.as_bytes().as_slice(), &self.ciphertext].concat())
     }
@@ -35,12 +35,13 @@ pub enum ReleaseError {
     /// The recipient's key is not an X25519 public key.
     #[error("the key request's recipient is not a usable X25519 public key")]
     Recipient,
-    /// It was not sealed to this recipient for this request.
+    /// Sealed to another recipient or for another request, or altered.
     #[error("the released key was not sealed for this request")]
     Open,
 }
 
-/// A key pair made for one answer; dropped, it leaves a recorded exchange closed.
+/// A key pair made for one answer. Once it is dropped, a recorded exchange cannot be decrypted any
+/// more.
 pub struct Recipient {
     secret: HpkePrivateKey,
     public: Digest,
@@ -53,11 +54,11 @@ impl Recipient {
         Self::from_private(&private).expect("any 32 bytes are an X25519 private key")
     }
 
-    /// The key pair of a private key (X25519, 32 bytes), for whoever keeps it elsewhere; a consumer
-    /// takes a fresh one.
+    /// The key pair of a private key (X25519, 32 bytes). Consumers use [`Recipient::generate`];
+    /// this is for vectors and for keys that are held elsewhere.
     ///
     /// # Errors
-    /// [`ReleaseError::Recipient`] when it is no usable private key.
+    /// [`ReleaseError::Recipient`] when it is not a usable private key.
     pub fn from_private(private: &[u8; 32]) -> Result<Self, ReleaseError> {
         let public = agreement::PrivateKey::from_private_key(&agreement::X25519, private)
             .and_then(|key| Ok(key.compute_public_key()?))
@@ -71,7 +72,11 @@ impl Recipient {
         self.public
     }
 
-    /// The key's 32 bytes, sealed for the key request with document id `request`.
+    /// Opens a key that was sealed to this recipient for the key request with document id
+    /// `request`.
+    ///
+    /// # Errors
+    /// [`ReleaseError::Open`].
     pub fn open(
         &self,
         request: &Digest,
@@ -86,7 +91,11 @@ impl Recipient {
     }
 }
 
-/// Seals `key` to `recipient` for the key request with document id `request`.
+/// Seals `key` to `recipient` for the key request with document id `request`, which HPKE binds as
+/// its `info`: the answer opens for no other request.
+///
+/// # Errors
+/// [`ReleaseError::Recipient`].
 pub fn seal(
     key: &[u8; 32],
     recipient: &Digest,

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AccountId, Digest, KeyId, PackageId, Salt, ShareId, Timestamp};
 use crate::jws::{self, Compact, DocumentError};
 
-/// The claims of an access token. It identifies one recorded access; it is not consumed.
+/// The claims of an access token. It identifies one recorded access, and may be shown more than
+/// once while it lives.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessToken {
@@ -27,11 +28,11 @@ pub struct AccessToken {
     pub exp: Timestamp,
     /// The token's identifier.
     pub jti: Digest,
-    /// Whose it is.
+    /// The certificate that it is bound to.
     pub cnf: Confirmation,
     /// The share.
     pub share: ShareId,
-    /// The key that it gets.
+    /// The key that it is for.
     pub key: KeyId,
     /// The package that the key opens.
     pub package: PackageId,
@@ -39,7 +40,7 @@ pub struct AccessToken {
     pub contract: String,
     /// The access request's document id, under which the ledger keeps the access record.
     pub request: Digest,
-    /// Where the record stands in the ledger.
+    /// The record's position in the ledger.
     pub position: u64,
     /// The salt that opens the record's commitment to the consumer.
     pub salt: Salt,
@@ -54,6 +55,9 @@ pub struct Confirmation {
     pub certificate: String,
 }
 
+/// The most keys of a [`Jwks`] that are read: management publishes the current one and those that
+/// it replaced lately, and the bound keeps a hostile list short.
+const JWKS_KEYS_MAX: usize = 16;
 /// The longest life of a token, in seconds, counted from the access record.
 pub const TOKEN_SECONDS_MAX: u64 = 600;
 
@@ -69,7 +73,7 @@ pub enum TokenError {
     /// Signed by a key that the management does not publish.
     #[error("the access token is signed by a key that its management does not publish")]
     UnknownKey,
-    /// The signature does not fit.
+    /// The signature does not fit the content.
     #[error("the access token's signature is wrong")]
     Signature,
     /// For another key server, or by another management.
@@ -115,7 +119,7 @@ pub struct Jwk {
 /// The keys that a management signs tokens with (RFC 7517).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Jwks {
-    /// The keys, at most 16 are read.
+    /// The keys; at most [`JWKS_KEYS_MAX`] are read.
     pub keys: Vec<Jwk>,
 }
 
@@ -127,6 +131,9 @@ pub struct TokenKey {
 
 impl TokenKey {
     /// From a P-256 private key in PKCS#8 (DER).
+    ///
+    /// # Errors
+    /// [`TokenError::Malformed`] when it is not one.
     pub fn new(pkcs8: &[u8]) -> Result<Self, TokenError> {
         let key =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| {
@@ -136,6 +143,7 @@ impl TokenKey {
         let (x, y) =
             point.get(1..65).map(|xy| xy.split_at(32)).expect("a P-256 point has 65 bytes");
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        // RFC 7638: the required members alone, in alphabetical order, without white space.
         let thumbprint =
             Digest::of(format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#).as_bytes());
         let jwk = Jwk {
@@ -169,6 +177,9 @@ impl Jwks {
     /// The claims of `text` if one of these keys signed it for `audience` and it is alive at `now`.
     ///
     /// `now` may lag the management's clock by up to `skew` seconds.
+    ///
+    /// # Errors
+    /// The first check that fails, in the order of `docs/spec/access-token-and-key-release.md`.
     pub fn verify(
         &self,
         text: &str,
@@ -186,9 +197,10 @@ impl Jwks {
         let jwk = self
             .keys
             .iter()
-            .take(16)
+            .take(JWKS_KEYS_MAX)
             .find(|jwk| jwk.kid == header.kid)
             .ok_or(TokenError::UnknownKey)?;
+        // The claims are parsed only after the signature holds.
         parts.verify(&jwk.point()?).map_err(|_| TokenError::Signature)?;
         let token: AccessToken = jws::from_json(&parts.payload).map_err(malformed)?;
         if token.iss != issuer || token.aud != audience {
@@ -205,6 +217,7 @@ impl Jwks {
 }
 
 impl Jwk {
+    /// The uncompressed P-256 point.
     fn point(&self) -> Result<Vec<u8>, TokenError> {
         let malformed =
             || TokenError::Malformed("the management publishes a key that is not P-256".to_owned());

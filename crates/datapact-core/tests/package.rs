@@ -1,12 +1,11 @@
 //! Sealing and opening packages, and every way to tamper with one.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing)]
 
-mod common_package;
+mod support;
 
 use std::io::{self, Cursor, Write};
 use std::sync::Mutex;
 
-use common_package::{FIRST_CHUNK, SEALED_CHUNK, TIME, content, make, signer, spec, unwrap};
 use datapact_core::document::{ANYBODY, PackageMetadata};
 use datapact_core::id::{Digest, KeyId, PackageId};
 use datapact_core::package::{
@@ -14,6 +13,7 @@ use datapact_core::package::{
     ReadAt, SealSpec, seal,
 };
 use proptest::prelude::*;
+use support::packages::{FIRST_CHUNK, SEALED_CHUNK, TIME, content, make, signer, spec, unwrap};
 
 const SIZES: [usize; 12] = [
     0,
@@ -43,7 +43,7 @@ fn refused_as(bytes: &[u8], key: &DataKey, expected: &Expected, plaintext: &[u8]
 
 /// Metadata changed by `change`, signed by `signer`, in place of those of `package`.
 fn resign(
-    package: &common_package::Made,
+    package: &support::packages::Made,
     signer: &datapact_core::jws::Signer,
     change: impl FnOnce(&mut PackageMetadata),
 ) -> Vec<u8> {

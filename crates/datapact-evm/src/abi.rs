@@ -7,12 +7,13 @@ use alloy::primitives::{Address, B256, Bytes, FixedBytes, LogData, U256, keccak2
 use alloy::sol;
 use alloy::sol_types::{SolCall as _, SolEvent as _, SolInterface as _, SolValue as _};
 use datapact_core::contract::{
-    AccessRecord, Call, LedgerTerms, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy,
-    ShareRecord, UsageRecord,
+    AccessRecord, Call, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy, ShareRecord,
+    UsageRecord,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
+use datapact_core::terms::Terms;
 
 /// The interface of `contracts/src/IDatapact.sol`; a test compares it with what the compiler says.
 #[allow(
@@ -386,7 +387,7 @@ fn from_set_policy(set_policy: sol_types::SetPolicy) -> Result<SetPolicy, AbiErr
             _ => return Err(AbiError("share state")),
         },
         package: Digest(set_policy.package.0),
-        terms: LedgerTerms {
+        terms: Terms {
             anyone: terms.anyone,
             users: terms.users.iter().map(|user| Commitment(user.0)).collect(),
             organisations: set(terms.organisations.iter())?,

@@ -5,9 +5,9 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use datapact_client::{Progress, ProgressSink};
-use datapact_core::desensitization::Desensitization;
 use datapact_core::document::UsageAction;
 use datapact_core::permission::{AccessPermission, AccessTimes};
+use datapact_core::policy::desensitization::Desensitization;
 use datapact_core::policy::{ShareState, SharingInformation};
 use datapact_core::terms::Terms;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};

@@ -283,11 +283,10 @@ fn agrees<T: Serialize + DeserializeOwned>(name: &str) {
 #[test]
 fn mg_17_schemas_and_examples_are_those_of_the_types() {
     use datapact_core::contract::{
-        AccessRecord, Attributes, RecordUsage, Refusal, RequestAccess, UsageRecord,
+        AccessRecord, Attributes, RecordUsage, Refusal, RequestAccess, RequestedPermission,
+        UsageRecord,
     };
-    use datapact_core::permission::{
-        AccessTimes, KeyReference, PackageReference, RequestedPermission,
-    };
+    use datapact_core::permission::{AccessTimes, KeyReference, PackageReference};
     agrees::<Identity>("Identity");
     agrees::<datapact_core::commitment::Opening>("Opening");
     agrees::<Endpoint>("Endpoint");
@@ -304,9 +303,9 @@ fn mg_17_schemas_and_examples_are_those_of_the_types() {
     agrees::<KeyReference>("KeyReference");
     agrees::<PackageReference>("PackageReference");
     agrees::<datapact_core::policy::Price>("Price");
-    agrees::<datapact_core::desensitization::Column>("DesensitizedColumn");
-    agrees::<datapact_core::desensitization::Anonymity>("Anonymity");
-    agrees::<datapact_core::desensitization::Desensitization>("Desensitization");
+    agrees::<datapact_core::policy::desensitization::Column>("DesensitizedColumn");
+    agrees::<datapact_core::policy::desensitization::Anonymity>("Anonymity");
+    agrees::<datapact_core::policy::desensitization::Desensitization>("Desensitization");
     agrees::<datapact_core::policy::SharingInformation>("SharingInformation");
     agrees::<PolicyReceipt>("PolicyReceipt");
     agrees::<OwnShare>("OwnShare");

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use datapact_core::commitment::Opening;
-use datapact_core::contract::{Attributes, LedgerTerms};
+use datapact_core::contract::Attributes;
 use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest, UsageAction, UsageReport};
 use datapact_core::id::Salt;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::KeyReference;
+use datapact_core::terms::Terms;
 
 use super::*;
 use crate::Session;
@@ -71,7 +72,7 @@ impl Scene {
         let body = AccessRequest { share: self.world.share, policy, purpose: None };
         let request = signer.sign(self.session.ledger(), now(), body);
         let consumer = opening(signer, salt);
-        let terms = LedgerTerms { anyone: true, ..LedgerTerms::default() };
+        let terms = Terms { anyone: true, ..Terms::default() };
         let call = Call::of_request(&request, &consumer, &Attributes::default(), &terms).unwrap();
         let position = self.next();
         self.ledger.add(position, &Entry::new(call, now()));

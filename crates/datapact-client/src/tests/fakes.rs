@@ -17,7 +17,7 @@ use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::*;
 use datapact_api::subscription::*;
 use datapact_core::commitment::Opening;
-use datapact_core::contract::{AccessRecord, Attributes, Call, LedgerTerms, UsageRecord};
+use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
 use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;
@@ -410,7 +410,7 @@ impl Management for Fake {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         let policy = self.0.policy.lock().unwrap().clone();
         let consumer = opening(request.signer());
-        let terms = LedgerTerms { anyone: true, ..LedgerTerms::default() };
+        let terms = Terms { anyone: true, ..Terms::default() };
         let call = Call::of_request(request, &consumer, &Attributes::default(), &terms).unwrap();
         let time = now();
         *self.0.entries.lock().unwrap() = vec![Entry::new(call.clone(), time).to_bytes().unwrap()];

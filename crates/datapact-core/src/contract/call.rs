@@ -1,15 +1,14 @@
-//! What a call says on-chain, made from the signed documents behind it: management builds its calls
-//! here, and [`super::check`] builds them again to compare.
+//! Calls made from the signed documents behind them. Management builds its calls here, and
+//! [`super::check`] builds them again to compare.
 
-use super::{
-    Attributes, Call, CheckError, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy,
-};
+use super::{Attributes, Call, CheckError, Receipt, RecordUsage, RequestAccess, SetPolicy};
 use crate::commitment::Opening;
 use crate::document::{AccessRequest, Body, UsageReport};
 use crate::id::{Commitment, ShareId};
 use crate::jws::Signed;
 use crate::permission::AccessPermission;
 use crate::policy::SharingPolicy;
+use crate::terms::Terms;
 
 impl Call {
     /// The call that sets `policy`, with the opening of its signer and one for each named user, in
@@ -44,8 +43,8 @@ impl Call {
         }))
     }
 
-    /// The call that asks for the access that `request` wishes, with what management vouches for as
-    /// far as `terms`, those of the policy that the request accepts, ask for it.
+    /// The call for the access that `request` asks for. Of the attributes that management vouches
+    /// for it carries those that `terms`, of the policy that the request accepts, restrict.
     ///
     /// # Errors
     /// [`CheckError::Opening`] when `consumer` is not the signer's.
@@ -53,15 +52,15 @@ impl Call {
         request: &Signed<AccessRequest>,
         consumer: &Opening,
         attributes: &Attributes,
-        terms: &LedgerTerms,
+        terms: &Terms<Commitment>,
     ) -> Result<Self, CheckError> {
-        let asked = Asked {
+        let restricted = RestrictedKinds {
             organisation: !terms.organisations.is_empty(),
             industry: !terms.industries.is_empty(),
             country: !terms.countries.is_empty(),
             purpose: !terms.purposes.is_empty(),
         };
-        request_access(request, consumer, attributes, asked).map(Self::RequestAccess)
+        request_access(request, consumer, attributes, &restricted).map(Self::RequestAccess)
     }
 
     /// The call that records `report`.
@@ -78,7 +77,7 @@ impl Call {
         }))
     }
 
-    /// The share that it is about.
+    /// Its share.
     pub fn share(&self) -> &ShareId {
         match self {
             Self::SetPolicy(set) => &set.share,
@@ -89,7 +88,7 @@ impl Call {
 }
 
 impl Receipt {
-    /// The call that got it.
+    /// The call that it answers.
     pub fn call(&self) -> Call {
         match self {
             Self::Policy(record) => Call::SetPolicy(record.policy.clone()),
@@ -98,7 +97,7 @@ impl Receipt {
         }
     }
 
-    /// The share that it is about.
+    /// Its share.
     pub fn share(&self) -> &ShareId {
         match self {
             Self::Policy(record) => &record.policy.share,
@@ -109,7 +108,7 @@ impl Receipt {
 }
 
 impl SetPolicy {
-    /// How often, how long and how.
+    /// The access permission that it sets.
     pub fn permission(&self) -> AccessPermission {
         AccessPermission {
             access_times: self.access_times,
@@ -121,7 +120,7 @@ impl SetPolicy {
 }
 
 impl RequestAccess {
-    /// The attributes that stand in it.
+    /// The attributes that it carries.
     pub fn attributes(&self) -> Attributes {
         Attributes {
             organisation: self.organisation.clone(),
@@ -131,19 +130,23 @@ impl RequestAccess {
     }
 }
 
-/// What a policy asks of a consumer.
-pub(super) struct Asked {
+/// Which kinds of term a policy restricts. Only these may be said of a consumer on the ledger.
+pub(super) struct RestrictedKinds {
     pub(super) organisation: bool,
     pub(super) industry: bool,
     pub(super) country: bool,
     pub(super) purpose: bool,
 }
 
+/// The on-chain side of `request`, with what `restricted` lets the ledger know of the consumer.
+///
+/// # Errors
+/// [`CheckError::Opening`] when `consumer` is not the signer's.
 pub(super) fn request_access(
     request: &Signed<AccessRequest>,
     consumer: &Opening,
     attributes: &Attributes,
-    asked: Asked,
+    restricted: &RestrictedKinds,
 ) -> Result<RequestAccess, CheckError> {
     let body = request.body();
     Ok(RequestAccess {
@@ -151,10 +154,10 @@ pub(super) fn request_access(
         policy: body.policy,
         request: request.id(),
         consumer: commitment(request, &body.share, consumer)?,
-        organisation: attributes.organisation.clone().filter(|_| asked.organisation),
-        industry: attributes.industry.clone().filter(|_| asked.industry),
-        country: attributes.country.clone().filter(|_| asked.country),
-        purpose: body.purpose.clone().filter(|_| asked.purpose),
+        organisation: attributes.organisation.clone().filter(|_| restricted.organisation),
+        industry: attributes.industry.clone().filter(|_| restricted.industry),
+        country: attributes.country.clone().filter(|_| restricted.country),
+        purpose: body.purpose.clone().filter(|_| restricted.purpose),
     })
 }
 

@@ -9,11 +9,11 @@ use crate::policy::{PolicyError, SharingPolicy};
 use crate::terms::{Country, Industry, Name};
 use crate::trust::Trust;
 
-use super::call::{Asked, request_access};
+use super::call::{RestrictedKinds, request_access};
 use super::{Call, RecordUsage, RequestAccess, SetPolicy};
 use serde::{Deserialize, Serialize};
 
-/// What is signed and shown off-chain for a call.
+/// The signed documents behind a call, with what opens its commitments. They stay off-chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "documents", rename_all = "kebab-case")]
 #[expect(clippy::large_enum_variant, reason = "short-lived, one a call")]
@@ -45,7 +45,7 @@ pub enum Documents {
     },
 }
 
-/// What an administrator has set on a consumer's account.
+/// A consumer's attributes, as an administrator set them on its account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Attributes {
@@ -63,19 +63,19 @@ pub struct Attributes {
 /// How old a signed policy may be when it is recorded, in seconds: a day, so that a provider's
 /// retry works.
 pub const POLICY_AGE_SECONDS_MAX: u64 = 24 * 60 * 60;
-/// How old a signed access request may be when it is recorded, in seconds: nobody can keep one and
-/// spend the consumer's access much later.
+/// How old a signed access request may be when it is recorded, in seconds: so short that a stolen
+/// request cannot spend the consumer's access much later.
 pub const REQUEST_AGE_SECONDS_MAX: u64 = 600;
-/// How old a signed usage report may be when it is recorded, in seconds.
+/// How old a signed usage report may be when it is recorded, in seconds: a day, as for policies.
 pub const REPORT_AGE_SECONDS_MAX: u64 = 24 * 60 * 60;
-/// How far a document's own time may be ahead of the entry's, in seconds: users' clocks are not
-/// servers' clocks.
+/// How far a document's own time may be ahead of the entry's, in seconds: users' clocks are less
+/// exact than servers'.
 pub const DOCUMENT_AHEAD_SECONDS_MAX: u64 = 600;
 
 /// Why the documents behind a call were refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CheckError {
-    /// A document is not what it must be.
+    /// A document is malformed, not trusted, or meant for another ledger.
     #[error(transparent)]
     Document(#[from] DocumentError),
     /// The policy is not valid.
@@ -83,7 +83,8 @@ pub enum CheckError {
     Policy(#[from] PolicyError),
     /// Signed too long ago.
     #[error(
-        "the document was signed {age_seconds} seconds ago, and at most {age_seconds_max} are allowed; sign again"
+        "the document was signed {age_seconds} seconds ago, and at most {age_seconds_max} are \
+         allowed; sign again"
     )]
     Stale {
         /// How long ago.
@@ -135,13 +136,13 @@ pub fn check(
         }
         (Call::RequestAccess(call), Documents::Access { request, consumer, attributes }) => {
             verify(request, trust, audience, time, REQUEST_AGE_SECONDS_MAX)?;
-            let asked = Asked {
+            let restricted = RestrictedKinds {
                 organisation: call.organisation.is_some(),
                 industry: call.industry.is_some(),
                 country: call.country.is_some(),
                 purpose: call.purpose.is_some(),
             };
-            same_request(call, &request_access(request, consumer, attributes, asked)?)
+            same_request(call, &request_access(request, consumer, attributes, &restricted)?)
         }
         (Call::RecordUsage(call), Documents::Usage { report, consumer }) => {
             verify(report, trust, audience, time, REPORT_AGE_SECONDS_MAX)?;
@@ -154,6 +155,7 @@ pub fn check(
     }
 }
 
+/// Checks signature, audience and age of a document that is recorded at `time`.
 fn verify<B: Body>(
     signed: &Signed<B>,
     trust: &Trust,
@@ -212,7 +214,8 @@ fn same_usage(call: &RecordUsage, said: &RecordUsage) -> Result<(), CheckError> 
     ])
 }
 
-/// The last of the fields is always the whole, so that a field forgotten above is still compared.
+/// The first field that differs. The callers list the whole document last, so that a field that
+/// they forget is compared all the same.
 fn first_difference(fields: &[(&'static str, bool)]) -> Result<(), CheckError> {
     match fields.iter().find(|(_, same)| !same) {
         Some((field, _)) => Err(CheckError::Differs(field)),

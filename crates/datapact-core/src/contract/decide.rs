@@ -46,8 +46,7 @@ pub fn usage_key(report: &Digest) -> String {
 /// same answer on every host, whatever else is in `values`.
 ///
 /// # Errors
-/// The first rule, in the specified order, that speaks against the call; nothing is to be written
-/// then.
+/// The first rule, in the specified order, that forbids the call. The host then writes nothing.
 pub fn decide(call: &Call, values: &Values, time: Timestamp) -> Result<Outcome, Refusal> {
     match call {
         Call::SetPolicy(set) => set_policy(set, values, time),
@@ -58,10 +57,10 @@ pub fn decide(call: &Call, values: &Values, time: Timestamp) -> Result<Outcome, 
 
 /// Whether `policy` would grant one more access to `consumer`, who has had `granted`, at `time`,
 /// and if not, by which rule. This is [`decide`]'s own judgement without its writes; attributes
-/// that the policy does not ask for are ignored here.
+/// that the policy does not restrict are ignored here.
 ///
 /// # Errors
-/// The first rule that speaks against it.
+/// The first rule that forbids it.
 pub fn eligible(
     policy: &SetPolicy,
     consumer: &Commitment,
@@ -70,7 +69,7 @@ pub fn eligible(
     granted: u32,
     time: Timestamp,
 ) -> Result<(), Refusal> {
-    standing(policy)?;
+    gives_access(policy)?;
     admits(policy, consumer, attributes, purpose, granted, time)
 }
 
@@ -91,7 +90,7 @@ fn set_policy(set: &SetPolicy, values: &Values, time: Timestamp) -> Result<Outco
     })
 }
 
-/// What can be said against a policy without looking at the state.
+/// Checks a policy as far as that needs no state.
 fn well_formed(set: &SetPolicy) -> Result<(), Refusal> {
     if set.version == 0 {
         return Err(malformed("versions begin at 1"));
@@ -103,6 +102,8 @@ fn well_formed(set: &SetPolicy) -> Result<(), Refusal> {
     set.permission().validate().map_err(|e| malformed(&e.to_string()))
 }
 
+/// Whether `set` may follow the `stored` version. A revoked share has no successor, and only its
+/// owner learns that it is revoked.
 fn succeeds(set: &SetPolicy, stored: &SetPolicy) -> Result<(), Refusal> {
     if set.owner != stored.owner {
         return Err(Refusal::Owner);
@@ -129,8 +130,8 @@ fn request_access(
     time: Timestamp,
 ) -> Result<Outcome, Refusal> {
     if let Some(stored) = stored_access(values, &request.request)? {
-        // First of all, so that a lost answer costs no access and is not lost for good when the
-        // terms change.
+        // This rule comes first, so that a consumer whose answer was lost can repeat the request:
+        // it costs no second access, and works even after the terms changed.
         return if stored.request == *request {
             Ok(repeated(Receipt::Access(stored.clone())))
         } else {
@@ -138,11 +139,11 @@ fn request_access(
         };
     }
     let policy = &stored_share(values, &request.share)?.ok_or(Refusal::UnknownShare)?.policy;
-    standing(policy)?;
+    gives_access(policy)?;
     if request.policy != policy.policy {
         return Err(Refusal::Superseded);
     }
-    says_no_more_than_asked(request, policy)?;
+    reveals_only_what_is_restricted(request, policy)?;
     let counter = counter_key(&request.share, &request.consumer);
     let granted = match values.get(&counter) {
         None => 0,
@@ -157,6 +158,7 @@ fn request_access(
         granted,
         time,
     )?;
+    // `Unlimited` still ends where the counter would overflow.
     let access = granted.checked_add(1).ok_or(Refusal::AccessTimes { access_times: u32::MAX })?;
     let record = AccessRecord { request: request.clone(), access, time };
     Ok(Outcome {
@@ -169,7 +171,7 @@ fn request_access(
 }
 
 /// Whether the share gives access at all.
-fn standing(policy: &SetPolicy) -> Result<(), Refusal> {
+fn gives_access(policy: &SetPolicy) -> Result<(), Refusal> {
     match policy.state {
         ShareState::Active => Ok(()),
         ShareState::Suspended => Err(Refusal::Suspended),
@@ -177,8 +179,11 @@ fn standing(policy: &SetPolicy) -> Result<(), Refusal> {
     }
 }
 
-/// An attribute that decides nothing has no business on a ledger (PR-1).
-fn says_no_more_than_asked(request: &RequestAccess, policy: &SetPolicy) -> Result<(), Refusal> {
+/// An attribute that decides nothing must not be on the ledger (PR-1).
+fn reveals_only_what_is_restricted(
+    request: &RequestAccess,
+    policy: &SetPolicy,
+) -> Result<(), Refusal> {
     let terms = &policy.terms;
     let kinds = [
         ("organisation", request.organisation.is_some(), terms.organisations.is_empty()),
@@ -194,7 +199,8 @@ fn says_no_more_than_asked(request: &RequestAccess, policy: &SetPolicy) -> Resul
     }
 }
 
-/// The terms and the permission: every kind that lists values must hold.
+/// The terms and the permission: every kind that lists values must hold. The order of the rules is
+/// the contract's: every host must refuse by the same one.
 fn admits(
     policy: &SetPolicy,
     consumer: &Commitment,
@@ -266,6 +272,7 @@ fn record_usage(usage: &RecordUsage, values: &Values, time: Timestamp) -> Result
     })
 }
 
+/// The answer to a call that was granted before: its first receipt, and nothing to write.
 fn repeated(receipt: Receipt) -> Outcome {
     Outcome { writes: Values::new(), receipt }
 }

@@ -1,36 +1,39 @@
 //! The contract: the one place where access is decided.
 //!
 //! [`keys`] lists every state key that a call may touch, [`decide`] is pure and yields writes, a
-//! receipt and one event or a refusal, and [`check`] verifies the signed documents behind a call. A
-//! host reads the keys, decides and writes; management and endorsers call [`check`] before, replay
-//! does not, since documents stay off-chain.
+//! receipt or a refusal, and [`check`] verifies the signed documents behind a call. A host reads
+//! the keys, decides and writes. Management and endorsers call [`check`] first; a replay cannot,
+//! since documents stay off-chain.
 
 mod call;
 mod check;
 mod decide;
+mod requested_permission;
 
 pub use check::{
     Attributes, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
     REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
 pub use decide::{access_key, counter_key, decide, eligible, keys, share_key, usage_key};
+pub use requested_permission::RequestedPermission;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Commitment, Digest, ShareId, Timestamp};
 use crate::permission::AccessTimes;
 use crate::policy::ShareState;
-use crate::terms::{Country, Industry, Name};
+use crate::terms::{Country, Industry, Name, Terms};
 
 /// The version of these rules; each ledger entry carries the one that decided it.
 pub const CONTRACT_VERSION: u32 = 1;
 
-/// How far an entry's time may be from a live follower's or endorser's clock, in seconds.
+/// How far an entry's time may be from a live follower's or endorser's clock, in seconds: servers
+/// keep their clocks, but not to the second.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
 
-/// What is asked of the contract.
+/// A call of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "call", rename_all = "kebab-case")]
 pub enum Call {
@@ -62,43 +65,19 @@ pub struct SetPolicy {
     /// The package's metadata digest.
     pub package: Digest,
     /// Who may access.
-    pub terms: LedgerTerms,
+    pub terms: Terms<Commitment>,
     /// How often each consumer may access.
     pub access_times: AccessTimes,
     /// The first moment of access.
     pub not_before: Timestamp,
     /// The expiration time.
     pub expires: Timestamp,
-    /// Whether the consumer may only look.
+    /// Whether the consumer may present the data but not export them.
     pub read_only: bool,
 }
 
-/// Terms as codes and commitments: nothing that identifies a person.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LedgerTerms {
-    /// Said outright when no kind is restricted.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub anyone: bool,
-    /// Named users, as commitments.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub users: BTreeSet<Commitment>,
-    /// Organisations.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub organisations: BTreeSet<Name>,
-    /// Industries; each covers its subdivisions.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub industries: BTreeSet<Industry>,
-    /// Countries.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub countries: BTreeSet<Country>,
-    /// Purposes.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub purposes: BTreeSet<Name>,
-}
-
-/// The on-chain side of a [`crate::document::AccessRequest`]. An attribute or a purpose stands here
-/// only where the policy restricts its kind; anything more is refused.
+/// The on-chain side of a [`crate::document::AccessRequest`]. It has an attribute or a purpose only
+/// where the policy restricts its kind; anything more is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestAccess {
@@ -108,7 +87,7 @@ pub struct RequestAccess {
     pub policy: Digest,
     /// The access request's document id.
     pub request: Digest,
-    /// Who asks.
+    /// The consumer.
     pub consumer: Commitment,
     /// The consumer's organisation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -138,7 +117,7 @@ pub struct RecordUsage {
     pub consumer: Commitment,
 }
 
-/// What the contract keeps, by key.
+/// A value of the contract's state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "value", rename_all = "kebab-case")]
 pub enum Value {
@@ -174,7 +153,7 @@ pub struct Counter {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AccessRecord {
-    /// What was asked.
+    /// The request.
     pub request: RequestAccess,
     /// Which access of this consumer it is, from 1.
     pub access: u32,
@@ -186,7 +165,7 @@ pub struct AccessRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UsageRecord {
-    /// What was reported.
+    /// The report.
     pub usage: RecordUsage,
     /// The time of its entry.
     pub time: Timestamp,
@@ -207,15 +186,15 @@ pub enum Receipt {
     Usage(UsageRecord),
 }
 
-/// What a granted call changes. `writes` is empty when the very same call was granted before: the
-/// receipt is the first one's, nothing changes, and nothing is added to the ledger. The receipt is
-/// also the one event.
+/// What a granted call changes. `writes` is empty when the very same call was granted before: then
+/// the receipt is the first one's, and nothing is added to the ledger. The receipt is also the one
+/// event that the ledger announces.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Outcome {
     /// The state to write, each key one that [`keys`] lists.
     pub writes: Values,
-    /// What the caller gets, and what the ledger announces.
+    /// What the caller gets and the ledger announces.
     pub receipt: Receipt,
 }
 
@@ -224,7 +203,7 @@ pub struct Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum Refusal {
-    /// No such share.
+    /// The share does not exist.
     #[error("there is no such share")]
     UnknownShare,
     /// The call contradicts itself.
@@ -242,7 +221,7 @@ pub enum Refusal {
     /// The predecessor named is not the newest version.
     #[error("the predecessor named is not the newest policy version")]
     Predecessor,
-    /// Somebody else than the owner.
+    /// The signer is not the share's owner.
     #[error("only the share's provider may set its policy")]
     Owner,
     /// The share is revoked, which is final.
@@ -290,16 +269,16 @@ pub enum Refusal {
     /// The id of the request or report is taken by another call.
     #[error("this request has been used by somebody else or for something else")]
     RequestTaken,
-    /// No such access.
+    /// The access does not exist.
     #[error("there is no such access on the ledger")]
     UnknownAccess,
-    /// Somebody else's access.
+    /// The access is another consumer's.
     #[error("only the consumer of an access may report its usage")]
     Consumer,
 }
 
 impl Refusal {
-    /// The rule's name, as it stands in JSON.
+    /// The rule's name, as in JSON.
     pub fn rule(&self) -> &'static str {
         match self {
             Self::UnknownShare => "unknown-share",

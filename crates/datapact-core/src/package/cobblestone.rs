@@ -78,7 +78,7 @@ impl Message {
         Self { key: LessSafeKey::new(key), base_nonce, prefix }
     }
 
-    /// What stands before the first chunk.
+    /// The bytes before the first chunk.
     pub(crate) fn prefix(&self) -> &[u8; PREFIX] {
         &self.prefix
     }
@@ -111,6 +111,7 @@ impl Message {
         opened
     }
 
+    /// The nonce of chunk `index`: the base nonce with the index, big-endian, added by XOR.
     fn nonce(&self, index: u64) -> Nonce {
         let mut nonce = self.base_nonce;
         for (byte, count) in nonce.iter_mut().rev().zip(index.to_le_bytes()) {

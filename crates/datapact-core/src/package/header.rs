@@ -12,8 +12,7 @@ const VERSION: u32 = 1;
 pub(crate) const TRAILER: usize = 16;
 const END: &[u8; 12] = b"datapact-end";
 
-/// What stands in the clear before the payload; the payload's key derivation binds every byte of
-/// it.
+/// The clear text before the payload. The payload's key derivation binds every byte of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
     /// The package.
@@ -65,8 +64,8 @@ impl Header {
         })
     }
 
-    /// Whether `bytes` can be the start of a package: what a server may ask before it stores an
-    /// upload.
+    /// Whether `bytes`, however few, can be the start of a package. A storage server refuses an
+    /// upload by it at once.
     pub fn starts(bytes: &[u8]) -> bool {
         !bytes.is_empty() && bytes.iter().zip(MAGIC).all(|(a, b)| a == b)
     }
@@ -95,7 +94,7 @@ pub(crate) fn parse_trailer(bytes: &[u8]) -> Option<u32> {
     (end == END).then_some(u32::from_be_bytes(*len))
 }
 
-/// Whether a trailer stands somewhere in `bytes`.
+/// Whether there is a trailer somewhere in `bytes`.
 pub(crate) fn has_trailer(bytes: &[u8]) -> bool {
     bytes.windows(END.len()).any(|window| window == END)
 }

@@ -20,7 +20,8 @@ pub struct DataKey(Zeroizing<[u8; 32]>);
 /// Why a key file was refused. It says nothing of the content.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "this is not a data key: a key file is one line, `{PREFIX}` and 64 lower-case hexadecimal digits, as `--key-out` writes it"
+    "this is not a data key: a key file is one line, `{PREFIX}` and 64 lower-case hexadecimal \
+     digits, as `--key-out` writes it"
 )]
 pub struct ParseKeyError;
 

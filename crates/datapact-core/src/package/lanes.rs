@@ -13,7 +13,7 @@ use crate::package::PackageError;
 
 type Result<T> = std::result::Result<T, PackageError>;
 
-/// The reading end: whose turn it is, is who holds the lock.
+/// The reading end: the lane that holds the lock reads the next batch.
 struct Reading<R> {
     read: R,
     next: u64,
@@ -82,11 +82,12 @@ impl<R, K, W> Lanes<R, K, W> {
         }
     }
 
-    /// Reads the next batch; none when there is no more.
+    /// Reads the next batch; none at the end of the input or after a failure.
     fn read<B>(&self, batch: &mut B) -> Option<(u64, Result<()>)>
     where
         R: FnMut(&mut B) -> Result<bool>,
     {
+        // Held while reading, so that batches get their numbers in the order of the input.
         let mut reading = self.reading.lock().ok()?;
         if self.ended.load(Ordering::Acquire) {
             return None;
@@ -108,6 +109,7 @@ impl<R, K, W> Lanes<R, K, W> {
     where
         W: FnMut(&mut B) -> Result<()>,
     {
+        // Held while writing, since only one batch is next; the other lanes work or wait meanwhile.
         let Ok(writing) = self.writing.lock() else { return false };
         let turn =
             self.turn.wait_while(writing, |writing| writing.next != index && !writing.broken);
@@ -129,7 +131,7 @@ impl<R, K, W> Lanes<R, K, W> {
     }
 }
 
-/// Lets no lane wait for one that panicked; the scope passes the panic on.
+/// Wakes the lanes that would wait for ever for one that panicked; the scope passes the panic on.
 struct WakeOnPanic<'a, R, K, W>(&'a Lanes<R, K, W>);
 
 impl<R, K, W> Drop for WakeOnPanic<'_, R, K, W> {

@@ -14,6 +14,7 @@ mod header;
 mod key;
 mod lanes;
 mod open;
+mod reader;
 mod seal;
 mod source;
 mod tree;
@@ -26,7 +27,8 @@ use crate::jws::DocumentError;
 
 pub use header::{HEADER_BYTES, Header};
 pub use key::{DataKey, KEY_FILE_BYTES_MAX, ParseKeyError};
-pub use open::{Expected, Inspection, OpenPackage, PackageReader};
+pub use open::OpenPackage;
+pub use reader::{Expected, Inspection, PackageReader};
 pub use seal::{SealSpec, Sealed, seal};
 pub use source::ReadAt;
 pub use tree::{CONTENT_BYTES_MAX, GROUP_MAX, GROUP_MIN, GROUPS_MAX};
@@ -36,8 +38,8 @@ pub const MANAGEMENT_BYTES_MAX: usize = 2048;
 /// The longest media type, in bytes.
 pub const MEDIA_TYPE_BYTES_MAX: usize = 255;
 
-/// Why a package was refused or not made. Until it is returned, only a correct beginning of the
-/// plaintext has been given out.
+/// Why a package was refused or could not be made. Whatever plaintext was given out before is a
+/// correct beginning of the data.
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// It does not start as a package does.
@@ -51,7 +53,7 @@ pub enum PackageError {
     /// Its end is missing.
     #[error("the package is cut short; get it again")]
     Truncated,
-    /// There is more than a package.
+    /// There are more bytes than the package has.
     #[error("the package has bytes that do not belong to it; get it again")]
     Extended,
     /// Its metadata is not a document that can be read.
@@ -63,7 +65,7 @@ pub enum PackageError {
     /// Its header is not the one that its provider signed.
     #[error("the package's header was changed: its {0} is not the one in the signed metadata")]
     Reheaded(&'static str),
-    /// It comes from somebody else.
+    /// Somebody else signed it.
     #[error(
         "the package is signed by `{found}` (key {found_key}), who is not the provider expected"
     )]
@@ -87,9 +89,9 @@ pub enum PackageError {
     /// Its payload was sealed under another header or key.
     #[error("the package's payload belongs to another package")]
     Swapped,
-    /// Its chunks stand in another order.
+    /// Its chunks are in another order.
     #[error(
-        "the package's chunks are out of order: chunk {found} stands where chunk {expected} belongs"
+        "the package's chunks are out of order: chunk {found} is where chunk {expected} belongs"
     )]
     Reordered {
         /// The place.
@@ -99,7 +101,8 @@ pub enum PackageError {
     },
     /// Some of its bytes changed.
     #[error(
-        "the package was altered or damaged in the {group_bytes} bytes from offset {offset}; get it again"
+        "the package was altered or damaged in the {group_bytes} bytes from offset {offset}; \
+         get it again"
     )]
     Altered {
         /// The offset of the first group that is wrong.
@@ -109,7 +112,8 @@ pub enum PackageError {
     },
     /// Its payload was sealed with the right key, but is not what the provider signed.
     #[error(
-        "the package's payload is not what its provider signed: somebody who holds the key sealed other data, or its hashes are damaged"
+        "the package's payload is not what its provider signed: somebody who holds the key sealed \
+         other data, or its hashes are damaged"
     )]
     Resealed,
     /// More than a package can hold.
@@ -236,10 +240,9 @@ mod tests {
                 PackageReader::open(&bytes).unwrap().unlock(&key, &Expected::default()).unwrap();
             out.clear();
             let error = package.decrypt_to(&mut out, &mut |_| {}).unwrap_err();
-            assert!(
-                matches!(error, PackageError::Altered { offset, .. } if offset == at / group * group),
-                "{error}"
-            );
+            let start = at / group * group;
+            let found = matches!(error, PackageError::Altered { offset, .. } if offset == start);
+            assert!(found, "{error}");
             assert!(out.len() as u64 <= at / group * group);
             assert!(out.iter().all(|&byte| byte == b'x'));
         }

@@ -20,7 +20,7 @@ const BATCH: usize = GROUP_MIN as usize;
 /// Chunks that may start in a batch.
 const SLOTS: usize = BATCH.div_ceil(SEALED_CHUNK);
 
-/// What a package says of itself, besides what sealing finds out.
+/// The parts of a package's metadata that its maker chooses; sealing finds out the rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealSpec {
     /// The package's id, from the storage server where it is registered (WR-3).
@@ -45,13 +45,13 @@ pub struct Sealed {
 }
 
 /// Seals everything that `input` yields into a package on `output`, in one pass and bounded memory,
-/// on all processors; its length need not be known before. `progress` is told the plaintext bytes
-/// done so far.
+/// on all processors; its length need not be known before. `progress` gets the number of plaintext
+/// bytes sealed so far.
 ///
 /// # Errors
 /// [`PackageError::Read`], [`PackageError::Write`], [`PackageError::TooLarge`], and
-/// [`PackageError::Malformed`] for a `spec` out of bounds. What `output` got is then no package: it
-/// has no trailer.
+/// [`PackageError::Malformed`] for a `spec` out of bounds. `output` then holds a beginning without
+/// a trailer, which every reader refuses.
 pub fn seal(
     input: &mut (impl Read + Send),
     output: &mut (impl Write + Send),
@@ -78,6 +78,7 @@ pub fn seal(
         size: 0,
         ended: false,
     };
+    // Reading and writing are serial steps, so content, tree and output need no lock of their own.
     let mut tree = TreeBuilder::new();
     let mut only = None;
     run(
@@ -102,6 +103,7 @@ pub fn seal(
         Some(root) => (root, Vec::new()),
         None => tree.finish(),
     };
+    // The root is known only now, so the metadata come after the payload: one pass suffices.
     let metadata = signer.sign(
         ANYBODY,
         time,
@@ -142,11 +144,11 @@ struct Content<'a, R> {
     ended: bool,
 }
 
-/// A group of content on its way.
+/// A group of content on its way through a lane.
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// Where it stands in the content.
+    /// Its offset in the content.
     offset: u64,
     len: usize,
     /// Where the chunks are that are still to be encrypted, and the first one's number.

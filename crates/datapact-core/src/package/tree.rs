@@ -130,7 +130,7 @@ fn halves(list: &[ChainingValue]) -> (&[ChainingValue], &[ChainingValue]) {
     list.split_at((left_subtree_len(bytes) / GROUP_MIN) as usize)
 }
 
-/// The chaining value of a group that stands at `offset` and is not all there is.
+/// The chaining value of a group at `offset` in content of more than one group.
 pub(crate) fn group_value(offset: u64, bytes: &[u8]) -> ChainingValue {
     let mut hasher = blake3::Hasher::new();
     hasher.set_input_offset(offset).update(bytes);
@@ -142,11 +142,11 @@ pub(crate) fn root_of_one(bytes: &[u8]) -> Digest {
     Digest(*blake3::hash(bytes).as_bytes())
 }
 
-/// Builds the tree of at least two groups of [`GROUP_MIN`] bytes, the last perhaps shorter, whose
-/// number shows only at the end.
+/// Builds the tree of at least two groups of [`GROUP_MIN`] bytes, of which the last may be shorter.
+/// How many there are need not be known before the end.
 #[derive(Default)]
 pub(crate) struct TreeBuilder {
-    /// The group that may turn out to be the last.
+    /// The newest group, held back because the last one is merged in another way.
     held: Option<ChainingValue>,
     /// Groups of the list are `GROUP_MIN << level` bytes long.
     level: u32,

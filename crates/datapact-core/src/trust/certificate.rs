@@ -9,7 +9,8 @@ use super::TrustError;
 use crate::id::{Digest, Timestamp};
 use crate::identity::{SUBJECT_BYTES_MAX, is_plain};
 
-/// The longest certificate that is read, in bytes.
+/// The longest certificate that is read, in bytes: well above what CAs issue, so that parsing stays
+/// cheap for any caller.
 const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 
 /// A certificate's public key.
@@ -24,7 +25,7 @@ pub struct PublicKey {
 /// The public key of a certificate, which must be P-256.
 ///
 /// # Errors
-/// [`TrustError::Unusable`] when it is no certificate or its key another one.
+/// [`TrustError::Unusable`] when it is not a certificate, or its key is not a P-256 key.
 pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, TrustError> {
     let parsed =
         EndEntityCert::try_from(certificate).map_err(|e| TrustError::Unusable(e.to_string()))?;
@@ -39,7 +40,8 @@ pub fn public_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, TrustEr
 
 /// How the SubjectPublicKeyInfo (DER, RFC 5480) of each uncompressed P-256 key begins: the point's
 /// 65 bytes follow.
-const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+const P256_SPKI: [u8; 26] = *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\
+    \x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 /// The subject of a certificate in one canonical form, close to RFC 4514: attributes in the
 /// certificate's order, `NAME=value` joined by commas; the parts of a multi-valued attribute sorted
@@ -97,18 +99,17 @@ pub fn escape(value: &str) -> String {
 /// The first and the last second at which a certificate is valid (RFC 5280 clause 4.1.2.5).
 ///
 /// # Errors
-/// [`TrustError::Unusable`] when it is no certificate.
+/// [`TrustError::Unusable`] when it is not a certificate.
 pub fn validity(certificate: &CertificateDer<'_>) -> Result<(Timestamp, Timestamp), TrustError> {
     let parsed = parse(certificate)?;
     let second = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
     Ok((second(parsed.validity().not_before), second(parsed.validity().not_after)))
 }
 
-/// When a revocation list (DER) is followed by the next (RFC 5280 clause 5.1.2.5); none when it
-/// does not say.
+/// When the next revocation list is due, as this one (DER) states (RFC 5280 clause 5.1.2.5).
 ///
 /// # Errors
-/// [`TrustError::Unusable`] when it is no revocation list.
+/// [`TrustError::Unusable`] when it is not a revocation list.
 pub fn next_update(list: &[u8]) -> Result<Option<Timestamp>, TrustError> {
     let Ok(([], list)) = CertificateRevocationList::from_der(list) else {
         return Err(TrustError::Unusable("it is not a DER revocation list".to_owned()));
@@ -120,7 +121,7 @@ pub fn next_update(list: &[u8]) -> Result<Option<Timestamp>, TrustError> {
 /// lower case.
 ///
 /// # Errors
-/// [`TrustError::Unusable`] when it has none, or that is not one host's name.
+/// [`TrustError::Unusable`] when there is none, or it is not the name of one host.
 pub fn server_name(certificate: &CertificateDer<'_>) -> Result<String, TrustError> {
     let parsed = parse(certificate)?;
     let names = parsed.subject_alternative_name().ok().flatten();
@@ -152,6 +153,7 @@ pub fn is_host_name(name: &str) -> bool {
         })
 }
 
+/// The attribute's short name (RFC 4514 clause 3 and RFC 4519), where it has one.
 fn short_name(oid: &str) -> Option<&'static str> {
     Some(match oid {
         "2.5.4.3" => "CN",
@@ -168,7 +170,10 @@ fn short_name(oid: &str) -> Option<&'static str> {
     })
 }
 
-/// Reads a certificate, bounded, with nothing after it.
+/// Reads a certificate of bounded length, with nothing after it.
+///
+/// # Errors
+/// [`TrustError::Unusable`] for anything else.
 pub(super) fn parse<'a>(
     certificate: &'a CertificateDer<'_>,
 ) -> Result<X509Certificate<'a>, TrustError> {

@@ -1,6 +1,7 @@
 //! Trust: which CA certifies whom, and what a certificate says.
 
 mod certificate;
+mod error;
 mod revocation;
 #[cfg(test)]
 mod tests;
@@ -17,72 +18,17 @@ use certificate::parse;
 pub use certificate::{
     PublicKey, escape, is_host_name, next_update, public_key, server_name, subject, validity,
 };
+pub use error::TrustError;
 use revocation::{RevocationList, Status};
 
 use crate::id::{Digest, Timestamp};
 use crate::identity::{Identity, SERVER_REALM};
 
-/// The most certificates in a chain.
+/// The most certificates in a chain: a leaf and up to four CAs, which bounds the work that an
+/// unauthenticated caller can cause.
 pub const CHAIN_MAX: usize = 5;
-/// The most verified chains that are remembered.
+/// The most verified chains that are remembered: about a megabyte with usual subjects.
 const CACHE_MAX: usize = 4096;
-
-/// Why a certificate was refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TrustError {
-    /// No certificate was given.
-    #[error("there is no certificate")]
-    NoCertificate,
-    /// Not a certificate this system can use.
-    #[error("the certificate cannot be used: {0}")]
-    Unusable(String),
-    /// No realm's CA issued it.
-    #[error("the certificate of `{subject}` is not issued by a CA of any configured realm")]
-    Unknown {
-        /// Its subject.
-        subject: String,
-    },
-    /// It, or the CA above it, is not valid at the time in question.
-    #[error(
-        "the certificate of `{subject}`, or a CA certificate above it, is not valid at this time"
-    )]
-    Expired {
-        /// Its subject.
-        subject: String,
-    },
-    /// It, or a CA above it, is on its issuer's revocation list.
-    #[error("the certificate of `{subject}`, or a CA certificate above it, is revoked")]
-    Revoked {
-        /// Its subject.
-        subject: String,
-    },
-    /// It is not the certificate of the server that was called.
-    #[error("the certificate of `{subject}` is not that of the server `{expected}`")]
-    WrongServer {
-        /// The server called.
-        expected: String,
-        /// The certificate's server.
-        subject: String,
-    },
-    /// The configuration itself is wrong.
-    #[error("the trust configuration is wrong: {0}")]
-    Configuration(String),
-}
-
-impl TrustError {
-    /// The error's name, as the specification and its vectors use it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::NoCertificate => "no-certificate",
-            Self::Unusable(_) => "unusable",
-            Self::Unknown { .. } => "unknown",
-            Self::Expired { .. } => "expired",
-            Self::Revoked { .. } => "revoked",
-            Self::WrongServer { .. } => "wrong-server",
-            Self::Configuration(_) => "configuration",
-        }
-    }
-}
 
 /// A CA certificate of a realm.
 #[derive(Debug)]
@@ -108,13 +54,15 @@ struct Verified {
     to: Timestamp,
 }
 
-/// Which CA may certify whom: each CA is bound to one realm, and speaks for no other's users.
+/// Which CA may certify whom. Each CA is bound to one realm and cannot certify another's users.
 ///
 /// Verified chains are remembered, so that identifying a caller again costs one digest. A change of
 /// the configuration is a new `Trust`, which remembers nothing.
 #[derive(Debug, Default)]
 pub struct Trust {
     realms: BTreeMap<String, Realm>,
+    /// By the chain's digest. A lock that a panic poisoned is used all the same: an entry is
+    /// inserted whole or not at all.
     verified: RwLock<HashMap<Digest, Verified>>,
 }
 
@@ -123,8 +71,9 @@ impl Trust {
     /// realm's CAs added so far, or to an intermediate CA.
     ///
     /// # Errors
-    /// [`TrustError::Configuration`] when the realm's name is not one, a certificate is no CA's,
-    /// two realms could certify the same user, or a list cannot be read or is not its CA's.
+    /// [`TrustError::Configuration`] when the realm's name is malformed, a certificate is not a
+    /// CA's, two realms could certify the same user, or a list cannot be read or is not signed by
+    /// its CA.
     pub fn add(
         &mut self,
         realm: &str,
@@ -153,7 +102,8 @@ impl Trust {
                 for authority in &other.authorities {
                     if overlap(&parsed, &parse(&authority.der)?) {
                         return Err(wrong(format!(
-                            "the CA `{}` would speak for users of realm `{name}` too; give each realm its own CA",
+                            "the CA `{}` would speak for users of realm `{name}` too; give each \
+                             realm its own CA",
                             parsed.subject()
                         )));
                     }
@@ -165,6 +115,7 @@ impl Trust {
             let subject = parsed.subject().as_raw().to_vec();
             authorities.push(Authority { der, subject, anchor });
         }
+        // Lists are checked against all CAs of the realm, so the new CAs go in first.
         let entry = self.realms.entry(realm.to_owned()).or_default();
         entry.authorities.extend(authorities);
         let cas =
@@ -175,6 +126,7 @@ impl Trust {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| wrong(format!("a revocation list: {e}")))?;
         entry.lists.extend(lists);
+        // A new list may revoke a chain that was verified before.
         self.verified.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         Ok(())
     }
@@ -184,7 +136,7 @@ impl Trust {
         self.realms.keys().map(String::as_str)
     }
 
-    /// The CA certificates of `realm` (DER), for those who enrol; none for an unknown realm.
+    /// The CA certificates of `realm` (DER), for users who enrol; empty for an unknown realm.
     pub fn cas(&self, realm: &str) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.realms
             .get(realm)
@@ -192,7 +144,7 @@ impl Trust {
             .flat_map(|realm| realm.authorities.iter().map(|ca| &ca.der))
     }
 
-    /// The revocation lists of `realm` (DER); none for an unknown realm.
+    /// The revocation lists of `realm` (DER); empty for an unknown realm.
     pub fn crls(&self, realm: &str) -> impl Iterator<Item = &[u8]> {
         self.realms
             .get(realm)
@@ -208,7 +160,7 @@ impl Trust {
     /// cannot count.
     ///
     /// # Errors
-    /// Any [`TrustError`]: whatever is not certified by exactly one realm is refused.
+    /// Any [`TrustError`]: a chain that is not certified by exactly one realm is refused.
     pub fn identify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -221,6 +173,7 @@ impl Trust {
         let verified = self.verify(chain, at)?;
         let identity = verified.identity.clone();
         let mut cache = self.verified.write().unwrap_or_else(PoisonError::into_inner);
+        // Dropping all of them costs each caller one verification, and needs no order of use.
         if cache.len() >= CACHE_MAX {
             cache.clear();
         }
@@ -274,6 +227,8 @@ impl Trust {
         for der in chain {
             issuers.push(parse(der)?.issuer().as_raw().to_vec());
         }
+        // Every CA of every realm is tried, also after one that fits: a chain that two realms
+        // certify must be refused, not given to the first.
         let mut refusal = TrustError::Unknown { subject: subject.clone() };
         let mut found: Option<Verified> = None;
         for (name, realm) in &self.realms {
@@ -294,13 +249,15 @@ impl Trust {
                 ) {
                     Ok(path) => path,
                     Err(error) => {
-                        // What else is wrong with it matters only where it claims to come from.
+                        // Its other faults matter only to the CA that it claims to come from.
                         if issuers.contains(&authority.subject) {
                             refusal = prefer(refusal, why(&error, &subject));
                         }
                         continue;
                     }
                 };
+                // webpki checked the path's signatures and dates; revocation is checked here,
+                // because a revocation counts from its own time on, which webpki does not know.
                 let mut ders = vec![leaf.clone()];
                 ders.extend(path.intermediate_certificates().map(|cert| cert.der()));
                 ders.push(authority.der.clone());
@@ -380,6 +337,7 @@ fn chain_digest(chain: &[CertificateDer<'_>]) -> Digest {
     Digest::of(&bytes)
 }
 
+/// What webpki's refusal of the certificate of `subject` means here.
 fn why(error: &webpki::Error, subject: &str) -> TrustError {
     match error {
         webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. } => {
@@ -389,13 +347,13 @@ fn why(error: &webpki::Error, subject: &str) -> TrustError {
             TrustError::Unknown { subject: subject.to_owned() }
         }
         webpki::Error::RequiredEkuNotFoundContext(_) => {
-            TrustError::Unusable("its extended key usage is another".to_owned())
+            TrustError::Unusable("its extended key usage is not the one needed here".to_owned())
         }
         other => TrustError::Unusable(other.to_string()),
     }
 }
 
-/// Of two refusals, the one that helps more.
+/// Of two refusals, the one that tells the user more.
 fn prefer(a: TrustError, b: TrustError) -> TrustError {
     let weight = |error: &TrustError| match error {
         TrustError::Unknown { .. } => 0,

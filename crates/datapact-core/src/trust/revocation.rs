@@ -7,7 +7,8 @@ use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::id::Timestamp;
 
-/// Signature algorithms that nothing else here accepts, and the reader of lists would.
+/// SHA-1 with RSA and its OIW twin: the parser of lists would accept them, and nothing else here
+/// does.
 const SHA_1: [&str; 2] = ["1.2.840.113549.1.1.5", "1.3.14.3.2.29"];
 
 /// One CA's list of revoked certificates.
@@ -18,7 +19,7 @@ pub(super) struct RevocationList {
     issuer: Vec<u8>,
     /// From when each serial number (without leading zeros) is revoked.
     revoked: BTreeMap<Vec<u8>, Timestamp>,
-    /// The keys (SubjectPublicKeyInfo, DER) of configured CAs that signed it.
+    /// The keys (SubjectPublicKeyInfo, DER) of those configured CAs that signed it.
     signed_by: Vec<Vec<u8>>,
 }
 
@@ -29,14 +30,19 @@ pub(super) enum Status {
     Good,
     /// On a list, with effect from this moment.
     RevokedFrom(Timestamp),
-    /// Its issuer, no configured CA, has lists, but none was signed with the issuer's key.
+    /// There are lists in the name of its issuer, which is not a configured CA, but none is signed
+    /// with the issuer's key.
     Unauthentic,
 }
 
 impl RevocationList {
-    /// Reads a list; one that bears the name of one of `cas` must be signed by one of them.
+    /// Reads a list. A list in the name of one of `cas` must be signed by one of those of that
+    /// name.
+    ///
+    /// # Errors
+    /// Why the list cannot be used, for the operator.
     pub(super) fn read(der: &[u8], cas: &[X509Certificate<'_>]) -> Result<Self, String> {
-        // webpki refuses what the lookup below does not do: delta, indirect and partial lists.
+        // webpki refuses delta, indirect and partial lists, which the lookup below would misread.
         webpki::OwnedCertRevocationList::from_der(der).map_err(|e| e.to_string())?;
         let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
             return Err("it is not a DER revocation list".to_owned());
@@ -70,6 +76,8 @@ impl RevocationList {
         &self.der
     }
 
+    /// Whether the key signed it. Signatures of configured CAs were checked when the list was read;
+    /// those of intermediate CAs, whose certificates come with the chain, are checked here.
     fn is_signed_by(&self, key: &SubjectPublicKeyInfo<'_>) -> bool {
         if !self.signed_by.is_empty() {
             return self.signed_by.iter().any(|signer| signer == key.raw);
@@ -79,8 +87,8 @@ impl RevocationList {
     }
 }
 
-/// What `lists` say of `certificate`, issued with the key of `issuer`. All of an issuer's lists
-/// count together.
+/// What `lists` say of `certificate`, issued with the key of `issuer`. All lists of an issuer
+/// count, and the earliest revocation is the one that holds.
 pub(super) fn status(
     lists: &[RevocationList],
     certificate: &X509Certificate<'_>,
@@ -103,6 +111,7 @@ pub(super) fn status(
     }
 }
 
+/// The serial number without leading zeros, which encoders add or leave out.
 fn serial(raw: &[u8]) -> Vec<u8> {
     raw.iter().copied().skip_while(|byte| *byte == 0).collect()
 }

@@ -1,12 +1,13 @@
 //! The cases of the corpus, each with its expected result stated outright.
 
 use datapact_core::contract::{
-    AccessRecord, Call, Counter, LedgerTerms, Outcome, Receipt, RecordUsage, Refusal,
-    RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value, Values,
+    AccessRecord, Call, Counter, Outcome, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy,
+    ShareRecord, UsageRecord, Value, Values,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::{AccessTimes, TIME_MAX};
 use datapact_core::policy::ShareState::{Active, Revoked, Suspended};
+use datapact_core::terms::Terms;
 use serde_json::json;
 
 use crate::corpus::Expected;
@@ -56,8 +57,8 @@ pub fn policy(version: u32) -> SetPolicy {
     }
 }
 
-fn anyone() -> LedgerTerms {
-    LedgerTerms { anyone: true, ..LedgerTerms::default() }
+fn anyone() -> Terms<Commitment> {
+    Terms { anyone: true, ..Terms::default() }
 }
 
 fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
@@ -67,12 +68,12 @@ fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
 }
 
 /// A policy with these terms alone.
-fn restricted(terms: LedgerTerms) -> SetPolicy {
+fn restricted(terms: Terms<Commitment>) -> SetPolicy {
     SetPolicy { terms, ..policy(1) }
 }
 
-fn every_kind() -> LedgerTerms {
-    LedgerTerms {
+fn every_kind() -> Terms<Commitment> {
+    Terms {
         anyone: false,
         users: [ANN, BOB].into(),
         organisations: codes(&["lab.example", "clinic.example"]),
@@ -172,7 +173,7 @@ fn first_receipt(receipt: Receipt) -> Expected {
     Expected::Outcome(Outcome { writes: Values::new(), receipt })
 }
 
-const NOBODY: &str = "the terms name no users, organisations, industries or countries; name some, or say that anyone may access";
+const UNSTATED: &str = "the terms name no users, organisations, industries or countries; name some, or say that anyone may access";
 const WINDOW: &str = "access would end at 1800000000, which is not after it begins at";
 const VERSIONS: &str = "every version but the first names its predecessor";
 
@@ -232,12 +233,12 @@ pub fn set_policy() -> Vec<Row> {
         accepted_first(
             "anyone, for a purpose",
             "terms",
-            first(|p| p.terms = LedgerTerms { purposes: codes(&["research"]), ..anyone() }),
+            first(|p| p.terms = Terms { purposes: codes(&["research"]), ..anyone() }),
         ),
         accepted_first(
             "256 values of a kind",
             "terms",
-            first(|p| p.terms = LedgerTerms { organisations: many(256), ..LedgerTerms::default() }),
+            first(|p| p.terms = Terms { organisations: many(256), ..Terms::default() }),
         ),
         accepted_after("a successor", "version", policy(1), policy(2)),
         accepted_after(
@@ -395,21 +396,21 @@ pub fn set_policy() -> Vec<Row> {
             "terms that say nothing",
             "terms",
             none(),
-            first(|p| p.terms = LedgerTerms::default()),
-            malformed(NOBODY),
+            first(|p| p.terms = Terms::default()),
+            malformed(UNSTATED),
         ),
         row(
             "a purpose alone does not say who",
             "terms",
             none(),
-            first(|p| p.terms = LedgerTerms { purposes: codes(&["research"]), ..LedgerTerms::default() }),
-            malformed(NOBODY),
+            first(|p| p.terms = Terms { purposes: codes(&["research"]), ..Terms::default() }),
+            malformed(UNSTATED),
         ),
         row(
             "anyone, and yet restricted",
             "terms",
             none(),
-            first(|p| p.terms = LedgerTerms { countries: codes(&["SE"]), ..anyone() }),
+            first(|p| p.terms = Terms { countries: codes(&["SE"]), ..anyone() }),
             malformed(
                 "the terms say that anyone may access and restrict access as well; leave out one of the two",
             ),
@@ -418,14 +419,14 @@ pub fn set_policy() -> Vec<Row> {
             "257 values of a kind",
             "terms",
             none(),
-            first(|p| p.terms = LedgerTerms { organisations: many(257), ..LedgerTerms::default() }),
+            first(|p| p.terms = Terms { organisations: many(257), ..Terms::default() }),
             malformed("the terms list 257 organisations, and at most 256 are allowed"),
         ),
         row(
             "257 purposes",
             "terms",
             none(),
-            first(|p| p.terms = LedgerTerms { purposes: many(257), ..anyone() }),
+            first(|p| p.terms = Terms { purposes: many(257), ..anyone() }),
             malformed("the terms list 257 purposes, and at most 256 are allowed"),
         ),
         row(
@@ -462,8 +463,8 @@ pub fn set_policy() -> Vec<Row> {
             "malformed comes before the owner",
             "order of rules",
             after(policy(1)),
-            second(|p| (p.owner, p.terms) = (BOB, LedgerTerms::default())),
-            malformed(NOBODY),
+            second(|p| (p.owner, p.terms) = (BOB, Terms::default())),
+            malformed(UNSTATED),
         ),
         row(
             "another value under the share's key",
@@ -664,10 +665,10 @@ pub fn request_access() -> Vec<Row> {
 
 /// Who may access.
 fn terms_rows() -> Vec<Row> {
-    let none = LedgerTerms::default;
+    let none = Terms::<Commitment>::default;
     let row = |name,
                shows,
-               terms: LedgerTerms,
+               terms: Terms<Commitment>,
                change: &dyn Fn(&mut RequestAccess),
                refusal: Option<Refusal>|
      -> Row {
@@ -686,13 +687,13 @@ fn terms_rows() -> Vec<Row> {
             expected,
         )
     };
-    let users = || LedgerTerms { users: [ANN].into(), ..none() };
+    let users = || Terms { users: [ANN].into(), ..none() };
     let organisations =
-        || LedgerTerms { organisations: codes(&["clinic.example", "lab.example"]), ..none() };
+        || Terms { organisations: codes(&["clinic.example", "lab.example"]), ..none() };
     let industries =
-        || LedgerTerms { industries: codes(&["isic4:86", "isic4:C", "nace2:72.1"]), ..none() };
-    let countries = || LedgerTerms { countries: codes(&["DE", "SE"]), ..none() };
-    let purposes = || LedgerTerms { purposes: codes(&["research"]), ..anyone() };
+        || Terms { industries: codes(&["isic4:86", "isic4:C", "nace2:72.1"]), ..none() };
+    let countries = || Terms { countries: codes(&["DE", "SE"]), ..none() };
+    let purposes = || Terms { purposes: codes(&["research"]), ..anyone() };
     let industry =
         |code: &'static str| move |r: &mut RequestAccess| r.industry = Some(code.parse().unwrap());
     let organisation = |name: &'static str| {

@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{
-    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, LedgerTerms,
-    POLICY_AGE_SECONDS_MAX, REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
+    Attributes, Call, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
+    REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
-use datapact_core::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::document::{AccessRequest, UsageAction, UsageReport};
 use datapact_core::id::{Commitment, Digest, KeyId, PackageId, Salt, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -15,47 +14,34 @@ use datapact_core::jws::{DocumentError, Signer};
 use datapact_core::permission::{
     AccessPermission, AccessTimes, KeyReference, PackageReference, PermissionError,
 };
+use datapact_core::policy::desensitization::{Anonymity, Column, Desensitization};
 use datapact_core::policy::{PolicyError, Price, ShareState, SharingInformation, SharingPolicy};
 use datapact_core::terms::{Terms, TermsError};
 use datapact_core::trust::{Trust, TrustError};
 
+use crate::support::pki::{Ca, NOW, key};
+
 const LEDGER: &str = "ledger.example";
-const NOW: Timestamp = 1_800_000_000;
 
 /// A realm's CA and one user of it.
 struct User {
-    ca: rcgen::Certificate,
+    ca: Ca,
     signer: Signer,
     opening: Opening,
 }
 
 fn user(realm: &str, name: &str) -> User {
-    let key = || rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
-    let named = |name: &str| {
-        let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
-        params.not_after = rcgen::date_time_ymd(2028, 1, 1);
-        params
-    };
-    let (ca_key, key) = (key(), key());
-    let mut ca_params = named(realm);
-    ca_params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca = ca_params.self_signed(&ca_key).unwrap();
-    let mut params = named(name);
-    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-    let leaf = params.signed_by(&key, &rcgen::Issuer::new(ca_params, ca_key)).unwrap();
+    let (ca, key) = (Ca::new(realm), key());
     let identity = Identity { realm: realm.to_owned(), subject: format!("CN={name}") };
     let signer =
-        Signer::new(&key.serialize_der(), vec![leaf.der().clone()], identity.clone()).unwrap();
+        Signer::new(&key.serialize_der(), vec![ca.user(name, &key)], identity.clone()).unwrap();
     User { ca, signer, opening: Opening { identity, salt: Salt::random() } }
 }
 
 fn trust(users: &[&User]) -> Trust {
     let mut trust = Trust::default();
     for user in users {
-        trust.add(&user.opening.identity.realm, vec![user.ca.der().clone()], Vec::new()).unwrap();
+        trust.add(&user.opening.identity.realm, vec![user.ca.der.clone()], Vec::new()).unwrap();
     }
     trust
 }
@@ -129,11 +115,11 @@ fn request() -> AccessRequest {
 }
 
 /// Terms that ask for a country and a purpose.
-fn asks() -> LedgerTerms {
-    LedgerTerms {
+fn asks() -> Terms<Commitment> {
+    Terms {
         countries: BTreeSet::from(["SE".parse().unwrap()]),
         purposes: BTreeSet::from(["research".parse().unwrap()]),
-        ..LedgerTerms::default()
+        ..Terms::default()
     }
 }
 
@@ -265,7 +251,7 @@ fn a_request_of_another_signer_is_refused() {
         Err(CheckError::Document(DocumentError::Trust(TrustError::Unknown { .. })))
     ));
     let mut foreign = Trust::default();
-    foreign.add("bank", vec![ann.ca.der().clone()], Vec::new()).unwrap();
+    foreign.add("bank", vec![ann.ca.der.clone()], Vec::new()).unwrap();
     let found = check(&call, &documents, &foreign, LEDGER, NOW);
     assert!(matches!(found, Err(CheckError::Document(DocumentError::Signer { .. }))), "{found:?}");
 }
@@ -412,7 +398,7 @@ fn dp_6_policies_are_bounded() {
         refused(&|p| p.information.package.size = 1 << 53),
         PolicyError::Number("package size")
     );
-    assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Nobody));
+    assert_eq!(refused(&|p| p.terms = Terms::default()), PolicyError::Terms(TermsError::Unstated));
     assert_eq!(
         refused(&|p| p.permission.access_times = AccessTimes::Times(0)),
         PolicyError::Permission(PermissionError::NoAccess)
@@ -477,17 +463,13 @@ fn addresses_lead_nowhere_else() {
         String::new(),
     ] {
         policy.information.key.address = bad.clone();
-        assert!(
-            matches!(policy.validate(), Err(PolicyError::Address { .. })),
-            "`{bad}` was accepted"
-        );
+        assert!(matches!(policy.validate(), Err(PolicyError::Address(_))), "`{bad}` was accepted");
     }
 }
 
 #[test]
 fn pm_2_the_requested_permission_is_the_policys_for_this_access() {
-    use datapact_core::contract::{AccessRecord, RequestAccess};
-    use datapact_core::permission::RequestedPermission;
+    use datapact_core::contract::{AccessRecord, RequestAccess, RequestedPermission};
     let policy = policy(&[]);
     let id = Digest([3; 32]);
     let request = RequestAccess {

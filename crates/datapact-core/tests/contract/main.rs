@@ -13,3 +13,5 @@ mod check;
 mod corpus;
 mod hosts;
 mod properties;
+#[path = "../support/mod.rs"]
+mod support;

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use datapact_core::contract::{
-    AccessRecord, Attributes, Call, Counter, LedgerTerms, RecordUsage, RequestAccess, SetPolicy,
-    ShareRecord, UsageRecord, Value, Values, decide, eligible, keys,
+    AccessRecord, Attributes, Call, Counter, RecordUsage, RequestAccess, SetPolicy, ShareRecord,
+    UsageRecord, Value, Values, decide, eligible, keys,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
+use datapact_core::terms::Terms;
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -45,7 +46,7 @@ const NAMES: &[&str] = &["a", "b"];
 const INDUSTRIES: &[&str] = &["isic4:Q", "isic4:86", "isic4:8610", "nace2:86.1"];
 const COUNTRIES: &[&str] = &["SE", "DE"];
 
-fn terms() -> impl Strategy<Value = LedgerTerms> {
+fn terms() -> impl Strategy<Value = Terms<Commitment>> {
     use proptest::collection::btree_set;
     (
         any::<bool>(),
@@ -55,8 +56,13 @@ fn terms() -> impl Strategy<Value = LedgerTerms> {
         btree_set(code(COUNTRIES), 0..2),
         btree_set(code(NAMES), 0..2),
     )
-        .prop_map(|(anyone, users, organisations, industries, countries, purposes)| {
-            LedgerTerms { anyone, users, organisations, industries, countries, purposes }
+        .prop_map(|(anyone, users, organisations, industries, countries, purposes)| Terms {
+            anyone,
+            users,
+            organisations,
+            industries,
+            countries,
+            purposes,
         })
 }
 

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use alloy::json_abi::JsonAbi;
 use alloy::primitives::{B256, LogData};
 use alloy::sol_types::{SolEvent, SolInterface};
-use datapact_core::contract::{LedgerTerms, SetPolicy};
+use datapact_core::contract::SetPolicy;
 use datapact_core::id::Digest;
 use datapact_core::permission::AccessTimes;
+use datapact_core::terms::Terms;
 use datapact_evm::abi;
 use datapact_evm::abi::sol_types::{Registry, Share};
 
@@ -120,10 +121,7 @@ fn every_member_of_a_policy_is_encoded() {
         |p| p.expires += 1,
         |p| p.read_only ^= true,
         |p| p.terms.purposes = ["care".parse().unwrap()].into(),
-        |p| {
-            p.terms =
-                LedgerTerms { countries: ["SE".parse().unwrap()].into(), ..LedgerTerms::default() }
-        },
+        |p| p.terms = Terms { countries: ["SE".parse().unwrap()].into(), ..Terms::default() },
     ];
     let mut seen = BTreeSet::from([crate::state::policy_digest(&first)]);
     for change in changes {

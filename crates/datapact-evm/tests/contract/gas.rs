@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use datapact_core::contract::{Call, LedgerTerms, RecordUsage, RequestAccess, SetPolicy};
+use datapact_core::contract::{Call, RecordUsage, RequestAccess, SetPolicy};
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
+use datapact_core::terms::Terms;
 
 use crate::chain::Chain;
 
@@ -30,7 +31,7 @@ fn codes<T: std::str::FromStr<Err: std::fmt::Debug> + Ord>(
     codes.iter().map(|code| code.parse().unwrap()).collect()
 }
 
-pub fn policy(share: &str, terms: LedgerTerms) -> SetPolicy {
+pub fn policy(share: &str, terms: Terms<Commitment>) -> SetPolicy {
     let mut id = [0; 16];
     id.copy_from_slice(&digest(share).0[..16]);
     SetPolicy {
@@ -55,8 +56,8 @@ pub fn successor(policy: &SetPolicy) -> SetPolicy {
     SetPolicy { version, previous: Some(policy.policy), policy: id, ..policy.clone() }
 }
 
-pub fn anyone() -> LedgerTerms {
-    LedgerTerms { anyone: true, ..LedgerTerms::default() }
+pub fn anyone() -> Terms<Commitment> {
+    Terms { anyone: true, ..Terms::default() }
 }
 
 pub fn request(policy: &SetPolicy, number: u32) -> RequestAccess {
@@ -92,16 +93,16 @@ fn measured() -> BTreeMap<&'static str, u64> {
     };
     let some = policy(
         "some",
-        LedgerTerms {
+        Terms {
             users: [commitment("ann"), commitment("bob")].into(),
             industries: codes(&["isic4:86", "nace2:72.1", "nace2:72.19"]),
             countries: codes(&["DE", "NO", "SE"]),
-            ..LedgerTerms::default()
+            ..Terms::default()
         },
     );
     let all = policy(
         "all",
-        LedgerTerms {
+        Terms {
             organisations: codes(&["clinic-a.example", "hospital-b.example", "lab-c.example"]),
             purposes: codes(&["care", "research"]),
             ..some.terms.clone()
@@ -178,7 +179,7 @@ fn the_largest_policy_can_be_set_and_its_last_values_are_found() {
         .collect();
     let largest = policy(
         "largest",
-        LedgerTerms {
+        Terms {
             anyone: false,
             users: (0..256).map(|i| commitment(&format!("user {i}"))).collect(),
             organisations: names("org"),

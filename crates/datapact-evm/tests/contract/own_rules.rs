@@ -2,9 +2,9 @@
 
 use alloy::primitives::{Address, Bytes, FixedBytes};
 use alloy::sol_types::{SolCall, SolValue};
-use datapact_core::contract::{Call, LedgerTerms, RequestAccess, SetPolicy};
+use datapact_core::contract::{Call, RequestAccess, SetPolicy};
 use datapact_core::id::ShareId;
-use datapact_core::terms::{Country, Industry, Name};
+use datapact_core::terms::{Country, Industry, Name, Terms};
 use datapact_evm::abi::sol_types::{Registry, SetPolicy as AbiPolicy, Share};
 use datapact_evm::abi::{self, Revert};
 
@@ -287,7 +287,7 @@ fn what_core_cannot_read_is_malformed() {
     // An industry in a request would be covered by a prefix of it.
     let policy = policy(
         "some",
-        LedgerTerms { industries: ["isic4:86".parse().unwrap()].into(), ..LedgerTerms::default() },
+        Terms { industries: ["isic4:86".parse().unwrap()].into(), ..Terms::default() },
     );
     let mut chain = Chain::deployed();
     chain.execute(&Call::SetPolicy(policy.clone()), NOW).answer.unwrap();

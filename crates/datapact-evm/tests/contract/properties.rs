@@ -5,12 +5,12 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_core::contract::{
-    Call, LedgerTerms, Receipt, RecordUsage, RequestAccess, SetPolicy, Value, Values, decide, keys,
-    share_key,
+    Call, Receipt, RecordUsage, RequestAccess, SetPolicy, Value, Values, decide, keys, share_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
+use datapact_core::terms::Terms;
 use proptest::collection::{btree_set, vec};
 use proptest::option::weighted;
 use proptest::prelude::*;
@@ -59,7 +59,7 @@ fn code<T: std::str::FromStr<Err: std::fmt::Debug> + Clone + std::fmt::Debug + '
     select(codes).prop_map(|code| code.parse().unwrap())
 }
 
-fn terms() -> impl Strategy<Value = LedgerTerms> {
+fn terms() -> impl Strategy<Value = Terms<Commitment>> {
     let restricted = (
         btree_set(consumer(), 0..2),
         btree_set(code(NAMES), 0..2),
@@ -73,7 +73,7 @@ fn terms() -> impl Strategy<Value = LedgerTerms> {
                 && organisations.is_empty()
                 && industries.is_empty()
                 && countries.is_empty();
-            LedgerTerms {
+            Terms {
                 anyone: wrong.unwrap_or(nobody),
                 users,
                 organisations,

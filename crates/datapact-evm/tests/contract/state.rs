@@ -5,12 +5,12 @@
 use alloy::primitives::{B256, U256, keccak256};
 use alloy::sol_types::{SolCall, SolValue};
 use datapact_core::contract::{
-    AccessRecord, Call, LedgerTerms, RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value,
-    Values,
+    AccessRecord, Call, RequestAccess, SetPolicy, ShareRecord, UsageRecord, Value, Values,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
+use datapact_core::terms::Terms;
 use datapact_evm::abi;
 use datapact_evm::abi::sol_types::{Registry, Share};
 
@@ -127,7 +127,7 @@ fn some_share(chain: &mut Chain, share: &ShareId) {
             owner: Commitment([0x22; 32]),
             state: ShareState::Active,
             package: Digest([0x33; 32]),
-            terms: LedgerTerms { anyone: true, ..LedgerTerms::default() },
+            terms: Terms { anyone: true, ..Terms::default() },
             access_times: AccessTimes::Unlimited,
             not_before: 0,
             expires: 1,

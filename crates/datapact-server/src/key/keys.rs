@@ -31,12 +31,7 @@ impl KeyService {
     }
 
     fn reference(&self, id: KeyId) -> KeyReference {
-        KeyReference { id, address: self.address(&id) }
-    }
-
-    /// The URL to get a key from.
-    pub(super) fn address(&self, id: &KeyId) -> String {
-        format!("{}/v1/keys/{id}", self.url)
+        KeyReference::at(&self.url, id)
     }
 
     pub(super) async fn register(

@@ -3,6 +3,7 @@
 
 use datapact_api::key_server::ShownPolicy;
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_core::address::Addressed as _;
 use datapact_core::contract::{Call, CheckError, Refusal, SetPolicy, ShareRecord};
 use datapact_core::id::{KeyId, Timestamp};
 use datapact_core::identity::Identity;
@@ -34,7 +35,7 @@ impl KeyService {
         };
         let row = PolicyRow { call: Some(call), ..row };
         let reference = policy.body().information.key.clone();
-        if reference.address != self.address(&reference.id) {
+        if reference.address != reference.id.address_at(&self.url) {
             let detail =
                 format!("the policy's key is at `{}`, not at this key server", reference.address);
             return Err(Problem::malformed(detail));

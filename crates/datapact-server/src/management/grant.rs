@@ -5,10 +5,9 @@
 use datapact_api::management::{AccessGrant, Account};
 use datapact_api::problem::Problem;
 use datapact_core::commitment::Opening;
-use datapact_core::contract::AccessRecord;
+use datapact_core::contract::{AccessRecord, RequestedPermission};
 use datapact_core::id::Digest;
 use datapact_core::jws::Signed;
-use datapact_core::permission::RequestedPermission;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::token::{AccessToken, Confirmation, Jwks};
 

@@ -18,6 +18,7 @@ use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::{
     ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer, UploadOffset,
 };
+use datapact_core::address::Addressed as _;
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::package::{PackageError, PackageReader, ReadAt};
@@ -235,7 +236,7 @@ impl StorageService {
     }
 
     fn address(&self, id: PackageId) -> PackageAddress {
-        PackageAddress { id, address: format!("{}/v1/packages/{id}", self.url) }
+        PackageAddress { id, address: id.address_at(&self.url) }
     }
 
     async fn row(&self, id: &PackageId) -> Result<Row> {

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use datapact_api::key_server::ReleaseKey;
 use datapact_api::problem::Kind;
-use datapact_core::contract::{Call, Documents, LedgerTerms, SetPolicy};
+use datapact_core::contract::{Call, Documents, SetPolicy};
 use datapact_core::id::{Commitment, Digest, Salt, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_core::release::Recipient;
+use datapact_core::terms::Terms;
 use datapact_ledger::testing::{MemoryLog, TestShare};
 use datapact_log::log_policy::LogPolicy;
 
@@ -145,10 +146,8 @@ async fn sh_7_under_no_policy_but_the_providers() {
     share.policy = share.provider.signer.sign(LEDGER, rig.now(), body);
     rig.show(&share).await.unwrap();
     let signed = call_of(&share);
-    let others = LedgerTerms {
-        users: [named.opening().commitment(&share.id())].into(),
-        ..LedgerTerms::default()
-    };
+    let others =
+        Terms { users: [named.opening().commitment(&share.id())].into(), ..Terms::default() };
     let wrong: [fn(&mut SetPolicy); 3] = [
         |set| set.access_times = AccessTimes::Unlimited,
         |set| set.expires += 1,

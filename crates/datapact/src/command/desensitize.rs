@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{Args, Subcommand};
-use datapact_core::desensitization::Desensitization;
+use datapact_core::policy::desensitization::Desensitization;
 use datapact_desensitize::format::Options;
 use datapact_desensitize::rules::RULES_BYTES_MAX;
 use datapact_desensitize::table::Input;

@@ -1,10 +1,13 @@
 //! The data-sharing policy and its information (DP-6, DP-7).
 
+pub mod desensitization;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::desensitization::Desensitization;
+use self::desensitization::Desensitization;
+use crate::address::{AddressError, Addressed as _};
 use crate::document::Body;
 use crate::id::{Digest, ShareId};
 use crate::permission::{AccessPermission, KeyReference, PackageReference, PermissionError};
@@ -21,21 +24,22 @@ pub const CATEGORIES_MAX: usize = 16;
 /// The largest amount or size, so that every JSON reader keeps it exact.
 pub const NUMBER_MAX: u64 = (1 << 53) - 1;
 
-/// Why a sharing policy was refused, before anything was done with it.
+/// Why a sharing policy was refused before it reached the contract.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PolicyError {
-    /// Version 0, or a predecessor missing or too many.
+    /// Version 0, a first version with a predecessor, or a later one without.
     #[error(
-        "version {0} is wrong: versions begin at 1, and every one but the first names its predecessor"
+        "version {0} is wrong: versions begin at 1, and every one but the first names its \
+         predecessor"
     )]
     Version(u32),
-    /// A text that must not be empty is.
+    /// An empty text where one is needed.
     #[error("the {0} must not be empty")]
     Empty(&'static str),
     /// A text is too long.
     #[error("the {field} is longer than {bytes_max} bytes")]
     TooLong {
-        /// Which.
+        /// Which text.
         field: &'static str,
         /// How long it may be.
         bytes_max: usize,
@@ -56,15 +60,8 @@ pub enum PolicyError {
     #[error("at most {CATEGORIES_MAX} different categories can be given")]
     Categories,
     /// Not the address of that key or package at a server.
-    #[error("`{found}` is not the address of the {what}: it must be `https://SERVER{path}`")]
-    Address {
-        /// Key or package.
-        what: &'static str,
-        /// What was given.
-        found: String,
-        /// How it must end.
-        path: String,
-    },
+    #[error(transparent)]
+    Address(#[from] AddressError),
     /// The terms.
     #[error(transparent)]
     Terms(#[from] TermsError),
@@ -79,9 +76,9 @@ pub enum PolicyError {
 pub enum ShareState {
     /// Access is decided by the terms.
     Active,
-    /// Nobody gets access until a successor makes it active again.
+    /// No access is granted until a successor makes the share active again.
     Suspended,
-    /// Nobody gets access ever again; no successor is accepted.
+    /// No access is granted ever again, and no successor is accepted.
     Revoked,
 }
 
@@ -96,7 +93,7 @@ pub struct Price {
 }
 
 /// The data-sharing information (DP-6). Its provider and the provider's public key are the signer
-/// of the policy and the certificate in its signature; who is allowed stands in the terms.
+/// of the policy and the certificate in its signature; the terms say who may access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharingInformation {
@@ -120,8 +117,8 @@ pub struct SharingInformation {
     /// What it costs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
-    /// What was done to the data before they were sealed (DP-1, SH-1); none if Datapact did
-    /// nothing.
+    /// How the data were desensitized before they were sealed (DP-1, SH-1); none if Datapact did
+    /// not desensitize them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub desensitization: Option<Desensitization>,
 }
@@ -144,7 +141,7 @@ pub struct SharingPolicy {
     pub information: SharingInformation,
     /// Who may access.
     pub terms: Terms,
-    /// How often, how long and how.
+    /// How often and how long each consumer may access, and whether it may export.
     pub permission: AccessPermission,
 }
 
@@ -153,8 +150,12 @@ impl Body for SharingPolicy {
 }
 
 impl SharingPolicy {
-    /// Checks every bound that the types document. Whether the share exists, the version is the
-    /// next one and the signer is the owner is for the contract.
+    /// Checks every bound that the types document. The contract checks the rest: that the share
+    /// exists, the version is the next one and the signer is the owner.
+    ///
+    /// # Errors
+    /// The first bound that is broken, in the order of the fields; the information's are checked
+    /// before those of terms and permission.
     pub fn validate(&self) -> Result<(), PolicyError> {
         if self.version == 0 || self.previous.is_some() != (self.version > 1) {
             return Err(PolicyError::Version(self.version));
@@ -194,8 +195,8 @@ impl SharingInformation {
             return Err(PolicyError::Number("package size"));
         }
         self.desensitization.as_ref().map_or(Ok(()), Desensitization::validate)?;
-        address("key", &self.key.address, format!("/v1/keys/{}", self.key.id))?;
-        address("package", &self.package.address, format!("/v1/packages/{}", self.package.id))
+        self.key.id.check_address(&self.key.address)?;
+        Ok(self.package.id.check_address(&self.package.address)?)
     }
 }
 
@@ -223,15 +224,4 @@ fn is_media_type(text: &str) -> bool {
     };
     text.split_once('/')
         .is_some_and(|(kind, subtype)| restricted_name(kind) && restricted_name(subtype))
-}
-
-/// `https://HOST[:PORT]` and exactly `path`: nothing that could lead elsewhere (user info, query,
-/// dot segments).
-fn address(what: &'static str, found: &str, path: String) -> Result<(), PolicyError> {
-    let server = found.strip_prefix("https://").and_then(|rest| rest.strip_suffix(path.as_str()));
-    let plain = server.is_some_and(|server| {
-        (1..=260).contains(&server.len())
-            && server.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:[]".contains(&b))
-    });
-    if plain { Ok(()) } else { Err(PolicyError::Address { what, found: found.to_owned(), path }) }
 }

@@ -1,149 +1,23 @@
-//! The packages in `testdata/package`: each is opened by this implementation, and by a program that
-//! was written from the specification alone, and must end as the index says.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing)]
-
-mod common_package;
+//! The packages of `docs/spec/package.md`.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use common_package::{FIRST_CHUNK, Made, SEALED_CHUNK, TIME, content, make, signer, spec};
 use datapact_core::document::{ANYBODY, PackageMetadata, UsageAction, UsageReport};
 use datapact_core::id::{Digest, PackageId, ShareId};
 use datapact_core::jws::Signer;
-use datapact_core::package::{CONTENT_BYTES_MAX, DataKey, Expected, PackageReader, SealSpec};
-use serde::{Deserialize, Serialize};
+use datapact_core::package::{CONTENT_BYTES_MAX, DataKey, SealSpec};
 
-/// One line of the index.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Vector {
-    /// The package's file.
-    file: String,
-    /// What it is.
-    comment: String,
-    /// The key's file.
-    key: String,
-    /// The metadata digest that the reader expects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    metadata: Option<Digest>,
-    /// The provider that the reader expects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    provider: Option<String>,
-    /// The digest of the provider's key that the reader expects.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    provider_key: Option<Digest>,
-    /// The refusal's name, or none when the package opens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    /// SHA-256 of the data; of a refused package, of the data that it was made from.
-    data: Digest,
-    /// Bytes of the data.
-    size: u64,
-}
+use crate::format::{self, PackageVector, testdata};
+use crate::support::packages::{
+    FIRST_CHUNK, Made, SEALED_CHUNK, TIME, content, make, signer, spec,
+};
 
-fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/package")
-}
-
-fn index() -> Vec<Vector> {
-    serde_json::from_slice(&fs::read(directory().join("index.json")).unwrap()).unwrap()
-}
-
-#[test]
-fn wr_6_every_vector_ends_as_the_index_says() {
-    let vectors = index();
-    assert!(vectors.iter().filter(|vector| vector.error.is_some()).count() > vectors.len() / 2);
-    for vector in vectors {
-        let key = DataKey::from_file(&fs::read(directory().join(&vector.key)).unwrap()).unwrap();
-        let expected = Expected {
-            metadata: vector.metadata,
-            provider: vector.provider.as_ref().map(|provider| provider.parse().unwrap()),
-            provider_key: vector.provider_key,
-        };
-        let file = fs::File::open(directory().join(&vector.file)).unwrap();
-        let mut out = Vec::new();
-        let result = PackageReader::open(file)
-            .and_then(|reader| reader.unlock(&key, &expected))
-            .and_then(|package| package.decrypt_to(&mut out, &mut |_| {}));
-        let error = result.as_ref().err().map(|error| error.name().to_owned());
-        assert_eq!(error, vector.error, "{}: {result:?}", vector.file);
-        // What was given out is a beginning of the data: all of it, or what stood before the fault.
-        let data = content(vector.size as usize);
-        assert_eq!(Digest::of(&data), vector.data);
-        assert!(data.starts_with(&out), "{}", vector.file);
-        assert_eq!(out.len() == data.len(), error.is_none() || data.is_empty(), "{}", vector.file);
-    }
-}
-
-/// The Python to run: `DATAPACT_PYTHON` or `python3`.
-fn python() -> Option<String> {
-    let python = std::env::var("DATAPACT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let ready = Command::new(&python)
-        .args(["-c", "import blake3; from cryptography.cobblestone import Cobblestone256Decryptor"])
-        .output();
-    if ready.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "`{python}` lacks blake3 or cryptography >= 50: pip install -r testdata/requirements.txt"
-    );
-    eprintln!(
-        "skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)"
-    );
-    None
-}
-
-#[test]
-fn a_program_written_from_the_specification_opens_packages() {
-    let Some(python) = python() else { return };
-    for vector in index() {
-        let mut command = Command::new(&python);
-        command.current_dir(directory()).arg("open_package.py").arg(&vector.file).arg(&vector.key);
-        if let Some(digest) = &vector.metadata {
-            command.args(["--metadata", &digest.to_string()]);
-        }
-        if let Some(provider) = &vector.provider {
-            command.args(["--provider", provider]);
-        }
-        if let Some(digest) = &vector.provider_key {
-            command.args(["--provider-key", &digest.to_string()]);
-        }
-        let output = command.output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
-        match vector.error.as_deref() {
-            None => {
-                assert!(output.status.success(), "{}: {said}", vector.file);
-                assert_eq!(Digest::of(&output.stdout), vector.data, "{}", vector.file);
-            }
-            Some(error) => {
-                // It hashes the content as a whole, and says so of every damage.
-                let error =
-                    if ["reordered", "resealed"].contains(&error) { "altered" } else { error };
-                assert_eq!(
-                    (said.trim(), output.status.code()),
-                    (error, Some(1)),
-                    "{}",
-                    vector.file
-                );
-                assert!(output.stdout.is_empty(), "{}", vector.file);
-            }
-        }
-    }
-}
-
-/// Makes the vectors anew: `cargo test -p datapact-core --test package_vectors -- --ignored
-/// regenerate`. Salts, nonces, certificates and signatures are random, so the files differ every
-/// time.
-#[test]
-#[ignore = "writes testdata/package"]
-fn regenerate() {
+/// Packages that open, and packages that are refused, each in one way.
+pub(crate) fn write() {
     let mut maker = Maker { key: DataKey::from_bytes([0x42; 32]), vectors: Vec::new() };
-    fs::write(directory().join("key.txt"), maker.key.to_file().as_bytes()).unwrap();
+    fs::write(testdata("package").join("key.txt"), maker.key.to_file().as_bytes()).unwrap();
     let other_key = DataKey::from_bytes([0x24; 32]);
-    fs::write(directory().join("other-key.txt"), other_key.to_file().as_bytes()).unwrap();
+    fs::write(testdata("package").join("other-key.txt"), other_key.to_file().as_bytes()).unwrap();
     let (provider, other) = (signer("provider"), signer("other"));
 
     for (name, size, comment) in [
@@ -169,13 +43,12 @@ fn regenerate() {
     maker.ends(&small, &large);
     maker.metadata(&small, &provider, &other);
     maker.payload(&small, &large, &groups, &provider, &other, &other_key);
-    let json = serde_json::to_string_pretty(&maker.vectors).unwrap() + "\n";
-    fs::write(directory().join("index.json"), json).unwrap();
+    format::write("package/index.json", &maker.vectors);
 }
 
 struct Maker {
     key: DataKey,
-    vectors: Vec<Vector>,
+    vectors: Vec<PackageVector>,
 }
 
 impl Maker {
@@ -190,10 +63,10 @@ impl Maker {
         bytes: &[u8],
         size: usize,
         error: Option<&str>,
-    ) -> &mut Vector {
+    ) -> &mut PackageVector {
         let file = format!("{name}.pkg");
-        fs::write(directory().join(&file), bytes).unwrap();
-        self.vectors.push(Vector {
+        fs::write(testdata("package").join(&file), bytes).unwrap();
+        self.vectors.push(PackageVector {
             file,
             comment: comment.to_owned(),
             key: "key.txt".to_owned(),

@@ -19,7 +19,8 @@ use crate::trust::{self, Trust, TrustError};
 #[cfg(test)]
 mod tests;
 
-/// The longest compact serialization that is read, in bytes.
+/// The longest compact serialization that is read, in bytes: a policy with all its texts and terms,
+/// and a chain of five long certificates, fit.
 pub const JWS_BYTES_MAX: usize = 256 * 1024;
 pub use crate::trust::CHAIN_MAX;
 
@@ -44,20 +45,22 @@ pub enum DocumentError {
     /// The signature does not fit the content.
     #[error("the document's signature is wrong")]
     Signature,
-    /// The certificate names somebody else than the document's signer.
-    #[error("the document says that `{claimed}` signs it, but the certificate is `{certified}`")]
+    /// The certificate is not the signer's.
+    #[error(
+        "the document names `{claimed}` as its signer, but its certificate is that of `{certified}`"
+    )]
     Signer {
-        /// Who the payload says.
+        /// The signer that the payload names.
         claimed: Identity,
-        /// Who the certificate says.
+        /// The identity that the certificate bears.
         certified: Identity,
     },
-    /// Meant for somebody else.
+    /// Addressed to another reader.
     #[error("the document is for `{found}`, not for `{expected}`")]
     Audience {
-        /// Who should be addressed.
+        /// The reader.
         expected: String,
-        /// Who is.
+        /// The document's audience.
         found: String,
     },
     /// The certificate is not trusted.
@@ -98,8 +101,12 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer from a PKCS#8 private key (DER, P-256), its chain (leaf first) and the identity it
-    /// certifies.
+    /// A signer from a PKCS#8 private key (DER, P-256), its chain (leaf first) and the identity
+    /// that the chain certifies.
+    ///
+    /// # Errors
+    /// [`DocumentError::Malformed`] when the key is not P-256 or not the leaf's, and
+    /// [`DocumentError::Trust`] when there is no usable leaf.
     pub fn new(
         pkcs8: &[u8],
         chain: Vec<CertificateDer<'static>>,
@@ -157,8 +164,8 @@ impl Signer {
     }
 }
 
-/// A document whose signature has been checked against the certificate it carries. Whether that
-/// certificate is to be trusted, and at what time, is for [`Signed::verify`].
+/// A document whose signature fits the certificate it carries. [`Signed::verify`] says whether that
+/// certificate is to be trusted at a given time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed<B> {
     jws: String,
@@ -171,6 +178,9 @@ pub struct Signed<B> {
 
 impl<B: Body> Signed<B> {
     /// Reads a compact serialization and checks algorithm, type, bounds and signature.
+    ///
+    /// # Errors
+    /// Every [`DocumentError`] that does not depend on who is trusted.
     pub fn parse(jws: &str) -> Result<Self, DocumentError> {
         let parts = Compact::split(jws)?;
         let header: Header = from_json(&parts.header)?;
@@ -191,9 +201,12 @@ impl<B: Body> Signed<B> {
             .map(|text| STANDARD.decode(text).map(CertificateDer::from))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| DocumentError::Malformed("x5c is not base64".to_owned()))?;
+        // The payload is parsed only after its signature holds, so that an unsigned text never gets
+        // to the parser of documents.
         let key = trust::public_key(chain.first().ok_or(TrustError::NoCertificate)?)?;
         parts.verify(&key.point)?;
         let document: Document<B> = from_json(&parts.payload)?;
+        // The header says the type as well; the payload's is the one that was hashed into the id.
         if document.kind != B::TYPE {
             return Err(DocumentError::Type { expected: B::TYPE });
         }
@@ -208,6 +221,9 @@ impl<B: Body> Signed<B> {
 
     /// Checks that `trust` certifies the signer at time `at` and that the document is for
     /// `audience`.
+    ///
+    /// # Errors
+    /// [`DocumentError::Audience`], [`DocumentError::Signer`] and [`DocumentError::Trust`].
     pub fn verify(
         &self,
         trust: &Trust,
@@ -242,12 +258,12 @@ impl<B: Body> Signed<B> {
         &self.document
     }
 
-    /// What is said.
+    /// The payload's content.
     pub fn body(&self) -> &B {
         &self.document.body
     }
 
-    /// Who signs; to be believed only after [`Signed::verify`].
+    /// The signer that the payload names; call [`Signed::verify`] before you rely on it.
     pub fn signer(&self) -> &Identity {
         &self.document.signer
     }
@@ -285,6 +301,10 @@ pub(crate) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
+    /// Splits and decodes a compact serialization.
+    ///
+    /// # Errors
+    /// [`DocumentError::TooLong`] and [`DocumentError::Malformed`].
     pub(crate) fn split(jws: &'a str) -> Result<Self, DocumentError> {
         if jws.len() > JWS_BYTES_MAX {
             return Err(DocumentError::TooLong);
@@ -318,13 +338,19 @@ pub(crate) fn sign_compact(key: &EcdsaKeyPair, header: &[u8], payload: &[u8]) ->
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
 }
 
+/// The header's `typ`, which keeps a signature of one type from passing as another's (RFC 8725
+/// clause 3.11).
 fn typ<B: Body>() -> String {
     format!("datapact-{}+jws", B::TYPE)
 }
 
+/// Reads JSON that somebody else wrote.
+///
+/// # Errors
+/// [`DocumentError::Malformed`] with at most 200 characters of the parser's message.
 pub(crate) fn from_json<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, DocumentError> {
     serde_json::from_slice(bytes).map_err(|e| {
-        // The message quotes the input, which may be long.
+        // The message quotes the input, which may be long and goes into logs and answers.
         DocumentError::Malformed(e.to_string().chars().take(200).collect())
     })
 }

@@ -1,26 +1,24 @@
 //! Packages to try: a provider, a key and content of any length.
-#![allow(dead_code, unreachable_pub, reason = "not every test file uses all of it")]
 
 use datapact_core::document::PackageMetadata;
 use datapact_core::id::{KeyId, PackageId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::package::{DataKey, Expected, PackageError, PackageReader, SealSpec, seal};
-use rcgen::{CertificateParams, DnType, KeyPair};
+
+use super::pki::{Ca, key};
 
 pub const TIME: u64 = 1_790_000_000;
 /// Bytes of header and the payload's prefix before the first chunk.
 pub const FIRST_CHUNK: usize = 80 + 56;
 pub const SEALED_CHUNK: usize = 16_400;
 
-/// A provider called `name` with a fresh key and a certificate of its own.
+/// A provider called `name` with a fresh key and certificate.
 pub fn signer(name: &str) -> Signer {
-    let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    let certificate = params.self_signed(&key).unwrap();
+    let key = key();
     let identity = Identity { realm: "clinic".to_owned(), subject: format!("CN={name}") };
-    Signer::new(key.serialized_der(), vec![certificate.der().clone()], identity).unwrap()
+    Signer::new(key.serialized_der(), vec![Ca::new("Clinic CA").user(name, &key)], identity)
+        .unwrap()
 }
 
 /// `len` bytes that do not repeat.

@@ -1,5 +1,5 @@
 //! Certificate authorities for tests.
-#![allow(clippy::unwrap_used, reason = "a test's fixture")]
+#![allow(dead_code, clippy::unwrap_used, reason = "a fixture, of which each user needs a part")]
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
@@ -8,7 +8,8 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 
-use crate::id::Timestamp;
+/// A moment, in seconds since 1970: as `datapact_core::id`, which unit tests know as `crate::id`.
+type Timestamp = u64;
 
 /// The tests' present.
 pub(crate) const NOW: Timestamp = 1_800_000_000;

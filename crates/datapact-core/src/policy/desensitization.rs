@@ -1,10 +1,10 @@
-//! What was done to the data before they were shared: the manifest of desensitization (DP-1, SH-1),
-//! a part of the signed sharing information. It has counts, and no value.
+//! The manifest of desensitization (DP-1, SH-1): how the data were changed before they were shared.
+//! It is a part of the signed sharing information and holds counts, never a value of the data.
 
 use serde::{Deserialize, Serialize};
 
+use super::{NUMBER_MAX, PolicyError};
 use crate::id::Digest;
-use crate::policy::{NUMBER_MAX, PolicyError};
 
 /// The most columns that a manifest lists.
 pub const COLUMNS_MAX: usize = 256;
@@ -13,7 +13,7 @@ pub const NAME_BYTES_MAX: usize = 120;
 /// The longest of the other texts, in bytes.
 const TEXT_BYTES_MAX: usize = 60;
 
-/// What was done.
+/// How the data were desensitized, as a whole and column by column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Desensitization {
@@ -27,9 +27,9 @@ pub struct Desensitization {
     pub records: u64,
     /// How many records were left out.
     pub suppressed: u64,
-    /// What was done to each column, in their order; at most 256.
+    /// The columns in their order; at most [`COLUMNS_MAX`].
     pub columns: Vec<Column>,
-    /// How many further columns there were.
+    /// How many columns there were beyond [`COLUMNS_MAX`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_columns: u64,
     /// The k-anonymity that holds.
@@ -37,34 +37,36 @@ pub struct Desensitization {
     pub k_anonymity: Option<Anonymity>,
 }
 
-/// What was done to one column.
+/// How one column was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Column {
-    /// Its name, at most 120 bytes of it.
+    /// Its name, cut to [`NAME_BYTES_MAX`] bytes.
     pub name: String,
     /// The transform, such as `drop`.
     pub transform: String,
-    /// How many values became another one, or none.
+    /// How many values were replaced or removed.
     pub changed: u64,
     /// How many values the rule could not read; they were left out.
     pub redacted: u64,
-    /// The share of the values' information that is gone, in thousandths, estimated from a sample.
+    /// How much of the values' information is lost, in thousandths, estimated from a sample.
     pub loss_permille: u16,
 }
 
-/// Each record is like at least `reached` - 1 others in the quasi-identifiers.
+/// The anonymity reached: each record equals at least `reached` - 1 others in the
+/// quasi-identifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anonymity {
-    /// What was asked for.
+    /// The k that the rules demand.
     pub k: u64,
-    /// What is: at least `k`, or 0 if no record went out.
+    /// The k that holds: at least `k`, or 0 if no record went out.
     pub reached: u64,
-    /// Alike records have at least so many different values in the sensitive column.
+    /// The l-diversity that holds: the least number of different sensitive values among records
+    /// that are equal in the quasi-identifiers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub l: Option<u64>,
-    /// The names of the columns.
+    /// The names of the quasi-identifying columns.
     pub quasi_identifiers: Vec<String>,
 }
 
@@ -74,7 +76,8 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Column {
-    /// A column's name as a manifest has it: without control characters, and cut to its bound.
+    /// A column's name as a manifest writes it: control characters become spaces, and it is cut at
+    /// a character's end to at most [`NAME_BYTES_MAX`] bytes.
     pub fn name(name: &str) -> String {
         let mut shown = String::new();
         for c in name.chars().map(|c| if c.is_control() { ' ' } else { c }) {

@@ -1,18 +1,9 @@
-//! Terms: who may access a share.
+//! The codes and names that terms list: countries, industries, plain names.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
-
-use crate::commitment::Opening;
-use crate::contract::LedgerTerms;
-use crate::id::ShareId;
-use crate::identity::Identity;
-
-/// The most values that one kind of term may list.
-pub const VALUES_MAX: usize = 256;
 
 /// Why a code was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,36 +17,6 @@ pub enum CodeError {
     /// Not a plain name.
     #[error("`{0}` is not a name of 1 to 64 letters, digits, `.`, `_` or `-`")]
     Name(String),
-}
-
-/// Why terms were refused.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TermsError {
-    /// Nothing says who may access.
-    #[error(
-        "the terms name no users, organisations, industries or countries; name some, or say that anyone may access"
-    )]
-    Nobody,
-    /// Both open and restricted.
-    #[error(
-        "the terms say that anyone may access and restrict access as well; leave out one of the two"
-    )]
-    AnyoneRestricted,
-    /// More than [`VALUES_MAX`] values.
-    #[error("the terms list {count} {kind}, and at most {VALUES_MAX} are allowed")]
-    TooMany {
-        /// The kind, in the plural.
-        kind: &'static str,
-        /// How many there are.
-        count: usize,
-    },
-    /// Not the identity of a user.
-    #[error("`{0}` cannot be a named user")]
-    User(Identity),
-    /// A named user without an opening, an opening of somebody who is not named, or two of one
-    /// user.
-    #[error("the commitments are not exactly one for each named user")]
-    Openings,
 }
 
 macro_rules! code {
@@ -119,8 +80,7 @@ impl FromStr for Country {
     }
 }
 
-/// The sections of ISIC Rev. 4 and NACE Rev. 2 with their first and last division, the same in
-/// both.
+/// The sections with their first and last division: the same in ISIC Rev. 4 and NACE Rev. 2.
 const SECTIONS: [(u8, u8, u8); 21] = [
     (b'A', 1, 3),
     (b'B', 5, 9),
@@ -145,8 +105,8 @@ const SECTIONS: [(u8, u8, u8); 21] = [
     (b'U', 99, 99),
 ];
 
-/// The section of a code: a section's letter is its own, a division, group or class has its
-/// division's.
+/// The section of a code: a letter is a section itself, and a division, group or class belongs to
+/// the section of its division.
 fn section(code: &str) -> Option<u8> {
     match code.as_bytes() {
         [letter] => SECTIONS.iter().map(|(section, ..)| *section).find(|section| section == letter),
@@ -209,115 +169,13 @@ impl FromStr for Name {
     }
 }
 
-/// Who may access: values of a kind are alternatives, and every kind that lists values must hold.
-///
-/// A policy that lists none must say `anyone`, so that openness is never an accident.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Terms {
-    /// Said outright when no kind is restricted; with a restriction it is refused.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub anyone: bool,
-    /// Named users.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub users: BTreeSet<Identity>,
-    /// Organisations, as administrators set them on accounts.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub organisations: BTreeSet<Name>,
-    /// Industries; each covers its subdivisions.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub industries: BTreeSet<Industry>,
-    /// Countries.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub countries: BTreeSet<Country>,
-    /// Purposes, one of which the consumer must state.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub purposes: BTreeSet<Name>,
-}
-
-impl Terms {
-    /// Checks what the type's documentation demands, the bounds, and that named users can be users.
-    pub fn validate(&self) -> Result<(), TermsError> {
-        well_formed(
-            self.anyone,
-            self.users.len(),
-            self.organisations.len(),
-            self.industries.len(),
-            self.countries.len(),
-            self.purposes.len(),
-        )?;
-        match self.users.iter().find(|user| user.is_server() || user.validate().is_err()) {
-            Some(user) => Err(TermsError::User(user.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// These terms as they stand on the ledger: named users as commitments for `share`.
-    ///
-    /// # Errors
-    /// [`TermsError::Openings`] unless `users` holds exactly one opening for each named user.
-    pub fn to_ledger(&self, share: &ShareId, users: &[Opening]) -> Result<LedgerTerms, TermsError> {
-        let opened: BTreeSet<&Identity> = users.iter().map(|opening| &opening.identity).collect();
-        if users.len() != self.users.len() || !opened.into_iter().eq(&self.users) {
-            return Err(TermsError::Openings);
-        }
-        Ok(LedgerTerms {
-            anyone: self.anyone,
-            users: users.iter().map(|opening| opening.commitment(share)).collect(),
-            organisations: self.organisations.clone(),
-            industries: self.industries.clone(),
-            countries: self.countries.clone(),
-            purposes: self.purposes.clone(),
-        })
-    }
-}
-
-impl LedgerTerms {
-    /// Checks the same as [`Terms::validate`], as far as the ledger shows it.
-    pub fn validate(&self) -> Result<(), TermsError> {
-        well_formed(
-            self.anyone,
-            self.users.len(),
-            self.organisations.len(),
-            self.industries.len(),
-            self.countries.len(),
-            self.purposes.len(),
-        )
-    }
-}
-
-fn well_formed(
-    anyone: bool,
-    users: usize,
-    organisations: usize,
-    industries: usize,
-    countries: usize,
-    purposes: usize,
-) -> Result<(), TermsError> {
-    let restrictions = [
-        ("users", users),
-        ("organisations", organisations),
-        ("industries", industries),
-        ("countries", countries),
-    ];
-    for (kind, count) in restrictions.into_iter().chain([("purposes", purposes)]) {
-        if count > VALUES_MAX {
-            return Err(TermsError::TooMany { kind, count });
-        }
-    }
-    match (anyone, restrictions.iter().any(|(_, count)| *count > 0)) {
-        (false, false) => Err(TermsError::Nobody),
-        (true, true) => Err(TermsError::AnyoneRestricted),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![expect(clippy::unwrap_used)]
 
     use super::*;
-    use crate::id::{Digest, Salt};
+    use crate::id::Digest;
+    use crate::terms::Terms;
 
     fn check_codes<C: FromStr<Err = CodeError> + fmt::Display>(good: &[&str], bad: &[&str]) {
         for text in good {
@@ -452,57 +310,5 @@ mod tests {
         assert!(serde_json::from_str::<Country>("\"SE\"").is_ok());
         assert!(serde_json::from_str::<Country>("\"se\"").is_err());
         assert!(serde_json::from_str::<Terms>(r#"{"countries":["SE"],"color":1}"#).is_err());
-    }
-
-    #[test]
-    fn openness_is_said_outright() {
-        let closed =
-            Terms { countries: BTreeSet::from(["SE".parse().unwrap()]), ..Terms::default() };
-        let purpose = BTreeSet::from(["research".parse().unwrap()]);
-        assert_eq!(Terms::default().validate(), Err(TermsError::Nobody));
-        assert_eq!(
-            Terms { purposes: purpose.clone(), ..Terms::default() }.validate(),
-            Err(TermsError::Nobody)
-        );
-        assert_eq!(
-            Terms { anyone: true, purposes: purpose, ..Terms::default() }.validate(),
-            Ok(())
-        );
-        assert_eq!(closed.validate(), Ok(()));
-        assert_eq!(Terms { anyone: true, ..closed }.validate(), Err(TermsError::AnyoneRestricted));
-    }
-
-    #[test]
-    fn terms_are_bounded() {
-        let names = |count: usize| (0..count).map(|i| format!("n{i}").parse().unwrap()).collect();
-        let with = |count| Terms { organisations: names(count), ..Terms::default() };
-        assert_eq!(with(VALUES_MAX).validate(), Ok(()));
-        let refused = TermsError::TooMany { kind: "organisations", count: VALUES_MAX + 1 };
-        assert_eq!(with(VALUES_MAX + 1).validate(), Err(refused));
-        let server = Identity::server("keys.example");
-        let terms = Terms { users: BTreeSet::from([server.clone()]), ..Terms::default() };
-        assert_eq!(terms.validate(), Err(TermsError::User(server)));
-    }
-
-    #[test]
-    fn pr_1_the_ledger_gets_commitments_for_named_users() {
-        let share = ShareId([1; 16]);
-        let opening = |name: &str, salt: u8| Opening {
-            identity: format!("lab:CN={name}").parse().unwrap(),
-            salt: Salt([salt; 32]),
-        };
-        let (ann, bob) = (opening("Ann", 1), opening("Bob", 2));
-        let terms = Terms {
-            users: [&ann, &bob].map(|o| o.identity.clone()).into_iter().collect(),
-            ..Terms::default()
-        };
-        let ledger = terms.to_ledger(&share, &[bob.clone(), ann.clone()]).unwrap();
-        assert_eq!(ledger.users, BTreeSet::from([ann.commitment(&share), bob.commitment(&share)]));
-        assert!(!serde_json::to_string(&ledger).unwrap().contains("Ann"));
-        for wrong in
-            [vec![], vec![ann.clone()], vec![ann.clone(), ann.clone()], vec![ann.clone(), bob, ann]]
-        {
-            assert_eq!(terms.to_ledger(&share, &wrong), Err(TermsError::Openings));
-        }
     }
 }

@@ -1,0 +1,11 @@
+//! The vectors in `testdata/` end as they say: signed documents, packages, access tokens and
+//! released keys, most of them to be refused. `cargo xtask vectors` writes them.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod documents;
+mod format;
+mod package;
+mod release;
+#[path = "../support/mod.rs"]
+mod support;
+mod token;
