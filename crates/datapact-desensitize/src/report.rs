@@ -179,7 +179,7 @@ impl Report {
 
     /// What the signed sharing information says of it.
     pub fn manifest(&self) -> datapact_core::policy::desensitization::Desensitization {
-        use datapact_core::desensitization as core;
+        use datapact_core::policy::desensitization as core;
         let permille = |loss: f64| (loss * 1000.0).round() as u16;
         let columns = self.columns.iter().take(core::COLUMNS_MAX).map(|column| core::Column {
             name: core::Column::name(&column.name),
