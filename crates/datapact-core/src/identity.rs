@@ -61,7 +61,10 @@ impl Identity {
         self.realm == SERVER_REALM
     }
 
-    /// Checks the bounds that the type's documentation gives.
+    /// Checks the bounds that the fields' documentation gives.
+    ///
+    /// # Errors
+    /// [`ParseIdentityError`] when realm or subject is out of bounds.
     pub fn validate(&self) -> Result<(), ParseIdentityError> {
         let realm = &self.realm;
         let realm_ok = (1..=64).contains(&realm.len())

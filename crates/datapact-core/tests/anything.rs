@@ -62,7 +62,11 @@ proptest! {
     }
 
     #[test]
-    fn any_jws_of_plausible_parts_is_refused(header in any::<Vec<u8>>(), payload in any::<Vec<u8>>(), rest in any::<[u8; 64]>()) {
+    fn any_jws_of_plausible_parts_is_refused(
+        header in any::<Vec<u8>>(),
+        payload in any::<Vec<u8>>(),
+        rest in any::<[u8; 64]>(),
+    ) {
         use base64::Engine as _;
         let part = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
         documents(&format!("{}.{}.{}", part(&header), part(&payload), part(&rest)));
@@ -94,10 +98,15 @@ proptest! {
     }
 
     #[test]
-    fn a_call_without_state_touches_nothing(share in any::<[u8; 16]>(), request in any::<[u8; 32]>(), time in any::<u64>()) {
+    fn a_call_without_state_touches_nothing(
+        share in any::<[u8; 16]>(),
+        request in any::<[u8; 32]>(),
+        time in any::<u64>(),
+    ) {
         let share = ShareId(share);
         let call = serde_json::json!({
-            "call": "request-access", "share": share, "policy": Digest(request), "request": Digest(request),
+            "call": "request-access", "share": share,
+            "policy": Digest(request), "request": Digest(request),
             "consumer": Commitment(request),
         });
         let call: Call = serde_json::from_value(call).unwrap();

@@ -216,6 +216,8 @@ fn admits(
     if time >= policy.expires {
         return Err(Refusal::Expired { expires: policy.expires });
     }
+    // A kind without values restricts nothing. One with values needs the consumer's own to be among
+    // them, so a consumer without such an attribute is refused.
     if !terms.users.is_empty() && !terms.users.contains(consumer) {
         return Err(Refusal::User);
     }

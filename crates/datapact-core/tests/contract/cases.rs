@@ -173,7 +173,8 @@ fn first_receipt(receipt: Receipt) -> Expected {
     Expected::Outcome(Outcome { writes: Values::new(), receipt })
 }
 
-const UNSTATED: &str = "the terms name no users, organisations, industries or countries; name some, or say that anyone may access";
+const UNSTATED: &str = "the terms name no users, organisations, industries or \
+                        countries; name some, or say that anyone may access";
 const WINDOW: &str = "access would end at 1800000000, which is not after it begins at";
 const VERSIONS: &str = "every version but the first names its predecessor";
 
@@ -370,7 +371,13 @@ pub fn set_policy() -> Vec<Row> {
             policy(3),
             refused(Refusal::Revoked),
         ),
-        row("version 0", "malformed", none(), first(|p| p.version = 0), malformed("versions begin at 1")),
+        row(
+            "version 0",
+            "malformed",
+            none(),
+            first(|p| p.version = 0),
+            malformed("versions begin at 1"),
+        ),
         row(
             "a first version with a predecessor",
             "malformed",
@@ -412,7 +419,8 @@ pub fn set_policy() -> Vec<Row> {
             none(),
             first(|p| p.terms = Terms { countries: codes(&["SE"]), ..anyone() }),
             malformed(
-                "the terms say that anyone may access and restrict access as well; leave out one of the two",
+                "the terms say that anyone may access and restrict access as well; leave out one \
+                 of the two",
             ),
         ),
         row(
@@ -449,7 +457,8 @@ pub fn set_policy() -> Vec<Row> {
             none(),
             first(|p| p.expires = TIME_MAX + 1),
             malformed(
-                "the expiration time 253402300800 is after the year 9999; give it in seconds since 1970",
+                "the expiration time 253402300800 is after the year 9999; give it in seconds \
+                 since 1970",
             ),
         ),
         row(

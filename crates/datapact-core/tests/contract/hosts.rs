@@ -176,11 +176,15 @@ proptest! {
             .into_iter()
             .zip(BEGIN..)
             .map(|((consumer, number, version), time)| match consumer {
-                3 => (Call::SetPolicy(SetPolicy { access_times: AccessTimes::Times(2 + version), ..policy(version) }), time),
+                3 => {
+                    let access_times = AccessTimes::Times(2 + version);
+                    (Call::SetPolicy(SetPolicy { access_times, ..policy(version) }), time)
+                }
                 _ => (ask(consumer, number, version), time),
             })
             .collect();
-        let start: Values = decide(&Call::SetPolicy(share()), &Values::new(), BEGIN).unwrap().writes;
+        let set = Call::SetPolicy(share());
+        let start: Values = decide(&set, &Values::new(), BEGIN).unwrap().writes;
 
         let (mut one_by_one, mut answers) = (start.clone(), Vec::new());
         for call in &calls {

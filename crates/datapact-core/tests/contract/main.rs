@@ -12,6 +12,7 @@ mod cases;
 mod check;
 mod corpus;
 mod hosts;
+mod policy;
 mod properties;
 #[path = "../support/mod.rs"]
 mod support;

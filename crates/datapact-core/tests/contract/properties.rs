@@ -191,7 +191,11 @@ proptest! {
     /// No panic on anything, nothing written but listed keys, and a repeat at any later time gives
     /// the first receipt and writes nothing.
     #[test]
-    fn decide_writes_listed_keys_and_repeats((call, values) in call_and_values(), time in moment(), later in moment()) {
+    fn decide_writes_listed_keys_and_repeats(
+        (call, values) in call_and_values(),
+        time in moment(),
+        later in moment(),
+    ) {
         let listed = keys(&call);
         if let Ok(outcome) = decide(&call, &values, time) {
             prop_assert!(outcome.writes.keys().all(|key| listed.contains(key)));
@@ -223,13 +227,19 @@ proptest! {
 
     /// The preview and the decision are one judgement.
     #[test]
-    fn eligible_is_what_decide_says(set in set_policy(), asked in request_access(), granted in number(), time in moment()) {
+    fn eligible_is_what_decide_says(
+        set in set_policy(),
+        asked in request_access(),
+        granted in number(),
+        time in moment(),
+    ) {
         let attributes = Attributes {
             organisation: asked.organisation.clone(),
             industry: asked.industry.clone(),
             country: asked.country.clone(),
         };
-        let preview = eligible(&set, &asked.consumer, &attributes, asked.purpose.as_ref(), granted, time);
+        let purpose = asked.purpose.as_ref();
+        let preview = eligible(&set, &asked.consumer, &attributes, purpose, granted, time);
         let request = RequestAccess {
             share: set.share,
             policy: set.policy,
@@ -287,7 +297,9 @@ proptest! {
     /// than the version in force allows, its accesses are numbered without a gap, and nothing
     /// follows a revocation.
     #[test]
-    fn wr_4_access_times_hold_over_every_history(steps in proptest::collection::vec(step(), 1..80)) {
+    fn wr_4_access_times_hold_over_every_history(
+        steps in proptest::collection::vec(step(), 1..80),
+    ) {
         let mut state = Values::new();
         let mut newest: Option<SetPolicy> = None;
         let mut accesses: BTreeMap<Commitment, u32> = BTreeMap::new();
@@ -313,7 +325,8 @@ proptest! {
                     ..crate::cases::request(0)
                 }),
             };
-            let read = keys(&call).into_iter().filter_map(|key| Some((key.clone(), state.get(&key)?.clone()))).collect();
+            let stored = |key: String| state.get(&key).cloned().map(|value| (key, value));
+            let read = keys(&call).into_iter().filter_map(stored).collect();
             let Ok(outcome) = decide(&call, &read, time) else { continue };
             if outcome.writes.is_empty() {
                 continue;
