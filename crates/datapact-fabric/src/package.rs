@@ -10,7 +10,7 @@ use datapact_core::id::Digest;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use datapact_ledger::local::{NetworkError, Result};
+use datapact_local::{NetworkError, Result};
 
 /// What a `tar` archive is made of, in bytes.
 const TAR_BLOCK: usize = 512;

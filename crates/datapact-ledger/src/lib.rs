@@ -7,7 +7,6 @@
 pub mod conformance;
 pub mod embedded;
 pub mod follower;
-pub mod local;
 pub mod mirror;
 pub mod port;
 pub mod store;

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use alloy::primitives::Address;
 use datapact_core::id::random;
-use datapact_ledger::local::ports::{self, PortBlock};
-use datapact_ledger::local::{Folder, Result, process, replace};
+use datapact_local::ports::{self, PortBlock};
+use datapact_local::{Folder, NetworkError, Result, process, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::config::EvmConfig;
@@ -21,12 +21,10 @@ use crate::deploy::{Deployment, deploy};
 use crate::rpc::Rpc;
 use crate::signer;
 
-pub use datapact_ledger::local::NetworkError;
 pub use program::{anvil, geth};
 
 /// The file that describes the network as a ledger, with the key of who submits: management's.
 pub const LEDGER_FILE: &str = "ledger.toml";
-const RECORD_FILE: &str = "network.json";
 /// How long nodes may take to answer, and validators to make the first block.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
@@ -92,9 +90,9 @@ impl Network {
     /// # Errors
     /// When there is another kind of network, or something else, or somebody else works on it.
     pub fn open(dir: &Path, kind: Kind, nodes: usize) -> Result<Self> {
-        let folder = Folder::open(dir, RECORD_FILE)?;
-        if folder.path().join(RECORD_FILE).exists() {
-            let network = Self::read(folder)?;
+        let folder = Folder::open(dir)?;
+        if let Some(record) = folder.record()? {
+            let network = Self { folder, record, ports: Vec::new() };
             if network.record.kind != kind {
                 let detail = format!("`{}` holds another kind of network", network.dir().display());
                 return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
@@ -130,13 +128,8 @@ impl Network {
     /// # Errors
     /// When there is none.
     pub fn existing(dir: &Path) -> Result<Self> {
-        Self::read(Folder::existing(dir, RECORD_FILE)?)
-    }
-
-    fn read(folder: Folder) -> Result<Self> {
-        let path = folder.path().join(RECORD_FILE);
-        let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
-        let record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+        let folder = Folder::existing(dir)?;
+        let record = folder.record()?.ok_or_else(|| NetworkError::no_network(dir))?;
         Ok(Self { folder, record, ports: Vec::new() })
     }
 
@@ -238,10 +231,7 @@ impl Network {
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.dir().join(RECORD_FILE);
-        let text =
-            serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
-        replace(&path, text.as_bytes())
+        self.folder.save(&self.record)
     }
 
     /// Free ports for all, unless some node runs or the former ones are still free.
@@ -338,7 +328,8 @@ impl Network {
     /// Waits until a node answers.
     async fn answering(&self, at: usize) -> Result<()> {
         let Some(node) = self.record.nodes.get(at) else { return Ok(()) };
-        let rpc = Rpc::new(&[node.url()], self.record.chain_id)?;
+        let rpc =
+            Rpc::new(&[node.url()], self.record.chain_id).map_err(NetworkError::see_logs)?;
         let end = Instant::now() + READY_TIMEOUT;
         loop {
             if rpc.latest().await.is_ok() {
@@ -347,9 +338,7 @@ impl Network {
             let alive = node.process.is_some_and(|id| process::is_alive(id, self.dir()));
             if !alive || Instant::now() > end {
                 let log = self.node_log(at);
-                let detail =
-                    format!("node {} does not answer: {}", at + 1, process::last_words(&log));
-                return Err(NetworkError::new(detail, format!("its log is `{}`", log.display())));
+                return Err(process::no_answer(&format!("node {}", at + 1), &log));
             }
             tokio::time::sleep(POLL).await;
         }
@@ -361,7 +350,7 @@ impl Network {
         let endpoints: Vec<String> = self.record.nodes.iter().map(Node::url).collect();
         let path = self.ledger_file();
         let config = if path.exists() {
-            EvmConfig { endpoints, ..EvmConfig::load(&path)? }
+            EvmConfig { endpoints, ..EvmConfig::load(&path).map_err(NetworkError::see_logs)? }
         } else {
             // What an interrupted deployment has left is nobody's.
             for file in ["signer.json", "signer.passphrase"] {
@@ -371,7 +360,7 @@ impl Network {
                 }
             }
             self.growing(&endpoints).await?;
-            let (signer, _) = signer::make(self.dir())?;
+            let (signer, _) = signer::make(self.dir()).map_err(NetworkError::see_logs)?;
             let deployment = Deployment {
                 endpoints,
                 chain_id: self.record.chain_id,
@@ -381,7 +370,7 @@ impl Network {
                 signer,
                 owner: None::<Address>,
             };
-            deploy(deployment).await?
+            deploy(deployment).await.map_err(NetworkError::see_logs)?
         };
         for (at, node) in self.record.nodes.iter().enumerate() {
             let own = EvmConfig { endpoints: vec![node.url()], signer: None, ..config.clone() };
@@ -392,7 +381,7 @@ impl Network {
 
     /// Waits until blocks are made.
     async fn growing(&self, endpoints: &[String]) -> Result<()> {
-        let rpc = Rpc::new(endpoints, self.record.chain_id)?;
+        let rpc = Rpc::new(endpoints, self.record.chain_id).map_err(NetworkError::see_logs)?;
         let end = Instant::now() + READY_TIMEOUT;
         loop {
             match rpc.latest().await {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use datapact_core::id::random;
+use datapact_local::{NetworkError, Result, process};
 use serde_json::json;
 
-use super::{Network, NetworkError, Node, Result, process};
+use super::{Network, Node};
 use crate::signer::write_secret;
 
 /// What Istanbul-like consensus puts into a block's `mixHash`.
@@ -30,7 +31,8 @@ impl Network {
             let path = folder.join("nodekey");
             let key = PrivateKeySigner::from_bytes(&B256::from(random::<32>()))
                 .map_err(|e| NetworkError::file(&path, e))?;
-            write_secret(&path, hex::encode(key.to_bytes()).as_bytes())?;
+            write_secret(&path, hex::encode(key.to_bytes()).as_bytes())
+                .map_err(NetworkError::see_logs)?;
             addresses.push(key.address());
         }
         addresses.sort_unstable();

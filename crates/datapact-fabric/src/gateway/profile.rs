@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datapact_ledger::LedgerError;
-use datapact_ledger::local::replace;
+use datapact_local::replace;
 use datapact_log::clock::Clock;
 use serde::Deserialize;
 use serde::de::IgnoredAny;

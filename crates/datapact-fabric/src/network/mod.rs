@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use datapact_ledger::local::ports::{self, PortBlock};
-use datapact_ledger::local::{Folder, Result, process, replace};
+use datapact_local::ports::{self, PortBlock};
+use datapact_local::{Folder, NetworkError, Result, process, replace};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::SetUp;
 use crate::package::{Connection, Package};
 
-pub use datapact_ledger::local::NetworkError;
 pub use program::{FABRIC_BIN, Programs};
 
 /// The file that describes the network as management's ledger.
@@ -34,8 +33,6 @@ pub const KEY_LEDGER_FILE: &str = "ledger-key.toml";
 pub const CHANNEL: &str = "datapact";
 /// The chaincode's name on the channel.
 pub const CHAINCODE: &str = "datapact";
-/// The file in a network's folder that says what is in it.
-const RECORD_FILE: &str = "network.json";
 
 /// How long the orderers of a network for trying out wait for more transactions.
 pub const BATCH_TIMEOUT: Duration = Duration::from_millis(50);
@@ -47,8 +44,6 @@ const READY_TIMEOUT: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
 /// How often other ports are tried when one was taken meanwhile.
 const TRIES: usize = 3;
-/// What Go says when it was.
-const PORT_TAKEN: &str = "address already in use";
 
 /// How the orderers agree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -199,9 +194,9 @@ impl Network {
         agreed(&options.ledger)
             .validate()
             .map_err(|e| NetworkError::new(e, "choose another id"))?;
-        let folder = Folder::open(dir, RECORD_FILE)?;
-        if folder.path().join(RECORD_FILE).exists() {
-            let network = Self::read(folder)?;
+        let folder = Folder::open(dir)?;
+        if let Some(record) = folder.record()? {
+            let network = Self::with(folder, record);
             let other = if network.record.orderers != options.orderers {
                 Some("other orderers")
             } else if network.record.ledger != options.ledger {
@@ -238,16 +233,14 @@ impl Network {
     /// # Errors
     /// When there is none.
     pub fn existing(dir: &Path) -> Result<Self> {
-        Self::read(Folder::existing(dir, RECORD_FILE)?)
+        let folder = Folder::existing(dir)?;
+        let record = folder.record()?.ok_or_else(|| NetworkError::no_network(dir))?;
+        Ok(Self::with(folder, record))
     }
 
-    fn read(folder: Folder) -> Result<Self> {
-        let path = folder.path().join(RECORD_FILE);
-        let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
-        let record: Record =
-            serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+    fn with(folder: Folder, record: Record) -> Self {
         let ports = PortBlock::again(record.first_port);
-        Ok(Self { folder, record, _ports: ports })
+        Self { folder, record, _ports: ports }
     }
 
     /// Where everything is.
@@ -321,8 +314,8 @@ impl Network {
             self.choose_ports()?;
             let Err(error) = self.make_channel(programs).await else { return Ok(self.running()) };
             self.end_all_but(&before).await?;
-            // Somebody may have taken a port between its choice and its use.
-            if self.record.made || tried == TRIES || !error.detail.contains(PORT_TAKEN) {
+            // Another program may have taken a port between its choice and its use.
+            if self.record.made || tried == TRIES || self.taken_port().is_none() {
                 return Err(error);
             }
         }
@@ -423,10 +416,7 @@ impl Network {
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.dir().join(RECORD_FILE);
-        let text =
-            serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
-        replace(&path, text.as_bytes())
+        self.folder.save(&self.record)
     }
 
     /// Ports for all: the former ones, or, while no channel has them for good and they are taken,
@@ -537,9 +527,7 @@ impl Network {
         if self.process(node).is_some() && Instant::now() < end {
             return Ok(());
         }
-        let log = self.node_log(node);
-        let detail = format!("{} does not answer: {}", node.name(), process::last_words(&log));
-        Err(NetworkError::new(detail, format!("its log is `{}`", log.display())))
+        Err(process::no_answer(&node.name(), &self.node_log(node)))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Processes: nodes, which outlive this process and are known again by their id and the network's
-//! folder in their command line; and commands, which do not outlive whoever waits for them.
+//! Processes: nodes, which outlive this process and are recognised by their id and the network's
+//! folder in their command line; and commands, which end when the task that awaits them does.
 
 use std::fs;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{NetworkError, Result};
+use crate::error::{NetworkError, Result};
 
 /// How long a node may take to end when it is asked to.
 const END_TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,8 +95,14 @@ fn tool(name: &str) -> Command {
     command
 }
 
+/// The node `name` does not answer; what its log says last.
+pub fn no_answer(name: &str, log: &Path) -> NetworkError {
+    let detail = format!("{name} does not answer: {}", last_words(log));
+    NetworkError::new(detail, format!("its log is `{}`", log.display()))
+}
+
 /// The end of a log.
-pub fn last_words(log: &Path) -> String {
+fn last_words(log: &Path) -> String {
     let read = || -> io::Result<String> {
         let mut file = fs::File::open(log)?;
         let length = file.metadata()?.len();

@@ -1,60 +1,19 @@
-//! What networks of nodes on one machine share, whatever ledger they are: a folder that one program
-//! works on at a time, nodes that are processes, and ports for them.
+//! A network's folder, which one program works on at a time, and the record in it of what the
+//! network is made of.
 
-pub mod ports;
-pub mod process;
-
-use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::port::LedgerError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-/// Locked by whoever works on a folder.
+use crate::error::{NetworkError, Result};
+
+/// Locked by the program that works on the folder.
 const LOCK_FILE: &str = "lock";
-
-/// Why a network does not run.
-#[derive(Debug, thiserror::Error)]
-#[error("{detail}; {hint}")]
-pub struct NetworkError {
-    /// What is wrong.
-    pub detail: String,
-    /// How to go on.
-    pub hint: String,
-}
-
-impl NetworkError {
-    /// The error `detail`, with how to go on.
-    pub fn new(detail: impl Display, hint: impl Display) -> Self {
-        Self { detail: detail.to_string(), hint: hint.to_string() }
-    }
-
-    /// What is wrong with a file or folder of a network.
-    pub fn file(path: &Path, error: impl Display) -> Self {
-        Self::new(
-            format!("`{}`: {error}", path.display()),
-            "choose another folder with `--dir DIR`",
-        )
-    }
-
-    /// That `dir` holds none.
-    pub fn nothing_in(dir: &Path) -> Self {
-        Self::new(
-            format!("`{}` holds no network", dir.display()),
-            "name the folder that `ledger up` was given with `--dir DIR`",
-        )
-    }
-}
-
-impl From<LedgerError> for NetworkError {
-    fn from(error: LedgerError) -> Self {
-        Self::new(error, "see the nodes' logs in the network's folder")
-    }
-}
-
-/// The result of what is done with a network.
-pub type Result<T> = std::result::Result<T, NetworkError>;
+/// Says what is in the folder: a folder without it holds no network.
+const RECORD_FILE: &str = "network.json";
 
 /// A network's folder, held by this process.
 #[derive(Debug)]
@@ -73,17 +32,17 @@ impl Drop for Folder {
 
 impl Folder {
     /// Takes the folder at `path`, made with mode 0700 if it is not there; one that is there must
-    /// be empty, or have the file `record` in it.
+    /// be empty or hold a network.
     ///
     /// # Errors
     /// When it holds something else, or another program works on it.
-    pub fn open(path: &Path, record: &str) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         made.map_err(|e| NetworkError::file(path, e))?;
         let folder = Self::locked(path)?;
         let mut others =
             fs::read_dir(&folder.path).map_err(|e| NetworkError::file(&folder.path, e))?;
-        if !folder.path.join(record).exists()
+        if !folder.record_file().exists()
             && others.any(|entry| !entry.is_ok_and(|entry| entry.file_name() == LOCK_FILE))
         {
             let detail = format!("`{}` is not empty and holds no network", folder.path.display());
@@ -92,13 +51,13 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Takes the folder at `path`, which has the file `record` in it.
+    /// Takes the folder at `path`, which holds a network.
     ///
     /// # Errors
-    /// When it has not, or another program works on it.
-    pub fn existing(path: &Path, record: &str) -> Result<Self> {
-        if !path.join(record).exists() {
-            return Err(NetworkError::nothing_in(path));
+    /// When it holds none, or another program works on it.
+    pub fn existing(path: &Path) -> Result<Self> {
+        if !path.join(RECORD_FILE).exists() {
+            return Err(NetworkError::no_network(path));
         }
         Self::locked(path)
     }
@@ -117,6 +76,33 @@ impl Folder {
     /// Where it is, without symbolic links.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    fn record_file(&self) -> PathBuf {
+        self.path.join(RECORD_FILE)
+    }
+
+    /// The record in it; none in a new folder.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a record of this kind of network.
+    pub fn record<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        let path = self.record_file();
+        let text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            read => read.map_err(|e| NetworkError::file(&path, e))?,
+        };
+        serde_json::from_str(&text).map(Some).map_err(|e| NetworkError::file(&path, e))
+    }
+
+    /// Replaces the record in it.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save(&self, record: &impl Serialize) -> Result<()> {
+        let path = self.record_file();
+        let text = serde_json::to_string_pretty(record).map_err(|e| NetworkError::file(&path, e))?;
+        replace(&path, text.as_bytes())
     }
 }
 
