@@ -9,9 +9,9 @@ use datapact_log::Position;
 use serde::Serialize;
 
 use crate::abi::{quantity, share_address, sol_types::Registry};
+use crate::chain::event;
 use crate::config::EvmConfig;
 use crate::contract::{ask, check};
-use crate::events::event;
 use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 

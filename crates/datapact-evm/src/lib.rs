@@ -7,12 +7,10 @@
 //! `docs/ledgers/ethereum.md`.
 
 pub mod abi;
-mod answer;
 mod chain;
 pub mod config;
 mod contract;
 pub mod deploy;
-mod events;
 pub mod inspect;
 mod ledger;
 pub mod network;

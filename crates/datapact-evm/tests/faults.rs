@@ -12,7 +12,7 @@ use datapact_evm::config::{EvmConfig, SignerConfig};
 use datapact_evm::network::Kind;
 use datapact_evm::signer::FileSigner;
 use datapact_ledger::port::{Ledger as _, LedgerError};
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use support::{ID, TestNetwork, open};
 
 /// How long a network may take to be itself again.

@@ -20,7 +20,7 @@ use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError};
 use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::clock::system_clock;
 use datapact_log::note::{KeyKind, SigningKey};
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 //! adapter adds. Turns differ by more than that, since the network does not take the same time for
 //! any two of them.
 //!
-//! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example
+//! `cargo build --release -p datapact-chaincode && cargo run --release -p datapact-fabric --example
 //! fabric_load [raft|bft] [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
@@ -18,7 +18,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions, inspect};
 use datapact_fabric::network::{Network, Options, Orderers, Programs};
 use datapact_ledger::Ledger as _;
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_local::testing::{Fixture, TestShare};
 use datapact_log::clock::system_clock;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;

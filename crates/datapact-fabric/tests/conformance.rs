@@ -8,10 +8,10 @@ mod support;
 use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::inspect;
 use datapact_fabric::network::Orderers;
-use datapact_fabric::proto::common::Block;
+use datapact_fabric::proto::block::Block;
 use datapact_ledger::conformance;
 use datapact_ledger::port::Ledger as _;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use prost::Message as _;
 use support::{ID, TestNetwork};
 

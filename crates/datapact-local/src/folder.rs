@@ -101,7 +101,8 @@ impl Folder {
     /// When it cannot be written.
     pub fn save(&self, record: &impl Serialize) -> Result<()> {
         let path = self.record_file();
-        let text = serde_json::to_string_pretty(record).map_err(|e| NetworkError::file(&path, e))?;
+        let text =
+            serde_json::to_string_pretty(record).map_err(|e| NetworkError::file(&path, e))?;
         replace(&path, text.as_bytes())
     }
 }

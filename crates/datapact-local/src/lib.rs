@@ -9,6 +9,8 @@ mod folder;
 pub mod ports;
 pub mod process;
 pub mod program;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{NetworkError, Result};
 pub use folder::{Folder, replace};

@@ -14,9 +14,10 @@ const POLL: Duration = Duration::from_millis(200);
 /// # Errors
 /// When there is no such file, with `hint`.
 pub fn named(path: &Path, hint: &str) -> Result<PathBuf> {
-    std::path::absolute(path).ok().filter(|path| path.is_file()).ok_or_else(|| {
-        NetworkError::new(format!("there is no program `{}`", path.display()), hint)
-    })
+    std::path::absolute(path)
+        .ok()
+        .filter(|path| path.is_file())
+        .ok_or_else(|| NetworkError::new(format!("there is no program `{}`", path.display()), hint))
 }
 
 /// The folders of the `PATH`.

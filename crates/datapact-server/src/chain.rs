@@ -85,7 +85,7 @@ fn fabric(
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of Hyperledger Fabric, and this program was built without it; build it with \
-         `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
+         `cargo build --release -p datapact -p datapact-chaincode --features datapact/fabric`",
         path.display()
     )))
 }

@@ -328,8 +328,7 @@ impl Network {
     /// Waits until a node answers.
     async fn answering(&self, at: usize) -> Result<()> {
         let Some(node) = self.record.nodes.get(at) else { return Ok(()) };
-        let rpc =
-            Rpc::new(&[node.url()], self.record.chain_id).map_err(NetworkError::see_logs)?;
+        let rpc = Rpc::new(&[node.url()], self.record.chain_id).map_err(NetworkError::see_logs)?;
         let end = Instant::now() + READY_TIMEOUT;
         loop {
             if rpc.latest().await.is_ok() {

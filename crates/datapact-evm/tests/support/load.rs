@@ -26,7 +26,7 @@ use datapact_evm::rpc::Rpc;
 use datapact_evm::signer::{FileSigner, sign};
 use datapact_evm::{EvmLedger, EvmOptions};
 use datapact_ledger::port::{EVENTS_MAX, Ledger as _};
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_local::testing::{Fixture, TestShare};
 use datapact_log::clock::system_clock;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;

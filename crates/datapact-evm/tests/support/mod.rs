@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use datapact_evm::network::{Kind, Network, Running, anvil, geth};
 use datapact_evm::{EvmLedger, EvmOptions};
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 
 pub const ID: &str = "ledger.example";

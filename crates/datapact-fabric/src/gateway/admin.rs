@@ -12,8 +12,8 @@ use super::client::Gateway;
 use super::config::{FabricConfig, IdentityConfig};
 use super::identity::FileIdentity;
 use super::proposal::Invocation;
-use crate::contract::SetUp;
-use crate::contract::encoding::{Changed, Info, StateValue, TrustConfiguration};
+use datapact_chaincode::contract::SetUp;
+use datapact_chaincode::contract::encoding::{Changed, Info, StateValue, TrustConfiguration};
 
 /// How often a trust configuration is set again when somebody else has set another one meanwhile.
 const TRIES: usize = 4;
@@ -46,7 +46,8 @@ pub async fn set_up(
     who: &IdentityConfig,
     set_up: &SetUp,
 ) -> Result<(), LedgerError> {
-    let invocation = Invocation::new("set-up", [crate::contract::encoding::canonical(set_up)]);
+    let invocation =
+        Invocation::new("set-up", [datapact_chaincode::contract::encoding::canonical(set_up)]);
     change(gateway, &FileIdentity::new(who.clone()), invocation).await.map(drop)
 }
 

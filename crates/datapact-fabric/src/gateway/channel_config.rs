@@ -5,7 +5,7 @@ use datapact_ledger::LedgerError;
 use prost::Message as _;
 
 use super::config::Consensus;
-use crate::proto::common::{Block, Envelope, Payload};
+use crate::proto::block::{Block, Envelope, Payload};
 use crate::proto::config::{
     Config, ConfigEnvelope, ConfigGroup, ConsensusType, FabricMspConfig, MspConfig,
     OrdererAddresses,

@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::config::IdentityConfig;
-use crate::proto::common::SerializedIdentity;
+use datapact_chaincode::proto::common::SerializedIdentity;
 
 /// The largest file of a certificate or a key that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -5,16 +5,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use datapact_core::trust::{public_key, subject};
 use datapact_ledger::LedgerError;
+use datapact_ledger::blocks::position;
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 
-use super::block::{CommittedBlock, hash, position};
+use super::block::{CommittedBlock, hash};
 use super::client::{Gateway, code_name};
 use super::proposal::Endorsed;
-use crate::proto::common::{Metadata, Payload, SerializedIdentity};
-use crate::proto::peer::ChaincodeEndorsedAction;
+use crate::proto::block::{Metadata, Payload};
+use crate::proto::transaction::ChaincodeEndorsedAction;
+use datapact_chaincode::proto::common::SerializedIdentity;
 
 /// Where the orderers' signatures stand in a block's metadata.
 const SIGNATURES: usize = 0;
@@ -167,7 +169,7 @@ pub async fn transaction(
 }
 
 fn endorsements(action: &ChaincodeEndorsedAction) -> Vec<EndorsementReport> {
-    let report = |endorsement: &crate::proto::peer::Endorsement| {
+    let report = |endorsement: &crate::proto::transaction::Endorsement| {
         let identity = SerializedIdentity::decode(endorsement.endorser.clone()).unwrap_or_default();
         let certificate = CertificateDer::from_pem_slice(&identity.id_bytes).ok();
         let key = certificate.as_ref().and_then(|certificate| public_key(certificate).ok());

@@ -24,8 +24,8 @@ use super::error::GatewayError;
 use super::identity::FileIdentity;
 use super::proposal::Invocation;
 use super::turns::Turns;
-use crate::contract::Failure;
-use crate::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
+use datapact_chaincode::contract::Failure;
+use datapact_chaincode::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
 
 /// How often the trust configuration is looked at.
 const KEEP_TRUST: Duration = Duration::from_secs(3);

@@ -21,6 +21,7 @@ mod proposal;
 #[cfg(test)]
 mod recorded;
 mod turns;
+mod words;
 
 pub use client::{Answer, Commit, Gateway};
 pub use config::FabricConfig;

@@ -19,7 +19,7 @@ use tonic_prost::ProstCodec;
 
 use super::config::{NodeConfig, TlsConfig};
 use super::error::GatewayError;
-use crate::proto::common::{DeliverResponse, Envelope};
+use crate::proto::block::{DeliverResponse, Envelope};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Fabric's nodes hang up on clients that probe more often than once a minute.

@@ -28,15 +28,15 @@ use tonic::{Code, Request, Response, Status};
 use super::client::{Answer, Gateway};
 use super::config::{Consensus, FabricConfig, IdentityConfig, KIND, NodeConfig};
 use super::proposal::{Endorsed, Invocation};
-use crate::contract::encoding::{Granted, Info};
-use crate::proto::common::{ChannelHeader, Header, SignatureHeader};
 use crate::proto::gateway::{
     CommitStatusRequest, EndorseRequest, EndorseResponse, EvaluateRequest,
     SignedCommitStatusRequest, SubmitRequest,
 };
-use crate::proto::peer::{
-    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal,
-    SignedProposal,
+use crate::proto::transaction::ChaincodeInvocationSpec;
+use datapact_chaincode::contract::encoding::{Granted, Info};
+use datapact_chaincode::proto::common::{ChannelHeader, Header, SignatureHeader};
+use datapact_chaincode::proto::peer::{
+    ChaincodeHeaderExtension, ChaincodeProposalPayload, Proposal, SignedProposal,
 };
 use raw::RawCodec;
 

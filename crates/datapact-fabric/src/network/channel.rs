@@ -4,14 +4,13 @@
 use std::process::Command;
 use std::time::Instant;
 
+use datapact_local::{NetworkError, Result, replace};
 use datapact_log::clock::system_clock;
 use serde_json::Value;
 
+use super::nodes::{Node, Organisation};
 use super::program::{command, run};
-use super::{
-    CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT,
-    Result, replace,
-};
+use super::{CHAINCODE, CHANNEL, Network, POLL, Programs, READY_TIMEOUT};
 use crate::gateway::{FabricConfig, Gateway, admin};
 
 /// The definition that both organisations approve the first time; later ones are the operators' to
@@ -135,10 +134,15 @@ impl Network {
         {
             let gateway = FabricConfig::load(&file).map_err(NetworkError::see_logs)?;
             let gateway = Gateway::new(gateway, system_clock());
-            let set_up = async || admin::set_up(&gateway, who, &agreed).await.map_err(NetworkError::see_logs);
+            let set_up = async || {
+                admin::set_up(&gateway, who, &agreed).await.map_err(NetworkError::see_logs)
+            };
             self.until(Node::Peer(organisation), set_up).await?;
             // Orderers that have no leader yet say nothing.
-            self.until(Node::Orderer(1), async || gateway.newest().await.map_err(NetworkError::see_logs)).await?;
+            self.until(Node::Orderer(1), async || {
+                gateway.newest().await.map_err(NetworkError::see_logs)
+            })
+            .await?;
         }
         Ok(())
     }

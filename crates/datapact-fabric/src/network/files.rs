@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use datapact_local::{NetworkError, Result, replace};
+
+use super::nodes::{Node, Organisation};
 use super::program::{command, run};
 use super::settings::PROFILE;
-use super::{
-    CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Programs, Result, replace,
-};
+use super::{CHANNEL, Network, ORDERER_DOMAIN, Programs};
 
 /// Every node is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";

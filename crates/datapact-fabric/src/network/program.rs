@@ -112,7 +112,7 @@ fn chaincode(given: Option<&Path>) -> Result<PathBuf> {
     find(&folders, CHAINCODE).ok_or_else(|| {
         NetworkError::new(
             format!("the program `{CHAINCODE}` is neither beside this one nor in the PATH"),
-            "build it with `cargo build --release -p datapact-fabric`, and put it beside `datapact`",
+            "build it with `cargo build --release -p datapact-chaincode`, and put it beside `datapact`",
         )
     })
 }

@@ -4,9 +4,8 @@
 use serde_json::{Value, json};
 
 use super::files::HOST;
-use super::{
-    CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation, Programs,
-};
+use super::nodes::{Node, Orderers, Organisation};
+use super::{CHANNEL, Network, ORDERER_DOMAIN, ORDERER_MSP, Programs};
 
 /// The profile in `configtx.yaml` that the channel's first block is made by.
 pub(super) const PROFILE: &str = "Datapact";

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datapact_core::contract::Receipt;
 use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
 use datapact_ledger::port::Event;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 
 use crate::support::{ID, TestNetwork};

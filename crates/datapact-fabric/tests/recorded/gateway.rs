@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datapact_chaincode::contract::encoding::{TrustConfiguration, canonical_text};
 use datapact_core::contract::{Call, Documents};
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::contract::encoding::{TrustConfiguration, canonical_text};
 use datapact_fabric::gateway::config::IdentityConfig;
 use datapact_fabric::gateway::{FabricConfig, Gateway};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::proto::gateway::{CommitStatusResponse, EndorseRequest};
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_local::testing::{Fixture, TestShare};
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
 use prost::Message as _;

@@ -13,7 +13,7 @@ mod support;
 
 use std::path::PathBuf;
 
-use datapact_fabric::contract::SetUp;
+use datapact_chaincode::contract::SetUp;
 use serde::{Deserialize, Serialize};
 
 /// A stream, from its beginning.

@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use datapact_chaincode::contract::encoding::{Info, TrustConfiguration, canonical_text};
+use datapact_chaincode::contract::{Contract, Failure};
+use datapact_chaincode::shim::serve;
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
-use datapact_fabric::contract::{Contract, Failure};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::package::{Connection, Package};
-use datapact_fabric::shim::serve;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};

@@ -15,7 +15,7 @@ use datapact_client::{Home, Profile, Session};
 use datapact_core::contract::Attributes;
 use datapact_server::key::witness_key;
 use datapact_server::management::Keys;
-use datapact_server::ports::PortBlock;
+use datapact_local::ports::PortBlock;
 use datapact_server::run::{self, Ready, ServeError};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;

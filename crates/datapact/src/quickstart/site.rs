@@ -13,7 +13,7 @@ use datapact_client::home::Home;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
 use datapact_server::config::{self, ManagementConfig};
-use datapact_server::ports::PortBlock;
+use datapact_local::ports::PortBlock;
 use serde::{Deserialize, Serialize};
 
 use super::chain::LedgerKind;

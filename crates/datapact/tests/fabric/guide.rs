@@ -13,7 +13,7 @@ use datapact_fabric::network::{Network, Options, Orderers};
 use datapact_ledger::Ledger as _;
 use datapact_ledger::port::Event;
 use datapact_local::ports::PortBlock;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;

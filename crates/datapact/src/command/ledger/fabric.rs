@@ -37,7 +37,7 @@ pub(super) struct Options {
 pub(crate) fn missing() -> Failure {
     Failure::usage(
         "this program was built without Hyperledger Fabric",
-        "build it with `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
+        "build it with `cargo build --release -p datapact -p datapact-chaincode --features datapact/fabric`",
     )
 }
 

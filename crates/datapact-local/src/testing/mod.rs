@@ -1,0 +1,12 @@
+//! What tests of several crates share: signers, trust, signed documents, a log that lies, a
+//! PostgreSQL server (feature `testing`).
+
+mod documents;
+mod log;
+pub mod postgres;
+mod realm;
+
+pub use datapact_core::policy::ShareState;
+pub use documents::{Fixture, TestShare, TestUser};
+pub use log::{MemoryLog, signing_key};
+pub use realm::{TestRealm, trust};
