@@ -64,9 +64,15 @@ struct Arguments {
     )]
     administrator: Vec<String>,
 
-    /// Serve without TLS although others than this machine can connect
-    #[arg(long, env = "CHAINCODE_TLS_DISABLED", num_args = 0..=1, default_value = "false", default_missing_value = "true",
-        value_name = "true|false")]
+    /// Serve without TLS although other machines can connect
+    #[arg(
+        long,
+        env = "CHAINCODE_TLS_DISABLED",
+        num_args = 0..=1,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "true|false"
+    )]
     tls_disabled: bool,
 
     /// The private key for TLS, PEM
@@ -77,14 +83,14 @@ struct Arguments {
     #[arg(long, env = "CHAINCODE_TLS_CERT_FILE", value_name = "FILE", requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
 
-    /// The CA of the peers' client certificates, PEM: only who has one may connect
+    /// The CA of the peers' client certificates, PEM: without one of these, nothing may connect
     #[arg(long, env = "CHAINCODE_CLIENT_CA_CERT_FILE", value_name = "FILE", requires = "tls_key")]
     client_ca: Option<PathBuf>,
 }
 
 const GUIDE: &str = "\
-Example, for organisation 1 of a consortium whose management is organisation 1 and whose trust configuration
-organisation 2 keeps:
+Example, for organisation 1 of a consortium: organisation 1 runs management, organisation 2 keeps
+the trust configuration:
 
   datapact-chaincode --address 127.0.0.1:7060 --package-id datapact_1:4c1f... \\
     --ledger consortium.example/ledger-1 --submitter Org1MSP --administrator Org2MSP
@@ -93,7 +99,8 @@ Then, once on the channel, by an admin of organisation 2 (see `docs/spec/fabric.
 
   peer chaincode invoke ... -n datapact -c '{\"Args\":[\"set-up\",\"{...}\"]}'
 
-SIGTERM or SIGINT ends it at once; the peers connect again when it is back. RUST_LOG=debug says more.";
+SIGTERM or SIGINT ends it at once; the peers connect again when it is back. RUST_LOG=debug says
+more.";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -119,8 +126,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     let tls = server_tls(&arguments)?;
     if tls.is_none() && !tls_disabled && !address.ip().is_loopback() {
         return Err(format!(
-            "others can connect to `{address}`, and no TLS is configured: give `--tls-key` and `--tls-certificate`, \
-             or `--tls-disabled` if the network is the peer's alone"
+            "other machines can connect to `{address}`, and no TLS is configured: give `--tls-key` \
+             and `--tls-certificate`, or `--tls-disabled` if only the peer is on that network"
         ));
     }
     let agreed = arguments.ledger.clone().map(|ledger| SetUp {
@@ -132,6 +139,8 @@ async fn run(arguments: Arguments) -> Result<(), String> {
     if let Some(agreed) = &agreed {
         agreed.validate()?;
     }
+    // The handlers are there before the address is printed: who starts this program may end it from
+    // then on.
     let listener = TcpListener::bind(address)
         .await
         .map_err(|e| format!("cannot listen on `{address}`: {e}"))?;

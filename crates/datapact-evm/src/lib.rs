@@ -3,7 +3,7 @@
 //!
 //! [`EvmLedger`] is the adapter, [`config`] the `ledger.toml` that describes an existing network,
 //! [`deploy`] puts the contract on it, and [`network`] runs networks on one machine. How calls,
-//! records and refusals stand on the chain: `docs/spec/ethereum.md`; how to run it:
+//! records and refusals are on the chain: `docs/spec/ethereum.md`; how to run it:
 //! `docs/ledgers/ethereum.md`.
 
 pub mod abi;

@@ -59,7 +59,7 @@ async fn the_contract_decides_on_real_peers() {
         policy.terms =
             Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
     });
-    assert_eq!(network.execute(&share.set()), Err(Failure::NotSetUp), "nobody is trusted yet");
+    assert_eq!(network.execute(&share.set()), Err(Failure::NotSetUp), "no realm is trusted yet");
     trust(&network, &fixture);
     let digest = TrustConfiguration::of(&fixture.trust()).digest();
     assert_eq!(ORGANISATIONS.map(|it| info(&network, it).trust), [Some(digest); 2]);

@@ -184,7 +184,7 @@ async fn mistakes_are_told() {
     let error = ledger.execute(&call, &documents).await.unwrap_err().to_string();
     assert!(error.contains("`elsewhere.example`") && error.contains(ID), "{error}");
 
-    // Nobody there: unavailable, and where; a second peer that is there is asked instead.
+    // No peer answers: unavailable, and where; a second peer that is there is asked instead.
     let mut gone = with(&|it| it.peers[0].address = "grpcs://127.0.0.1:9".to_owned());
     let ledger = FabricLedger::with(gone.clone(), adapter::options(&fixture));
     let set = fixture.share(AccessTimes::Unlimited, |_| {}).set();

@@ -18,8 +18,8 @@ use crate::port::{EVENTS_MAX, Event, LedgerError};
 
 /// A position is a block's number, then 20 bits for the event's place in the block.
 pub const PLACE_BITS: u32 = 20;
-/// The most blocks whose events are in memory: a few minutes' worth, so that whoever follows the
-/// chain causes no request to a node.
+/// The most blocks whose events are in memory: a few minutes' worth, so that a reader who follows
+/// the chain causes no request to a node.
 const BLOCKS_MAX: usize = 1024;
 
 /// The position of the event at `place` in `block`.

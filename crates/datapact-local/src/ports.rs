@@ -43,7 +43,7 @@ impl PortBlock {
         Err(io::Error::new(io::ErrorKind::AddrInUse, "no block of free ports was found"))
     }
 
-    /// The block whose ports begin at `first` again, if nobody else has reserved it meanwhile.
+    /// Reserves the block whose ports begin at `first` again, if it is still free.
     pub fn again(first: u16) -> Option<Self> {
         Some(Self { _mark: bind(first.checked_sub(1)?).ok()?, first })
     }
@@ -54,7 +54,7 @@ impl PortBlock {
     }
 }
 
-/// Whether nobody listens on a port of the loopback address.
+/// Whether a port of the loopback address is free to listen on.
 pub fn is_free(port: u16) -> bool {
     bind(port).is_ok()
 }

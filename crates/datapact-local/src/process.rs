@@ -41,16 +41,16 @@ pub fn start(mut command: Command, log: &Path, dir: &Path) -> Result<u32> {
     while !is_alive(id, dir) && matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(1));
     }
-    // Nobody else waits for it: a process that has ended must not stay a zombie while this one
-    // lives.
+    // Without a thread that waits for it, a process that has ended would stay a zombie while this
+    // one lives.
     std::thread::spawn(move || child.wait());
     Ok(id)
 }
 
 /// Whether the process runs and is of the network in `dir`.
 pub fn is_alive(id: u32, dir: &Path) -> bool {
-    let asked = tool("ps").args(["-o", "state=,command=", "-p", &id.to_string()]).output();
-    asked.is_ok_and(|output| {
+    let listed = tool("ps").args(["-o", "state=,command=", "-p", &id.to_string()]).output();
+    listed.is_ok_and(|output| {
         let line = String::from_utf8_lossy(&output.stdout);
         !line.trim_start().starts_with('Z') && line.contains(&*dir.to_string_lossy())
     })
@@ -115,8 +115,8 @@ fn last_words(log: &Path) -> String {
 }
 
 /// Runs `command` to its end, and gives what it said: on its output, and, if that is nothing, among
-/// its errors. It and what it has started are killed when it takes longer than `timeout`, or nobody
-/// waits for it any more.
+/// its errors. It and what it has started are killed when it takes longer than `timeout`, or when
+/// this future is dropped.
 ///
 /// # Errors
 /// That it cannot be started, fails, with what it said last and `hint`, or takes too long.
@@ -134,6 +134,7 @@ pub async fn run(mut command: Command, timeout: Duration, hint: &str) -> Result<
         NetworkError::new(format!("`{name}` was not done after {} s", timeout.as_secs()), hint)
     })?;
     let output = output.map_err(|e| cannot_run(command.as_std(), &e))?;
+    // It has ended by itself: there is nothing to kill.
     std::mem::forget(group);
     let [said, errors] =
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
@@ -150,7 +151,7 @@ pub async fn run(mut command: Command, timeout: Duration, hint: &str) -> Result<
     Err(NetworkError::new(format!("`{name}` failed: {}", last.join("\n")), hint))
 }
 
-/// The processes of a command that nobody waits for any more.
+/// The processes of a command, which are killed when this is dropped.
 struct Group(u32);
 
 impl Drop for Group {
@@ -189,18 +190,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_nobody_waits_for_any_more_is_gone_with_what_it_has_started() {
+    async fn a_command_that_is_not_awaited_any_more_is_gone_with_what_it_has_started() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("child");
         let script =
             format!("sleep 1000 & echo $! > '{}.new'; mv '{0}.new' '{0}'; wait", file.display());
-        let asked = tokio::spawn(run(shell(&script), Duration::from_secs(1000), ""));
+        let running = tokio::spawn(run(shell(&script), Duration::from_secs(1000), ""));
         while !file.exists() {
             tokio::time::sleep(POLL).await;
         }
         let child: u32 = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         assert!(is_alive(child, Path::new("sleep 1000")));
-        asked.abort();
+        running.abort();
         let end = Instant::now() + END_TIMEOUT;
         while is_alive(child, Path::new("sleep 1000")) {
             assert!(Instant::now() < end, "it lives");

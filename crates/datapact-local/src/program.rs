@@ -12,7 +12,7 @@ const POLL: Duration = Duration::from_millis(200);
 /// The program `path`, absolute, for nodes are started in folders of their own.
 ///
 /// # Errors
-/// When there is no such file, with `hint`.
+/// When the file does not exist, with `hint`.
 pub fn named(path: &Path, hint: &str) -> Result<PathBuf> {
     std::path::absolute(path)
         .ok()
@@ -43,7 +43,7 @@ pub async fn cache(name: &str) -> Result<(PathBuf, fs::File)> {
     let folder = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
     let folder = folder.ok_or_else(|| {
         NetworkError::new(
-            "there is no folder for the node programs",
+            "no folder is set for the node programs",
             "set XDG_CACHE_HOME, or name the program",
         )
     })?;

@@ -7,8 +7,8 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 /// The organisational unit of admins among Fabric's node OUs.
 const ADMIN: &str = "admin";
 
-/// Whoever signed a proposal. The peer has verified certificate and signature before the chaincode
-/// sees it.
+/// The member of an organisation who signed a proposal. The peer has verified certificate and
+/// signature before the chaincode sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     msp: String,
@@ -16,7 +16,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The member of `msp` with this certificate (PEM). One that cannot be read is no admin's.
+    /// The member of `msp` with this certificate (PEM). One that cannot be read is not an
+    /// admin's.
     pub fn new(msp: String, certificate: &[u8]) -> Self {
         Self { msp, admin: is_admin(certificate).unwrap_or(false) }
     }

@@ -1,4 +1,4 @@
-//! What stands on the channel: set-up, trust configuration, state values, answers, the event,
+//! What is on the channel: set-up, trust configuration, state values, answers, the event,
 //! refusals. All of it is JSON in the form of RFC 8785, so that every endorser makes the same
 //! bytes.
 
@@ -33,7 +33,7 @@ pub fn canonical_text<T: Serialize>(value: &T) -> String {
     String::from_utf8_lossy(&canonical(value)).into_owned()
 }
 
-/// JSON in the form of RFC 8785.
+/// JSON in the form of RFC 8785: every endorser must make the same bytes of the same value.
 pub fn canonical<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json_canonicalizer::to_vec(value)
         .expect("these types have no maps with other keys than texts, nor floats")
@@ -49,7 +49,7 @@ pub struct SetUp {
     pub chaincode: String,
     /// The ledger's id: the audience of every document. Fixed for good.
     pub ledger: String,
-    /// Management's MSP: nobody else's calls count.
+    /// Management's MSP: only its members' calls count.
     pub submitter: String,
 }
 
@@ -73,14 +73,15 @@ impl SetUp {
         let names = self.administrators.iter().chain([&self.chaincode, &self.submitter]);
         if names.into_iter().any(|name| !visible(name, NAME_BYTES_MAX)) {
             return Err(format!(
-                "names of MSPs and of the chaincode must be 1 to {NAME_BYTES_MAX} visible ASCII characters"
+                "names of MSPs and of the chaincode must be 1 to {NAME_BYTES_MAX} visible ASCII \
+                 characters"
             ));
         }
         Ok(())
     }
 }
 
-/// Whose signatures count: what [`Trust`] is made of, as it stands in the state under
+/// Whose signatures count: what [`Trust`] is made of, as it is in the state under
 /// [`TRUST_KEY`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -250,12 +251,13 @@ pub enum Failure {
         /// Who may.
         detail: String,
     },
-    /// Nobody has called `set-up` or `set-trust` yet.
+    /// Before `set-up` and `set-trust` are called.
     #[error("the chaincode has not been set up, or has no trust configuration yet")]
     NotSetUp,
     /// The proposal's clock and this endorser's differ.
     #[error(
-        "the proposal's time {time} is more than 60 s from the endorser's clock, {clock}; set the clocks"
+        "the proposal's time {time} is more than 60 s from the endorser's clock, {clock}; set the \
+         clocks"
     )]
     Time {
         /// The proposal's.
@@ -269,7 +271,7 @@ pub enum Failure {
         /// In what way.
         detail: String,
     },
-    /// Somebody else has changed the trust configuration meanwhile.
+    /// Another administrator has changed the trust configuration meanwhile.
     #[error("the trust configuration is not the one to be replaced")]
     TrustChanged {
         /// The one in force; none when there is none.

@@ -47,7 +47,9 @@ impl Contract {
             return Err(Failure::Time { time, clock });
         }
         let trust = self.trust_of(state).await?.ok_or(Failure::NotSetUp)?;
-        let Known { values, writers } = read_values(&call, state).await?;
+        // Everything is read before anything is decided, so that the read set, and what conflicts
+        // with what, does not depend on the outcome.
+        let StoredValues { values, writers } = read_values(&call, state).await?;
         let decided = decide(&call, &values, time);
         let is_repeat = decided.as_ref().is_ok_and(|outcome| outcome.writes.is_empty());
         match check(&call, &documents, &trust, &set_up.ledger, time) {
@@ -193,7 +195,7 @@ pub(super) async fn usage(report: &str, state: &mut dyn State) -> Result<Answer,
     stored(&usage_key(&id("the report id", report)?), state).await
 }
 
-/// The value under `key` as it stands there, or `null`.
+/// The value under `key` as it is stored, or `null`.
 pub(super) async fn stored(key: &str, state: &mut dyn State) -> Result<Answer, Failure> {
     let value = state.get(key).await?;
     Ok(Answer { payload: value.map_or_else(|| b"null".to_vec(), Vec::from), event: None })
@@ -207,22 +209,25 @@ pub(super) async fn info(state: &mut dyn State) -> Result<Answer, Failure> {
 }
 
 /// What the state holds under a call's keys.
-pub(super) struct Known {
+pub(super) struct StoredValues {
     pub(super) values: Values,
     /// Which transaction wrote each.
     writers: BTreeMap<String, String>,
 }
 
 /// Reads each of the call's keys, once and in their order.
-pub(super) async fn read_values(call: &Call, state: &mut dyn State) -> Result<Known, Failure> {
-    let mut known = Known { values: Values::new(), writers: BTreeMap::new() };
+pub(super) async fn read_values(
+    call: &Call,
+    state: &mut dyn State,
+) -> Result<StoredValues, Failure> {
+    let mut stored = StoredValues { values: Values::new(), writers: BTreeMap::new() };
     for key in keys(call) {
         if let Some(value) = read::<Value>(&key, state).await? {
-            known.writers.insert(key.clone(), value.transaction);
-            known.values.insert(key, value.record);
+            stored.writers.insert(key.clone(), value.transaction);
+            stored.values.insert(key, value.record);
         }
     }
-    Ok(known)
+    Ok(stored)
 }
 
 /// Writes, in the order of the keys.

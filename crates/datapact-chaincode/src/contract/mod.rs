@@ -2,8 +2,8 @@
 //! says.
 //!
 //! [`Contract::invoke`] is all of it: what it reads and writes goes through [`State`], so that
-//! tests run it on a map and [`crate::shim`] on a peer. It holds nothing between calls but a trust
-//! configuration it has read before.
+//! tests run it on a map and [`crate::shim`] on a peer. It holds nothing between calls but the
+//! trust configuration that it read last.
 
 mod caller;
 pub mod encoding;
@@ -43,7 +43,7 @@ pub trait State: Send {
     async fn put(&mut self, key: &str, value: Vec<u8>) -> Result<(), StateError>;
 }
 
-/// What a transaction asks.
+/// What a transaction asks for.
 #[derive(Debug, Clone)]
 pub struct Invocation {
     /// The transaction's id.
@@ -60,7 +60,7 @@ pub struct Invocation {
     pub transient: BTreeMap<String, Vec<u8>>,
 }
 
-/// What a transaction gets.
+/// What a transaction is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     /// The response's payload.
@@ -109,14 +109,14 @@ impl Contract {
                 self.set_trust(invocation, trust, previous, state).await
             }
             _ => Err(arguments_wrong(
-                "there is no function of this name with so many arguments; see `docs/spec/fabric.md`",
+                "no function has this name and so many arguments; see `docs/spec/fabric.md`",
             )),
         }
     }
 
     fn remembered(&self, digest: &Digest) -> Option<Arc<Trust>> {
-        let kept = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().filter(|(known, _)| known == digest).map(|(_, trust)| Arc::clone(trust))
+        let last = self.trust.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(of, _)| of == digest).map(|(_, trust)| Arc::clone(trust))
     }
 
     fn remember(&self, digest: Digest, trust: &Arc<Trust>) {

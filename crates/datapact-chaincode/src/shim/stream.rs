@@ -33,7 +33,8 @@ pub(super) enum StreamError {
     #[error("the peer broke the connection: {0}")]
     Transport(#[from] Status),
     #[error(
-        "the peer did not accept the package id `{0}`: it is another chaincode's, or no longer the committed one's"
+        "the peer did not accept the package id `{0}`: it is another chaincode's, or no longer the \
+         committed one's"
     )]
     NotRegistered(String),
     #[error("the peer sent what has no place here: {0}")]
@@ -139,7 +140,7 @@ impl PeerStream {
         }
     }
 
-    /// Sends a probe back, unless there is so much to send that nobody needs one.
+    /// Sends a probe back, unless so much waits to be sent that the peer sees life anyway.
     fn echo(&self, message: ChaincodeMessage) {
         let _ = self.out.try_send(Ok(message));
     }
@@ -168,7 +169,7 @@ impl PeerStream {
         let contract = Arc::clone(&self.contract);
         self.running.spawn(async move {
             let completed = transaction::run(&contract, message, ledger).await;
-            // Before the peer hears of its end: it may ask for the next one with this id then.
+            // Before the peer hears of its end: from then on it may use the id again.
             let out = completed.0;
             drop(route);
             let _ = out.send(Ok(completed.1)).await;

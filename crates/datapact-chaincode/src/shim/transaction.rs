@@ -103,7 +103,7 @@ pub(super) async fn run(
 pub(super) fn invocation(message: &ChaincodeMessage) -> Result<Invocation, &'static str> {
     let input = ChaincodeInput::decode(message.payload.clone())
         .map_err(|_| "the input cannot be decoded")?;
-    let proposal = message.proposal.as_ref().ok_or("there is no proposal")?;
+    let proposal = message.proposal.as_ref().ok_or("the message has no proposal")?;
     let proposal = Proposal::decode(proposal.proposal_bytes.clone())
         .map_err(|_| "the proposal cannot be decoded")?;
     let header =
@@ -205,7 +205,9 @@ mod tests {
         }
 
         #[test]
-        fn whatever_bytes_come_are_a_message_or_none(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+        fn whatever_bytes_come_are_a_message_or_none(
+            bytes in proptest::collection::vec(any::<u8>(), 0..512),
+        ) {
             if let Ok(message) = ChaincodeMessage::decode(bytes.as_slice()) {
                 let _ = invocation(&message);
             }

@@ -46,7 +46,7 @@ pub fn input(call: &Call) -> (Target, Bytes) {
     }
 }
 
-/// Whether a call's output says that the very same call stands already.
+/// Whether a call's output says that the very same call is recorded already.
 ///
 /// # Errors
 /// When it is not an output of this contract.
@@ -99,7 +99,7 @@ pub fn policy_topics(share: &ShareId) -> Vec<Option<B256>> {
     vec![Some(Registry::PolicySet::SIGNATURE_HASH), Some(B256::from(topic))]
 }
 
-/// What an event of the registry announces; none for an event that is no receipt.
+/// What an event of the registry announces; none for an event without a receipt.
 ///
 /// # Errors
 /// When a receipt's event is not as specified.

@@ -148,9 +148,9 @@ impl Chain {
 
     fn reorganised(&self, number: u64) -> LedgerError {
         let reason = format!(
-            "block {number} was final and is another now: the chain was reorganised deeper than {} confirmations. \
-             Nothing is recorded or released here until the server is started again: find out first who changed the \
-             chain's past, and what is lost with it",
+            "block {number} was final and is another now: the chain was reorganised deeper than {} \
+             confirmations. Nothing is recorded or released here until the server is started again: \
+             find out first who changed the chain's past, and what is lost with it",
             self.confirmations
         );
         self.recent.distrust(number, reason)
@@ -168,8 +168,8 @@ impl Chain {
             return Ok(());
         }
         Err(LedgerError::Unavailable(format!(
-            "the chain has had no new block for {age} s at `{}` (block {}): too few validators are up, or the node \
-             is cut off",
+            "the chain has had no new block for {age} s at `{}` (block {}): too few validators are \
+             up, or the node is cut off",
             self.rpc.preferred(),
             latest.number
         )))

@@ -1,15 +1,19 @@
 //! The adapter: the ledger port on an Ethereum-family chain.
 
+#[cfg(test)]
+mod tests;
+mod trial;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy::primitives::{Address, Bytes};
+use alloy::primitives::Address;
 use alloy::sol_types::SolCall;
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, Refusal,
-    ShareRecord, check,
+    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord,
+    check,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::blocks::{OlderBlocks as _, position};
@@ -20,13 +24,14 @@ use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 
 use crate::abi::sol_types::{Registry, Share};
-use crate::abi::{self, Revert, Target};
+use crate::abi::{self, Target};
 use crate::chain::Chain;
 use crate::config::{EvmConfig, KIND};
 use crate::contract;
 use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 use crate::submit::{Done, Submitter};
+use trial::{Trial, gas};
 
 /// How long a call waits while none of the account's transactions becomes final.
 const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,12 +74,6 @@ impl Drop for EvmLedger {
     fn drop(&mut self) {
         self.tasks.iter().for_each(AbortHandle::abort);
     }
-}
-
-/// What a call would do now.
-enum Trial {
-    Change,
-    Repeat,
 }
 
 impl EvmLedger {
@@ -189,100 +188,6 @@ impl Inner {
 
     fn caip10(&self, address: Address) -> String {
         format!("eip155:{}:{address}", self.config.chain_id)
-    }
-
-    /// What the call would do at the newest block.
-    async fn trial(
-        &self,
-        submitter: &Submitter,
-        call: &Call,
-        to: Address,
-        input: &Bytes,
-    ) -> Result<Trial, LedgerError> {
-        let account = submitter.account().await?;
-        let known = self.chain.newest();
-        let mut answer = self.rpc.view(Some(account), to, input).await;
-        if matches!(&answer, Ok(output) if output.is_empty()) {
-            // No such share: its future contract answers nothing, and what all of them are refuses
-            // in its stead.
-            answer = self.rpc.view(Some(account), self.config.implementation, input).await;
-        }
-        match answer {
-            Ok(output) => match abi::repeated(call, &output) {
-                Ok(false) => Ok(Trial::Change),
-                Ok(true) => Ok(Trial::Repeat),
-                Err(error) => Err(LedgerError::Unavailable(error.to_string())),
-            },
-            Err(error) => match error.reverted().map(|data| abi::revert(&data)) {
-                Some(Revert::Refused(refusal)) => {
-                    self.not_behind(known).await?;
-                    Err(refusal.into())
-                }
-                Some(Revert::NotSubmitter(account)) => {
-                    Err(contract::not_submitter(&self.config, account))
-                }
-                Some(Revert::Other) => {
-                    Err(Refusal::Malformed { detail: "the contract cannot read it".to_owned() }
-                        .into())
-                }
-                None => Err(error.into()),
-            },
-        }
-    }
-
-    /// A node that has not got the block `known`, which another had, refuses for want of what
-    /// stands there: that is no refusal of the contract's.
-    async fn not_behind(&self, known: Option<u64>) -> Result<(), LedgerError> {
-        let newest = self.rpc.latest().await?.number;
-        match known {
-            Some(known) if newest < known => Err(LedgerError::Unavailable(format!(
-                "the node at `{}` is behind: it has {newest} blocks, and {known} were seen",
-                self.rpc.preferred()
-            ))),
-            _ => Ok(()),
-        }
-    }
-
-    /// The first receipt of a call that stands already.
-    async fn first_receipt(&self, call: &Call) -> Result<LedgerReceipt, LedgerError> {
-        let missing = || {
-            LedgerError::Unavailable(
-                "the node does not find the event of a call that stands".to_owned(),
-            )
-        };
-        let topics = abi::topics(call);
-        let mut event = self.chain.find(&topics).await?.ok_or_else(missing)?;
-        for _ in 0..TRIES {
-            self.chain.finality(event.position, FINALITY_TIMEOUT).await?;
-            // Before its block was final, it may have got another place.
-            let found = self.chain.find(&topics).await?.ok_or_else(missing)?;
-            if found == event {
-                return Ok(self.receipt(event));
-            }
-            event = found;
-        }
-        Err(LedgerError::Unavailable(
-            "the chain changes faster than the call can follow".to_owned(),
-        ))
-    }
-
-    fn receipt(&self, event: Event) -> LedgerReceipt {
-        let address = self.caip10(self.share_address(event.receipt.share()));
-        LedgerReceipt { address, position: event.position, receipt: event.receipt }
-    }
-}
-
-/// More than the call can need: what is not used costs nothing.
-fn gas(call: &Call) -> u64 {
-    match call {
-        Call::SetPolicy(set) => {
-            let terms = &set.terms;
-            let names = terms.organisations.len() + terms.purposes.len();
-            let values = terms.users.len() + terms.industries.len() + terms.countries.len() + names;
-            700_000 + 60_000 * values as u64
-        }
-        Call::RequestAccess(_) => 400_000,
-        Call::RecordUsage(_) => 250_000,
     }
 }
 
@@ -429,6 +334,3 @@ impl Ledger for EvmLedger {
         self.inner.caip10(self.inner.share_address(share))
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -38,6 +38,7 @@ impl Network {
         addresses.sort_unstable();
         let validators: Vec<u8> =
             addresses.iter().flat_map(|address| string(address.as_slice())).collect();
+        // QBFT's extra data: vanity, validators, votes, round, seals.
         let extra =
             [string(&[0; 32]), list(&validators), list(&[]), string(&[]), list(&[])].concat();
         let genesis = json!({

@@ -69,7 +69,7 @@ pub struct TransactionReceipt {
 
 fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let text = String::deserialize(from)?;
-    parse_quantity(&text).ok_or_else(|| serde::de::Error::custom("it is no quantity"))
+    parse_quantity(&text).ok_or_else(|| serde::de::Error::custom("it is not a quantity"))
 }
 
 pub(crate) fn parse_quantity(text: &str) -> Option<u64> {

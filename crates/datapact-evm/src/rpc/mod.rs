@@ -2,6 +2,7 @@
 //! not answer.
 
 mod answer;
+mod error;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use crate::abi::quantity;
 use answer::parse_quantity;
 
 pub use answer::{Block, Log, TransactionReceipt};
+pub use error::RpcError;
 
 /// How long a node may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,92 +31,13 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const EVENTS_BYTES_MAX: usize = 32 * 1024 * 1024;
 const GET_LOGS: &str = "eth_getLogs";
 
-/// Why a node gave no result.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum RpcError {
-    /// It answered with an error.
-    #[error("the node at `{endpoint}` says: {message}")]
-    Node {
-        /// The node.
-        endpoint: String,
-        /// The error's number.
-        code: i64,
-        /// Its text.
-        message: String,
-        /// A revert's data.
-        data: Option<Bytes>,
-    },
-    /// No node answered.
-    #[error("no node of the chain answers: {0}")]
-    Unreachable(String),
-    /// A node that answers took too long, or its answer was too long: less may be asked for.
-    #[error("no node of the chain answers: {0}")]
-    TooMuch(String),
-    /// A node of another chain.
-    #[error(
-        "the node at `{endpoint}` is of chain {found}, not of chain {expected}; correct `endpoints` or `chain_id`"
-    )]
-    WrongChain {
-        /// The node.
-        endpoint: String,
-        /// The chain configured.
-        expected: u64,
-        /// The chain that it says.
-        found: u64,
-    },
-}
-
-impl RpcError {
-    /// The data of a call that the contract reverted; none when that is not what happened.
-    pub fn reverted(&self) -> Option<Bytes> {
-        match self {
-            Self::Node { data: Some(data), .. } => Some(data.clone()),
-            Self::Node { message, .. } if message.to_lowercase().contains("revert") => {
-                Some(Bytes::new())
-            }
-            _ => None,
-        }
-    }
-}
-
-impl From<RpcError> for LedgerError {
-    fn from(error: RpcError) -> Self {
-        match &error {
-            RpcError::WrongChain { .. } => Self::Misconfigured(error.to_string()),
-            RpcError::Node { message, .. } => {
-                let said = message.to_lowercase();
-                let has = |part: &str| said.contains(part);
-                if has("insufficient funds") || has("upfront cost") {
-                    Self::Misconfigured(format!(
-                        "{error}: the submitting account cannot pay the gas; fund it, or use `gas_price = 0` where \
-                         the network allows it"
-                    ))
-                } else if has("underpriced")
-                    || has("gas price")
-                    || has("fee cap")
-                    || has("base fee")
-                {
-                    Self::Misconfigured(format!("{error}: the network wants another `gas_price`"))
-                } else if has("exceeds block gas limit") || has("intrinsic gas") {
-                    Self::Misconfigured(format!(
-                        "{error}: the network's block gas limit is too low"
-                    ))
-                } else {
-                    Self::Unavailable(error.to_string())
-                }
-            }
-            RpcError::Unreachable(why) | RpcError::TooMuch(why) => Self::Unavailable(why.clone()),
-        }
-    }
-}
-
 struct Endpoint {
     url: String,
     /// Scheme, host and port: what may be said of it. Its address may hold a key or a password, and
     /// what is said here reaches users and logs.
     shown: String,
-    /// Whether it has said that it is of the chain.
-    known: AtomicBool,
+    /// Whether it has said that it is on the chain.
+    is_checked: AtomicBool,
 }
 
 /// The nodes.
@@ -131,11 +54,11 @@ pub struct Rpc {
 struct Answer {
     #[serde(default)]
     result: Value,
-    error: Option<Said>,
+    error: Option<AnswerError>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct AnswerError {
     code: i64,
     message: String,
     data: Option<Value>,
@@ -151,16 +74,16 @@ impl Rpc {
         if endpoints.is_empty() {
             return Err(wrong("name at least one node".to_owned()));
         }
-        let mut known = Vec::new();
+        let mut nodes = Vec::new();
         for url in endpoints {
             let parsed: reqwest::Url = url.parse().map_err(|e| wrong(format!("`{url}`: {e}")))?;
             if !matches!(parsed.scheme(), "http" | "https") {
                 return Err(wrong(format!("`{url}` is neither http nor https")));
             }
             let shown = parsed.origin().ascii_serialization();
-            known.push(Endpoint { url: url.clone(), shown, known: AtomicBool::new(false) });
+            nodes.push(Endpoint { url: url.clone(), shown, is_checked: AtomicBool::new(false) });
         }
-        // Whoever has chosen a provider before has chosen this one.
+        // An error means that one was chosen before: the servers choose this one, too.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
@@ -171,7 +94,7 @@ impl Rpc {
             .map_err(|e| wrong(e.to_string()))?;
         Ok(Self {
             http,
-            endpoints: known,
+            endpoints: nodes,
             chain_id,
             preferred: AtomicUsize::new(0),
             id: AtomicU64::new(1),
@@ -217,7 +140,7 @@ impl Rpc {
         let mut failure = None;
         for at in (0..count).map(|nth| (first + nth) % count) {
             let Some(endpoint) = self.endpoints.get(at) else { continue };
-            let answer = match self.know(endpoint).await {
+            let answer = match self.check_chain(endpoint).await {
                 Ok(()) => self.ask(endpoint, method, &params).await,
                 Err(error) => Err(error),
             };
@@ -225,7 +148,7 @@ impl Rpc {
                 serde_json::from_value(value).map_err(|e| {
                     let endpoint = &endpoint.shown;
                     RpcError::Unreachable(format!(
-                        "`{endpoint}` answers `{method}` otherwise than expected: {e}"
+                        "`{endpoint}` gives an unexpected answer to `{method}`: {e}"
                     ))
                 })
             });
@@ -255,19 +178,20 @@ impl Rpc {
         Err(failure.unwrap_or_else(|| RpcError::Unreachable("none is configured".to_owned())))
     }
 
-    async fn know(&self, endpoint: &Endpoint) -> Result<(), RpcError> {
-        if endpoint.known.load(Ordering::Relaxed) {
+    /// Checks, until it fails once, that the node is on the configured chain.
+    async fn check_chain(&self, endpoint: &Endpoint) -> Result<(), RpcError> {
+        if endpoint.is_checked.load(Ordering::Relaxed) {
             return Ok(());
         }
         let value = self.ask(endpoint, "eth_chainId", &json!([])).await?;
         let found = value.as_str().and_then(parse_quantity).ok_or_else(|| {
-            RpcError::Unreachable(format!("`{}` is no Ethereum JSON-RPC node", endpoint.shown))
+            RpcError::Unreachable(format!("`{}` is not an Ethereum JSON-RPC node", endpoint.shown))
         })?;
         if found != self.chain_id {
             let (endpoint, expected) = (endpoint.shown.clone(), self.chain_id);
             return Err(RpcError::WrongChain { endpoint, expected, found });
         }
-        endpoint.known.store(true, Ordering::Relaxed);
+        endpoint.is_checked.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -280,7 +204,7 @@ impl Rpc {
         let id = self.id.fetch_add(1, Ordering::Relaxed);
         let failed = |kind: fn(String) -> RpcError, why: String| {
             // What comes next at this address may be another node.
-            endpoint.known.store(false, Ordering::Relaxed);
+            endpoint.is_checked.store(false, Ordering::Relaxed);
             kind(format!("`{}`: {why}", endpoint.shown))
         };
         let lost = |error: reqwest::Error| {
@@ -382,7 +306,13 @@ impl Rpc {
     pub async fn nonce(&self, account: Address, tag: &str) -> Result<u64, RpcError> {
         let text: String = self.call("eth_getTransactionCount", json!([account, tag])).await?;
         parse_quantity(&text)
-            .ok_or_else(|| RpcError::Unreachable("the node's nonce is no quantity".to_owned()))
+            .ok_or_else(|| RpcError::Unreachable("the node's nonce is not a quantity".to_owned()))
+    }
+
+    /// Whether the node has the transaction, in a block or waiting for one.
+    pub async fn has_transaction(&self, hash: B256) -> Result<bool, RpcError> {
+        let found: Option<Value> = self.call("eth_getTransactionByHash", json!([hash])).await?;
+        Ok(found.is_some())
     }
 
     /// What became of a transaction, once it is in a block.

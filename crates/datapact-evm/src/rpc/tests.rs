@@ -49,12 +49,9 @@ async fn another_node_is_asked_when_one_is_down_wrong_or_talks_nonsense() {
         (node_but("eth_chainId", || json!({ "result": 1 }).into()), "is no Ethereum JSON-RPC node"),
         (
             node_but(get_block, || json!({ "result": { "number": "seven" } }).into()),
-            "otherwise than expected",
+            "unexpected answer",
         ),
-        (
-            node_but(get_block, || json!({ "result": block(7)["hash"] }).into()),
-            "otherwise than expected",
-        ),
+        (node_but(get_block, || json!({ "result": block(7)["hash"] }).into()), "unexpected answer"),
         (
             node_but(get_block, || Reply::Raw(200, b"<html>".to_vec())),
             "status 200 OK and no JSON-RPC",

@@ -5,9 +5,8 @@
 //! until the gap closes. A nonce that a node refused to take is given out again, so that what comes
 //! behind it does not wait for ever.
 //!
-//! The same input is never under way twice: who asks again while it is waits for the same
-//! transaction. So a chain that stands still collects no repeats, and an answer that was lost
-//! doubles nothing.
+//! The same input is never under way twice: a repeat waits for the same transaction. So a chain
+//! that makes no blocks collects no repeats, and an answer that was lost doubles nothing.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,6 +38,16 @@ pub(crate) enum Done {
     Final(Option<Box<Event>>),
     /// Another transaction has taken its nonce.
     Replaced,
+}
+
+/// Why a node did not take a transaction.
+enum Refused {
+    /// It has it already.
+    Present,
+    /// Another transaction has its nonce.
+    NonceTaken,
+    /// Something is wrong with the transaction itself, or the node takes none now.
+    Itself,
 }
 
 /// A transaction under way.
@@ -121,7 +130,8 @@ impl Submitter {
         let next = self.rpc.nonce(account, "latest").await;
         let next = next.map_or_else(|error| error.to_string(), |next| next.to_string());
         LedgerError::Unavailable(format!(
-            "no block has taken the transaction yet: it has the nonce {nonce} of {account}, and the chain is at {next}"
+            "no block has taken the transaction yet: it has the nonce {nonce} of {account}, and \
+             the chain is at {next}"
         ))
     }
 
@@ -134,8 +144,10 @@ impl Submitter {
     ) -> Result<Arc<UnderWay>, LedgerError> {
         let signer = self.signer.key().await?;
         let account = signer.address();
-        // Once more when somebody else has used the account.
+        // Once more when another program has used the account.
         for _ in 0..2 {
+            // Held until the transaction counts as under way: of two calls with the same input, the
+            // second must find the first one's.
             let mut nonces = self.nonces.lock().await;
             if let Some(found) = self.find(to, &input) {
                 return Ok(found);
@@ -173,25 +185,28 @@ impl Submitter {
             drop(nonces);
             match self.rpc.send(&under_way.raw).await {
                 Ok(_) => return Ok(under_way),
-                Err(RpcError::Node { message, .. }) if is_known(&message) => return Ok(under_way),
-                Err(RpcError::Node { message, .. }) if is_too_low(&message) => {
-                    *self.nonces.lock().await = None;
-                    self.ended(&under_way, Done::Replaced);
-                }
                 // It may have arrived: it counts as under way and is sent again.
                 Err(RpcError::Unreachable(why) | RpcError::TooMuch(why)) => {
                     tracing::warn!(why, "a transaction may not have arrived");
                     return Ok(under_way);
                 }
-                Err(error) => {
-                    self.give_back(account, nonce).await;
-                    self.ended(&under_way, Done::Replaced);
-                    return Err(of_account(error.into(), account));
-                }
+                Err(error) => match self.refused(&under_way).await {
+                    Refused::Present => return Ok(under_way),
+                    Refused::NonceTaken => {
+                        *self.nonces.lock().await = None;
+                        self.ended(&under_way, Done::Replaced);
+                    }
+                    Refused::Itself => {
+                        self.give_back(account, nonce).await;
+                        self.ended(&under_way, Done::Replaced);
+                        return Err(of_account(error.into(), account));
+                    }
+                },
             }
         }
         Err(LedgerError::Unavailable(format!(
-            "the nonces of the submitting account {account} are used by somebody else; give management its own account"
+            "the nonces of the submitting account {account} are used by another program; give \
+             management its own account"
         )))
     }
 
@@ -213,6 +228,28 @@ impl Submitter {
             input,
         };
         sign(signer, transaction)
+    }
+
+    /// Why a node refuses a transaction. The chain says it: JSON-RPC has no codes for it, and each
+    /// node has words of its own.
+    async fn refused(&self, it: &UnderWay) -> Refused {
+        match self.rpc.has_transaction(it.hash).await {
+            // Without an answer it may be there: then it is sent again later.
+            Ok(true) | Err(RpcError::Unreachable(_) | RpcError::TooMuch(_)) => {
+                return Refused::Present;
+            }
+            _ => {}
+        }
+        if self.is_taken(it.account, it.nonce).await {
+            Refused::NonceTaken
+        } else {
+            Refused::Itself
+        }
+    }
+
+    /// Whether the account has used a nonce, in a block or in a transaction that waits for one.
+    async fn is_taken(&self, account: Address, nonce: u64) -> bool {
+        matches!(self.rpc.nonce(account, "pending").await, Ok(next) if next > nonce)
     }
 
     async fn give_back(&self, account: Address, nonce: u64) {
@@ -279,7 +316,6 @@ impl Submitter {
                 Ok(_) => {
                     tracing::warn!(hash = %it.hash, nonce = it.nonce, "a transaction was sent again")
                 }
-                Err(RpcError::Node { message, .. }) if is_known(&message) => {}
                 Err(RpcError::Node { .. }) => self.find_out(&it, newest).await,
                 Err(_) => return,
             }
@@ -305,8 +341,8 @@ impl Submitter {
         self.ended(it, done);
     }
 
-    /// Uses up the nonces that no node took and that nobody has asked for since, by transactions
-    /// that do nothing: what stands behind them would wait for ever.
+    /// Uses up the nonces that no node took and that no call has needed since, by transactions that
+    /// do nothing: those with later nonces would wait for ever.
     async fn fill(&self) -> Result<(), LedgerError> {
         let mut nonces = self.nonces.lock().await;
         let Some(own) = nonces.as_mut() else { return Ok(()) };
@@ -320,9 +356,8 @@ impl Submitter {
             if signer.address() == own.account {
                 let (_, raw) = self.signed(&signer, nonce, own.account, Bytes::new(), PLAIN_GAS)?;
                 match self.rpc.send(&raw).await {
-                    // Some node had taken it after all.
-                    Err(RpcError::Node { message, .. })
-                        if is_known(&message) || is_too_low(&message) => {}
+                    // Some node had taken a transaction with it after all.
+                    Err(RpcError::Node { .. }) if self.is_taken(own.account, nonce).await => {}
                     sent => drop(sent?),
                 }
             }
@@ -334,22 +369,6 @@ impl Submitter {
 
 fn key(to: Address, input: &Bytes) -> B256 {
     keccak256([to.as_slice(), input.as_ref()].concat())
-}
-
-/// The node has the transaction already.
-fn is_known(message: &str) -> bool {
-    let said = message.to_lowercase();
-    said.contains("already known")
-        || said.contains("known transaction")
-        || said.contains("already imported")
-}
-
-/// The nonce is used.
-fn is_too_low(message: &str) -> bool {
-    let said = message.to_lowercase();
-    said.contains("nonce too low")
-        || said.contains("nonce is too low")
-        || said.contains("replacement transaction")
 }
 
 #[cfg(test)]

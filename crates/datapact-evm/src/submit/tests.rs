@@ -105,7 +105,7 @@ async fn a_nonce_that_a_node_refused_is_given_out_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gap_that_nobody_fills_is_closed() {
+async fn a_gap_that_no_call_fills_is_closed() {
     let (node, url) = Node::start(vec![1], 2);
     let folder = tempfile::tempdir().unwrap();
     let submitter = submitter(&url, folder.path());
@@ -117,7 +117,7 @@ async fn a_gap_that_nobody_fills_is_closed() {
     assert_ne!(one.is_ok(), other.is_ok());
     let refused = node.nonces()[0];
     submitter.tend(0).await;
-    // Only what stands before another is filled; the last one is given out again.
+    // Only a nonce before another is filled; the last one is given out again.
     let expected = if refused == FIRST_NONCE { vec![7, 8, 7] } else { vec![8, 7] };
     assert_eq!(node.nonces(), expected);
     submitter.submit(to, input(3), 100_000).await.unwrap();

@@ -121,7 +121,8 @@ impl Chain {
         match (self.recent.head(), self.unreached()) {
             (_, trouble @ LedgerError::Misconfigured(_)) | (None, trouble) => Err(trouble),
             (Some(head), trouble) => Err(LedgerError::Unavailable(format!(
-                "the orderers have block {number}, and the own peer `{}` has sent only {}; {trouble}",
+                "the orderers have block {number}, and the own peer `{}` has sent only {}; \
+                 {trouble}",
                 self.gateway.preferred(),
                 head.number
             ))),

@@ -38,7 +38,7 @@ pub enum GatewayError {
         /// What it says, and what those say whom it asked.
         said: String,
     },
-    /// Something on this machine, or what is known of the ledger already.
+    /// Something on this machine, or what is clear about the ledger already.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -120,17 +120,18 @@ fn of_failure(failure: &Failure) -> LedgerError {
     match failure {
         Failure::Refused { refusal } => LedgerError::Refused(refusal.clone()),
         Failure::Documents { check } => misconfigured(format!(
-            "the endorsers refuse the documents (`{check}`), and this server does not: the channel's trust \
-             configuration or ledger id is another than this server's; let an administrator replace it"
+            "the endorsers refuse the documents (`{check}`), and this server does not: the channel \
+             has another trust configuration or ledger id; let an administrator replace it"
         )),
-        Failure::Arguments { detail } => {
-            misconfigured(format!("the chaincode cannot read the call, its version may be another: {detail}"))
-        }
+        Failure::Arguments { detail } => misconfigured(format!(
+            "the chaincode cannot read the call; it may have another version: {detail}"
+        )),
         Failure::Caller { detail } => {
             misconfigured(format!("the chaincode does not take this from `identity`: {detail}"))
         }
         Failure::NotSetUp => misconfigured(
-            "the chaincode is not set up, or has no trust configuration yet; let an administrator set both"
+            "the chaincode is not set up, or has no trust configuration yet; let an administrator \
+             set both"
                 .to_owned(),
         ),
         Failure::Time { time, clock } => LedgerError::Unavailable(format!(
@@ -140,7 +141,7 @@ fn of_failure(failure: &Failure) -> LedgerError {
             misconfigured(format!("an endorser's organisation has not agreed to it: {detail}"))
         }
         Failure::TrustChanged { .. } => LedgerError::Unavailable(
-            "somebody else has replaced the trust configuration meanwhile".to_owned(),
+            "another administrator has replaced the trust configuration meanwhile".to_owned(),
         ),
         Failure::State { detail } => LedgerError::Corrupt {
             position: None,
@@ -149,7 +150,7 @@ fn of_failure(failure: &Failure) -> LedgerError {
     }
 }
 
-/// The cause of an error that is no node's answer.
+/// The cause of an error that is not a node's answer.
 fn transport(status: &tonic::Status) -> Option<String> {
     let mut cause: &dyn std::error::Error = std::error::Error::source(status)?;
     while let Some(deeper) = cause.source() {

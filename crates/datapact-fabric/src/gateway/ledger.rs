@@ -134,10 +134,11 @@ impl Inner {
                 info.contract_version
             )));
         }
-        let set_up = info.set_up.ok_or_else(|| wrong("nobody has set it up yet".to_owned()))?;
+        let set_up = info.set_up.ok_or_else(|| wrong("it has not been set up yet".to_owned()))?;
         if set_up.ledger != self.options.id {
             return Err(wrong(format!(
-                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, `channel` or `chaincode`",
+                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, `channel` \
+                 or `chaincode`",
                 set_up.ledger, self.options.id
             )));
         }
@@ -168,7 +169,7 @@ impl Inner {
         admin::parse(&self.gateway, function, &bytes)
     }
 
-    /// Where the transaction stands that has recorded `receipt`.
+    /// The receipt of what `transaction` has recorded, with its position.
     async fn recorded(
         &self,
         transaction: &str,
@@ -180,12 +181,14 @@ impl Inner {
             Some(event) => Err(LedgerError::Corrupt {
                 position: Some(event.position),
                 reason: format!(
-                    "the transaction `{transaction}` has recorded something else than the chaincode says"
+                    "the transaction `{transaction}` has recorded something else than the \
+                     chaincode says"
                 ),
             }),
             // The state may be another peer's of the organisation, some blocks ahead.
             None => Err(LedgerError::Unavailable(format!(
-                "no block of the peer `{}` holds the transaction `{transaction}` that recorded it yet",
+                "no block of the peer `{}` holds the transaction `{transaction}` that recorded it \
+                 yet",
                 self.gateway.preferred()
             ))),
         }
@@ -208,7 +211,8 @@ impl Inner {
         let msp = &self.gateway.config().identity.msp_id;
         if submitter != msp {
             return Err(LedgerError::Misconfigured(format!(
-                "the chaincode at {} takes calls from `{submitter}` only, and `identity` is of `{msp}`",
+                "the chaincode at {} takes calls from `{submitter}` only, and `identity` is a \
+                 member of `{msp}`",
                 self.origin()
             )));
         }
@@ -216,7 +220,8 @@ impl Inner {
         self.chain.begun().await?;
         let mut invocation = Invocation::new("execute", [canonical(call)]);
         invocation.transient.insert(DOCUMENTS.to_owned(), canonical(documents));
-        // Calls that write the same key would conflict in a block for certain.
+        // Held until the call is in a block: calls that write the same key would conflict there for
+        // certain.
         let _turn = self.turns.take(written(call)).await;
         let (answer, commit) = match (self.submit(invocation).await, stale) {
             (
@@ -234,7 +239,7 @@ impl Inner {
 }
 
 impl Inner {
-    /// Endorses and commits, once somebody is trusted on the channel.
+    /// Endorses and commits, once the channel has a trust configuration.
     async fn submit(
         &self,
         invocation: Invocation,
@@ -359,6 +364,6 @@ impl Ledger for FabricLedger {
 fn other_value() -> LedgerError {
     LedgerError::Corrupt {
         position: None,
-        reason: "the chaincode keeps another value there".to_owned(),
+        reason: "the chaincode has another kind of value there".to_owned(),
     }
 }

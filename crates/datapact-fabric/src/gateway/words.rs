@@ -1,6 +1,6 @@
-//! What Fabric's programs and the TLS library say, where nothing but their words tells one case from
-//! another: Fabric answers most mistakes with the same gRPC code, and HTTP/2 passes on only the text
-//! of a TLS error.
+//! What Fabric's programs and the TLS library say, where nothing but their words tells one case
+//! from another: Fabric answers most mistakes with the same gRPC code, and HTTP/2 passes on only
+//! the text of a TLS error.
 //!
 //! These words are no interface. An unfamiliar text is passed on without a hint, and no call is
 //! taken for recorded or refused because of one.
@@ -34,7 +34,7 @@ pub(super) fn tls_hint(cause: &str) -> Option<&'static str> {
     } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required") {
         Some("it asks for a client's TLS certificate; add `[tls]` with one that it knows")
     } else if has("corrupt message") || has("InvalidContentType") {
-        Some("it does not speak TLS; write `grpc://` if that is so by intention")
+        Some("it does not speak TLS; write `grpc://` if that is intended")
     } else {
         None
     }
@@ -52,8 +52,8 @@ pub(super) fn operators_hint(said: &str) -> Option<&'static str> {
         || has("accessdenied")
     {
         Some(
-            "the peer does not know the identity; correct `msp_id` and `certificate_file`, and see that the \
-              certificate is issued by that organisation and is not revoked",
+            "the peer does not know the identity; correct `msp_id` and `certificate_file`, and see \
+             that the certificate is issued by that organisation and is not revoked",
         )
     } else if has("no peers available to evaluate chaincode")
         || has("no endorsers found in the gateway's organization")
@@ -62,8 +62,8 @@ pub(super) fn operators_hint(said: &str) -> Option<&'static str> {
         || (has("chaincode") && has("not found"))
     {
         Some(
-            "no peer of the own organisation has that chaincode on that channel, or it has just been started; correct \
-              `msp_id`, `channel` or `chaincode`, or install and commit it",
+            "no peer of the own organisation has that chaincode on that channel, or it has just \
+             been started; correct `msp_id`, `channel` or `chaincode`, or install and commit it",
         )
     } else if has("could not get last config for channel")
         || has("channel not found")
@@ -74,9 +74,7 @@ pub(super) fn operators_hint(said: &str) -> Option<&'static str> {
     {
         Some("the peer has not joined that channel; correct `channel`, or let the peer join it")
     } else if has("endorsement_policy_failure") {
-        Some(
-            "the endorsements that the gateway collected do not satisfy the policy of the chaincode",
-        )
+        Some("the endorsements that the gateway collected do not satisfy the chaincode's policy")
     } else {
         None
     }

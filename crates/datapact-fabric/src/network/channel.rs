@@ -124,7 +124,7 @@ impl Network {
             .administrator;
         let who = administrator.as_ref().ok_or_else(|| {
             NetworkError::new(
-                "nobody can set the chaincode up",
+                "the ledger file names no administrator",
                 "this is a defect; please report it",
             )
         })?;

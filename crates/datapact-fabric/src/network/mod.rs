@@ -109,7 +109,7 @@ impl Network {
     ///
     /// # Errors
     /// When there is another kind of network, or one with other orderers or another ledger id, or
-    /// something else, or somebody else works on it.
+    /// something else, or another program works on it.
     pub fn open(dir: &Path, options: &Options) -> Result<Self> {
         agreed(&options.ledger)
             .validate()

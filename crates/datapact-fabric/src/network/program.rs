@@ -55,8 +55,9 @@ impl Programs {
             find(&folders, name).ok_or_else(|| {
                 NetworkError::new(
                     format!("Fabric's program `{name}` is not in {place}"),
-                    "unpack Fabric's release archive for this machine (v3.1.x, or v2.5.x for Raft only; \
-                     https://github.com/hyperledger/fabric/releases) and name its folder with `--fabric-bin DIR` or FABRIC_BIN",
+                    "unpack Fabric's release archive for this machine (v3.1.x, or v2.5.x for Raft \
+                     only; https://github.com/hyperledger/fabric/releases) and name its folder with \
+                     `--fabric-bin DIR` or FABRIC_BIN",
                 )
             })
         };
@@ -72,7 +73,7 @@ impl Programs {
         };
         match programs.version {
             Some(version) if version < VERSION_MIN => Err(NetworkError::new(
-                format!("`{}` is of Fabric {}.{}", programs.peer.display(), version.0, version.1),
+                format!("`{}` is from Fabric {}.{}", programs.peer.display(), version.0, version.1),
                 "Fabric 2.5 or newer is needed",
             )),
             _ => Ok(programs),
@@ -112,7 +113,8 @@ fn chaincode(given: Option<&Path>) -> Result<PathBuf> {
     find(&folders, CHAINCODE).ok_or_else(|| {
         NetworkError::new(
             format!("the program `{CHAINCODE}` is neither beside this one nor in the PATH"),
-            "build it with `cargo build --release -p datapact-chaincode`, and put it beside `datapact`",
+            "build it with `cargo build --release -p datapact-chaincode`, and put it beside \
+             `datapact`",
         )
     })
 }
@@ -123,10 +125,8 @@ async fn version(peer: &Path) -> Result<Option<(u32, u32)>> {
     command.arg("version");
     let said = run(command).await?;
     let Some(version) = said.lines().find_map(|line| line.trim().strip_prefix("Version:")) else {
-        let detail = format!(
-            "`{}` is no program of Fabric's: `peer version` says no version",
-            peer.display()
-        );
+        let detail =
+            format!("`{}` is not Fabric's program: `peer version` says no version", peer.display());
         return Err(NetworkError::new(
             detail,
             "name the folder of Fabric's programs with `--fabric-bin DIR`",

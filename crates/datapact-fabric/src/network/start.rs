@@ -37,7 +37,7 @@ impl Network {
         }
         let block = PortBlock::reserve()
             .map_err(|e| NetworkError::new(e, "end other programs and try again"))?;
-        // What stands for the former ports is nothing to the new ones.
+        // The channel's first block and what the nodes made of it name the former ports.
         files::remove(&self.block())?;
         for node in self.nodes() {
             files::remove(&self.node_dir(node))?;
@@ -47,7 +47,7 @@ impl Network {
         self.save()
     }
 
-    /// A port of a node that does not run, on which somebody else listens.
+    /// A port of a node that does not run, on which another program listens.
     pub(super) fn taken_port(&self) -> Option<(Node, u16)> {
         let ports = |node: Node| {
             let port = self.port(node);

@@ -61,7 +61,7 @@ pub struct BlockData {
     pub data: Vec<bytes::Bytes>,
 }
 
-/// What stands beside a block.
+/// What a block has besides its header and transactions.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct BlockMetadata {
     /// At 0 a [`Metadata`] with the orderers' signatures, at 2 one validation code for each
@@ -174,7 +174,7 @@ pub struct DeliverResponse {
 /// A block, or the end.
 #[derive(Clone, PartialEq, Eq, prost::Oneof)]
 pub enum Delivered {
-    /// 200 at the end, or why there is no more.
+    /// 200 at the end, or why no more blocks come.
     #[prost(int32, tag = "1")]
     Status(i32),
     /// A block.

@@ -109,7 +109,7 @@ pub struct EvaluateResponse {
     pub result: Option<Response>,
 }
 
-/// An error with details, as it stands in a call's trailers (`google.rpc.Status`).
+/// An error with details, as a call's trailers have it (`google.rpc.Status`).
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Status {
     /// gRPC's code.

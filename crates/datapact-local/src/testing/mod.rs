@@ -1,6 +1,7 @@
-//! What tests of several crates share: signers, trust, signed documents, a log that lies, a
-//! PostgreSQL server (feature `testing`).
+//! What tests of several crates share: signers, trust, signed documents, the contract's
+//! corpus, a log that lies, a PostgreSQL server (feature `testing`).
 
+pub mod corpus;
 mod documents;
 mod log;
 pub mod postgres;

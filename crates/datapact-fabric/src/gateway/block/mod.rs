@@ -17,7 +17,7 @@ use crate::proto::block::{Block, BlockHeader, Envelope, Payload};
 use datapact_chaincode::proto::common::ChannelHeader;
 use datapact_chaincode::proto::peer::ChaincodeEvent;
 
-/// Where the validation codes stand in a block's metadata.
+/// Where the validation codes are in a block's metadata.
 const CODES: usize = 2;
 /// The validation code of a transaction that counts.
 pub(crate) const VALID: u8 = 0;
@@ -36,7 +36,7 @@ pub(crate) struct CommittedBlock {
 /// A transaction in it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Committed {
-    /// Its id; empty for what is no endorsed transaction.
+    /// Its id; empty for anything but an endorsed transaction.
     pub(crate) id: String,
     /// What the peer makes of it.
     pub(crate) code: u8,
@@ -46,7 +46,7 @@ pub(crate) struct Committed {
 
 /// The event's payload.
 #[derive(Deserialize)]
-struct Announced {
+struct EventPayload {
     contract_version: u32,
     receipt: Receipt,
     time: Timestamp,
@@ -134,11 +134,12 @@ fn announced(
     if event.event_name != EVENT {
         return Ok(None);
     }
-    let Announced { contract_version, receipt, time } =
+    let EventPayload { contract_version, receipt, time } =
         serde_json::from_slice(&event.payload).map_err(|e| unreadable(e.to_string()))?;
     if contract_version != CONTRACT_VERSION {
         return Err(unreadable(format!(
-            "it is of version {contract_version} of the rules, and this program knows {CONTRACT_VERSION}; update it"
+            "its rules have version {contract_version}, and this program knows {CONTRACT_VERSION}; \
+             update it"
         )));
     }
     Ok(Some(Event { position, time, receipt }))

@@ -157,7 +157,7 @@ fn cut_and_changed_bytes_are_no_reason_to_panic() {
 
 /// Blocks of a real channel, from the first one on.
 #[derive(Deserialize)]
-struct Recorded {
+struct Recording {
     chaincode: String,
     blocks: Vec<String>,
 }
@@ -165,7 +165,7 @@ struct Recorded {
 #[test]
 fn blocks_of_a_real_channel_link_and_say_what_was_recorded() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/blocks.json");
-    let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let recorded: Recording = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let blocks: Vec<Vec<u8>> =
         recorded.blocks.iter().map(|text| hex::decode(text).unwrap()).collect();
     let mut previous: Option<BlockHash> = None;

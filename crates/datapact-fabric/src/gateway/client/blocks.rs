@@ -89,7 +89,7 @@ impl Gateway {
 
     fn unreadable(&self, function: &str) -> LedgerError {
         LedgerError::Unavailable(format!(
-            "`{}` answers `{function}` otherwise than expected",
+            "`{}` gives an unexpected answer to `{function}`",
             self.preferred()
         ))
     }
@@ -181,7 +181,8 @@ impl Gateway {
             },
         );
         let said = format!(
-            "{answered} of {orderers} orderers say which block is the newest, and {needed} must{why}"
+            "{answered} of {orderers} orderers say which block is the newest, and {needed} \
+             must{why}"
         );
         Err(if is_wrong {
             LedgerError::Misconfigured(said)
@@ -240,14 +241,15 @@ async fn next(
     let address = node.address();
     Err(match said {
         403 => GatewayError::Misconfigured(format!(
-            "`{address}` gives the identity no blocks; correct `msp_id` and `certificate_file`, and see that the \
-             identity may read the channel"
+            "`{address}` gives the identity no blocks; correct `msp_id` and `certificate_file`, \
+             and see that the identity may read the channel"
         )),
         404 => GatewayError::Misconfigured(format!(
             "`{address}` has not joined the channel; correct `channel`"
         )),
         400 => GatewayError::Misconfigured(format!(
-            "`{address}` cannot read a request for blocks; set the clocks, and see that `[tls]` is as it asks for"
+            "`{address}` cannot read a request for blocks; set the clocks, and see that `[tls]` is \
+             what it asks for"
         )),
         said => {
             GatewayError::Unreachable(format!("`{address}` delivers no blocks (status {said})"))

@@ -18,7 +18,7 @@ impl Commit {
     }
 
     /// Whether something that the transaction had read was changed before it, or the transaction
-    /// stands twice: asking again tells what holds now.
+    /// is on the channel twice: asking again tells what holds now.
     pub fn is_conflict(self) -> bool {
         matches!(self.code, 9 | 11 | 12)
     }

@@ -31,7 +31,7 @@ const COMMIT_STATUS: &str = "/gateway.Gateway/CommitStatus";
 const AGAIN: Duration = Duration::from_secs(6);
 /// And after the orderers did not take it.
 const AGAIN_SOON: Duration = Duration::from_millis(500);
-/// How long a transaction may take to stand in a block.
+/// How long a transaction may take until it is in a block.
 const FINALITY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What an endorsed invocation says.
@@ -96,11 +96,11 @@ impl Gateway {
         Ok(Answer { transaction, payload, prepared })
     }
 
-    /// Hands an endorsed transaction in, and waits until it stands in a block of the own
+    /// Hands an endorsed transaction in, and waits until it is in a block of the own
     /// organisation's peer.
     ///
     /// # Errors
-    /// [`LedgerError::Unavailable`] when that is not known: it may or may not stand in one later.
+    /// [`LedgerError::Unavailable`] when that is not known: it may or may not be in one later.
     pub(crate) async fn commit(&self, answer: &Answer) -> Result<Commit, LedgerError> {
         let end = Instant::now() + FINALITY_TIMEOUT;
         let channel_id = self.config.channel.clone();
@@ -155,7 +155,7 @@ impl Gateway {
         };
         let request: Bytes = request.encode_to_vec().into();
         let signature = identity.sign(&request)?;
-        // One peer: that it does not know yet is no reason to ask another.
+        // One peer: another is not asked because this one does not know yet.
         let at = self.preferred.load(Ordering::Relaxed);
         let peer = self.peers.get(at).ok_or_else(none_configured)?;
         let request = SignedCommitStatusRequest { request, signature };

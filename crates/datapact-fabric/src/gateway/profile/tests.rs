@@ -50,12 +50,12 @@ httpOptions:
   verify: false
 "#;
 
-struct Kept {
+struct TestProfile {
     dir: tempfile::TempDir,
     options: Options,
 }
 
-impl Kept {
+impl TestProfile {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let msp = dir.path().join("msp");
@@ -82,7 +82,7 @@ impl Kept {
         Profile::load(&path)
     }
 
-    /// Why it cannot be described; nobody is there to be asked.
+    /// Why it cannot be described; no peer is there to be asked.
     async fn fails(&self, text: &str, options: &Options) -> String {
         let output = self.dir.path().join("ledger.toml");
         let profile = match self.profile(text) {
@@ -97,11 +97,11 @@ impl Kept {
 
 #[test]
 fn a_profile_is_read_as_yaml_and_as_json() {
-    let kept = Kept::new();
-    let profile = kept.profile(YAML).unwrap();
+    let test = TestProfile::new();
+    let profile = test.profile(YAML).unwrap();
     let (name, organization) = profile.organization(None).unwrap();
     assert_eq!((name, organization.mspid.as_str()), ("Org1", "Org1MSP"));
-    let mut files = Files::beside(&kept.dir.path().join("ledger.toml")).unwrap();
+    let mut files = Files::beside(&test.dir.path().join("ledger.toml")).unwrap();
     let nodes: Vec<NodeConfig> = organization
         .peers
         .iter()
@@ -119,7 +119,7 @@ fn a_profile_is_read_as_yaml_and_as_json() {
     let json = r#"{"client":{"organization":"Org1"},"channels":{"one":{"orderers":["o"]}},
         "organizations":{"Org1":{"mspid":"Org1MSP","peers":["p"]}},
         "peers":{"p":{"url":"grpc://localhost:1"}}}"#;
-    let profile = kept.profile(json).unwrap();
+    let profile = test.profile(json).unwrap();
     assert_eq!(profile.channel(None).unwrap(), "one");
     assert_eq!(profile.channel(Some("two")).unwrap(), "two");
     assert_eq!(profile.organization(None).unwrap().1.peers, ["p"]);
@@ -127,7 +127,7 @@ fn a_profile_is_read_as_yaml_and_as_json() {
 
 #[tokio::test]
 async fn what_is_missing_is_said() {
-    let kept = Kept::new();
+    let test = TestProfile::new();
     for (from, to, said) in [
         ("organization: Org1", "organization: Org2", "has no `Org2`"),
         ("    - peer1\n", "    - peer2\n", "no `peer2`, which `Org1` names"),
@@ -136,23 +136,23 @@ async fn what_is_missing_is_said() {
         ("    tlsCACerts:\n      path: ca.pem\n", "", "`peer1` has TLS, and no `tlsCACerts`"),
         ("organization: Org1", "logging: {}", "keystore/0f_sk"),
     ] {
-        let error = kept.fails(&YAML.replace(from, to), &kept.options).await;
+        let error = test.fails(&YAML.replace(from, to), &test.options).await;
         assert!(error.contains(said), "`{error}` does not say `{said}`");
     }
-    let without = Options { channel: None, ..kept.options.clone() };
-    assert!(kept.fails(YAML, &without).await.contains("`--channel`"));
-    let elsewhere = Options { msp: kept.dir.path().join("other"), ..kept.options.clone() };
-    assert!(kept.fails(YAML, &elsewhere).await.contains("other/signcerts"));
-    fs::write(kept.options.msp.join("keystore/second_sk"), "").unwrap();
-    assert!(kept.fails(YAML, &kept.options).await.contains("one file is expected there"));
+    let without = Options { channel: None, ..test.options.clone() };
+    assert!(test.fails(YAML, &without).await.contains("`--channel`"));
+    let elsewhere = Options { msp: test.dir.path().join("other"), ..test.options.clone() };
+    assert!(test.fails(YAML, &elsewhere).await.contains("other/signcerts"));
+    fs::write(test.options.msp.join("keystore/second_sk"), "").unwrap();
+    assert!(test.fails(YAML, &test.options).await.contains("one file is expected there"));
 }
 
 #[test]
 fn nested_and_long_profiles_are_refused_and_not_a_danger() {
-    let kept = Kept::new();
-    assert!(kept.profile(&"[".repeat(100_000)).is_err());
-    assert!(kept.profile(&format!("name: {}", "x".repeat(2 << 20))).is_err());
+    let test = TestProfile::new();
+    assert!(test.profile(&"[".repeat(100_000)).is_err());
+    assert!(test.profile(&format!("name: {}", "x".repeat(2 << 20))).is_err());
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b]\n\
                 d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e]\n";
-    let _ = kept.profile(bomb);
+    let _ = test.profile(bomb);
 }
