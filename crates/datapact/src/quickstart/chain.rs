@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::command::ledger;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Which ledger decides and records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -89,7 +89,7 @@ impl Chain {
         use datapact_evm::network::{Kind, Network};
         let (kind, nodes) =
             if kind == LedgerKind::Devnode { (Kind::Devnode, 1) } else { (Kind::Quorum, 4) };
-        Network::open(folder, kind, nodes).map(Self::Evm).map_err(ledger::network::failed)
+        Network::open(folder, kind, nodes).map(Self::Evm).map_err(Failure::from)
     }
 
     #[cfg(not(feature = "fabric"))]
@@ -102,7 +102,7 @@ impl Chain {
         use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers};
         let orderers = if kind == LedgerKind::FabricBft { Orderers::Bft } else { Orderers::Raft };
         let options = Options { orderers, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
-        Network::open(folder, &options).map(Self::Fabric).map_err(ledger::fabric::failed)
+        Network::open(folder, &options).map(Self::Fabric).map_err(Failure::from)
     }
 
     /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends
@@ -120,7 +120,7 @@ impl Chain {
                     };
                     network.up(&program).await
                 };
-                started.await.map(drop).map_err(ledger::network::failed)
+                started.await.map(drop).map_err(Failure::from)
             }
             #[cfg(feature = "fabric")]
             Self::Fabric(network) => {
@@ -128,7 +128,7 @@ impl Chain {
                     let programs = datapact_fabric::network::Programs::find(None, None).await?;
                     network.up(&programs).await
                 };
-                started.await.map(drop).map_err(ledger::fabric::failed)
+                started.await.map(drop).map_err(Failure::from)
             }
         }
     }
@@ -163,9 +163,9 @@ impl Chain {
         match self {
             Self::Embedded => Ok(()),
             #[cfg(feature = "evm")]
-            Self::Evm(mut network) => network.down().await.map_err(ledger::network::failed),
+            Self::Evm(mut network) => network.down().await.map_err(Failure::from),
             #[cfg(feature = "fabric")]
-            Self::Fabric(mut network) => network.down().await.map_err(ledger::fabric::failed),
+            Self::Fabric(mut network) => network.down().await.map_err(Failure::from),
         }
     }
 }
