@@ -20,4 +20,4 @@ mod submit;
 #[cfg(test)]
 mod test_node;
 
-pub use ledger::{EvmLedger, EvmOptions};
+pub use ledger::EvmLedger;

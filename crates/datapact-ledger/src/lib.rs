@@ -4,6 +4,7 @@
 //! The log itself is [`datapact_log`]. [`store`] is the database with one writer that the servers keep all their state in.
 
 pub mod blocks;
+pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod embedded;

@@ -12,14 +12,13 @@ use alloy::primitives::Address;
 use alloy::sol_types::SolCall;
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord,
-    check,
+    AccessRecord, CONTRACT_VERSION, Call, Counter, Documents, Receipt, ShareRecord,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::blocks::{OlderBlocks as _, position};
-use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, TrustSource};
+use datapact_ledger::chain::ChainOptions;
+use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use datapact_log::Position;
-use datapact_log::clock::Clock;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 
@@ -44,16 +43,6 @@ const TURN_EVERY: Duration = Duration::from_secs(10);
 /// How often transactions are looked after.
 const TEND_EVERY: Duration = Duration::from_secs(2);
 
-/// What an adapter needs beside the `ledger.toml`.
-pub struct EvmOptions {
-    /// The ledger's id: the audience of every document that it records.
-    pub id: String,
-    /// Who certifies the signers of documents.
-    pub trust: Arc<dyn TrustSource>,
-    /// This machine's clock.
-    pub clock: Clock,
-}
-
 /// A ledger on an Ethereum-family chain.
 pub struct EvmLedger {
     inner: Arc<Inner>,
@@ -61,7 +50,7 @@ pub struct EvmLedger {
 }
 
 struct Inner {
-    options: EvmOptions,
+    options: ChainOptions,
     config: EvmConfig,
     rpc: Arc<Rpc>,
     chain: Chain,
@@ -82,7 +71,7 @@ impl EvmLedger {
     ///
     /// # Errors
     /// [`LedgerError::Misconfigured`] when the file is wrong.
-    pub fn open(path: &Path, options: EvmOptions) -> Result<Self, LedgerError> {
+    pub fn open(path: &Path, options: ChainOptions) -> Result<Self, LedgerError> {
         Self::with(EvmConfig::load(path)?, options)
     }
 
@@ -90,7 +79,7 @@ impl EvmLedger {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn with(config: EvmConfig, options: EvmOptions) -> Result<Self, LedgerError> {
+    pub fn with(config: EvmConfig, options: ChainOptions) -> Result<Self, LedgerError> {
         let rpc = Arc::new(Rpc::new(&config.endpoints, config.chain_id)?);
         let submitter = config.signer.clone().map(|signer| {
             Submitter::new(
@@ -199,14 +188,7 @@ impl Ledger for EvmLedger {
         documents: &Documents,
     ) -> Result<LedgerReceipt, LedgerError> {
         let inner = &self.inner;
-        let options = &inner.options;
-        let checked =
-            check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
-        let stale = match checked {
-            // A repeat after a lost answer or a crash may come late.
-            Err(error @ CheckError::Stale { .. }) => Some(error),
-            checked => checked.map(|()| None)?,
-        };
+        let stale = inner.options.check(call, documents)?;
         let submitter = inner.submitter.as_ref().ok_or_else(|| {
             LedgerError::Misconfigured(
                 "`ledger.toml` names no `signer`, so nothing can be submitted".to_owned(),

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use alloy::primitives::Bytes;
 use alloy::sol_types::SolValue as _;
+use datapact_ledger::port::TrustSource;
 use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 use serde_json::json;
@@ -57,7 +59,7 @@ fn ledger(endpoints: Vec<String>) -> EvmLedger {
     };
     let trust = Fixture::new("ledger.example").trust();
     let trust: Arc<dyn TrustSource> = Arc::new(move || Arc::clone(&trust));
-    let options = EvmOptions { id: "ledger.example".to_owned(), trust, clock: system_clock() };
+    let options = ChainOptions { id: "ledger.example".to_owned(), trust, clock: system_clock() };
     EvmLedger::with(config, options).unwrap()
 }
 

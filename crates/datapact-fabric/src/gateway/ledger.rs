@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord,
-    Value, check, counter_key, share_key, usage_key,
+    AccessRecord, CONTRACT_VERSION, Call, Counter, Documents, Receipt, ShareRecord, Value,
+    counter_key, share_key, usage_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
-use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, TrustSource};
+use datapact_ledger::chain::ChainOptions;
+use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use datapact_log::Position;
-use datapact_log::clock::Clock;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 
@@ -35,16 +35,6 @@ const KEEP_TRUST: Duration = Duration::from_secs(3);
 const FIRST_TRUST: Duration = Duration::from_secs(15);
 const FIRST_TRUST_POLL: Duration = Duration::from_millis(300);
 
-/// What an adapter needs beside the `ledger.toml`.
-pub struct FabricOptions {
-    /// The ledger's id: the audience of every document that it records.
-    pub id: String,
-    /// Who certifies the signers of documents.
-    pub trust: Arc<dyn TrustSource>,
-    /// This machine's clock.
-    pub clock: Clock,
-}
-
 /// A ledger on a channel of Hyperledger Fabric.
 pub struct FabricLedger {
     inner: Arc<Inner>,
@@ -52,7 +42,7 @@ pub struct FabricLedger {
 }
 
 struct Inner {
-    options: FabricOptions,
+    options: ChainOptions,
     gateway: Arc<Gateway>,
     chain: Arc<Chain>,
     turns: Turns,
@@ -73,12 +63,12 @@ impl FabricLedger {
     ///
     /// # Errors
     /// [`LedgerError::Misconfigured`] when the file is wrong.
-    pub fn open(path: &Path, options: FabricOptions) -> Result<Self, LedgerError> {
+    pub fn open(path: &Path, options: ChainOptions) -> Result<Self, LedgerError> {
         Ok(Self::with(FabricConfig::load(path)?, options))
     }
 
     /// Opens the ledger that `config` describes, on a tokio runtime.
-    pub fn with(config: FabricConfig, options: FabricOptions) -> Self {
+    pub fn with(config: FabricConfig, options: ChainOptions) -> Self {
         let administrator = config.administrator.clone().map(FileIdentity::new);
         let gateway = Gateway::new(config, Arc::clone(&options.clock));
         let chain = Arc::new(Chain::new(Arc::clone(&gateway)));
@@ -199,14 +189,7 @@ impl Inner {
         call: &Call,
         documents: &Documents,
     ) -> Result<LedgerReceipt, LedgerError> {
-        let options = &self.options;
-        let checked =
-            check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
-        let stale = match checked {
-            // A repeat after a lost answer or a crash may come late.
-            Err(error @ CheckError::Stale { .. }) => Some(error),
-            checked => checked.map(|()| None)?,
-        };
+        let stale = self.options.check(call, documents)?;
         let submitter = self.ready().await?;
         let msp = &self.gateway.config().identity.msp_id;
         if submitter != msp {

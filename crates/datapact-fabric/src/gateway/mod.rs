@@ -27,4 +27,4 @@ mod words;
 pub use client::{Answer, Commit, Gateway};
 pub use config::FabricConfig;
 pub use error::GatewayError;
-pub use ledger::{FabricLedger, FabricOptions};
+pub use ledger::FabricLedger;

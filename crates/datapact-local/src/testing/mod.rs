@@ -4,10 +4,12 @@
 pub mod corpus;
 mod documents;
 mod log;
+mod measure;
 pub mod postgres;
 mod realm;
 
 pub use datapact_core::policy::ShareState;
 pub use documents::{Fixture, TestShare, TestUser};
 pub use log::{MemoryLog, signing_key};
+pub use measure::cpu_seconds;
 pub use realm::{TestRealm, trust};
