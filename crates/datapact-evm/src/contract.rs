@@ -9,7 +9,8 @@ use crate::abi::sol_types::Registry;
 use crate::config::EvmConfig;
 use crate::rpc::Rpc;
 
-/// What a reading function of the contract at `to` says; none when the contract has no such function.
+/// What a reading function of the contract at `to` says; none when the contract has no such
+/// function.
 pub(crate) async fn ask<C: SolCall>(
     rpc: &Rpc,
     to: Address,

@@ -73,8 +73,8 @@ impl Package {
             || !label.starts_with(|c: char| c.is_ascii_alphanumeric())
             || !label.chars().all(inner)
         {
-            let hint = "it has letters, digits, `.`, `+`, `-` and `_`, at most 64, and begins with a \
-                        letter or digit";
+            let hint = "it has letters, digits, `.`, `+`, `-` and `_`, at most 64, and begins with \
+                        a letter or digit";
             return Err(NetworkError::new(
                 format!("`{label}` cannot be the label of a chaincode package"),
                 hint,

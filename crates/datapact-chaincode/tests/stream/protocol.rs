@@ -134,7 +134,7 @@ async fn what_the_peer_cannot_read_ends_the_transaction_and_not_the_stream() {
     let failure = Failure::find(&response.message).unwrap();
     assert_eq!(failure, Failure::State { detail: "no ledger context".to_owned() });
 
-    // An answer that nobody waits for, and one to a transaction that never was.
+    // An answer that no transaction waits for, and one to a transaction that never was.
     peer.send(answered(&asked, MessageType::Response, Vec::new())).await;
     peer.send(ChaincodeMessage { txid: "2".to_owned(), ..of_kind(MessageType::Response) }).await;
     let (response, _) = peer.run(transaction("1", &["trust"]), &BTreeMap::new()).await;

@@ -149,8 +149,8 @@ impl Chain {
     fn reorganised(&self, number: u64) -> LedgerError {
         let reason = format!(
             "block {number} was final and is another now: the chain was reorganised deeper than {} \
-             confirmations. Nothing is recorded or released here until the server is started again: \
-             find out first who changed the chain's past, and what is lost with it",
+             confirmations. Nothing is recorded or released here until the server is started \
+             again: find out first who changed the chain's past, and what is lost with it",
             self.confirmations
         );
         self.recent.distrust(number, reason)

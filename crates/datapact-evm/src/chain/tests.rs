@@ -24,7 +24,9 @@ const CONTRACT: Address = Address::repeat_byte(7);
 fn block(number: u64) -> Value {
     let hash = |number: u64| format!("{number:#066x}");
     json!({
-        "number": quantity(number), "hash": hash(number), "parentHash": hash(number.wrapping_sub(1)),
+        "number": quantity(number),
+        "hash": hash(number),
+        "parentHash": hash(number.wrapping_sub(1)),
         "timestamp": "0x1", "transactions": [],
     })
 }
@@ -38,7 +40,8 @@ fn log(block: u64, place: u64) -> Value {
     let event = Registry::UsageRecorded { share, request: id, report: id, call, time: block };
     let data = event.encode_log_data();
     json!({
-        "address": CONTRACT, "topics": data.topics(), "data": data.data, "blockNumber": quantity(block),
+        "address": CONTRACT, "topics": data.topics(), "data": data.data,
+        "blockNumber": quantity(block),
         "logIndex": quantity(place), "transactionHash": format!("{block:#066x}"),
     })
 }
@@ -87,9 +90,11 @@ async fn a_busy_chain_is_read_from_a_node_that_gives_little_at_once() {
         counted.0.fetch_add(1, Ordering::SeqCst);
         let blocks = from.max(first)..=to;
         if blocks.clone().count() > 200 {
-            return json!({ "error": { "code": -32005, "message": "query returned more than 1000 results" } });
+            let message = "query returned more than 1000 results";
+            return json!({ "error": { "code": -32005, "message": message } });
         }
-        let logs: Vec<Value> = blocks.flat_map(|block| (0..5).map(move |place| log(block, place))).collect();
+        let logs = blocks.flat_map(|block| (0..5).map(move |place| log(block, place)));
+        let logs: Vec<Value> = logs.collect();
         counted.1.fetch_add(logs.len(), Ordering::SeqCst);
         json!({ "result": logs })
     })

@@ -44,14 +44,16 @@ impl Network {
         let genesis = json!({
             "config": {
                 "chainId": self.record.chain_id,
-                "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0, "byzantiumBlock": 0,
-                "constantinopleBlock": 0, "petersburgBlock": 0, "istanbulBlock": 0, "berlinBlock": 0,
+                "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0,
+                "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0,
+                "istanbulBlock": 0, "berlinBlock": 0,
                 "isQuorum": true,
                 "txnSizeLimit": 128,
                 "maxCodeSizeConfig": [{ "block": 0, "size": 32 }],
                 "qbft": {
                     "epochLength": 30_000, "blockPeriodSeconds": 1, "emptyBlockPeriodSeconds": 1,
-                    "requestTimeoutSeconds": 4, "policy": 0, "ceil2Nby3Block": 0, "testQBFTBlock": 0,
+                    "requestTimeoutSeconds": 4, "policy": 0, "ceil2Nby3Block": 0,
+                    "testQBFTBlock": 0,
                 },
             },
             "nonce": "0x0",

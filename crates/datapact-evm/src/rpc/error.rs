@@ -70,7 +70,7 @@ fn is_revert(message: &str) -> bool {
 }
 
 /// What the operator has to change, for what nodes say when they take no transaction. JSON-RPC has
-/// no codes for it, and these words are no interface: an unfamiliar text is passed on without a
+/// no codes for it, and the words may change: an unfamiliar text is passed on without a
 /// hint.
 fn operators_hint(message: &str) -> Option<&'static str> {
     let said = message.to_lowercase();

@@ -269,7 +269,8 @@ impl Rpc {
         topics: &[Option<B256>],
     ) -> Result<Vec<Log>, RpcError> {
         let filter = json!([{
-            "address": address, "fromBlock": quantity(from), "toBlock": quantity(to), "topics": topics,
+            "address": address, "topics": topics,
+            "fromBlock": quantity(from), "toBlock": quantity(to),
         }]);
         let logs: Vec<Log> = self.call(GET_LOGS, filter).await?;
         Ok(logs.into_iter().filter(|log| log.address == address).collect())

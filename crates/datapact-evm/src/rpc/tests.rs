@@ -13,7 +13,10 @@ use crate::test_node::{self, Reply};
 
 fn block(number: u64) -> Value {
     let hash = format!("{number:#066x}");
-    json!({ "number": quantity(number), "hash": hash, "parentHash": hash, "timestamp": "0x1", "transactions": [] })
+    json!({
+        "number": quantity(number), "hash": hash, "parentHash": hash,
+        "timestamp": "0x1", "transactions": [],
+    })
 }
 
 /// A node of chain 1 that has one block, but for `method`.

@@ -314,7 +314,8 @@ impl Submitter {
             *it.sent.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             match self.rpc.send(&it.raw).await {
                 Ok(_) => {
-                    tracing::warn!(hash = %it.hash, nonce = it.nonce, "a transaction was sent again")
+                    let (hash, nonce) = (it.hash, it.nonce);
+                    tracing::warn!(%hash, nonce, "a transaction was sent again");
                 }
                 Err(RpcError::Node { .. }) => self.find_out(&it, newest).await,
                 Err(_) => return,

@@ -38,7 +38,7 @@ const POLL: Duration = Duration::from_millis(200);
 
 type Request = (Call, Documents);
 
-/// Runs both, prints what they did, and asserts that each access offered stands on the chain, and
+/// Runs both, prints what they did, and asserts that each access offered is on the chain, and
 /// once.
 pub async fn run(network: &Network, count: usize, steady: Duration) {
     let config = EvmConfig::load(&network.ledger_file()).unwrap();

@@ -204,7 +204,7 @@ mod tests {
         channel = "sharing"
         consensus = "bft"
         peers = [
-            { address = "grpcs://127.0.0.1:7051", tls_ca_file = "ca.pem", server_name = "peer0.org1.example" },
+            { address = "grpcs://127.0.0.1:7051", tls_ca_file = "ca.pem", server_name = "peer0" },
         ]
         orderers = [{ address = "grpc://127.0.0.1:7050" }]
         [identity]

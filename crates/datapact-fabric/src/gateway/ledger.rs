@@ -127,8 +127,8 @@ impl Inner {
         let set_up = info.set_up.ok_or_else(|| wrong("it has not been set up yet".to_owned()))?;
         if set_up.ledger != self.options.id {
             return Err(wrong(format!(
-                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, `channel` \
-                 or `chaincode`",
+                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, \
+                 `channel` or `chaincode`",
                 set_up.ledger, self.options.id
             )));
         }

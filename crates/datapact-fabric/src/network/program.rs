@@ -56,8 +56,8 @@ impl Programs {
                 NetworkError::new(
                     format!("Fabric's program `{name}` is not in {place}"),
                     "unpack Fabric's release archive for this machine (v3.1.x, or v2.5.x for Raft \
-                     only; https://github.com/hyperledger/fabric/releases) and name its folder with \
-                     `--fabric-bin DIR` or FABRIC_BIN",
+                     only; https://github.com/hyperledger/fabric/releases) and name its folder \
+                     with `--fabric-bin DIR` or FABRIC_BIN",
                 )
             })
         };

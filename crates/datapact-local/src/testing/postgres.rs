@@ -97,6 +97,7 @@ impl Server {
                     .expect("root may give it away");
             }
         }
+        // Started before the server: however this process ends, its standard input is closed then.
         let keeper = command(Path::new("/bin/sh"))
             .args([
                 "-c",
@@ -138,7 +139,8 @@ impl Server {
     /// Starts it again, and waits until it answers.
     pub fn resume(&self) {
         let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c fsync=off -c max_connections=300",
+            "-c listen_addresses= -c unix_socket_directories={} -c fsync=off \
+             -c max_connections=300",
             self.folder.display()
         );
         let log = self.folder.join("log").display().to_string();

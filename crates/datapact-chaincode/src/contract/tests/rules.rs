@@ -123,7 +123,7 @@ async fn a_repeat_names_the_first_transaction_and_writes_nothing_even_when_it_co
 }
 
 #[tokio::test]
-async fn refusals_of_documents_name_nobody() {
+async fn refusals_of_documents_name_no_person() {
     let case = case().await;
     let share = case.fixture.share(AccessTimes::Unlimited, |_| {});
     let (ann, bob) = (case.fixture.consumer("Ann Andersson"), case.fixture.consumer("Bob"));
