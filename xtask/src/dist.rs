@@ -69,7 +69,7 @@ fn make(development: bool) -> Result<PathBuf> {
         .args(["build", "--locked", "--package", "datapact", "--features", &features])
         .current_dir(&root);
     if !development {
-        build.args(["--release", "--package", "datapact-fabric"]);
+        build.args(["--release", "--package", "datapact-chaincode"]);
     }
     succeed(build.args(programs.iter().flat_map(|program| ["--bin", program])))?;
     let target =

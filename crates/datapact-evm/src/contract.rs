@@ -9,7 +9,8 @@ use crate::abi::sol_types::Registry;
 use crate::config::EvmConfig;
 use crate::rpc::Rpc;
 
-/// What a reading function of the contract at `to` says; none when there is no such function.
+/// What a reading function of the contract at `to` says; none when the contract has no such
+/// function.
 pub(crate) async fn ask<C: SolCall>(
     rpc: &Rpc,
     to: Address,
@@ -34,14 +35,14 @@ pub(crate) async fn check(
     let node = rpc.preferred().to_owned();
     if is_empty {
         return Err(LedgerError::Misconfigured(format!(
-            "there is no contract at {contract} on the chain {chain_id} of `{node}`; correct `contract`, or deploy one \
-             with `datapact ledger contract deploy`"
+            "there is no contract at {contract} on the chain {chain_id} of `{node}`; correct \
+             `contract`, or deploy one with `datapact ledger contract deploy`"
         )));
     }
     let other = |what: &str| {
         LedgerError::Misconfigured(format!(
-            "the contract at {contract} on the chain {chain_id} of `{node}` is no Datapact registry that this program \
-             knows: {what}"
+            "the contract at {contract} on the chain {chain_id} of `{node}` is not a Datapact \
+             registry that this program knows: {what}"
         ))
     };
     let version = ask(rpc, *contract, Registry::contractVersionCall {})
@@ -66,8 +67,8 @@ pub(crate) async fn check(
 
 pub(crate) fn not_submitter(config: &EvmConfig, account: Address) -> LedgerError {
     LedgerError::Misconfigured(format!(
-        "the contract at {} takes no calls from the account {account}; its owner must call `replaceSubmitter`, or \
-         `key_file` is another account's",
+        "the contract at {} takes no calls from the account {account}; its owner must call \
+         `replaceSubmitter`, or `key_file` is another account's",
         config.contract
     ))
 }

@@ -91,11 +91,13 @@ pub async fn deploy(deployment: Deployment) -> Result<EvmConfig, LedgerError> {
     };
     let failed = || {
         LedgerError::Misconfigured(format!(
-            "the chain refuses the contract (transaction {hash}, {} gas): it needs the rules of Berlin or later",
+            "the chain refuses the contract (transaction {hash}, {} gas): it needs the rules of \
+             Berlin or later",
             receipt.gas_used
         ))
     };
     let contract = receipt.contract_address.filter(|_| receipt.status == 1).ok_or_else(failed)?;
+    // The registry has made the contract that all shares' contracts are clones of: it says which.
     let output =
         rpc.view(None, contract, &Registry::implementationCall {}.abi_encode().into()).await?;
     let implementation =

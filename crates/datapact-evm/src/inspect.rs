@@ -9,9 +9,9 @@ use datapact_log::Position;
 use serde::Serialize;
 
 use crate::abi::{quantity, share_address, sol_types::Registry};
+use crate::chain::event;
 use crate::config::EvmConfig;
 use crate::contract::{ask, check};
-use crate::events::event;
 use crate::rpc::Rpc;
 use crate::signer::FileSigner;
 
@@ -19,8 +19,8 @@ use crate::signer::FileSigner;
 const LINKED_MAX: u64 = 256;
 
 /// What this looks at cannot prove, for people.
-pub const NOT_PROVEN: &str = "that the validators have sealed these blocks, and that the events are those that the \
-                              transaction emitted: both are judged by the node";
+pub const NOT_PROVEN: &str = "that the validators have sealed these blocks, and that the events \
+                              are those that the transaction emitted: the node alone checks both";
 
 /// A chain, as a node shows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -61,7 +61,7 @@ pub struct TransactionReport {
     /// Whether it took effect; one that the contract refused did not.
     pub succeeded: bool,
     /// What it recorded; nothing when it was refused, or a repeat.
-    pub recorded: Option<Recorded>,
+    pub recorded: Option<RecordedEvent>,
     /// How many later blocks link to it, each by the hash of the one before; no more than 256 are
     /// looked at.
     pub linked_blocks: u64,
@@ -71,7 +71,7 @@ pub struct TransactionReport {
 
 /// What a transaction recorded.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Recorded {
+pub struct RecordedEvent {
     /// The position of its event.
     pub position: Position,
     /// The share's contract, as CAIP-10 has it.
@@ -117,7 +117,7 @@ pub async fn transaction(
 ) -> Result<Option<TransactionReport>, LedgerError> {
     let hash: B256 = hash.parse().map_err(|_| {
         LedgerError::Misconfigured(format!(
-            "`{hash}` is no transaction: it has 64 hexadecimal digits after `0x`"
+            "`{hash}` is not a transaction: it has 64 hexadecimal digits after `0x`"
         ))
     })?;
     let rpc = Rpc::new(&config.endpoints, config.chain_id)?;
@@ -131,6 +131,7 @@ pub async fn transaction(
         .filter(|block| block.hash == receipt.block_hash && block.transactions.contains(&hash));
     let block = block
         .ok_or_else(|| contradicts("the block that it names does not hold the transaction"))?;
+    // The events come by two ways, from the block and from the receipt, and must be the same.
     let logs = rpc.logs_of(config.contract, block.hash).await?;
     let mut events = Vec::new();
     for log in logs.iter().filter(|log| log.transaction_hash == hash) {
@@ -153,7 +154,7 @@ pub async fn transaction(
             .hash;
         linked += 1;
     }
-    let recorded = events.pop().map(|event| Recorded {
+    let recorded = events.pop().map(|event| RecordedEvent {
         position: event.position,
         contract: caip10(
             config,

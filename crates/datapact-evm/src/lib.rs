@@ -3,16 +3,14 @@
 //!
 //! [`EvmLedger`] is the adapter, [`config`] the `ledger.toml` that describes an existing network,
 //! [`deploy`] puts the contract on it, and [`network`] runs networks on one machine. How calls,
-//! records and refusals stand on the chain: `docs/spec/ethereum.md`; how to run it:
+//! records and refusals are on the chain: `docs/spec/ethereum.md`; how to run it:
 //! `docs/ledgers/ethereum.md`.
 
 pub mod abi;
-mod answer;
 mod chain;
 pub mod config;
 mod contract;
 pub mod deploy;
-mod events;
 pub mod inspect;
 mod ledger;
 pub mod network;
@@ -22,4 +20,4 @@ mod submit;
 #[cfg(test)]
 mod test_node;
 
-pub use ledger::{EvmLedger, EvmOptions};
+pub use ledger::EvmLedger;

@@ -64,7 +64,7 @@ fn wrong(path: &Path, detail: impl std::fmt::Display) -> LedgerError {
 fn seen(path: &Path) -> Result<(SystemTime, u64, u64), LedgerError> {
     let metadata = fs::metadata(path).map_err(|e| wrong(path, e))?;
     if metadata.mode() & 0o077 != 0 {
-        return Err(wrong(path, "others than its owner may use it; run `chmod 600` on it"));
+        return Err(wrong(path, "other users may read or write it; run `chmod 600` on it"));
     }
     Ok((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), metadata.len(), metadata.ino()))
 }
@@ -84,8 +84,8 @@ fn open(config: &SignerConfig) -> Result<PrivateKeySigner, LedgerError> {
     })
 }
 
-/// Says whose transaction it was that could not be submitted, where the operator has to do
-/// something for that account.
+/// Adds the account whose transaction could not be submitted, where the operator has to do
+/// something for it.
 pub(crate) fn of_account(error: LedgerError, account: Address) -> LedgerError {
     match error {
         LedgerError::Misconfigured(why) => {
@@ -108,7 +108,8 @@ pub fn make(folder: &Path) -> Result<(SignerConfig, Address), LedgerError> {
     let key = PrivateKeySigner::from_bytes(&B256::from(random::<32>()))
         .map_err(|e| wrong(&config.key_file, e))?;
     write_secret(&config.passphrase_file, passphrase.as_bytes())?;
-    // The library chooses the file's mode, so it writes into a folder that is nobody else's.
+    // The library chooses the file's mode, so it writes into a folder that only its owner
+    // may enter.
     let part = folder.join(format!(".signer-{}", hex::encode(random::<8>())));
     let failed = |e: std::io::Error| wrong(&part, e);
     std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)

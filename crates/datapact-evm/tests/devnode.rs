@@ -5,7 +5,7 @@ mod support;
 
 use datapact_evm::network::Kind;
 use datapact_ledger::conformance;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use support::{ID, TestNetwork};
 
 #[tokio::test(flavor = "multi_thread")]

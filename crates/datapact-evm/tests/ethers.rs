@@ -14,7 +14,7 @@ use datapact_core::terms::Terms;
 use datapact_evm::config::EvmConfig;
 use datapact_evm::network::Kind;
 use datapact_ledger::Ledger;
-use datapact_ledger::testing::{Fixture, ShareState};
+use datapact_local::testing::{Fixture, ShareState};
 use serde_json::json;
 use support::{ID, TestNetwork};
 

@@ -12,7 +12,7 @@ use datapact_evm::config::{EvmConfig, SignerConfig};
 use datapact_evm::network::Kind;
 use datapact_evm::signer::FileSigner;
 use datapact_ledger::port::{Ledger as _, LedgerError};
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use support::{ID, TestNetwork, open};
 
 /// How long a network may take to be itself again.
@@ -49,7 +49,7 @@ async fn mistakes_are_told_a_lost_node_is_replaced_and_a_restarted_one_goes_on()
     };
     misconfigured(wrong, &fixture, &["there is no contract at", &own_url]).await;
     let wrong = EvmConfig { contract: config.implementation, ..config.clone() };
-    misconfigured(wrong, &fixture, &["no Datapact registry"]).await;
+    misconfigured(wrong, &fixture, &["not a Datapact registry"]).await;
     let wrong = EvmConfig { signer: theirs.signer.clone(), ..config.clone() };
     misconfigured(wrong, &fixture, &["takes no calls from the account"]).await;
     let wrong = EvmConfig { gas_price: 1_000_000_000_000_000, ..config.clone() };

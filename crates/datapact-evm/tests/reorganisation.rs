@@ -1,4 +1,4 @@
-//! Chains that change their past: within the confirmations nobody notices; deeper, nothing is
+//! Chains that change their past: within the confirmations nothing happens; deeper, nothing is
 //! believed any more.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -20,7 +20,7 @@ use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError};
 use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::testing::{Fixture, signing_key};
+use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::clock::system_clock;
 use datapact_log::note::{KeyKind, SigningKey};
 use serde_json::{Value, json};
@@ -50,7 +50,7 @@ async fn blocks(rpc: &Rpc, depth: u64) {
     let from = rpc.latest().await.unwrap().number;
     let end = Instant::now() + PATIENCE;
     while rpc.latest().await.unwrap().number < from + depth {
-        assert!(Instant::now() < end, "the chain stands still");
+        assert!(Instant::now() < end, "the chain makes no blocks");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -196,7 +196,7 @@ async fn a_deeper_reorganisation_stops_management_and_key_server_also_after_a_st
     let managed = management(ledger(&network, &fixture, 2), dir, &fixture).await;
     let key = key_server(ledger(&network, &fixture, 2), managed.log.clone(), dir).await;
     let known = managed.ledger.execute(&access.0, &access.1).await;
-    assert!(known.is_err(), "what was taken back stands again: {known:?}");
+    assert!(known.is_err(), "what was taken back is there again: {known:?}");
     not_believed(&managed, &key, &next, "does not hold any more").await;
     assert_eq!(managed.log.head().await.unwrap(), 2, "the log holds what was told, as evidence");
 }

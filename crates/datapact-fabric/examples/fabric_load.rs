@@ -5,7 +5,7 @@
 //! adapter adds. Turns differ by more than that, since the network does not take the same time for
 //! any two of them.
 //!
-//! `cargo build --release -p datapact-fabric && cargo run --release -p datapact-fabric --example
+//! `cargo build --release -p datapact-chaincode && cargo run --release -p datapact-fabric --example
 //! fabric_load [raft|bft] [accesses]`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::indexing_slicing)]
 
@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use datapact_core::contract::{Call, Documents};
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions, inspect};
+use datapact_fabric::gateway::{FabricConfig, FabricLedger, inspect};
 use datapact_fabric::network::{Network, Options, Orderers, Programs};
 use datapact_ledger::Ledger as _;
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_ledger::chain::ChainOptions;
+use datapact_local::testing::{Fixture, TestShare, cpu_seconds};
 use datapact_log::clock::system_clock;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -59,7 +60,7 @@ async fn main() {
     let trust = fixture.trust();
     let ledger = FabricLedger::with(
         config,
-        FabricOptions {
+        ChainOptions {
             id: ID.to_owned(),
             trust: Arc::new(move || Arc::clone(&trust)),
             clock: system_clock(),
@@ -211,14 +212,4 @@ fn spread(mut latencies: Vec<Duration>) -> (f64, String) {
 
 fn cpu_of(network: &Network) -> f64 {
     network.running().iter().map(|node| cpu_seconds(node.process)).sum()
-}
-
-/// What a process has used, by the system's own account.
-fn cpu_seconds(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks =
-        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
 }

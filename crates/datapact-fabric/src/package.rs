@@ -10,7 +10,7 @@ use datapact_core::id::Digest;
 use flate2::{Compression, GzBuilder};
 use serde_json::json;
 
-use datapact_ledger::local::{NetworkError, Result};
+use datapact_local::{NetworkError, Result};
 
 /// What a `tar` archive is made of, in bytes.
 const TAR_BLOCK: usize = 512;
@@ -73,9 +73,10 @@ impl Package {
             || !label.starts_with(|c: char| c.is_ascii_alphanumeric())
             || !label.chars().all(inner)
         {
-            let hint = "it has letters, digits, `.`, `+`, `-` and `_`, at most 64, and begins with a letter or digit";
+            let hint = "it has letters, digits, `.`, `+`, `-` and `_`, at most 64, and begins with \
+                        a letter or digit";
             return Err(NetworkError::new(
-                format!("`{label}` is no label of a chaincode package"),
+                format!("`{label}` cannot be the label of a chaincode package"),
                 hint,
             ));
         }
@@ -89,7 +90,8 @@ impl Package {
     }
 }
 
-/// A `tar` archive (POSIX ustar) of regular files that belong to nobody and are from no time.
+/// A `tar` archive (POSIX ustar) of regular files, without owners and times: the same files must
+/// give the same bytes.
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = Vec::new();
     for (name, content) in files {
@@ -166,8 +168,7 @@ mod tests {
             json(&unpacked(&unpacked(&package.bytes, "code.tar.gz"), "connection.json"));
         assert_eq!(connection["address"], "127.0.0.1:9999");
         assert_eq!(connection["tls_required"], false);
-        // Known by its id wherever it was made: changed bytes would be another chaincode to every
-        // peer.
+        // Changed bytes would be another chaincode to every peer.
         assert_eq!(
             package.id,
             "datapact_1:4f0fdfe5fcbe33c324bb3449cf849a869d5a1393b09431d05ce35c83ff5b9d60"

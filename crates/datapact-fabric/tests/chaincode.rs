@@ -7,17 +7,17 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
+use datapact_chaincode::contract::encoding::{Info, TrustConfiguration, canonical_text};
+use datapact_chaincode::contract::{Contract, Failure, SetUp};
+use datapact_chaincode::shim::{ServerTls, serve};
 use datapact_core::contract::{Attributes, Call, Documents, Refusal};
 use datapact_core::document::UsageAction;
 use datapact_core::id::{Digest, ShareId};
 use datapact_core::permission::AccessTimes;
 use datapact_core::terms::Terms;
-use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
-use datapact_fabric::contract::{Contract, Failure, SetUp};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::package::{Connection, Package};
-use datapact_fabric::shim::{ServerTls, serve};
-use datapact_ledger::testing::{Fixture, ShareState, TestUser};
+use datapact_local::testing::{Fixture, ShareState, TestUser};
 use datapact_log::clock::system_clock;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
@@ -59,7 +59,7 @@ async fn the_contract_decides_on_real_peers() {
         policy.terms =
             Terms { organisations: ["lab.example".parse().unwrap()].into(), ..Terms::default() };
     });
-    assert_eq!(network.execute(&share.set()), Err(Failure::NotSetUp), "nobody is trusted yet");
+    assert_eq!(network.execute(&share.set()), Err(Failure::NotSetUp), "no realm is trusted yet");
     trust(&network, &fixture);
     let digest = TrustConfiguration::of(&fixture.trust()).digest();
     assert_eq!(ORGANISATIONS.map(|it| info(&network, it).trust), [Some(digest); 2]);

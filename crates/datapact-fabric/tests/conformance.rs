@@ -8,10 +8,10 @@ mod support;
 use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::inspect;
 use datapact_fabric::network::Orderers;
-use datapact_fabric::proto::common::Block;
+use datapact_fabric::proto::block::Block;
 use datapact_ledger::conformance;
 use datapact_ledger::port::Ledger as _;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use prost::Message as _;
 use support::{ID, TestNetwork};
 
@@ -60,7 +60,7 @@ async fn the_ledger_conforms_on_bft() {
 /// Two processes of management, both asked by one consumer, until two requests were in each other's
 /// way.
 #[tokio::test(flavor = "multi_thread")]
-async fn blocks_are_recorded_anew_when_that_is_asked_for() {
+async fn blocks_are_recorded_again_when_that_is_asked_for() {
     if std::env::var_os("DATAPACT_RECORD_FABRIC").is_none() {
         return;
     }

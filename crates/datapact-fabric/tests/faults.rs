@@ -11,10 +11,10 @@ use datapact_core::contract::{Call, Documents, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
 use datapact_fabric::gateway::{FabricConfig, FabricLedger, inspect};
 use datapact_fabric::network::Orderers;
-use datapact_fabric::proto::common::Block;
+use datapact_fabric::proto::block::Block;
 use datapact_ledger::LedgerReceipt;
 use datapact_ledger::port::{Event, Ledger as _, LedgerError};
-use datapact_ledger::testing::{Fixture, TestShare, TestUser};
+use datapact_local::testing::{Fixture, TestShare, TestUser};
 use futures_util::future::join_all;
 use prost::Message as _;
 use support::{ID, TestNetwork};
@@ -184,7 +184,7 @@ async fn mistakes_are_told() {
     let error = ledger.execute(&call, &documents).await.unwrap_err().to_string();
     assert!(error.contains("`elsewhere.example`") && error.contains(ID), "{error}");
 
-    // Nobody there: unavailable, and where; a second peer that is there is asked instead.
+    // No peer answers: unavailable, and where; a second peer that is there is asked instead.
     let mut gone = with(&|it| it.peers[0].address = "grpcs://127.0.0.1:9".to_owned());
     let ledger = FabricLedger::with(gone.clone(), adapter::options(&fixture));
     let set = fixture.share(AccessTimes::Unlimited, |_| {}).set();

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use datapact_core::contract::Call;
 use datapact_core::document::UsageAction;
 use datapact_core::permission::AccessTimes;
-use datapact_ledger::testing::{Fixture, MemoryLog, ShareState, signing_key};
+use datapact_local::testing::{Fixture, MemoryLog, ShareState, signing_key};
 use datapact_log::audit;
 use datapact_log::entry::Entry;
 use datapact_log::log_policy::LogPolicy;

@@ -13,7 +13,7 @@ use datapact_core::terms::Terms;
 use futures_util::future::join_all;
 
 use crate::port::{EVENTS_MAX, Event, Ledger, LedgerError, LedgerReceipt};
-use crate::testing::{Fixture, ShareState, TestShare, TestUser};
+use datapact_local::testing::{Fixture, ShareState, TestShare, TestUser};
 
 /// How long a ledger may take to announce what it has recorded.
 const PATIENCE: Duration = Duration::from_secs(30);

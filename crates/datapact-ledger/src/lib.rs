@@ -3,17 +3,16 @@
 //!
 //! The log itself is [`datapact_log`]. [`store`] is the database with one writer that the servers keep all their state in.
 
+pub mod blocks;
+pub mod chain;
 #[cfg(feature = "testing")]
 pub mod conformance;
 pub mod embedded;
 pub mod follower;
-pub mod local;
 pub mod mirror;
 pub mod port;
 pub mod store;
 pub mod tables;
-#[cfg(feature = "testing")]
-pub mod testing;
 
 pub use port::{Ledger, LedgerCopy, LedgerError, LedgerReceipt};
 pub use store::Store;

@@ -466,11 +466,24 @@ mod tests {
         rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
     }
 
+    #[cfg(feature = "postgres")]
+    fn new_database(server: &datapact_local::testing::postgres::Server) -> Location {
+        let new = server.database();
+        Location::Postgres(Postgres {
+            host: new.host,
+            port: new.port,
+            database: new.database,
+            user: new.user,
+            password: Some(new.password.into()),
+            ca: None,
+        })
+    }
+
     async fn locations(dir: &tempfile::TempDir) -> Vec<Location> {
         let mut locations = vec![Location::Sqlite(dir.path().join("db"))];
         #[cfg(feature = "postgres")]
-        if let Some(server) = crate::testing::postgres::shared() {
-            locations.push(Location::Postgres(server.database().await));
+        if let Some(server) = datapact_local::testing::postgres::shared() {
+            locations.push(new_database(server));
         }
         locations
     }
@@ -555,8 +568,8 @@ mod tests {
     #[cfg(feature = "postgres")]
     #[tokio::test(flavor = "multi_thread")]
     async fn several_processes_write_one_after_the_other() {
-        let Some(server) = crate::testing::postgres::shared() else { return };
-        let location = Location::Postgres(server.database().await);
+        let Some(server) = datapact_local::testing::postgres::shared() else { return };
+        let location = new_database(server);
         let stores = [
             connect(&location, &[TABLE]).await.unwrap(),
             connect(&location, &[TABLE]).await.unwrap(),
@@ -594,8 +607,8 @@ mod tests {
     #[cfg(feature = "postgres")]
     #[tokio::test(flavor = "multi_thread")]
     async fn a_database_that_was_away_is_used_again() {
-        let Some(server) = crate::testing::postgres::Server::start() else { return };
-        let location = Location::Postgres(server.database().await);
+        let Some(server) = datapact_local::testing::postgres::Server::start() else { return };
+        let location = new_database(&server);
         let store = connect(&location, &[TABLE]).await.unwrap();
         put(&store, 1, false).await.unwrap();
         server.stop();

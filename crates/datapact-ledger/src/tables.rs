@@ -510,19 +510,9 @@ pub(crate) async fn resource(
                 index.checked_mul(TILE_WIDTH as u64).filter(|first| i64::try_from(*first).is_ok());
             let Some(first) = first else { return Ok(None) };
             let entries = entries(on, first, width).await?;
-            Ok((entries.len() == width).then(|| bundle(&entries)))
+            Ok((entries.len() == width).then(|| datapact_log::entry::bundle(&entries)))
         }
     }
-}
-
-/// An entry bundle: each entry after its length in two bytes.
-pub(crate) fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut bundle = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
-    for entry in entries {
-        bundle.extend((entry.len() as u16).to_be_bytes());
-        bundle.extend(entry);
-    }
-    bundle
 }
 
 async fn value(

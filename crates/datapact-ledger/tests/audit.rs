@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use datapact_core::permission::AccessTimes;
-use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+use datapact_local::testing::{Fixture, MemoryLog, signing_key};
 use datapact_log::audit::{self, Report};
 use datapact_log::entry::{DISORDER_SECONDS_MAX, Entry};
 use datapact_log::log_policy::LogPolicy;

@@ -9,10 +9,10 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::store::{Location, StoreError};
+use datapact_ledger::store::{Location, Postgres, StoreError};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::testing::{Fixture, postgres, signing_key};
 use datapact_ledger::{Ledger as _, Store, conformance};
+use datapact_local::testing::{Fixture, postgres, signing_key};
 use datapact_log::audit;
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
@@ -79,15 +79,21 @@ async fn the_embedded_ledger_conforms_and_its_log_is_followed_and_audited() {
     conforms(&[ledger], &Location::Sqlite(dir.path().join("copy")), &fixture).await;
 }
 
+fn new_database(server: &postgres::Server) -> Location {
+    let postgres::Database { host, port, database, user, password } = server.database();
+    let password = Some(password.into());
+    Location::Postgres(Postgres { host, port, database, user, password, ca: None })
+}
+
 /// Two processes on one PostgreSQL database are one ledger; a follower may have its copy there,
 /// too.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_embedded_ledgers_on_one_postgresql_database_conform_as_one() {
     let Some(server) = postgres::shared() else { return };
     let fixture = Fixture::new(ID);
-    let location = Location::Postgres(server.database().await);
+    let location = new_database(server);
     let ledgers = [open(&location, &fixture).await, open(&location, &fixture).await];
-    conforms(&ledgers, &Location::Postgres(server.database().await), &fixture).await;
+    conforms(&ledgers, &new_database(server), &fixture).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

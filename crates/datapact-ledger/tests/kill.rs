@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::testing::{Fixture, signing_key};
 use datapact_ledger::{Ledger, Store};
+use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::audit;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;

@@ -82,3 +82,13 @@ impl Entry {
         if outcome.writes.is_empty() { Err(EntryFault::Repeat) } else { Ok(outcome) }
     }
 }
+
+/// An entry bundle: each entry after its length in two bytes.
+pub fn bundle(entries: &[Vec<u8>]) -> Vec<u8> {
+    let mut bundle = Vec::with_capacity(entries.iter().map(|entry| entry.len() + 2).sum());
+    for entry in entries {
+        bundle.extend((entry.len() as u16).to_be_bytes());
+        bundle.extend(entry);
+    }
+    bundle
+}

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use datapact_api::gate::Source;
 use datapact_core::trust::Trust;
+#[cfg(any(feature = "evm", feature = "fabric"))]
+use datapact_ledger::chain::ChainOptions;
 use datapact_ledger::{Ledger, LedgerError};
 use datapact_log::clock::Clock;
 use serde::Deserialize;
@@ -45,8 +47,7 @@ fn ethereum(
     trust: Source<Trust>,
     clock: Clock,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
-    let options =
-        datapact_evm::EvmOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
+    let options = ChainOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
     Ok(Arc::new(datapact_evm::EvmLedger::open(path, options)?))
 }
 
@@ -71,8 +72,8 @@ fn fabric(
     trust: Source<Trust>,
     clock: Clock,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
-    use datapact_fabric::gateway::{FabricLedger, FabricOptions};
-    let options = FabricOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
+    use datapact_fabric::gateway::FabricLedger;
+    let options = ChainOptions { id: id.to_owned(), trust: Arc::new(move || trust()), clock };
     Ok(Arc::new(FabricLedger::open(path, options)?))
 }
 
@@ -85,7 +86,7 @@ fn fabric(
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
         "`{}` is of Hyperledger Fabric, and this program was built without it; build it with \
-         `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
+         `cargo build --release -p datapact -p datapact-chaincode --features datapact/fabric`",
         path.display()
     )))
 }

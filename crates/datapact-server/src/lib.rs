@@ -7,7 +7,6 @@ mod foreign_tls;
 pub mod key;
 pub mod management;
 pub mod operator;
-pub use datapact_ledger::local::ports;
 pub mod run;
 mod secret_file;
 pub mod storage;

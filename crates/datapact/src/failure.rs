@@ -7,6 +7,7 @@ use std::path::Path;
 use datapact_api::problem::{Kind, Problem};
 use datapact_client::ClientError;
 use datapact_core::package::PackageError;
+use datapact_local::NetworkError;
 use serde_json::Value;
 
 /// The exit code of wrong usage; also clap's.
@@ -170,6 +171,12 @@ impl From<ClientError> for Failure {
             ClientError::File { path, error } => Self::file("use", Path::new(&path), &error),
             ClientError::Package(error) => error.into(),
         }
+    }
+}
+
+impl From<NetworkError> for Failure {
+    fn from(error: NetworkError) -> Self {
+        Self::local(error.detail, error.hint)
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use datapact_server::ports::PortBlock;
+use datapact_local::ports::PortBlock;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -14,7 +14,7 @@ use datapact_api::problem::Kind;
 use datapact_api::storage_server::StorageServer as _;
 use datapact_client::ClientError;
 use datapact_core::permission::AccessTimes;
-use datapact_ledger::testing::postgres;
+use datapact_local::testing::postgres;
 use futures_util::future::join_all;
 use serde_json::Value;
 use support::operator;

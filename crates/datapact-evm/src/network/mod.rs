@@ -2,31 +2,26 @@
 //! of GoQuorum that agree by QBFT. A network's folder holds all of it; what runs in it ends with
 //! [`Network::down`], not with this process.
 
+mod describe;
+mod devnode;
 mod program;
 mod quorum;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use alloy::primitives::Address;
 use datapact_core::id::random;
-use datapact_ledger::local::ports::{self, PortBlock};
-use datapact_ledger::local::{Folder, Result, process, replace};
+use datapact_local::ports::{self, PortBlock};
+use datapact_local::{Folder, NetworkError, Result, process};
 use serde::{Deserialize, Serialize};
 
-use crate::config::EvmConfig;
-use crate::deploy::{Deployment, deploy};
 use crate::rpc::Rpc;
-use crate::signer;
 
-pub use datapact_ledger::local::NetworkError;
 pub use program::{anvil, geth};
 
 /// The file that describes the network as a ledger, with the key of who submits: management's.
 pub const LEDGER_FILE: &str = "ledger.toml";
-const RECORD_FILE: &str = "network.json";
 /// How long nodes may take to answer, and validators to make the first block.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
@@ -48,7 +43,7 @@ pub enum Kind {
 pub struct Network {
     folder: Folder,
     record: Record,
-    /// Held by the process that chose the ports, so that nobody else gets them before the nodes
+    /// Held by the process that chose the ports, so that no other one gets them before the nodes
     /// listen.
     ports: Vec<PortBlock>,
 }
@@ -90,11 +85,11 @@ impl Network {
     /// one.
     ///
     /// # Errors
-    /// When there is another kind of network, or something else, or somebody else works on it.
+    /// When there is another kind of network, or something else, or another program works on it.
     pub fn open(dir: &Path, kind: Kind, nodes: usize) -> Result<Self> {
-        let folder = Folder::open(dir, RECORD_FILE)?;
-        if folder.path().join(RECORD_FILE).exists() {
-            let network = Self::read(folder)?;
+        let folder = Folder::open(dir)?;
+        if let Some(record) = folder.record()? {
+            let network = Self { folder, record, ports: Vec::new() };
             if network.record.kind != kind {
                 let detail = format!("`{}` holds another kind of network", network.dir().display());
                 return Err(NetworkError::new(detail, "choose another folder with `--dir DIR`"));
@@ -130,13 +125,8 @@ impl Network {
     /// # Errors
     /// When there is none.
     pub fn existing(dir: &Path) -> Result<Self> {
-        Self::read(Folder::existing(dir, RECORD_FILE)?)
-    }
-
-    fn read(folder: Folder) -> Result<Self> {
-        let path = folder.path().join(RECORD_FILE);
-        let text = fs::read_to_string(&path).map_err(|e| NetworkError::file(&path, e))?;
-        let record = serde_json::from_str(&text).map_err(|e| NetworkError::file(&path, e))?;
+        let folder = Folder::existing(dir)?;
+        let record = folder.record()?.ok_or_else(|| NetworkError::no_network(dir))?;
         Ok(Self { folder, record, ports: Vec::new() })
     }
 
@@ -177,7 +167,7 @@ impl Network {
             let started = self.start(program).await;
             match started {
                 Ok(()) => break,
-                // Somebody may have taken a port between its choice and its use.
+                // Another program may have taken a port between its choice and its use.
                 Err(_) if tried < TRIES && self.running().is_empty() => {}
                 Err(error) => return Err(error),
             }
@@ -238,10 +228,7 @@ impl Network {
     }
 
     fn save(&self) -> Result<()> {
-        let path = self.dir().join(RECORD_FILE);
-        let text =
-            serde_json::to_string_pretty(&self.record).map_err(|e| NetworkError::file(&path, e))?;
-        replace(&path, text.as_bytes())
+        self.folder.save(&self.record)
     }
 
     /// Free ports for all, unless some node runs or the former ones are still free.
@@ -300,45 +287,10 @@ impl Network {
         self.dir().join(format!("node-{}.log", at + 1))
     }
 
-    fn devnode_command(
-        &self,
-        program: &Path,
-        node: &Node,
-        at: usize,
-    ) -> Result<std::process::Command> {
-        let dir = self.node_dir(at);
-        fs::create_dir_all(&dir).map_err(|e| NetworkError::file(&dir, e))?;
-        let mut command = std::process::Command::new(program);
-        command
-            .args(["--host", "127.0.0.1", "--port", &node.port.to_string()])
-            .args([
-                "--chain-id",
-                &self.record.chain_id.to_string(),
-                "--hardfork",
-                "berlin",
-                "--gas-price",
-                "0",
-            ])
-            .args([
-                "--gas-limit",
-                "700000000",
-                "--block-time",
-                "0.25",
-                "--accounts",
-                "1",
-                "--no-cors",
-            ])
-            .args(["--state-interval", "10", "--state"])
-            .arg(dir.join("state.json"))
-            .arg("--cache-path")
-            .arg(dir.join("cache"));
-        Ok(command)
-    }
-
     /// Waits until a node answers.
     async fn answering(&self, at: usize) -> Result<()> {
         let Some(node) = self.record.nodes.get(at) else { return Ok(()) };
-        let rpc = Rpc::new(&[node.url()], self.record.chain_id)?;
+        let rpc = Rpc::new(&[node.url()], self.record.chain_id).map_err(NetworkError::see_logs)?;
         let end = Instant::now() + READY_TIMEOUT;
         loop {
             if rpc.latest().await.is_ok() {
@@ -347,75 +299,10 @@ impl Network {
             let alive = node.process.is_some_and(|id| process::is_alive(id, self.dir()));
             if !alive || Instant::now() > end {
                 let log = self.node_log(at);
-                let detail =
-                    format!("node {} does not answer: {}", at + 1, process::last_words(&log));
-                return Err(NetworkError::new(detail, format!("its log is `{}`", log.display())));
+                return Err(process::no_answer(&format!("node {}", at + 1), &log));
             }
             tokio::time::sleep(POLL).await;
         }
-    }
-
-    /// Writes the files that describe the network as a ledger, deploying the contract when there is
-    /// none yet.
-    async fn describe(&self) -> Result<()> {
-        let endpoints: Vec<String> = self.record.nodes.iter().map(Node::url).collect();
-        let path = self.ledger_file();
-        let config = if path.exists() {
-            EvmConfig { endpoints, ..EvmConfig::load(&path)? }
-        } else {
-            // What an interrupted deployment has left is nobody's.
-            for file in ["signer.json", "signer.passphrase"] {
-                let file = self.dir().join(file);
-                if file.exists() {
-                    fs::remove_file(&file).map_err(|e| NetworkError::file(&file, e))?;
-                }
-            }
-            self.growing(&endpoints).await?;
-            let (signer, _) = signer::make(self.dir())?;
-            let deployment = Deployment {
-                endpoints,
-                chain_id: self.record.chain_id,
-                gas_price: 0,
-                confirmations: 0,
-                block_seconds: 1,
-                signer,
-                owner: None::<Address>,
-            };
-            deploy(deployment).await?
-        };
-        for (at, node) in self.record.nodes.iter().enumerate() {
-            let own = EvmConfig { endpoints: vec![node.url()], signer: None, ..config.clone() };
-            self.write(&self.node_file(at), &own)?;
-        }
-        self.write(&path, &config)
-    }
-
-    /// Waits until blocks are made.
-    async fn growing(&self, endpoints: &[String]) -> Result<()> {
-        let rpc = Rpc::new(endpoints, self.record.chain_id)?;
-        let end = Instant::now() + READY_TIMEOUT;
-        loop {
-            match rpc.latest().await {
-                Ok(block) if block.number > 0 => return Ok(()),
-                _ if Instant::now() > end => {
-                    let hint = format!("the nodes' logs are in `{}`", self.dir().display());
-                    return Err(NetworkError::new("the network makes no blocks", hint));
-                }
-                _ => tokio::time::sleep(POLL).await,
-            }
-        }
-    }
-
-    fn write(&self, path: &Path, config: &EvmConfig) -> Result<()> {
-        let mut config = config.clone();
-        if let Some(signer) = &mut config.signer {
-            for file in [&mut signer.key_file, &mut signer.passphrase_file] {
-                if let Ok(relative) = file.strip_prefix(self.dir()) {
-                    *file = relative.to_owned();
-                }
-            }
-        }
-        replace(path, config.to_text().as_bytes())
     }
 }
 

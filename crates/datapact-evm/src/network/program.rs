@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::process::run;
-use super::{NetworkError, Result};
+use datapact_local::process::run;
+use datapact_local::program::{cache, find, named, path_folders};
+use datapact_local::{NetworkError, Result};
 
+/// How to go on when the named program is not there.
+const NAMED_HINT: &str = "name the program's file";
 const ANVIL_VERSION: &str = "1.7.1";
 /// How long an installation or a build may take, on a slow machine with a slow network.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
-/// How often it is looked whether another one is done.
-const POLL: Duration = Duration::from_millis(200);
 /// What is built, and the checksums of all that goes into it.
 const GO_FILES: [(&str, &str); 3] = [
     ("go.mod", include_str!("../../../../tools/goquorum/go.mod")),
@@ -26,11 +27,13 @@ const GO_FILES: [(&str, &str); 3] = [
 /// # Errors
 /// When it cannot be found or installed.
 pub async fn anvil(given: Option<&Path>) -> Result<PathBuf> {
-    if let Some(found) = find(given, "anvil")? {
+    if let Some(given) = given {
+        return named(given, NAMED_HINT);
+    }
+    if let Some(found) = find(&path_folders(), "anvil") {
         return Ok(found);
     }
-    let folder = cache()?.join(format!("anvil-{ANVIL_VERSION}"));
-    let _lock = lock(&folder).await?;
+    let (folder, _lock) = cache(&format!("anvil-{ANVIL_VERSION}")).await?;
     if let Some(found) = installed_anvil(&folder) {
         return Ok(found);
     }
@@ -68,16 +71,16 @@ fn installed_anvil(folder: &Path) -> Option<PathBuf> {
 /// When it cannot be found or built.
 pub async fn geth(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
-        return named(given);
+        return named(given, NAMED_HINT);
     }
     let mut pins = Vec::new();
     for (_, text) in GO_FILES {
         pins.extend_from_slice(text.as_bytes());
     }
     let pins = datapact_core::id::Digest::of(&pins).to_string();
-    let folder = cache()?.join(format!("goquorum-{}", pins.get(..16).unwrap_or(&pins)));
+    let folder = format!("goquorum-{}", pins.get(..16).unwrap_or(&pins));
+    let (folder, _lock) = cache(&folder).await?;
     let program = folder.join("geth");
-    let _lock = lock(&folder).await?;
     if program.is_file() {
         return Ok(program);
     }
@@ -98,50 +101,4 @@ pub async fn geth(given: Option<&Path>) -> Result<PathBuf> {
     run(go, TIMEOUT, hint).await?;
     fs::rename(&partial, &program).map_err(|e| NetworkError::file(&program, e))?;
     Ok(program)
-}
-
-fn named(path: &Path) -> Result<PathBuf> {
-    if path.is_file() {
-        return Ok(path.to_owned());
-    }
-    Err(NetworkError::new(
-        format!("there is no program `{}`", path.display()),
-        "name the program's file",
-    ))
-}
-
-fn find(given: Option<&Path>, name: &str) -> Result<Option<PathBuf>> {
-    if let Some(given) = given {
-        return named(given).map(Some);
-    }
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    Ok(std::env::split_paths(&path).map(|folder| folder.join(name)).find(|path| path.is_file()))
-}
-
-/// `$XDG_CACHE_HOME/datapact`, or `~/.cache/datapact`.
-fn cache() -> Result<PathBuf> {
-    let set =
-        |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")));
-    let folder = folder.ok_or_else(|| {
-        NetworkError::new(
-            "there is no folder for the node programs",
-            "set XDG_CACHE_HOME, or name the program",
-        )
-    })?;
-    Ok(folder.join("datapact"))
-}
-
-/// One at a time puts something into `folder`; the others wait and find it.
-async fn lock(folder: &Path) -> Result<fs::File> {
-    fs::create_dir_all(folder).map_err(|e| NetworkError::file(folder, e))?;
-    let path = folder.join("lock");
-    let file = fs::File::create(&path).map_err(|e| NetworkError::file(&path, e))?;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(POLL).await,
-            Err(fs::TryLockError::Error(e)) => return Err(NetworkError::file(&path, e)),
-        }
-    }
 }

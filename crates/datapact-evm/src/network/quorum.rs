@@ -8,9 +8,10 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use datapact_core::id::random;
+use datapact_local::{NetworkError, Result, process};
 use serde_json::json;
 
-use super::{Network, NetworkError, Node, Result, process};
+use super::{Network, Node};
 use crate::signer::write_secret;
 
 /// What Istanbul-like consensus puts into a block's `mixHash`.
@@ -30,25 +31,29 @@ impl Network {
             let path = folder.join("nodekey");
             let key = PrivateKeySigner::from_bytes(&B256::from(random::<32>()))
                 .map_err(|e| NetworkError::file(&path, e))?;
-            write_secret(&path, hex::encode(key.to_bytes()).as_bytes())?;
+            write_secret(&path, hex::encode(key.to_bytes()).as_bytes())
+                .map_err(NetworkError::see_logs)?;
             addresses.push(key.address());
         }
         addresses.sort_unstable();
         let validators: Vec<u8> =
             addresses.iter().flat_map(|address| string(address.as_slice())).collect();
+        // QBFT's extra data: vanity, validators, votes, round, seals.
         let extra =
             [string(&[0; 32]), list(&validators), list(&[]), string(&[]), list(&[])].concat();
         let genesis = json!({
             "config": {
                 "chainId": self.record.chain_id,
-                "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0, "byzantiumBlock": 0,
-                "constantinopleBlock": 0, "petersburgBlock": 0, "istanbulBlock": 0, "berlinBlock": 0,
+                "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0,
+                "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0,
+                "istanbulBlock": 0, "berlinBlock": 0,
                 "isQuorum": true,
                 "txnSizeLimit": 128,
                 "maxCodeSizeConfig": [{ "block": 0, "size": 32 }],
                 "qbft": {
                     "epochLength": 30_000, "blockPeriodSeconds": 1, "emptyBlockPeriodSeconds": 1,
-                    "requestTimeoutSeconds": 4, "policy": 0, "ceil2Nby3Block": 0, "testQBFTBlock": 0,
+                    "requestTimeoutSeconds": 4, "policy": 0, "ceil2Nby3Block": 0,
+                    "testQBFTBlock": 0,
                 },
             },
             "nonce": "0x0",

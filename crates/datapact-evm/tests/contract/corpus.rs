@@ -1,43 +1,13 @@
 //! The cases of `testdata/contract/`: what the Rust contract is held to.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use datapact_core::contract::{CONTRACT_VERSION, Call, Outcome, Receipt, Refusal, Value, Values};
-use datapact_core::id::{Digest, Timestamp};
+use datapact_core::contract::{Call, Outcome, Receipt, Refusal, Value};
 use datapact_evm::abi::{self, Revert};
-use serde::Deserialize;
+use datapact_local::testing::corpus::{Expected, cases};
 
 use crate::chain::{Chain, Change, Sent, entry, share_key, slot};
 use crate::state;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    contract_version: u32,
-    cases: Vec<Case>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Case {
-    name: String,
-    #[serde(rename = "shows")]
-    _shows: String,
-    values: Values,
-    call: Call,
-    #[serde(rename = "call_digest")]
-    _call_digest: Digest,
-    time: Timestamp,
-    expected: Expected,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Expected {
-    Outcome(Outcome),
-    Refusal(Refusal),
-}
 
 /// State of another type than its key's: the chain's storage is typed, so that it cannot be.
 const IMPOSSIBLE: [&str; 6] = [
@@ -52,30 +22,22 @@ const IMPOSSIBLE: [&str; 6] = [
 #[test]
 fn every_case_is_decided_as_the_file_says() {
     let deployed = Chain::deployed();
-    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/contract"));
-    let (mut cases, mut impossible) = (0, BTreeSet::new());
-    for file in ["set-policy.json", "request-access.json", "record-usage.json"] {
-        let file: File =
-            serde_json::from_str(&std::fs::read_to_string(folder.join(file)).unwrap()).unwrap();
-        assert_eq!(file.contract_version, CONTRACT_VERSION);
-        for case in file.cases {
-            cases += 1;
-            let Some(mut chain) = state::install(&deployed, &case.values) else {
-                impossible.insert(case.name);
-                continue;
-            };
-            println!("{}", case.name);
-            let before = chain.clone();
-            let sent = chain.execute(&case.call, case.time);
-            match &case.expected {
-                Expected::Outcome(outcome) => {
-                    check_outcome(&before, &chain, &case.call, &sent, outcome)
-                }
-                Expected::Refusal(refusal) => check_refusal(&sent, refusal),
+    let mut impossible = BTreeSet::new();
+    for case in cases() {
+        let Some(mut chain) = state::install(&deployed, &case.values) else {
+            impossible.insert(case.name);
+            continue;
+        };
+        println!("{}", case.name);
+        let before = chain.clone();
+        let sent = chain.execute(&case.call, case.time);
+        match &case.expected {
+            Expected::Outcome(outcome) => {
+                check_outcome(&before, &chain, &case.call, &sent, outcome)
             }
+            Expected::Refusal(refusal) => check_refusal(&sent, refusal),
         }
     }
-    assert!(cases >= 139, "only {cases} cases");
     assert_eq!(impossible, IMPOSSIBLE.map(str::to_owned).into());
 }
 

@@ -49,7 +49,7 @@ fn only_the_submitter_is_heard() {
 }
 
 #[test]
-fn the_owner_replaces_the_submitter_and_nobody_else_does() {
+fn only_the_owner_replaces_the_submitter() {
     let mut chain = Chain::deployed();
     let registry = chain.registry;
     let replace = |account| Bytes::from(Registry::replaceSubmitterCall { account }.abi_encode());

@@ -69,12 +69,12 @@ fn terms() -> impl Strategy<Value = Terms<Commitment>> {
     let purposes = btree_set(code(NAMES), 0..2);
     (restricted, purposes, weighted(0.05, any::<bool>())).prop_map(
         |((users, organisations, industries, countries), purposes, wrong)| {
-            let nobody = users.is_empty()
+            let no_rule = users.is_empty()
                 && organisations.is_empty()
                 && industries.is_empty()
                 && countries.is_empty();
             Terms {
-                anyone: wrong.unwrap_or(nobody),
+                anyone: wrong.unwrap_or(no_rule),
                 users,
                 organisations,
                 industries,

@@ -19,14 +19,15 @@ use alloy::primitives::{B256, TxKind, U256};
 use alloy::signers::local::PrivateKeySigner;
 use datapact_core::contract::{Call, Documents, Receipt};
 use datapact_core::permission::AccessTimes;
+use datapact_evm::EvmLedger;
 use datapact_evm::abi::{input, quantity, share_address};
 use datapact_evm::config::EvmConfig;
 use datapact_evm::network::Network;
 use datapact_evm::rpc::Rpc;
 use datapact_evm::signer::{FileSigner, sign};
-use datapact_evm::{EvmLedger, EvmOptions};
+use datapact_ledger::chain::ChainOptions;
 use datapact_ledger::port::{EVENTS_MAX, Ledger as _};
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_local::testing::{Fixture, TestShare, cpu_seconds};
 use datapact_log::clock::system_clock;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
@@ -37,13 +38,13 @@ const POLL: Duration = Duration::from_millis(200);
 
 type Request = (Call, Documents);
 
-/// Runs both, prints what they did, and asserts that each access offered stands on the chain, and
+/// Runs both, prints what they did, and asserts that each access offered is on the chain, and
 /// once.
 pub async fn run(network: &Network, count: usize, steady: Duration) {
     let config = EvmConfig::load(&network.ledger_file()).unwrap();
     let fixture = Fixture::new(ID);
     let trust = fixture.trust();
-    let options = EvmOptions {
+    let options = ChainOptions {
         id: ID.to_owned(),
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),
@@ -235,14 +236,4 @@ async fn follow(
 
 fn cpu_of(network: &Network) -> f64 {
     network.running().iter().map(|node| cpu_seconds(node.process)).sum()
-}
-
-/// What a process has used, by the system's own account.
-fn cpu_seconds(process: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks =
-        |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
-    (ticks(11) + ticks(12)) / 100.0
 }

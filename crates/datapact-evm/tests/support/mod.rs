@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use datapact_evm::EvmLedger;
 use datapact_evm::network::{Kind, Network, Running, anvil, geth};
-use datapact_evm::{EvmLedger, EvmOptions};
-use datapact_ledger::testing::Fixture;
+use datapact_ledger::chain::ChainOptions;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 
 pub const ID: &str = "ledger.example";
@@ -47,9 +48,9 @@ impl TestNetwork {
         Some(Self { network, program, nodes, dir })
     }
 
-    pub fn options(fixture: &Fixture) -> EvmOptions {
+    pub fn options(fixture: &Fixture) -> ChainOptions {
         let trust = fixture.trust();
-        EvmOptions {
+        ChainOptions {
             id: ID.to_owned(),
             trust: Arc::new(move || Arc::clone(&trust)),
             clock: system_clock(),

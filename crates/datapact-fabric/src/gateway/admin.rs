@@ -12,10 +12,12 @@ use super::client::Gateway;
 use super::config::{FabricConfig, IdentityConfig};
 use super::identity::FileIdentity;
 use super::proposal::Invocation;
-use crate::contract::SetUp;
-use crate::contract::encoding::{Changed, Info, StateValue, TrustConfiguration};
+use datapact_chaincode::contract::SetUp;
+use datapact_chaincode::contract::encoding::{
+    Changed, Info, StateValue, TrustConfiguration, canonical,
+};
 
-/// How often a trust configuration is set again when somebody else has set another one meanwhile.
+/// How often a trust configuration is set again when another one was set meanwhile.
 const TRIES: usize = 4;
 
 /// What the chaincode says of itself.
@@ -36,8 +38,7 @@ pub async fn trust(
     parse(gateway, "trust", &gateway.evaluate("trust", &[]).await?)
 }
 
-/// Agrees, in the name of the admin `who`, on whose ledger it is; that it is so already is no
-/// error.
+/// Agrees, in the name of the admin `who`, on whose ledger it is. Doing so again is not an error.
 ///
 /// # Errors
 /// What an organisation's chaincode, a peer or an orderer says.
@@ -46,12 +47,12 @@ pub async fn set_up(
     who: &IdentityConfig,
     set_up: &SetUp,
 ) -> Result<(), LedgerError> {
-    let invocation = Invocation::new("set-up", [crate::contract::encoding::canonical(set_up)]);
+    let invocation = Invocation::new("set-up", [canonical(set_up)]);
     change(gateway, &FileIdentity::new(who.clone()), invocation).await.map(drop)
 }
 
 /// Makes `trust` the channel's trust configuration, in the name of the admin `who`; false when it
-/// was already. What somebody else sets meanwhile is replaced, too.
+/// was already. What others set meanwhile is replaced, too.
 ///
 /// # Errors
 /// What an organisation's chaincode, a peer or an orderer says.
@@ -107,8 +108,8 @@ pub(crate) fn parse<T: DeserializeOwned>(
     serde_json::from_slice(bytes).map_err(|e| {
         let FabricConfig { channel, chaincode, .. } = gateway.config();
         LedgerError::Misconfigured(format!(
-            "`{}` answers `{what}` of the chaincode `{chaincode}` on `{channel}` otherwise than this program expects: \
-             it is another chaincode, or another version of it ({e})",
+            "`{}` gives an unexpected answer to `{what}` of the chaincode `{chaincode}` on \
+             `{channel}`: it is another chaincode, or another version of it ({e})",
             gateway.preferred()
         ))
     })
@@ -145,6 +146,7 @@ impl TrustKeeper {
         if self.is_set(&trust) {
             return Ok(());
         }
+        // One at a time: a second call would set the same once more, in a block of its own.
         let _setting = self.setting.lock().await;
         if self.is_set(&trust) {
             return Ok(());

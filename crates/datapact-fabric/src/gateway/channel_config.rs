@@ -5,7 +5,7 @@ use datapact_ledger::LedgerError;
 use prost::Message as _;
 
 use super::config::Consensus;
-use crate::proto::common::{Block, Envelope, Payload};
+use crate::proto::block::{Block, Envelope, Payload};
 use crate::proto::config::{
     Config, ConfigEnvelope, ConfigGroup, ConsensusType, FabricMspConfig, MspConfig,
     OrdererAddresses,
@@ -33,7 +33,7 @@ impl ChannelOrderers {
     /// Reads the newest block of a channel's configuration.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when it is no such block, or the orderers agree in a way that
+    /// [`LedgerError::Misconfigured`] when it is not such a block, or the orderers agree in a way that
     /// is not known.
     pub(crate) fn of(block: Block) -> Result<Self, LedgerError> {
         let root = root(block).ok_or_else(|| wrong("it cannot be read"))?;

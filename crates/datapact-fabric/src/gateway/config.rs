@@ -26,7 +26,7 @@ pub struct FabricConfig {
     /// Who asks. Management's must be of the submitter's MSP.
     pub identity: IdentityConfig,
     /// Who replaces the channel's trust configuration when this server's has changed: an admin of
-    /// one of the administrators' MSPs. Without it, somebody else does.
+    /// one of the administrators' MSPs. Without it, another server does, or a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub administrator: Option<IdentityConfig>,
     /// The client's TLS certificate, where the network asks for one.
@@ -137,6 +137,7 @@ impl FabricConfig {
         config
     }
 
+    /// Checks what the types do not say: kind, addresses with or without TLS, names.
     fn check(&self) -> Result<(), String> {
         if self.kind != KIND {
             return Err(format!("`kind` is `{}`, not `{KIND}`", self.kind));
@@ -146,6 +147,7 @@ impl FabricConfig {
                 return Err(format!("`{what}`: name at least one"));
             }
             for node in nodes {
+                // A CA without TLS, or TLS without a CA, is a mistake that would show only later.
                 match (node.address.split_once("://"), &node.tls_ca_file) {
                     (Some(("grpcs", _)), Some(_)) | (Some(("grpc", _)), None) => {}
                     (Some(("grpcs", _)), None) => {
@@ -173,7 +175,7 @@ impl FabricConfig {
         };
         for (what, name) in [("channel", &self.channel), ("chaincode", &self.chaincode)] {
             if !plain(name) {
-                return Err(format!("`{what}`: `{name}` is no name of one"));
+                return Err(format!("`{what}`: `{name}` cannot be the name of one"));
             }
         }
         Ok(())
@@ -201,7 +203,9 @@ mod tests {
         kind = "fabric"
         channel = "sharing"
         consensus = "bft"
-        peers = [{ address = "grpcs://127.0.0.1:7051", tls_ca_file = "ca.pem", server_name = "peer0.org1.example" }]
+        peers = [
+            { address = "grpcs://127.0.0.1:7051", tls_ca_file = "ca.pem", server_name = "peer0" },
+        ]
         orderers = [{ address = "grpc://127.0.0.1:7050" }]
         [identity]
         msp_id = "Org1MSP"

@@ -1,10 +1,11 @@
 //! What goes wrong between this machine and the network, by what an operator can do about it.
 
+use datapact_chaincode::contract::Failure;
 use datapact_ledger::LedgerError;
 use prost::Message as _;
 use tonic::Code;
 
-use crate::contract::Failure;
+use super::words::{endorsers_differ, is_of_other_endorsers, operators_hint, tls_hint};
 use crate::proto::gateway::{ErrorDetail, Status};
 
 /// The most characters of what a node says that are passed on.
@@ -37,7 +38,7 @@ pub enum GatewayError {
         /// What it says, and what those say whom it asked.
         said: String,
     },
-    /// Something on this machine, or what is known of the ledger already.
+    /// Something on this machine, or what is clear about the ledger already.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -46,7 +47,10 @@ impl GatewayError {
     /// Of a call to the node at `address` that failed.
     pub(crate) fn of(address: &str, status: &tonic::Status) -> Self {
         if let Some(cause) = transport(status) {
-            return Self::of_transport(address, &cause);
+            return match tls_hint(&cause) {
+                Some(hint) => Self::Misconfigured(format!("`{address}`: {hint} ({cause})")),
+                None => Self::Unreachable(format!("`{address}` cannot be reached: {cause}")),
+            };
         }
         let details = details(status.details());
         let message = status.message();
@@ -54,9 +58,7 @@ impl GatewayError {
             .chain(details.iter().map(|detail| detail.message.as_str()))
             .collect();
         if let Some(failure) = said.iter().find_map(|said| Failure::find(said)) {
-            // The gateway asks the own organisation's peer first, and says which of the two steps
-            // failed.
-            let own = !message.contains("collect enough");
+            let own = !is_of_other_endorsers(message);
             return Self::Refused { failure, own };
         }
         let mut whole = message.to_owned();
@@ -67,23 +69,6 @@ impl GatewayError {
             ));
         }
         Self::Said { node: address.to_owned(), code: status.code(), said: shorten(&whole) }
-    }
-
-    fn of_transport(address: &str, cause: &str) -> Self {
-        let has = |part: &str| cause.contains(part);
-        let hint = if has("certificate expired") || has("certificate not valid yet") {
-            "its TLS certificate is not valid now; renew it there, or set the clocks"
-        } else if has("invalid peer certificate") {
-            "its TLS certificate is not what the configuration expects; correct `tls_ca_file` or `server_name`"
-        } else if has("CertificateRequired") || has("BadCertificate") || has("certificate required")
-        {
-            "it asks for a client's TLS certificate; add `[tls]` with one that it knows"
-        } else if has("corrupt message") || has("InvalidContentType") {
-            "it does not speak TLS; write `grpc://` if that is so by intention"
-        } else {
-            return Self::Unreachable(format!("`{address}` cannot be reached: {cause}"));
-        };
-        Self::Misconfigured(format!("`{address}`: {hint} ({cause})"))
     }
 
     /// Whether asking again may help: another endorser, perhaps some blocks behind, did not agree
@@ -97,9 +82,7 @@ impl GatewayError {
                     | Failure::NotSetUp
                     | Failure::TrustChanged { .. }
             ),
-            Self::Said { code: Code::Aborted, said, .. } => {
-                said.contains("collect enough") && said.contains("do not match")
-            }
+            Self::Said { code: Code::Aborted, said, .. } => endorsers_differ(said),
             Self::Said { code: Code::ResourceExhausted, .. } => true,
             _ => false,
         }
@@ -124,7 +107,7 @@ impl From<GatewayError> for LedgerError {
             GatewayError::Unreachable(why) => Self::Unavailable(why.clone()),
             GatewayError::Misconfigured(why) => Self::Misconfigured(why.clone()),
             GatewayError::Refused { failure, .. } => of_failure(failure),
-            GatewayError::Said { said, .. } => match hint(said) {
+            GatewayError::Said { said, .. } => match operators_hint(said) {
                 Some(hint) => Self::Misconfigured(format!("{error}: {hint}")),
                 None => Self::Unavailable(error.to_string()),
             },
@@ -137,17 +120,18 @@ fn of_failure(failure: &Failure) -> LedgerError {
     match failure {
         Failure::Refused { refusal } => LedgerError::Refused(refusal.clone()),
         Failure::Documents { check } => misconfigured(format!(
-            "the endorsers refuse the documents (`{check}`), and this server does not: the channel's trust \
-             configuration or ledger id is another than this server's; let an administrator replace it"
+            "the endorsers refuse the documents (`{check}`), and this server does not: the channel \
+             has another trust configuration or ledger id; let an administrator replace it"
         )),
-        Failure::Arguments { detail } => {
-            misconfigured(format!("the chaincode cannot read the call, its version may be another: {detail}"))
-        }
+        Failure::Arguments { detail } => misconfigured(format!(
+            "the chaincode cannot read the call; it may have another version: {detail}"
+        )),
         Failure::Caller { detail } => {
             misconfigured(format!("the chaincode does not take this from `identity`: {detail}"))
         }
         Failure::NotSetUp => misconfigured(
-            "the chaincode is not set up, or has no trust configuration yet; let an administrator set both"
+            "the chaincode is not set up, or has no trust configuration yet; let an administrator \
+             set both"
                 .to_owned(),
         ),
         Failure::Time { time, clock } => LedgerError::Unavailable(format!(
@@ -157,7 +141,7 @@ fn of_failure(failure: &Failure) -> LedgerError {
             misconfigured(format!("an endorser's organisation has not agreed to it: {detail}"))
         }
         Failure::TrustChanged { .. } => LedgerError::Unavailable(
-            "somebody else has replaced the trust configuration meanwhile".to_owned(),
+            "another administrator has replaced the trust configuration meanwhile".to_owned(),
         ),
         Failure::State { detail } => LedgerError::Corrupt {
             position: None,
@@ -166,50 +150,7 @@ fn of_failure(failure: &Failure) -> LedgerError {
     }
 }
 
-/// What the operator has to change, for what Fabric's programs say. Their words are no interface:
-/// what is not found here is passed on without a hint.
-fn hint(said: &str) -> Option<&'static str> {
-    let said = said.to_lowercase();
-    let has = |part: &str| said.contains(part);
-    if has("identity expired") || has("certificate has expired") {
-        Some("the peer takes the identity's certificate for expired; renew it, or set the clocks")
-    } else if has("creator org unknown")
-        || has("access denied")
-        || has("permission denied")
-        || has("accessdenied")
-    {
-        Some(
-            "the peer does not know the identity; correct `msp_id` and `certificate_file`, and see that the \
-              certificate is issued by that organisation and is not revoked",
-        )
-    } else if has("no peers available to evaluate chaincode")
-        || has("no endorsers found in the gateway's organization")
-        || has("failed to find any endorsing peers")
-        || has("has been successfully defined on channel")
-        || (has("chaincode") && has("not found"))
-    {
-        Some(
-            "no peer of the own organisation has that chaincode on that channel, or it has just been started; correct \
-              `msp_id`, `channel` or `chaincode`, or install and commit it",
-        )
-    } else if has("could not get last config for channel")
-        || has("channel not found")
-        || has("no such channel")
-        || has("not a member of channel")
-        || has("ledger not found")
-        || has("invalid chain id")
-    {
-        Some("the peer has not joined that channel; correct `channel`, or let the peer join it")
-    } else if has("endorsement_policy_failure") {
-        Some(
-            "the endorsements that the gateway collected do not satisfy the policy of the chaincode",
-        )
-    } else {
-        None
-    }
-}
-
-/// The cause of an error that is no node's answer.
+/// The cause of an error that is not a node's answer.
 fn transport(status: &tonic::Status) -> Option<String> {
     let mut cause: &dyn std::error::Error = std::error::Error::source(status)?;
     while let Some(deeper) = cause.source() {

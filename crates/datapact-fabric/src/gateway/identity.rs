@@ -19,7 +19,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 use zeroize::Zeroizing;
 
 use super::config::IdentityConfig;
-use crate::proto::common::SerializedIdentity;
+use datapact_chaincode::proto::common::SerializedIdentity;
 
 /// The largest file of a certificate or a key that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -76,8 +76,8 @@ impl FileIdentity {
             return Err(wrong(
                 certificate_file,
                 format_args!(
-                    "the certificate is valid from {} to {} (seconds since 1970) and it is {now}; renew it, or set \
-                     the clock",
+                    "the certificate is valid from {} to {} (seconds since 1970) and it is {now}; \
+                     renew it, or set the clock",
                     identity.not_before, identity.not_after
                 ),
             ));
@@ -93,7 +93,7 @@ fn wrong(path: &Path, detail: impl std::fmt::Display) -> LedgerError {
 fn seen(path: &Path, forbidden: u32) -> Result<(SystemTime, u64, u64), LedgerError> {
     let metadata = fs::metadata(path).map_err(|e| wrong(path, e))?;
     if metadata.mode() & forbidden != 0 {
-        return Err(wrong(path, "others than its owner may use it; run `chmod 600` on it"));
+        return Err(wrong(path, "other users may read or write it; run `chmod 600` on it"));
     }
     if metadata.len() > FILE_BYTES_MAX {
         return Err(wrong(path, "it is too long"));
@@ -120,9 +120,9 @@ impl Identity {
         let key = PrivateKeyDer::from_pem_slice(&key_pem).map_err(|e| wrong(key_file, e))?;
         let key =
             EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, key.secret_der())
-                .map_err(|_| wrong(key_file, "it is no P-256 key"))?;
+                .map_err(|_| wrong(key_file, "it is not a P-256 key"))?;
         let (_, parsed) = X509Certificate::from_der(&certificate)
-            .map_err(|_| wrong(certificate_file, "it is no X.509 certificate"))?;
+            .map_err(|_| wrong(certificate_file, "it is not an X.509 certificate"))?;
         if parsed.public_key().subject_public_key.data.as_ref() != key.public_key().as_ref() {
             return Err(wrong(
                 certificate_file,
@@ -215,7 +215,7 @@ pub(crate) mod tests {
             certificate_file: dir.join("cert.pem"),
             key_file: dir.join("key.pem"),
         };
-        // Replaced, not written over: as whoever renews a certificate does it.
+        // Replaced, not written over: as tools that renew certificates do it.
         for (path, text) in [
             (&config.certificate_file, params.self_signed(&key).unwrap().pem()),
             (&config.key_file, key.serialize_pem()),

@@ -5,16 +5,18 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use datapact_core::trust::{public_key, subject};
 use datapact_ledger::LedgerError;
+use datapact_ledger::blocks::position;
 use prost::Message as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 
-use super::block::{CommittedBlock, hash, position};
+use super::block::{CommittedBlock, hash};
 use super::client::{Gateway, code_name};
 use super::proposal::Endorsed;
-use crate::proto::common::{Metadata, Payload, SerializedIdentity};
-use crate::proto::peer::ChaincodeEndorsedAction;
+use crate::proto::block::{Metadata, Payload};
+use crate::proto::transaction::ChaincodeEndorsedAction;
+use datapact_chaincode::proto::common::SerializedIdentity;
 
 /// Where the orderers' signatures stand in a block's metadata.
 const SIGNATURES: usize = 0;
@@ -79,8 +81,8 @@ pub struct EndorsementReport {
 }
 
 /// What this looks at cannot prove, for people.
-pub const NOT_PROVEN: &str = "the orderers' signatures and the organisations' certificates are judged by the own peer, \
-    and the world state is not proved by any block";
+pub const NOT_PROVEN: &str = "the orderers' signatures and the organisations' certificates are \
+    checked by the own peer alone, and no block proves the world state";
 
 /// Looks at the channel.
 ///
@@ -105,7 +107,7 @@ pub async fn channel(gateway: &Gateway) -> Result<ChannelReport, LedgerError> {
 /// A block's bytes (`common.Block`), as the own peer keeps it.
 ///
 /// # Errors
-/// What the peer says: there is no such block, for example.
+/// What the peer says: that it has no such block, for example.
 pub async fn block(gateway: &Gateway, number: u64) -> Result<Vec<u8>, LedgerError> {
     Ok(gateway.block(number).await?.encode_to_vec())
 }
@@ -142,6 +144,8 @@ pub async fn transaction(
     let endorsed = Endorsed::read(payload.data).and_then(|it| it.payload.action);
     let height = gateway.height().await?;
     let newest = height.height.saturating_sub(1);
+    // The peer says which block is the newest; only its hash, reached link by link, shows that the
+    // block of the transaction is one of the chain's.
     let mut linked = committed.hash;
     for number in committed.number + 1..=newest {
         let next = CommittedBlock::read(gateway.block(number).await?, chaincode)?;
@@ -151,7 +155,7 @@ pub async fn transaction(
         linked = next.hash;
     }
     if height.current_block_hash != linked.as_slice() {
-        return Err(unreadable("the newest block's hash is another than the peer says"));
+        return Err(unreadable("the newest block's hash is not the one that the peer says"));
     }
     Ok(Some(TransactionReport {
         transaction: id.to_owned(),
@@ -167,7 +171,7 @@ pub async fn transaction(
 }
 
 fn endorsements(action: &ChaincodeEndorsedAction) -> Vec<EndorsementReport> {
-    let report = |endorsement: &crate::proto::peer::Endorsement| {
+    let report = |endorsement: &crate::proto::transaction::Endorsement| {
         let identity = SerializedIdentity::decode(endorsement.endorser.clone()).unwrap_or_default();
         let certificate = CertificateDer::from_pem_slice(&identity.id_bytes).ok();
         let key = certificate.as_ref().and_then(|certificate| public_key(certificate).ok());

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use datapact_core::contract::{
-    AccessRecord, CONTRACT_VERSION, Call, CheckError, Counter, Documents, Receipt, ShareRecord,
-    Value, check, counter_key, share_key, usage_key,
+    AccessRecord, CONTRACT_VERSION, Call, Counter, Documents, Receipt, ShareRecord, Value,
+    counter_key, share_key, usage_key,
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
-use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt, TrustSource};
+use datapact_ledger::chain::ChainOptions;
+use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use datapact_log::Position;
-use datapact_log::clock::Clock;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
 
@@ -24,8 +24,8 @@ use super::error::GatewayError;
 use super::identity::FileIdentity;
 use super::proposal::Invocation;
 use super::turns::Turns;
-use crate::contract::Failure;
-use crate::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
+use datapact_chaincode::contract::Failure;
+use datapact_chaincode::contract::encoding::{DOCUMENTS, Granted, StateValue, canonical};
 
 /// How often the trust configuration is looked at.
 const KEEP_TRUST: Duration = Duration::from_secs(3);
@@ -35,16 +35,6 @@ const KEEP_TRUST: Duration = Duration::from_secs(3);
 const FIRST_TRUST: Duration = Duration::from_secs(15);
 const FIRST_TRUST_POLL: Duration = Duration::from_millis(300);
 
-/// What an adapter needs beside the `ledger.toml`.
-pub struct FabricOptions {
-    /// The ledger's id: the audience of every document that it records.
-    pub id: String,
-    /// Who certifies the signers of documents.
-    pub trust: Arc<dyn TrustSource>,
-    /// This machine's clock.
-    pub clock: Clock,
-}
-
 /// A ledger on a channel of Hyperledger Fabric.
 pub struct FabricLedger {
     inner: Arc<Inner>,
@@ -52,7 +42,7 @@ pub struct FabricLedger {
 }
 
 struct Inner {
-    options: FabricOptions,
+    options: ChainOptions,
     gateway: Arc<Gateway>,
     chain: Arc<Chain>,
     turns: Turns,
@@ -73,12 +63,12 @@ impl FabricLedger {
     ///
     /// # Errors
     /// [`LedgerError::Misconfigured`] when the file is wrong.
-    pub fn open(path: &Path, options: FabricOptions) -> Result<Self, LedgerError> {
+    pub fn open(path: &Path, options: ChainOptions) -> Result<Self, LedgerError> {
         Ok(Self::with(FabricConfig::load(path)?, options))
     }
 
     /// Opens the ledger that `config` describes, on a tokio runtime.
-    pub fn with(config: FabricConfig, options: FabricOptions) -> Self {
+    pub fn with(config: FabricConfig, options: ChainOptions) -> Self {
         let administrator = config.administrator.clone().map(FileIdentity::new);
         let gateway = Gateway::new(config, Arc::clone(&options.clock));
         let chain = Arc::new(Chain::new(Arc::clone(&gateway)));
@@ -134,10 +124,11 @@ impl Inner {
                 info.contract_version
             )));
         }
-        let set_up = info.set_up.ok_or_else(|| wrong("nobody has set it up yet".to_owned()))?;
+        let set_up = info.set_up.ok_or_else(|| wrong("it has not been set up yet".to_owned()))?;
         if set_up.ledger != self.options.id {
             return Err(wrong(format!(
-                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, `channel` or `chaincode`",
+                "it is the ledger `{}`, and this server's is `{}`; correct `ledger`'s id, \
+                 `channel` or `chaincode`",
                 set_up.ledger, self.options.id
             )));
         }
@@ -168,7 +159,7 @@ impl Inner {
         admin::parse(&self.gateway, function, &bytes)
     }
 
-    /// Where the transaction stands that has recorded `receipt`.
+    /// The receipt of what `transaction` has recorded, with its position.
     async fn recorded(
         &self,
         transaction: &str,
@@ -180,12 +171,14 @@ impl Inner {
             Some(event) => Err(LedgerError::Corrupt {
                 position: Some(event.position),
                 reason: format!(
-                    "the transaction `{transaction}` has recorded something else than the chaincode says"
+                    "the transaction `{transaction}` has recorded something else than the \
+                     chaincode says"
                 ),
             }),
             // The state may be another peer's of the organisation, some blocks ahead.
             None => Err(LedgerError::Unavailable(format!(
-                "no block of the peer `{}` holds the transaction `{transaction}` that recorded it yet",
+                "no block of the peer `{}` holds the transaction `{transaction}` that recorded it \
+                 yet",
                 self.gateway.preferred()
             ))),
         }
@@ -196,19 +189,13 @@ impl Inner {
         call: &Call,
         documents: &Documents,
     ) -> Result<LedgerReceipt, LedgerError> {
-        let options = &self.options;
-        let checked =
-            check(call, documents, &options.trust.trust(), &options.id, (options.clock)());
-        let stale = match checked {
-            // A repeat after a lost answer or a crash may come late.
-            Err(error @ CheckError::Stale { .. }) => Some(error),
-            checked => checked.map(|()| None)?,
-        };
+        let stale = self.options.check(call, documents)?;
         let submitter = self.ready().await?;
         let msp = &self.gateway.config().identity.msp_id;
         if submitter != msp {
             return Err(LedgerError::Misconfigured(format!(
-                "the chaincode at {} takes calls from `{submitter}` only, and `identity` is of `{msp}`",
+                "the chaincode at {} takes calls from `{submitter}` only, and `identity` is a \
+                 member of `{msp}`",
                 self.origin()
             )));
         }
@@ -216,7 +203,8 @@ impl Inner {
         self.chain.begun().await?;
         let mut invocation = Invocation::new("execute", [canonical(call)]);
         invocation.transient.insert(DOCUMENTS.to_owned(), canonical(documents));
-        // Calls that write the same key would conflict in a block for certain.
+        // Held until the call is in a block: calls that write the same key would conflict there for
+        // certain.
         let _turn = self.turns.take(written(call)).await;
         let (answer, commit) = match (self.submit(invocation).await, stale) {
             (
@@ -234,7 +222,7 @@ impl Inner {
 }
 
 impl Inner {
-    /// Endorses and commits, once somebody is trusted on the channel.
+    /// Endorses and commits, once the channel has a trust configuration.
     async fn submit(
         &self,
         invocation: Invocation,
@@ -359,6 +347,6 @@ impl Ledger for FabricLedger {
 fn other_value() -> LedgerError {
     LedgerError::Corrupt {
         position: None,
-        reason: "the chaincode keeps another value there".to_owned(),
+        reason: "the chaincode has another kind of value there".to_owned(),
     }
 }

@@ -1,9 +1,10 @@
 //! The client side: the gateway service of a peer, blocks, and the ledger port on them.
 //!
 //! [`FabricLedger`] is the adapter and [`config`] the `ledger.toml` that describes a channel;
-//! [`Gateway`] asks and submits, for the adapter and for whoever sets a channel up ([`admin`]);
+//! [`Gateway`] asks and submits, for the adapter and to set a channel up ([`admin`]);
 //! [`inspect`] reads single transactions for people; [`profile`] makes a `ledger.toml` from a
-//! connection profile. What is believed of whom: `docs/spec/fabric.md`, "The client".
+//! connection profile. Which node is believed in what:
+//! `docs/spec/fabric.md`, "The client".
 
 pub mod admin;
 mod block;
@@ -21,8 +22,9 @@ mod proposal;
 #[cfg(test)]
 mod recorded;
 mod turns;
+mod words;
 
 pub use client::{Answer, Commit, Gateway};
 pub use config::FabricConfig;
 pub use error::GatewayError;
-pub use ledger::{FabricLedger, FabricOptions};
+pub use ledger::FabricLedger;

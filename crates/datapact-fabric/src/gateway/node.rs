@@ -19,7 +19,7 @@ use tonic_prost::ProstCodec;
 
 use super::config::{NodeConfig, TlsConfig};
 use super::error::GatewayError;
-use crate::proto::common::{DeliverResponse, Envelope};
+use crate::proto::block::{DeliverResponse, Envelope};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Fabric's nodes hang up on clients that probe more often than once a minute.
@@ -107,7 +107,7 @@ impl Node {
         }
     }
 
-    /// The error that `status` is; the next one to ask connects anew when the connection failed.
+    /// The error that `status` is; the next call connects again when the connection failed.
     pub(crate) fn failed(&self, status: &tonic::Status) -> GatewayError {
         let error = GatewayError::of(self.address(), status);
         if matches!(error, GatewayError::Unreachable(_) | GatewayError::Misconfigured(_)) {
@@ -162,8 +162,8 @@ impl Node {
         let mut certificate = Bytes::new();
         if let Some(file) = &self.config.tls_ca_file {
             let ca = read(file)?;
-            // The library takes whatever it is given; who reads an error wants to know that it was
-            // no certificate.
+            // The library takes any bytes; an operator wants to read that they were not a
+            // certificate.
             CertificateDer::from_pem_slice(&ca).map_err(|e| {
                 wrong(&format_args!("`{}` holds no certificate: {e}", file.display()))
             })?;

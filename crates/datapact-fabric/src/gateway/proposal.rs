@@ -9,13 +9,17 @@ use datapact_ledger::LedgerError;
 use prost::Message as _;
 
 use super::identity::Identity;
-use crate::proto::common::{
-    ChannelHeader, Envelope, Header, Payload, SeekInfo, SignatureHeader, Timestamp as Moment,
+use crate::proto::block::{Envelope, Payload, SeekInfo};
+use crate::proto::transaction::{
+    ChaincodeAction, ChaincodeActionPayload, ChaincodeInvocationSpec, ChaincodeSpec,
+    ProposalResponsePayload, Transaction,
 };
-use crate::proto::peer::{
-    ChaincodeAction, ChaincodeActionPayload, ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput,
-    ChaincodeInvocationSpec, ChaincodeProposalPayload, ChaincodeSpec, Proposal,
-    ProposalResponsePayload, SignedProposal, Transaction,
+use datapact_chaincode::proto::common::{
+    ChannelHeader, Header, SignatureHeader, Timestamp as Moment,
+};
+use datapact_chaincode::proto::peer::{
+    ChaincodeHeaderExtension, ChaincodeId, ChaincodeInput, ChaincodeProposalPayload, Proposal,
+    SignedProposal,
 };
 
 /// A channel header's type for an endorsed transaction.

@@ -5,98 +5,52 @@
 #[path = "../../tests/recorded/raw.rs"]
 #[allow(dead_code, reason = "the chaincode's tests use the rest")]
 mod raw;
+#[path = "../../tests/recorded/recording.rs"]
+#[allow(dead_code, reason = "the tests that record use the rest")]
+mod recording;
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use datapact_core::contract::Refusal;
 use datapact_ledger::LedgerError;
 use prost::Message as _;
-use serde::Deserialize;
 use tokio::net::TcpListener;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service, http};
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::codegen::{BoxFuture, http};
+use tonic::server::{Grpc, UnaryService};
 use tonic::{Code, Request, Response, Status};
 
 use super::client::{Answer, Gateway};
 use super::config::{Consensus, FabricConfig, IdentityConfig, KIND, NodeConfig};
 use super::proposal::{Endorsed, Invocation};
-use crate::contract::encoding::{Granted, Info};
-use crate::proto::common::{ChannelHeader, Header, SignatureHeader};
 use crate::proto::gateway::{
     CommitStatusRequest, EndorseRequest, EndorseResponse, EvaluateRequest,
     SignedCommitStatusRequest, SubmitRequest,
 };
-use crate::proto::peer::{
-    ChaincodeHeaderExtension, ChaincodeInvocationSpec, ChaincodeProposalPayload, Proposal,
-    SignedProposal,
+use crate::proto::transaction::ChaincodeInvocationSpec;
+use datapact_chaincode::contract::encoding::{Granted, Info};
+use datapact_chaincode::proto::common::{ChannelHeader, Header, SignatureHeader};
+use datapact_chaincode::proto::peer::{
+    ChaincodeHeaderExtension, ChaincodeProposalPayload, Proposal, SignedProposal,
 };
-use raw::RawCodec;
-
-#[derive(Deserialize)]
-struct Recorded {
-    channel: String,
-    chaincode: String,
-    clock: u64,
-    identity: Identity,
-    asked: Vec<Asked>,
-}
-
-#[derive(Deserialize)]
-struct Identity {
-    msp_id: String,
-    certificate: String,
-    key: String,
-}
-
-#[derive(Clone, Deserialize)]
-struct Asked {
-    case: String,
-    path: String,
-    #[serde(with = "hex::serde")]
-    request: Vec<u8>,
-    answer: Option<String>,
-    refused: Option<Refused>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Refused {
-    code: i32,
-    message: String,
-    #[serde(with = "hex::serde")]
-    details: Vec<u8>,
-}
+use raw::{RawCodec, RawService};
+use recording::{GatewayCall, GatewayRefusal, Recording};
 
 /// A peer that says again what a real one has said, and keeps what it is asked.
 #[derive(Clone)]
 struct Peer {
-    says: Arc<Mutex<VecDeque<Asked>>>,
+    says: Arc<Mutex<VecDeque<GatewayCall>>>,
     asked: Arc<Mutex<Vec<Bytes>>>,
 }
 
-impl NamedService for Peer {
+impl RawService for Peer {
     const NAME: &'static str = "gateway.Gateway";
-}
 
-impl Service<http::Request<Body>> for Peer {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let peer = self.clone();
-        Box::pin(async move { Ok(Grpc::new(RawCodec).unary(peer, request).await) })
+    async fn answer(self, call: http::Request<Body>) -> http::Response<Body> {
+        Grpc::new(RawCodec).unary(self, call).await
     }
 }
 
@@ -111,7 +65,7 @@ impl UnaryService<Bytes> for Peer {
         let said = match (says.answer, says.refused) {
             (Some(answer), _) => Ok(Response::new(Bytes::from(hex::decode(answer).unwrap()))),
             (None, refused) => {
-                let Refused { code, message, details } = refused.unwrap();
+                let GatewayRefusal { code, message, details } = refused.unwrap();
                 Err(Status::with_details(Code::from_i32(code), message, details.into()))
             }
         };
@@ -123,7 +77,7 @@ impl UnaryService<Bytes> for Peer {
 struct Replay {
     gateway: Arc<Gateway>,
     peer: Peer,
-    exchanges: Vec<Asked>,
+    exchanges: Vec<GatewayCall>,
     address: String,
     _dir: tempfile::TempDir,
 }
@@ -131,8 +85,8 @@ struct Replay {
 impl Replay {
     async fn of(case: &str) -> Self {
         let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/gateway.json");
-        let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let exchanges: Vec<Asked> =
+        let recorded: Recording = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let exchanges: Vec<GatewayCall> =
             recorded.asked.into_iter().filter(|asked| asked.case == case).collect();
         assert!(!exchanges.is_empty(), "nothing was recorded of `{case}`");
         let dir = tempfile::tempdir().unwrap();
@@ -148,11 +102,7 @@ impl Replay {
             Peer { says: Arc::new(Mutex::new(exchanges.clone().into())), asked: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("grpc://{}", listener.local_addr().unwrap());
-        tokio::spawn(
-            Server::builder()
-                .add_service(peer.clone())
-                .serve_with_incoming(TcpIncoming::from(listener)),
-        );
+        raw::serve(listener, peer.clone());
         let node = NodeConfig { address: address.clone(), tls_ca_file: None, server_name: None };
         let config = FabricConfig {
             kind: KIND.to_owned(),
@@ -175,7 +125,7 @@ impl Replay {
     }
 
     /// What was recorded at `path`, the first of it.
-    fn at(&self, path: &str) -> &Asked {
+    fn at(&self, path: &str) -> &GatewayCall {
         let path = format!("/gateway.Gateway/{path}");
         self.exchanges.iter().find(|asked| asked.path == path).unwrap()
     }
@@ -187,7 +137,7 @@ impl Replay {
     }
 
     /// The transaction as it was signed then, handed in once more.
-    fn endorsed(&self, request: &Asked) -> Answer {
+    fn endorsed(&self, request: &GatewayCall) -> Answer {
         let request = SubmitRequest::decode(request.request.as_slice()).unwrap();
         let prepared = request.prepared_transaction.unwrap();
         let payload = Endorsed::answer(&prepared).unwrap();

@@ -1,4 +1,4 @@
-//! Turns: whoever would conflict with another for certain waits for it instead.
+//! Turns: a call that would conflict with another for certain waits for it instead.
 //!
 //! Two transactions that write the same key conflict when they share a block, and the later one has
 //! cost all that a transaction costs. Calls on different keys never wait for each other.
@@ -10,7 +10,7 @@ use tokio::sync::OwnedMutexGuard;
 
 type Queues = HashMap<String, Arc<tokio::sync::Mutex<()>>>;
 
-/// Who is on which key.
+/// The callers on each key, one at a time.
 #[derive(Default)]
 pub(crate) struct Turns(Mutex<Queues>);
 
@@ -29,7 +29,7 @@ impl Turns {
     /// Waits for the turn on `key`; first come, first served.
     pub(crate) async fn take(&self, key: String) -> Turn<'_> {
         let queue = Arc::clone(self.queues().entry(key.clone()).or_default());
-        // Whoever gives up waiting leaves the queue like one who is done.
+        // Made before the wait: a caller that gives up leaves the queue like one that is done.
         let mut turn = Turn { turns: self, key, held: None };
         turn.held = Some(queue.lock_owned().await);
         turn
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_gives_up_leaves_nothing_behind() {
+    async fn a_caller_that_gives_up_leaves_nothing_behind() {
         let turns = Turns::default();
         let first = turns.take("a".to_owned()).await;
         {

@@ -4,14 +4,13 @@
 use std::process::Command;
 use std::time::Instant;
 
+use datapact_local::{NetworkError, Result, replace};
 use datapact_log::clock::system_clock;
 use serde_json::Value;
 
+use super::nodes::{Node, Organisation};
 use super::program::{command, run};
-use super::{
-    CHAINCODE, CHANNEL, Network, NetworkError, Node, Organisation, POLL, Programs, READY_TIMEOUT,
-    Result, replace,
-};
+use super::{CHAINCODE, CHANNEL, Network, POLL, Programs, READY_TIMEOUT};
 use crate::gateway::{FabricConfig, Gateway, admin};
 
 /// The definition that both organisations approve the first time; later ones are the operators' to
@@ -120,10 +119,12 @@ impl Network {
     /// finds both: after a start that takes until the peers have heard of each other, and the
     /// orderers have elected a leader.
     pub(super) async fn set_up(&self) -> Result<()> {
-        let administrator = FabricConfig::load(&self.key_ledger_file())?.administrator;
+        let administrator = FabricConfig::load(&self.key_ledger_file())
+            .map_err(NetworkError::see_logs)?
+            .administrator;
         let who = administrator.as_ref().ok_or_else(|| {
             NetworkError::new(
-                "nobody can set the chaincode up",
+                "the ledger file names no administrator",
                 "this is a defect; please report it",
             )
         })?;
@@ -131,11 +132,17 @@ impl Network {
         for (organisation, file) in
             Organisation::ALL.into_iter().zip([self.ledger_file(), self.key_ledger_file()])
         {
-            let gateway = Gateway::new(FabricConfig::load(&file)?, system_clock());
-            let set_up = async || Ok(admin::set_up(&gateway, who, &agreed).await?);
+            let gateway = FabricConfig::load(&file).map_err(NetworkError::see_logs)?;
+            let gateway = Gateway::new(gateway, system_clock());
+            let set_up = async || {
+                admin::set_up(&gateway, who, &agreed).await.map_err(NetworkError::see_logs)
+            };
             self.until(Node::Peer(organisation), set_up).await?;
             // Orderers that have no leader yet say nothing.
-            self.until(Node::Orderer(1), async || Ok(gateway.newest().await?)).await?;
+            self.until(Node::Orderer(1), async || {
+                gateway.newest().await.map_err(NetworkError::see_logs)
+            })
+            .await?;
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{
-    CHAINCODE, CHANNEL, Network, Node, ORDERER_DOMAIN, Orderers, Organisation, Result, replace,
-};
+use datapact_local::{Result, replace};
+
+use super::nodes::{Node, Orderers, Organisation};
+use super::{CHAINCODE, CHANNEL, Network, ORDERER_DOMAIN};
 use crate::gateway::FabricConfig;
 use crate::gateway::config::{Consensus, IdentityConfig, KIND, NodeConfig};
 

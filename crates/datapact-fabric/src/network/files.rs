@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use datapact_local::{NetworkError, Result, replace};
+
+use super::nodes::{Node, Organisation};
 use super::program::{command, run};
 use super::settings::PROFILE;
-use super::{
-    CHANNEL, Network, NetworkError, Node, ORDERER_DOMAIN, Organisation, Programs, Result, replace,
-};
+use super::{CHANNEL, Network, ORDERER_DOMAIN, Programs};
 
 /// Every node is on this machine.
 pub(super) const HOST: &str = "127.0.0.1";
@@ -22,16 +23,19 @@ pub(super) const HOST: &str = "127.0.0.1";
 const BUILDER: [(&str, &str); 3] = [
     (
         "detect",
-        "#!/bin/sh\n# detect SOURCE METADATA\ngrep -q '\"type\" *: *\"ccaas\"' \"$2/metadata.json\"\n",
+        "#!/bin/sh\n# detect SOURCE METADATA\n\
+         grep -q '\"type\" *: *\"ccaas\"' \"$2/metadata.json\"\n",
     ),
     (
         "build",
-        "#!/bin/sh\n# build SOURCE METADATA OUTPUT\ncp \"$1/connection.json\" \"$3/connection.json\"\n",
+        "#!/bin/sh\n# build SOURCE METADATA OUTPUT\n\
+         cp \"$1/connection.json\" \"$3/connection.json\"\n",
     ),
     (
         "release",
         "#!/bin/sh\n# release OUTPUT RELEASE\n\
-         mkdir -p \"$2/chaincode/server\" && cp \"$1/connection.json\" \"$2/chaincode/server/connection.json\"\n",
+         mkdir -p \"$2/chaincode/server\" && \
+         cp \"$1/connection.json\" \"$2/chaincode/server/connection.json\"\n",
     ),
 ];
 

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{NetworkError, Result, process};
+use datapact_local::program::{find, named, path_folders};
+use datapact_local::{NetworkError, Result, process};
 
 /// Names a folder with Fabric's programs.
 pub const FABRIC_BIN: &str = "FABRIC_BIN";
@@ -48,14 +49,15 @@ impl Programs {
         let (folders, place) = match (bin, named) {
             (Some(bin), _) => (below(bin), format!("`{}`", bin.display())),
             (None, Some(bin)) => (below(&bin), format!("`{}` ({FABRIC_BIN})", bin.display())),
-            (None, None) => (path(), format!("the PATH, and {FABRIC_BIN} is not set")),
+            (None, None) => (path_folders(), format!("the PATH, and {FABRIC_BIN} is not set")),
         };
         let find = |name: &str| {
-            found(&folders, name).ok_or_else(|| {
+            find(&folders, name).ok_or_else(|| {
                 NetworkError::new(
                     format!("Fabric's program `{name}` is not in {place}"),
-                    "unpack Fabric's release archive for this machine (v3.1.x, or v2.5.x for Raft only; \
-                     https://github.com/hyperledger/fabric/releases) and name its folder with `--fabric-bin DIR` or FABRIC_BIN",
+                    "unpack Fabric's release archive for this machine (v3.1.x, or v2.5.x for Raft \
+                     only; https://github.com/hyperledger/fabric/releases) and name its folder \
+                     with `--fabric-bin DIR` or FABRIC_BIN",
                 )
             })
         };
@@ -71,7 +73,7 @@ impl Programs {
         };
         match programs.version {
             Some(version) if version < VERSION_MIN => Err(NetworkError::new(
-                format!("`{}` is of Fabric {}.{}", programs.peer.display(), version.0, version.1),
+                format!("`{}` is from Fabric {}.{}", programs.peer.display(), version.0, version.1),
                 "Fabric 2.5 or newer is needed",
             )),
             _ => Ok(programs),
@@ -100,33 +102,19 @@ fn below(folder: &Path) -> Vec<PathBuf> {
     vec![folder.to_owned(), folder.join("bin")]
 }
 
-fn path() -> Vec<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect()
-}
-
-/// Absolute, for nodes are started in folders of their own.
-fn found(folders: &[PathBuf], name: &str) -> Option<PathBuf> {
-    let path = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())?;
-    std::path::absolute(path).ok()
-}
-
 fn chaincode(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(given) = given {
-        return std::path::absolute(given).ok().filter(|path| path.is_file()).ok_or_else(|| {
-            NetworkError::new(
-                format!("there is no program `{}`", given.display()),
-                "name the chaincode's program",
-            )
-        });
+        return named(given, "name the chaincode's program");
     }
     let own = std::env::current_exe().ok();
     let mut folders: Vec<PathBuf> =
         own.iter().filter_map(|own| own.parent()).map(Path::to_owned).collect();
-    folders.extend(path());
-    found(&folders, CHAINCODE).ok_or_else(|| {
+    folders.extend(path_folders());
+    find(&folders, CHAINCODE).ok_or_else(|| {
         NetworkError::new(
             format!("the program `{CHAINCODE}` is neither beside this one nor in the PATH"),
-            "build it with `cargo build --release -p datapact-fabric`, and put it beside `datapact`",
+            "build it with `cargo build --release -p datapact-chaincode`, and put it beside \
+             `datapact`",
         )
     })
 }
@@ -137,10 +125,8 @@ async fn version(peer: &Path) -> Result<Option<(u32, u32)>> {
     command.arg("version");
     let said = run(command).await?;
     let Some(version) = said.lines().find_map(|line| line.trim().strip_prefix("Version:")) else {
-        let detail = format!(
-            "`{}` is no program of Fabric's: `peer version` says no version",
-            peer.display()
-        );
+        let detail =
+            format!("`{}` is not Fabric's program: `peer version` says no version", peer.display());
         return Err(NetworkError::new(
             detail,
             "name the folder of Fabric's programs with `--fabric-bin DIR`",

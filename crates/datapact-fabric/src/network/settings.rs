@@ -4,13 +4,12 @@
 use serde_json::{Value, json};
 
 use super::files::HOST;
-use super::{
-    CHANNEL, Network, Node, ORDERER_DOMAIN, ORDERER_MSP, Orderers, Organisation, Programs,
-};
+use super::nodes::{Node, Orderers, Organisation};
+use super::{CHANNEL, Network, ORDERER_DOMAIN, ORDERER_MSP, Programs};
 
 /// The profile in `configtx.yaml` that the channel's first block is made by.
 pub(super) const PROFILE: &str = "Datapact";
-/// A port that nobody needs to know: the system chooses it when the program listens.
+/// A port that no other node connects to: the system chooses it when the program listens.
 const ANY_PORT: &str = "127.0.0.1:0";
 
 impl Network {

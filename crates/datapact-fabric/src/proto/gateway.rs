@@ -1,9 +1,9 @@
 //! The gateway service (`gateway`), and what it says of errors (`google.rpc`).
 
+use datapact_chaincode::proto::peer::{Response, SignedProposal};
 use prost::Message;
 
-use super::common::Envelope;
-use super::peer::{Response, SignedProposal};
+use super::block::Envelope;
 
 /// Asks for endorsements.
 #[derive(Clone, PartialEq, Eq, Message)]
@@ -68,7 +68,7 @@ pub struct CommitStatusRequest {
     /// The channel.
     #[prost(string, tag = "2")]
     pub channel_id: String,
-    /// Who asks: a [`super::common::SerializedIdentity`].
+    /// Who asks: a [`datapact_chaincode::proto::common::SerializedIdentity`].
     #[prost(bytes = "bytes", tag = "3")]
     pub identity: bytes::Bytes,
 }
@@ -109,7 +109,7 @@ pub struct EvaluateResponse {
     pub result: Option<Response>,
 }
 
-/// An error with details, as it stands in a call's trailers (`google.rpc.Status`).
+/// An error with details, as a call's trailers have it (`google.rpc.Status`).
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Status {
     /// gRPC's code.

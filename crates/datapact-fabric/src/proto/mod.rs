@@ -1,8 +1,8 @@
-//! Fabric's messages, as far as they are needed, written from the field numbers of its published
-//! protocol buffers.
+//! Fabric's messages, as far as a client needs them besides those of the chaincode
+//! ([`datapact_chaincode::proto`]), written from the field numbers of its published protocol
+//! buffers.
 
-pub mod common;
+pub mod block;
 pub mod config;
 pub mod gateway;
-pub mod peer;
-pub mod shim;
+pub mod transaction;

@@ -4,20 +4,21 @@
 use std::sync::Arc;
 
 use datapact_core::contract::Receipt;
-use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
+use datapact_fabric::gateway::{FabricConfig, FabricLedger};
+use datapact_ledger::chain::ChainOptions;
 use datapact_ledger::port::Event;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 
 use crate::support::{ID, TestNetwork};
 
-pub fn options(fixture: &Fixture) -> FabricOptions {
+pub fn options(fixture: &Fixture) -> ChainOptions {
     options_of(ID, fixture)
 }
 
-pub fn options_of(id: &str, fixture: &Fixture) -> FabricOptions {
+pub fn options_of(id: &str, fixture: &Fixture) -> ChainOptions {
     let trust = fixture.trust();
-    FabricOptions {
+    ChainOptions {
         id: id.to_owned(),
         trust: Arc::new(move || Arc::clone(&trust)),
         clock: system_clock(),

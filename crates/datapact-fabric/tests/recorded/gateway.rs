@@ -1,23 +1,21 @@
 //! Listening in between the adapter and the gateway of a real peer: what is asked and answered, and
 //! what is said to each mistake.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use datapact_chaincode::contract::encoding::{TrustConfiguration, canonical_text};
 use datapact_core::contract::{Call, Documents};
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::contract::encoding::{TrustConfiguration, canonical_text};
 use datapact_fabric::gateway::config::IdentityConfig;
 use datapact_fabric::gateway::{FabricConfig, Gateway};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::proto::gateway::{CommitStatusResponse, EndorseRequest};
-use datapact_ledger::testing::{Fixture, TestShare};
+use datapact_local::testing::{Fixture, TestShare};
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
 use prost::Message as _;
@@ -25,15 +23,15 @@ use rcgen::{CertificateParams, DnType, Issuer, KeyPair, PKCS_ECDSA_P256_SHA256};
 use tokio::net::TcpListener;
 use tonic::body::Body;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::codegen::{BoxFuture, Service, http};
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Server};
+use tonic::codegen::{BoxFuture, http};
+use tonic::server::{Grpc, UnaryService};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Response, Status};
 
-use crate::raw::RawCodec;
+use crate::gateway_file;
+use crate::raw::{RawCodec, RawService, serve};
+use crate::recording::{GatewayCall, GatewayRefusal, RecordedIdentity, Recording};
 use crate::support::{ID, TestNetwork};
-use crate::{Asked, Recorded, RecordedIdentity, Refused, gateway_file};
 
 const ENDORSE: &str = "/gateway.Gateway/Endorse";
 const COMMIT_STATUS: &str = "/gateway.Gateway/CommitStatus";
@@ -50,25 +48,15 @@ struct State {
     case: String,
     /// Has one organisation only endorse, although the policy asks for two.
     endorsed_by_one: bool,
-    asked: Vec<Asked>,
+    asked: Vec<GatewayCall>,
 }
 
-impl NamedService for Relay {
+impl RawService for Relay {
     const NAME: &'static str = "gateway.Gateway";
-}
 
-impl Service<http::Request<Body>> for Relay {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let forward = Forward { path: request.uri().path().to_owned(), relay: self.clone() };
-        Box::pin(async move { Ok(Grpc::new(RawCodec).unary(forward, request).await) })
+    async fn answer(self, call: http::Request<Body>) -> http::Response<Body> {
+        let forward = Forward { path: call.uri().path().to_owned(), relay: self };
+        Grpc::new(RawCodec).unary(forward, call).await
     }
 }
 
@@ -96,7 +84,7 @@ impl UnaryService<Bytes> for Forward {
             let answered = grpc.unary(Request::new(request.clone()), uri, RawCodec).await;
             let mut state = relay.state.lock().unwrap();
             let (case, request) = (state.case.clone(), request.to_vec());
-            let mut asked = Asked { case, path, request, answer: None, refused: None };
+            let mut asked = GatewayCall { case, path, request, answer: None, refused: None };
             match answered {
                 Ok(answer) => {
                     let answer: Bytes = answer.into_inner();
@@ -105,7 +93,7 @@ impl UnaryService<Bytes> for Forward {
                     Ok(Response::new(answer))
                 }
                 Err(status) => {
-                    asked.refused = Some(Refused {
+                    asked.refused = Some(GatewayRefusal {
                         code: status.code() as i32,
                         message: status.message().to_owned(),
                         details: status.details().to_vec(),
@@ -127,11 +115,7 @@ async fn listen_in(config: &FabricConfig) -> (Relay, SocketAddr) {
         Relay { peer: endpoint.tls_config(tls).unwrap().connect_lazy(), state: Arc::default() };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(
-        Server::builder()
-            .add_service(relay.clone())
-            .serve_with_incoming(TcpIncoming::from(listener)),
-    );
+    serve(listener, relay.clone());
     (relay, address)
 }
 
@@ -244,7 +228,7 @@ async fn record_the_gateway() {
     let _ = tokio::time::timeout(Duration::from_secs(60), execute(&gateway, &set)).await;
 
     let read = |path: &Path| std::fs::read_to_string(path).unwrap();
-    let recorded = Recorded {
+    let recording = Recording {
         fabric: network.version(),
         channel: real.channel.clone(),
         chaincode: real.chaincode.clone(),
@@ -256,7 +240,7 @@ async fn record_the_gateway() {
         },
         asked: relay.state.lock().unwrap().asked.clone(),
     };
-    std::fs::write(gateway_file(), serde_json::to_string_pretty(&recorded).unwrap() + "\n")
+    std::fs::write(gateway_file(), serde_json::to_string_pretty(&recording).unwrap() + "\n")
         .unwrap();
 }
 
@@ -264,7 +248,7 @@ async fn record_the_gateway() {
 /// kept.
 async fn conflict(relay: &Relay, gateway: &Gateway, fixture: &Fixture) {
     relay.begin("conflict");
-    let is_conflict = |asked: &Asked| {
+    let is_conflict = |asked: &GatewayCall| {
         let answer = hex::decode(asked.answer.as_deref().unwrap_or_default()).unwrap();
         asked.path == COMMIT_STATUS
             && CommitStatusResponse::decode(answer.as_slice()).unwrap().result == 11
@@ -278,15 +262,15 @@ async fn conflict(relay: &Relay, gateway: &Gateway, fixture: &Fixture) {
             tokio::join!(execute(gateway, &requests[0]), execute(gateway, &requests[1]));
         one.and(other).unwrap();
         let mut state = relay.state.lock().unwrap();
-        let mut kept = None;
+        let mut found = None;
         state.asked.retain(|asked| {
             if asked.case == "conflict" && is_conflict(asked) {
-                kept = Some(asked.clone());
+                found = Some(asked.clone());
             }
             asked.case != "conflict"
         });
-        if let Some(kept) = kept {
-            state.asked.push(kept);
+        if let Some(found) = found {
+            state.asked.push(found);
             return;
         }
     }

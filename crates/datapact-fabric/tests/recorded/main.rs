@@ -1,19 +1,20 @@
 //! What a real peer, the chaincode and the adapter have said to each other, kept as bytes in
 //! `testdata/fabric/`: replayed to the chaincode, and (in `src/gateway/recorded.rs`) to the
-//! adapter, wherever the tests run, and recorded anew by `DATAPACT_RECORD_FABRIC=1` where Fabric's
-//! programs are.
+//! adapter, wherever the tests run, and recorded again by `DATAPACT_RECORD_FABRIC=1` where
+//! Fabric's programs are.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod gateway;
 mod raw;
 mod record;
+mod recording;
 mod replay;
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::path::PathBuf;
 
-use datapact_fabric::contract::SetUp;
+use datapact_chaincode::contract::SetUp;
 use serde::{Deserialize, Serialize};
 
 /// A stream, from its beginning.
@@ -48,52 +49,6 @@ enum By {
 
 fn file() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/fabric/stream.json"))
-}
-
-/// What the adapter has asked a peer's gateway, and what that has answered.
-#[derive(Serialize)]
-struct Recorded {
-    /// What `peer version` said.
-    fabric: String,
-    channel: String,
-    chaincode: String,
-    /// The adapter's clock, about.
-    clock: u64,
-    /// Who asked, unless the case is about that. Made for the recording and thrown away with its
-    /// network.
-    identity: RecordedIdentity,
-    /// In order.
-    asked: Vec<Asked>,
-}
-
-#[derive(Serialize)]
-struct RecordedIdentity {
-    msp_id: String,
-    certificate: String,
-    key: String,
-}
-
-#[derive(Clone, Serialize)]
-struct Asked {
-    /// What it is an example of.
-    case: String,
-    path: String,
-    #[serde(with = "hex::serde")]
-    request: Vec<u8>,
-    /// The answer, in hexadecimal, if it is one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answer: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refused: Option<Refused>,
-}
-
-/// A status of gRPC.
-#[derive(Clone, Serialize)]
-struct Refused {
-    code: i32,
-    message: String,
-    #[serde(with = "hex::serde")]
-    details: Vec<u8>,
 }
 
 fn gateway_file() -> PathBuf {

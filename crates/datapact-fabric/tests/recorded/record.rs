@@ -1,30 +1,26 @@
 //! Listening in between a real peer and the chaincode.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use datapact_chaincode::contract::encoding::{Info, TrustConfiguration, canonical_text};
+use datapact_chaincode::contract::{Contract, Failure};
+use datapact_chaincode::shim::serve;
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::contract::encoding::{Info, TrustConfiguration, canonical_text};
-use datapact_fabric::contract::{Contract, Failure};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::package::{Connection, Package};
-use datapact_fabric::shim::serve;
-use datapact_ledger::testing::Fixture;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service, http};
-use tonic::server::{Grpc, NamedService, StreamingService};
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::codegen::{BoxFuture, http};
+use tonic::server::{Grpc, StreamingService};
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::raw::{RawCodec, connect};
+use crate::raw::{self, RawCodec, RawService, connect};
 use crate::support::{ID, TestNetwork};
 use crate::{By, Exchange, Said, file};
 
@@ -35,22 +31,11 @@ struct Relay {
     said: Arc<Mutex<Vec<Said>>>,
 }
 
-impl NamedService for Relay {
+impl RawService for Relay {
     const NAME: &'static str = "protos.Chaincode";
-}
 
-impl Service<http::Request<Body>> for Relay {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let relay = self.clone();
-        Box::pin(async move { Ok(Grpc::new(RawCodec).streaming(relay, request).await) })
+    async fn answer(self, call: http::Request<Body>) -> http::Response<Body> {
+        Grpc::new(RawCodec).streaming(self, call).await
     }
 }
 
@@ -107,9 +92,7 @@ async fn listen_in(network: &mut TestNetwork) -> (Relay, String) {
         let _stop = stop;
         serve(listener, None, id, contract, stopping).await
     });
-    let incoming =
-        TcpIncoming::from(TcpListener::bind(address).await.unwrap()).with_nodelay(Some(true));
-    tokio::spawn(Server::builder().add_service(relay.clone()).serve_with_incoming(incoming));
+    raw::serve(TcpListener::bind(address).await.unwrap(), relay.clone());
     (relay, package)
 }
 
@@ -144,7 +127,7 @@ async fn record_the_stream() {
     network.execute(&share.report(&consumer, &access.0, opened)).unwrap();
     network.query("management", &["share", &share.id().to_string()]).unwrap();
     network.query("management", &["access", &"0".repeat(64)]).unwrap();
-    assert!(system_clock()() - clock < 50, "too slow: the recording's clock stands still");
+    assert!(system_clock()() - clock < 50, "too slow for a recording, whose clock does not move");
 
     let fabric = network.version();
     let messages = relay.said.lock().unwrap().clone();

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datapact_fabric::contract::{Contract, Failure};
-use datapact_fabric::proto::peer::{ChaincodeInput, Response};
-use datapact_fabric::proto::shim::{ChaincodeMessage, MessageType};
-use datapact_fabric::shim::serve;
+use datapact_chaincode::contract::{Contract, Failure};
+use datapact_chaincode::proto::peer::{ChaincodeInput, Response};
+use datapact_chaincode::proto::shim::{ChaincodeMessage, MessageType};
+use datapact_chaincode::shim::serve;
 use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;

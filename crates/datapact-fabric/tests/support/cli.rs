@@ -4,8 +4,8 @@
 use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use datapact_chaincode::contract::Failure;
 use datapact_core::contract::{Call, Documents};
-use datapact_fabric::contract::Failure;
 use datapact_fabric::network::{CHAINCODE, CHANNEL};
 use datapact_fabric::package::Package;
 use serde_json::{Value, json};

@@ -5,7 +5,7 @@
 pub mod cli;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -40,8 +40,7 @@ impl TestNetwork {
     }
 
     async fn new(orderers: Orderers) -> Option<Self> {
-        let chaincode = Path::new(env!("CARGO_BIN_EXE_datapact-chaincode"));
-        let programs = match Programs::find(None, Some(chaincode)).await {
+        let programs = match Programs::find(None, Some(&chaincode())).await {
             Ok(programs) => programs,
             Err(error) => {
                 // Not by `eprintln!`, which the tests' harness keeps to itself.
@@ -55,6 +54,12 @@ impl TestNetwork {
         let network = Network::open(&dir.path().join("network"), &options(orderers)).unwrap();
         Some(Self { network, programs, dir })
     }
+}
+
+/// The chaincode's program, which `cargo build -p datapact-chaincode` puts beside the tests'.
+fn chaincode() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).unwrap().join("datapact-chaincode")
 }
 
 /// What the tests' networks are.

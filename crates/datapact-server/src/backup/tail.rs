@@ -148,7 +148,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use datapact_core::permission::AccessTimes;
-    use datapact_ledger::testing::{Fixture, MemoryLog, signing_key};
+    use datapact_local::testing::{Fixture, MemoryLog, signing_key};
     use datapact_log::clock::system_clock;
     use datapact_log::entry::Entry;
     use datapact_log::note::KeyKind;

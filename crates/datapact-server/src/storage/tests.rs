@@ -8,7 +8,7 @@ use datapact_api::peer::AuthenticatedPeer;
 use datapact_core::id::{KeyId, random};
 use datapact_core::jws::Signer;
 use datapact_core::package::{DataKey, SealSpec, seal};
-use datapact_ledger::testing::{TestRealm, trust};
+use datapact_local::testing::{TestRealm, trust};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tempfile::TempDir;
 

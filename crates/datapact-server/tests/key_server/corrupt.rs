@@ -12,7 +12,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_core::release::Recipient;
 use datapact_core::terms::Terms;
-use datapact_ledger::testing::{MemoryLog, TestShare};
+use datapact_local::testing::{MemoryLog, TestShare};
 use datapact_log::log_policy::LogPolicy;
 
 use crate::rig::*;

@@ -14,7 +14,7 @@ use datapact_core::id::{Digest, KeyId, Salt, ShareId, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_ledger::store::StoreError;
-use datapact_ledger::testing::{TestShare, TestUser};
+use datapact_local::testing::{TestShare, TestUser};
 use datapact_server::key::{KeyService, OpenError, SecretFileError, UNFILLED_MAX};
 use sea_orm::ConnectionTrait as _;
 

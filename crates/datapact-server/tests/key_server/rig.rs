@@ -28,7 +28,7 @@ use datapact_core::release::Recipient;
 use datapact_core::terms::Name;
 use datapact_core::token::{AccessToken, Confirmation, Jwks, TokenKey};
 use datapact_core::trust::Trust;
-use datapact_ledger::testing::{Fixture, MemoryLog, TestShare, TestUser, signing_key};
+use datapact_local::testing::{Fixture, MemoryLog, TestShare, TestUser, signing_key};
 use datapact_log::clock::Clock;
 use datapact_log::entry::Entry;
 use datapact_log::note::{KeyKind, SigningKey};

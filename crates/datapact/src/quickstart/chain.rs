@@ -5,7 +5,6 @@ use std::path::Path;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::command::ledger;
 use crate::failure::Result;
 
 /// Which ledger decides and records.
@@ -81,7 +80,7 @@ impl Chain {
 
     #[cfg(not(feature = "evm"))]
     fn open_evm(_: LedgerKind, _: &Path) -> Result<Self> {
-        Err(ledger::network::missing())
+        Err(crate::command::ledger::network::missing())
     }
 
     #[cfg(feature = "evm")]
@@ -89,12 +88,12 @@ impl Chain {
         use datapact_evm::network::{Kind, Network};
         let (kind, nodes) =
             if kind == LedgerKind::Devnode { (Kind::Devnode, 1) } else { (Kind::Quorum, 4) };
-        Network::open(folder, kind, nodes).map(Self::Evm).map_err(ledger::network::failed)
+        Network::open(folder, kind, nodes).map(Self::Evm).map_err(Into::into)
     }
 
     #[cfg(not(feature = "fabric"))]
     fn open_fabric(_: LedgerKind, _: &Path, _: &str) -> Result<Self> {
-        Err(ledger::fabric::missing())
+        Err(crate::command::ledger::fabric::missing())
     }
 
     #[cfg(feature = "fabric")]
@@ -102,7 +101,7 @@ impl Chain {
         use datapact_fabric::network::{BATCH_TIMEOUT, Network, Options, Orderers};
         let orderers = if kind == LedgerKind::FabricBft { Orderers::Bft } else { Orderers::Raft };
         let options = Options { orderers, batch_timeout: BATCH_TIMEOUT, ledger: id.to_owned() };
-        Network::open(folder, &options).map(Self::Fabric).map_err(ledger::fabric::failed)
+        Network::open(folder, &options).map(Self::Fabric).map_err(Into::into)
     }
 
     /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends
@@ -120,7 +119,7 @@ impl Chain {
                     };
                     network.up(&program).await
                 };
-                started.await.map(drop).map_err(ledger::network::failed)
+                started.await.map(drop).map_err(Into::into)
             }
             #[cfg(feature = "fabric")]
             Self::Fabric(network) => {
@@ -128,7 +127,7 @@ impl Chain {
                     let programs = datapact_fabric::network::Programs::find(None, None).await?;
                     network.up(&programs).await
                 };
-                started.await.map(drop).map_err(ledger::fabric::failed)
+                started.await.map(drop).map_err(Into::into)
             }
         }
     }
@@ -163,9 +162,9 @@ impl Chain {
         match self {
             Self::Embedded => Ok(()),
             #[cfg(feature = "evm")]
-            Self::Evm(mut network) => network.down().await.map_err(ledger::network::failed),
+            Self::Evm(mut network) => network.down().await.map_err(Into::into),
             #[cfg(feature = "fabric")]
-            Self::Fabric(mut network) => network.down().await.map_err(ledger::fabric::failed),
+            Self::Fabric(mut network) => network.down().await.map_err(Into::into),
         }
     }
 }

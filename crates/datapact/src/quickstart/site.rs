@@ -12,8 +12,8 @@ use datapact_client::ca::{Ca, Kind};
 use datapact_client::home::Home;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
+use datapact_local::ports::PortBlock;
 use datapact_server::config::{self, ManagementConfig};
-use datapact_server::ports::PortBlock;
 use serde::{Deserialize, Serialize};
 
 use super::chain::LedgerKind;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datapact_core::permission::AccessTimes;
-use datapact_fabric::gateway::{FabricConfig, FabricLedger, FabricOptions};
+use datapact_fabric::gateway::{FabricConfig, FabricLedger};
 use datapact_fabric::network::{Network, Options, Orderers};
 use datapact_ledger::Ledger as _;
-use datapact_ledger::local::ports::PortBlock;
+use datapact_ledger::chain::ChainOptions;
 use datapact_ledger::port::Event;
-use datapact_ledger::testing::Fixture;
+use datapact_local::ports::PortBlock;
+use datapact_local::testing::Fixture;
 use datapact_log::clock::system_clock;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -205,10 +206,7 @@ impl Consortium {
             FabricConfig::load(&self.organisations[at].folder.join("ledger.toml")).unwrap();
         let trust = fixture.trust();
         let trust = Arc::new(move || Arc::clone(&trust));
-        FabricLedger::with(
-            config,
-            FabricOptions { id: ID.to_owned(), trust, clock: system_clock() },
-        )
+        FabricLedger::with(config, ChainOptions { id: ID.to_owned(), trust, clock: system_clock() })
     }
 }
 

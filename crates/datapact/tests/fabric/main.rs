@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Once;
 
-use datapact_fabric::network::{NetworkError, Programs};
+use datapact_fabric::network::Programs;
+use datapact_local::NetworkError;
 use serde_json::Value;
 use tempfile::TempDir;
 

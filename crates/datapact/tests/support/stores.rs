@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use datapact_core::id::Salt;
 use datapact_ledger::store::{Location, Postgres};
-use datapact_ledger::testing::postgres;
+use datapact_local::testing::postgres;
 use tempfile::TempDir;
 
 const BUCKET: &str = "packages";
@@ -43,15 +43,19 @@ impl Stores {
 
     /// The same, with databases of this server.
     pub fn start_on(server: &postgres::Server, roles: &[&'static str]) -> Self {
-        let make = || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            let named = |role: &&'static str| (*role, runtime.block_on(server.database()));
-            roles.iter().map(named).collect()
+        let named = |role: &&'static str| {
+            let new = server.database();
+            let database = Postgres {
+                host: new.host,
+                port: new.port,
+                database: new.database,
+                user: new.user,
+                password: Some(new.password.into()),
+                ca: None,
+            };
+            (*role, database)
         };
-        // Tests may call this from within a runtime of their own.
-        let databases = std::thread::scope(|scope| scope.spawn(make).join()).unwrap();
-        Self { databases, s3: S3::start() }
+        Self { databases: roles.iter().map(named).collect(), s3: S3::start() }
     }
 
     pub fn database(&self, role: &str) -> &Postgres {

@@ -31,7 +31,7 @@ use datapact_core::jws::Signer;
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
 use datapact_core::policy::{ShareState, SharingInformation};
 use datapact_core::terms::Terms;
-use datapact_ledger::testing::{TestRealm, trust};
+use datapact_local::testing::{TestRealm, trust};
 use datapact_log::note::{KeyKind, SigningKey};
 
 use super::*;

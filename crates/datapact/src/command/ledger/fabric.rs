@@ -37,7 +37,7 @@ pub(super) struct Options {
 pub(crate) fn missing() -> Failure {
     Failure::usage(
         "this program was built without Hyperledger Fabric",
-        "build it with `cargo build --release -p datapact -p datapact-fabric --features datapact/fabric`",
+        "build it with `cargo build --release -p datapact -p datapact-chaincode --features datapact/fabric`",
     )
 }
 
@@ -58,15 +58,13 @@ pub(super) fn down(_: &Context, _: &Path) -> Result<()> {
 }
 
 #[cfg(feature = "fabric")]
-pub(crate) use with_fabric::failed;
-#[cfg(feature = "fabric")]
 pub(super) use with_fabric::{down, up};
 
 #[cfg(feature = "fabric")]
 mod with_fabric {
     use std::time::Duration;
 
-    use datapact_fabric::network::{self, Network, NetworkError, Programs, Running};
+    use datapact_fabric::network::{self, Network, Programs, Running};
     use serde::Serialize;
 
     use super::*;
@@ -86,10 +84,6 @@ mod with_fabric {
         dir: &'a Path,
     }
 
-    pub(crate) fn failed(error: NetworkError) -> Failure {
-        Failure::local(error.detail, error.hint)
-    }
-
     pub(in super::super) fn up(context: &Context, dir: &Path, options: Options) -> Result<()> {
         let orderers = match options.orderers {
             Orderers::Raft => network::Orderers::Raft,
@@ -99,14 +93,14 @@ mod with_fabric {
         interrupt::leave_to_command();
         let (network, nodes) = context.block_on(async {
             let programs =
-                Programs::find(options.fabric_bin.as_deref(), None).await.map_err(failed)?;
+                Programs::find(options.fabric_bin.as_deref(), None).await.map_err(Failure::from)?;
             let new = network::Options { orderers, batch_timeout, ledger: options.ledger_id };
-            let mut network = Network::open(dir, &new).map_err(failed)?;
+            let mut network = Network::open(dir, &new).map_err(Failure::from)?;
             let before = network.running();
-            let up = async { network.up(&programs).await.map_err(failed) };
+            let up = async { network.up(&programs).await.map_err(Failure::from) };
             let nodes = interrupt::unless_asked_to_end(up).await;
             if nodes.is_err() {
-                network.end_all_but(&before).await.map_err(failed)?;
+                network.end_all_but(&before).await.map_err(Failure::from)?;
             }
             Ok::<_, Failure>((network, nodes?))
         })?;
@@ -128,8 +122,8 @@ mod with_fabric {
     }
 
     pub(in super::super) fn down(context: &Context, dir: &Path) -> Result<()> {
-        let mut network = Network::existing(dir).map_err(failed)?;
-        context.block_on(async { network.down().await.map_err(failed) })?;
+        let mut network = Network::existing(dir).map_err(Failure::from)?;
+        context.block_on(async { network.down().await.map_err(Failure::from) })?;
         let text = format!(
             "the network in {} is down; `ledger up` starts it again",
             network.dir().display()

@@ -141,8 +141,6 @@ pub(super) fn deploy(_: &Context, deploy: Deploy) -> Result<()> {
 #[cfg(feature = "evm")]
 pub(super) use with_evm::deploy;
 #[cfg(feature = "evm")]
-pub(crate) use with_evm::failed;
-#[cfg(feature = "evm")]
 use with_evm::{down_chain, up_chain};
 
 #[cfg(feature = "evm")]
@@ -150,7 +148,7 @@ mod with_evm {
     use datapact_api::problem::{Kind as ProblemKind, Problem};
     use datapact_evm::config::{EvmConfig, SignerConfig};
     use datapact_evm::deploy::Deployment;
-    use datapact_evm::network::{self, Kind, Network, NetworkError, Running};
+    use datapact_evm::network::{self, Kind, Network, Running};
     use datapact_evm::rpc::Rpc;
     use datapact_evm::signer;
     use serde::Serialize;
@@ -178,10 +176,6 @@ mod with_evm {
         submitter: String,
     }
 
-    pub(crate) fn failed(error: NetworkError) -> Failure {
-        Failure::local(error.detail, error.hint)
-    }
-
     pub(super) fn up_chain(context: &Context, up: Up) -> Result<()> {
         let (kind, nodes) = match up.kind {
             NetworkKind::Devnode => (Kind::Devnode, 1),
@@ -194,15 +188,15 @@ mod with_evm {
                     Kind::Devnode => network::anvil(up.anvil.as_deref()).await,
                     Kind::Quorum => network::geth(up.geth.as_deref()).await,
                 };
-                program.map_err(failed)
+                program.map_err(Failure::from)
             });
             let program = program.await?;
-            let mut network = Network::open(&up.dir, kind, nodes).map_err(failed)?;
+            let mut network = Network::open(&up.dir, kind, nodes).map_err(Failure::from)?;
             let before = network.running();
-            let started = async { network.up(&program).await.map_err(failed) };
+            let started = async { network.up(&program).await.map_err(Failure::from) };
             let nodes = interrupt::unless_asked_to_end(started).await;
             if nodes.is_err() {
-                network.end_all_but(&before).await.map_err(failed)?;
+                network.end_all_but(&before).await.map_err(Failure::from)?;
             }
             Ok::<_, Failure>((network, nodes?))
         })?;
@@ -219,8 +213,8 @@ mod with_evm {
     }
 
     pub(super) fn down_chain(context: &Context, dir: &Path) -> Result<()> {
-        let mut network = Network::existing(dir).map_err(failed)?;
-        context.block_on(async { network.down().await.map_err(failed) })?;
+        let mut network = Network::existing(dir).map_err(Failure::from)?;
+        context.block_on(async { network.down().await.map_err(Failure::from) })?;
         let text = format!(
             "the network in {} is down; `ledger up` starts it again",
             network.dir().display()
