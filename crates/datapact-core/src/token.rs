@@ -57,7 +57,7 @@ pub struct Confirmation {
 
 /// The most keys of a [`Jwks`] that are read: management publishes the current one and those that
 /// it replaced lately, and the bound keeps a hostile list short.
-const JWKS_KEYS_MAX: usize = 16;
+pub const JWKS_KEYS_MAX: usize = 16;
 /// The longest life of a token, in seconds, counted from the access record.
 pub const TOKEN_SECONDS_MAX: u64 = 600;
 
