@@ -6,9 +6,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use datapact_core::document::Statement;
 use datapact_core::id::{Digest, Timestamp};
@@ -279,7 +280,7 @@ impl Gate {
     }
 }
 
-fn too_large() -> Problem {
+pub(crate) fn too_large() -> Problem {
     Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
 }
 
@@ -337,8 +338,18 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
 /// The media type of streamed bodies.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
+/// Puts the gate in front of a server's routes, and answers all other addresses and methods.
+pub fn gated(routes: Router, gate: Arc<Gate>) -> Router {
+    routes
+        .fallback(|| async { Problem::not_found("there is no such address here") })
+        .method_not_allowed_fallback(|| async {
+            Problem::malformed("this address does not take this method")
+        })
+        .layer(middleware::from_fn_with_state(gate, pass))
+}
+
 /// The middleware: lets a call through with its [`Caller`], or answers why not.
-pub(crate) async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     match gate.admit(request).await {
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -7,6 +7,7 @@ mod evidence;
 mod log;
 
 use datapact_api::key_server::{KeyServer, ReleaseEntry};
+use datapact_api::operation::Page;
 use datapact_core::document::UsageAction;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -166,7 +167,7 @@ async fn all_releases(key_server: &dyn KeyServer, share: &ShareId) -> Result<Vec
     let mut all: Vec<ReleaseEntry> = Vec::new();
     let mut after: Option<Digest> = None;
     loop {
-        let page = retry(|| key_server.releases(share, after.as_ref())).await?;
+        let page = retry(|| key_server.releases(share, Page { after })).await?;
         let Some(last) = page.last().map(|entry| entry.key_request.id()) else { break };
         if after.is_some_and(|after| last <= after) {
             return Err(ClientError::untrusted(

@@ -174,8 +174,12 @@ impl Releases {
                     Ok(grant) => access = Some((request, grant.token)),
                     // A new version was set: its terms are the ones to accept now.
                     Err(problem) => {
-                        let detail =
-                            self.user.session.management().catalog_entry(&self.share, None).await;
+                        let detail = self
+                            .user
+                            .session
+                            .management()
+                            .catalog_entry(&self.share, &Purpose::default())
+                            .await;
                         policy = detail.map_or(policy, |detail| detail.entry.policy);
                         assert!(
                             problem.refusal.is_some() || problem.kind == Kind::Unavailable,

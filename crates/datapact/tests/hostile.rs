@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::Health;
 use datapact_api::key_server::{KeyServer as _, ReleaseKey, ShownPolicy, StoreKey};
 use datapact_api::management::Role;
+use datapact_api::public::Health;
 use datapact_api::storage_server::StorageServer as _;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
 use datapact_client::key_file::PrivateKey;
@@ -257,7 +257,7 @@ impl World {
         State {
             ledger: self.lab.user.session.info().await.unwrap().size,
             shares,
-            accounts: self.admin.session.management().accounts(None).await.unwrap().len(),
+            accounts: self.admin.session.management().accounts(Page::first()).await.unwrap().len(),
             keys: self.site.stored_keys().await,
             policies: self
                 .site
@@ -621,7 +621,7 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let identity = Identity { realm: "lab".to_owned(), subject: format!("CN={name}") };
     let signer = Arc::new(Signer::new(key().pkcs8(), chain(&disguised), identity).unwrap());
     let server = Raw::new(&enrolment.key_servers[0], intruder(&disguised), Some(signer));
-    let own = world.clinic.user.session.management().shares(0).await.unwrap().remove(0);
+    let own = world.clinic.user.session.management().shares(Page::first()).await.unwrap().remove(0);
     let shown =
         ShownPolicy { policy: own.policy, owner: own.receipt.owner, users: own.receipt.users };
     let shown = serde_json::to_string(&shown).unwrap();
@@ -660,13 +660,15 @@ fn chain(pem: &str) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 async fn sh_7_nobody_shares_what_is_anothers() {
     let world = World::start().await;
     let (clinic, rival, lab) = (&world.clinic, &world.rival, &world.lab);
-    let own = clinic.user.session.management().shares(0).await.unwrap();
+    let own = clinic.user.session.management().shares(Page::first()).await.unwrap();
     let theirs =
         own.iter().find(|own| own.policy.body().share == world.set.share).unwrap().policy.clone();
     let rivals =
         rival.user.share("rival's own", &data(9, 1000), AccessTimes::Times(1)).await.unwrap();
-    let rivals_policy =
-        rival.user.session.management().shares(0).await.unwrap()[0].policy.body().clone();
+    let rivals_policy = rival.user.session.management().shares(Page::first()).await.unwrap()[0]
+        .policy
+        .body()
+        .clone();
     let before = world.state().await;
     let set = |actor: &Actor, policy: &SharingPolicy| {
         actor.management.call(&document("/v1/shares", actor.sign(policy.clone()).as_str()))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datapact_api::http_api::Public;
 use datapact_api::problem::Kind;
+use datapact_api::public::{LogSize, Public};
 use datapact_core::id::ShareId;
 use datapact_log::copy::LogCopy;
 use datapact_log::entry::Entry;
@@ -38,7 +38,7 @@ impl LogSource for PublicLog {
         size: u64,
         timeout: Duration,
     ) -> std::result::Result<(), SourceError> {
-        match tokio::time::timeout(timeout, self.0.log_longer_than(size)).await {
+        match tokio::time::timeout(timeout, self.0.log_size(&LogSize { size })).await {
             Ok(Err(problem)) => Err(SourceError(problem.detail)),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }

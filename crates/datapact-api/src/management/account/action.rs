@@ -1,35 +1,9 @@
-//! What administrators do, the record of it that is only ever added to, and what the other servers
-//! are told of users.
+//! The record of what was done to accounts, which is only ever added to.
 
 use datapact_core::id::{AccountId, Digest, Timestamp};
-use datapact_core::identity::Identity;
 use serde::{Deserialize, Serialize};
 
-use crate::management::{AccountUpdate, NewInvitation};
-
-/// What a user is at the key and storage servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UserStatus {
-    /// Served, if the access list admits it; so is everybody of whom nothing was said.
-    Active,
-    /// Refused.
-    Disabled,
-    /// Refused, and everything that names it is destroyed (PR-1).
-    Erased,
-}
-
-/// Management's word about a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserNotice {
-    /// Who.
-    pub identity: Identity,
-    /// What it is from now on.
-    pub status: UserStatus,
-    /// Growing: a notice that is not newer than the last one about the same user changes nothing.
-    pub sequence: u64,
-}
+use super::{AccountUpdate, NewInvitation};
 
 /// Something done to an account or an invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,17 +134,6 @@ pub fn check_actions(
         at = (expected, record.digest());
     }
     Ok(at)
-}
-
-/// An entry of the ledger whose documents were erased with the user who signed them: what is on the
-/// ledger stays, but nothing tells any more whose it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Erasure {
-    /// Where the entry stands in the ledger.
-    pub position: u64,
-    /// When its documents were erased.
-    pub time: Timestamp,
 }
 
 #[cfg(test)]
