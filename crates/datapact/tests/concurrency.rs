@@ -13,8 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use datapact_api::key_server::{KeyServer as _, ReleaseKey, ReleasedKey};
-use datapact_api::management::Role;
+use datapact_api::key_server::{ReleaseKey, ReleasedKey};
+use datapact_api::management::{Purpose, Role};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::Refusal;
 use datapact_core::document::{AccessRequest, KeyRequest};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use datapact_api::key_server::ReleaseKey;
+use datapact_api::key_server::{ReleaseKey, Withhold};
 use datapact_api::problem::Kind;
 use datapact_core::contract::{Call, Documents, SetPolicy};
 use datapact_core::id::{Commitment, Digest, Salt, random};

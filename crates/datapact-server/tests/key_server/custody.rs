@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::key_server::{ShownPolicy, StoreKey};
+use datapact_api::key_server::{ShownPolicy, StoreKey, Withhold};
+use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{Digest, KeyId, Salt, ShareId, random};

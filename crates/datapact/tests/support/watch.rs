@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::problem::Kind;
-use datapact_api::public::{LogSize, Public};
+use datapact_api::public::Public;
 use datapact_client::Profile;
 use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};

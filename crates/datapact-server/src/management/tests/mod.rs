@@ -14,22 +14,27 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use async_trait::async_trait;
 use datapact_api::key_server::{
-    KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
+    KeyStatus, Keys, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, ShownPolicies, ShownPolicy,
+    StoreKey, TokenRevocation, Withhold,
 };
+use datapact_api::management::*;
 use datapact_api::operation::Page;
 use datapact_api::peer::AuthenticatedPeer;
-use datapact_api::problem::{Kind, Problem};
+use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus,
+    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, Packages, Part, UploadOffset,
+    Uploads,
 };
-use datapact_api::user::{UserNotice, UserStatus};
+use datapact_api::user::{UserNotice, UserStatus, Users};
 use datapact_core::contract::Attributes;
-use datapact_core::id::{KeyId, PackageId, Timestamp, random};
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random};
 use datapact_core::identity::Identity;
-use datapact_core::jws::Signer;
+use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
-use datapact_core::policy::{ShareState, SharingInformation};
+use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
 use datapact_core::terms::Terms;
 use datapact_local::testing::{TestRealm, trust};
 use datapact_log::note::{KeyKind, SigningKey};

@@ -141,7 +141,7 @@ async fn mg_14_searches_over_many_shares() {
         for _ in 0..SEARCHES {
             let query = query(&mut numbers);
             let start = Instant::now();
-            let entries = session.catalog(&query).await.unwrap();
+            let entries = session.catalog(&query.clone().into()).await.unwrap();
             times.push(start.elapsed());
             found += entries.len();
             for entry in entries {
