@@ -20,7 +20,7 @@ pub trait KeyServer: Keys + ShownPolicies + Releases + Users {}
 impl<T: Keys + ShownPolicies + Releases + Users> KeyServer for T {}
 
 /// All operations of a key server.
-pub(crate) const OPERATIONS: [&[Operation]; 4] =
+pub const OPERATIONS: [&[Operation]; 4] =
     [key::OPERATIONS, policy::OPERATIONS, release::OPERATIONS, user::OPERATIONS];
 
 /// The routes of all nouns, behind the gate. `called` makes the key server as one caller sees it.

@@ -46,7 +46,7 @@ impl<T> Management for T where
 }
 
 /// All operations of management.
-pub(crate) const OPERATIONS: [&[Operation]; 8] = [
+pub const OPERATIONS: [&[Operation]; 8] = [
     account::OPERATIONS,
     policy::OPERATIONS,
     access::OPERATIONS,

@@ -23,7 +23,7 @@ pub trait StorageServer: Packages + Uploads + Users {}
 impl<T: Packages + Uploads + Users> StorageServer for T {}
 
 /// All operations of a storage server.
-pub(crate) const OPERATIONS: [&[Operation]; 3] =
+pub const OPERATIONS: [&[Operation]; 3] =
     [package::OPERATIONS, upload::OPERATIONS, user::OPERATIONS];
 
 /// The routes of all nouns, behind the gate. `called` makes the storage server as one caller sees
