@@ -39,6 +39,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Refused,
+        Self::NotFound,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::Busy,
+        Self::Unavailable,
+        Self::Untrusted,
+        Self::Internal,
+    ];
+
     /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
@@ -150,10 +166,12 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// The wire form.
+/// Problem details (RFC 9457). Programs look at `type` and `refusal.rule` only.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub(crate) struct Wire {
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Kind::types())))]
     kind: String,
     title: String,
     status: u16,
@@ -166,11 +184,23 @@ struct Wire {
 
 const TYPE_PREFIX: &str = "urn:datapact:problem:";
 
+impl Kind {
+    /// The problem's `type`.
+    fn problem_type(self) -> String {
+        format!("{TYPE_PREFIX}{}", self.name())
+    }
+
+    #[cfg(feature = "schema")]
+    fn types() -> Vec<String> {
+        Self::ALL.map(Self::problem_type).to_vec()
+    }
+}
+
 impl Problem {
     /// The `application/problem+json` form, also what the command line prints with `--json`.
     pub fn to_json(&self) -> serde_json::Value {
         let wire = Wire {
-            kind: format!("{TYPE_PREFIX}{}", self.kind.name()),
+            kind: self.kind.problem_type(),
             title: self.kind.name().replace('-', " "),
             status: self.kind.status().as_u16(),
             detail: self.detail.clone(),

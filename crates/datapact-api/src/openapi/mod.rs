@@ -1,8 +1,28 @@
 //! The OpenAPI 3.1 document of each server, which follows from the declarations of its operations.
+//!
+//! The documents are files of the specification, `docs/spec/openapi/`. A test makes them anew by
+//! `generate` and fails when they are out of date, so that servers need no JSON Schema library.
+
+#[cfg(feature = "schema")]
+mod answers;
+#[cfg(feature = "schema")]
+mod description;
+#[cfg(feature = "schema")]
+mod generate;
+#[cfg(all(test, feature = "schema"))]
+mod tests;
+
+#[cfg(feature = "schema")]
+pub use description::Description;
+#[cfg(feature = "schema")]
+pub use generate::generate;
 
 use axum::Router;
 use axum::routing::get;
 use http::header;
+
+use crate::operation::{Operation, Who};
+use crate::{key_server, management, public, storage_server};
 
 /// Where each server's public listener serves its document.
 pub const PATH: &str = "/openapi.json";
@@ -16,6 +36,42 @@ pub enum Role {
     Key,
     /// A storage server.
     Storage,
+}
+
+/// The operation that serves the document.
+const THIS: Operation = Operation {
+    name: "openapi",
+    method: "get",
+    path: PATH,
+    who: Who::Anybody,
+    docs: &["This document."],
+    headers: &[],
+    #[cfg(feature = "schema")]
+    describe: |description| description.answer("application/json", serde_json::json!({})),
+};
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Management, Self::Key, Self::Storage];
+
+    /// What such a server is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Management => "management",
+            Self::Key => "key server",
+            Self::Storage => "storage server",
+        }
+    }
+
+    /// Its operations, those of its public listener too.
+    pub fn operations(self) -> impl Iterator<Item = &'static Operation> {
+        let own: &[&[Operation]] = match self {
+            Self::Management => &management::OPERATIONS,
+            Self::Key => &key_server::OPERATIONS,
+            Self::Storage => &storage_server::OPERATIONS,
+        };
+        own.iter().copied().flatten().chain(public::OPERATIONS).chain([&THIS])
+    }
 }
 
 /// The document of a server with this role, as it is served.

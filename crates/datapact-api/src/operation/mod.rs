@@ -45,6 +45,17 @@ pub struct Operation {
     pub docs: &'static [&'static str],
     /// The optional headers that change what it does.
     pub headers: &'static [Header],
+    /// Describes its arguments and its answer.
+    #[cfg(feature = "schema")]
+    pub(crate) describe: fn(&mut crate::openapi::Description),
+}
+
+impl Operation {
+    /// What it does, in a line without a full stop.
+    pub fn summary(&self) -> String {
+        let lines = self.docs.iter().map(|line| line.trim()).take_while(|line| !line.is_empty());
+        lines.collect::<Vec<_>>().join(" ").trim_end_matches('.').to_owned()
+    }
 }
 
 /// Who may call an operation. The server that implements it checks this; here it is documented.
@@ -122,10 +133,10 @@ pub enum Header {
 
 /// Which page of a list: what follows `after`, or the beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Page<K> {
     /// The last entry of the page before.
-    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub after: Option<K>,
 }
 
@@ -143,6 +154,7 @@ impl<K> Page<K> {
 
 /// A JSON body that is one signed document.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document<T> {
     pub(crate) document: T,
@@ -278,6 +290,16 @@ macro_rules! operations {
                 who: $crate::operation::Who::$who,
                 docs: &[$($doc),*],
                 headers: &[$($crate::operation::Header::$header),*],
+                #[cfg(feature = "schema")]
+                describe: |description| {
+                    $(
+                        description
+                            .$kind::<<$type as $crate::operation::Argument<'_>>::Read>(
+                                stringify!($argument),
+                            );
+                    )*
+                    $crate::operation::answer::$form::describe::<$answer>(description);
+                },
             },
         )*];
     };

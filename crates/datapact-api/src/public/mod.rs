@@ -57,11 +57,14 @@ operations! {
 
 /// Whether a server works.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = true)))]
 pub struct Health {
     /// The server's name.
     pub server: String,
     /// `management`, `key` or `storage`.
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["management", "key", "storage"])))]
     pub role: String,
     /// The program's version.
     pub version: String,
@@ -69,6 +72,7 @@ pub struct Health {
 
 /// How many entries the log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LogSize {
     /// So many.

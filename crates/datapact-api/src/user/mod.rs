@@ -16,6 +16,7 @@ operations! {
 
 /// What a user is at the key and storage servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UserStatus {
     /// Served, if the access list admits it; so is a user about whom management said nothing.
@@ -28,6 +29,7 @@ pub enum UserStatus {
 
 /// What management says about a user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UserNotice {
     /// Who.

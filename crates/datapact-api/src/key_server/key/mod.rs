@@ -45,9 +45,11 @@ operations! {
 
 /// A key to be stored.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreKey {
     /// The 32 bytes, hexadecimal.
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = "^[0-9a-f]{64}$")))]
     pub key: Zeroizing<String>,
     /// The share that it belongs to.
     pub share: ShareId,
@@ -57,6 +59,7 @@ pub struct StoreKey {
 
 /// What is stored under a key's identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyStatus {
     /// The key and its address.

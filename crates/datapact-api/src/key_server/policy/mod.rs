@@ -26,6 +26,7 @@ operations! {
 
 /// A policy with what lets a key server recompute what the ledger must say.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ShownPolicy {
     /// The policy.
@@ -38,6 +39,7 @@ pub struct ShownPolicy {
 
 /// A policy that suspends or revokes a share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Withhold {
     /// The policy.

@@ -33,6 +33,7 @@ operations! {
 
 /// A request for a key.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseKey {
     /// The access token.
@@ -45,6 +46,7 @@ pub struct ReleaseKey {
 
 /// A released key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReleasedKey {
     /// The key, sealed.
@@ -55,6 +57,7 @@ pub struct ReleasedKey {
 
 /// A release with the request that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
     /// The key server's statement.
@@ -65,6 +68,7 @@ pub struct ReleaseEntry {
 
 /// An access whose token was revoked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct TokenRevocation {
     /// The access request's document id.

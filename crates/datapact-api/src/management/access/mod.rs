@@ -45,6 +45,7 @@ operations! {
 
 /// What a consumer gets for a granted access (AX-11).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AccessGrant {
     /// The access token.
@@ -69,6 +70,7 @@ pub struct AccessGrant {
 
 /// Which records.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecordQuery {
     /// Only of this share.
@@ -81,6 +83,7 @@ pub struct RecordQuery {
 
 /// An access with what opens its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AccessEntry {
     /// Where the record stands in the ledger.
@@ -95,6 +98,7 @@ pub struct AccessEntry {
 
 /// What a consumer gets for a usage report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageReceipt {
     /// Where it stands in the ledger.
@@ -105,6 +109,7 @@ pub struct UsageReceipt {
 
 /// A usage report with its record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageEntry {
     /// Where the record stands in the ledger.
@@ -118,6 +123,7 @@ pub struct UsageEntry {
 /// An entry of the ledger whose documents were erased with the user who signed them: what is on the
 /// ledger stays, but nothing tells any more whose it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
     /// Where the entry stands in the ledger.

@@ -7,6 +7,7 @@ use super::{AccountUpdate, NewInvitation};
 
 /// Something done to an account or an invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Deed {
     /// The account was made, because the configuration names an administrator.
@@ -52,6 +53,7 @@ pub enum Deed {
 /// One entry of the record of actions. Each names its predecessor's digest, so that none can be
 /// changed, taken out or put in without changing all that follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActionRecord {
     /// From 1, without a gap.
@@ -72,6 +74,7 @@ pub struct ActionRecord {
 
 /// An action with the evidence of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Action {
     /// What stands on record.

@@ -68,6 +68,7 @@ operations! {
 
 /// What an account may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// Share and access.
@@ -94,6 +95,7 @@ impl Role {
 
 /// A user's account: a stable id, never reused, bound to one identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Account {
     /// The account.
@@ -123,6 +125,7 @@ impl Account {
 
 /// The code of an invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Join {
     /// The code, a secret.
@@ -131,6 +134,7 @@ pub struct Join {
 
 /// An invitation to be made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewInvitation {
     /// The realm whose CA must certify who joins.
@@ -140,11 +144,13 @@ pub struct NewInvitation {
     /// The attributes.
     pub attributes: Attributes,
     /// For how many seconds it may be taken, at most 30 days.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 2_592_000)))]
     pub seconds: u64,
 }
 
 /// An invitation: the code works once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Invitation {
     /// The one-time code, a secret.
@@ -157,6 +163,7 @@ pub struct Invitation {
 
 /// What a user is configured with (US-4, PR-10): addresses, CAs, and the keys that bind the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Enrolment {
     /// Management.
@@ -177,6 +184,7 @@ pub struct Enrolment {
 
 /// What an administrator changes on an account; what is not given stays.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AccountUpdate {
     /// The role.
@@ -192,6 +200,7 @@ pub struct AccountUpdate {
 
 /// When a deleted account is erased.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Deletion {
     /// Now; else after the configured retention.

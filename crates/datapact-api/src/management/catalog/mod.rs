@@ -44,6 +44,7 @@ operations! {
 
 /// What an access would be for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Purpose {
     /// The purpose that the request would state.
@@ -53,6 +54,7 @@ pub struct Purpose {
 
 /// Published information about a share. Named users do not stand in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CatalogEntry {
     /// The number of the publication, growing.
@@ -77,6 +79,7 @@ pub struct CatalogEntry {
 
 /// One share in full.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CatalogDetail {
     /// What is published.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 /// Which publications; all that is given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CatalogFilter {
     /// Words in title, introduction or usage: whole ones, in any case.
@@ -37,6 +38,7 @@ pub struct CatalogFilter {
 
 /// A search of the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CatalogQuery {
     /// Which publications.
     #[serde(flatten)]

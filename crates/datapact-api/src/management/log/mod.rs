@@ -29,6 +29,7 @@ operations! {
 
 /// What goes with a management.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ManagementInfo {
     /// Its name, the issuer of its tokens.
@@ -52,6 +53,7 @@ pub struct ManagementInfo {
 
 /// A proof that an entry is in the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LedgerProof {
     /// The entry's exact bytes, as text.

@@ -27,6 +27,7 @@ operations! {
 
 /// Which notifications.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NotificationQuery {
     /// Only those behind this sequence number, for the next page.
@@ -39,6 +40,7 @@ pub struct NotificationQuery {
 
 /// Which notifications the caller has seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Acknowledged {
     /// All up to this sequence number.
@@ -47,6 +49,7 @@ pub struct Acknowledged {
 
 /// Something that a user should know (US-5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Notification {
     /// Growing.
@@ -61,6 +64,7 @@ pub struct Notification {
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum NotificationEvent {
     /// To the provider: the smart contract exists, or has a new version (DP-9).

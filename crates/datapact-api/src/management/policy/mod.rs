@@ -31,6 +31,7 @@ operations! {
 
 /// What a provider gets for a policy (DP-9).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PolicyReceipt {
     /// The share.
@@ -51,6 +52,7 @@ pub struct PolicyReceipt {
 
 /// A provider's view of its own share.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OwnShare {
     /// The event of its newest change: its number among the publications.

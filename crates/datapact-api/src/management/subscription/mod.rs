@@ -54,6 +54,7 @@ operations! {
 /// A subscription to be kept, under an id that the subscriber draws, so that a repeat makes no
 /// second one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSubscription {
     /// Which publications.
@@ -65,11 +66,16 @@ pub struct NewSubscription {
 
 /// Where publications are sent, and the secret that they are signed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
     /// `https://...`, at most 2048 bytes, without a user and a fragment.
     pub url: String,
     /// `whsec_` and 24 to 64 bytes in base64 (Standard Webhooks); never told again.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))
+    )]
     pub secret: Zeroizing<String>,
 }
 
@@ -81,6 +87,7 @@ impl std::fmt::Debug for NewWebhook {
 
 /// A subscription as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// Its id.
@@ -102,6 +109,7 @@ pub struct Subscription {
 
 /// A publication that could not be sent, however often it was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetter {
     /// The publication's number.
@@ -116,9 +124,11 @@ pub struct DeadLetter {
 
 /// What to send again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Redelivery {
     /// The numbers of dead letters, at most 200; all of them if none is given.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = 200)))]
     pub events: Vec<u64>,
 }

@@ -30,9 +30,11 @@ operations! {
 
 /// A token to be examined (RFC 7662); other parameters change nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenForm {
     /// The token; not empty.
     #[serde(deserialize_with = "not_empty")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 16384)))]
     pub token: String,
 }
 
@@ -43,6 +45,8 @@ fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Er
 
 /// Whether a token is good (RFC 7662).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = false)))]
 pub struct Introspection {
     /// Whether it is.
     pub active: bool,
@@ -53,6 +57,7 @@ pub struct Introspection {
 
 /// What others than its holder are told of an access token: nothing that opens a commitment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TokenDescription {
     /// The management's name.
     pub iss: String,

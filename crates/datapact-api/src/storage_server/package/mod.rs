@@ -47,6 +47,7 @@ operations! {
 
 /// Where a package is to be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackageAddress {
     /// The package's identifier.
@@ -57,6 +58,7 @@ pub struct PackageAddress {
 
 /// What is stored under a package's identifier.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackageStatus {
     /// The package and its address.

@@ -37,6 +37,7 @@ operations! {
 
 /// Where a part of an upload belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// The first byte of the part.
@@ -47,6 +48,7 @@ pub struct Part {
 
 /// How much of a package has arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UploadOffset {
     /// The bytes that are kept; where to go on.

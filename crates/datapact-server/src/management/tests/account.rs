@@ -12,7 +12,10 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     assert_eq!((account.identity.clone(), account.role), (user.identity(), Role::User));
     assert_eq!(account.attributes, attributes);
     assert_eq!(admin.accounts(Page::first()).await.unwrap().len(), 2);
-    assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
+    assert_eq!(
+        admin.join(&Join { code: String::new() }).await.unwrap(),
+        admin.account().await.unwrap()
+    );
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
     assert_kind(
@@ -107,8 +110,16 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
     let outsider = User { signer: world.clinic.signer("Outsider") };
     let joined = world.as_user(&outsider).join(&Join { code: invitation.code.clone() }).await;
     assert_kind(joined, Kind::Forbidden, "another realm");
-    assert_kind(world.as_user(&users[0]).join("").await, Kind::Forbidden, "no account");
-    assert_kind(world.as_user(&users[0]).join("wrong").await, Kind::Forbidden, "not valid");
+    assert_kind(
+        world.as_user(&users[0]).join(&Join { code: String::new() }).await,
+        Kind::Forbidden,
+        "no account",
+    );
+    assert_kind(
+        world.as_user(&users[0]).join(&Join { code: "wrong".to_owned() }).await,
+        Kind::Forbidden,
+        "not valid",
+    );
     let first =
         world.as_user(&users[0]).join(&Join { code: invitation.code.clone() }).await.unwrap();
     assert_eq!(
@@ -169,7 +180,7 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
         assert_eq!(mode & 0o777, 0o600);
     }
     assert!(matches!(
-        Keys::open(&world.config().server.data, "other/ledger"),
+        super::super::Keys::open(&world.config().server.data, "other/ledger"),
         Err(KeysError::Wrong(..))
     ));
 }

@@ -35,7 +35,7 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
 use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
-use datapact_core::terms::Terms;
+use datapact_core::terms::{Name, Terms};
 use datapact_local::testing::{TestRealm, trust};
 use datapact_log::note::{KeyKind, SigningKey};
 

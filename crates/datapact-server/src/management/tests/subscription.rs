@@ -12,7 +12,7 @@ fn words(text: &str) -> CatalogFilter {
     CatalogFilter { text: Some(text.to_owned()), ..CatalogFilter::default() }
 }
 
-async fn next(stream: &mut BoxStream<'static, problem::Result<CatalogEntry>>) -> CatalogEntry {
+async fn next(stream: &mut Publications) -> CatalogEntry {
     tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap().unwrap().unwrap()
 }
 
