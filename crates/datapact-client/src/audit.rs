@@ -16,7 +16,6 @@ use datapact_core::terms::Name;
 use serde::Serialize;
 
 pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Known, Realm, VerifiedBundle};
-pub use log::PublicLog;
 
 use crate::consumer::{all_accesses, all_erasures, all_usages};
 use crate::error::{ClientError, Result};

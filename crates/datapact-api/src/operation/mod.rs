@@ -51,6 +51,11 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// Whether it is what a route, a path with its parameters in braces, serves for a method.
+    pub fn serves(&self, method: &str, route: &str) -> bool {
+        self.method.eq_ignore_ascii_case(method) && self.path == route
+    }
+
     /// What it does, in a line without a full stop.
     pub fn summary(&self) -> String {
         let lines = self.docs.iter().map(|line| line.trim()).take_while(|line| !line.is_empty());
@@ -61,7 +66,7 @@ impl Operation {
 /// Who may call an operation. The server that implements it checks this; here it is documented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Who {
-    /// Whoever reaches a public listener.
+    /// Everybody who reaches a public listener.
     Anybody,
     /// A user whom the access list admits, with or without an account.
     AdmittedUsers,
@@ -79,7 +84,7 @@ pub enum Who {
     Provider,
     /// The subscription's subscriber.
     Subscriber,
-    /// Whom the access token of an access concerns.
+    /// The access's consumer, its share's provider, and administrators.
     TokenParties,
     /// The key servers that go with this management.
     KeyServers,

@@ -1,5 +1,10 @@
 //! The small public listener: what is served without a client certificate.
 
+mod log;
+
+pub use log::PublicLog;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +19,7 @@ use crate::problem::Problem;
 pub const LOG_WAIT_MAX: Duration = Duration::from_secs(20);
 
 operations! {
-    /// What a server tells everybody. What it does not have is not found.
+    /// What a server tells everybody. The answer to what it does not have is `not-found`.
     pub open trait Public {
         /// Whether the server works.
         ///
@@ -33,7 +38,7 @@ operations! {
         /// `checkpoint` or `tile/...`.
         get "/log/{*path}" for Anybody;
         fn log(path path: &str) -> Bytes as LogFile {
-            Err(Problem::not_found(format!("there is no `{path}` here")))
+            Err(Problem::not_found(format!("this server has no log, so no `{path}`")))
         }
 
         /// How long the log is, once it is longer than `size` (management).
@@ -42,7 +47,7 @@ operations! {
         get "/log-size" for Anybody;
         fn log_size(query longer_than: &LogSize) -> LogSize as Json {
             let LogSize { size } = longer_than;
-            Err(Problem::not_found(format!("there is no log here, nor one longer than {size}")))
+            Err(Problem::not_found(format!("this server has no log, so none longer than {size}")))
         }
 
         /// A realm's revocation lists (management).
@@ -50,7 +55,7 @@ operations! {
         /// In PEM.
         get "/crl/{realm}" for Anybody;
         fn crl(path realm: &str) -> String as Pem {
-            Err(Problem::not_found(format!("there is no revocation list of `{realm}` here")))
+            Err(Problem::not_found(format!("this server has no revocation list of `{realm}`")))
         }
     }
 }
@@ -80,6 +85,6 @@ pub struct LogSize {
 }
 
 /// The routes of a public listener, and the answer to all other addresses.
-pub fn router(service: std::sync::Arc<dyn Public>) -> Router {
-    routes(service).fallback(|| async { Problem::not_found("there is no such address here") })
+pub fn router(service: Arc<dyn Public>) -> Router {
+    routes(service).fallback(|| async { Problem::not_found("this server has no such address") })
 }
