@@ -7,14 +7,14 @@ use datapact_core::contract::Refusal;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-/// The kinds of refusal, by what a caller can do about them. The name in JSON stands in the
+/// The kinds of refusal, by what a caller can do about them. The name in JSON is part of the
 /// problem's `type`, `urn:datapact:problem:KIND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The request is wrong; change it.
     Malformed,
-    /// The server does not know who asks.
+    /// The server cannot tell who calls.
     Unauthenticated,
     /// The server knows, and does not allow it.
     Forbidden,
@@ -210,7 +210,7 @@ impl Problem {
         serde_json::to_value(wire).unwrap_or_default()
     }
 
-    /// Reads a server's answer; one that is no problem document becomes one by its status.
+    /// Reads a server's answer; an answer that is not a problem document becomes one by its status.
     pub fn from_answer(status: StatusCode, body: &[u8]) -> Self {
         let wire = serde_json::from_slice::<Wire>(body).ok();
         let parsed = wire.and_then(|wire| {

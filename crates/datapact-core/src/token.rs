@@ -121,6 +121,7 @@ pub struct Jwk {
 /// The keys that a management signs tokens with (RFC 7517).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = false)))]
 pub struct Jwks {
     /// The keys; at most [`JWKS_KEYS_MAX`] are read.
     pub keys: Vec<Jwk>,

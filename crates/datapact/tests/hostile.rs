@@ -386,7 +386,11 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
         for target in
             ["/", "/v2/info", "/v1", "/v1/../v1/info", "//v1/info", "/etc/passwd", "/v1/info/"]
         {
-            server.call(&get(target)).is_problem(404, "not-found", "there is no such address here");
+            server.call(&get(target)).is_problem(
+                404,
+                "not-found",
+                "this server has no such address",
+            );
         }
     }
     let delete = Call { method: "DELETE", ..get("/v1/info") };
@@ -545,7 +549,7 @@ async fn mg_2_ac_1_nobody_speaks_for_another() {
             );
         }
         let late = server.send(call, Some(sign(now() - 90, call.statement()).as_str()));
-        late.is_problem(401, "unauthenticated", "not of this minute");
+        late.is_problem(401, "unauthenticated", "more than 60 seconds old or ahead");
         assert!(String::from_utf8_lossy(&late.body).contains("compare this machine's clock"));
         let stolen = overseas.signer.sign(&server.name, now(), call.statement());
         refused(Some(stolen.as_str()), "somebody else has signed the statement");
@@ -875,11 +879,11 @@ async fn ds_1_ds_2_uploads_and_ranges_are_checked() {
     rival.storage.call(&put(&mine, b"no package")).is_problem(
         400,
         "malformed",
-        "is no whole package",
+        "is not a complete package",
     );
-    rival.storage.call(&put(&mine, b"")).is_problem(400, "malformed", "is no whole package");
+    rival.storage.call(&put(&mine, b"")).is_problem(400, "malformed", "is not a complete package");
     let cut = &whole.body[..whole.body.len() - 1];
-    rival.storage.call(&put(&mine, cut)).is_problem(400, "malformed", "is no whole package");
+    rival.storage.call(&put(&mine, cut)).is_problem(400, "malformed", "is not a complete package");
     let mut altered = whole.body.clone();
     let middle = altered.len() - 40;
     altered[middle] ^= 1;

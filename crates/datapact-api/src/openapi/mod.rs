@@ -1,7 +1,8 @@
 //! The OpenAPI 3.1 document of each server, which follows from the declarations of its operations.
 //!
-//! The documents are files of the specification, `docs/spec/openapi/`. A test makes them anew by
-//! `generate` and fails when they are out of date, so that servers need no JSON Schema library.
+//! The documents are files of the specification, `docs/spec/openapi/`. A test makes them
+//! by `generate` and fails when the files are out of date, so that servers need no JSON Schema
+//! library.
 
 #[cfg(feature = "schema")]
 mod answers;

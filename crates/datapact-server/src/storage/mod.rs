@@ -271,7 +271,7 @@ impl StorageService {
             Ok::<_, PackageError>(package.metadata().clone())
         });
         let metadata = read.await.map_err(Problem::internal)?.map_err(|e| {
-            Problem::malformed(format!("what was uploaded is no whole package: {e}"))
+            Problem::malformed(format!("the upload is not a complete package: {e}"))
         })?;
         let now: Timestamp = (self.clock)();
         metadata

@@ -332,24 +332,20 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
     let size = bytes.len() as u64;
     let at = |offset| UploadOffset { offset, stored: false };
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(0));
-    let problem = session
-        .append(&id, &Part { offset: 0, size: size }, cut(&bytes[..40_000]))
-        .await
-        .unwrap_err();
+    let problem =
+        session.append(&id, &Part { offset: 0, size }, cut(&bytes[..40_000])).await.unwrap_err();
     assert_eq!(problem.kind, Kind::Unavailable, "{problem}");
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
     for wrong in [0, 39_999, 40_001] {
-        let problem = session
-            .append(&id, &Part { offset: wrong, size: size }, pieces(&bytes))
-            .await
-            .unwrap_err();
+        let problem =
+            session.append(&id, &Part { offset: wrong, size }, pieces(&bytes)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Conflict, "{problem}");
     }
     let other = bench.session(bob.identity());
     assert_eq!(other.upload_offset(&id).await.unwrap_err().kind, Kind::Forbidden);
     assert_eq!(
         other
-            .append(&id, &Part { offset: 40_000, size: size }, pieces(&bytes[40_000..]))
+            .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..]))
             .await
             .unwrap_err()
             .kind,
@@ -362,12 +358,12 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
     let session = bench.session(alice.identity());
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
     let status = session
-        .append(&id, &Part { offset: 40_000, size: size }, pieces(&bytes[40_000..70_000]))
+        .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..70_000]))
         .await
         .unwrap();
     assert!(!status.stored);
     let status = session
-        .append(&id, &Part { offset: 70_000, size: size }, pieces(&bytes[70_000..]))
+        .append(&id, &Part { offset: 70_000, size }, pieces(&bytes[70_000..]))
         .await
         .unwrap();
     assert_eq!((status.stored, status.size), (true, Some(size)));
@@ -376,11 +372,7 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
         UploadOffset { offset: size, stored: true }
     );
     assert_eq!(
-        session
-            .append(&id, &Part { offset: 0, size: size }, pieces(&bytes))
-            .await
-            .unwrap_err()
-            .kind,
+        session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap_err().kind,
         Kind::Conflict
     );
     assert_eq!(all(session.download(&id, None).await.unwrap()).await, bytes);
@@ -398,10 +390,8 @@ async fn ds_1_every_byte_that_is_stored_is_what_the_provider_signed() {
     for offset in [200, 50_000, 100_100] {
         let mut altered = bytes.clone();
         altered[offset] ^= 1;
-        let problem = session
-            .append(&id, &Part { offset: 0, size: size }, pieces(&altered))
-            .await
-            .unwrap_err();
+        let problem =
+            session.append(&id, &Part { offset: 0, size }, pieces(&altered)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
         let problem = session.upload(&id, size, pieces(&altered)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
@@ -411,9 +401,7 @@ async fn ds_1_every_byte_that_is_stored_is_what_the_provider_signed() {
     let problem =
         session.append(&id, &Part { offset: 0, size: 5_000 }, pieces(&bytes)).await.unwrap_err();
     assert_eq!(problem.kind, Kind::Malformed, "{problem}");
-    assert!(
-        session.append(&id, &Part { offset: 0, size: size }, pieces(&bytes)).await.unwrap().stored
-    );
+    assert!(session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap().stored);
 }
 
 #[tokio::test]
@@ -483,12 +471,12 @@ async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
         let at = session.upload_offset(&id).await.unwrap();
         assert_eq!(at.offset, 20_000);
         session
-            .append(&id, &Part { offset: at.offset, size: size }, pieces(&bytes[20_000..]))
+            .append(&id, &Part { offset: at.offset, size }, pieces(&bytes[20_000..]))
             .await
             .unwrap()
     };
-    let (ended, status) =
-        tokio::join!(session.append(&id, &Part { offset: 0, size: size }, hangs), goes_on);
+    let whole = Part { offset: 0, size };
+    let (ended, status) = tokio::join!(session.append(&id, &whole, hangs), goes_on);
     assert_eq!(ended.unwrap_err().kind, Kind::Unavailable);
     assert!(status.stored);
 }

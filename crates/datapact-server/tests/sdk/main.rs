@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use datapact_api::management::{AccountUpdate, CatalogQuery};
+use datapact_api::management::{AccountUpdate, CatalogFilter, CatalogQuery};
 use datapact_api::problem::Kind;
 use datapact_client::custody::Replacement;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};

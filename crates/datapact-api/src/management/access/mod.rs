@@ -56,7 +56,7 @@ pub struct AccessGrant {
     pub policy: Signed<SharingPolicy>,
     /// The contract's address.
     pub contract: String,
-    /// Where the record stands in the ledger.
+    /// The record's position in the ledger.
     pub position: u64,
     /// The record.
     pub record: AccessRecord,
@@ -86,7 +86,7 @@ pub struct RecordQuery {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AccessEntry {
-    /// Where the record stands in the ledger.
+    /// The record's position in the ledger.
     pub position: u64,
     /// The record.
     pub record: AccessRecord,
@@ -101,7 +101,7 @@ pub struct AccessEntry {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageReceipt {
-    /// Where it stands in the ledger.
+    /// Its position in the ledger.
     pub position: u64,
     /// The record.
     pub record: UsageRecord,
@@ -112,7 +112,7 @@ pub struct UsageReceipt {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageEntry {
-    /// Where the record stands in the ledger.
+    /// The record's position in the ledger.
     pub position: u64,
     /// The record.
     pub record: UsageRecord,
@@ -126,7 +126,7 @@ pub struct UsageEntry {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Erasure {
-    /// Where the entry stands in the ledger.
+    /// The entry's position in the ledger.
     pub position: u64,
     /// When its documents were erased.
     pub time: Timestamp,

@@ -43,7 +43,7 @@ pub enum Deed {
         /// The access, by its request's document id.
         request: Digest,
     },
-    /// The account and everything that named its holder was erased; nobody need have asked again.
+    /// The account and everything that named its holder was erased, once the retention was over.
     Erased {
         /// Which.
         account: AccountId,
@@ -77,7 +77,7 @@ pub struct ActionRecord {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// What stands on record.
+    /// The record.
     pub record: ActionRecord,
     /// The statement (a JWS) whose digest is on record; none where there was none, or once the
     /// actor was erased.
@@ -89,11 +89,11 @@ pub struct Action {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
     /// An entry is missing, doubled or out of order.
-    #[error("the record of actions has entry {found} where {expected} must stand")]
+    #[error("the record of actions has entry {found} where entry {expected} must follow")]
     Sequence {
-        /// What must stand there.
+        /// The number that must follow.
         expected: u64,
-        /// What stands there.
+        /// The number found.
         found: u64,
     },
     /// An entry before this one was changed.

@@ -42,7 +42,7 @@ pub struct PolicyReceipt {
     pub policy: Digest,
     /// The contract's address.
     pub contract: String,
-    /// Where it stands in the ledger.
+    /// Its position in the ledger.
     pub position: u64,
     /// What opens the commitment to the provider.
     pub owner: Opening,
@@ -57,7 +57,7 @@ pub struct PolicyReceipt {
 pub struct OwnShare {
     /// The event of its newest change: its number among the publications.
     pub event: u64,
-    /// What stands about the newest version.
+    /// The receipt for the newest version.
     pub receipt: PolicyReceipt,
     /// The newest policy.
     pub policy: Signed<SharingPolicy>,
