@@ -1,5 +1,10 @@
 //! The forms of answers in the OpenAPI document.
 
+#![expect(
+    clippy::extra_unused_type_parameters,
+    reason = "a declaration names the type of every argument and answer, described or not"
+)]
+
 use schemars::JsonSchema;
 use serde_json::json;
 

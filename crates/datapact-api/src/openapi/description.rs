@@ -1,6 +1,11 @@
 //! What an operation's arguments and answer look like in the OpenAPI document; one method for each
 //! kind of argument.
 
+#![expect(
+    clippy::extra_unused_type_parameters,
+    reason = "a declaration names the type of every argument and answer, described or not"
+)]
+
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
@@ -56,10 +61,11 @@ impl Description {
 
     pub(crate) fn query<T: JsonSchema>(&mut self, _: &str) {
         let of = T::json_schema(&mut self.generator).to_value();
-        let required: Vec<&str> =
-            of["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        for (name, schema) in of["properties"].as_object().into_iter().flatten() {
-            self.parameter(name, "query", required.contains(&name.as_str()), schema.clone());
+        let required = of.get("required").and_then(Value::as_array);
+        let properties = of.get("properties").and_then(Value::as_object);
+        for (name, schema) in properties.into_iter().flatten() {
+            let required = required.is_some_and(|names| names.iter().any(|known| known == name));
+            self.parameter(name, "query", required, schema.clone());
         }
     }
 
