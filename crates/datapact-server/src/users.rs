@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use aws_lc_rs::hmac;
-use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::problem::{Problem, Result};
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::commitment::Opening;
 use datapact_core::id::{Salt, ShareId};
 use datapact_core::identity::Identity;

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datapact_api::http_api::Public;
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::public::Public;
 use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
 use datapact_core::id::Timestamp;
 use datapact_core::token::{AccessToken, Jwks, TokenError};

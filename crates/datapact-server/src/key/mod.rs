@@ -17,20 +17,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::{Caller, Source};
-use datapact_api::http_api::{KeyServerService, Public};
 use datapact_api::key_server::{
-    KeyServer, KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey,
-    TokenRevocation,
+    KeyServer, KeyStatus, Keys, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, ShownPolicies,
+    ShownPolicy, StoreKey, TokenRevocation, Withhold,
 };
-use datapact_api::management::Management;
+use datapact_api::management::Log;
+use datapact_api::operation::Page;
 use datapact_api::problem::{Problem, Result};
+use datapact_api::public::{Public, PublicLog};
+use datapact_api::user::{self, UserNotice, UserStatus};
 use datapact_core::id::{Digest, KeyId, ShareId};
 use datapact_core::identity::Identity;
-use datapact_core::jws::{Signed, Signer};
+use datapact_core::jws::Signer;
 use datapact_core::permission::KeyReference;
-use datapact_core::policy::SharingPolicy;
 use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_core::trust::Trust;
 use datapact_ledger::follower::{Follower, FollowerConfig, SETTLING};
@@ -41,6 +41,7 @@ use datapact_log::note::VerifyingKey;
 use futures_util::future::BoxFuture;
 use sea_orm::DatabaseTransaction;
 
+use crate::called::Called;
 use crate::config::KeyServerConfig;
 use crate::operator::clock_is_sane;
 use crate::operator::metrics::Reading;
@@ -140,7 +141,7 @@ impl KeyService {
         trust: Source<Trust>,
         signer: Arc<Signer>,
         public: Arc<dyn Public>,
-        management: Arc<dyn Management>,
+        management: Arc<dyn Log>,
         clock: Clock,
     ) -> std::result::Result<Arc<Self>, OpenError> {
         let data = &config.server.data;
@@ -178,7 +179,7 @@ impl KeyService {
         let follower = FollowerConfig {
             log,
             witness: Some(witness),
-            source: Arc::new(follow::PublicLog(Arc::clone(&public))),
+            source: Arc::new(PublicLog(Arc::clone(&public))),
             clock: Arc::clone(&clock),
             chain,
             settling: SETTLING,
@@ -443,77 +444,81 @@ async fn tidy(store: Store, copy: Arc<Follower>, ages: Ages, clock: Clock) {
     }
 }
 
-impl KeyServerService for KeyService {
-    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn KeyServer> {
-        Box::new(Session { server: self, caller })
+impl KeyService {
+    /// The key server as `caller` sees it.
+    pub fn called(self: &Arc<Self>, caller: Caller) -> impl KeyServer + use<> {
+        Called { service: Arc::clone(self), caller }
     }
 }
 
-/// The key server as one caller sees it.
-struct Session {
-    server: Arc<KeyService>,
-    caller: Caller,
-}
-
-impl Session {
+impl Called<KeyService> {
     /// The user who calls, unless management has disabled it.
     async fn user(&self) -> Result<&Identity> {
         let user = self.caller.require_user()?;
-        self.server.users.admit(user).await?;
+        self.users.admit(user).await?;
         Ok(user)
     }
 }
 
 #[async_trait]
-impl KeyServer for Session {
+impl Keys for Called<KeyService> {
     async fn register_key(&self) -> Result<KeyReference> {
-        self.server.register(self.user().await?, self.caller.idempotency_key.as_deref()).await
+        self.register(self.user().await?, self.caller.idempotency_key.as_deref()).await
     }
 
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> Result<KeyStatus> {
-        self.server.store(self.user().await?, id, key).await
+        self.store(self.user().await?, id, key).await
     }
 
     async fn key_status(&self, id: &KeyId) -> Result<KeyStatus> {
         if self.caller.identity().is_server() {
-            self.caller.require_server(&self.server.management)?;
-            return self.server.status(None, id).await;
+            self.caller.require_server(&self.management)?;
+            return self.status(None, id).await;
         }
-        self.server.status(Some(self.user().await?), id).await
+        self.status(Some(self.user().await?), id).await
     }
 
-    async fn keys(&self, after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
-        self.server.keys_of(self.user().await?, after).await
+    async fn keys(&self, page: Page<KeyId>) -> Result<Vec<KeyStatus>> {
+        self.keys_of(self.user().await?, page.after.as_ref()).await
     }
 
     async fn delete_key(&self, id: &KeyId) -> Result<()> {
-        self.server.delete(self.user().await?, id).await
+        self.delete(self.user().await?, id).await
     }
+}
 
+#[async_trait]
+impl ShownPolicies for Called<KeyService> {
     async fn show_policy(&self, shown: &ShownPolicy) -> Result<()> {
-        self.caller.require_server(&self.server.management)?;
-        self.server.show(shown).await
+        self.caller.require_server(&self.management)?;
+        self.show(shown).await
     }
 
-    async fn withhold(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
-        self.server.withhold(self.user().await?, policy).await
+    async fn withhold(&self, withheld: &Withhold) -> Result<()> {
+        self.service.withhold(self.user().await?, &withheld.policy).await
+    }
+}
+
+#[async_trait]
+impl Releases for Called<KeyService> {
+    async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey> {
+        self.service.release(&self.caller, id, release).await
+    }
+
+    async fn releases(&self, share: &ShareId, page: Page<Digest>) -> Result<Vec<ReleaseEntry>> {
+        self.releases_of(self.user().await?, share, page.after.as_ref()).await
     }
 
     async fn revoke_token(&self, revocation: &TokenRevocation) -> Result<()> {
-        self.caller.require_server(&self.server.management)?;
-        self.server.revoke_token(revocation).await
+        self.caller.require_server(&self.management)?;
+        self.service.revoke_token(revocation).await
     }
+}
 
+#[async_trait]
+impl user::Users for Called<KeyService> {
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {
-        self.caller.require_server(&self.server.management)?;
-        self.server.set_user(notice).await
-    }
-
-    async fn release(&self, id: &KeyId, release: &ReleaseKey) -> Result<ReleasedKey> {
-        self.server.release(&self.caller, id, release).await
-    }
-
-    async fn releases(&self, share: &ShareId, after: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
-        self.server.releases_of(self.user().await?, share, after).await
+        self.caller.require_server(&self.management)?;
+        self.service.set_user(notice).await
     }
 }

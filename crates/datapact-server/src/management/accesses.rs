@@ -105,7 +105,7 @@ fn known_row(row: &Row) -> Result<Known> {
 impl Session {
     pub(super) async fn access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
         let identity = self.caller.require_user()?;
-        let server = &self.server;
+        let server = &self.service;
         of_caller(request, identity)?;
         let share = request.body().share;
         // Two tries: a salt is drawn at most once for each share and identity.
@@ -175,7 +175,7 @@ impl Session {
 
     pub(super) async fn usage(&self, report: &Signed<UsageReport>) -> Result<UsageReceipt> {
         let account = self.active_account().await?;
-        let server = &self.server;
+        let server = &self.service;
         of_caller(report, &account.identity)?;
         if let Some(receipt) = server.recorded_usage(&report.id()).await? {
             return Ok(receipt);
@@ -227,7 +227,7 @@ impl Session {
              WHERE (t.consumer = $1 OR t.provider = $1) AND t.position >= $2 {of_share} \
              ORDER BY t.position LIMIT $3"
         );
-        Ok(rows(self.server.store.read(), sql, values).await?)
+        Ok(rows(self.service.store.read(), sql, values).await?)
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use datapact_api::administration::{Deed, UserStatus};
+use datapact_api::management::Deed;
 use datapact_api::management::{
     Account, AccountUpdate, Enrolment, Invitation, NewInvitation, Role,
 };
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::user::UserStatus;
 use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
 use sea_orm::ConnectionTrait;
@@ -37,7 +38,7 @@ impl Session {
     /// The caller's account, if it may do anything at all.
     pub(super) async fn active_account(&self) -> Result<Account> {
         let identity = self.caller.require_user()?;
-        active(find(self.server.store.read(), identity).await?, identity)
+        active(find(self.service.store.read(), identity).await?, identity)
     }
 
     /// The caller's account, if it may share (SH-4).
@@ -65,8 +66,8 @@ impl Session {
     /// The name of the configured key or storage server that calls.
     pub(super) fn configured_server(&self) -> Result<&str> {
         let identity = self.caller.identity();
-        let keys = self.server.key_servers.iter().map(|server| &server.name);
-        let mut names = keys.chain(self.server.storage_servers.iter().map(|server| &server.name));
+        let keys = self.service.key_servers.iter().map(|server| &server.name);
+        let mut names = keys.chain(self.service.storage_servers.iter().map(|server| &server.name));
         names.find(|name| *identity == Identity::server(name)).map(String::as_str).ok_or_else(
             || Problem::forbidden("only this management's own servers may call this").into(),
         )
@@ -79,7 +80,7 @@ impl Session {
                 format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
             return Err(Problem::malformed(detail).into());
         }
-        let enrolment = self.server.enrolment();
+        let enrolment = self.service.enrolment();
         if new.realm == SERVER_REALM || !enrolment.realms.contains_key(&new.realm) {
             let detail = format!("no CA of a realm `{}` is trusted here", new.realm);
             return Err(Problem::malformed(detail)
@@ -87,16 +88,16 @@ impl Session {
                 .into());
         }
         let repeats = self.caller.idempotency_key.as_deref();
-        let of_call = |key| self.server.marker.of_call("invitation", self.caller.identity(), key);
+        let of_call = |key| self.service.marker.of_call("invitation", self.caller.identity(), key);
         let code = URL_SAFE_NO_PAD.encode(repeats.map_or_else(random::<24>, of_call));
-        let now = self.server.now();
+        let now = self.service.now();
         let expires = now.saturating_add(new.seconds);
         let invitation = Digest::of(code.as_bytes());
         let deed = Deed::Invited { invitation, invited: new.clone() };
         let author = Author::of(administrator.id, &self.caller);
         let said = [new.realm.clone(), to_text(&new.role)?, to_text(&new.attributes)?];
         let expires = self
-            .server
+            .service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -153,10 +154,10 @@ impl Session {
         if code.len() > CODE_BYTES_MAX {
             return Err(Problem::malformed("that is no invitation code").into());
         }
-        let (code, now) = (Digest::of(code.as_bytes()), self.server.now());
-        let (statement, servers) = (self.caller.statement.clone(), self.server.told_servers());
+        let (code, now) = (Digest::of(code.as_bytes()), self.service.now());
+        let (statement, servers) = (self.caller.statement.clone(), self.service.told_servers());
         let account = self
-            .server
+            .service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -174,7 +175,7 @@ impl Session {
                 })
             })
             .await?;
-        self.server.notices.posted();
+        self.service.notices.posted();
         Ok(account)
     }
 
@@ -183,7 +184,7 @@ impl Session {
         self.administrator().await?;
         let after = after.map(ToString::to_string).unwrap_or_default();
         let sql = format!("SELECT {COLUMNS} FROM account WHERE id > $1 ORDER BY id LIMIT $2");
-        rows(self.server.store.read(), sql, [text(after), number(PAGE)])
+        rows(self.service.store.read(), sql, [text(after), number(PAGE)])
             .await?
             .iter()
             .map(read)
@@ -192,7 +193,7 @@ impl Session {
 
     pub(super) async fn account_by_id(&self, id: &AccountId) -> Result<Account> {
         self.administrator().await?;
-        by_id(self.server.store.read(), id).await
+        by_id(self.service.store.read(), id).await
     }
 
     pub(super) async fn change_account(
@@ -208,10 +209,10 @@ impl Session {
             return Err(problem.hint("let another administrator do it").into());
         }
         let (id, update, caller) = (*id, update.clone(), self.caller.clone());
-        let (author, now) = (Author::of(administrator.id, &self.caller), self.server.now());
-        let servers = self.server.told_servers();
+        let (author, now) = (Author::of(administrator.id, &self.caller), self.service.now());
+        let servers = self.service.told_servers();
         let (account, told) = self
-            .server
+            .service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -239,7 +240,7 @@ impl Session {
             .await?;
         // A repeat waits again for servers that were away.
         if told || !account.active {
-            self.server.tell(&account.identity).await?;
+            self.service.tell(&account.identity).await?;
         }
         Ok(account)
     }
@@ -252,13 +253,13 @@ impl Session {
                 Problem::new(Kind::Conflict, "an administrator cannot delete its own account");
             return Err(problem.hint("let another administrator do it").into());
         }
-        let (id, now, caller) = (*id, self.server.now(), self.caller.clone());
+        let (id, now, caller) = (*id, self.service.now(), self.caller.clone());
         let author = Author::of(administrator.id, &self.caller);
         let erase_at =
-            if at_once { now } else { now.saturating_add(self.server.account_retention_seconds) };
-        let servers = self.server.told_servers();
+            if at_once { now } else { now.saturating_add(self.service.account_retention_seconds) };
+        let servers = self.service.told_servers();
         let account = self
-            .server
+            .service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -279,11 +280,11 @@ impl Session {
             })
             .await?;
         // Whatever becomes of the erasure, the servers hear at once that the account is disabled.
-        self.server.notices.posted();
+        self.service.notices.posted();
         if at_once {
-            self.server.erase(&id).await?;
+            self.service.erase(&id).await?;
         }
-        self.server.tell(&account.identity).await?;
+        self.service.tell(&account.identity).await?;
         Ok(account)
     }
 }

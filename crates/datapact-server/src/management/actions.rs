@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use datapact_api::administration::{Action, ActionRecord, Deed};
 use datapact_api::gate::Caller;
+use datapact_api::management::{Action, ActionRecord, Deed};
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use sea_orm::ConnectionTrait;
 
@@ -65,7 +65,7 @@ impl Session {
         self.administrator().await?;
         let sql =
             "SELECT record, statement FROM action WHERE sequence > $1 ORDER BY sequence LIMIT $2";
-        let found = rows(self.server.store.read(), sql, [number(after), number(PAGE)]).await?;
+        let found = rows(self.service.store.read(), sql, [number(after), number(PAGE)]).await?;
         found
             .iter()
             .map(|row| Ok(Action { record: row.json(0)?, statement: row.optional(1)? }))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::management::CatalogEntry;
-use datapact_api::subscription::Filter;
+use datapact_api::management::CatalogFilter;
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use serde::Serialize;
@@ -154,7 +154,7 @@ impl Server {
                    WHERE s.webhook IS NOT NULL AND a.active = 1";
         let mut subscribers: Vec<(String, u64, Matcher)> = Vec::new();
         for row in rows(on, sql, []).await? {
-            let filter: Filter = row.json(2)?;
+            let filter: CatalogFilter = row.json(2)?;
             subscribers.push((row.text(0)?, row.number(1)?, Matcher::of(&filter)?));
         }
         let mut deliveries: Vec<(String, u64)> = Vec::new();

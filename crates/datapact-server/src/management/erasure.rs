@@ -5,9 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::administration::{Deed, Erasure, UserStatus};
 use datapact_api::management::RecordQuery;
+use datapact_api::management::{Deed, Erasure};
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::user::UserStatus;
 use datapact_core::id::{AccountId, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
@@ -126,7 +127,7 @@ impl Session {
             "SELECT position, time FROM erasure WHERE provider = $1 AND position > $2 {of_share} \
              ORDER BY position LIMIT $3"
         );
-        let found = rows(self.server.store.read(), sql, values).await?;
+        let found = rows(self.service.store.read(), sql, values).await?;
         found
             .iter()
             .map(|row| Ok(Erasure { position: row.number(0)?, time: row.number(1)? }))

@@ -1,7 +1,7 @@
 //! What management tells its operator: whether it has what it needs, and its figures.
 
 use async_trait::async_trait;
-use datapact_api::http_api::Public as _;
+use datapact_api::public::Public as _;
 use datapact_ledger::tables::{cosigned_size, newest_time, size};
 
 use super::schema::row;

@@ -24,7 +24,7 @@ impl Session {
         consumer: Opening,
         policy: Option<Signed<SharingPolicy>>,
     ) -> Result<AccessGrant> {
-        let server = &self.server;
+        let server = &self.service;
         let request = &record.request;
         let missing = || {
             Problem::internal(format!("the policy {} of an access is not there", request.policy))

@@ -21,23 +21,23 @@ const NOTE_BYTES_MAX: usize = 64 * 1024;
 impl Session {
     pub(super) async fn ledger_info(&self) -> Result<ManagementInfo> {
         self.known().await?;
-        let info = self.server.ledger.info().await?;
+        let info = self.service.ledger.info().await?;
         Ok(ManagementInfo {
-            name: self.server.name.clone(),
+            name: self.service.name.clone(),
             ledger_kind: info.kind,
             ledger_contract: info.contract,
             ledger: info.id,
             size: info.size,
-            published: *self.server.published.borrow(),
-            key_servers: self.server.key_server_endpoints(),
-            storage_servers: self.server.storage_server_endpoints(),
+            published: *self.service.published.borrow(),
+            key_servers: self.service.key_server_endpoints(),
+            storage_servers: self.service.storage_server_endpoints(),
         })
     }
 
     /// A proof under a checkpoint that the quorum of witnesses has cosigned.
     pub(super) async fn ledger_proof(&self, position: u64) -> Result<LedgerProof> {
         self.known().await?;
-        let (log, policy) = (&self.server.log, &self.server.log_policy);
+        let (log, policy) = (&self.service.log, &self.service.log_policy);
         let missing = || Problem::not_found(format!("the ledger has no entry {position}"));
         let entry = log.entry(position).await?.ok_or_else(missing)?;
         let end = Instant::now() + QUORUM_TIMEOUT;
@@ -74,7 +74,8 @@ impl Session {
 
     pub(super) async fn take_cosignature(&self, note: &str) -> Result<()> {
         let caller = self.caller.identity();
-        if !self.server.key_servers.iter().any(|server| *caller == Identity::server(&server.name)) {
+        if !self.service.key_servers.iter().any(|server| *caller == Identity::server(&server.name))
+        {
             return Err(
                 Problem::forbidden("only this management's key servers cosign its log").into()
             );
@@ -82,7 +83,7 @@ impl Session {
         if note.len() > NOTE_BYTES_MAX {
             return Err(Problem::new(Kind::TooLarge, "the checkpoint is too long").into());
         }
-        self.server.log.add_cosignature(note.as_bytes()).await.map_err(|error| match error {
+        self.service.log.add_cosignature(note.as_bytes()).await.map_err(|error| match error {
             datapact_ledger::LedgerError::Misconfigured(_) => Problem::malformed(error).into(),
             error => error.into(),
         })

@@ -9,6 +9,7 @@
 mod accesses;
 mod accounts;
 mod actions;
+mod api;
 mod deliveries;
 mod erasure;
 mod failure;
@@ -36,21 +37,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use datapact_api::administration::{Action, Erasure};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::{Caller, Source};
-use datapact_api::http_api::ManagementService;
 use datapact_api::key_server::KeyServer;
-use datapact_api::management::*;
-use datapact_api::problem;
+use datapact_api::management::{Enrolment, Management};
 use datapact_api::storage_server::StorageServer;
-use datapact_api::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
-use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, ShareId, SubscriptionId};
-use datapact_core::jws::Signed;
-use datapact_core::policy::SharingPolicy;
-use datapact_core::terms::Name;
+use datapact_core::id::Digest;
 use datapact_core::token::TokenKey;
 use datapact_core::trust::Trust;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
@@ -60,9 +52,9 @@ use datapact_ledger::{Ledger, LedgerError, Store};
 use datapact_log::clock::Clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::VerifyingKey;
-use futures_util::stream::BoxStream;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::called::Called;
 use crate::config::{ManagementConfig, Peer};
 use crate::users::Marker;
 use crate::webhook::Webhooks;
@@ -163,11 +155,7 @@ struct Remote<T: ?Sized> {
 }
 
 /// Management as one caller sees it.
-#[derive(Clone)]
-struct Session {
-    server: Arc<Server>,
-    caller: Caller,
-}
+type Session = Called<Server>;
 
 impl ManagementServer {
     /// Opens the database, making keys and database at the first start, executes again what a crash
@@ -437,173 +425,9 @@ impl Server {
     }
 }
 
-impl ManagementService for ManagementServer {
-    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn Management> {
-        Box::new(Session { server: Arc::clone(&self.server), caller })
-    }
-}
-
-#[async_trait]
-impl Management for Session {
-    async fn info(&self) -> problem::Result<ManagementInfo> {
-        Ok(self.ledger_info().await?)
-    }
-
-    async fn join(&self, code: &str) -> problem::Result<Account> {
-        Ok(self.take_invitation(code).await?)
-    }
-
-    async fn account(&self) -> problem::Result<Account> {
-        Ok(self.active_account().await?)
-    }
-
-    async fn invite(&self, invitation: &NewInvitation) -> problem::Result<Invitation> {
-        Ok(self.make_invitation(invitation).await?)
-    }
-
-    async fn accounts(&self, after: Option<&AccountId>) -> problem::Result<Vec<Account>> {
-        Ok(self.accounts_after(after).await?)
-    }
-
-    async fn account_of(&self, id: &AccountId) -> problem::Result<Account> {
-        Ok(self.account_by_id(id).await?)
-    }
-
-    async fn update_account(
-        &self,
-        id: &AccountId,
-        update: &AccountUpdate,
-    ) -> problem::Result<Account> {
-        Ok(self.change_account(id, update).await?)
-    }
-
-    async fn delete_account(&self, id: &AccountId, now: bool) -> problem::Result<Account> {
-        Ok(self.delete(id, now).await?)
-    }
-
-    async fn actions(&self, after: u64) -> problem::Result<Vec<Action>> {
-        Ok(self.actions_after(after).await?)
-    }
-
-    async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> problem::Result<PolicyReceipt> {
-        Ok(self.publish(policy).await?)
-    }
-
-    async fn shares(&self, after: u64) -> problem::Result<Vec<OwnShare>> {
-        Ok(self.own_shares(after).await?)
-    }
-
-    async fn share(&self, id: &ShareId) -> problem::Result<OwnShare> {
-        Ok(self.own_share(id).await?)
-    }
-
-    async fn catalog(&self, query: &CatalogQuery) -> problem::Result<Vec<CatalogEntry>> {
-        Ok(self.search(query).await?)
-    }
-
-    async fn catalog_entry(
-        &self,
-        share: &ShareId,
-        purpose: Option<&Name>,
-    ) -> problem::Result<CatalogDetail> {
-        Ok(self.detail(share, purpose).await?)
-    }
-
-    async fn publications(
-        &self,
-        after: Option<u64>,
-    ) -> problem::Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
-        Ok(self.publications_from(after, None).await?)
-    }
-
-    async fn subscriptions(&self) -> problem::Result<Vec<Subscription>> {
-        Ok(self.own_subscriptions().await?)
-    }
-
-    async fn subscription(&self, id: &SubscriptionId) -> problem::Result<Subscription> {
-        Ok(self.own_subscription(id).await?)
-    }
-
-    async fn set_subscription(
-        &self,
-        id: &SubscriptionId,
-        new: &NewSubscription,
-    ) -> problem::Result<Subscription> {
-        Ok(self.keep_subscription(id, new).await?)
-    }
-
-    async fn delete_subscription(&self, id: &SubscriptionId) -> problem::Result<()> {
-        Ok(self.drop_subscription(id).await?)
-    }
-
-    async fn follow_subscription(
-        &self,
-        id: &SubscriptionId,
-        after: Option<u64>,
-    ) -> problem::Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
-        Ok(self.follow(id, after).await?)
-    }
-
-    async fn dead_letters(
-        &self,
-        id: &SubscriptionId,
-        after: u64,
-    ) -> problem::Result<Vec<DeadLetter>> {
-        Ok(self.dead_letters_of(id, after).await?)
-    }
-
-    async fn redeliver(&self, id: &SubscriptionId, again: &Redelivery) -> problem::Result<()> {
-        Ok(self.send_again(id, again).await?)
-    }
-
-    async fn request_access(
-        &self,
-        request: &Signed<AccessRequest>,
-    ) -> problem::Result<AccessGrant> {
-        Ok(self.access(request).await?)
-    }
-
-    async fn accesses(&self, query: &RecordQuery) -> problem::Result<Vec<AccessEntry>> {
-        Ok(self.access_records(query).await?)
-    }
-
-    async fn report_usage(&self, report: &Signed<UsageReport>) -> problem::Result<UsageReceipt> {
-        Ok(self.usage(report).await?)
-    }
-
-    async fn usages(&self, query: &RecordQuery) -> problem::Result<Vec<UsageEntry>> {
-        Ok(self.usage_records(query).await?)
-    }
-
-    async fn erasures(&self, query: &RecordQuery) -> problem::Result<Vec<Erasure>> {
-        Ok(self.erasures_of(query).await?)
-    }
-
-    async fn notifications(&self, query: &NotificationQuery) -> problem::Result<Vec<Notification>> {
-        Ok(self.own_notifications(query).await?)
-    }
-
-    async fn acknowledge(&self, sequence: u64) -> problem::Result<()> {
-        Ok(self.acknowledge_notifications(sequence).await?)
-    }
-
-    async fn proof(&self, position: u64) -> problem::Result<LedgerProof> {
-        Ok(self.ledger_proof(position).await?)
-    }
-
-    async fn add_cosignature(&self, note: &str) -> problem::Result<()> {
-        Ok(self.take_cosignature(note).await?)
-    }
-
-    async fn introspect(&self, token: &str) -> problem::Result<Introspection> {
-        Ok(self.examine(token).await?)
-    }
-
-    async fn token(&self, request: &Digest) -> problem::Result<Introspection> {
-        Ok(self.token_of(request).await?)
-    }
-
-    async fn revoke_token(&self, request: &Digest) -> problem::Result<()> {
-        Ok(self.revoke(request).await?)
+impl ManagementServer {
+    /// Management as `caller` sees it.
+    pub fn called(&self, caller: Caller) -> impl Management + use<> {
+        Called { service: Arc::clone(&self.server), caller }
     }
 }

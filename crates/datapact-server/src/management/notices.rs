@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::key_server::KeyServer;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::StorageServer;
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::Timestamp;
 use datapact_core::identity::Identity;
 use sea_orm::{ConnectionTrait, Value};

@@ -55,7 +55,7 @@ impl Kept {
 impl Session {
     pub(super) async fn publish(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         let account = self.sharing_account().await?;
-        let (server, provider) = (&self.server, &account.identity);
+        let (server, provider) = (&self.service, &account.identity);
         if policy.signer() != provider {
             return Err(Problem::forbidden("somebody else has signed the policy").into());
         }
@@ -108,10 +108,10 @@ impl Session {
         // too few.
         let sql = format!("{OWN} WHERE s.provider = $1 AND s.event > $2 ORDER BY s.event LIMIT $3");
         let values = [text(&account.identity), number(after), number(PAGE)];
-        let found = rows(self.server.store.read(), &sql, values).await?;
+        let found = rows(self.service.store.read(), &sql, values).await?;
         let mut shares = Vec::with_capacity(found.len());
         for row in &found {
-            shares.push(self.server.own_share_of(row).await?);
+            shares.push(self.service.own_share_of(row).await?);
         }
         Ok(shares)
     }
@@ -119,8 +119,8 @@ impl Session {
     pub(super) async fn own_share(&self, id: &ShareId) -> Result<OwnShare> {
         let account = self.active_account().await?;
         let sql = format!("{OWN} WHERE s.id = $1 AND s.provider = $2");
-        match row(self.server.store.read(), &sql, [text(id), text(&account.identity)]).await? {
-            Some(row) => self.server.own_share_of(&row).await,
+        match row(self.service.store.read(), &sql, [text(id), text(&account.identity)]).await? {
+            Some(row) => self.service.own_share_of(&row).await,
             None => Err(Problem::not_found(format!("you have no share `{id}`")).into()),
         }
     }

@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datapact_api::http_api::{Health, LOG_WAIT_MAX, Public};
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::public::{Health, LOG_WAIT_MAX, LogSize, Public};
 use datapact_core::token::Jwks;
 
 use super::ManagementServer;
@@ -50,10 +50,10 @@ impl Public for ManagementServer {
         found.map(Bytes::from).ok_or_else(missing)
     }
 
-    async fn log_longer_than(&self, size: u64) -> Result<u64> {
-        let server = &self.server;
-        server.log.wait_newer(size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
-        Ok(server.log.size())
+    async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
+        let log = &self.server.log;
+        log.wait_newer(longer_than.size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
+        Ok(LogSize { size: log.size() })
     }
 
     async fn crl(&self, realm: &str) -> Result<String> {

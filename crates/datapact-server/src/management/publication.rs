@@ -44,7 +44,7 @@ impl Session {
         purpose: Option<&Name>,
     ) -> Result<CatalogDetail> {
         let account = self.active_account().await?;
-        let (server, caller) = (&self.server, &account.identity);
+        let (server, caller) = (&self.service, &account.identity);
         let sql = "SELECT entry FROM share WHERE id = $1";
         let row =
             row(server.store.read(), sql, [text(share)]).await?.ok_or(Refusal::UnknownShare)?;
@@ -74,11 +74,11 @@ impl Session {
         of: Option<SubscriptionId>,
     ) -> Result<BoxStream<'static, problem::Result<CatalogEntry>>> {
         self.active_account().await?;
-        let permit = Arc::clone(&self.server.subscribers).try_acquire_owned().map_err(|_| {
+        let permit = Arc::clone(&self.service.subscribers).try_acquire_owned().map_err(|_| {
             Problem::new(Kind::Busy, "too many subscribers")
                 .hint("search the catalog, or try again later")
         })?;
-        let next = after.unwrap_or_else(|| *self.server.published.borrow());
+        let next = after.unwrap_or_else(|| *self.service.published.borrow());
         let subscription = Reader { session: self.clone(), after: next, of, _permit: permit };
         let batches = stream::unfold(Some(subscription), |subscription| async move {
             let mut subscription = subscription?;
@@ -100,8 +100,12 @@ impl Session {
             "SELECT sequence, time, body FROM notification WHERE holder = $1 AND sequence > $2 {open} \
              ORDER BY sequence LIMIT $3"
         );
-        let values = [text(&account.identity), number(query.after), number(NOTIFICATIONS_PAGE)];
-        let found = rows(self.server.store.read(), sql, values).await?;
+        let values = [
+            text(&account.identity),
+            number(query.after.unwrap_or_default()),
+            number(NOTIFICATIONS_PAGE),
+        ];
+        let found = rows(self.service.store.read(), sql, values).await?;
         found
             .iter()
             .map(|row| {
@@ -116,7 +120,7 @@ impl Session {
     pub(super) async fn acknowledge_notifications(&self, sequence: u64) -> Result<()> {
         let account = self.active_account().await?;
         let values = [text(&account.identity), number(sequence)];
-        self.server
+        self.service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -141,18 +145,18 @@ struct Reader {
 impl Reader {
     /// The next publications, waiting for them.
     async fn next(&mut self) -> Result<Vec<CatalogEntry>> {
-        let mut published = self.session.server.published.subscribe();
+        let mut published = self.session.service.published.subscribe();
         loop {
             self.session.active_account().await?;
             let matcher = match &self.of {
                 Some(id) => {
-                    Some(Matcher::of(&filter_of(self.session.server.store.read(), id).await?)?)
+                    Some(Matcher::of(&filter_of(self.session.service.store.read(), id).await?)?)
                 }
                 None => None,
             };
             let sql = "SELECT entry FROM publication WHERE event > $1 ORDER BY event LIMIT $2";
             let values = [number(self.after), number(READ_AHEAD)];
-            let found = rows(self.session.server.store.read(), sql, values).await?;
+            let found = rows(self.session.service.store.read(), sql, values).await?;
             let entries: Vec<CatalogEntry> =
                 found.iter().map(|row| row.json(0)).collect::<std::result::Result<_, _>>()?;
             if let Some(last) = entries.last() {
@@ -183,7 +187,7 @@ impl Reader {
         let mut found = Vec::new();
         for entry in entries {
             // What a provider who was erased since has published is gone with it.
-            let policy = self.session.server.kept_policy(&entry.policy).await?;
+            let policy = self.session.service.kept_policy(&entry.policy).await?;
             if policy.is_some_and(|policy| matcher.matches(&entry, policy.body())) {
                 found.push(entry);
             }

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 
+use datapact_api::management::CatalogFilter;
 use datapact_api::management::{CatalogEntry, CatalogQuery};
 use datapact_api::problem::Problem;
-use datapact_api::subscription::Filter;
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::{ShareState, SharingPolicy};
@@ -127,7 +127,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn of(query: &CatalogQuery) -> Result<Self> {
+    fn of(query: &CatalogFilter) -> Result<Self> {
         let given = query.text.as_deref().unwrap_or_default();
         let mut groups: Vec<Vec<String>> = words(given).map(|word| vec![word]).collect();
         if given.len() > SEARCH_BYTES_MAX || groups.len() > SEARCH_WORDS_MAX {
@@ -192,11 +192,10 @@ pub(super) struct Matcher {
 impl Matcher {
     /// # Errors
     /// As a search for the same.
-    pub(super) fn of(filter: &Filter) -> Result<Self> {
-        let query = filter.query();
-        let asked = Asked::of(&query)?;
+    pub(super) fn of(filter: &CatalogFilter) -> Result<Self> {
+        let asked = Asked::of(filter)?;
         // What cannot be asked for is said by the search itself.
-        statement_of(&asked, &query, 0, SEARCH_DEFAULT)?;
+        statement_of(&asked, &filter.clone().into(), 0, SEARCH_DEFAULT)?;
         Ok(Self { asked, price_max: filter.price_max, currency: filter.currency.clone() })
     }
 
@@ -242,7 +241,7 @@ fn statement_of(
         let time = values.add(number(time));
         conditions.push_str(&format!(" AND s.not_before <= {time} AND s.expires > {time}"));
     }
-    match (query.price_max, &query.currency) {
+    match (query.filter.price_max, &query.filter.currency) {
         (None, None) => {}
         (Some(0), None) => conditions.push_str(" AND (s.price IS NULL OR s.price = 0)"),
         (Some(price), Some(currency)) => {
@@ -287,10 +286,10 @@ impl Session {
         if !(1..=SEARCH_MAX).contains(&limit) {
             return Err(Problem::malformed(format!("`limit` must be 1 to {SEARCH_MAX}")).into());
         }
-        let mut asked = Asked::of(query)?;
-        let on = self.server.store.read();
+        let mut asked = Asked::of(&query.filter)?;
+        let on = self.service.store.read();
         asked.order(on).await?;
-        let (sql, values) = statement_of(&asked, query, self.server.now(), limit)?;
+        let (sql, values) = statement_of(&asked, query, self.service.now(), limit)?;
         let found = rows(on, sql, values).await?;
         Ok(found.iter().map(|row| row.json(1)).collect::<std::result::Result<_, _>>()?)
     }

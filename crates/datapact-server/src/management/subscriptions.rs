@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 
 use datapact_api::management::CatalogEntry;
+use datapact_api::management::{
+    CatalogFilter, DeadLetter, NewSubscription, Redelivery, Subscription,
+};
 use datapact_api::problem::{self, Kind, Problem};
-use datapact_api::subscription::{DeadLetter, Filter, NewSubscription, Redelivery, Subscription};
 use datapact_core::id::SubscriptionId;
 use datapact_core::identity::Identity;
 use datapact_ledger::store::Migration;
@@ -55,13 +57,13 @@ impl Session {
         let sql = format!(
             "SELECT {COLUMNS} FROM subscription s WHERE s.holder = $1 ORDER BY s.created, s.id"
         );
-        let found = rows(self.server.store.read(), sql, [text(&account.identity)]).await?;
+        let found = rows(self.service.store.read(), sql, [text(&account.identity)]).await?;
         found.iter().map(read).collect()
     }
 
     pub(super) async fn own_subscription(&self, id: &SubscriptionId) -> Result<Subscription> {
         let account = self.active_account().await?;
-        find(self.server.store.read(), id, &account.identity).await
+        find(self.service.store.read(), id, &account.identity).await
     }
 
     /// Makes the subscription, or replaces what it says; what it begins behind stays.
@@ -74,7 +76,7 @@ impl Session {
         Matcher::of(&new.filter)?;
         let (mut url, mut secret) = (None, None);
         if let Some(webhook) = &new.webhook {
-            let webhooks = self.server.webhooks.as_ref().ok_or_else(|| {
+            let webhooks = self.service.webhooks.as_ref().ok_or_else(|| {
                 Problem::forbidden("webhooks are not switched on here")
                     .hint("follow the subscription by server-sent events, or ask the operator")
             })?;
@@ -83,8 +85,8 @@ impl Session {
             (url, secret) = (Some(webhook.url.clone()), Some(webhook.secret.to_string()));
         }
         let (id, holder, now, filter) =
-            (*id, account.identity, self.server.now(), new.filter.clone());
-        self.server
+            (*id, account.identity, self.service.now(), new.filter.clone());
+        self.service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -122,7 +124,7 @@ impl Session {
     pub(super) async fn drop_subscription(&self, id: &SubscriptionId) -> Result<()> {
         let account = self.active_account().await?;
         let id = *id;
-        self.server
+        self.service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -155,7 +157,7 @@ impl Session {
         let sql = "SELECT event, time, attempts, error FROM webhook_delivery \
                    WHERE subscription = $1 AND dead = 1 AND event > $2 ORDER BY event LIMIT $3";
         let values = [text(id), number(after), number(PAGE)];
-        let found = rows(self.server.store.read(), sql, values).await?;
+        let found = rows(self.service.store.read(), sql, values).await?;
         let letter = |row: &Row| {
             let (event, time) = (row.number(0)?, row.number(1)?);
             Ok(DeadLetter { event, time, attempts: row.number(2)?, error: row.text(3)? })
@@ -170,8 +172,8 @@ impl Session {
         if again.events.len() as u64 > PAGE {
             return Err(Problem::malformed(format!("at most {PAGE} at a time")).into());
         }
-        let (id, events, now) = (*id, again.events.clone(), self.server.now());
-        self.server
+        let (id, events, now) = (*id, again.events.clone(), self.service.now());
+        self.service
             .store
             .write(move |tx| {
                 Box::pin(async move {
@@ -205,13 +207,16 @@ impl Session {
                 })
             })
             .await?;
-        self.server.deliver_now.notify_one();
+        self.service.deliver_now.notify_one();
         Ok(())
     }
 }
 
 /// The filter of a subscription, while it is there.
-pub(super) async fn filter_of(on: &impl ConnectionTrait, id: &SubscriptionId) -> Result<Filter> {
+pub(super) async fn filter_of(
+    on: &impl ConnectionTrait,
+    id: &SubscriptionId,
+) -> Result<CatalogFilter> {
     let found = row(on, "SELECT filter FROM subscription WHERE id = $1", [text(id)]).await?;
     Ok(found.ok_or_else(|| missing(id))?.json(0)?)
 }

@@ -5,8 +5,8 @@
 //! repeat, is good for nothing then. An outbox, written with the revocation itself, brings it to
 //! the key server.
 
-use datapact_api::administration::Deed;
 use datapact_api::key_server::{KeyServer, TokenRevocation};
+use datapact_api::management::Deed;
 use datapact_api::management::{Account, Introspection, Role, TokenDescription};
 use datapact_api::problem::Problem;
 use datapact_core::contract::{AccessRecord, CLOCK_SKEW_SECONDS_MAX, RequestedPermission};
@@ -52,7 +52,7 @@ impl Session {
     /// that may do anything.
     pub(super) async fn examine(&self, token: &str) -> Result<Introspection> {
         let name = self.configured_server()?;
-        let server = &self.server;
+        let server = &self.service;
         if token.len() > TOKEN_BYTES_MAX {
             return Ok(NOT_GOOD);
         }
@@ -86,7 +86,7 @@ impl Session {
     /// Tells consumer, provider or an administrator whether the token of an access is good.
     pub(super) async fn token_of(&self, request: &Digest) -> Result<Introspection> {
         let Access { consumer, record, .. } = self.managed_access(request).await?;
-        let server = &self.server;
+        let server = &self.service;
         let (share, exp) = (record.request.share, record.time.saturating_add(server.token_seconds));
         let account = accounts::find(server.store.read(), &consumer).await?;
         let permission = server.permission_of(&record).await?;
@@ -118,7 +118,7 @@ impl Session {
     /// any more.
     pub(super) async fn revoke(&self, request: &Digest) -> Result<()> {
         let Access { account, consumer, record: access } = self.managed_access(request).await?;
-        let server = &self.server;
+        let server = &self.service;
         let now = server.now();
         let until = access.time.saturating_add(TOKEN_SECONDS_MAX);
         // A token that no clock takes for alive is good for nothing anyway, and so is one for no
@@ -158,7 +158,7 @@ impl Session {
     async fn managed_access(&self, request: &Digest) -> Result<Access> {
         let account = self.active_account().await?;
         let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
-        let found = row(self.server.store.read(), sql, [text(request)]).await?;
+        let found = row(self.service.store.read(), sql, [text(request)]).await?;
         let missing = || {
             let problem =
                 Problem::not_found(format!("there is no access by the request `{request}`"));

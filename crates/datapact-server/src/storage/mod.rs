@@ -10,14 +10,15 @@ mod uploads;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datapact_api::administration::UserNotice;
-use datapact_api::gate::Caller;
-use datapact_api::gate::Source;
-use datapact_api::http_api::{Health, Public, StorageServerService};
+use datapact_api::gate::{Caller, Source};
+use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::public::{Health, Public};
 use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer, UploadOffset,
+    self, ByteRange, ByteStream, Download, PackageAddress, PackageStatus, Packages, Part,
+    StorageServer, UploadOffset,
 };
+use datapact_api::user::{self, UserNotice};
 use datapact_core::address::Addressed as _;
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
@@ -26,6 +27,7 @@ use datapact_core::trust::Trust;
 use datapact_ledger::store::Store;
 use datapact_log::clock::Clock;
 
+use crate::called::Called;
 use crate::config::StorageServerConfig;
 use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
@@ -147,10 +149,10 @@ impl StorageService {
         &self,
         id: PackageId,
         provider: Identity,
-        part: (u64, u64),
+        part: Part,
         bytes: ByteStream,
     ) -> Result<PackageStatus> {
-        let (offset, size) = part;
+        let Part { offset, size } = part;
         let mut turn = self.uploads.take(&id).await;
         let row = self.own_row(&id, &provider).await?;
         if row.stored.is_some() {
@@ -269,7 +271,7 @@ impl StorageService {
             Ok::<_, PackageError>(package.metadata().clone())
         });
         let metadata = read.await.map_err(Problem::internal)?.map_err(|e| {
-            Problem::malformed(format!("what was uploaded is no whole package: {e}"))
+            Problem::malformed(format!("the upload is not a complete package: {e}"))
         })?;
         let now: Timestamp = (self.clock)();
         metadata
@@ -286,9 +288,10 @@ impl StorageService {
     }
 }
 
-impl StorageServerService for StorageService {
-    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn StorageServer> {
-        Box::new(Session { service: self, caller })
+impl StorageService {
+    /// The storage server as `caller` sees it.
+    pub fn called(self: &Arc<Self>, caller: Caller) -> impl StorageServer + use<> {
+        Called { service: Arc::clone(self), caller }
     }
 }
 
@@ -338,12 +341,7 @@ impl Operated for StorageService {
     }
 }
 
-struct Session {
-    service: Arc<StorageService>,
-    caller: Caller,
-}
-
-impl Session {
+impl Called<StorageService> {
     /// The user who calls, unless management has disabled it.
     async fn user(&self) -> Result<&Identity> {
         let user = self.caller.require_user()?;
@@ -353,7 +351,7 @@ impl Session {
 }
 
 #[async_trait]
-impl StorageServer for Session {
+impl Packages for Called<StorageService> {
     async fn register_package(&self) -> Result<PackageAddress> {
         let provider = self.user().await?;
         let service = &self.service;
@@ -372,6 +370,65 @@ impl StorageServer for Session {
         Ok(service.address(id))
     }
 
+    async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
+        let service = &self.service;
+        let row = if *self.caller.identity() == service.management {
+            schema::confirm(&service.store, *id).await?;
+            service.row(id).await?
+        } else {
+            service.own_row(id, self.user().await?).await?
+        };
+        Ok(service.status(*id, row))
+    }
+
+    async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download> {
+        self.user().await?;
+        let row = self.service.row(id).await?;
+        let stored = row
+            .stored
+            .ok_or_else(|| Problem::not_found(format!("the package `{id}` is not uploaded yet")))?;
+        let (first, end) = match range {
+            None => (0, stored.size),
+            Some(range) => (
+                range.first,
+                range.last.map_or(stored.size, |last| last.saturating_add(1).min(stored.size)),
+            ),
+        };
+        if first >= end {
+            return Err(Problem::malformed(format!(
+                "the range lies outside the package's {} bytes",
+                stored.size
+            )));
+        }
+        let bytes = self.service.objects.read(&stored.object, first..end).await?;
+        Ok(Download { size: stored.size, first, length: end - first, bytes })
+    }
+
+    async fn packages(&self, page: Page<PackageId>) -> Result<Vec<PackageStatus>> {
+        let service = &self.service;
+        let rows = schema::rows_of(&service.store, self.user().await?, page.after.as_ref()).await?;
+        Ok(rows.into_iter().map(|(id, row)| service.status(id, row)).collect())
+    }
+
+    async fn delete_package(&self, id: &PackageId) -> Result<()> {
+        let service = &self.service;
+        if *self.caller.identity() == service.management {
+            service.row(id).await?;
+        } else {
+            service.own_row(id, self.user().await?).await?;
+        }
+        // The registration goes first: what a kill leaves behind is an object that `tidy` deletes.
+        let object = schema::delete(&service.store, *id).await?;
+        service.uploads.forget(id).await?;
+        match object {
+            Some(object) => service.objects.delete(&object).await,
+            None => Ok(()),
+        }
+    }
+}
+
+#[async_trait]
+impl storage_server::Uploads for Called<StorageService> {
     async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
         let provider = self.user().await?;
         let service = &self.service;
@@ -414,78 +471,21 @@ impl StorageServer for Session {
     async fn append(
         &self,
         id: &PackageId,
-        offset: u64,
-        size: u64,
+        part: &Part,
         bytes: ByteStream,
     ) -> Result<PackageStatus> {
         let provider = self.user().await?.clone();
         self.service.own_row(id, &provider).await?;
-        let (service, id) = (Arc::clone(&self.service), *id);
+        let (service, id, part) = (Arc::clone(&self.service), *id, *part);
         // A task of its own: whoever goes away ends the stream, but not the keeping of what has
         // arrived.
-        let taken =
-            tokio::spawn(
-                async move { service.take_part(id, provider, (offset, size), bytes).await },
-            );
+        let taken = tokio::spawn(async move { service.take_part(id, provider, part, bytes).await });
         taken.await.map_err(Problem::internal)?
     }
+}
 
-    async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
-        let service = &self.service;
-        let row = if *self.caller.identity() == service.management {
-            schema::confirm(&service.store, *id).await?;
-            service.row(id).await?
-        } else {
-            service.own_row(id, self.user().await?).await?
-        };
-        Ok(service.status(*id, row))
-    }
-
-    async fn download(&self, id: &PackageId, range: Option<ByteRange>) -> Result<Download> {
-        self.user().await?;
-        let row = self.service.row(id).await?;
-        let stored = row
-            .stored
-            .ok_or_else(|| Problem::not_found(format!("the package `{id}` is not uploaded yet")))?;
-        let (first, end) = match range {
-            None => (0, stored.size),
-            Some(range) => (
-                range.first,
-                range.last.map_or(stored.size, |last| last.saturating_add(1).min(stored.size)),
-            ),
-        };
-        if first >= end {
-            return Err(Problem::malformed(format!(
-                "the range lies outside the package's {} bytes",
-                stored.size
-            )));
-        }
-        let bytes = self.service.objects.read(&stored.object, first..end).await?;
-        Ok(Download { size: stored.size, first, length: end - first, bytes })
-    }
-
-    async fn packages(&self, after: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
-        let service = &self.service;
-        let rows = schema::rows_of(&service.store, self.user().await?, after).await?;
-        Ok(rows.into_iter().map(|(id, row)| service.status(id, row)).collect())
-    }
-
-    async fn delete_package(&self, id: &PackageId) -> Result<()> {
-        let service = &self.service;
-        if *self.caller.identity() == service.management {
-            service.row(id).await?;
-        } else {
-            service.own_row(id, self.user().await?).await?;
-        }
-        // The registration goes first: what a kill leaves behind is an object that `tidy` deletes.
-        let object = schema::delete(&service.store, *id).await?;
-        service.uploads.forget(id).await?;
-        match object {
-            Some(object) => service.objects.delete(&object).await,
-            None => Ok(()),
-        }
-    }
-
+#[async_trait]
+impl user::Users for Called<StorageService> {
     async fn set_user(&self, notice: &UserNotice) -> Result<()> {
         let service = &self.service;
         if *self.caller.identity() != service.management {

@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::problem::{Problem, Result};
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_ledger::store::{Migration, Store, StoreError, statement};

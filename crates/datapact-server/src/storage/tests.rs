@@ -86,12 +86,8 @@ impl Bench {
             certificate: Digest([0; 32]),
         };
         let idempotency_key = key.map(Arc::from);
-        self.service.clone().session(Caller {
-            peer,
-            statement: None,
-            idempotency_key,
-            if_match: None,
-        })
+        let caller = Caller { peer, statement: None, idempotency_key, if_match: None };
+        Box::new(self.service.called(caller))
     }
 
     fn management(&self) -> Box<dyn StorageServer> {
@@ -336,17 +332,23 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
     let size = bytes.len() as u64;
     let at = |offset| UploadOffset { offset, stored: false };
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(0));
-    let problem = session.append(&id, 0, size, cut(&bytes[..40_000])).await.unwrap_err();
+    let problem =
+        session.append(&id, &Part { offset: 0, size }, cut(&bytes[..40_000])).await.unwrap_err();
     assert_eq!(problem.kind, Kind::Unavailable, "{problem}");
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
     for wrong in [0, 39_999, 40_001] {
-        let problem = session.append(&id, wrong, size, pieces(&bytes)).await.unwrap_err();
+        let problem =
+            session.append(&id, &Part { offset: wrong, size }, pieces(&bytes)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Conflict, "{problem}");
     }
     let other = bench.session(bob.identity());
     assert_eq!(other.upload_offset(&id).await.unwrap_err().kind, Kind::Forbidden);
     assert_eq!(
-        other.append(&id, 40_000, size, pieces(&bytes[40_000..])).await.unwrap_err().kind,
+        other
+            .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..]))
+            .await
+            .unwrap_err()
+            .kind,
         Kind::Forbidden
     );
     drop(session);
@@ -355,16 +357,22 @@ async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
     bench.reopen().await;
     let session = bench.session(alice.identity());
     assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
-    let status = session.append(&id, 40_000, size, pieces(&bytes[40_000..70_000])).await.unwrap();
+    let status = session
+        .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..70_000]))
+        .await
+        .unwrap();
     assert!(!status.stored);
-    let status = session.append(&id, 70_000, size, pieces(&bytes[70_000..])).await.unwrap();
+    let status = session
+        .append(&id, &Part { offset: 70_000, size }, pieces(&bytes[70_000..]))
+        .await
+        .unwrap();
     assert_eq!((status.stored, status.size), (true, Some(size)));
     assert_eq!(
         session.upload_offset(&id).await.unwrap(),
         UploadOffset { offset: size, stored: true }
     );
     assert_eq!(
-        session.append(&id, 0, size, pieces(&bytes)).await.unwrap_err().kind,
+        session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap_err().kind,
         Kind::Conflict
     );
     assert_eq!(all(session.download(&id, None).await.unwrap()).await, bytes);
@@ -382,16 +390,18 @@ async fn ds_1_every_byte_that_is_stored_is_what_the_provider_signed() {
     for offset in [200, 50_000, 100_100] {
         let mut altered = bytes.clone();
         altered[offset] ^= 1;
-        let problem = session.append(&id, 0, size, pieces(&altered)).await.unwrap_err();
+        let problem =
+            session.append(&id, &Part { offset: 0, size }, pieces(&altered)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
         let problem = session.upload(&id, size, pieces(&altered)).await.unwrap_err();
         assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
         assert_eq!((bench.objects(), bench.uploads().len()), (0, 0));
     }
     // More than was announced spoils nothing that came before.
-    let problem = session.append(&id, 0, 5_000, pieces(&bytes)).await.unwrap_err();
+    let problem =
+        session.append(&id, &Part { offset: 0, size: 5_000 }, pieces(&bytes)).await.unwrap_err();
     assert_eq!(problem.kind, Kind::Malformed, "{problem}");
-    assert!(session.append(&id, 0, size, pieces(&bytes)).await.unwrap().stored);
+    assert!(session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap().stored);
 }
 
 #[tokio::test]
@@ -404,15 +414,33 @@ async fn ds_1_uploads_in_parts_are_bounded_and_forgotten() {
         session.register_package().await.unwrap().id,
     );
     let some = [7; 10_000];
-    let refused = session.append(&first, 0, 400_001, pieces(&some)).await.unwrap_err();
+    let refused = session
+        .append(&first, &Part { offset: 0, size: 400_001 }, pieces(&some))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
-    assert!(!session.append(&first, 0, 350_000, pieces(&some)).await.unwrap().stored);
+    assert!(
+        !session
+            .append(&first, &Part { offset: 0, size: 350_000 }, pieces(&some))
+            .await
+            .unwrap()
+            .stored
+    );
     // What is announced counts, though it has not arrived.
-    let refused = session.append(&second, 0, 250_001, pieces(&some)).await.unwrap_err();
+    let refused = session
+        .append(&second, &Part { offset: 0, size: 250_001 }, pieces(&some))
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
     let refused = session.upload(&second, 250_001, pieces(&some)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
-    assert!(!session.append(&second, 0, 250_000, pieces(&some)).await.unwrap().stored);
+    assert!(
+        !session
+            .append(&second, &Part { offset: 0, size: 250_000 }, pieces(&some))
+            .await
+            .unwrap()
+            .stored
+    );
     assert_eq!(bench.uploads().len(), 2);
     session.delete_package(&first).await.unwrap();
     assert_eq!(bench.uploads().len(), 1);
@@ -442,9 +470,13 @@ async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
         let session = bench.session(alice.identity());
         let at = session.upload_offset(&id).await.unwrap();
         assert_eq!(at.offset, 20_000);
-        session.append(&id, at.offset, size, pieces(&bytes[20_000..])).await.unwrap()
+        session
+            .append(&id, &Part { offset: at.offset, size }, pieces(&bytes[20_000..]))
+            .await
+            .unwrap()
     };
-    let (ended, status) = tokio::join!(session.append(&id, 0, size, hangs), goes_on);
+    let whole = Part { offset: 0, size };
+    let (ended, status) = tokio::join!(session.append(&id, &whole, hangs), goes_on);
     assert_eq!(ended.unwrap_err().kind, Kind::Unavailable);
     assert!(status.stored);
 }
@@ -464,5 +496,5 @@ async fn a_package_registered_again_with_its_idempotency_key_is_the_same() {
         register(&alice, None).await,
     ];
     assert!(others.iter().all(|package| package.id != first.id));
-    assert_eq!(bench.session(alice.identity()).packages(None).await.unwrap().len(), 3);
+    assert_eq!(bench.session(alice.identity()).packages(Page::first()).await.unwrap().len(), 3);
 }

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use datapact_api::client::Http;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::Http;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;

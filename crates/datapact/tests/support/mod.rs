@@ -25,9 +25,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datapact_api::http_api::{Http, KeyServerClient, StorageServerClient};
+use datapact_api::client::Http;
+use datapact_api::key_server::KeyServer;
 use datapact_api::management::{NewInvitation, Role};
 use datapact_api::problem::Kind;
+use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
@@ -425,8 +427,8 @@ impl Drop for Site {
 #[derive(Clone)]
 pub struct User {
     pub session: Session,
-    pub key_server: KeyServerClient,
-    pub storage_server: StorageServerClient,
+    pub key_server: Arc<dyn KeyServer>,
+    pub storage_server: Arc<dyn StorageServer>,
 }
 
 impl User {
@@ -436,8 +438,8 @@ impl User {
             Http::new(endpoint, tls.clone(), Some(profile.signer().clone()), system_clock())
         };
         let enrolment = profile.enrolment();
-        let key_server = KeyServerClient(http(&enrolment.key_servers[0]).unwrap());
-        let storage_server = StorageServerClient(http(&enrolment.storage_servers[0]).unwrap());
+        let key_server = Arc::new(http(&enrolment.key_servers[0]).unwrap());
+        let storage_server = Arc::new(http(&enrolment.storage_servers[0]).unwrap());
         Self { key_server, storage_server, session: Session::connect(profile).unwrap() }
     }
 

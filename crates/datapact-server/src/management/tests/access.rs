@@ -16,7 +16,7 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
         .await;
     let (share, body) = (policy.body().share, policy.body());
     let session = world.as_user(&consumer);
-    let eligible = session.catalog_entry(&share, None).await.unwrap();
+    let eligible = session.catalog_entry(&share, &Purpose::default()).await.unwrap();
     assert_eq!((eligible.refusal, eligible.granted), (None, 0));
     let request = world.request(&consumer, &policy);
     let grant = session.request_access(&request).await.unwrap();
@@ -35,7 +35,7 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     assert_eq!(grant.key_server_certificate, grant.storage_server_certificate);
 
     // MG-16.
-    let jwks = datapact_api::http_api::Public::jwks(world.server()).await.unwrap();
+    let jwks = datapact_api::public::Public::jwks(world.server()).await.unwrap();
     let claims = jwks.verify(&grant.token, "management.example", KEYS, world.now(), 0).unwrap();
     let certificate = &consumer.signer.chain()[0];
     assert_eq!(claims.cnf, datapact_core::token::Confirmation::of(certificate));
@@ -45,7 +45,8 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
         (request.id(), grant.consumer.salt, 1)
     );
     assert_eq!(claims.sub, session.account().await.unwrap().id);
-    let told = world.as_server(KEYS).introspect(&grant.token).await.unwrap();
+    let told =
+        world.as_server(KEYS).introspect(&TokenForm { token: grant.token.clone() }).await.unwrap();
     assert!(told.active);
     let token = told.token.as_ref().unwrap();
     assert_eq!((token.sub, token.exp, token.jti), (claims.sub, claims.exp, Some(claims.jti)));
@@ -53,10 +54,27 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     // What opens the consumer's commitment is nobody else's to know.
     assert!(!serde_json::to_string(&told).unwrap().contains(&claims.salt.to_string()));
     // For another server it is not good, nor is a broken one.
-    assert!(!world.as_server(STORAGE).introspect(&grant.token).await.unwrap().active);
-    assert!(!world.as_server(KEYS).introspect("x.y.z").await.unwrap().active);
+    assert!(
+        !world
+            .as_server(STORAGE)
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await
+            .unwrap()
+            .active
+    );
+    assert!(
+        !world
+            .as_server(KEYS)
+            .introspect(&TokenForm { token: "x.y.z".to_owned() })
+            .await
+            .unwrap()
+            .active
+    );
     assert_kind(
-        world.as_server("other.example").introspect(&grant.token).await,
+        world
+            .as_server("other.example")
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await,
         Kind::Forbidden,
         "own servers",
     );
@@ -166,7 +184,7 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
         let problem = refused(session.request_access(&world.request(&consumer, &policy)).await);
         assert_eq!((problem.kind, problem.refusal), (Kind::Refused, Some(refusal.clone())));
         assert_eq!(
-            session.catalog_entry(&policy.body().share, None).await.unwrap().refusal,
+            session.catalog_entry(&policy.body().share, &Purpose::default()).await.unwrap().refusal,
             Some(refusal)
         );
         assert_eq!((world.size().await, world.count("intent").await), (size, 0));
@@ -227,7 +245,7 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     futures_util::future::join_all(asked).await;
     let all = CONSUMERS as u64 * u64::from(TIMES);
     assert_eq!((world.size().await, world.count("intent").await), (1 + all, 0));
-    let shares = world.as_user(&provider).shares(0).await.unwrap();
+    let shares = world.as_user(&provider).shares(Page::first()).await.unwrap();
     assert_eq!(shares[0].accesses, all);
     // MG-13: the provider's pages hold every access once.
     let (mut after, mut seen) = (None, BTreeSet::new());
@@ -296,11 +314,25 @@ async fn a_disabled_account_is_granted_nothing_and_its_token_is_not_good() {
     let session = world.as_user(&consumer);
     let request = world.request(&consumer, &policy);
     let grant = session.request_access(&request).await.unwrap();
-    assert!(world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
+    assert!(
+        world
+            .as_server(KEYS)
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await
+            .unwrap()
+            .active
+    );
     let id = session.account().await.unwrap().id;
     let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
     world.as_user(&world.admin).update_account(&id, &update).await.unwrap();
-    assert!(!world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
+    assert!(
+        !world
+            .as_server(KEYS)
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await
+            .unwrap()
+            .active
+    );
     assert_kind(session.request_access(&request).await, Kind::Forbidden, "disabled");
     assert_kind(
         session.request_access(&world.request(&consumer, &policy)).await,

@@ -1,5 +1,5 @@
 use super::*;
-use datapact_api::administration::Deed;
+use datapact_api::management::Deed;
 
 #[tokio::test]
 async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
@@ -11,8 +11,11 @@ async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     let account = world.as_user(&user).account().await.unwrap();
     assert_eq!((account.identity.clone(), account.role), (user.identity(), Role::User));
     assert_eq!(account.attributes, attributes);
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
-    assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
+    assert_eq!(admin.accounts(Page::first()).await.unwrap().len(), 2);
+    assert_eq!(
+        admin.join(&Join { code: String::new() }).await.unwrap(),
+        admin.account().await.unwrap()
+    );
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
     assert_kind(
@@ -58,13 +61,17 @@ async fn mg_2_a_caller_without_an_account_is_told_to_join() {
         session.info().await.map(drop),
         session.set_policy(&policy).await.map(drop),
         session.request_access(&world.request(&stranger, &policy)).await.map(drop),
-        session.catalog_entry(&policy.body().share, None).await.map(drop),
+        session.catalog_entry(&policy.body().share, &Purpose::default()).await.map(drop),
         session.proof(0).await.map(drop),
-        session.shares(0).await.map(drop),
+        session.shares(Page::first()).await.map(drop),
     ] {
         assert_kind(result, Kind::Forbidden, "join");
     }
-    assert_kind(session.introspect("x").await, Kind::Forbidden, "servers");
+    assert_kind(
+        session.introspect(&TokenForm { token: "x".to_owned() }).await,
+        Kind::Forbidden,
+        "servers",
+    );
     assert_kind(session.add_cosignature("x").await, Kind::Forbidden, "key servers");
     // Roles: who only shares cannot access, and the other way round; administrators do neither.
     let provider = world.provider().await;
@@ -101,18 +108,42 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
     let users: Vec<_> =
         ["A", "B"].iter().map(|name| User { signer: world.lab.signer(name) }).collect();
     let outsider = User { signer: world.clinic.signer("Outsider") };
-    let joined = world.as_user(&outsider).join(&invitation.code).await;
+    let joined = world.as_user(&outsider).join(&Join { code: invitation.code.clone() }).await;
     assert_kind(joined, Kind::Forbidden, "another realm");
-    assert_kind(world.as_user(&users[0]).join("").await, Kind::Forbidden, "no account");
-    assert_kind(world.as_user(&users[0]).join("wrong").await, Kind::Forbidden, "not valid");
-    let first = world.as_user(&users[0]).join(&invitation.code).await.unwrap();
-    assert_eq!(world.as_user(&users[0]).join(&invitation.code).await.unwrap(), first);
-    assert_kind(world.as_user(&users[1]).join(&invitation.code).await, Kind::Forbidden, "used");
+    assert_kind(
+        world.as_user(&users[0]).join(&Join { code: String::new() }).await,
+        Kind::Forbidden,
+        "no account",
+    );
+    assert_kind(
+        world.as_user(&users[0]).join(&Join { code: "wrong".to_owned() }).await,
+        Kind::Forbidden,
+        "not valid",
+    );
+    let first =
+        world.as_user(&users[0]).join(&Join { code: invitation.code.clone() }).await.unwrap();
+    assert_eq!(
+        world.as_user(&users[0]).join(&Join { code: invitation.code.clone() }).await.unwrap(),
+        first
+    );
+    assert_kind(
+        world.as_user(&users[1]).join(&Join { code: invitation.code.clone() }).await,
+        Kind::Forbidden,
+        "used",
+    );
     // One identity, one account.
     let second = admin.invite(&new).await.unwrap();
-    assert_kind(world.as_user(&users[0]).join(&second.code).await, Kind::Conflict, "already");
+    assert_kind(
+        world.as_user(&users[0]).join(&Join { code: second.code.clone() }).await,
+        Kind::Conflict,
+        "already",
+    );
     world.pass(60);
-    assert_kind(world.as_user(&users[1]).join(&second.code).await, Kind::Forbidden, "expired");
+    assert_kind(
+        world.as_user(&users[1]).join(&Join { code: second.code.clone() }).await,
+        Kind::Forbidden,
+        "expired",
+    );
     for (realm, seconds) in [("lab", 0), ("lab", 31 * 86400), ("nowhere", 60), ("server", 60)] {
         let new = NewInvitation { realm: realm.to_owned(), seconds, ..new.clone() };
         assert_eq!(refused(admin.invite(&new).await).kind, Kind::Malformed);
@@ -149,7 +180,7 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
         assert_eq!(mode & 0o777, 0o600);
     }
     assert!(matches!(
-        Keys::open(&world.config().server.data, "other/ledger"),
+        super::super::Keys::open(&world.config().server.data, "other/ledger"),
         Err(KeysError::Wrong(..))
     ));
 }
@@ -184,7 +215,7 @@ async fn mg_1_accounts_are_listed_page_by_page() {
         .unwrap();
     let (mut ids, mut sizes): (Vec<AccountId>, Vec<usize>) = Default::default();
     while sizes.last() != Some(&0) {
-        let page = admin.accounts(ids.last()).await.unwrap();
+        let page = admin.accounts(Page { after: ids.last().copied() }).await.unwrap();
         sizes.push(page.len());
         ids.extend(page.iter().map(|account| account.id));
     }
@@ -308,20 +339,20 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
     assert!(holds(&world, "Leaving").await);
 
     // Deleted is disabled; within the retention it can be taken back.
-    let deleted = admin.delete_account(&id, false).await.unwrap();
+    let deleted = admin.delete_account(&id, &Deletion { now: false }).await.unwrap();
     assert_eq!((deleted.active, deleted.erase_at), (false, Some(world.now() + 30 * 24 * 60 * 60)));
     let enable = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
     assert_eq!(admin.update_account(&id, &enable).await.unwrap().erase_at, None);
-    admin.delete_account(&id, false).await.unwrap();
+    admin.delete_account(&id, &Deletion { now: false }).await.unwrap();
     world.server().server.erase_due().await.unwrap();
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 3);
+    assert_eq!(admin.accounts(Page::first()).await.unwrap().len(), 3);
 
-    admin.delete_account(&id, true).await.unwrap();
+    admin.delete_account(&id, &Deletion { now: true }).await.unwrap();
     let salt = granted.consumer.salt.to_string();
     for needle in ["Leaving", request.as_str(), salt.as_str()] {
         assert!(!holds(&world, needle).await, "{needle}");
     }
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
+    assert_eq!(admin.accounts(Page::first()).await.unwrap().len(), 2);
     assert_eq!(world.keys.told.lock().unwrap().last().unwrap().status, UserStatus::Erased);
 
     // The ledger stays, and its provider learns that it is no secret access.
@@ -361,7 +392,7 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
         .await;
     for user in [&provider, &named] {
         let id = world.as_user(user).account().await.unwrap().id;
-        admin.delete_account(&id, true).await.unwrap();
+        admin.delete_account(&id, &Deletion { now: true }).await.unwrap();
     }
     let catalog = world.as_user(&user).catalog(&CatalogQuery::default()).await.unwrap();
     assert_eq!(catalog.iter().map(|entry| entry.share).collect::<Vec<_>>(), [naming.body().share]);
@@ -369,25 +400,25 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
     let refused_access = world.as_user(&user).request_access(&world.request(&user, &policy)).await;
     assert_eq!(refused(refused_access).kind, Kind::NotFound);
     assert_eq!(world.as_user(&user).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
-    let own = world.as_user(&other).shares(0).await.unwrap();
+    let own = world.as_user(&other).shares(Page::first()).await.unwrap();
     assert_eq!(own[0].receipt.users.len(), 1);
     world.pass(3601);
     world.server().server.erase_due().await.unwrap();
-    let own = world.as_user(&other).shares(0).await.unwrap();
+    let own = world.as_user(&other).shares(Page::first()).await.unwrap();
     assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
 }
 
 #[tokio::test]
 async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
-    use datapact_api::administration::{Deed, check_actions};
+    use datapact_api::management::{Deed, check_actions};
 
     let world = World::new().await;
     let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
     let id = world.as_user(&user).account().await.unwrap().id;
     let update = AccountUpdate { role: Some(Role::User), ..AccountUpdate::default() };
     admin.update_account(&id, &update).await.unwrap();
-    admin.delete_account(&id, true).await.unwrap();
-    let actions = admin.actions(0).await.unwrap();
+    admin.delete_account(&id, &Deletion { now: true }).await.unwrap();
+    let actions = admin.actions(Page::first()).await.unwrap();
     let deeds: Vec<&Deed> = actions.iter().map(|action| &action.record.deed).collect();
     assert!(
         matches!(
@@ -409,11 +440,19 @@ async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
     assert_eq!(actions[2].statement, None, "the statement of an erased user is erased");
     let zero = (0, Digest([0; 32]));
     assert_eq!(check_actions(zero, &actions).unwrap().0, 6);
-    assert_eq!(admin.actions(4).await.unwrap().len(), 2);
-    assert_kind(admin.delete_account(&own, false).await, Kind::Conflict, "its own account");
+    assert_eq!(admin.actions(Page::after(4)).await.unwrap().len(), 2);
+    assert_kind(
+        admin.delete_account(&own, &Deletion { now: false }).await,
+        Kind::Conflict,
+        "its own account",
+    );
     let provider = world.provider().await;
-    assert_kind(world.as_user(&provider).actions(0).await, Kind::Forbidden, "role");
-    assert_kind(world.as_user(&provider).delete_account(&own, true).await, Kind::Forbidden, "role");
+    assert_kind(world.as_user(&provider).actions(Page::first()).await, Kind::Forbidden, "role");
+    assert_kind(
+        world.as_user(&provider).delete_account(&own, &Deletion { now: true }).await,
+        Kind::Forbidden,
+        "role",
+    );
     let sql = "UPDATE action SET record = REPLACE(record, 'consumer', 'user')";
     let run = world
         .server()
@@ -421,7 +460,7 @@ async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
         .store
         .write(move |tx| Box::pin(async move { schema::run(tx, sql, []).await }));
     run.await.unwrap();
-    let actions = admin.actions(0).await.unwrap();
+    let actions = admin.actions(Page::first()).await.unwrap();
     assert!(check_actions(zero, &actions).is_err());
 }
 
@@ -436,7 +475,7 @@ async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
     };
     let invite = async |key: &str, role| {
         let caller = Caller { idempotency_key: Some(Arc::from(key)), ..world.admin.caller() };
-        world.arc().session(caller).invite(&new(role)).await
+        world.arc().called(caller).invite(&new(role)).await
     };
     let first = invite("one", Role::User).await.unwrap();
     world.pass(60);
@@ -447,7 +486,7 @@ async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
     let unmarked = world.as_user(&world.admin).invite(&new(Role::User)).await.unwrap();
     assert!(first.code != other.code && first.code != unmarked.code);
     assert_eq!(world.count("invitation").await, 3);
-    let invited = world.as_user(&world.admin).actions(0).await.unwrap();
+    let invited = world.as_user(&world.admin).actions(Page::first()).await.unwrap();
     let invited = invited.iter().filter(|a| matches!(a.record.deed, Deed::Invited { .. })).count();
     assert_eq!(invited, 3, "a repeat is no deed");
 }
@@ -460,7 +499,7 @@ async fn mg_1_an_account_is_changed_only_as_it_was_read() {
     let change = async |tag: &str, role| {
         let caller = Caller { if_match: Some(Arc::from(tag)), ..world.admin.caller() };
         let update = AccountUpdate { role: Some(role), ..AccountUpdate::default() };
-        world.arc().session(caller).update_account(&read.id, &update).await
+        world.arc().called(caller).update_account(&read.id, &update).await
     };
     let changed = change(&read.entity_tag(), Role::User).await.unwrap();
     assert_ne!(changed.entity_tag(), read.entity_tag());
@@ -470,7 +509,8 @@ async fn mg_1_an_account_is_changed_only_as_it_was_read() {
         "changed since",
     );
     let caller = Caller { if_match: Some(Arc::from(read.entity_tag())), ..world.admin.caller() };
-    let deleted = world.arc().session(caller).delete_account(&read.id, true).await;
+    let deleted =
+        world.arc().called(caller).delete_account(&read.id, &Deletion { now: true }).await;
     assert_kind(deleted, Kind::PreconditionFailed, "changed since");
     assert_eq!(world.as_user(&user).account().await.unwrap(), changed);
     change(&changed.entity_tag(), Role::Provider).await.unwrap();

@@ -126,7 +126,7 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     // Done before anybody asks again, once.
     assert_eq!((world.size().await, world.count("intent").await), (3, 0));
     let publisher = world.as_user(&provider);
-    assert_eq!(publisher.shares(0).await.unwrap().len(), 2);
+    assert_eq!(publisher.shares(Page::first()).await.unwrap().len(), 2);
     let accesses = publisher.accesses(&RecordQuery::default()).await.unwrap();
     assert_eq!((accesses.len(), &accesses[0].request), (1, &request));
     let receipt = publisher.set_policy(&policy).await.unwrap();
@@ -144,7 +144,7 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
         world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(),
         3
     );
-    assert_eq!(world.as_user(&provider).shares(0).await.unwrap()[0].accesses, 1);
+    assert_eq!(world.as_user(&provider).shares(Page::first()).await.unwrap()[0].accesses, 1);
 }
 
 #[tokio::test]
@@ -219,7 +219,7 @@ async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
         );
     }
     assert_eq!(world.count("intent").await, 1);
-    assert!(datapact_api::http_api::Public::health(world.server()).await.is_err());
+    assert!(datapact_api::public::Public::health(world.server()).await.is_err());
 }
 
 #[tokio::test]

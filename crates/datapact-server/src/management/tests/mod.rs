@@ -14,23 +14,28 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use datapact_api::administration::{UserNotice, UserStatus};
-use datapact_api::http_api::ManagementService as _;
+use async_trait::async_trait;
 use datapact_api::key_server::{
-    KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
+    KeyStatus, Keys, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, ShownPolicies, ShownPolicy,
+    StoreKey, TokenRevocation, Withhold,
 };
+use datapact_api::management::*;
+use datapact_api::operation::Page;
 use datapact_api::peer::AuthenticatedPeer;
-use datapact_api::problem::{Kind, Problem};
+use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus,
+    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, Packages, Part, UploadOffset,
+    Uploads,
 };
+use datapact_api::user::{UserNotice, UserStatus, Users};
 use datapact_core::contract::Attributes;
-use datapact_core::id::{KeyId, PackageId, Timestamp, random};
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random};
 use datapact_core::identity::Identity;
-use datapact_core::jws::Signer;
+use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
-use datapact_core::policy::{ShareState, SharingInformation};
-use datapact_core::terms::Terms;
+use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
+use datapact_core::terms::{Name, Terms};
 use datapact_local::testing::{TestRealm, trust};
 use datapact_log::note::{KeyKind, SigningKey};
 
@@ -63,7 +68,7 @@ fn not_used<T>() -> problem::Result<T> {
 }
 
 #[async_trait]
-impl KeyServer for FakeKeys {
+impl Keys for FakeKeys {
     async fn register_key(&self) -> problem::Result<KeyReference> {
         not_used()
     }
@@ -79,12 +84,16 @@ impl KeyServer for FakeKeys {
             .map(|(_, status)| status.clone())
             .ok_or_else(|| Problem::not_found("no such key"))
     }
-    async fn keys(&self, _: Option<&KeyId>) -> problem::Result<Vec<KeyStatus>> {
+    async fn keys(&self, _: Page<KeyId>) -> problem::Result<Vec<KeyStatus>> {
         not_used()
     }
     async fn delete_key(&self, _: &KeyId) -> problem::Result<()> {
         not_used()
     }
+}
+
+#[async_trait]
+impl ShownPolicies for FakeKeys {
     async fn show_policy(&self, shown: &ShownPolicy) -> problem::Result<()> {
         if let Some(problem) = self.away.lock().unwrap().clone() {
             return Err(problem);
@@ -98,7 +107,17 @@ impl KeyServer for FakeKeys {
         self.shown.lock().unwrap().push(shown.clone());
         Ok(())
     }
-    async fn withhold(&self, _: &Signed<SharingPolicy>) -> problem::Result<()> {
+    async fn withhold(&self, _: &Withhold) -> problem::Result<()> {
+        not_used()
+    }
+}
+
+#[async_trait]
+impl Releases for FakeKeys {
+    async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
+        not_used()
+    }
+    async fn releases(&self, _: &ShareId, _: Page<Digest>) -> problem::Result<Vec<ReleaseEntry>> {
         not_used()
     }
     async fn revoke_token(&self, revocation: &TokenRevocation) -> problem::Result<()> {
@@ -108,6 +127,10 @@ impl KeyServer for FakeKeys {
         self.revoked.lock().unwrap().push(revocation.clone());
         Ok(())
     }
+}
+
+#[async_trait]
+impl Users for FakeKeys {
     async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
         if let Some(problem) = self.away.lock().unwrap().clone() {
             return Err(problem);
@@ -115,24 +138,11 @@ impl KeyServer for FakeKeys {
         self.told.lock().unwrap().push(notice.clone());
         Ok(())
     }
-    async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
-        not_used()
-    }
-    async fn releases(
-        &self,
-        _: &ShareId,
-        _: Option<&Digest>,
-    ) -> problem::Result<Vec<ReleaseEntry>> {
-        not_used()
-    }
 }
 
 #[async_trait]
-impl StorageServer for FakeStorage {
+impl Packages for FakeStorage {
     async fn register_package(&self) -> problem::Result<PackageAddress> {
-        not_used()
-    }
-    async fn upload(&self, _: &PackageId, _: u64, _: ByteStream) -> problem::Result<PackageStatus> {
         not_used()
     }
     async fn package_status(&self, id: &PackageId) -> problem::Result<PackageStatus> {
@@ -142,13 +152,35 @@ impl StorageServer for FakeStorage {
     async fn download(&self, _: &PackageId, _: Option<ByteRange>) -> problem::Result<Download> {
         not_used()
     }
-    async fn packages(&self, _: Option<&PackageId>) -> problem::Result<Vec<PackageStatus>> {
+    async fn packages(&self, _: Page<PackageId>) -> problem::Result<Vec<PackageStatus>> {
         not_used()
     }
     async fn delete_package(&self, id: &PackageId) -> problem::Result<()> {
         let gone = self.packages.lock().unwrap().remove(id);
         gone.map(drop).ok_or_else(|| Problem::not_found("no such package"))
     }
+}
+
+#[async_trait]
+impl Uploads for FakeStorage {
+    async fn upload(&self, _: &PackageId, _: u64, _: ByteStream) -> problem::Result<PackageStatus> {
+        not_used()
+    }
+    async fn upload_offset(&self, _: &PackageId) -> problem::Result<UploadOffset> {
+        not_used()
+    }
+    async fn append(
+        &self,
+        _: &PackageId,
+        _: &Part,
+        _: ByteStream,
+    ) -> problem::Result<PackageStatus> {
+        not_used()
+    }
+}
+
+#[async_trait]
+impl Users for FakeStorage {
     async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
         self.told.lock().unwrap().push(notice.clone());
         Ok(())
@@ -295,13 +327,13 @@ impl World {
     }
 
     fn as_user(&self, user: &User) -> Box<dyn Management> {
-        self.arc().session(user.caller())
+        Box::new(self.arc().called(user.caller()))
     }
 
     fn as_server(&self, name: &str) -> Box<dyn Management> {
         let mut caller = User { signer: self.servers.signer(name) }.caller();
         caller.peer.identity = Identity::server(name);
-        self.arc().session(caller)
+        Box::new(self.arc().called(caller))
     }
 
     /// A user with an account.
@@ -316,7 +348,7 @@ impl World {
         let invitation =
             NewInvitation { realm: user.identity().realm, role, attributes, seconds: 3600 };
         let invitation = self.as_user(&self.admin).invite(&invitation).await.unwrap();
-        self.as_user(&user).join(&invitation.code).await.unwrap();
+        self.as_user(&user).join(&Join { code: invitation.code.clone() }).await.unwrap();
         user
     }
 

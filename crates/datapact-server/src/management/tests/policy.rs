@@ -29,7 +29,7 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     // A repeat answers the same and records nothing.
     assert_eq!(session.set_policy(&policy).await.unwrap(), receipt);
     assert_eq!((world.size().await, world.count("intent").await), (1, 0));
-    let own = session.shares(0).await.unwrap();
+    let own = session.shares(Page::first()).await.unwrap();
     assert_eq!((own.len(), &own[0].receipt, &own[0].policy), (1, &receipt, &policy));
     // DP-9.
     let told = session.notifications(&NotificationQuery::default()).await.unwrap();
@@ -41,7 +41,7 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     assert_eq!((told.len(), &told[0].event, told[0].share), (1, &event, receipt.share));
     assert!(
         session
-            .notifications(&NotificationQuery { after: told[0].sequence, all: false })
+            .notifications(&NotificationQuery { after: Some(told[0].sequence), all: false })
             .await
             .unwrap()
             .is_empty()
@@ -169,7 +169,7 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     let (session, reader) = (world.as_user(&provider), world.as_user(&consumer));
     let first = world.published(&provider, |_| {}).await;
     let share = first.body().share;
-    let owner = session.shares(0).await.unwrap()[0].receipt.owner.clone();
+    let owner = session.shares(Page::first()).await.unwrap()[0].receipt.owner.clone();
     let request = world.request(&consumer, &first);
     let granted = reader.request_access(&request).await.unwrap();
 
@@ -180,8 +180,15 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     *world.keys.away.lock().unwrap() = None;
     let refused_now = refused(reader.request_access(&world.request(&consumer, &suspended)).await);
     assert_eq!(refused_now.refusal, Some(Refusal::Suspended));
-    assert_eq!(reader.catalog_entry(&share, None).await.unwrap().refusal, Some(Refusal::Suspended));
-    let token = world.as_server(KEYS).introspect(&granted.token).await.unwrap();
+    assert_eq!(
+        reader.catalog_entry(&share, &Purpose::default()).await.unwrap().refusal,
+        Some(Refusal::Suspended)
+    );
+    let token = world
+        .as_server(KEYS)
+        .introspect(&TokenForm { token: granted.token.clone() })
+        .await
+        .unwrap();
     assert!(!token.active);
 
     let resumed = world.successor(&provider, &suspended, |p| p.state = ShareState::Active);
@@ -204,7 +211,10 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     session.set_policy(&revoked).await.unwrap();
     let again = world.successor(&provider, &revoked, |p| p.state = ShareState::Active);
     assert_eq!(refused(session.set_policy(&again).await).refusal, Some(Refusal::Revoked));
-    assert_eq!(reader.catalog_entry(&share, None).await.unwrap().refusal, Some(Refusal::Revoked));
+    assert_eq!(
+        reader.catalog_entry(&share, &Purpose::default()).await.unwrap().refusal,
+        Some(Refusal::Revoked)
+    );
     assert!(reader.catalog(&CatalogQuery::default()).await.unwrap().is_empty());
     // What was granted is still told to who was granted it, with no more life than it had.
     assert_eq!(reader.request_access(&request).await.unwrap().record, granted.record);

@@ -1,5 +1,5 @@
 use super::*;
-use datapact_api::administration::Deed;
+use datapact_api::management::Deed;
 
 #[tokio::test]
 async fn mg_16_a_revoked_token_is_good_for_nothing() {
@@ -23,7 +23,14 @@ async fn mg_16_a_revoked_token_is_good_for_nothing() {
         let revoked = world.keys.revoked.lock().unwrap().clone();
         assert_eq!(revoked.len(), who + 1, "the key server knows before the answer");
         assert_eq!((revoked[who].request, revoked[who].until), (id, grant.record.time + 600));
-        assert!(!world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
+        assert!(
+            !world
+                .as_server(KEYS)
+                .introspect(&TokenForm { token: grant.token.clone() })
+                .await
+                .unwrap()
+                .active
+        );
         assert!(!world.as_user(user).token(&id).await.unwrap().active);
         // Nor does a repeat give another token; and revoking again changes nothing.
         assert_kind(session.request_access(&request).await, Kind::Forbidden, "was revoked");
@@ -31,7 +38,7 @@ async fn mg_16_a_revoked_token_is_good_for_nothing() {
         assert_eq!(world.keys.revoked.lock().unwrap().len(), who + 1);
     }
     // What an administrator does stands on record, what others do with their own does not.
-    let actions = world.as_user(&world.admin).actions(0).await.unwrap();
+    let actions = world.as_user(&world.admin).actions(Page::first()).await.unwrap();
     let deeds =
         actions.iter().filter(|a| matches!(a.record.deed, Deed::TokenRevoked { .. })).count();
     assert_eq!(deeds, 1);
@@ -47,7 +54,14 @@ async fn mg_16_a_revoked_token_is_good_for_nothing() {
         "no access",
     );
     assert_kind(world.as_user(&other).token(&request.id()).await, Kind::NotFound, "no access");
-    assert!(world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
+    assert!(
+        world
+            .as_server(KEYS)
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await
+            .unwrap()
+            .active
+    );
     // A dead token needs no revocation.
     world.pass(700);
     assert!(!session.token(&request.id()).await.unwrap().active);
@@ -66,7 +80,14 @@ async fn mg_16_a_revocation_reaches_a_key_server_that_was_away() {
     *world.keys.away.lock().unwrap() = Some(Problem::new(Kind::Unavailable, "away"));
     let revoked = world.as_user(&provider).revoke_token(&request.id()).await;
     assert_kind(revoked, Kind::Unavailable, "key:keys.example could not be told yet");
-    assert!(!world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
+    assert!(
+        !world
+            .as_server(KEYS)
+            .introspect(&TokenForm { token: grant.token.clone() })
+            .await
+            .unwrap()
+            .active
+    );
     // Not even when management is killed in between.
     world.open(|log| log).await;
     *world.keys.away.lock().unwrap() = None;

@@ -1,69 +1,64 @@
-//! Subscriptions that management keeps (MG-15): what a user wants to hear of, and where to.
+//! Subscriptions (MG-15): what a user wants to hear of, and where to.
 
 use datapact_core::id::{SubscriptionId, Timestamp};
-use datapact_core::terms::{Country, Industry, Name};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::management::CatalogQuery;
+use super::catalog::{CatalogFilter, Publications};
+use crate::operation::{Page, operations};
 
-/// Which publications; all that is given must hold, as in a search of the catalog.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Filter {
-    /// Words in title, introduction or usage: whole ones, in any case.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// A category.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub category: Option<Name>,
-    /// The realm of the provider.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub realm: Option<String>,
-    /// The provider, `realm:subject`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider: Option<String>,
-    /// An industry that the terms admit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub industry: Option<Industry>,
-    /// A country that the terms admit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub country: Option<Country>,
-    /// The highest price, in minor units of `currency`; 0 alone finds what costs nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price_max: Option<u64>,
-    /// The currency of `price_max` (ISO 4217).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub currency: Option<String>,
-}
+operations! {
+    /// Subscriptions that management keeps.
+    pub trait Subscriptions {
+        /// The caller's subscriptions, oldest first.
+        get "/v1/subscriptions" for Users;
+        fn subscriptions() -> Vec<Subscription> as Json;
 
-impl Filter {
-    /// The search that finds the same.
-    pub fn query(&self) -> CatalogQuery {
-        let Self { text, category, realm, provider, industry, country, price_max, currency } =
-            self.clone();
-        let all = CatalogQuery::default();
-        CatalogQuery {
-            text,
-            category,
-            realm,
-            provider,
-            industry,
-            country,
-            price_max,
-            currency,
-            ..all
-        }
+        /// A subscription.
+        get "/v1/subscriptions/{id}" for Subscriber;
+        fn subscription(path id: &SubscriptionId) -> Subscription as Json;
+
+        /// Keep a subscription under a drawn id, or replace what it says.
+        ///
+        /// The caller draws the id, so that a repeat answers the same.
+        put "/v1/subscriptions/{id}" for Users;
+        fn set_subscription(path id: &SubscriptionId, body new: &NewSubscription)
+            -> Subscription as Json;
+
+        /// End a subscription.
+        ///
+        /// What waits to be sent is dropped.
+        delete "/v1/subscriptions/{id}" for Subscriber;
+        fn delete_subscription(path id: &SubscriptionId) -> () as Json;
+
+        /// What fits, as it is published.
+        ///
+        /// From behind the event `after`; from the subscription's beginning if there is none.
+        get "/v1/subscriptions/{id}/publications" for Subscriber;
+        fn follow_subscription(path id: &SubscriptionId, last_event after: Option<u64>)
+            -> Publications as Events;
+
+        /// What could not be sent, 200 a page.
+        ///
+        /// By the publication's number.
+        get "/v1/subscriptions/{id}/dead-letters" for Subscriber;
+        fn dead_letters(path id: &SubscriptionId, query page: Page<u64>)
+            -> Vec<DeadLetter> as Json;
+
+        /// Send dead letters again.
+        post "/v1/subscriptions/{id}/redeliveries" for Subscriber;
+        fn redeliver(path id: &SubscriptionId, body again: &Redelivery) -> () as Json;
     }
 }
 
 /// A subscription to be kept, under an id that the subscriber draws, so that a repeat makes no
 /// second one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewSubscription {
     /// Which publications.
-    pub filter: Filter,
+    pub filter: CatalogFilter,
     /// Where to send them; without it they are only there to be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<NewWebhook>,
@@ -71,11 +66,16 @@ pub struct NewSubscription {
 
 /// Where publications are sent, and the secret that they are signed with.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewWebhook {
     /// `https://...`, at most 2048 bytes, without a user and a fragment.
     pub url: String,
     /// `whsec_` and 24 to 64 bytes in base64 (Standard Webhooks); never told again.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "String", regex(pattern = "^whsec_[A-Za-z0-9+/]+=*$"))
+    )]
     pub secret: Zeroizing<String>,
 }
 
@@ -87,12 +87,13 @@ impl std::fmt::Debug for NewWebhook {
 
 /// A subscription as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Subscription {
     /// Its id.
     pub id: SubscriptionId,
     /// Which publications.
-    pub filter: Filter,
+    pub filter: CatalogFilter,
     /// Where they are sent, if anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook: Option<String>,
@@ -108,6 +109,7 @@ pub struct Subscription {
 
 /// A publication that could not be sent, however often it was tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetter {
     /// The publication's number.
@@ -122,9 +124,11 @@ pub struct DeadLetter {
 
 /// What to send again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Redelivery {
     /// The numbers of dead letters, at most 200; all of them if none is given.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(max = 200)))]
     pub events: Vec<u64>,
 }

@@ -1,38 +1,13 @@
-//! What administrators do, the record of it that is only ever added to, and what the other servers
-//! are told of users.
+//! The record of what was done to accounts, which is only ever added to.
 
 use datapact_core::id::{AccountId, Digest, Timestamp};
-use datapact_core::identity::Identity;
 use serde::{Deserialize, Serialize};
 
-use crate::management::{AccountUpdate, NewInvitation};
-
-/// What a user is at the key and storage servers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum UserStatus {
-    /// Served, if the access list admits it; so is everybody of whom nothing was said.
-    Active,
-    /// Refused.
-    Disabled,
-    /// Refused, and everything that names it is destroyed (PR-1).
-    Erased,
-}
-
-/// Management's word about a user.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UserNotice {
-    /// Who.
-    pub identity: Identity,
-    /// What it is from now on.
-    pub status: UserStatus,
-    /// Growing: a notice that is not newer than the last one about the same user changes nothing.
-    pub sequence: u64,
-}
+use super::{AccountUpdate, NewInvitation};
 
 /// Something done to an account or an invitation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Deed {
     /// The account was made, because the configuration names an administrator.
@@ -68,7 +43,7 @@ pub enum Deed {
         /// The access, by its request's document id.
         request: Digest,
     },
-    /// The account and everything that named its holder was erased; nobody need have asked again.
+    /// The account and everything that named its holder was erased, once the retention was over.
     Erased {
         /// Which.
         account: AccountId,
@@ -78,6 +53,7 @@ pub enum Deed {
 /// One entry of the record of actions. Each names its predecessor's digest, so that none can be
 /// changed, taken out or put in without changing all that follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ActionRecord {
     /// From 1, without a gap.
@@ -98,9 +74,10 @@ pub struct ActionRecord {
 
 /// An action with the evidence of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Action {
-    /// What stands on record.
+    /// The record.
     pub record: ActionRecord,
     /// The statement (a JWS) whose digest is on record; none where there was none, or once the
     /// actor was erased.
@@ -112,11 +89,11 @@ pub struct Action {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ActionError {
     /// An entry is missing, doubled or out of order.
-    #[error("the record of actions has entry {found} where {expected} must stand")]
+    #[error("the record of actions has entry {found} where entry {expected} must follow")]
     Sequence {
-        /// What must stand there.
+        /// The number that must follow.
         expected: u64,
-        /// What stands there.
+        /// The number found.
         found: u64,
     },
     /// An entry before this one was changed.
@@ -160,17 +137,6 @@ pub fn check_actions(
         at = (expected, record.digest());
     }
     Ok(at)
-}
-
-/// An entry of the ledger whose documents were erased with the user who signed them: what is on the
-/// ledger stays, but nothing tells any more whose it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Erasure {
-    /// Where the entry stands in the ledger.
-    pub position: u64,
-    /// When its documents were erased.
-    pub time: Timestamp,
 }
 
 #[cfg(test)]

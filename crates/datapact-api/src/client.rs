@@ -9,12 +9,11 @@ use datapact_core::document::Statement;
 use datapact_core::id::{Digest, Timestamp};
 use datapact_core::jws::Signer;
 use http::{Method, header};
-use reqwest::{RequestBuilder, Response};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use reqwest::Response;
 
 use crate::endpoint::Endpoint;
 use crate::gate::{IDEMPOTENCY_HEADER, STATEMENT_HEADER};
+use crate::operation::{Content, Outgoing};
 use crate::problem::{Kind, Problem, Result};
 use crate::trace;
 use datapact_log::clock::Clock;
@@ -24,7 +23,11 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long connecting and the handshake may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest JSON answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+pub(crate) const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The largest file of a public listener that is read, in bytes.
+pub(crate) const FILE_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// The largest problem that is read, in bytes.
+const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a client could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -102,15 +105,27 @@ impl Http {
         Ok(since.map(|since| since.as_secs()))
     }
 
-    /// A request, signed if this client signs; `content` is the digest of a JSON body.
-    pub(crate) fn request(
-        &self,
-        method: Method,
-        target: &str,
-        content: Option<Digest>,
-    ) -> RequestBuilder {
-        let mut request =
-            self.client.request(method.clone(), format!("{}{target}", self.endpoint.url));
+    /// Sends a call whose answer arrives in one piece.
+    pub(crate) async fn send(&self, call: Outgoing) -> Result<Response> {
+        let call_timeout = match call.content {
+            // A package takes as long as it takes.
+            Content::Stream(_) => None,
+            Content::None | Content::Small(_) => Some(CALL_TIMEOUT),
+        };
+        self.send_within(call, call_timeout).await
+    }
+
+    /// Sends a call whose answer may go on arriving for any time.
+    pub(crate) async fn send_unbounded(&self, call: Outgoing) -> Result<Response> {
+        self.send_within(call, None).await
+    }
+
+    /// Sends a call, signed if this client signs; an answer that is not a success becomes its
+    /// problem.
+    async fn send_within(&self, call: Outgoing, timeout: Option<Duration>) -> Result<Response> {
+        let Outgoing { method, target, headers, content, .. } = call;
+        let url = format!("{}{target}", self.endpoint.url);
+        let mut request = self.client.request(method.clone(), url).headers(headers);
         if method == Method::POST
             && let Ok(key) = IDEMPOTENCY_KEY.try_with(|key| format!("\"{key}\""))
         {
@@ -119,72 +134,31 @@ impl Http {
         if let Some(trace) = trace::current() {
             request = request.header(trace::HEADER, trace.to_string());
         }
-        match &self.signer {
-            Some(signer) => {
-                let statement = Statement {
-                    method: method.as_str().to_owned(),
-                    target: target.to_owned(),
-                    content,
-                };
-                let signed = signer.sign(&self.name, (self.clock)(), statement);
-                request.header(STATEMENT_HEADER, signed.as_str())
-            }
-            None => request,
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
         }
-    }
-
-    /// Sends; an answer that is no success becomes its problem.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response> {
+        let mut digest = None;
+        request = match content {
+            Content::None => request,
+            Content::Small(body) => {
+                digest = Some(Digest::of(&body));
+                request.body(body)
+            }
+            Content::Stream(bytes) => request.body(reqwest::Body::wrap_stream(bytes)),
+        };
+        if let Some(signer) = &self.signer {
+            let method = method.as_str().to_owned();
+            let statement = Statement { method, target, content: digest };
+            let signed = signer.sign(&self.name, (self.clock)(), statement);
+            request = request.header(STATEMENT_HEADER, signed.as_str());
+        }
         let response = request.send().await.map_err(|e| self.transport(&e))?;
         if response.status().is_success() {
             return Ok(response);
         }
         let status = response.status();
-        let body = self.read(response, 64 * 1024).await?;
+        let body = self.read(response, PROBLEM_BYTES_MAX).await?;
         Err(Problem::from_answer(status, &body))
-    }
-
-    /// A call without a body.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, target: &str) -> Result<T> {
-        self.call(Method::GET, target, None).await
-    }
-
-    /// A call with a JSON body.
-    pub(crate) async fn post<B: Serialize, T: DeserializeOwned>(
-        &self,
-        target: &str,
-        body: &B,
-    ) -> Result<T> {
-        self.call(Method::POST, target, Some(to_json(body)?)).await
-    }
-
-    /// A call with or without a JSON body, and a JSON answer.
-    pub(crate) async fn call<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        target: &str,
-        body: Option<Vec<u8>>,
-    ) -> Result<T> {
-        self.call_with(method, target, body.map(|body| ("application/json", body))).await
-    }
-
-    /// A call with or without a body, whose media type stands beside it, and a JSON answer.
-    pub(crate) async fn call_with<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        target: &str,
-        body: Option<(&str, Vec<u8>)>,
-    ) -> Result<T> {
-        let content = body.as_ref().map(|(_, body)| Digest::of(body));
-        let mut request = self.request(method, target, content).timeout(CALL_TIMEOUT);
-        if let Some((media_type, body)) = body {
-            request = request.header(header::CONTENT_TYPE, media_type).body(body);
-        }
-        let response = self.send(request).await?;
-        let answer = self.read(response, ANSWER_BYTES_MAX).await?;
-        serde_json::from_slice(&answer).map_err(|e| {
-            Problem::new(Kind::Untrusted, format!("`{}` gave a malformed answer: {e}", self.name))
-        })
     }
 
     /// Reads an answer of at most `max` bytes.
@@ -203,7 +177,7 @@ impl Http {
     }
 
     /// What a failed connection means to the caller.
-    pub(crate) fn transport(&self, error: &reqwest::Error) -> Problem {
+    fn transport(&self, error: &reqwest::Error) -> Problem {
         let mut cause = error.source();
         let mut innermost = error.to_string();
         while let Some(inner) = cause {
@@ -233,16 +207,4 @@ impl Http {
                 .hint("the server's certificate must bear this name and come from a configured CA"),
         }
     }
-}
-
-/// A JSON body.
-pub(crate) fn to_json<B: Serialize>(body: &B) -> Result<Vec<u8>> {
-    serde_json::to_vec(body)
-        .map_err(|e| Problem::internal(format!("a body cannot be written: {e}")))
-}
-
-/// `path` with `query`.
-pub(crate) fn with_query<Q: Serialize>(path: &str, query: &Q) -> Result<String> {
-    let query = serde_urlencoded::to_string(query).map_err(Problem::malformed)?;
-    Ok(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
 }
