@@ -74,6 +74,31 @@ impl Db {
         Ok(found)
     }
 
+    /// The rows that a statement gives that reads `given` as a table, whose name and columns are
+    /// `table`, as in `asked (n, id)`. It has no other parameters. A row may be given repeatedly, so
+    /// the statement must not count them; see [`Db::rows_of`].
+    ///
+    /// # Errors
+    /// As [`Db::rows`].
+    pub fn rows_joined<const N: usize>(
+        &self,
+        table: &str,
+        given: &[[Value; N]],
+        sql: &str,
+    ) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        for rows in given.chunks((LIST_MAX / N).max(1)) {
+            let mut rows = rows.to_vec();
+            if let Some(last) = rows.last().cloned() {
+                rows.resize(rows.len().next_power_of_two(), last);
+            }
+            let list = self.placeholders(rows.len(), N);
+            let sql = format!("WITH {table} AS (VALUES {list}) {sql}");
+            found.extend(self.query(&sql, &collected(rows.into_iter().flatten()), false)?);
+        }
+        Ok(found)
+    }
+
     /// The statement with its list, and the list padded.
     fn with_list(&self, sql: &str, list: &[Value]) -> (String, Vec<Value>) {
         let mut values = list.to_vec();

@@ -187,6 +187,17 @@ async fn values_come_back_as_they_went() {
                 let mut rows = db.rows_of(sql, [5, 1, 0].map(number))?;
                 rows.sort_by_key(|row| row.number(0).unwrap());
                 assert_eq!(rows.len(), 3);
+                let given = [(5, "five"), (1, "one"), (99_999, "none")];
+                let given = given.map(|(k, name)| [number(k), text(name)]);
+                let joined = "SELECT w.k, given.name FROM given JOIN w ON w.k = given.k";
+                let mut found = Vec::new();
+                for row in db.rows_joined("given (k, name)", &given, joined)? {
+                    found.push((row.number(0)?, row.text(1)?));
+                }
+                found.sort_unstable();
+                found.dedup();
+                assert_eq!(found, [(1, "one".to_owned()), (5, "five".to_owned())]);
+                assert!(db.rows_joined::<2>("given (k, name)", &[], joined)?.is_empty());
                 assert_eq!(rows[0].optional_number(1)?, None);
                 assert_eq!(rows[0].text(2)?, "zero");
                 assert!(matches!(rows[0].bytes(3), Err(StoreError::Damaged(_))));
