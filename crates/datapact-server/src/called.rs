@@ -24,3 +24,9 @@ impl<S> Deref for Called<S> {
         &self.service
     }
 }
+
+/// Makes `service` as one caller sees it.
+pub(crate) fn called<S>(service: &Arc<S>) -> impl Fn(Caller) -> Called<S> + Clone + use<S> {
+    let service = Arc::clone(service);
+    move |caller| Called { service: Arc::clone(&service), caller }
+}

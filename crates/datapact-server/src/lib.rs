@@ -14,7 +14,6 @@ pub mod storage;
 pub mod stores;
 pub mod tls;
 mod users;
-pub mod webhook;
 
 /// What a server says of its health.
 pub(crate) fn health(server: &str, role: &str) -> datapact_api::public::Health {

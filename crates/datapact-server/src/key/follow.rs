@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use datapact_api::management::Log;
-use datapact_api::public::LOG_WAIT_MAX;
+use datapact_api::problem::Kind;
+use datapact_api::public::{LOG_WAIT_MAX, LogSize, Public};
 use datapact_ledger::follower::Follower;
 use datapact_ledger::port::LedgerError;
 use datapact_log::note::{KeyKind, SigningKey};
+use datapact_log::source::{LogSource, SourceError};
 
 use crate::secret_file::{self, SecretFileError};
 
@@ -36,6 +39,29 @@ pub fn witness_key(data: &Path, name: &str) -> Result<SigningKey, SecretFileErro
     let key = SigningKey::parse(&text).map_err(|_| wrong())?;
     let own = key.public().kind() == KeyKind::Witness && key.public().name() == name;
     own.then_some(key).ok_or_else(wrong)
+}
+
+/// Management's log, as its public listener serves it.
+pub(super) struct PublicLog(pub(super) Arc<dyn Public>);
+
+#[async_trait]
+impl LogSource for PublicLog {
+    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
+        match self.0.log(path).await {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
+            Err(problem) => Err(SourceError(problem.detail)),
+        }
+    }
+
+    async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError> {
+        match tokio::time::timeout(timeout.min(LOG_WAIT_MAX), self.0.log_size(&LogSize { size }))
+            .await
+        {
+            Ok(Err(problem)) => Err(SourceError(problem.detail)),
+            Ok(Ok(_)) | Err(_) => Ok(()),
+        }
+    }
 }
 
 /// Follows the log as it grows, and hands each cosigned checkpoint in. What is not to be believed

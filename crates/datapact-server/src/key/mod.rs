@@ -25,7 +25,7 @@ use datapact_api::key_server::{
 use datapact_api::management::Log;
 use datapact_api::operation::Page;
 use datapact_api::problem::{Problem, Result};
-use datapact_api::public::{Public, PublicLog};
+use datapact_api::public::Public;
 use datapact_api::user::{self, UserNotice, UserStatus};
 use datapact_core::id::{Digest, KeyId, ShareId};
 use datapact_core::identity::Identity;
@@ -179,7 +179,7 @@ impl KeyService {
         let follower = FollowerConfig {
             log,
             witness: Some(witness),
-            source: Arc::new(PublicLog(Arc::clone(&public))),
+            source: Arc::new(follow::PublicLog(Arc::clone(&public))),
             clock: Arc::clone(&clock),
             chain,
             settling: SETTLING,

@@ -20,7 +20,7 @@ async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page(
     let session = world.as_user(&consumer);
     let search = async |query: CatalogQuery| session.catalog(&query).await.unwrap().len();
     let words =
-        |text: &str| CatalogFilter { text: Some(text.to_owned()), ..Default::default() }.into();
+        |text: &str| CatalogQuery { text: Some(text.to_owned()), ..CatalogQuery::default() };
     let cases = [
         ("", 8),
         ("RÖNTGEN", 7),
@@ -35,12 +35,12 @@ async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page(
     for (text, found) in cases {
         assert_eq!(search(words(text)).await, found, "{text}");
     }
-    let of = |category: &str| {
-        let category = Some(category.parse().unwrap());
-        CatalogFilter { category, ..CatalogFilter::default() }.into()
+    let of = |category: &str| CatalogQuery {
+        category: Some(category.parse().unwrap()),
+        ..CatalogQuery::default()
     };
     assert_eq!((search(of("health")).await, search(of("healt_")).await), (7, 0));
-    let realm = CatalogFilter { realm: Some("lab".to_owned()), ..CatalogFilter::default() }.into();
+    let realm = CatalogQuery { realm: Some("lab".to_owned()), ..CatalogQuery::default() };
     assert_eq!(search(realm).await, 1);
 
     let mut query = CatalogQuery { limit: Some(3), ..CatalogQuery::default() };
@@ -59,10 +59,10 @@ async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page(
         CatalogQuery { limit: Some(101), ..CatalogQuery::default() },
         words("%"),
         words("!"),
-        CatalogFilter { provider: Some("nobody".to_owned()), ..CatalogFilter::default() }.into(),
-        CatalogFilter { price_max: Some(5), ..CatalogFilter::default() }.into(),
-        CatalogFilter { currency: Some("EUR".to_owned()), ..CatalogFilter::default() }.into(),
-        CatalogFilter { realm: Some("\0".to_owned()), ..CatalogFilter::default() }.into(),
+        CatalogQuery { provider: Some("nobody".to_owned()), ..CatalogQuery::default() },
+        CatalogQuery { price_max: Some(5), ..CatalogQuery::default() },
+        CatalogQuery { currency: Some("EUR".to_owned()), ..CatalogQuery::default() },
+        CatalogQuery { realm: Some("\0".to_owned()), ..CatalogQuery::default() },
         words(&"x ".repeat(9)),
         words(&"x".repeat(201)),
     ] {
@@ -85,20 +85,16 @@ async fn pr_1_a_policy_that_names_users_is_shown_to_them_alone() {
         .await;
     let share = policy.body().share;
     for (user, told) in [(&provider, true), (&named, true), (&other, false)] {
-        let detail = world.as_user(user).catalog_entry(&share, &Purpose::default()).await.unwrap();
+        let detail = world.as_user(user).catalog_entry(&share, None).await.unwrap();
         assert_eq!(detail.policy.is_some(), told);
         assert!(!serde_json::to_string(&detail.entry).unwrap().contains("Named"));
     }
-    assert_eq!(
-        world.as_user(&named).catalog_entry(&share, &Purpose::default()).await.unwrap().refusal,
-        None
-    );
+    assert_eq!(world.as_user(&named).catalog_entry(&share, None).await.unwrap().refusal, None);
     world.as_user(&named).request_access(&world.request(&named, &policy)).await.unwrap();
-    let detail = world.as_user(&named).catalog_entry(&share, &Purpose::default()).await.unwrap();
+    let detail = world.as_user(&named).catalog_entry(&share, None).await.unwrap();
     assert_eq!((detail.granted, detail.refusal), (1, None));
     assert_eq!(world.size().await, 2);
-    let missing =
-        world.as_user(&named).catalog_entry(&ShareId::random(), &Purpose::default()).await;
+    let missing = world.as_user(&named).catalog_entry(&ShareId::random(), None).await;
     assert_eq!(refused(missing).kind, Kind::NotFound);
 }
 
@@ -148,16 +144,15 @@ async fn mg_15_a_subscriber_is_told_everything_once_and_resumes_without_a_gap() 
 
 #[tokio::test]
 async fn health_keys_log_and_revocation_lists_are_public() {
-    use datapact_api::public::{LogSize, Public as _};
+    use datapact_api::http_api::Public as _;
     let world = World::new().await;
     let provider = world.provider().await;
     let server = world.server();
     assert_eq!(server.health().await.unwrap().role, "management");
     assert_eq!(server.jwks().await.unwrap().keys.len(), 1);
     assert!(server.log("checkpoint").await.unwrap().starts_with(LEDGER.as_bytes()));
-    let (longer, _) =
-        tokio::join!(server.log_size(&LogSize { size: 0 }), world.published(&provider, |_| {}));
-    assert_eq!(longer.unwrap().size, 1);
+    let (longer, _) = tokio::join!(server.log_longer_than(0), world.published(&provider, |_| {}));
+    assert_eq!(longer.unwrap(), 1);
     server.log("tile/entries/000.p/1").await.unwrap();
     for path in ["tile/0/001", "../management.sqlite", "", &"x".repeat(300)] {
         assert_eq!(refused(server.log(path).await).kind, Kind::NotFound);
@@ -215,13 +210,13 @@ async fn us_5_a_notification_is_kept_until_it_is_acknowledged() {
     for _ in 0..3 {
         world.published(&provider, |_| {}).await;
     }
-    let (open, all) = (NotificationQuery::default(), NotificationQuery { after: None, all: true });
+    let (open, all) = (NotificationQuery::default(), NotificationQuery { after: 0, all: true });
     let session = world.as_user(&provider);
     let told = session.notifications(&open).await.unwrap();
     assert_eq!(told.len(), 3);
     // Nobody acknowledges for somebody else.
-    world.as_user(&other).acknowledge(&Acknowledged { sequence: told[2].sequence }).await.unwrap();
-    session.acknowledge(&Acknowledged { sequence: told[1].sequence }).await.unwrap();
+    world.as_user(&other).acknowledge(told[2].sequence).await.unwrap();
+    session.acknowledge(told[1].sequence).await.unwrap();
     assert_eq!(session.notifications(&open).await.unwrap(), told[2..]);
     assert_eq!(session.notifications(&all).await.unwrap(), told);
     // A year later the acknowledged ones are gone, the other is not.
@@ -325,30 +320,28 @@ async fn mg_14_the_catalog_is_searched_by_provider_industry_country_price_and_va
     };
     let code = |text: &str| Some(text.parse().unwrap());
     assert_eq!(search(&|_| ()).await, [4, 3, 2, 1]);
-    assert_eq!(search(&|q| q.filter.provider = Some(other.identity().to_string())).await, [4]);
-    assert_eq!(search(&|q| q.filter.country = Some("SE".parse().unwrap())).await, [4, 2, 1]);
-    assert_eq!(search(&|q| q.filter.country = Some("US".parse().unwrap())).await, [4, 1]);
-    assert_eq!(search(&|q| q.filter.industry = code("isic4:8610")).await, [4, 3, 2, 1]);
-    assert_eq!(search(&|q| q.filter.industry = code("isic4:8690")).await, [4, 3, 1]);
-    assert_eq!(search(&|q| q.filter.industry = code("isic4:01")).await, [4, 1]);
+    assert_eq!(search(&|q| q.provider = Some(other.identity().to_string())).await, [4]);
+    assert_eq!(search(&|q| q.country = Some("SE".parse().unwrap())).await, [4, 2, 1]);
+    assert_eq!(search(&|q| q.country = Some("US".parse().unwrap())).await, [4, 1]);
+    assert_eq!(search(&|q| q.industry = code("isic4:8610")).await, [4, 3, 2, 1]);
+    assert_eq!(search(&|q| q.industry = code("isic4:8690")).await, [4, 3, 1]);
+    assert_eq!(search(&|q| q.industry = code("isic4:01")).await, [4, 1]);
     assert_eq!(
-        search(&|q| (q.filter.price_max, q.filter.currency) = (Some(500), Some("EUR".to_owned())))
-            .await,
+        search(&|q| (q.price_max, q.currency) = (Some(500), Some("EUR".to_owned()))).await,
         [3, 2, 1]
     );
     assert_eq!(
-        search(&|q| (q.filter.price_max, q.filter.currency) = (Some(499), Some("EUR".to_owned())))
-            .await,
+        search(&|q| (q.price_max, q.currency) = (Some(499), Some("EUR".to_owned()))).await,
         [2, 1]
     );
-    assert_eq!(search(&|q| q.filter.price_max = Some(0)).await, [2, 1]);
+    assert_eq!(search(&|q| q.price_max = Some(0)).await, [2, 1]);
     assert_eq!(search(&|q| q.valid_at = Some(now)).await, [3, 2, 1]);
     assert_eq!(search(&|q| q.valid_at = Some(now + 4000)).await, [4]);
     let all = |q: &mut CatalogQuery| {
-        q.filter.text = Some("admissions 2025".to_owned());
-        q.filter.country = Some("DE".parse().unwrap());
-        q.filter.industry = code("isic4:86");
-        q.filter.realm = Some("clinic".to_owned());
+        q.text = Some("admissions 2025".to_owned());
+        q.country = Some("DE".parse().unwrap());
+        q.industry = code("isic4:86");
+        q.realm = Some("clinic".to_owned());
         q.limit = Some(1);
     };
     assert_eq!(search(&all).await, [3]);

@@ -76,7 +76,7 @@ async fn mg_14_searches_over_many_shares() {
     let mut published = futures_util::stream::iter(policies)
         .map(|(provider, policy)| {
             let session = world.as_user(provider);
-            async move { session.set_policy(&policy).await.map(drop) }
+            async move { session.policies().set_policy(&policy).await.map(drop) }
         })
         .buffer_unordered(AT_ONCE);
     while let Some(done) = published.next().await {
@@ -141,7 +141,7 @@ async fn mg_14_searches_over_many_shares() {
         for _ in 0..SEARCHES {
             let query = query(&mut numbers);
             let start = Instant::now();
-            let entries = session.catalog(&query.clone().into()).await.unwrap();
+            let entries = session.catalog().catalog(&query.clone().into()).await.unwrap();
             times.push(start.elapsed());
             found += entries.len();
             for entry in entries {

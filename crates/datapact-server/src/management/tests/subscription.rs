@@ -1,18 +1,18 @@
 use super::*;
-use datapact_api::management::{CatalogFilter, NewSubscription, NewWebhook, Redelivery};
+use datapact_api::subscription::{Filter, NewSubscription, NewWebhook, Redelivery};
 use datapact_core::id::SubscriptionId;
 use datapact_core::policy::Price;
 use futures_util::StreamExt as _;
 
-fn about(filter: CatalogFilter) -> NewSubscription {
+fn about(filter: Filter) -> NewSubscription {
     NewSubscription { filter, webhook: None }
 }
 
-fn words(text: &str) -> CatalogFilter {
-    CatalogFilter { text: Some(text.to_owned()), ..CatalogFilter::default() }
+fn words(text: &str) -> Filter {
+    Filter { text: Some(text.to_owned()), ..Filter::default() }
 }
 
-async fn next(stream: &mut Publications) -> CatalogEntry {
+async fn next(stream: &mut BoxStream<'static, problem::Result<CatalogEntry>>) -> CatalogEntry {
     tokio::time::timeout(Duration::from_secs(60), stream.next()).await.unwrap().unwrap().unwrap()
 }
 
@@ -33,7 +33,7 @@ async fn mg_15_a_kept_subscription_tells_what_fits_from_its_beginning() {
     publish("Vitals before", "SE", None).await;
     let session = world.as_user(&consumer);
     let id = SubscriptionId::random();
-    let filter = CatalogFilter {
+    let filter = Filter {
         country: Some("SE".parse().unwrap()),
         price_max: Some(500),
         currency: Some("EUR".to_owned()),
@@ -100,7 +100,7 @@ async fn mg_15_a_subscription_that_cannot_be_is_refused() {
     let consumer = world.consumer("Consumer").await;
     let session = world.as_user(&consumer);
     let id = SubscriptionId::random();
-    let half = CatalogFilter { price_max: Some(5), ..CatalogFilter::default() };
+    let half = Filter { price_max: Some(5), ..Filter::default() };
     for filter in [words(" ,"), words(&"a ".repeat(9)), half] {
         assert_eq!(
             refused(session.set_subscription(&id, &about(filter)).await).kind,
@@ -110,7 +110,7 @@ async fn mg_15_a_subscription_that_cannot_be_is_refused() {
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned().into();
     let webhook = NewWebhook { url: "https://hooks.example/".to_owned(), secret };
     assert!(!format!("{webhook:?}").contains("whsec_"));
-    let sent = NewSubscription { filter: CatalogFilter::default(), webhook: Some(webhook) };
+    let sent = NewSubscription { filter: Filter::default(), webhook: Some(webhook) };
     assert_kind(session.set_subscription(&id, &sent).await, Kind::Forbidden, "not switched on");
     for _ in 0..100 {
         session.set_subscription(&SubscriptionId::random(), &about(words("x"))).await.unwrap();
@@ -118,6 +118,6 @@ async fn mg_15_a_subscription_that_cannot_be_is_refused() {
     assert_kind(session.set_subscription(&id, &about(words("x"))).await, Kind::Busy, "already");
     // PR-1: who is erased leaves none.
     let account = session.account().await.unwrap().id;
-    world.as_user(&world.admin).delete_account(&account, &Deletion { now: true }).await.unwrap();
+    world.as_user(&world.admin).delete_account(&account, true).await.unwrap();
     assert_eq!(world.count("subscription").await, 0);
 }
