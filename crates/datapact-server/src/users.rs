@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use aws_lc_rs::hmac;
+use datapact_api::gate::Caller;
 use datapact_api::problem::{Problem, Result};
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::commitment::Opening;
@@ -86,22 +87,48 @@ pub(crate) fn disabled() -> Problem {
     Problem::forbidden("your account is disabled").hint("ask an administrator")
 }
 
-/// The users that a server was told of.
+/// Admits the callers of a key or storage server: management, and the users that it has not
+/// disabled or erased.
 pub(crate) struct Users {
     reader: Reader,
     pub(crate) marker: Marker,
+    /// Management's name.
+    management: String,
 }
 
 impl Users {
-    pub(crate) async fn open(store: &Store) -> std::result::Result<Self, StoreError> {
-        Ok(Self { reader: store.reader().clone(), marker: Marker::open(store).await? })
+    pub(crate) async fn open(
+        store: &Store,
+        management: &str,
+    ) -> std::result::Result<Self, StoreError> {
+        Ok(Self {
+            reader: store.reader().clone(),
+            marker: Marker::open(store).await?,
+            management: management.to_owned(),
+        })
     }
 
-    /// Refuses a user that was disabled or erased.
-    pub(crate) async fn admit(&self, identity: &Identity) -> Result<()> {
+    /// The user who calls, unless it was disabled or erased.
+    pub(crate) async fn user<'a>(&self, caller: &'a Caller) -> Result<&'a Identity> {
+        let user = caller.require_user()?;
+        self.admit(user).await?;
+        Ok(user)
+    }
+
+    async fn admit(&self, identity: &Identity) -> Result<()> {
         let mark = self.marker.of(identity);
         let refused = self.reader.read(move |db| Self::refused(db, [mark.as_str()])).await;
         if refused.map_err(crate::stores::problem)?.is_empty() { Ok(()) } else { Err(disabled()) }
+    }
+
+    /// Refuses every caller but management.
+    pub(crate) fn require_management(&self, caller: &Caller) -> Result<()> {
+        caller.require_server(&self.management)
+    }
+
+    /// Whether management calls.
+    pub(crate) fn is_management(&self, caller: &Caller) -> bool {
+        self.require_management(caller).is_ok()
     }
 
     /// The marks, of `marks`, whose users were disabled or erased.
@@ -140,7 +167,7 @@ mod tests {
     async fn mg_1_a_notice_counts_at_once_and_an_older_one_never() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("db"), MIGRATIONS).await.unwrap();
-        let users = Users::open(&store).await.unwrap();
+        let users = Users::open(&store, "management.example").await.unwrap();
         let ann: Identity = "clinic:CN=Ann".parse().unwrap();
         let bob: Identity = "clinic:CN=Bob".parse().unwrap();
         let tell = async |status, sequence| {
@@ -157,7 +184,7 @@ mod tests {
         assert!(tell(UserStatus::Active, 5).await);
         assert!(users.admit(&ann).await.is_ok());
         // The secret stays.
-        let again = Users::open(&store).await.unwrap();
+        let again = Users::open(&store, "management.example").await.unwrap();
         assert_eq!(again.marker.of(&ann), users.marker.of(&ann));
         assert_ne!(again.marker.of(&ann), again.marker.of(&bob));
     }

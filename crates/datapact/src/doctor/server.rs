@@ -8,7 +8,7 @@ use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
 use datapact_core::trust::validity;
-use datapact_ledger::store::{Location, Store};
+use datapact_store::{Location, Store};
 use datapact_log::clock::system_clock;
 use datapact_server::config::{
     Common, KeyServerConfig, ManagementConfig, Peer, ServerConfig, StorageServerConfig, load,

@@ -45,10 +45,9 @@ use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::terms::Terms;
-use datapact_ledger::store::{Location, Store, statement};
 use datapact_local::ports::PortBlock;
 use datapact_log::clock::system_clock;
-use sea_orm::ConnectionTrait as _;
+use datapact_store::{Db, Location, Reader, StoreError};
 use serde_json::Value;
 use stores::Stores;
 use tempfile::TempDir;
@@ -371,9 +370,9 @@ impl Site {
             Some(stores) => stores.location(role),
             None => Location::Sqlite(self.file(&format!("servers/{role}/data/{role}.sqlite"))),
         };
-        let store = Store::connect(&location, None, &[]).await.unwrap();
-        let rows = store.read().query_all_raw(statement(store.read(), sql, [])).await.unwrap();
-        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+        let (reader, sql) = (Reader::open(&location).await.unwrap(), sql.to_owned());
+        let first = move |db: &Db| db.rows(sql, [])?.iter().map(|row| row.text(0)).collect();
+        reader.read::<_, StoreError>(first).await.unwrap()
     }
 
     /// The keys that the key server holds, by the shares they belong to.

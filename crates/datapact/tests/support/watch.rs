@@ -8,11 +8,11 @@ use datapact_api::public::PublicLog;
 use datapact_client::Profile;
 use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::VerifyingKey;
+use datapact_store::Store;
 use tempfile::TempDir;
 
 use super::Site;

@@ -159,8 +159,8 @@ fn access_entry(row: &Row) -> std::result::Result<AccessEntry, StoreError> {
 /// Whom an access concerns.
 pub(in crate::management) struct Parties {
     pub(in crate::management) consumer: Identity,
-    /// Empty if the provider was erased.
-    pub(in crate::management) provider: String,
+    /// None if the provider was erased.
+    pub(in crate::management) provider: Option<Identity>,
     pub(in crate::management) record: AccessRecord,
 }
 
@@ -171,8 +171,9 @@ pub(in crate::management) fn parties(
 ) -> std::result::Result<Option<Parties>, StoreError> {
     let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
     let Some(row) = db.row(sql, [text(id)])? else { return Ok(None) };
-    let (consumer, provider) = (row.parse(0)?, row.text(1)?);
-    Ok(Some(Parties { consumer, provider, record: row.json(2)? }))
+    let is_erased = row.text(1)?.is_empty();
+    let provider = if is_erased { None } else { Some(row.parse(1)?) };
+    Ok(Some(Parties { consumer: row.parse(0)?, provider, record: row.json(2)? }))
 }
 
 /// Notes that the user with this mark, who is being erased, has accessed the share.

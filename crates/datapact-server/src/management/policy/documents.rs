@@ -9,7 +9,7 @@ use datapact_core::policy::SharingPolicy;
 use datapact_store::Store;
 
 use super::table;
-use crate::management::failure::{Failure, Result};
+use crate::management::failure::Result;
 
 /// The most policies that are held in memory, and the longest of them, in bytes: 8 MiB in all.
 const CACHED_MAX: usize = 256;
@@ -33,7 +33,7 @@ impl SignedPolicies {
         id: &Digest,
     ) -> Result<Option<Signed<SharingPolicy>>> {
         let id = *id;
-        self.store.read(move |db| table::policy(db, &id).map_err(Failure::from)).await
+        self.store.read(move |db| table::policy(db, &id)).await
     }
 
     /// The same, perhaps from memory: by another process it may have been erased since the last

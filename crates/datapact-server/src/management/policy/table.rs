@@ -8,7 +8,7 @@ use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::{ShareState, SharingPolicy};
-use datapact_store::{Db, Migration, Row, StoreError, Tx, Value, json, number, text};
+use datapact_store::{Db, Migration, Row, Tx, Value, json, number, text};
 
 use crate::management::failure::Result;
 use crate::management::stored::signed;
@@ -110,12 +110,9 @@ pub(in crate::management) fn provider(db: &Db, share: &ShareId) -> Result<Option
 }
 
 /// The signed policy `id`.
-pub(in crate::management) fn policy(
-    db: &Db,
-    id: &Digest,
-) -> Result<Option<Signed<SharingPolicy>>, StoreError> {
+pub(in crate::management) fn policy(db: &Db, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
     let row = db.row("SELECT document FROM policy WHERE id = $1", [text(id)])?;
-    row.map(|row| signed(&row, 0)).transpose()
+    Ok(row.map(|row| signed(&row, 0)).transpose()?)
 }
 
 /// What the provider gets for the policy `id`, once it is applied.

@@ -50,7 +50,7 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     let token = told.token.as_ref().unwrap();
     assert_eq!((token.sub, token.exp, token.jti), (claims.sub, claims.exp, Some(claims.jti)));
     assert_eq!((token.share, token.cnf.as_ref()), (claims.share, Some(&claims.cnf)));
-    // What opens the consumer's commitment is nobody else's to know.
+    // No other party learns what opens the consumer's commitment.
     assert!(!serde_json::to_string(&told).unwrap().contains(&claims.salt.to_string()));
     // For another server it is not good, nor is a broken one.
     assert!(
@@ -233,12 +233,11 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     let world = &world;
     let policy = &policy;
     let asked = consumers.iter().map(|consumer| async move {
-        let session = world.as_user(consumer);
+        let session = world.as_user(consumer).accesses();
         let requests: Vec<_> = (0..TIMES + 1).map(|_| world.request(consumer, policy)).collect();
-        let answers = futures_util::future::join_all(
-            requests.iter().map(|r| session.accesses().request_access(r)),
-        )
-        .await;
+        let answers =
+            futures_util::future::join_all(requests.iter().map(|r| session.request_access(r)))
+                .await;
         let granted: BTreeSet<u32> =
             answers.iter().flatten().map(|grant| grant.record.access).collect();
         let refusals: Vec<_> = answers.into_iter().filter_map(Result::err).collect();
@@ -248,7 +247,7 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
             assert_eq!(problem.refusal, Some(Refusal::AccessTimes { access_times: TIMES }));
         }
         // One salt, so one commitment, however many asked at once.
-        let records = session.accesses().accesses(&RecordQuery::default()).await.unwrap();
+        let records = session.accesses(&RecordQuery::default()).await.unwrap();
         let commitments: BTreeSet<_> =
             records.iter().map(|entry| entry.record.request.consumer).collect();
         assert_eq!((records.len(), commitments.len()), (TIMES as usize, 1));

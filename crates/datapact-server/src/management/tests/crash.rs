@@ -6,8 +6,9 @@ use std::sync::atomic::AtomicBool;
 use super::*;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
 use datapact_core::id::Commitment;
-use datapact_ledger::port::{Event, LedgerInfo, Position};
+use datapact_ledger::port::{Event, LedgerInfo};
 use datapact_ledger::{LedgerError, LedgerReceipt};
+use datapact_log::Position;
 
 use crate::management::submit::{Submission, Submit, salt};
 
@@ -102,14 +103,11 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     let request = world.request(&consumer, &existing);
     world.open(wrap).await;
     {
-        let (publisher, reader) = (world.as_user(&provider), world.as_user(&consumer));
-        let tries = async {
-            tokio::join!(
-                publisher.policies().set_policy(&policy),
-                reader.accesses().request_access(&request)
-            )
-        };
-        // Before the projection nobody is answered.
+        let policies = world.as_user(&provider).policies();
+        let accesses = world.as_user(&consumer).accesses();
+        let tries =
+            async { tokio::join!(policies.set_policy(&policy), accesses.request_access(&request)) };
+        // Before the projection no call is answered.
         let recorded = async {
             while kill != Kill::BeforeProjection || world.size().await < 3 {
                 tokio::time::sleep(PAUSE).await;
@@ -126,12 +124,12 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     }
     let recorded = if kill == Kill::BeforeExecution { 1 } else { 3 };
     assert_eq!((world.size().await, world.count("intent").await), (recorded, 2));
-    // Later than the documents would be taken anew, for the steps after the record.
+    // Later than new documents of that time would be taken, for the steps after the record.
     if kill != Kill::BeforeExecution {
         world.pass(700);
     }
     world.open(|log| log).await;
-    // Done before anybody asks again, once.
+    // Done before anyone repeats the calls, once.
     assert_eq!((world.size().await, world.count("intent").await), (3, 0));
     let publisher = world.as_user(&provider);
     assert_eq!(publisher.policies().shares(Page::first()).await.unwrap().len(), 2);
@@ -190,10 +188,10 @@ async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_tur
     let policy = world.published(&provider, |_| {}).await;
     world.open(|log| Arc::new(Killed(log, Kill::BeforeProjection))).await;
     let requests = [&first, &second].map(|consumer| world.request(consumer, &policy));
-    let session = world.as_user(&first);
+    let session = world.as_user(&first).accesses();
     // On the ledger, and nothing projects it.
     tokio::select! {
-        _ = session.accesses().request_access(&requests[0]) => panic!("unprojected"),
+        _ = session.request_access(&requests[0]) => panic!("unprojected"),
         () = async { while world.size().await < 2 { tokio::time::sleep(PAUSE).await } } => {}
     }
     // Another process records the next in one transaction.
@@ -246,7 +244,7 @@ async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_is_completed() {
+async fn a_call_is_completed_though_its_client_hangs_up() {
     let world = World::new().await;
     let provider = world.provider().await;
     let policy = world.policy(&provider, |_| {});
@@ -279,7 +277,7 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
     );
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((world.size().await, world.count("intent").await), (1, 1));
-    // Nobody asks again.
+    // No caller repeats the call.
     AWAY.store(false, Ordering::Relaxed);
     let completed = async {
         while world.count("intent").await > 0 {

@@ -21,7 +21,7 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
         (&shown[0].policy, &shown[0].owner, &shown[0].users),
         (&policy, &receipt.owner, &receipt.users)
     );
-    // The ledger names nobody.
+    // The ledger names no person.
     let record = world.submit().share(&receipt.share).await.unwrap().unwrap();
     assert_eq!(record.policy.owner, receipt.owner.commitment(&receipt.share));
     let proof = session.log().proof(0).await.unwrap();
@@ -254,10 +254,9 @@ async fn a_share_is_set_once_however_many_ask_at_once() {
     let world = World::new().await;
     let provider = world.provider().await;
     let policy = world.policy(&provider, |_| {});
-    let session = world.as_user(&provider);
+    let session = world.as_user(&provider).policies();
     let answers =
-        futures_util::future::join_all((0..20).map(|_| session.policies().set_policy(&policy)))
-            .await;
+        futures_util::future::join_all((0..20).map(|_| session.set_policy(&policy))).await;
     let first = answers[0].clone().unwrap();
     assert!(answers.into_iter().all(|answer| answer.unwrap() == first));
     assert_eq!(

@@ -1,8 +1,8 @@
-//! Keys at rest (KS-2): AES-256-GCM under a key-encryption key that stands in a file of its own.
+//! Keys at rest (KS-2): AES-256-GCM under a key-encryption key that is in a file of its own.
 //!
 //! The file has one line a version of the key: its number, a space, and 64 lower-case hexadecimal
-//! digits; the first version may stand without its number. It has one version but for the time of a
-//! rotation ([`super::rekey`]).
+//! digits; the first version may be without its number. It has one version except during a rotation
+//! ([`super::rekey`]).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! The keys that management signs tokens with: fetched, kept for a while, fetched anew for an
-//! unknown one (KS-5).
+//! The keys that management signs tokens with (KS-5): fetched, held for a while, and fetched again
+//! when a token is signed by an unknown one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ const AGE_MAX: Duration = Duration::from_secs(300);
 /// How often an unknown key may make the server ask, so that forged tokens cannot flood management.
 const REFETCH_MIN: Duration = Duration::from_secs(5);
 
-pub(super) struct JwksCache {
+pub(in crate::key) struct JwksCache {
     public: Arc<dyn Public>,
     issuer: String,
     fetched: Mutex<Option<(Arc<Jwks>, Instant)>>,
@@ -25,7 +25,7 @@ pub(super) struct JwksCache {
 
 impl JwksCache {
     /// The keys of the management called `issuer`.
-    pub(super) fn new(public: Arc<dyn Public>, issuer: String) -> Self {
+    pub(in crate::key) fn new(public: Arc<dyn Public>, issuer: String) -> Self {
         Self { public, issuer, fetched: Mutex::default() }
     }
 

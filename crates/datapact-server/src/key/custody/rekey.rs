@@ -1,21 +1,23 @@
-//! Changing the key-encryption key (KS-2) while the key server runs, so that it can be killed at
-//! any moment and goes on where it was.
+//! Changing the key-encryption key (KS-2) while the key server runs. The change can be killed at any
+//! moment; the next run goes on where it was.
 //!
-//! The steps, each durable before the next: the new version stands in the file beside the old one;
-//! the database has its proof, and from then on the server stores new keys under it only; the keys
-//! are encrypted anew, some at a time; the old version's proof goes from the database; the old
-//! version goes from the file. What is found at the beginning says which of them are done.
+//! The steps, each durable before the next: the new version is in the file beside the old one; the
+//! database has its proof, and from then on the server stores new keys under it only; the keys are
+//! encrypted again, some at a time; the old version's proof goes from the database; the old version
+//! goes from the file. What is found at the beginning says which of them are done.
 
 use std::sync::Arc;
 
-use datapact_ledger::store::{Location, Store};
+use datapact_store::{Location, Store, StoreError, Tx};
 use serde::Serialize;
 
 use super::kek::{self, Bound, Kek, Lines};
-use super::{DATABASE_FILE, OpenError, tables};
+use super::table;
 use crate::config::KeyServerConfig;
+use crate::key::open::connect;
+use crate::key::{DATABASE_FILE, OpenError};
 
-/// How many keys are encrypted anew in one commit.
+/// How many keys are encrypted again in one commit.
 const BATCH: u64 = 50;
 /// Held while the key-encryption key is changed, in the data folder.
 const LOCK: &str = "rekey.lock";
@@ -25,7 +27,7 @@ const LOCK: &str = "rekey.lock";
 pub struct Rekeyed {
     /// The version of the key-encryption key that is in use now.
     pub version: u32,
-    /// How many keys this run encrypted anew.
+    /// How many keys this run encrypted again.
     pub keys: u64,
     /// Whether it finished a change that was begun before.
     pub resumed: bool,
@@ -46,17 +48,13 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
     lock.try_lock().map_err(|_| OpenError::Rekeying)?;
 
     let name = config.server.name().map_err(OpenError::Configuration)?;
-    let migrations =
-        [datapact_ledger::tables::MIGRATIONS, tables::MIGRATIONS, crate::users::MIGRATIONS]
-            .concat();
-    let location = config.server.database(DATABASE_FILE)?;
-    if let Location::Sqlite(path) = &location
+    if let Location::Sqlite(path) = config.server.database(DATABASE_FILE)?
         && !path.exists()
     {
         return Err(OpenError::Unused);
     }
-    let store = Store::connect(&location, Some(&format!("key server {name}")), &migrations).await?;
-    let proofs = tables::kek_proofs(store.read()).await?;
+    let store = connect(config, &name).await?;
+    let proofs = store.read(table::kek_proofs).await?;
     let Some((in_use, _)) = proofs.last() else { return Err(OpenError::Unused) };
     let mut lines = kek::read(&config.kek)?.unwrap_or_default();
     let wrong = || OpenError::WrongKek(config.kek.clone());
@@ -69,30 +67,25 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
     }
     if version != *in_use {
         let proof = kek.seal(Bound::proof(version), &[0; 32]).ok_or_else(wrong)?;
-        let write = store.write(move |tx| {
-            Box::pin(async move { tables::write_kek_proof(tx, version, &proof).await })
-        });
-        write.await?;
+        store.write(move |tx| table::write_kek_proof(tx, version, &proof)).await?;
     }
     let kek = Arc::new(kek);
     let mut keys = 0;
     loop {
-        keys += encrypt_anew(&store, &kek, version).await?;
+        keys += encrypt_all(&store, &kek, version).await?;
         // In one transaction with a last look: nothing may need an old version any more.
         let done = store.write(move |tx| {
-            Box::pin(async move {
-                let done = tables::keys_before_kek(tx, version, 1).await?.is_empty();
-                if done {
-                    tables::forget_keks(tx, version).await?;
-                }
-                Ok::<_, super::Failure>(done)
-            })
+            let done = table::keys_before_kek(tx, version, 1)?.is_empty();
+            if done {
+                table::forget_keks(tx, version)?;
+            }
+            Ok::<_, StoreError>(done)
         });
         if done.await? {
             break;
         }
     }
-    lines.retain(|kept, _| *kept == version);
+    lines.retain(|in_file, _| *in_file == version);
     kek::write(&config.kek, &lines)?;
     Ok(Rekeyed { version, keys, resumed })
 }
@@ -114,36 +107,33 @@ fn begin(in_use: u32, proofs: usize, lines: &mut Lines) -> Option<(u32, bool)> {
     Some((next, false))
 }
 
-/// Encrypts what is under versions before `version` anew, [`BATCH`] keys in a commit; how many.
-async fn encrypt_anew(store: &Store, kek: &Arc<Kek>, version: u32) -> Result<u64, OpenError> {
+/// Encrypts what is under versions before `version` again, [`BATCH`] keys in a commit; how many.
+async fn encrypt_all(store: &Store, kek: &Arc<Kek>, version: u32) -> Result<u64, StoreError> {
     let mut done = 0;
     loop {
         let kek = Arc::clone(kek);
-        let batch = store.write(move |tx| {
-            Box::pin(async move {
-                let keys = tables::keys_before_kek(tx, version, BATCH).await?;
-                for (id, stored) in &keys {
-                    let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
-                    let plain =
-                        kek.open_sealed(bound, &stored.sealed).map_err(super::Problem::internal)?;
-                    let sealed = kek.seal(Bound { kek: version, ..bound }, &plain);
-                    let missing =
-                        || super::Problem::internal("the new key-encryption key is missing");
-                    tables::rekey(tx, id, version, &sealed.ok_or_else(missing)?).await?;
-                }
-                Ok::<_, super::Failure>(keys.len() as u64)
-            })
-        });
-        match batch.await? {
+        match store.write(move |tx| encrypt_some(tx, &kek, version)).await? {
             0 => return Ok(done),
             some => done += some,
         }
     }
 }
 
+fn encrypt_some(tx: &Tx, kek: &Kek, version: u32) -> Result<u64, StoreError> {
+    let keys = table::keys_before_kek(tx, version, BATCH)?;
+    for (id, stored) in &keys {
+        let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
+        let damaged = |e: kek::OpenError| StoreError::Damaged(format!("the key `{id}`: {e}"));
+        let plain = kek.open_sealed(bound, &stored.sealed).map_err(damaged)?;
+        let sealed = kek.seal(Bound { kek: version, ..bound }, &plain);
+        let sealed = sealed.ok_or_else(|| damaged(kek::OpenError))?;
+        table::rekey(tx, id, version, &sealed)?;
+    }
+    Ok(keys.len() as u64)
+}
+
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     /// What each crash leaves, and where the next run goes on.

@@ -1,9 +1,8 @@
 //! Uploads that go on where they were cut off: what has arrived of a package is a file in the data
-//! folder until all of it is there. The file's length is all that there is to know, so nothing is
-//! lost with the process.
+//! folder until all of it is there. The file's length is the whole state, so a crash loses nothing.
 //!
-//! One upload of a package at a time: who asks where it stands, or goes on with it, ends the one
-//! that is under way, of which it may be that only the server still thinks that it is.
+//! One upload of a package at a time: a caller that asks for the offset, or goes on with it, ends
+//! the one that is under way, which may be alive only in the server's view.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind};
@@ -18,43 +17,44 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::objects::PAUSE_MAX;
+use crate::storage::objects::PAUSE_MAX;
 
-/// Where uploads are kept until they are whole, in the data folder.
-pub(super) const FOLDER: &str = "uploads";
+/// Where uploads are until they are whole, in the data folder.
+const FOLDER: &str = "uploads";
 
-pub(super) struct Uploads {
+/// The uploads in parts that are under way.
+pub(in crate::storage) struct Parts {
     folder: PathBuf,
     slots: Mutex<HashMap<PackageId, Arc<Slot>>>,
 }
 
 /// One package's turn to be uploaded.
 struct Slot {
-    /// Counts who wanted it.
+    /// Counts the callers that wanted it.
     wanted: watch::Sender<u64>,
     held: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// The right to work on one package's upload, until somebody else wants it.
-pub(super) struct Turn {
+/// The right to work on one package's upload, until another caller wants it.
+pub(in crate::storage) struct Turn {
     pub(super) path: PathBuf,
     wanted: watch::Receiver<u64>,
     _held: OwnedMutexGuard<()>,
     _slot: Arc<Slot>,
 }
 
-impl Uploads {
-    pub(super) fn open(data: &Path) -> io::Result<Self> {
+impl Parts {
+    pub(in crate::storage) fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
         Ok(Self { folder, slots: Mutex::default() })
     }
 
     /// Ends the upload of `id` that is under way, if there is one, and waits for its end.
-    pub(super) async fn take(&self, id: &PackageId) -> Turn {
+    pub(in crate::storage) async fn take(&self, id: &PackageId) -> Turn {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            // Nobody works on a slot that only this map knows.
+            // A slot that only this map holds has no upload.
             slots.retain(|_, slot| Arc::strong_count(slot) > 1);
             let slot = || Arc::new(Slot { wanted: watch::Sender::new(0), held: Arc::default() });
             Arc::clone(slots.entry(*id).or_insert_with(slot))
@@ -68,14 +68,14 @@ impl Uploads {
     }
 
     /// The packages that something has arrived of.
-    pub(super) fn begun(&self) -> io::Result<Vec<PackageId>> {
+    pub(in crate::storage) fn begun(&self) -> io::Result<Vec<PackageId>> {
         let names = std::fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name()));
         let names: Vec<_> = names.collect::<io::Result<_>>()?;
         Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
 
     /// Forgets what has arrived of `id`.
-    pub(super) async fn forget(&self, id: &PackageId) -> Result<()> {
+    pub(in crate::storage) async fn forget(&self, id: &PackageId) -> Result<()> {
         self.take(id).await.forget().await
     }
 }
@@ -109,9 +109,9 @@ impl Turn {
         if length != offset {
             return Err(Problem::new(
                 Kind::Conflict,
-                format!("the upload stands at {length} bytes, not at {offset}"),
+                format!("the upload has {length} bytes, not {offset}"),
             )
-            .hint("ask where it stands, and go on from there"));
+            .hint("ask for its offset, and go on from there"));
         }
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
@@ -120,7 +120,8 @@ impl Turn {
             let next = tokio::select! {
                 biased;
                 _ = self.wanted.changed() => {
-                    break Some(Problem::new(Kind::Unavailable, "another upload of this package has begun"));
+                    let detail = "another upload of this package has begun";
+                    break Some(Problem::new(Kind::Unavailable, detail));
                 }
                 next = tokio::time::timeout(PAUSE_MAX, bytes.next()) => next,
             };
@@ -144,21 +145,22 @@ impl Turn {
                 }
             }
         };
-        let kept = keep(&mut file).await;
+        // In any case: the next part goes on from what has arrived.
+        let synced = sync(&mut file).await;
         match ended {
             Some(problem) => Err(problem),
-            None => kept.map(|()| length).map_err(|e| failed(&e)),
+            None => synced.map(|()| length).map_err(|e| failed(&e)),
         }
     }
 }
 
-async fn keep(file: &mut File) -> io::Result<()> {
+async fn sync(file: &mut File) -> io::Result<()> {
     file.flush().await?;
     file.sync_data().await
 }
 
 fn failed(error: &io::Error) -> Problem {
-    tracing::error!(%error, "what is uploaded cannot be kept");
+    tracing::error!(%error, "an upload cannot be written");
     Problem::new(Kind::Unavailable, "the package store failed; the server's log says more")
         .hint("try again later")
 }

@@ -5,28 +5,29 @@ use std::collections::HashMap;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{Commitment, Digest, KeyId, ShareId, Timestamp};
-use sea_orm::DatabaseTransaction;
+use datapact_store::Tx;
 
-use super::failure::Failure;
-use super::keys::unknown;
-use super::policies::standing;
-use super::release::{Decision, RELEASES_MAX, same};
-use super::tables::{self, Before, KeyEntry, PolicyRow, ReleaseRow};
+use super::decide::Decision;
+use super::table::{self, Earlier, ReleaseRow};
+use super::{RELEASES_MAX, same};
+use crate::key::custody::table::{KeyAndPolicies, keys_and_policies};
+use crate::key::custody::unknown;
+use crate::key::failure::Result;
+use crate::key::policy::standing;
 
 /// A release to be recorded.
-pub(super) struct New {
+pub(super) struct Release {
     pub(super) key: KeyId,
     pub(super) decision: Decision,
-    /// What stands for the consumer on the share if it was erased.
+    /// The consumer's mark on the share, by which it is found if it was erased.
     pub(super) mark: String,
     pub(super) row: ReleaseRow,
 }
 
 /// What may speak against the releases of a batch: what its part of the tables says, and what the
 /// batch has recorded so far.
-struct Known {
-    /// Each with the policies that its owner has signed for its share.
-    keys: HashMap<KeyId, (KeyEntry, Vec<PolicyRow>)>,
+struct Batch {
+    keys: HashMap<KeyId, KeyAndPolicies>,
     /// By share and consumer.
     commitments: HashMap<(ShareId, String), Commitment>,
     /// By key request.
@@ -35,66 +36,67 @@ struct Known {
     counts: HashMap<Digest, u64>,
 }
 
-/// Records releases, for [`datapact_ledger::store::Group`]; gives the earlier release of the same
-/// key request where there was one.
-pub(super) async fn record_all(
-    on: &DatabaseTransaction,
-    new: Vec<New>,
+/// Records releases, for [`datapact_store::Group`]; gives the earlier release of the same key
+/// request where there was one.
+pub(super) fn record_all(
+    tx: &Tx,
+    releases: Vec<Release>,
     now: Timestamp,
-) -> Result<Vec<Result<Option<ReleaseRow>, Failure>>, Failure> {
-    let mut known = Known {
-        keys: tables::keys_and_policies(on, new.iter().map(|new| new.key).collect()).await?,
+) -> Result<Vec<Result<Option<ReleaseRow>>>> {
+    let mut batch = Batch {
+        keys: keys_and_policies(tx, releases.iter().map(|release| release.key))?,
         commitments: HashMap::new(),
         releases: HashMap::new(),
         counts: HashMap::new(),
     };
-    let before = tables::before(on, &new).await?;
-    let (mut outcomes, mut commitments, mut rows) =
-        (Vec::with_capacity(new.len()), Vec::new(), Vec::new());
-    for (new, before) in new.into_iter().zip(before) {
-        let judged = known.judge(&new, before, now);
+    let earlier = table::earlier(tx, &releases)?;
+    let mut outcomes = Vec::with_capacity(releases.len());
+    let (mut commitments, mut rows) = (Vec::new(), Vec::new());
+    for (release, earlier) in releases.into_iter().zip(earlier) {
+        let judged = batch.judge(&release, earlier, now);
         if let Ok(None) = judged {
-            let New { decision, row, .. } = new;
-            let (share, consumer) = (row.share, decision.consumer.to_string());
-            if known.commitments.insert((share, consumer.clone()), decision.commitment).is_none() {
-                commitments.push((share, consumer, decision.commitment));
+            let Release { decision: Decision { commitment, .. }, row, .. } = release;
+            let consumer = (row.share, row.consumer.clone());
+            if batch.commitments.insert(consumer.clone(), commitment).is_none() {
+                commitments.push((consumer, commitment));
             }
-            *known.counts.entry(row.request).or_default() += 1;
-            known.releases.insert(row.key_request, row.clone());
+            *batch.counts.entry(row.request).or_default() += 1;
+            batch.releases.insert(row.key_request, row.clone());
             rows.push(row);
         }
         outcomes.push(judged);
     }
-    tables::insert_commitments(on, commitments).await?;
-    tables::insert_releases(on, rows).await?;
+    table::insert_commitments(tx, &commitments)?;
+    table::insert(tx, rows)?;
     Ok(outcomes)
 }
 
-impl Known {
-    /// Whether the release may be recorded, or was before.
+impl Batch {
+    /// Whether the release may be recorded; the earlier one of the same key request if there was
+    /// one. The order matters: what withholds the key refuses a repeat, too.
     fn judge(
         &mut self,
-        new: &New,
-        before: Before,
+        release: &Release,
+        earlier: Earlier,
         now: Timestamp,
-    ) -> Result<Option<ReleaseRow>, Failure> {
-        let New { key, decision, row, .. } = new;
+    ) -> Result<Option<ReleaseRow>> {
+        let Release { key, decision, row, .. } = release;
         let stored =
             self.keys.get(key).and_then(|(entry, rows)| Some((entry.stored.as_ref()?, rows)));
         let Some((_, rows)) = stored.filter(|(stored, _)| stored.is(&decision.stored)) else {
             return Err(unknown(key).into());
         };
         standing(rows, &decision.on_ledger, key, now)?;
-        if before.revoked {
+        if earlier.is_revoked {
             let problem = Problem::forbidden("the access token was revoked");
             return Err(problem.hint("ask for access again").into());
         }
-        if before.erased {
+        if earlier.is_erased {
             let problem = Problem::forbidden("an erased account of yours has accessed this share");
             return Err(problem.hint("ask its provider for a new share").into());
         }
-        let consumer = (row.share, decision.consumer.to_string());
-        if let Some(first) = before.commitment {
+        let consumer = (row.share, row.consumer.clone());
+        if let Some(first) = earlier.commitment {
             self.commitments.insert(consumer.clone(), first);
         }
         if let Some(first) = self.commitments.get(&consumer)
@@ -105,12 +107,11 @@ impl Known {
             let hint = "management counts your accesses under two names; tell the provider";
             return Err(problem.hint(hint).into());
         }
-        if let Some(before) =
-            before.release.or_else(|| self.releases.get(&row.key_request).cloned())
-        {
-            return Ok(Some(before));
+        let of_batch = || self.releases.get(&row.key_request).cloned();
+        if let Some(first) = earlier.release.or_else(of_batch) {
+            return Ok(Some(first));
         }
-        let count = before.count + self.counts.get(&row.request).copied().unwrap_or_default();
+        let count = earlier.count + self.counts.get(&row.request).copied().unwrap_or_default();
         if count >= RELEASES_MAX {
             let detail = format!("the key was released {RELEASES_MAX} times for this access");
             return Err(Problem::new(Kind::Busy, detail).hint("ask for access again").into());

@@ -30,7 +30,7 @@ use crate::stores::ObjectsConfig;
 const PART_BYTES: usize = 5 * 1024 * 1024;
 /// How many parts an object may have; S3 takes 10,000. Larger objects have larger parts.
 const PARTS_OF_OBJECT_MAX: u64 = 9_000;
-/// How long an upload may pause: who stops halfway holds no connection for longer.
+/// How long an upload may pause: one that stops halfway holds no connection for longer.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How much of a file is read at once.
 const PIECE_BYTES: usize = 1024 * 1024;
@@ -99,8 +99,8 @@ impl Objects {
         }
     }
 
-    /// Asks as [`Objects::check`] does, for whoever has no server's log to look at. The folder may
-    /// be in use by a server, so that unlike [`Objects::open`] this removes nothing.
+    /// Asks as [`Objects::check`] does, but says why not: the caller has no server's log. The folder
+    /// may be in use by a server, so that unlike [`Objects::open`] this removes nothing.
     pub(super) async fn look(
         folder: &FilePath,
         bucket: Option<&ObjectsConfig>,
@@ -265,7 +265,7 @@ fn pieces(file: tokio::fs::File) -> ByteStream {
 }
 
 /// An object that has been written, and is to be kept or discarded. Dropped undecided (the caller
-/// went away), it is left to [`super::StorageService::tidy`].
+/// went away), it is left to [`super::tidying`].
 pub(super) struct Upload {
     name: String,
     store: Arc<dyn ObjectStore>,
@@ -281,7 +281,8 @@ impl Upload {
 
     pub(super) async fn discard(self) {
         if let Err(error) = self.store.delete(&Path::from(self.name.as_str())).await {
-            tracing::warn!(%error, "a discarded upload could not be deleted; it is deleted at the next start");
+            let message = "a discarded upload could not be deleted; it is deleted at the next start";
+            tracing::warn!(%error, "{message}");
         }
     }
 
