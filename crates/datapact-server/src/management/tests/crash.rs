@@ -148,6 +148,7 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
         3
     );
     // Nor is anything applied twice by starting again.
+    drop(publisher);
     world.open(|log| log).await;
     assert_eq!(
         world
