@@ -72,7 +72,7 @@ async fn mg_15_a_kept_subscription_tells_what_fits_from_its_beginning() {
     assert_kind(
         session.subscriptions().redeliver(&id, &never).await,
         Kind::NotFound,
-        "event 777 is no dead letter",
+        "event 777 is not a dead letter",
     );
     session.subscriptions().redeliver(&id, &Redelivery::default()).await.unwrap();
     // It is the subscriber's alone.
