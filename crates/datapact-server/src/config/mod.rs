@@ -13,10 +13,12 @@ use std::path::{Path, PathBuf};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::Pattern;
+use datapact_store::Location;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::operator::traces::TracesConfig;
+use crate::secret_file::SecretFileError;
 use crate::stores::DatabaseConfig;
 pub use key::KeyServerConfig;
 pub use management::{LedgerConfig, ManagementConfig, Peer};
@@ -162,6 +164,18 @@ impl Common {
     pub fn name(&self) -> Result<String, String> {
         let endpoint = Endpoint { url: self.url.clone(), connect: None };
         endpoint.name().map(str::to_owned).map_err(|e| format!("`url`: {e}"))
+    }
+
+    /// Where the server's database is: `file` in its data folder, unless the configuration names a
+    /// database.
+    ///
+    /// # Errors
+    /// The file with the database's password cannot be used.
+    pub fn database(&self, file: &str) -> Result<Location, SecretFileError> {
+        match &self.database {
+            Some(database) => database.location(),
+            None => Ok(Location::Sqlite(self.data.join(file))),
+        }
     }
 }
 
