@@ -168,7 +168,9 @@ impl Webhooks {
         if is_global(own) || self.allowed.iter().any(|network| network.contains(own)) {
             return Ok(());
         }
-        Err("the receiver has an address that is not of the global Internet, and the operator does not allow it".to_owned())
+        let problem = "the receiver has an address that is not of the global Internet, \
+                       and the operator does not allow it";
+        Err(problem.to_owned())
     }
 }
 
@@ -307,7 +309,8 @@ mod tests {
     async fn a_redirect_leads_nowhere() {
         let (inside, called) = receiver("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let answer = format!(
-            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{inside}/\r\ncontent-length: 0\r\n\r\n"
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{inside}/\r\n\
+             content-length: 0\r\n\r\n"
         );
         let (outside, _) = receiver(Box::leak(answer.into_boxed_str())).await;
         let open = webhooks(&["127.0.0.0/8"], true);
