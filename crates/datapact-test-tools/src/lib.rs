@@ -116,7 +116,7 @@ fn postgres_folders() -> Vec<PathBuf> {
 }
 
 fn is_postgres(folder: &Path) -> bool {
-    ["initdb", "pg_ctl", "postgres"].iter().all(|name| folder.join(name).is_file())
+    ["initdb", "pg_ctl", "postgres", "psql"].iter().all(|name| folder.join(name).is_file())
 }
 
 fn path() -> Vec<PathBuf> {
