@@ -11,6 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::environment::cache_folder;
+use crate::outcome::{Outcome, is_ci};
 use crate::tree::root;
 
 /// What is compiled and committed.
@@ -27,22 +29,15 @@ const COPIED: [&str; 8] = [
     "solc.json",
 ];
 
-/// Checks the contract; one line for each thing found.
-pub(crate) fn run() -> Vec<String> {
+/// Checks the contract.
+pub(crate) fn run() -> Outcome {
     let missing: Vec<&str> =
         ["npm", "node", "python3"].into_iter().filter(|tool| !starts(tool)).collect();
-    if !missing.is_empty() {
-        let said = format!(
-            "missing: {}; install Node with npm, and Python 3 with venv",
-            missing.join(", ")
-        );
-        if env::var("CI").as_deref() == Ok("true") {
-            return vec![said];
-        }
-        println!("!!!! NOT CHECKED, {said}");
-        return Vec::new();
+    if missing.is_empty() {
+        return checked().err().unwrap_or_default().into();
     }
-    checked().err().into_iter().flatten().collect()
+    let missing = missing.join(", ");
+    Outcome::unchecked(format!("missing: {missing}; install Node with npm, and Python 3 with venv"))
 }
 
 fn starts(tool: &str) -> bool {
@@ -61,7 +56,7 @@ fn checked() -> Result<(), Vec<String>> {
     let stamp = cache.join("checked");
     // Elsewhere than in CI, what was checked is not checked again.
     let same = fs::read_to_string(&stamp).is_ok_and(|checked| checked == content);
-    if same && env::var("CI").as_deref() != Ok("true") {
+    if same && !is_ci() {
         println!("contracts/ is as it was when it was checked last");
         return Ok(());
     }
@@ -73,11 +68,7 @@ fn checked() -> Result<(), Vec<String>> {
 
 /// Where tools and copies lie.
 fn cache() -> Result<PathBuf, String> {
-    let base = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
-    let cache = base.join("datapact").join("contracts");
+    let cache = cache_folder()?.join("contracts");
     fs::create_dir_all(&cache).map_err(|e| format!("`{}`: {e}", cache.display()))?;
     Ok(cache)
 }
