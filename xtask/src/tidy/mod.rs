@@ -1,9 +1,23 @@
-//! What no compiler looks at: paths of a machine, unfinished places, links between pages.
+//! What no compiler looks at: paths of a machine, unfinished places, links between pages, and what
+//! keeps the code easy to find one's way in.
+
+mod commits;
+mod crates;
+mod cycles;
+mod size;
+mod source;
+mod words;
 
 use std::env;
 use std::path::Path;
 
+use source::Source;
+
 use crate::tree::TextFile;
+
+/// Whether sizes, words, circles, dependencies and subjects fail the check. While the redesign that
+/// they are to keep is under way, they are warnings.
+const STRUCTURE_FAILS: bool = false;
 
 /// Hosts of package registries: tools find these themselves, and a mirror is configured elsewhere.
 const REGISTRIES: [&str; 7] = [
@@ -35,6 +49,27 @@ pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
         }
     }
     specifications(files, &mut findings);
+    let kept = structure(root, files);
+    if STRUCTURE_FAILS {
+        findings.extend(kept);
+    } else {
+        kept.iter().for_each(|finding| println!("warning: {finding}"));
+    }
+    findings
+}
+
+/// What keeps the code as it was designed.
+fn structure(root: &Path, files: &[TextFile]) -> Vec<String> {
+    let sources: Vec<Source<'_>> =
+        files.iter().filter(|file| file.path.ends_with(".rs")).map(Source::new).collect();
+    let mut findings = Vec::new();
+    size::check(&sources, &mut findings);
+    words::check(files, &sources, &mut findings);
+    cycles::check(&sources, &mut findings);
+    if root.join("Cargo.toml").is_file() {
+        crates::check(root, &mut findings);
+        commits::check(root, &mut findings);
+    }
     findings
 }
 
