@@ -33,11 +33,22 @@ pub(crate) fn check(sources: &[Source<'_>], findings: &mut Vec<String>) {
             // Below one folder, files may need each other; the crate's root is no such folder.
             let tops: BTreeSet<_> = circle.iter().map(|module| module.first()).collect();
             if tops.len() > 1 {
-                let names: Vec<String> = circle.iter().map(|module| module.join("::")).collect();
-                findings.push(format!("{name}: a circle of imports: {}", names.join(", ")));
+                findings.push(format!("{name}: a circle of imports: {}", ties(&circle, &edges)));
             }
         }
     }
+}
+
+/// The imports within the circle from one folder into another.
+fn ties(circle: &[Module], edges: &BTreeMap<Module, BTreeSet<Module>>) -> String {
+    let mut ties = Vec::new();
+    for from in circle {
+        let targets = edges.get(from).into_iter().flatten();
+        for to in targets.filter(|to| circle.contains(to) && to.first() != from.first()) {
+            ties.push(format!("{} -> {}", from.join("::"), to.join("::")));
+        }
+    }
+    ties.join(", ")
 }
 
 /// The crate and the module of a file. `lib.rs` and `main.rs`, which name all, are left out.
@@ -91,8 +102,7 @@ fn imports(code: &str, module: &Module, modules: &BTreeMap<Module, Node<'_>>) ->
     for mark in ["crate::", "super::", "self::"] {
         for (at, _) in code.match_indices(mark) {
             // Only where a path begins, and not within `super::super::` or `$crate::`.
-            let before = code.get(..at).and_then(|text| text.chars().next_back());
-            if before.is_some_and(|c| c.is_alphanumeric() || [':', '_', '$'].contains(&c)) {
+            if !begins_path(code.get(..at).unwrap_or_default()) {
                 continue;
             }
             let statement = code.get(at..).unwrap_or_default().split(';').next();
@@ -112,16 +122,25 @@ fn imports(code: &str, module: &Module, modules: &BTreeMap<Module, Node<'_>>) ->
             }));
         }
     }
-    for line in code.lines() {
-        let Some((_, rest)) = line.split_once("use ") else { continue };
-        let first = rest.split("::").next().unwrap_or_default();
-        let child: Module = module.iter().cloned().chain([first.to_owned()]).collect();
+    for child in
+        modules.keys().filter(|child| child.split_last().is_some_and(|(_, of)| of == module))
+    {
+        let mark = child.last().map(|name| format!("{name}::")).unwrap_or_default();
         // What is only re-exported is counted for who imports it.
-        if modules.contains_key(&child) && !line.starts_with("pub") {
-            found.push(child);
+        let is_used = code.lines().filter(|line| !line.starts_with("pub")).any(|line| {
+            line.match_indices(&mark).any(|(at, _)| begins_path(line.get(..at).unwrap_or_default()))
+        });
+        if is_used {
+            found.push(child.clone());
         }
     }
     found
+}
+
+/// Whether what follows `before` begins a path, and does not continue one.
+fn begins_path(before: &str) -> bool {
+    let last = before.chars().next_back();
+    last.is_none_or(|letter| !letter.is_alphanumeric() && ![':', '_', '$'].contains(&letter))
 }
 
 /// The file in which what the path names is found.
@@ -248,17 +267,27 @@ mod tests {
     #[test]
     fn files_that_import_each_other_are_a_circle() {
         let circle = found(&[("b", "use crate::c::C;"), ("c", "use super::b::{self, B};")]);
-        assert_eq!(circle, "a: a circle of imports: b, c");
+        assert_eq!(circle, "a: a circle of imports: b -> c, c -> b");
         assert_eq!(found(&[("b", "use crate::c::C;"), ("c", "// use crate::b::B;")]), "");
         let longer =
             [("b", "use crate::c::C;"), ("c", "fn f(d: crate::d::D) {}"), ("d", "use crate::b;")];
-        assert_eq!(found(&longer), "a: a circle of imports: b, c, d");
+        assert_eq!(found(&longer), "a: a circle of imports: b -> c, c -> d, d -> b");
     }
 
     #[test]
     fn files_of_one_folder_may_import_each_other() {
         assert_eq!(found(&[("b/c", "use super::d;"), ("b/d", "use crate::b::c::C;")]), "");
         assert_eq!(found(&[("b/mod", "mod c;\nuse c::C;"), ("b/c", "use super::B;")]), "");
+    }
+
+    #[test]
+    fn a_circle_through_a_child_module_is_found() {
+        let files = [
+            ("b/mod", "fn f() { c::g() }"),
+            ("b/c", "use crate::d::D;"),
+            ("d", "use crate::b::B;"),
+        ];
+        assert_eq!(found(&files), "a: a circle of imports: b::c -> d, d -> b");
     }
 
     #[test]
@@ -269,7 +298,7 @@ mod tests {
             ("b/d", "use crate::e::E;"),
         ];
         assert_eq!(found(&[&files[..], &[("e", "use crate::b::C;")]].concat()), "");
-        assert!(found(&[&files[..], &[("e", "use crate::b::D;")]].concat()).contains("b::d, e"));
+        assert!(found(&[&files[..], &[("e", "use crate::b::D;")]].concat()).contains("b::d -> e"));
     }
 
     #[test]
