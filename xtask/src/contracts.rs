@@ -1,5 +1,5 @@
-//! The contract in Solidity: whether what is committed is what the sources compile to, and what the
-//! checkers say.
+//! The contract in Solidity: whether the committed artifacts are what the sources compile to, and
+//! what the checkers find.
 //!
 //! All tools come from npm and PyPI at pinned versions into a cache outside the checkout, and work
 //! there on a copy.
@@ -54,10 +54,10 @@ fn checked() -> Result<(), Vec<String>> {
     let lock = fs::File::create(cache.join("lock")).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|e| one(format!("cannot lock `{}`: {e}", cache.display())))?;
     let stamp = cache.join("checked");
-    // Elsewhere than in CI, what was checked is not checked again.
+    // Outside CI, unchanged contracts are not checked again.
     let same = fs::read_to_string(&stamp).is_ok_and(|checked| checked == content);
     if same && !is_ci() {
-        println!("contracts/ is as it was when it was checked last");
+        println!("contracts/ has not changed since it was last checked");
         return Ok(());
     }
     let work = workplace(&contracts, &cache).map_err(one)?;
@@ -183,7 +183,7 @@ fn tools(work: &Path) -> Result<(), Vec<String>> {
     if findings.is_empty() { Ok(()) } else { Err(findings) }
 }
 
-/// Runs a tool in the work directory; what it says is shown only if it fails.
+/// Runs a tool in the work directory; its output is shown only if it fails.
 fn start(work: &Path, command: &[&str]) -> Result<(), String> {
     let (program, arguments) = command.split_first().ok_or("no command")?;
     let line = command.join(" ");
@@ -206,7 +206,7 @@ fn start(work: &Path, command: &[&str]) -> Result<(), String> {
     Err(format!("`{line}`: {}", output.status))
 }
 
-/// Our own programs stand before those of the machine.
+/// Our own programs come before those of the machine.
 fn programs(work: &Path) -> Vec<PathBuf> {
     let forge = work.join("node_modules").join("@foundry-rs");
     let mut places: Vec<PathBuf> =

@@ -1,4 +1,5 @@
-//! What the checks need beside Rust: found on this machine, or made in a cache outside the checkout.
+//! What the checks need beside Rust: found on this machine, or made in a cache outside the
+//! checkout.
 //!
 //! Nothing needs root. What is found and made, and what will be skipped, is said before any step
 //! runs.
