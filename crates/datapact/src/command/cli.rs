@@ -1,11 +1,9 @@
-//! The command tree. Each noun's arguments and what they do stand in one file under `command`.
+//! The command tree. Each noun's arguments and what they do are in one file of this folder.
 
-use std::path::PathBuf;
+use clap::Parser;
 
-use clap::builder::FalseyValueParser;
-use clap::{Args, Parser};
-
-use crate::command::Command;
+use super::Command;
+use crate::context::Global;
 
 const AFTER_HELP: &str = "\
 Every option of this page can also be set by its DATAPACT_* variable; the option wins.
@@ -24,43 +22,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Global {
-    /// The profile to act as; the current one if not given
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "DATAPACT_PROFILE",
-        hide_env_values = true
-    )]
-    pub(crate) profile: Option<String>,
-    /// The folder of profiles; `~/.datapact` if not given
-    #[arg(long, global = true, value_name = "DIR", env = "DATAPACT_HOME", hide_env_values = true)]
-    pub(crate) home: Option<PathBuf>,
-    /// A file whose first line is the passphrase of the private key; asked for on the terminal if
-    /// not given
-    #[arg(
-        long,
-        global = true,
-        value_name = "FILE",
-        env = "DATAPACT_PASSPHRASE_FILE",
-        hide_env_values = true
-    )]
-    pub(crate) passphrase_file: Option<PathBuf>,
-    /// Print JSON: one object, or one a line where there are many
-    #[arg(long, global = true, env = "DATAPACT_JSON", value_parser = FalseyValueParser::new(), hide_env_values = true)]
-    pub(crate) json: bool,
-    /// Answer every question with yes
-    #[arg(long, short, global = true, env = "DATAPACT_YES", value_parser = FalseyValueParser::new(), hide_env_values = true)]
-    pub(crate) yes: bool,
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::path::PathBuf;
 
     use clap::{Command, CommandFactory as _};
 
@@ -81,7 +47,7 @@ mod tests {
 
     #[test]
     fn every_command_is_specified_and_explained() {
-        let specification = include_str!("../../../docs/spec/cli.md");
+        let specification = include_str!("../../../../docs/spec/cli.md");
         let tree = specification.split("```").nth(1).unwrap();
         walk(&Cli::command(), "", &mut |path, command| {
             let mut words = path.split(' ');
