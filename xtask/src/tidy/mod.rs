@@ -4,6 +4,7 @@
 mod commits;
 mod crates;
 mod cycles;
+mod layout;
 mod size;
 mod source;
 mod words;
@@ -63,6 +64,7 @@ fn structure(root: &Path, files: &[TextFile]) -> Vec<String> {
     let sources: Vec<Source<'_>> =
         files.iter().filter(|file| file.path.ends_with(".rs")).map(Source::new).collect();
     let mut findings = Vec::new();
+    layout::check(&sources, &mut findings);
     size::check(&sources, &mut findings);
     words::check(files, &sources, &mut findings);
     cycles::check(&sources, &mut findings);
