@@ -82,7 +82,8 @@ fn sum_up(total: &Outcome, failed: &[&str], steps: usize) {
         }
     }
     match failed {
-        [] => println!("{steps} steps passed"),
+        [] if steps > 1 => println!("{steps} steps passed"),
+        [] => {}
         failed => println!("failed: {}", failed.join(", ")),
     }
     let tests = &total.tests;
