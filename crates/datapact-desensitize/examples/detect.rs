@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
 
-use datapact_desensitize::detect::{Entity, find, scan};
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::Entity;
+use datapact_desensitize::detect::find;
+use datapact_desensitize::format::{Input, Options};
+use datapact_desensitize::proposal::scan;
 use serde_json::json;
 
 type Error = Box<dyn std::error::Error>;

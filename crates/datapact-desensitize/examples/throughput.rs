@@ -10,8 +10,7 @@ use std::path::Path;
 
 use aes::Aes256;
 use aws_lc_rs::hmac;
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::format::{Input, Options};
 use datapact_desensitize::{Plan, PseudonymKey, Report, run};
 use fpe::ff1::{FF1, FlexibleNumeralString};
 

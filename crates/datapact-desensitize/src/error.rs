@@ -29,7 +29,7 @@ impl fmt::Display for Position {
             write!(f, " (line {}, byte {})", self.line, self.byte)?;
         }
         match &self.column {
-            Some(column) => write!(f, ", column `{}`", plain(column)),
+            Some(column) => write!(f, ", column `{}`", printable(column)),
             None => Ok(()),
         }
     }
@@ -113,8 +113,14 @@ impl Error {
     }
 }
 
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
 /// A name from the data, fit for a message: bounded, and without what a terminal might obey.
-pub(crate) fn plain(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     const CHARS_MAX: usize = 80;
     let mut shown: String =
         name.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -1,72 +1,12 @@
 //! Words beside a value that announce it: `Tel.: 030 123456`.
 
 use super::fold::{Folded, plain};
+use super::words;
 
 /// How far before a value its announcement may stand, in bytes of text.
 const BEFORE: usize = 56;
 /// How far behind a value a word may still speak of it, in bytes of text.
 const AFTER: usize = 24;
-
-/// What makes an amount of the number before it.
-const UNITS: &[&str] = &[
-    "eur",
-    "euro",
-    "euros",
-    "usd",
-    "dollars",
-    "dollar",
-    "gbp",
-    "chf",
-    "jpy",
-    "cny",
-    "inr",
-    "pln",
-    "zl",
-    "kc",
-    "czk",
-    "sek",
-    "nok",
-    "dkk",
-    "kr",
-    "rub",
-    "руб",
-    "try",
-    "tl",
-    "brl",
-    "krw",
-    "huf",
-    "ft",
-    "ron",
-    "mio",
-    "million",
-    "millionen",
-    "millions",
-    "km",
-    "kg",
-    "mb",
-    "gb",
-    "kb",
-    "bytes",
-    "ms",
-    "m2",
-    "kwh",
-    "%",
-    "€",
-    "$",
-    "£",
-    "¥",
-    "₹",
-    "₽",
-    "₩",
-    "元",
-    "円",
-    "원",
-    "人",
-    "people",
-    "items",
-    "units",
-    "pcs",
-];
 
 /// What stands around a value, in small letters without accents.
 pub(super) struct Context {
@@ -118,7 +58,7 @@ impl Context {
                 .strip_prefix(*unit)
                 .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        UNITS.iter().any(unit)
+        words::UNIT.iter().any(unit)
             || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
     }
 
@@ -139,7 +79,7 @@ impl Context {
 
 /// Whether `word` stands in `text` as a word. A word of four letters or more may go on (`telefon`
 /// in `telefonnummer`); an ideographic one stands anywhere.
-pub(super) fn contains(text: &str, word: &str) -> bool {
+pub(crate) fn contains(text: &str, word: &str) -> bool {
     contains_any(text, &[word])
 }
 

@@ -155,7 +155,7 @@ fn fold(character: char) -> Option<u8> {
 }
 
 /// A text in small letters without accents, for comparing words: `Téléphone` is `telephone`.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii() {

@@ -25,7 +25,7 @@ impl Names {
     /// Reads a file in UTF-8 with a name a line; empty lines and such that begin with `#` are
     /// passed over. A relative path begins at `folder`.
     pub fn read(file: &Path, folder: &Path) -> Result<Self> {
-        let shown = crate::error::plain(&file.to_string_lossy());
+        let shown = crate::error::printable(&file.to_string_lossy());
         let wrong = |detail: String| {
             Error::mismatch(detail, "a file of names is UTF-8 text with a name a line")
         };

@@ -2,6 +2,7 @@
 //! UTF-8.
 
 mod csv;
+mod input;
 mod jsonl;
 mod parquet;
 mod text;
@@ -12,7 +13,8 @@ use std::io::{Read, Write};
 use encoding_rs::Encoding;
 
 use crate::error::{Error, Result};
-use crate::table::{Sink, Source};
+use crate::table::{Column, Record};
+pub use input::Input;
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +132,37 @@ pub(crate) fn open_stream(
         Format::JsonLines => Ok(Box::new(jsonl::JsonSource::open(stream, options)?)),
         Format::Text => Ok(Box::new(text::TextSource::open(stream, options)?)),
         Format::Parquet => Err(Error::NotSeekable("Parquet")),
+    }
+}
+
+/// Where records come from, in order, in one pass.
+///
+/// Errors carry the position, and never a value. After an error or the end nothing more is read.
+pub trait Source: Send {
+    /// The columns known so far. Only JSON lines has more of them as it is read.
+    fn columns(&self) -> &[Column];
+
+    /// Reads the next record into `record`; false at the end.
+    fn read(&mut self, record: &mut Record) -> Result<bool>;
+
+    /// How many bytes of the input were taken, for a progress bar.
+    fn bytes_read(&self) -> u64;
+
+    /// What was found out about the format, for writing the same.
+    fn dialect(&self) -> &Dialect;
+}
+
+/// Where records go. Fields stand in the order of the columns that the sink was made for.
+pub trait Sink: Send {
+    /// Writes a record.
+    fn write(&mut self, record: &Record) -> Result<()>;
+
+    /// Nothing more comes.
+    fn finish(&mut self) -> Result<()>;
+
+    /// How many cells a spreadsheet would have run as formulas.
+    fn formulas(&self) -> u64 {
+        0
     }
 }
 

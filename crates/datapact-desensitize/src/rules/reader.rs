@@ -13,8 +13,8 @@ use super::{
     Alphabet, Bound, DateStep, DayOrder, Entities, Generalize, Hierarchy, KAnonymity, Levels,
     RULES_BYTES_MAX, Reading, Rule, Rules, Spread, Transform,
 };
-use crate::detect::Entity;
-use crate::error::{Error, Result, plain};
+use crate::entity::Entity;
+use crate::error::{Error, Result, printable};
 use crate::format::{Format, Formulas, Options};
 use crate::table::{COLUMNS_MAX, NAME_BYTES_MAX};
 
@@ -113,7 +113,7 @@ fn check(rules: &Rules) -> Result<()> {
     let at = |line, detail: String| Err(Error::Rules { line, detail, hint: SEE });
     let mut names = HashSet::new();
     if let Some(rule) = rules.columns.iter().find(|rule| !names.insert(rule.name.as_str())) {
-        return at(rule.line, format!("the column `{}` has two rules", plain(&rule.name)));
+        return at(rule.line, format!("the column `{}` has two rules", printable(&rule.name)));
     }
     if let Some(rule) = rules
         .columns
@@ -141,15 +141,23 @@ fn check(rules: &Rules) -> Result<()> {
             match rule.map(|rule| &rule.transform) {
                 Some(Transform::QuasiIdentifier(_)) => at(
                     1,
-                    format!("`{}` cannot be sensitive and a quasi-identifier", plain(sensitive)),
+                    format!(
+                        "`{}` cannot be sensitive and a quasi-identifier",
+                        printable(sensitive)
+                    ),
                 ),
                 // How diverse classes are is counted before percentiles are known.
                 Some(transform) if transform.cuts_at_percentiles() => at(
                     1,
-                    format!("`{}` cannot be sensitive and cut at percentiles", plain(sensitive)),
+                    format!(
+                        "`{}` cannot be sensitive and cut at percentiles",
+                        printable(sensitive)
+                    ),
                 ),
                 Some(_) => Ok(()),
-                None => at(1, format!("the sensitive column `{}` has no rule", plain(sensitive))),
+                None => {
+                    at(1, format!("the sensitive column `{}` has no rule", printable(sensitive)))
+                }
             }
         }
         _ => Ok(()),
@@ -443,7 +451,7 @@ fn one_of<T>(
 ) -> Result<T, String> {
     match value {
         DeValue::String(name) => {
-            named(name).ok_or_else(|| format!("one of {known}, not `{}`", plain(name)))
+            named(name).ok_or_else(|| format!("one of {known}, not `{}`", printable(name)))
         }
         _ => Err(format!("one of {known}, in quotes")),
     }
@@ -522,7 +530,7 @@ impl<'a> Keys<'a> {
     fn finish(self) -> Result<()> {
         match self.table.keys().min_by_key(|key| key.span().start) {
             Some(key) => {
-                let detail = format!("{} has no key `{}`", self.what, plain(key.get_ref()));
+                let detail = format!("{} has no key `{}`", self.what, printable(key.get_ref()));
                 Err(fault(self.text, key.span(), detail))
             }
             None => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::detect::Entity;
+use crate::entity::Entity;
 
 /// What becomes of a column's values. Absent values (null, missing, empty) stay absent under every
 /// transform.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{date, number};
-use crate::error::{Error, Result, plain};
-use crate::format::{Format, Options};
+use crate::error::{Error, Result, printable};
+use crate::format::{Format, Input, Options};
 use crate::rules::{DateStep, Hierarchy, Levels, Reading};
-use crate::table::{Field, Input, Record};
+use crate::table::{Field, Record};
 
 /// The most bytes of all hierarchy files together: what they say is in memory.
 const HIERARCHIES_BYTES_MAX: u64 = 4 << 20;
@@ -197,7 +197,7 @@ impl Tree {
     /// Reads a file of up to `left` bytes, and takes its length from these.
     fn read(file: &Path, folder: &Path, left: &mut u64) -> Result<Self> {
         let path = folder.join(file);
-        let shown = plain(&file.to_string_lossy());
+        let shown = printable(&file.to_string_lossy());
         let wrong = |detail: String| Error::Mismatch {
             detail,
             hint: "a line of a hierarchy is `value,parent,grandparent,...`",

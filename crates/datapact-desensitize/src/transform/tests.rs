@@ -2,12 +2,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Alphabet, Bound, Spread};
+use crate::rules::Alphabet;
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
-    Op::new(&Rule::new("c", transform), Reading::default(), &Hierarchies::default(), Some(&key))
-        .unwrap()
+    let hierarchies = Hierarchies::default();
+    let reading = Reading::default();
+    let resources = Resources { reading, hierarchies: &hierarchies, key: Some(&key), names: None };
+    Op::new(&transform, resources, ColumnFacts::default()).unwrap()
 }
 
 /// What becomes of a text: none if it is redacted.
@@ -56,7 +58,7 @@ fn each_transform_does_what_its_rule_says() {
         &[("17.5", Some("18")), ("90.1", Some("90")), ("50.25", Some("50.25")), ("?", None)],
     );
     check(
-        &Transform::Scrub { entities: Entities(vec![detect::Entity::Email]), names: None },
+        &Transform::Scrub { entities: Entities(vec![Entity::Email]), names: None },
         &[("ask ada@example.org.", Some("ask [email]."))],
     );
     check(
@@ -72,7 +74,7 @@ fn nested_values_are_redacted_where_a_transform_cannot_look_into_them() {
     let masked =
         op(Transform::Mask { keep_first: 3, keep_last: 0, with: '*' }).apply(nested, &mut out);
     assert_eq!((masked, out.len()), (Done::Redacted, 0));
-    assert_eq!(op(Transform::Keep).apply(nested, &mut out), Done::Kept(Kind::Nested));
+    assert_eq!(op(Transform::Keep).apply(nested, &mut out), Done::Unchanged(Kind::Nested));
 }
 
 #[test]

@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use clap::{Args, Subcommand};
 use datapact_core::policy::desensitization::Desensitization;
-use datapact_desensitize::format::Options;
+use datapact_desensitize::format::{Input, Options};
 use datapact_desensitize::rules::RULES_BYTES_MAX;
-use datapact_desensitize::table::Input;
 use datapact_desensitize::{Error, Plan, Preview, PseudonymKey, Report, preview, run};
 use serde::Serialize;
 

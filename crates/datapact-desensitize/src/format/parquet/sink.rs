@@ -17,10 +17,11 @@ use parquet::schema::types::{Type, TypePtr};
 
 use super::codec::{Codec, Value};
 use super::{FLAT, HINT, Layout, NESTED};
-use crate::error::{Error, Position, Result, plain};
+use crate::error::{Error, Position, Result, printable};
 use crate::format::Outgoing;
+use crate::format::Sink;
 use crate::spill::Spill;
-use crate::table::{Record, Sink};
+use crate::table::Record;
 
 /// The most rows of the first row groups.
 const ROWS_MAX: usize = 64 << 10;
@@ -76,7 +77,7 @@ impl ParquetSink {
             .collect();
         for column in outgoing {
             if nested.contains(column.name.as_str()) {
-                let at = Position { column: Some(plain(&column.name)), ..Position::default() };
+                let at = Position { column: Some(printable(&column.name)), ..Position::default() };
                 return Err(Error::malformed(at, NESTED, FLAT));
             }
             let from = column.typed_as.and_then(|index| layout.fields.get(index));
@@ -276,7 +277,7 @@ impl Sink for ParquetSink {
             let value = column.codec.read(field.bytes).ok_or_else(|| {
                 let at = Position {
                     record: self.records,
-                    column: Some(plain(&column.name)),
+                    column: Some(printable(&column.name)),
                     ..Position::default()
                 };
                 Error::malformed(

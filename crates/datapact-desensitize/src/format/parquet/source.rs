@@ -14,12 +14,10 @@ use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use super::codec::{Codec, Value};
 use super::pages::Held;
 use super::{HINT, Layout, malformed};
-use crate::error::{Error, Position, Result, plain};
-use crate::format::Dialect;
+use crate::error::{Error, Position, Result, printable};
+use crate::format::{Dialect, Source};
 use crate::spill::Spill;
-use crate::table::{
-    COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source,
-};
+use crate::table::{COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record};
 
 /// The most rows of all columns that are read at once.
 const ROWS_MAX: usize = 256;
@@ -109,7 +107,7 @@ impl ParquetSource {
             (Vec::new(), Vec::new(), std::collections::HashSet::new());
         for field in &fields {
             let name = field.name();
-            let at = Position { column: Some(plain(name)), ..Position::default() };
+            let at = Position { column: Some(printable(name)), ..Position::default() };
             if name.len() > NAME_BYTES_MAX || name.contains('\0') || !names.insert(name) {
                 return Err(Error::malformed(
                     at,
@@ -399,7 +397,8 @@ impl Source for ParquetSource {
                 value.unwrap_or_default()
             });
             let kind = value.ok_or_else(|| malformed(self.records, "a value is missing"))?;
-            let at = || Position { column: Some(plain(&column.name)), ..record.position.clone() };
+            let at =
+                || Position { column: Some(printable(&column.name)), ..record.position.clone() };
             if kind == Kind::Missing {
                 return Err(Error::malformed(at(), "a text is not UTF-8", HINT));
             }

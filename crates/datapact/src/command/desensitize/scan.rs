@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
-use datapact_desensitize::detect::{Evidence, Names, scan};
+use datapact_desensitize::detect::Names;
 use datapact_desensitize::format::Options;
+use datapact_desensitize::proposal::{Evidence, scan};
 use datapact_desensitize::rules::Transform;
 use serde::Serialize;
 

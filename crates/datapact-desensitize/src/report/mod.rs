@@ -1,7 +1,9 @@
 //! What was done to a table, and what it cost: for the provider, who holds the data.
 
 mod html;
+mod sample;
 
+pub(crate) use sample::Sample;
 use serde::Serialize;
 
 /// What was done, and what it cost. It is for the provider: it holds ranges and means of what was,

@@ -9,9 +9,9 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::text::Lines;
-use super::{Buffered, Dialect, Options, Outgoing};
-use crate::error::{Error, Position, Result, plain};
-use crate::table::{COLUMNS_MAX, Column, Kind, NAME_BYTES_MAX, Record, Sink, Source};
+use super::{Buffered, Dialect, Options, Outgoing, Sink, Source};
+use crate::error::{Error, Position, Result, printable};
+use crate::table::{COLUMNS_MAX, Column, Kind, NAME_BYTES_MAX, Record};
 
 const HINT: &str = "write one JSON object a line; member names without a point or a backslash";
 /// How deep objects may nest.
@@ -132,7 +132,7 @@ impl Columns {
             if name.contains(['.', '\\']) || name.len() + self.path.len() >= NAME_BYTES_MAX {
                 return Err(wrong(format!(
                     "the name `{}` has a point or is too long",
-                    plain(&name)
+                    printable(&name)
                 )));
             }
             if begin > 0 {
@@ -159,7 +159,7 @@ impl Columns {
     }
 
     fn clash(&self) -> String {
-        format!("`{}` is an object in some records and a value in others", plain(&self.path))
+        format!("`{}` is an object in some records and a value in others", printable(&self.path))
     }
 
     fn value(&mut self, json: &[u8], record: &mut Record, at: &Position) -> Result<()> {
@@ -182,7 +182,7 @@ impl Columns {
             }
         };
         if record.field(index).kind != Kind::Missing {
-            let detail = format!("the member `{}` stands there twice", plain(&self.path));
+            let detail = format!("the member `{}` stands there twice", printable(&self.path));
             return Err(Error::malformed(at.clone(), detail, HINT));
         }
         match json.first() {
@@ -317,5 +317,4 @@ impl Sink for JsonSink {
 }
 
 #[cfg(test)]
-#[path = "jsonl_tests.rs"]
 mod tests;

@@ -7,14 +7,12 @@
 use std::collections::HashSet;
 use std::io::{Read, Write};
 
-use super::{Buffered, Dialect, Formulas, Options, Outgoing};
+use super::{Buffered, Dialect, Formulas, Options, Outgoing, Sink, Source};
 use crate::detect::identifies;
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
 use crate::needles::Needles;
-use crate::table::{
-    COLUMNS_MAX, Column, Field, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Sink, Source,
-};
+use crate::table::{COLUMNS_MAX, Column, Field, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record};
 
 const DELIMITERS: [u8; 4] = *b",;\t|";
 const QUOTES: [u8; 2] = *b"\"'";
@@ -84,7 +82,7 @@ impl CsvSource {
                 }
                 let name = if name.is_empty() { format!("column{}", index + 1) } else { name };
                 if !names.insert(name.clone()) {
-                    let name = crate::error::plain(&name);
+                    let name = crate::error::printable(&name);
                     return Err(Error::malformed(
                         at,
                         format_args!("two columns are named `{name}`"),
@@ -417,5 +415,4 @@ pub(crate) fn is_formula(bytes: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-#[path = "csv_tests.rs"]
 mod tests;

@@ -1,6 +1,6 @@
-//! What can be found.
+//! The kinds of personal data that detection knows.
 
-/// What can be found. Its name stands in rule files (`found`, `entities`) and in what `scrub`
+/// What detection can find. Its name is in rule files (`found`, `entities`) and in what `scrub`
 /// writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Entity {
@@ -32,7 +32,8 @@ pub enum Entity {
     PostalCode,
     /// Any other date.
     Date,
-    /// The name of a person. Only columns are found, by their headers.
+    /// The name of a person. Found in columns by their headers, and in free text only from a
+    /// dictionary.
     PersonName,
     /// The number of a passport, a driving licence or the like. Only columns are found, by their
     /// headers.
@@ -40,7 +41,7 @@ pub enum Entity {
 }
 
 impl Entity {
-    /// All entities that [`find`](super::find) looks for.
+    /// All entities that [`find`](crate::detect::find) looks for; dates come last.
     pub const ALL: [Self; 14] = [
         Self::Email,
         Self::Phone,
@@ -58,22 +59,11 @@ impl Entity {
         Self::Date,
     ];
 
-    /// Those of them that say something of a person by themselves: all but dates.
-    pub const PERSONAL: [Self; 13] = [
-        Self::Email,
-        Self::Phone,
-        Self::PaymentCard,
-        Self::Iban,
-        Self::CryptoAddress,
-        Self::NationalId,
-        Self::Ip,
-        Self::Mac,
-        Self::Url,
-        Self::Coordinates,
-        Self::BirthDate,
-        Self::Address,
-        Self::PostalCode,
-    ];
+    /// Those of them that say something about a person by themselves: all but dates.
+    pub const PERSONAL: &'static [Self] = match Self::ALL.split_last() {
+        Some((_date, personal)) => personal,
+        None => &[],
+    };
 
     /// Its name, lower case with hyphens.
     pub fn name(self) -> &'static str {
@@ -97,7 +87,7 @@ impl Entity {
         }
     }
 
-    /// The entity that [`find`](super::find) looks for under this name.
+    /// The entity that [`find`](crate::detect::find) looks for under this name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|entity| entity.name() == name)
     }

@@ -1,11 +1,12 @@
 //! A uniform sample of records before and after, from which the quality of what remains is
 //! estimated.
 //!
-//! It keeps hashes and numbers only: what stood in a field cannot be had back from it.
+//! It keeps hashes and numbers only: no value can be recovered from it.
 
 use std::hash::{BuildHasher as _, RandomState};
 
-use crate::report::{Correlation, Distribution, Loss};
+use super::{Correlation, Distribution, Loss};
+use crate::reservoir::{Reservoir, put};
 use crate::rules::{Reading, Transform};
 use crate::table::{Field, Record};
 use crate::transform::{date, number};
@@ -36,13 +37,13 @@ struct Value {
     number: f64,
 }
 
+const ABSENT: Value = Value { hash: None, number: f64::NAN };
+
 /// The sample.
 pub(crate) struct Sample {
     columns: usize,
     records: Vec<Box<[Cell]>>,
-    records_max: usize,
-    seen: u64,
-    state: u64,
+    reservoir: Reservoir,
     hasher: RandomState,
     reading: Reading,
 }
@@ -52,9 +53,10 @@ impl Sample {
         Self {
             columns,
             records: Vec::new(),
-            records_max: (FIELDS_MAX / columns.max(1)).clamp(1, RECORDS_MAX),
-            seen: 0,
-            state: u64::from_le_bytes(datapact_core::id::random()) | 1,
+            reservoir: Reservoir::new(
+                (FIELDS_MAX / columns.max(1)).clamp(1, RECORDS_MAX),
+                u64::from_le_bytes(datapact_core::id::random()) | 1,
+            ),
             hasher: RandomState::new(),
             reading,
         }
@@ -65,43 +67,26 @@ impl Sample {
         self.records.len()
     }
 
-    /// Takes a record or not; `after` says where each column is in what goes out.
-    pub(crate) fn offer(&mut self, before: &Record, after: &Record, places: &[Option<usize>]) {
-        self.seen += 1;
-        let place = if self.records.len() < self.records_max {
-            self.records.len()
-        } else {
-            // xorshift64: the choice need not be secret, only even.
-            self.state ^= self.state << 13;
-            self.state ^= self.state >> 7;
-            self.state ^= self.state << 17;
-            let chosen = (u128::from(self.state) * u128::from(self.seen)) >> 64;
-            match usize::try_from(chosen) {
-                Ok(chosen) if chosen < self.records_max => chosen,
-                _ => return,
-            }
-        };
+    /// Takes a record or not; `place` says where each column is in what goes out.
+    pub(crate) fn offer(
+        &mut self,
+        before: &Record,
+        after: &Record,
+        place: impl Fn(usize) -> Option<usize>,
+    ) {
+        let Some(chosen) = self.reservoir.place() else { return };
         let cells = (0..self.columns)
             .map(|index| Cell {
                 before: self.value(before.field(index)),
-                after: places
-                    .get(index)
-                    .copied()
-                    .flatten()
-                    .map_or(Value { hash: None, number: f64::NAN }, |place| {
-                        self.value(after.field(place))
-                    }),
+                after: place(index).map(|place| self.value(after.field(place))).unwrap_or(ABSENT),
             })
             .collect();
-        match self.records.get_mut(place) {
-            Some(record) => *record = cells,
-            None => self.records.push(cells),
-        }
+        put(&mut self.records, chosen, cells);
     }
 
     fn value(&self, field: Field<'_>) -> Value {
         if field.is_absent() {
-            return Value { hash: None, number: f64::NAN };
+            return ABSENT;
         }
         let number = measure(field, self.reading).unwrap_or(f64::NAN);
         Value { hash: Some((self.hasher.hash_one(field.bytes) as u32).min(NONE - 1)), number }
@@ -273,7 +258,7 @@ mod tests {
             after.clear();
             before.push(Field::text(b.as_bytes()));
             after.push(Field::text(a.as_bytes()));
-            sample.offer(&before, &after, &[Some(0)]);
+            sample.offer(&before, &after, Some);
         }
         sample
     }
@@ -305,6 +290,6 @@ mod tests {
     #[test]
     fn a_sample_is_bounded() {
         let sample = sample((0..RECORDS_MAX + 500).map(|i| (i.to_string(), i.to_string())));
-        assert_eq!((sample.len(), sample.seen), (RECORDS_MAX, RECORDS_MAX as u64 + 500));
+        assert_eq!(sample.len(), RECORDS_MAX);
     }
 }

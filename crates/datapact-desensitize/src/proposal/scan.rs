@@ -1,11 +1,13 @@
 //! The scan of a whole table, from which rules are proposed.
 
-use super::Names;
-use super::column::{Evidence, judge, order};
+use super::column::{Evidence, propose};
+use super::dates::{Form, form_of};
 use super::sample::Sample;
+use crate::detect::Names;
 use crate::error::Result;
-use crate::rules::{Reading, Rule, Rules};
-use crate::table::{Input, Kind, Record};
+use crate::format::Input;
+use crate::rules::{DayOrder, Generalize, Reading, Rule, Rules, Transform};
+use crate::table::{Kind, Record};
 use crate::transform::number;
 
 /// How many records go by between two calls of `progress`.
@@ -64,9 +66,9 @@ pub fn scan(
     while samples.len() < columns.len() {
         samples.push(Sample::new(columns.len(), samples.len()));
     }
-    let judged =
-        columns.iter().zip(&samples).map(|(column, sample)| judge(&column.name, sample, names));
-    let (mut proposed, mut evidence): (Vec<Rule>, Vec<Evidence>) = judged.unzip();
+    let proposals =
+        columns.iter().zip(&samples).map(|(column, sample)| propose(&column.name, sample, names));
+    let (mut proposed, mut evidence): (Vec<Rule>, Vec<Evidence>) = proposals.unzip();
     let orders: Vec<_> =
         proposed.iter().zip(&samples).map(|(rule, sample)| order(rule, sample)).collect();
     // One order holds for the whole file.
@@ -81,6 +83,19 @@ pub fn scan(
     let reading = Reading { dates, decimal: decimal(&samples) };
     let rules = Rules { columns: proposed, reading, ..Rules::default() };
     Ok(Proposal { rules, columns: evidence, records })
+}
+
+/// Which of day and month is first in the dates of a column that a rule generalizes, if the rule
+/// file has to say it.
+fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
+    if !matches!(rule.transform, Transform::Generalize(Generalize::Date(_))) {
+        return None;
+    }
+    let values: Vec<&str> = sample.values().iter().map(|value| value.trim()).collect();
+    match form_of(&values) {
+        Form::Ordered(order) => Some(order),
+        _ => None,
+    }
 }
 
 /// What separates decimals: a comma only if columns of numbers tell so, and none tells a point.

@@ -1,9 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-use std::io::Write as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::anonymity::MEMORY_BYTES;
+use crate::error::Error;
 use crate::format::Options;
+use crate::key::PseudonymKey;
 
 #[derive(Clone, Default)]
 struct Shared(Arc<Mutex<Vec<u8>>>);

@@ -12,9 +12,9 @@ use std::collections::HashMap;
 use aws_lc_rs::digest::{SHA256, digest};
 use datapact_core::id::Digest;
 
-use crate::error::{Error, Result, plain};
+use crate::error::{Error, Result, printable};
 use crate::format::{Format, Formulas, Options};
-use crate::table::{COLUMNS_MAX, Column, Kind};
+use crate::table::{Column, Kind};
 pub use transform::{
     Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread,
     Transform,
@@ -148,10 +148,8 @@ impl Rules {
             .iter()
             .map(|column| {
                 rules.get(column.name.as_str()).copied().ok_or_else(|| {
-                    Error::mismatch(
-                        format_args!("the column `{}` has no rule", plain(&column.name)),
-                        "add a rule for it; `transform = \"keep\"` is one, `\"drop\"` another",
-                    )
+                    let (detail, hint) = without_rule(column);
+                    Error::mismatch(detail, hint)
                 })
             })
             .collect::<Result<_>>()?;
@@ -172,16 +170,19 @@ impl Rules {
     }
 }
 
+/// Why a table with this column is refused, and how to go on.
+pub(crate) fn without_rule(column: &Column) -> (String, &'static str) {
+    let detail = format!("the column `{}` has no rule", printable(&column.name));
+    (detail, "add a rule for it; `transform = \"keep\"` is one, `\"drop\"` another")
+}
+
 pub(crate) fn no_such_column(rule: &Rule) -> Error {
     Error::Rules {
         line: rule.line,
-        detail: format!("the data have no column `{}`", plain(&rule.name)),
+        detail: format!("the data have no column `{}`", printable(&rule.name)),
         hint: "take the rule away, or correct its name",
     }
 }
 
-const _: () = assert!(COLUMNS_MAX < u32::MAX as usize);
-
 #[cfg(test)]
-#[path = "rules/tests.rs"]
 mod tests;

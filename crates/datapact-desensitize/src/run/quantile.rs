@@ -1,5 +1,7 @@
 //! Percentiles of a column's numbers, in bounded memory.
 
+use crate::reservoir::{Reservoir, put};
+
 /// How many numbers are kept; of more, a uniform sample is. At the 99th percentile the standard
 /// error is then 0.04 percentiles.
 const VALUES_MAX: usize = 64 << 10;
@@ -7,34 +9,22 @@ const VALUES_MAX: usize = 64 << 10;
 /// Numbers from which percentiles are taken.
 pub(crate) struct Quantiles {
     values: Vec<f64>,
-    seen: u64,
-    state: u64,
+    reservoir: Reservoir,
 }
 
 impl Default for Quantiles {
     fn default() -> Self {
         // The choice is the same each time, so that a dry run shows what a run does.
-        Self { values: Vec::new(), seen: 0, state: 0x9e37_79b9_7f4a_7c15 }
+        let reservoir = Reservoir::new(VALUES_MAX, 0x9e37_79b9_7f4a_7c15);
+        Self { values: Vec::new(), reservoir }
     }
 }
 
 impl Quantiles {
     /// Takes note of a number.
     pub(crate) fn add(&mut self, value: f64) {
-        self.seen += 1;
-        if self.values.len() < VALUES_MAX {
-            self.values.push(value);
-            return;
-        }
-        // xorshift64
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        let chosen = (u128::from(self.state) * u128::from(self.seen)) >> 64;
-        if let Some(value_kept) =
-            usize::try_from(chosen).ok().and_then(|place| self.values.get_mut(place))
-        {
-            *value_kept = value;
+        if let Some(place) = self.reservoir.place() {
+            put(&mut self.values, place, value);
         }
     }
 

@@ -229,5 +229,4 @@ impl<'a> Survey<'a> {
 }
 
 #[cfg(test)]
-#[path = "anonymity_tests.rs"]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::fold::plain;
+use crate::detect::fold::plain;
 
 /// How many values of a column are looked at, at most.
 const VALUES_MAX: usize = 1000;
