@@ -30,7 +30,14 @@ fn find_lines() -> Result<(), Error> {
         find(&line?, &Entity::ALL, &mut found);
         let found: Vec<_> = found
             .iter()
-            .map(|one| json!({ "entity": one.name(), "start": one.range.start, "end": one.range.end, "confidence": one.confidence }))
+            .map(|one| {
+                json!({
+                    "entity": one.name(),
+                    "start": one.range.start,
+                    "end": one.range.end,
+                    "confidence": one.confidence,
+                })
+            })
             .collect();
         writeln!(out, "{}", json!(found))?;
     }

@@ -179,7 +179,9 @@ fn write_table(path: &Path, bytes: u64) -> Result<u64, Error> {
     while written < bytes {
         let (first, last) = (below(5000), below(90_000));
         let line = format!(
-            "Given{first} Family{last},given{first}.family{last}@example.org,\"{} Long Street, Flat {}\",+49 30 {:07},4{:015},{},{:05},{}-{:02}-{:02},{}.{:02},{}.{:05}\n",
+            "Given{first} Family{last},given{first}.family{last}@example.org,\
+             \"{} Long Street, Flat {}\",+49 30 {:07},4{:015},{},{:05},{}-{:02}-{:02},\
+             {}.{:02},{}.{:05}\n",
             below(300),
             below(40),
             below(10_000_000),

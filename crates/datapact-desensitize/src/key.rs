@@ -16,8 +16,8 @@ const NUMERALS_MAX: usize = 256;
 
 const HINT: &str = "make one with `datapact desensitize key FILE`";
 
-/// The key from which pseudonyms come. Who has it can tell whether a pseudonym belongs to a guessed
-/// value.
+/// The key from which pseudonyms come, 32 random bytes. With it, one can test whether a pseudonym
+/// belongs to a guessed value.
 pub struct PseudonymKey(Zeroizing<[u8; KEY_BYTES]>);
 
 impl PseudonymKey {
@@ -26,7 +26,7 @@ impl PseudonymKey {
         Self(Zeroizing::new(datapact_core::id::random()))
     }
 
-    /// What stands in its file: 64 lower-case hexadecimal digits and a line feed.
+    /// The content of its file: 64 lower-case hexadecimal digits and a line feed.
     pub fn to_file(&self) -> Zeroizing<String> {
         let mut text = Zeroizing::new(hex::encode(self.0.as_slice()));
         text.push('\n');
@@ -34,6 +34,10 @@ impl PseudonymKey {
     }
 
     /// Reads a key file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Key`] if it is not 64 hexadecimal digits.
     pub fn from_file(bytes: &[u8]) -> Result<Self> {
         let mut key = Zeroizing::new([0; KEY_BYTES]);
         hex::decode_to_slice(bytes.trim_ascii_end(), key.as_mut_slice()).map_err(|_| {
@@ -89,7 +93,7 @@ impl Pseudonyms {
         let mut context = self.begun.clone();
         context.update(value);
         let tag = context.sign();
-        // In this way all digits are made at once.
+        // Made in an array first, so that the compiler vectorizes it.
         let digit = |value: u8| value.wrapping_add(if value < 10 { b'0' } else { b'a' - 10 });
         let mut digits = [0; 64];
         for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(tag.as_ref()) {
@@ -132,7 +136,7 @@ impl Encryption {
         for byte in value {
             match self.numeral_of.get(usize::from(*byte)) {
                 Some(Some(numeral)) => numerals.push(*numeral),
-                // Separators are no secret; anything else would pass unencrypted.
+                // Separators are not secret; anything else would pass unencrypted.
                 Some(None) if b" -./:+()_#".contains(byte) => {}
                 _ => return false,
             }
@@ -180,8 +184,8 @@ mod tests {
         done.then(|| String::from_utf8(out).unwrap())
     }
 
-    /// The samples that NIST publishes with SP 800-38G ("FF1samples"): key, radix, tweak, plaintext,
-    /// ciphertext.
+    /// The samples that NIST publishes with SP 800-38G ("FF1samples"): key, radix, tweak,
+    /// plaintext, ciphertext.
     #[test]
     fn ff1_gives_nists_samples() {
         const K128: &str = "2b7e151628aed2a6abf7158809cf4f3c";

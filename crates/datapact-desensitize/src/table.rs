@@ -24,7 +24,7 @@ pub enum Kind {
     Number,
     /// `true` or `false`.
     Bool,
-    /// Something nested, as JSON: transforms cannot look into it.
+    /// Something nested, as JSON. Transforms cannot look into it.
     Nested,
 }
 
@@ -43,7 +43,7 @@ impl<'a> Field<'a> {
         Self { kind: Kind::Text, bytes }
     }
 
-    /// Whether there is nothing here to protect: missing, null, or an empty text.
+    /// Whether there is nothing to protect: missing, null, or an empty text.
     pub fn is_absent(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -172,7 +172,7 @@ impl Record {
         }
     }
 
-    /// The text of all fields, and what may stand between them.
+    /// The text of all fields, and what separates it.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.data
     }

@@ -41,7 +41,7 @@ const TRANSFORMS: &[(&str, bool)] = &[
     ("scrub", false),
 ];
 
-/// What stands for a number of a transform above: in bounds, and beyond what types hold.
+/// Numbers for the transforms above: within bounds, and beyond what types hold.
 const NUMBERS: &[(&str, &[&str])] = &[
     ("length", &["16"]),
     ("bin", &["2.5", "1e-9", "1e15"]),

@@ -1,10 +1,10 @@
 //! k-anonymity: how coarse quasi-identifiers must become, and which records must be left out, so
-//! that every record is like at least k - 1 others.
+//! that each record is like at least k - 1 others (Samarati and Sweeney).
 //!
 //! All values of a column get the same level (full-domain generalization), and records whose class
-//! stays too small are suppressed. The classes are counted in one pass. Of values only hashes are
-//! kept, under a key of this process; what of them memory is too small for is spilled, encrypted,
-//! and the outcome is the same.
+//! stays too small are suppressed. The classes are counted in one pass. Only hashes of values
+//! are kept, under a key of this process. Those that do not fit into memory are spilled, encrypted;
+//! the outcome is the same.
 
 mod admitted;
 mod classes;
@@ -76,8 +76,8 @@ impl Solution {
 }
 
 /// Hashes of what quasi-identifiers become. Of 64 bits each, those of a million different values of
-/// a column are all different but for one chance in 30 million, which nobody can turn to their use,
-/// since the key is random.
+/// a column are all different but for one chance in 30 million, and since the key is random,
+/// nothing in the data can raise it.
 struct Labels {
     state: RandomState,
     /// A random odd factor for each column.

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// A letter of a script that puts spaces between words, other than A to Z.
 pub(super) const LETTER: u8 = 0x80;
-/// A character that is no letter.
+/// A character that is not a letter.
 pub(super) const OTHER: u8 = 0x81;
 /// A letter of a script without spaces (Chinese, Japanese, Korean, Thai ...): words and numbers
 /// touch it.

@@ -4,8 +4,8 @@
 //! proposes what starts at one place of a text (`fold::Folded`, one byte a character) with a
 //! confidence, from its form, its check digits and the words around it. It goes back and ahead only
 //! a bounded number of characters, so that the time grows with the length of the text alone. Names
-//! of people are found in free text only if they are in a dictionary ([`Names`]): more needs a model
-//! of the language.
+//! of people are found in free text only if they are in a dictionary ([`Names`]): more needs a
+//! model of the language.
 //!
 //! Values never go into errors.
 
@@ -31,9 +31,9 @@ use fold::{Folded, at, is_word, previous};
 pub use names::Names;
 pub use national::NationalId;
 
-/// What is less sure than this is not reported by [`find`].
+/// [`find`] does not report what is less sure than this.
 pub const CONFIDENCE_MIN: f32 = 0.5;
-/// From this confidence on nobody has to look at a finding.
+/// From this confidence on a finding needs no review.
 pub(crate) const SURE: f32 = 0.8;
 
 /// How much of a text is looked at in one piece, in bytes, so that memory stays bounded.
@@ -79,7 +79,8 @@ impl Candidate {
     }
 }
 
-/// Finds these entities in a text, in order and without overlaps; `found` is emptied first.
+/// Finds these entities in a text of any length, in order and without overlaps; `found` is emptied
+/// first. Memory stays bounded.
 pub fn find(text: &str, entities: &[Entity], found: &mut Vec<Found>) {
     found.clear();
     let mut from = 0;
@@ -123,7 +124,7 @@ pub(crate) fn whole(value: &str) -> Vec<Found> {
     all.filter(|one| one.start == 0 && one.end == length).map(|one| one.placed(&folded)).collect()
 }
 
-/// Whether the whole of a value surely identifies somebody, by its form or its check digits.
+/// Whether the whole of a value surely identifies a person, by its form or its check digits.
 pub(crate) fn identifies(value: &str) -> bool {
     const BY_FORM: [Entity; 7] = [
         Entity::Email,
@@ -193,7 +194,7 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
     out
 }
 
-/// Keeps of candidates that overlap the surest, then the longest.
+/// Of candidates that overlap, the surest stays, then the longest.
 fn resolve(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort_by(|a, b| {
         b.confidence

@@ -17,7 +17,7 @@ const TOP: &[&str] = &[
     "cloud", "tech", "news",
 ];
 
-/// Proposes the URL whose `://` stands at `colon`.
+/// Proposes the URL whose `://` is at `colon`.
 pub(super) fn at_colon(bytes: &[u8], colon: usize, out: &mut Vec<Candidate>) {
     if at(bytes, colon + 1) != b'/' || at(bytes, colon + 2) != b'/' {
         return;
@@ -85,7 +85,7 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
 }
 
 /// Where a URL that goes on from `from` ends: before white space, quotes and brackets; punctuation
-/// at the end is not its.
+/// at the end does not belong to it.
 fn end_of(bytes: &[u8], from: usize) -> usize {
     let rest =
         bytes.get(from..bytes.len().min(from.saturating_add(LENGTH_MAX))).unwrap_or_default();

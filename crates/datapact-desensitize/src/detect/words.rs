@@ -21,7 +21,7 @@ pub(super) static STREET_END: Words = LazyLock::new(|| list("street-end"));
 
 const FILE: &str = include_str!("../../data/words.txt");
 
-/// The words of the list with this name, in the file's order; none if there is no such list.
+/// The words of the list with this name, in the file's order; empty if there is no such list.
 pub(crate) fn list(name: &str) -> Vec<&'static str> {
     let is_head = |line: &&str| line.starts_with('[');
     let is_list = |line: &&str| line.strip_prefix('[') != Some(&*format!("{name}]"));

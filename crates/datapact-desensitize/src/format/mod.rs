@@ -59,7 +59,7 @@ impl Format {
     }
 }
 
-/// What a rule file may say about the format; what it leaves out is found out.
+/// What a rule file may say about the format; the rest is detected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// The format; by the file's extension, or CSV.
@@ -75,7 +75,7 @@ pub struct Options {
     pub header: Option<bool>,
 }
 
-/// What was found out about the format, so that the output can be the same.
+/// How the input is written, so that the output can be the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialect {
     /// The encoding that was read, as its WHATWG name; what is written is UTF-8.
@@ -145,19 +145,19 @@ pub trait Source: Send {
     /// Reads the next record into `record`; false at the end.
     fn read(&mut self, record: &mut Record) -> Result<bool>;
 
-    /// How many bytes of the input were taken, for a progress bar.
+    /// How many bytes of the input were read, for a progress bar.
     fn bytes_read(&self) -> u64;
 
-    /// What was found out about the format, for writing the same.
+    /// How the input is written, for writing the same.
     fn dialect(&self) -> &Dialect;
 }
 
-/// Where records go. Fields stand in the order of the columns that the sink was made for.
+/// Where records go. Fields have the order of the columns that the sink was made for.
 pub trait Sink: Send {
     /// Writes a record.
     fn write(&mut self, record: &Record) -> Result<()>;
 
-    /// Nothing more comes.
+    /// Writes what is left; nothing more may be written.
     fn finish(&mut self) -> Result<()>;
 
     /// How many cells a spreadsheet would have run as formulas.
@@ -192,7 +192,7 @@ pub fn create(
         Format::Parquet => {
             let layout = dialect.layout.as_ref();
             let layout = layout.ok_or_else(|| {
-                Error::mismatch("Parquet comes from Parquet only", "name another format")
+                Error::mismatch("only Parquet becomes Parquet", "name another format")
             })?;
             Ok(Box::new(parquet::ParquetSink::create(output, columns, layout)?))
         }

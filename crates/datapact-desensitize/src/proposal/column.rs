@@ -1,8 +1,8 @@
 //! One column: its evidence, and the rule that follows.
 
-use super::decide::{Verdict, decide};
+use super::decide::{Column, Verdict, decide};
 use super::findings::Findings;
-use super::header::{Announced, announced};
+use super::header::announced;
 use super::mask;
 use super::sample::Sample;
 use crate::detect::Names;
@@ -36,17 +36,6 @@ pub struct Evidence {
     pub within: Vec<(&'static str, f32)>,
     /// What the header announces.
     pub header: Vec<&'static str>,
-}
-
-/// Everything that speaks for or against a proposal.
-pub(super) struct Column<'a> {
-    /// The sampled values, without white space around them; none is empty.
-    pub(super) values: Vec<&'a str>,
-    pub(super) sample: &'a Sample,
-    /// The dictionary of names that were looked for.
-    pub(super) names: Option<&'a Names>,
-    pub(super) header: Vec<Announced>,
-    pub(super) findings: Findings,
 }
 
 /// Looks at a column and proposes its rule.

@@ -4,12 +4,12 @@
 //! whether they are free text, what the header announces. What goes out are values, so they come
 //! first; a header alone only adds what values cannot show.
 
-use super::column::Column;
 use super::dates::{Form, form_of, year_of};
-use super::findings::Tally;
+use super::findings::{Findings, Tally};
 use super::header::Announced;
+use super::sample::Sample;
 use super::shape;
-use crate::detect::{SURE, find};
+use crate::detect::{Names, SURE, find};
 use crate::entity::Entity;
 use crate::rules::{DateStep, Entities, Generalize, Transform};
 
@@ -26,13 +26,24 @@ const SENTENCE_WORDS: f32 = 6.0;
 /// Dates over so many years may be dates of birth.
 const LIFETIME_YEARS: u64 = 25;
 
+/// Everything that speaks for or against a proposal.
+pub(super) struct Column<'a> {
+    /// The sampled values, without white space around them; none is empty.
+    pub(super) values: Vec<&'a str>,
+    pub(super) sample: &'a Sample,
+    /// The dictionary of names that were looked for.
+    pub(super) names: Option<&'a Names>,
+    pub(super) header: Vec<Announced>,
+    pub(super) findings: Findings,
+}
+
 /// What a column is taken for.
 pub(super) struct Verdict {
     pub(super) found: Option<&'static str>,
     /// How sure that is, 0 to 1.
     pub(super) confidence: f32,
     pub(super) transform: Transform,
-    /// Why a person has to look at it; none if nobody has to.
+    /// Why a person has to look at it, if that is needed.
     pub(super) review: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 /// The longest example, in characters.
 const LENGTH_MAX: usize = 40;
 
-/// The form of a value: `x` and `X` stand for letters, `9` for digits; only punctuation stays.
+/// The form of a value: each letter is `x` or `X`, each digit `9`; only punctuation stays.
 pub(super) fn mask(value: &str) -> String {
     let mut out: String = value.trim().chars().take(LENGTH_MAX).map(shape).collect();
     if value.trim().chars().nth(LENGTH_MAX).is_some() {

@@ -25,8 +25,8 @@ pub struct Proposal {
 }
 
 /// Reads a table once and proposes a rule for every column: by its header, and by a sample of its
-/// values from all over the table. `names` are looked for, too. `progress` is told how many bytes
-/// of the input were read. Memory stays bounded whatever the table.
+/// values from all over the table. `names` are looked for, too. `progress` is called with the
+/// number of bytes read. Memory stays bounded whatever the table.
 ///
 /// # Errors
 ///
@@ -98,17 +98,17 @@ fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
     }
 }
 
-/// What separates decimals: a comma only if columns of numbers tell so, and none tells a point.
+/// What separates decimals: a comma only if a column of numbers shows one, and none shows a point.
 fn decimal(samples: &[Sample]) -> u8 {
-    let tells = |sample: &Sample, mark: u8| {
+    let shows = |sample: &Sample, mark: u8| {
         let values = sample.values();
         let numbers = || values.iter().filter_map(|value| number::parse(value.as_bytes(), mark));
         // Three decimals everywhere may be thousands.
         values.len() <= numbers().count() + values.len() / 10
             && numbers().any(|number| !matches!(number.decimals, 0 | 3))
     };
-    let told = |mark| samples.iter().any(|sample| tells(sample, mark));
-    if told(b',') && !told(b'.') { b',' } else { b'.' }
+    let shown = |mark| samples.iter().any(|sample| shows(sample, mark));
+    if shown(b',') && !shown(b'.') { b',' } else { b'.' }
 }
 
 #[cfg(test)]
@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn no_value_is_in_a_proposal() {
         let proposal = scanned(
-            "who,note\nAda Sentinel,ada@sentinel.example or 020 7946 0123\nBob Sentinel,none at all here\n",
+            "who,note\nAda Sentinel,ada@sentinel.example or 020 7946 0123\n\
+             Bob Sentinel,none at all here\n",
         );
         let text = proposal.rules.to_toml() + &serde_json::to_string(&proposal.columns).unwrap();
         for part in ["entinel", "7946", "ada", "none at"] {
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decimal_comma_is_told() {
+    fn a_decimal_comma_is_noticed() {
         let decimal = |csv: &str| scanned(csv).rules.reading.decimal;
         assert_eq!(decimal("cm;n\n1,75;2\n1,8;3\n"), b',');
         assert_eq!(decimal("cm;x\n1,75;2.5\n1,8;3.5\n"), b'.');
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_of_day_and_month_is_told() {
+    fn an_order_of_day_and_month_is_noticed() {
         let proposal = scanned("born,due\n31/12/1985,1\n05/06/1990,2\n");
         assert_eq!(proposal.rules.reading.dates, Some(crate::rules::DayOrder::DayMonth));
         assert!(

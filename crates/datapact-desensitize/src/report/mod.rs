@@ -6,8 +6,8 @@ mod sample;
 pub(crate) use sample::Sample;
 use serde::Serialize;
 
-/// What was done, and what it cost. It is for the provider: it holds ranges and means of what was,
-/// though no values of single records. What consumers see is the manifest.
+/// What was done, and what it cost. It is for the provider: it holds ranges and means of the raw
+/// data, though no values of single records. What consumers see is the manifest.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     /// The digest of the rule file.
@@ -20,11 +20,12 @@ pub struct Report {
     pub records: u64,
     /// How many of them were left out for k-anonymity.
     pub suppressed: u64,
-    /// How many cells would have run as formulas in a spreadsheet, and were escaped or kept.
+    /// How many cells a spreadsheet would run as formulas; the rule file says whether they were
+    /// escaped.
     pub formulas: u64,
     /// The columns that were read, in their order.
     pub columns: Vec<ColumnReport>,
-    /// What k-anonymity came to.
+    /// The k-anonymity that was reached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k_anonymity: Option<Anonymity>,
     /// How many records the estimates rest on.
@@ -102,17 +103,17 @@ pub struct Correlation {
     pub after: f64,
 }
 
-/// What k-anonymity came to.
+/// The k-anonymity that was reached.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Anonymity {
-    /// What was asked for.
+    /// The k of the rule file.
     pub k: u64,
     /// The records of the smallest class that went out; 0 if none did.
     pub reached: u64,
     /// How many classes there are.
     pub classes: u64,
-    /// What was asked for and what the least diverse class has, at least, where l-diversity was
-    /// asked for.
+    /// The l of the rule file, and how many different values the least diverse class has at least;
+    /// none without l-diversity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub diversity: Option<[u64; 2]>,
     /// The quasi-identifiers, with the level that each got.
@@ -174,12 +175,12 @@ impl Distribution {
 }
 
 impl Report {
-    /// The report as one HTML page that needs nothing from elsewhere.
+    /// The report as one HTML page that loads nothing.
     pub fn to_html(&self) -> String {
         html::page(self)
     }
 
-    /// What the signed sharing information says of it.
+    /// What the signed sharing information says about it: no value of the data.
     pub fn manifest(&self) -> datapact_core::policy::desensitization::Desensitization {
         use datapact_core::policy::desensitization as core;
         let permille = |loss: f64| (loss * 1000.0).round() as u16;

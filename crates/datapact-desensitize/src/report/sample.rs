@@ -17,7 +17,7 @@ const RECORDS_MAX: usize = 10_000;
 const FIELDS_MAX: usize = 400_000;
 /// The most numeric columns whose correlations are reported.
 const CORRELATED_MAX: usize = 12;
-/// Stands for the hash of an absent value.
+/// In place of an absent value's hash.
 const NONE: u32 = u32::MAX;
 /// How many bars a distribution has.
 const BARS: usize = 16;
@@ -112,7 +112,8 @@ impl Sample {
         after.sort_unstable();
         let before: Vec<u64> = joint.iter().map(|both| both >> 32).collect();
         let of_before = entropy(&before);
-        // What the value before says that the value after does not: H(before | after) of H(before).
+        // What remains unknown of the value before to who knows the value after, H(before | after),
+        // as a share of H(before).
         let open = entropy(&joint) - entropy(&after);
         let numeric = self.numeric(index);
         let information = match transform {
@@ -198,7 +199,7 @@ fn entropy(sorted: &[u64]) -> f64 {
     runs(sorted).map(|run| -share(run) * share(run).log2()).sum()
 }
 
-/// The number that a value is or stands for: a number, the middle of a range, or a date in years.
+/// A value as a number: itself, the middle of a range, or a date in years.
 fn measure(field: Field<'_>, reading: Reading) -> Option<f64> {
     let bytes = field.bytes.trim_ascii();
     // Most values are text.
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn loss_is_what_cannot_be_told_any_more() {
+    fn loss_is_what_cannot_be_known_any_more() {
         let bins = Transform::Generalize(Generalize::Number { bin: 2.0 });
         let halved = sample((0..1024).map(|i| (format!("{}", i % 4), format!("{}", i % 4 / 2))));
         assert!((halved.loss(0, &bins).information - 0.5).abs() < 1e-9);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_values_stand_for_is_measured() {
+    fn values_are_measured_as_numbers() {
         let year = |text: &str| measure(Field::text(text.as_bytes()), Reading::default());
         assert_eq!(year("20..30"), Some(25.0));
         assert_eq!(year("2020s"), Some(2025.0));

@@ -1,9 +1,9 @@
 //! The rule file: TOML that says for every column what becomes of its values.
 //!
-//! Reading is strict: what is not understood is refused with its line.
+//! Reading is strict: an unknown key or value is refused with its line.
 //! `docs/spec/desensitization.md` specifies it.
 
-mod reader;
+mod read;
 mod transform;
 mod write;
 
@@ -69,13 +69,12 @@ pub struct Rule {
     pub name: String,
     /// What is done.
     pub transform: Transform,
-    /// What detection found in the column: the name of an entity (`email`), for people; nothing
-    /// depends on it.
+    /// What detection found in the column, for people: the name of an entity (`email`). It has no
+    /// effect.
     pub found: Option<String>,
     /// How sure detection is, 0 to 1.
     pub confidence: Option<f64>,
-    /// Why a person must look at the rule and then take this mark away; sharing is refused until
-    /// then.
+    /// Why a person must look at the rule. Sharing is refused until this mark is removed.
     pub review: Option<String>,
     /// Comments that [`Rules::to_toml`] writes before the rule, such as masked examples. Not read
     /// back.
@@ -85,8 +84,7 @@ pub struct Rule {
 }
 
 impl Reading {
-    /// What separates the decimals of a field: numbers that are none by their text alone always
-    /// have a point.
+    /// What separates the decimals of a field. Numbers of JSON and Parquet always have a point.
     pub(crate) fn mark(self, kind: Kind) -> u8 {
         if kind == Kind::Number { b'.' } else { self.decimal }
     }
@@ -102,7 +100,7 @@ impl Rule {
         }
     }
 
-    /// A rule that nobody needs to review.
+    /// A rule without a mark.
     pub fn new(name: impl Into<String>, transform: Transform) -> Self {
         Self {
             name: name.into(),
@@ -118,8 +116,12 @@ impl Rule {
 
 impl Rules {
     /// Reads a rule file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rules`] with the line of the first fault.
     pub fn parse(text: &str) -> Result<Self> {
-        reader::parse(text)
+        read::parse(text)
     }
 
     /// Writes it as a rule file, with its comments.
@@ -139,9 +141,12 @@ impl Rules {
         self.columns.iter().filter(|rule| rule.review.is_some())
     }
 
-    /// The rule of each column of a table, in the table's order. A column without a rule is
-    /// refused, and so is a rule without a column unless the format tells its columns only as it is
-    /// read (`JSON lines`).
+    /// The rule of each column of a table, in the table's order.
+    ///
+    /// # Errors
+    ///
+    /// A column without a rule; a rule without a column, except for JSON lines, whose columns are
+    /// known only at the end.
     pub fn for_columns(&self, columns: &[Column], format: Format) -> Result<Vec<&Rule>> {
         let rules = self.by_name();
         let found: Vec<&Rule> = columns
@@ -180,7 +185,7 @@ pub(crate) fn no_such_column(rule: &Rule) -> Error {
     Error::Rules {
         line: rule.line,
         detail: format!("the data have no column `{}`", printable(&rule.name)),
-        hint: "take the rule away, or correct its name",
+        hint: "remove the rule, or correct its name",
     }
 }
 

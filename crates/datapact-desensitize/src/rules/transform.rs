@@ -23,11 +23,11 @@ pub enum Transform {
         keep_first: usize,
         /// How many characters stay at the end.
         keep_last: usize,
-        /// What stands for each of the others.
+        /// The replacement of each of the others.
         with: char,
     },
-    /// A keyed pseudonym: HMAC-SHA-256, the same for the same value in all files under one key and
-    /// domain.
+    /// A keyed pseudonym (HMAC-SHA-256, RFC 2104), the same for the same value in all files under
+    /// one key and domain.
     Pseudonym {
         /// Values of different domains get unrelated pseudonyms.
         domain: String,
@@ -88,7 +88,7 @@ impl Transform {
         matches!(self, Self::Pseudonym { .. } | Self::Ff1 { .. })
     }
 
-    /// Whether what comes of a number is a number (and so on): the column's type in Parquet stays.
+    /// Whether a number stays a number, and so on: then the column's type in Parquet stays.
     pub(crate) fn keeps_type(&self) -> bool {
         matches!(
             self,
@@ -102,7 +102,11 @@ impl Transform {
 
     /// Whether it cuts numbers at percentiles.
     pub(crate) fn cuts_at_percentiles(&self) -> bool {
-        matches!(self, Self::TopBottom { bottom, top } if [*bottom, *top].iter().any(|bound| Bound::percentile(*bound).is_some()))
+        let is_percentile = |bound: &Option<Bound>| Bound::percentile(*bound).is_some();
+        match self {
+            Self::TopBottom { bottom, top } => is_percentile(bottom) || is_percentile(top),
+            _ => false,
+        }
     }
 
     /// The names of all transforms.

@@ -179,7 +179,7 @@ impl<'p> Engine<'p> {
                 None if field.is_absent() => Done::Absent(field.kind),
                 None => Done::Changed(Kind::Missing),
                 Some(place) => self.out.put(place, |data| match op.apply(field, data) {
-                    // In a class no record may be told from another by how its value is written.
+                    // How a value is written must not distinguish the records of a class.
                     Done::Absent(_) if quasi => Done::Absent(Kind::Null),
                     Done::Unchanged(_) if quasi && json => Done::Unchanged(Kind::Text),
                     done => done,

@@ -41,10 +41,13 @@ pub struct PreviewColumn {
     pub after: Vec<Option<String>>,
 }
 
-/// Desensitizes `input` into `output`. `progress` is told how many bytes were read, over all
-/// passes.
+/// Desensitizes `input` into `output`, in one pass or two. `progress` is called with the number of
+/// bytes read, over all passes.
 ///
-/// On an error nothing of `output` may be used.
+/// # Errors
+///
+/// What reading and writing refuse; rules that do not fit the data; k-anonymity that cannot be
+/// reached. Nothing of `output` may be used then.
 pub fn run(
     input: &mut Input,
     plan: &Plan,
@@ -77,7 +80,11 @@ pub fn run(
     Ok(engine.report(input.format(), &*source, sink.formulas()))
 }
 
-/// What would become of the first few records that go out.
+/// What would become of the first `records` that go out; nothing is written.
+///
+/// # Errors
+///
+/// As of [`run`].
 pub fn preview(
     input: &mut Input,
     plan: &Plan,

@@ -2,8 +2,8 @@
 
 use crate::reservoir::{Reservoir, put};
 
-/// How many numbers are kept; of more, a uniform sample is. At the 99th percentile the standard
-/// error is then 0.04 percentiles.
+/// How many numbers are kept; of more, a uniform sample. The standard error at the 99th percentile
+/// is then 0.04 percentiles.
 const VALUES_MAX: usize = 64 << 10;
 
 /// Numbers from which percentiles are taken.
@@ -39,8 +39,8 @@ impl Quantiles {
 pub(crate) struct Sorted(Vec<f64>);
 
 impl Sorted {
-    /// The least number that is not below `percent` percent of all (the nearest rank); none if
-    /// there are no numbers.
+    /// The least number that is not below `percent` percent of all (the nearest rank); none
+    /// without numbers.
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
         let rank = (percent / 100.0 * self.0.len() as f64).ceil() as usize;
         self.0.get(rank.clamp(1, self.0.len().max(1)) - 1).copied()

@@ -20,11 +20,11 @@ use crate::table::{Field, Kind};
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// There was none.
+    /// There is none.
     Absent(Kind),
-    /// It is as it was.
+    /// It did not change.
     Unchanged(Kind),
-    /// It is another.
+    /// It became another.
     Changed(Kind),
     /// The rule cannot read it, so it is left out.
     Redacted,
@@ -171,7 +171,7 @@ impl Op {
 
     /// Appends what becomes of the value. If that is nothing, nothing is appended.
     pub(crate) fn apply(&mut self, field: Field<'_>, out: &mut Vec<u8>) -> Done {
-        // `*` stands for absent values, too: that a value is absent may be what tells a record from
+        // At the last level absent values become `*`, too: their absence may tell a record from
         // others.
         let is_any =
             |op: &Self| matches!(op, Self::Coarse { scale, level } if *level >= scale.top());
@@ -301,7 +301,7 @@ fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -
     write(second, out)
 }
 
-/// Replaces what was found. Where a name and an entity overlap, all that they cover goes.
+/// Replaces what was found. Where a name and an entity overlap, both are replaced as one.
 fn scrub(text: &str, found: &[Found], named: &[Range<usize>], out: &mut Vec<u8>) {
     let mut pieces: Vec<(Range<usize>, Entity)> =
         found.iter().map(|found| (found.range.clone(), found.entity)).collect();

@@ -25,6 +25,11 @@ impl Found {
     }
 }
 
+/// The signs of centuries in Finland's identifiers.
+fn is_century(byte: u8) -> bool {
+    matches!(byte, b'+' | b'-' | b'A'..=b'F' | b'U'..=b'Y')
+}
+
 /// Matches a form: `9` a digit, `A` a letter, `X` either, `~` a separator and `_` perhaps one (all
 /// of a form are the same), `?` the sign of a century in Finland; anything else stands for itself.
 /// Nothing is tried twice.
@@ -37,9 +42,7 @@ pub(super) fn matched(form: &str, bytes: &[u8], start: usize) -> Option<Found> {
             b'9' if byte.is_ascii_digit() => found.push(byte)?,
             b'A' if byte.is_ascii_alphabetic() => found.push(byte)?,
             b'X' if byte.is_ascii_alphanumeric() => found.push(byte)?,
-            b'?' if matches!(byte.to_ascii_uppercase(), b'+' | b'-' | b'A'..=b'F' | b'U'..=b'Y') => {
-                found.push(byte)?;
-            }
+            b'?' if is_century(byte.to_ascii_uppercase()) => found.push(byte)?,
             b'~' | b'_' => {
                 let here = matches!(byte, b' ' | b'-' | b'.' | b'/').then_some(byte);
                 let agreed = *separator.get_or_insert(here);

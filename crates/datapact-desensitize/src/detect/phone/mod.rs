@@ -41,7 +41,7 @@ pub(super) fn at_start(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
     }
 }
 
-/// What stands around the numbers that start at one place: before them all the same.
+/// The text around the numbers that start at one place; before them it is the same for all.
 struct Around<'t> {
     text: &'t Folded<'t>,
     start: usize,

@@ -2,11 +2,11 @@
 
 use crate::detect::fold::{at, is_word};
 
-/// E.164 allows 15 digits; before them may stand an international prefix of up to four.
+/// E.164 allows 15 digits, and an international prefix has up to four.
 const DIGITS_MAX: usize = 19;
 const GROUPS_MAX: usize = 8;
 
-/// One way to read digits and what stands between them.
+/// One way to read digits and what separates them.
 #[derive(Clone)]
 pub(super) struct Number {
     digits: [u8; DIGITS_MAX],
@@ -14,7 +14,7 @@ pub(super) struct Number {
     /// The lengths of groups of digits.
     pub(super) groups: Vec<usize>,
     pub(super) plus: bool,
-    /// Whether the first group, or a part of it, stands in brackets.
+    /// Whether the first group, or a part of it, is in brackets.
     pub(super) bracketed: bool,
     pub(super) separator: u8,
     pub(super) mixed: bool,
@@ -51,7 +51,7 @@ pub(super) fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
     let mut found = Vec::new();
     let mut open = wrapped;
     while number.groups.len() < GROUPS_MAX {
-        // What stands between groups: up to three of these, and brackets in pairs.
+        // Between groups: up to three separators, and brackets in pairs.
         let (mut index, gap) = (number.end, number.end);
         while index < gap + 4 {
             match at(bytes, index) {
@@ -99,7 +99,7 @@ pub(super) fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
             number.groups.push(digits - trunk);
         }
         number.end = index + digits;
-        // Nobody writes a number digit by digit; lists of digits are common, and would take long.
+        // Numbers are not written digit by digit; lists of digits are common, and would take long.
         let apart = number.groups.iter().filter(|length| **length == 1).count();
         if apart > 2 {
             break;

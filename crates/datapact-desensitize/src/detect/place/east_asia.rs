@@ -9,7 +9,7 @@ const ROADS: &str = "路街道巷弄";
 /// The same in Korean.
 const QUARTERS_KOREAN: &str = "시도구군읍면동";
 const ROADS_KOREAN: &str = "로길";
-/// What stands before an address in a sentence, glued to it.
+/// What precedes an address in a sentence without a space.
 const LEADS: &str = "は在于於住址所：";
 const HOUSES: &str = "号號番地丁目室楼階层層号栋棟之の-－ー";
 
@@ -23,7 +23,7 @@ pub(in crate::detect) fn at_ideograph(text: &Folded<'_>, start: usize, out: &mut
         let korean = ('가'..='힣').contains(character);
         let (quarters, roads) =
             if korean { (QUARTERS_KOREAN, ROADS_KOREAN) } else { (QUARTERS, ROADS) };
-        // What ends a name is not its begin, and in Korean it ends a word.
+        // A character that ends names can also begin one; in Korean it ends a word.
         let ends = index >= apart + 2
             && (!korean || behind.get(index + 1).is_none_or(|next| *next == ' '));
         if ends && (quarters.contains(*character) || roads.contains(*character)) {

@@ -51,7 +51,8 @@ fn house_number(bytes: &[u8], start: usize) -> Option<usize> {
     (!is_word(at(bytes, end))).then_some(end)
 }
 
-/// Where the street ends that starts with a house number: `221B Baker Street`, `12 rue de Rivoli`, `12, rue de Rivoli`.
+/// Where the street ends that starts with a house number: `221B Baker Street`, `12 rue de Rivoli`,
+/// `12, rue de Rivoli`.
 pub(super) fn number_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     let bytes = text.bytes();
     let after = house_number(bytes, start)?;
@@ -92,7 +93,8 @@ pub(super) fn number_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     words.iter().take(kind.0).all(capital).then_some(quarter.unwrap_or(kind.1).1)
 }
 
-/// Where the street ends that starts with its name: `Hauptstraße 12`, `Calle Mayor, 5`, `ul. Długa 7`.
+/// Where the street ends that starts with its name: `Hauptstraße 12`, `Calle Mayor, 5`, `ul. Długa
+/// 7`.
 pub(super) fn name_first(text: &Folded<'_>, start: usize) -> Option<usize> {
     let bytes = text.bytes();
     let first = at(bytes, start);

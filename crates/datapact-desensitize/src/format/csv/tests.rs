@@ -1,10 +1,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
+use super::parse::DELIMITERS;
 use super::*;
+use crate::format::{Formulas, Outgoing, Sink as _};
+use crate::table::{COLUMNS_MAX, Field};
 
 fn read(bytes: &[u8], options: &Options) -> Result<(Vec<String>, Vec<Vec<String>>)> {
     let mut source = CsvSource::open(Box::new(Cursor::new(bytes.to_vec())), options)?;
@@ -93,7 +96,7 @@ fn what_is_broken_is_refused_with_its_position() {
         "record 1 (line 2, byte 5): there is a carriage return without a line feed",
     );
     refused(b"a,a\n1,2\n", "header (line 1, byte 0): two columns are named `a`");
-    refused(b"", "there are no data");
+    refused(b"", "the file is empty");
     let mut huge = b"a,b\n\"".to_vec();
     huge.resize(RECORD_BYTES_MAX * 2, b'x');
     refused(

@@ -72,7 +72,7 @@ impl Source for JsonSource {
     }
 }
 
-/// The members of an object, in order, each with its value as it stands there.
+/// The members of an object, in order, each with its value as JSON.
 struct Members<'a>(Vec<(std::borrow::Cow<'a, str>, &'a RawValue)>);
 
 struct MembersVisitor;
@@ -123,9 +123,9 @@ impl Columns {
         let members = reader
             .deserialize_map(MembersVisitor)
             .and_then(|members| reader.end().map(|()| members))
-            // The parser's own words could hold what stands there.
+            // The parser's message could quote a value.
             .map_err(|error| {
-                wrong(format!("no JSON object, at character {} of the line", error.column()))
+                wrong(format!("not a JSON object, at character {} of the line", error.column()))
             })?;
         let begin = self.path.len();
         for (name, value) in members.0 {
@@ -165,7 +165,7 @@ impl Columns {
     fn value(&mut self, json: &[u8], record: &mut Record, at: &Position) -> Result<()> {
         let index = match self.by_name.get(&self.path) {
             Some(index) => *index,
-            // A null may stand where other records have an object.
+            // A null may take the place of an object in other records.
             None if json == b"null" && self.objects.contains_key(&self.path) => return Ok(()),
             None if self.objects.contains_key(&self.path) => {
                 return Err(Error::malformed(at.clone(), self.clash(), HINT));
@@ -182,7 +182,7 @@ impl Columns {
             }
         };
         if record.field(index).kind != Kind::Missing {
-            let detail = format!("the member `{}` stands there twice", printable(&self.path));
+            let detail = format!("the member `{}` occurs twice", printable(&self.path));
             return Err(Error::malformed(at.clone(), detail, HINT));
         }
         match json.first() {
@@ -207,7 +207,7 @@ fn is_empty_object(json: &[u8]) -> bool {
     inside.is_some_and(|inside| inside.trim_ascii().is_empty())
 }
 
-/// Writes JSON lines. Members stand in the order of the columns; objects are put together again.
+/// Writes JSON lines. Members have the order of the columns; objects are nested again.
 pub(super) struct JsonSink {
     output: Buffered,
     crlf: bool,

@@ -64,7 +64,7 @@ fn what_is_no_json_line_is_refused_with_its_position_and_without_its_content() {
     );
     refused("[1]\n", "no JSON object");
     refused("{\"a\":1} x\n", "no JSON object");
-    refused("{\"a\":1,\"a\":2}\n", "the member `a` stands there twice");
+    refused("{\"a\":1,\"a\":2}\n", "the member `a` occurs twice");
     refused("{\"a.b\":1}\n", "has a point");
     refused(
         "{\"a\":{\"b\":1}}\n{\"a\":2}\n",

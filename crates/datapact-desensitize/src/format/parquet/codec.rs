@@ -53,6 +53,27 @@ pub(super) enum Value {
     Fixed(FixedLenByteArray),
 }
 
+macro_rules! value_from {
+    ($($variant:ident($type:ty)),*) => {
+        $(impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        })*
+    };
+}
+
+value_from!(
+    Bool(bool),
+    I32(i32),
+    I64(i64),
+    I96(Int96),
+    F32(f32),
+    F64(f64),
+    Bytes(ByteArray),
+    Fixed(FixedLenByteArray)
+);
+
 impl Codec {
     /// The codec of a flat column; none of nested and repeated ones.
     pub(super) fn of(field: &Type) -> Option<Self> {

@@ -1,6 +1,7 @@
 //! Parquet: flat columns, and nested ones that are dropped. Values become text for transforms;
 //! columns that keep their type are written with it, others as strings.
 
+mod batch;
 mod codec;
 mod pages;
 mod sink;
@@ -16,10 +17,10 @@ pub(super) use self::sink::ParquetSink;
 pub(super) use self::source::ParquetSource;
 use crate::error::{Error, Position};
 
-const HINT: &str = "write the file anew, such as by `pandas` or `duckdb`";
+const HINT: &str = "write the file again, for example with `pandas` or `duckdb`";
 const NESTED: &str = "nested and repeated columns can only be dropped";
 const FLAT: &str =
-    "say `transform = \"drop\"`, or write the file anew with flat columns, such as by `duckdb`";
+    "say `transform = \"drop\"`, or write the file with flat columns, for example with `duckdb`";
 
 /// What a file was like, for writing the same.
 #[derive(Debug, Clone)]
@@ -37,7 +38,7 @@ impl PartialEq for Layout {
 impl Eq for Layout {}
 
 fn malformed(record: u64, error: impl Display) -> Error {
-    // The library's words are about structure and never about values.
+    // The library's messages speak of structure, never of values.
     let at = Position { record, ..Position::default() };
     Error::malformed(
         at,
