@@ -1,7 +1,7 @@
 //! Dates, and dates of birth where a word says so.
 
 use super::context::Context;
-use super::fold::{Folded, LETTER, at, plain, starts_at};
+use super::fold::{Folded, LETTER, at, count_while, is_word, number, plain, skip, starts_at};
 use super::{Candidate, Entity, words};
 
 /// Whether there is such a day in the Gregorian calendar.
@@ -33,13 +33,10 @@ pub(super) fn at_digit(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
 pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let length = word_length(bytes, start);
-    let mut index = start + length;
     if !(3..=12).contains(&length) {
         return;
     }
-    while matches!(at(bytes, index), b'.' | b' ') && index < start + length + 2 {
-        index += 1;
-    }
+    let index = skip(bytes, start + length, b". ", 2);
     if index == start + length || !at(bytes, index).is_ascii_digit() {
         return;
     }
@@ -50,9 +47,8 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
     {
         index += 2;
     }
-    while matches!(at(bytes, index), b',' | b' ') && index < after + 4 {
-        index += 1;
-    }
+    // The ordinal and what follows it have four characters.
+    index = skip(bytes, index, b", ", after + 4 - index);
     let Some((year, end)) = number(bytes, index, 4).filter(|(_, end)| *end == index + 4) else {
         return;
     };
@@ -70,18 +66,6 @@ fn push(text: &Folded<'_>, start: usize, found: Option<(usize, f32)>, out: &mut 
     }
 }
 
-/// At most `most` digits as a number, and where they end; nothing if more digits follow.
-fn number(bytes: &[u8], start: usize, most: usize) -> Option<(u64, usize)> {
-    let digits =
-        bytes.iter().skip(start).take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
-    let value = bytes
-        .iter()
-        .skip(start)
-        .take(digits)
-        .fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
-    (1..=most).contains(&digits).then_some((value, start + digits))
-}
-
 fn plausible(year: u64) -> bool {
     (1850..2100).contains(&year)
 }
@@ -91,7 +75,7 @@ fn ends(bytes: &[u8], index: usize) -> bool {
     let next = at(bytes, index);
     let time = matches!(next, b'T' | b't') && at(bytes, index + 1).is_ascii_digit();
     let joined = matches!(next, b'-' | b'.' | b'/') && at(bytes, index + 1).is_ascii_digit();
-    time || !(super::fold::is_word(next) || joined)
+    time || !(is_word(next) || joined)
 }
 
 /// `1985-03-12`, `12.03.1985`, `3/12/85`, `12. 3. 1985` and eight digits in a row.
@@ -145,13 +129,7 @@ fn day_first(text: &Folded<'_>, start: usize) -> Option<(usize, f32)> {
             break;
         }
     }
-    let gap = |mut index: usize| {
-        let limit = index + 2;
-        while matches!(at(bytes, index), b'.' | b' ' | b'-' | b'/' | b',') && index < limit {
-            index += 1;
-        }
-        index
-    };
+    let gap = |index: usize| skip(bytes, index, b". -/,", 2);
     let link = |index: usize| {
         let word = bytes.get(index..index + 3).unwrap_or_default();
         let linked = [b"de ", b"of ", b"di "].iter().any(|link| word.eq_ignore_ascii_case(*link));
@@ -193,12 +171,7 @@ fn east_asian(text: &Folded<'_>, start: usize) -> Option<(usize, f32)> {
 }
 
 fn word_length(bytes: &[u8], start: usize) -> usize {
-    bytes
-        .iter()
-        .skip(start)
-        .take(16)
-        .take_while(|byte| byte.is_ascii_alphabetic() || **byte == LETTER)
-        .count()
+    count_while(bytes, start, 15, |byte| byte.is_ascii_alphabetic() || byte == LETTER)
 }
 
 /// The month that a word names, by its name or an abbreviation of three letters or more.

@@ -23,6 +23,10 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
     let start = if glued { start + 4 } else { start };
     let country =
         [at(bytes, start).to_ascii_uppercase(), at(bytes, start + 1).to_ascii_uppercase()];
+    // Most words go on with letters, an IBAN with check digits.
+    if at(bytes, start + 2).is_ascii_alphabetic() {
+        return;
+    }
     let Some(length) = length_in(country) else { return };
     if !starts_at(bytes, start) && !glued {
         return;
@@ -69,9 +73,9 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
 
 /// How long the numbers of a country are; none where it has no IBAN.
 fn length_in(country: [u8; 2]) -> Option<u8> {
-    let mut entries = LENGTHS.as_bytes().split(|byte| *byte == b' ');
-    let digits = entries.find_map(|entry| entry.strip_prefix(&country))?;
-    Some(digits.iter().fold(0, |length, digit| length * 10 + (digit - b'0')))
+    let entry = LENGTHS.as_bytes().chunks(5).find(|entry| entry.starts_with(&country))?;
+    let [_, _, tens, ones, ..] = entry else { return None };
+    Some((tens - b'0') * 10 + ones - b'0')
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::sample::Sample;
 use super::shape;
 use crate::detect::{Names, SURE, find};
 use crate::entity::Entity;
-use crate::rules::{DateStep, Entities, Generalize, Transform};
+use crate::rules::{DateStep, Entities, Levels, Transform};
 
 /// The share of values from which a column is what they are.
 const MOST: f32 = 0.5;
@@ -293,10 +293,10 @@ fn transform_for(entity: Entity) -> Transform {
         Entity::PaymentCard => Transform::Mask { keep_first: 0, keep_last: 4, with: '*' },
         // The country or area stays.
         Entity::Phone => Transform::Mask { keep_first: 3, keep_last: 0, with: '*' },
-        Entity::BirthDate => Transform::Generalize(Generalize::Date(DateStep::Year)),
+        Entity::BirthDate => Transform::generalize(Levels::Date(vec![DateStep::Year])),
         Entity::Date => Transform::Keep,
-        Entity::PostalCode => Transform::Generalize(Generalize::Postcode { keep: 2 }),
-        Entity::Coordinates => Transform::Generalize(Generalize::Grid { cell: 0.1 }),
+        Entity::PostalCode => Transform::generalize(Levels::Postcode(vec![2])),
+        Entity::Coordinates => Transform::Grid { cell: 0.1 },
         Entity::Url | Entity::Address | Entity::PersonName => Transform::Redact { with: None },
     }
 }

@@ -6,7 +6,7 @@ use super::sample::Sample;
 use crate::detect::Names;
 use crate::error::Result;
 use crate::format::Input;
-use crate::rules::{DayOrder, Generalize, Reading, Rule, Rules, Transform};
+use crate::rules::{DayOrder, Levels, Reading, Rule, Rules, Transform};
 use crate::table::{Kind, Record};
 use crate::transform::number;
 
@@ -88,7 +88,7 @@ pub fn scan(
 /// Which of day and month is first in the dates of a column that a rule generalizes, if the rule
 /// file has to say it.
 fn order(rule: &Rule, sample: &Sample) -> Option<DayOrder> {
-    if !matches!(rule.transform, Transform::Generalize(Generalize::Date(_))) {
+    if !matches!(rule.transform, Transform::Generalize { levels: Levels::Date(_), .. }) {
         return None;
     }
     let values: Vec<&str> = sample.values().iter().map(|value| value.trim()).collect();

@@ -249,7 +249,7 @@ fn pearson(a: &[f64], b: &[f64]) -> Option<f64> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::rules::{Generalize, Spread};
+    use crate::rules::{Levels, Spread};
 
     fn sample(pairs: impl Iterator<Item = (String, String)>) -> Sample {
         let mut sample = Sample::new(1, Reading::default());
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn loss_is_what_cannot_be_known_any_more() {
-        let bins = Transform::Generalize(Generalize::Number { bin: 2.0 });
+        let bins = Transform::generalize(Levels::Number(vec![2.0]));
         let halved = sample((0..1024).map(|i| (format!("{}", i % 4), format!("{}", i % 4 / 2))));
         assert!((halved.loss(0, &bins).information - 0.5).abs() < 1e-9);
         let renamed = sample((0..1024).map(|i| (format!("{}", i % 4), format!("x{}", i % 4))));

@@ -16,8 +16,7 @@ use crate::error::{Error, Result, printable};
 use crate::format::{Format, Formulas, Options};
 use crate::table::{Column, Kind};
 pub use transform::{
-    Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, KAnonymity, Levels, Spread,
-    Transform,
+    Alphabet, Bound, DateStep, Entities, Hierarchy, KAnonymity, Levels, Spread, Transform,
 };
 
 /// The longest rule file, in bytes.
@@ -94,7 +93,7 @@ impl Rule {
     /// The hierarchy that it names, if it names one.
     pub(crate) fn hierarchy(&self) -> Option<&Hierarchy> {
         match &self.transform {
-            Transform::Generalize(Generalize::Hierarchy { hierarchy, .. })
+            Transform::Generalize { levels: Levels::Hierarchy(hierarchy), .. }
             | Transform::QuasiIdentifier(Levels::Hierarchy(hierarchy)) => Some(hierarchy),
             _ => None,
         }

@@ -42,8 +42,18 @@ pub enum Transform {
         /// Which characters are encrypted.
         alphabet: Alphabet,
     },
-    /// The value becomes a coarser one.
-    Generalize(Generalize),
+    /// The value becomes that at a level of a scale.
+    Generalize {
+        /// The scale.
+        levels: Levels,
+        /// Which level, from 1.
+        level: usize,
+    },
+    /// A coordinate, or two separated by a comma, becomes the south-west corner of its cell.
+    Grid {
+        /// How wide and high cells are, in the coordinates' unit.
+        cell: f64,
+    },
     /// A random amount is added to a number.
     Noise(Spread),
     /// A number beyond a bound becomes the bound.
@@ -66,6 +76,11 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// The first level of a scale.
+    pub fn generalize(levels: Levels) -> Self {
+        Self::Generalize { levels, level: 1 }
+    }
+
     /// Its name in rule files and manifests.
     pub fn name(&self) -> &'static str {
         match self {
@@ -75,7 +90,7 @@ impl Transform {
             Self::Mask { .. } => "mask",
             Self::Pseudonym { .. } => "pseudonym",
             Self::Ff1 { .. } => "ff1",
-            Self::Generalize(_) => "generalize",
+            Self::Generalize { .. } | Self::Grid { .. } => "generalize",
             Self::Noise(_) => "noise",
             Self::TopBottom { .. } => "top-bottom",
             Self::QuasiIdentifier(_) => "quasi-identifier",
@@ -96,7 +111,7 @@ impl Transform {
                 | Self::Redact { with: None }
                 | Self::Noise(_)
                 | Self::TopBottom { .. }
-                | Self::Generalize(Generalize::Grid { .. })
+                | Self::Grid { .. }
         )
     }
 
@@ -162,35 +177,6 @@ impl Alphabet {
 
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Digits, Self::Lower, Self::Upper, Self::Alphanumeric];
-}
-
-/// How a value is made coarser.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Generalize {
-    /// A date to its month, quarter, year or decade.
-    Date(DateStep),
-    /// A number to the bin that holds it: from a multiple of `bin`, to below the next.
-    Number {
-        /// How wide bins are.
-        bin: f64,
-    },
-    /// A postcode (or other code) to its first characters.
-    Postcode {
-        /// How many.
-        keep: usize,
-    },
-    /// A coordinate, or two separated by a comma, to the south-west corner of its cell.
-    Grid {
-        /// How wide and high cells are, in the coordinates' unit.
-        cell: f64,
-    },
-    /// A value to one of its ancestors in a hierarchy.
-    Hierarchy {
-        /// The hierarchy.
-        hierarchy: Hierarchy,
-        /// Which ancestor, from 1.
-        level: usize,
-    },
 }
 
 /// What a date is rounded down to.
@@ -265,20 +251,34 @@ impl Bound {
     }
 }
 
-/// How a quasi-identifier can be made coarser, from fine to coarse. Before the first level is the
-/// exact value; behind the last is `*`.
+/// How a value can be made coarser, from fine to coarse. Before the first level is the exact value;
+/// behind the last is `*`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Levels {
-    /// Numbers, by widths of bins.
+    /// Numbers, by widths of bins: a number becomes the bin that holds it, from a multiple of the
+    /// width to below the next.
     Number(Vec<f64>),
     /// Dates.
     Date(Vec<DateStep>),
-    /// Postcodes, by numbers of characters that stay.
+    /// Postcodes and other codes, by numbers of characters that stay.
     Postcode(Vec<usize>),
     /// Categories, by a hierarchy's levels.
     Hierarchy(Hierarchy),
     /// Categories that are exact or `*`.
     Category,
+}
+
+impl Levels {
+    /// Its name in rule files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Number(_) => "number",
+            Self::Date(_) => "date",
+            Self::Postcode(_) => "postcode",
+            Self::Hierarchy(_) => "hierarchy",
+            Self::Category => "category",
+        }
+    }
 }
 
 /// k-anonymity: each record of the output has the same quasi-identifiers as at least `k` - 1

@@ -14,7 +14,7 @@ use crate::detect::{self, Found, Names};
 use crate::entity::Entity;
 use crate::error::Result;
 use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
-use crate::rules::{Bound, Entities, Generalize, Levels, Reading, Spread, Transform};
+use crate::rules::{Bound, Entities, Reading, Spread, Transform};
 use crate::table::{Field, Kind};
 
 /// What became of a value.
@@ -123,22 +123,11 @@ impl Op {
             Transform::Ff1 { domain, alphabet } => {
                 Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
             }
-            Transform::Generalize(generalize) => {
-                let to = |levels, level| Self::Coarse {
-                    scale: Scale::new(&levels, reading, hierarchies),
-                    level,
-                };
-                match generalize {
-                    Generalize::Date(step) => to(Levels::Date(vec![*step]), 1),
-                    Generalize::Number { bin } => to(Levels::Number(vec![*bin]), 1),
-                    Generalize::Postcode { keep } => to(Levels::Postcode(vec![*keep]), 1),
-                    Generalize::Grid { cell } => {
-                        Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
-                    }
-                    Generalize::Hierarchy { hierarchy, level } => {
-                        to(Levels::Hierarchy(hierarchy.clone()), *level)
-                    }
-                }
+            Transform::Generalize { levels, level } => {
+                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: *level }
+            }
+            Transform::Grid { cell } => {
+                Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
             }
             Transform::Noise(spread) => {
                 let deviation = match spread {

@@ -2,7 +2,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::Alphabet;
+use crate::rules::{Alphabet, DateStep, Levels};
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
@@ -38,9 +38,9 @@ fn each_transform_does_what_its_rule_says() {
     let mask = |keep_first, keep_last| Transform::Mask { keep_first, keep_last, with: '*' };
     check(&mask(0, 4), &[("4111111111111111", Some("************1111")), ("1234", Some("****"))]);
     check(&mask(1, 1), &[("Björk", Some("B***k")), ("éa", Some("**"))]);
-    let bins = Transform::Generalize(Generalize::Number { bin: 10.0 });
+    let bins = Transform::generalize(Levels::Number(vec![10.0]));
     check(&bins, &[("27", Some("20..30")), ("-3", Some("-10..0")), ("many", None), ("", Some(""))]);
-    let grid = Transform::Generalize(Generalize::Grid { cell: 0.1 });
+    let grid = Transform::Grid { cell: 0.1 };
     check(
         &grid,
         &[
@@ -105,17 +105,20 @@ proptest! {
             Transform::Mask { keep_first: 2, keep_last: 2, with: '█' },
             Transform::Pseudonym { domain: "d".to_owned(), length: 32 },
             Transform::Ff1 { domain: String::new(), alphabet: Alphabet::Alphanumeric },
-            Transform::Generalize(Generalize::Date(crate::rules::DateStep::Month)),
-            Transform::Generalize(Generalize::Number { bin: 5.0 }),
-            Transform::Generalize(Generalize::Postcode { keep: 2 }),
-            Transform::Generalize(Generalize::Grid { cell: 0.5 }),
+            Transform::generalize(Levels::Date(vec![DateStep::Month])),
+            Transform::generalize(Levels::Number(vec![5.0])),
+            Transform::generalize(Levels::Postcode(vec![2])),
+            Transform::Grid { cell: 0.5 },
         ] {
             let after = apply(transform.clone(), &text);
             let harmless = text.chars().all(|c| c == '█' || !c.is_alphanumeric());
-            let coarse = matches!(transform, Transform::Generalize(_));
+            let coarse = matches!(transform, Transform::Generalize { .. } | Transform::Grid { .. });
             prop_assert!(harmless || coarse || after.as_deref() != Some(text.as_str()), "{:?}", transform);
             if number::parse(text.as_bytes(), b'.').is_none() {
-                let number = matches!(&transform, Transform::Generalize(Generalize::Number { .. }));
+                let number = matches!(
+                    &transform,
+                    Transform::Generalize { levels: Levels::Number(_), .. }
+                );
                 prop_assert!(!number || after.is_none());
             }
         }

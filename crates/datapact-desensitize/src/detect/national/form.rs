@@ -33,6 +33,7 @@ fn is_century(byte: u8) -> bool {
 /// Matches a form: `9` a digit, `A` a letter, `X` either, `~` a separator and `_` perhaps one (all
 /// of a form are the same), `?` the sign of a century in Finland; anything else stands for itself.
 /// Nothing is tried twice.
+#[inline]
 pub(super) fn matched(form: &str, bytes: &[u8], start: usize) -> Option<Found> {
     let mut found = Found { letters: [0; LENGTH_MAX], length: 0, end: start };
     let mut separator: Option<Option<u8>> = None;

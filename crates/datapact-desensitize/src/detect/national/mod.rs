@@ -22,7 +22,6 @@ type Check = fn(&[u8]) -> bool;
 /// check.
 struct Scheme {
     code: &'static str,
-    name: &'static str,
     words: Vec<&'static str>,
     /// The first form that fits counts.
     forms: Vec<(&'static str, f32)>,
@@ -39,14 +38,13 @@ fn lines() -> impl Iterator<Item = &'static str> {
 fn scheme(line: &'static str) -> Option<Scheme> {
     let mut parts = line.split('\t');
     let mut next = || parts.next();
-    let (code, name, words, forms) = (next()?, next()?, next()?, next()?);
+    let (code, _name, words, forms) = (next()?, next()?, next()?, next()?);
     let form = |form: &'static str| {
         let (form, sure) = form.rsplit_once('=')?;
         Some((form, sure.parse().ok()?))
     };
     Some(Scheme {
         code,
-        name,
         words: words.split(", ").collect(),
         forms: forms.split("; ").filter_map(form).collect(),
         chance: next()?.parse().ok()?,
@@ -75,19 +73,9 @@ impl NationalId {
         SCHEMES.iter().map(Self)
     }
 
-    /// The kind with this code.
-    pub fn of_code(code: &str) -> Option<Self> {
-        Self::all().find(|id| id.code() == code)
-    }
-
     /// The code, such as `us-ssn`.
     pub fn code(self) -> &'static str {
         self.0.code
-    }
-
-    /// The full name, such as `Social Security number (US)`.
-    pub fn name(self) -> &'static str {
-        self.0.name
     }
 
     /// The words that announce it, in small letters without accents.
@@ -223,7 +211,7 @@ mod tests {
             else {
                 panic!("`{line}`")
             };
-            assert!(NationalId::of_code(code).is_some(), "{code}");
+            assert!(NationalId::all().any(|id| id.code() == code), "{code}");
             let good = good.split(';').map(|value| (value.trim(), true));
             let bad = bad.split(';').map(|value| (value.trim(), false));
             for (value, expected) in good.chain(bad).filter(|(value, _)| !value.is_empty()) {

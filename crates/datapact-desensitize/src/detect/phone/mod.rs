@@ -6,7 +6,7 @@ mod plan;
 mod written;
 
 use super::context::Context;
-use super::fold::{Folded, at, is_word, previous, starts_at};
+use super::fold::{Folded, at, digits, is_word, plain, previous, skip, starts_at};
 use super::{Candidate, Entity, words};
 use number::{Number, readings};
 use plan::Verdict;
@@ -124,20 +124,13 @@ fn judge(number: &Number, around: &mut Around<'_>) -> Option<f32> {
 
 /// Where a number ends whose digits end at `end`, with the extension after it.
 fn extension(bytes: &[u8], text: &Folded<'_>, end: usize) -> usize {
-    let mut index = end;
-    while matches!(at(bytes, index), b' ' | b',' | b';' | b'-') && index < end + 2 {
-        index += 1;
-    }
-    let tail = super::fold::plain(text.after(index, 16));
+    let index = skip(bytes, end, b" ,;-", 2);
+    let tail = plain(text.after(index, 16));
     let Some(word) = words::EXTENSION.iter().find(|word| tail.starts_with(**word)) else {
         return end;
     };
-    index += word.chars().count();
-    let after = index;
-    while matches!(at(bytes, index), b' ' | b'.' | b':') && index < after + 2 {
-        index += 1;
-    }
-    let digits = bytes.iter().skip(index).take(8).take_while(|byte| byte.is_ascii_digit()).count();
+    let index = skip(bytes, index + word.chars().count(), b" .:", 2);
+    let digits = digits(bytes, index, 7);
     if (1..=7).contains(&digits) && !is_word(at(bytes, index + digits)) {
         index + digits
     } else {

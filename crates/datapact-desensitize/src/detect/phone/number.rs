@@ -1,6 +1,6 @@
 //! What may be a telephone number: digits in groups, and what separates them.
 
-use crate::detect::fold::{at, is_word};
+use crate::detect::fold::{self, at, is_word};
 
 /// E.164 allows 15 digits, and an international prefix has up to four.
 const DIGITS_MAX: usize = 19;
@@ -76,12 +76,7 @@ pub(super) fn readings(bytes: &[u8], start: usize) -> Vec<Number> {
             number.mixed |= number.separator != 0 && number.separator != b' ';
             number.separator = b' ';
         }
-        let digits = bytes
-            .iter()
-            .skip(index)
-            .take(DIGITS_MAX + 1)
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let digits = fold::digits(bytes, index, DIGITS_MAX);
         if digits == 0 || (index == gap && !number.groups.is_empty()) {
             break;
         }

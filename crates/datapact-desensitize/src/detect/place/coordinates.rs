@@ -1,8 +1,7 @@
 //! Coordinates: decimal degrees, or degrees, minutes and seconds.
 
-use super::{digits, skip};
 use crate::detect::context::Context;
-use crate::detect::fold::{DEGREE, Folded, at, is_word, previous, starts_at};
+use crate::detect::fold::{DEGREE, Folded, at, digits, is_word, number, previous, skip, starts_at};
 use crate::detect::{Candidate, Entity, words};
 
 /// Proposes the pair of coordinates that starts at `start`: decimal degrees, or degrees, minutes
@@ -85,7 +84,7 @@ fn degrees(bytes: &[u8], start: usize) -> Option<(f64, usize, usize)> {
 }
 
 /// `48°51'24.5"N`, `N 48° 51.4'`: where it ends, and its direction.
-fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
+fn angle(bytes: &[u8], start: usize, most: u64) -> Option<(usize, u8)> {
     let direction = |index: usize| {
         let letter = at(bytes, index).to_ascii_uppercase();
         matches!(letter, b'N' | b'S' | b'E' | b'W' | b'O').then_some(letter)
@@ -94,19 +93,12 @@ fn angle(bytes: &[u8], start: usize, most: u32) -> Option<(usize, u8)> {
     let mut index = if before.is_some() { skip(bytes, start + 1, b" ", 1) } else { start };
     let mut end = index;
     for (place, limit, marks) in [(0, most, [DEGREE, DEGREE]), (1, 59, *b"''"), (2, 59, *b"\"'")] {
-        let count = digits(bytes, index, 3);
-        let value = bytes
-            .iter()
-            .skip(index)
-            .take(count)
-            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
-        if count == 0 && place > 0 {
+        // Minutes and seconds may be missing.
+        if place > 0 && !at(bytes, index).is_ascii_digit() {
             break;
         }
-        if !(1..=3).contains(&count) || value > limit {
-            return None;
-        }
-        index += count;
+        let (_, after) = number(bytes, index, 3).filter(|(value, _)| *value <= limit)?;
+        index = after;
         if at(bytes, index) == b'.' {
             index += 1 + digits(bytes, index + 1, 8);
         }

@@ -29,17 +29,3 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
         out.push(Candidate::new(start, end, Entity::Address, 0.62));
     }
 }
-
-/// Passes over up to `most` of the bytes in `what`.
-fn skip(bytes: &[u8], mut index: usize, what: &[u8], most: usize) -> usize {
-    let limit = index + most;
-    while index < limit && what.contains(&at(bytes, index)) && at(bytes, index) != 0 {
-        index += 1;
-    }
-    index
-}
-
-/// How many digits are at `start`; more than `most` count as one more.
-fn digits(bytes: &[u8], start: usize, most: usize) -> usize {
-    bytes.iter().skip(start).take(most + 1).take_while(|byte| byte.is_ascii_digit()).count()
-}

@@ -1,15 +1,13 @@
 //! Postcodes: those of a form that no other code has, and digits that a word announces.
 
-use super::digits;
 use crate::detect::context::Context;
-use crate::detect::fold::{Folded, at, is_word};
+use crate::detect::fold::{Folded, at, count_while, digits, is_word};
 use crate::detect::{Candidate, Entity, words};
 
 /// `SW1A 1AA`: the Royal Mail's forms; the space is needed, since product codes look the same
 /// without it.
 pub(super) fn british(bytes: &[u8], start: usize) -> Option<usize> {
-    let word =
-        |from: usize| bytes.iter().skip(from).take(5).take_while(|byte| is_word(**byte)).count();
+    let word = |from: usize| count_while(bytes, from, 4, is_word);
     let outward = word(start);
     let head: Vec<u8> =
         bytes.iter().skip(start).take(outward).map(u8::to_ascii_uppercase).collect();

@@ -1,7 +1,8 @@
 //! Streets with house numbers, in scripts with spaces between words.
 
-use super::{digits, skip};
-use crate::detect::fold::{Folded, IDEOGRAPH, LETTER, at, is_word, plain, previous};
+use crate::detect::fold::{
+    Folded, IDEOGRAPH, LETTER, at, count_while, digits, is_word, plain, previous, skip,
+};
 use crate::detect::words;
 
 /// The words from `start` on, at most six of one line: where each begins and ends.
@@ -10,7 +11,7 @@ fn words(bytes: &[u8], start: usize) -> Vec<(usize, usize)> {
         |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, LETTER | b'\'' | b'-' | b'.');
     let (mut index, mut found) = (start, Vec::new());
     while found.len() < 6 {
-        let length = bytes.iter().skip(index).take(33).take_while(|byte| letter(**byte)).count();
+        let length = count_while(bytes, index, 32, letter);
         if length == 0 || length > 32 {
             break;
         }

@@ -8,9 +8,7 @@ use super::keys::Keys;
 use super::values::{character, count, list, number, one_of, text};
 use crate::entity::Entity;
 use crate::error::{Error, Result};
-use crate::rules::{
-    Alphabet, Bound, DateStep, Entities, Generalize, Hierarchy, Levels, Spread, Transform,
-};
+use crate::rules::{Alphabet, Bound, DateStep, Entities, Hierarchy, Levels, Spread, Transform};
 
 /// Reads what a rule does, with the keys of its transform.
 pub(super) fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
@@ -57,7 +55,7 @@ pub(super) fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
                 })?
                 .unwrap_or(Alphabet::Digits),
         },
-        "generalize" => Transform::Generalize(generalize(keys)?),
+        "generalize" => generalize(keys)?,
         "noise" => {
             let positive = |value: &DeValue<'_>| number(value, f64::MIN_POSITIVE, 1e300);
             match (keys.take("deviation", positive)?, keys.take("relative", positive)?) {
@@ -122,25 +120,23 @@ fn hierarchy(keys: &mut Keys<'_>) -> Result<Hierarchy> {
 
 const BIN: (f64, f64) = (1e-9, 1e15);
 
-fn generalize(keys: &mut Keys<'_>) -> Result<Generalize> {
+fn generalize(keys: &mut Keys<'_>) -> Result<Transform> {
     let kinds = ["date", "number", "postcode", "grid", "hierarchy"];
     let named = |name: &str| kinds.into_iter().find(|kind| *kind == name);
-    Ok(match keys.need("as", |value| one_of(value, named, &kinds.join(", ")))? {
-        "date" => Generalize::Date(keys.need("to", date_step)?),
-        "number" => {
-            Generalize::Number { bin: keys.need("bin", |value| number(value, BIN.0, BIN.1))? }
-        }
-        "postcode" => {
-            Generalize::Postcode { keep: keys.need("keep", |value| count(value, 1, 100))? }
-        }
-        "grid" => {
-            Generalize::Grid { cell: keys.need("cell", |value| number(value, BIN.0, BIN.1))? }
-        }
-        _ => Generalize::Hierarchy {
-            hierarchy: hierarchy(keys)?,
-            level: keys.take("level", |value| count(value, 1, 16))?.unwrap_or(1),
+    let width = |value: &DeValue<'_>| number(value, BIN.0, BIN.1);
+    Ok(Transform::generalize(
+        match keys.need("as", |value| one_of(value, named, &kinds.join(", ")))? {
+            "date" => Levels::Date(vec![keys.need("to", date_step)?]),
+            "number" => Levels::Number(vec![keys.need("bin", width)?]),
+            "postcode" => Levels::Postcode(vec![keys.need("keep", |value| count(value, 1, 100))?]),
+            "grid" => return Ok(Transform::Grid { cell: keys.need("cell", width)? }),
+            _ => {
+                let levels = Levels::Hierarchy(hierarchy(keys)?);
+                let level = keys.take("level", |value| count(value, 1, 16))?.unwrap_or(1);
+                return Ok(Transform::Generalize { levels, level });
+            }
         },
-    })
+    ))
 }
 
 fn levels(keys: &mut Keys<'_>) -> Result<Levels> {
