@@ -191,6 +191,8 @@ impl<'a> Survey<'a> {
             };
             Error::mismatch(detail, "lower `k` or `l`, or raise `suppress-max`")
         })?;
+        // The classes at these levels once more, now to say which of them may go out: sums come in
+        // ranges of rising keys, so sorting each range sorts all.
         let mut admitted = Admitted::new(self.memory);
         let (mut suppressed, mut reached, mut diverse) = (0, u64::MAX, u64::MAX);
         self.classes.fold(

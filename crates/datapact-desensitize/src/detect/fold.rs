@@ -192,6 +192,7 @@ pub(crate) fn plain(text: &str) -> String {
             out.push(character.to_ascii_lowercase());
             continue;
         }
+        // A table instead of Unicode's decompositions: it also has letters that do not decompose.
         for small in character.to_lowercase() {
             match small {
                 'à'..='å' | 'ā' | 'ă' | 'ą' => out.push('a'),

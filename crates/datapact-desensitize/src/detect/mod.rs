@@ -148,6 +148,8 @@ impl Candidate {
 /// What all recognizers propose, however unsure.
 fn collect(text: &Folded<'_>) -> Vec<Candidate> {
     let bytes = text.bytes();
+    // Each recognizer is asked only where its entity can start: most bytes are inside of words and
+    // cost no more than this match.
     let mut out = Vec::new();
     for (index, &byte) in bytes.iter().enumerate() {
         match byte {

@@ -61,6 +61,7 @@ impl Names {
                 )));
             }
             names.longest = names.longest.max(words);
+            // Listed in small letters, a name is found in any case; `May` is not found in `may`.
             let any_case =
                 name.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
             *names.entries.entry(key.into_boxed_str()).or_default() |= any_case;

@@ -68,6 +68,7 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     let named = host.get(..dot).is_some_and(|names| {
         names.iter().any(|b| b.is_ascii_alphabetic() || *b == LETTER) && names.len() > 1
     });
+    // Without a scheme, a known top-level domain alone may be a sentence without a space.
     let confidence = match (www && dot > 3, known && named, path) {
         (true, _, _) => 0.93,
         (_, true, true) => 0.8,

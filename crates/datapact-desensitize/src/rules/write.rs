@@ -6,6 +6,7 @@ use super::{Bound, DayOrder, Levels, Rule, Rules, Spread, Transform};
 use crate::format::Formulas;
 
 pub(super) fn to_toml(rules: &Rules) -> String {
+    // Only what differs from the defaults is written: a person reads the file.
     let mut out = Out("version = 1\n".to_owned());
     let options = &rules.options;
     if let Some(format) = options.format {
@@ -89,6 +90,7 @@ impl Out {
     }
 
     fn parameters(&mut self, transform: &Transform) {
+        // Parameters are written even if they are the defaults: they are what a reviewer changes.
         match transform {
             Transform::Keep | Transform::Drop | Transform::Redact { with: None } => {}
             Transform::Redact { with: Some(with) } => self.text("with", with),

@@ -243,6 +243,7 @@ impl<'p> Engine<'p> {
 
     /// What was done, and what it cost.
     pub(super) fn report(&self, format: Format, source: &dyn Source, formulas: u64) -> Report {
+        // Without any record that went out there is no sample, and nothing was lost.
         let empty = Sample::new(0, self.plan.rules.reading);
         let sample = self.sample.as_ref().unwrap_or(&empty);
         let columns = self.columns.iter().enumerate().map(|(index, column)| ColumnReport {

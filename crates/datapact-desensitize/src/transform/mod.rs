@@ -107,6 +107,7 @@ impl Op {
         facts: ColumnFacts,
     ) -> Result<Self> {
         let Resources { reading, hierarchies, key, names } = resources;
+        // `Plan::new` has refused rules without the key that they need; this checks again.
         let needed = || key.ok_or_else(key::missing);
         Ok(match transform {
             Transform::Keep => Self::Keep,

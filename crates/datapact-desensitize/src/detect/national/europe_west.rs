@@ -144,6 +144,7 @@ fn it_codice_fiscale(id: &[u8]) -> bool {
         b'V' => b'9',
         other => other,
     };
+    // Year, day and place of birth; the month is a letter.
     let mut digits = Vec::with_capacity(7);
     for index in [6, 7, 9, 10, 12, 13, 14] {
         digits.extend(id.get(index).map(|byte| plain(*byte)).filter(u8::is_ascii_digit));
@@ -164,6 +165,7 @@ fn it_codice_fiscale(id: &[u8]) -> bool {
         })
         .sum();
     let day = number(&digits, 2, 2);
+    // The day of birth of a woman is 40 more.
     digits.len() == 7
         && id.get(8).is_some_and(|month| b"ABCDEHLMPRST".contains(month))
         && matches!(day, 1..=31 | 41..=71)

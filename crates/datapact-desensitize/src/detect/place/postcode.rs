@@ -21,6 +21,7 @@ pub(super) fn british(bytes: &[u8], start: usize) -> Option<usize> {
             | [false, true, false]
             | [false, false, true, false]
     );
+    // The inward code never has the letters that are easily misread.
     let letters = |byte: u8| {
         byte.is_ascii_alphabetic()
             && !matches!(byte.to_ascii_uppercase(), b'C' | b'I' | b'K' | b'M' | b'O' | b'V')

@@ -71,7 +71,7 @@ impl CsvSource {
             let mut header = Record::default();
             if !self.next_record(&mut header)? {
                 return Err(Error::mismatch(
-                    "the file is empty",
+                    "the file has no records",
                     "give a file with a header and records",
                 ));
             }

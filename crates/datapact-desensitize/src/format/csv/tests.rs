@@ -86,17 +86,20 @@ fn a_table_without_header_has_numbered_columns() {
 fn what_is_broken_is_refused_with_its_position() {
     refused(
         b"a,b\n1,2\n1,2,3\n",
-        "record 2 (line 3, byte 8): there are 3 fields where the header has 2",
+        "record 2 (line 3, byte 8): the record has 3 fields, the header 2",
     );
-    refused(b"a,b\n1\n", "record 1 (line 2, byte 4): there are 1 fields where the header has 2");
-    refused(b"a,b\n1,\"x\ny\n", "record 1 (line 2, byte 6): this quote is never closed");
-    refused(b"a,b\n1,\"x\"y\n", "record 1 (line 2, byte 9): something follows the closing quote");
+    refused(b"a,b\n1\n", "record 1 (line 2, byte 4): the record has 1 fields, the header 2");
+    refused(b"a,b\n1,\"x\ny\n", "record 1 (line 2, byte 6): the quote is not closed");
+    refused(
+        b"a,b\n1,\"x\"y\n",
+        "record 1 (line 2, byte 9): a closing quote is not followed by a delimiter or line end",
+    );
     refused(
         b"a,b\n1\rx,2\n",
-        "record 1 (line 2, byte 5): there is a carriage return without a line feed",
+        "record 1 (line 2, byte 5): a carriage return is not followed by a line feed",
     );
     refused(b"a,a\n1,2\n", "header (line 1, byte 0): two columns are named `a`");
-    refused(b"", "the file is empty");
+    refused(b"", "the file has no records");
     let mut huge = b"a,b\n\"".to_vec();
     huge.resize(RECORD_BYTES_MAX * 2, b'x');
     refused(
@@ -125,6 +128,8 @@ fn formulas_are_escaped_and_numbers_are_not() {
     assert_eq!(written(&rows, &dialect, Formulas::Keep), b"=1+1,@x,-5,+49 (30) 1-2,-x,a=b\n");
 }
 
+const HOSTILE: &[u8] = b"a\",;'\r\n\xc3\xb6\0\xff";
+
 proptest! {
     #[test]
     fn what_is_written_reads_the_same(
@@ -140,7 +145,9 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics(bytes in proptest::collection::vec(prop::sample::select(&b"a\",;'\r\n\xc3\xb6\0\xff"[..]), 0..60)) {
+    fn nothing_panics(
+        bytes in proptest::collection::vec(prop::sample::select(HOSTILE), 0..60),
+    ) {
         let _ = read(&bytes, &Options::default());
     }
 }
@@ -150,7 +157,7 @@ fn a_first_record_that_looks_like_data_names_no_columns() {
     let bytes = b"1,ann@example.org\n2,bob@example.org\n";
     refused(
         bytes,
-        "header (line 1, byte 0): what would name column 2 looks like data about a person",
+        "header (line 1, byte 0): the header of column 2 looks like data about a person",
     );
     let without = Options { header: Some(false), ..Options::default() };
     let (columns, rows) = read(bytes, &without).unwrap();

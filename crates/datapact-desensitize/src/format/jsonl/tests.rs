@@ -60,10 +60,10 @@ fn objects_become_columns_and_objects_again() {
 fn what_is_no_json_line_is_refused_with_its_position_and_without_its_content() {
     refused(
         "{\"a\":1}\n{\"a\":secret}\n",
-        "record 2 (line 2, byte 8): no JSON object, at character",
+        "record 2 (line 2, byte 8): not a JSON object, at character",
     );
-    refused("[1]\n", "no JSON object");
-    refused("{\"a\":1} x\n", "no JSON object");
+    refused("[1]\n", "not a JSON object");
+    refused("{\"a\":1} x\n", "not a JSON object");
     refused("{\"a\":1,\"a\":2}\n", "the member `a` occurs twice");
     refused("{\"a.b\":1}\n", "has a point");
     refused(

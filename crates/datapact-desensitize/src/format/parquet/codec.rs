@@ -88,6 +88,8 @@ impl Codec {
         let logical = basic_info.logical_type_ref();
         let converted = basic_info.converted_type();
         let scale = u32::try_from(*scale).unwrap_or(0);
+        // Writers declare a type in the newer way, the older or both; either is enough. Bounds are
+        // those of the declared type, so that no transform writes what other readers refuse.
         Some(match (physical_type, logical, converted) {
             (Physical::BOOLEAN, ..) => Self::Bool,
             (Physical::INT32, Some(LogicalType::Date), _)
@@ -195,6 +197,7 @@ impl Codec {
             (Self::UInt64, Value::I64(value)) => write!(out, "{}", *value as u64),
             (_, Value::I32(value)) => write!(out, "{value}"),
             (_, Value::I64(value)) => write!(out, "{value}"),
+            // The shortest text that reads as the same number.
             (_, Value::F32(value)) => write!(out, "{value:?}"),
             (_, Value::F64(value)) => write!(out, "{value:?}"),
         };

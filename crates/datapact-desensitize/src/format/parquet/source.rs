@@ -161,6 +161,7 @@ impl ParquetSource {
                         if *count.get_or_insert(found) != found {
                             return Err(self.unequal());
                         }
+                        // Checked after each column: one more may be all that memory holds.
                         outgrown = self.held.bytes() > self.pages_max;
                         if outgrown {
                             break;
@@ -173,6 +174,7 @@ impl ParquetSource {
                     count.unwrap_or(0)
                 }
             };
+            // A row group that gave nothing is at its end, and the next begins.
             if count > 0 {
                 (self.rows, self.row) = (count, 0);
                 self.group_rows += count;
@@ -189,6 +191,7 @@ impl ParquetSource {
             self.rows_max = rows.min((BATCH_BYTES / row_bytes.max(1)) as usize).max(1);
             let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
             self.batches.iter_mut().for_each(|batch| *batch = Batch::default());
+            // So many readers would take too much memory before the first page is read.
             if self.batches.len() > READERS_MAX {
                 (self.group_rows, self.groups_begun) = (0, index + 1);
                 self.spill()?;

@@ -16,6 +16,7 @@ pub(super) fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
     let name = keys.need("transform", |value| {
         one_of(value, |name| Transform::NAMES.into_iter().find(|n| *n == name), &known)
     })?;
+    // From here on, faults speak of the transform: `keep has no key `with``.
     keys.what = name;
     let domain = |keys: &mut Keys<'_>| {
         let domain = keys.take("domain", |value| {
@@ -26,6 +27,7 @@ pub(super) fn transform(keys: &mut Keys<'_>) -> Result<Transform> {
         })?;
         Ok::<_, Error>(domain.unwrap_or_default())
     };
+    // Defaults are those that hide most; what has no safe default is needed.
     Ok(match name {
         "keep" => Transform::Keep,
         "drop" => Transform::Drop,
