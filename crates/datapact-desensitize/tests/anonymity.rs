@@ -6,8 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::format::{Input, Options};
 use datapact_desensitize::{Plan, Report, run};
 
 const RULES: &str = r#"
