@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 /// A server, by configured name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// `https://NAME:PORT` without a path; the certificate must bear NAME.
     pub url: String,
     /// Where to connect when NAME is not in the DNS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub connect: Option<SocketAddr>,
 }
 

@@ -6,9 +6,10 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use datapact_core::document::Statement;
 use datapact_core::id::{Digest, Timestamp};
@@ -22,7 +23,7 @@ use http::{HeaderMap, Method, header};
 use crate::peer::AuthenticatedPeer;
 use crate::problem::{Kind, Problem, Result};
 
-/// The header in which a user's signed statement stands.
+/// The header that carries a user's signed statement.
 pub const STATEMENT_HEADER: &str = "datapact-statement";
 /// The header by which a caller marks the repeats of one call
 /// (draft-ietf-httpapi-idempotency-key-header).
@@ -42,7 +43,7 @@ const STATEMENTS_MAX: usize = 500_000;
 
 /// The current value of something that is reloaded while the server runs.
 pub type Source<T> = Arc<dyn Fn() -> Arc<T> + Send + Sync>;
-/// Whoever has passed the gate.
+/// A caller that has passed the gate.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// Who, and with which certificate.
@@ -76,7 +77,7 @@ impl Caller {
             return Ok(());
         }
         let problem = Problem::new(Kind::PreconditionFailed, "it was changed since you read it");
-        Err(problem.hint("read it again, and decide anew"))
+        Err(problem.hint("read it again, then decide"))
     }
 
     /// A user, or a refusal.
@@ -166,7 +167,7 @@ impl Gate {
         Self { name: name.to_owned(), trust, access, clock, seen: Mutex::default() }
     }
 
-    /// Identifies the peer anew, so that a revocation counts at once, and consults the list.
+    /// Identifies the peer again, so that a revocation counts at once, and consults the list.
     fn admit_peer(&self, peer: &AuthenticatedPeer) -> Result<()> {
         let now = (self.clock)();
         let identity = (self.trust)().identify(&peer.chain, now).map_err(|e| {
@@ -175,7 +176,7 @@ impl Gate {
         if identity != peer.identity {
             return Err(Problem::new(
                 Kind::Unauthenticated,
-                "the certificate now stands for somebody else",
+                "the certificate now identifies somebody else",
             ));
         }
         if !(self.access)().admits(&identity) {
@@ -213,7 +214,7 @@ impl Gate {
             return Err(refused("the statement is about another call"));
         }
         if signed.document().time.abs_diff(now) > STATEMENT_SECONDS_MAX {
-            let detail = "the statement is not of this minute";
+            let detail = "the signed statement is more than 60 seconds old or ahead";
             return Err(refused(detail).hint("compare this machine's clock with the server's"));
         }
         self.once(signed.document().time, signed.id(), now)
@@ -279,7 +280,7 @@ impl Gate {
     }
 }
 
-fn too_large() -> Problem {
+pub(crate) fn too_large() -> Problem {
     Problem::new(Kind::TooLarge, format!("the body is larger than {BODY_BYTES_MAX} bytes"))
 }
 
@@ -302,7 +303,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
     let mut values = headers.get_all(IDEMPOTENCY_HEADER).iter();
     let (Some(value), None) = (values.next(), values.next()) else {
         return match headers.contains_key(IDEMPOTENCY_HEADER) {
-            true => Err(Problem::malformed("`Idempotency-Key` stands twice")),
+            true => Err(Problem::malformed("`Idempotency-Key` is given twice")),
             false => Ok(None),
         };
     };
@@ -337,8 +338,18 @@ fn if_match(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
 /// The media type of streamed bodies.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
+/// Puts the gate in front of a server's routes, and answers all other addresses and methods.
+pub fn gated(routes: Router, gate: Arc<Gate>) -> Router {
+    routes
+        .fallback(|| async { Problem::not_found("this server has no such address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::malformed("this address does not take this method")
+        })
+        .layer(middleware::from_fn_with_state(gate, pass))
+}
+
 /// The middleware: lets a call through with its [`Caller`], or answers why not.
-pub(crate) async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     match gate.admit(request).await {
         Ok(request) => next.run(request).await,
         Err(problem) => problem.into_response(),

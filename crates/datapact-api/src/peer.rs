@@ -5,7 +5,7 @@ use datapact_core::identity::Identity;
 use rustls::pki_types::CertificateDer;
 
 /// A user or server authenticated by the TLS handshake (AC-1). The chain is kept so that every
-/// request on a long-lived connection is identified anew: a revocation counts at once.
+/// request on a long-lived connection can be identified again: a revocation counts at once.
 #[derive(Debug, Clone)]
 pub struct AuthenticatedPeer {
     /// Who the certificate certified at the handshake.

@@ -7,14 +7,14 @@ use datapact_core::contract::Refusal;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 
-/// The kinds of refusal, by what a caller can do about them. The name in JSON stands in the
+/// The kinds of refusal, by what a caller can do about them. The name in JSON is part of the
 /// problem's `type`, `urn:datapact:problem:KIND`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// The request is wrong; change it.
     Malformed,
-    /// The server does not know who asks.
+    /// The server cannot tell who calls.
     Unauthenticated,
     /// The server knows, and does not allow it.
     Forbidden,
@@ -39,6 +39,22 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 12] = [
+        Self::Malformed,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::Refused,
+        Self::NotFound,
+        Self::Conflict,
+        Self::PreconditionFailed,
+        Self::TooLarge,
+        Self::Busy,
+        Self::Unavailable,
+        Self::Untrusted,
+        Self::Internal,
+    ];
+
     /// The HTTP status.
     pub fn status(self) -> StatusCode {
         match self {
@@ -150,10 +166,12 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// The wire form.
+/// Problem details (RFC 9457). Programs look at `type` and `refusal.rule` only.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Problem"))]
+pub(crate) struct Wire {
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = Kind::types())))]
     kind: String,
     title: String,
     status: u16,
@@ -166,11 +184,23 @@ struct Wire {
 
 const TYPE_PREFIX: &str = "urn:datapact:problem:";
 
+impl Kind {
+    /// The problem's `type`.
+    fn problem_type(self) -> String {
+        format!("{TYPE_PREFIX}{}", self.name())
+    }
+
+    #[cfg(feature = "schema")]
+    fn types() -> Vec<String> {
+        Self::ALL.map(Self::problem_type).to_vec()
+    }
+}
+
 impl Problem {
     /// The `application/problem+json` form, also what the command line prints with `--json`.
     pub fn to_json(&self) -> serde_json::Value {
         let wire = Wire {
-            kind: format!("{TYPE_PREFIX}{}", self.kind.name()),
+            kind: self.kind.problem_type(),
             title: self.kind.name().replace('-', " "),
             status: self.kind.status().as_u16(),
             detail: self.detail.clone(),
@@ -180,7 +210,7 @@ impl Problem {
         serde_json::to_value(wire).unwrap_or_default()
     }
 
-    /// Reads a server's answer; one that is no problem document becomes one by its status.
+    /// Reads a server's answer; an answer that is not a problem document becomes one by its status.
     pub fn from_answer(status: StatusCode, body: &[u8]) -> Self {
         let wire = serde_json::from_slice::<Wire>(body).ok();
         let parsed = wire.and_then(|wire| {

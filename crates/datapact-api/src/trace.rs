@@ -1,5 +1,5 @@
 //! One piece of work over several servers: its trace, told from call to call by the header
-//! `traceparent` (W3C Trace Context). A trace's identifiers are random and name nobody.
+//! `traceparent` (W3C Trace Context). A trace's identifiers are random and name no person.
 
 use std::fmt;
 use std::future::Future;
@@ -15,13 +15,13 @@ pub const HEADER: &str = "traceparent";
 pub struct Traceparent {
     /// The trace.
     pub trace: [u8; 16],
-    /// The step, a span of whoever calls.
+    /// The step, a span of the caller.
     pub span: [u8; 8],
     /// Whether the caller wants it recorded, and what else the W3C will find to say.
     pub flags: u8,
 }
 
-/// What is no `traceparent`.
+/// Not a `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a traceparent of the W3C: `00-`, 32, 16 and 2 lower-case hexadecimal digits, joined by `-`"
@@ -29,7 +29,7 @@ pub struct Traceparent {
 pub struct NotATraceparent;
 
 impl Traceparent {
-    /// A new trace, to be recorded by whoever records traces.
+    /// A new trace, to be recorded where traces are.
     pub fn random() -> Self {
         Self { trace: random(), span: random(), flags: 1 }
     }

@@ -144,7 +144,7 @@ fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
     for (i, realm) in file.realm.iter().enumerate() {
         if file.realm.iter().take(i).any(|other| other.name == realm.name) {
             return Err(syntax(format!(
-                "realm `{}` stands there twice; list its CAs in one",
+                "realm `{}` is listed twice; list its CAs in one",
                 realm.name
             )));
         }

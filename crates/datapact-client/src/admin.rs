@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use datapact_api::administration::{Action, check_actions};
-use datapact_api::management::{Account, AccountUpdate, Invitation, NewInvitation};
+use datapact_api::management::{
+    Account, AccountUpdate, Action, Deletion, Invitation, NewInvitation, check_actions,
+};
+use datapact_api::operation::Page;
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use serde::Serialize;
 
@@ -47,7 +49,7 @@ impl Administrator {
         let mut all = Vec::new();
         let mut after = None;
         loop {
-            let page = retry(|| self.session.management().accounts(after.as_ref())).await?;
+            let page = retry(|| self.session.management().accounts(Page { after })).await?;
             let Some(last) = page.last() else { break };
             after = Some(advanced(&self.session.profile().enrolment().management, after, last.id)?);
             all.extend(page);
@@ -64,7 +66,8 @@ impl Administrator {
     /// Disables an account on all servers and has it erased when management's retention is over, or
     /// right `now`: no link from the ledger to the person is left then.
     pub async fn delete(&self, id: &AccountId, now: bool) -> Result<Account> {
-        retry(|| self.session.management().delete_account(id, now)).await
+        let when = Deletion { now };
+        retry(|| self.session.management().delete_account(id, &when)).await
     }
 
     /// What was done to accounts, oldest first. The record is checked: none is missing or changed,
@@ -73,7 +76,7 @@ impl Administrator {
         let mut all = Vec::new();
         let mut at = (0, Digest([0; 32]));
         loop {
-            let page = retry(|| self.session.management().actions(at.0)).await?;
+            let page = retry(|| self.session.management().actions(Page::after(at.0))).await?;
             if page.is_empty() {
                 return Ok(all);
             }

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use datapact_api::administration::Erasure;
 use datapact_api::management::{
-    AccessEntry, CatalogDetail, CatalogEntry, CatalogQuery, RecordQuery, UsageEntry, UsageReceipt,
+    AccessEntry, CatalogDetail, CatalogEntry, CatalogQuery, DeadLetter, Erasure, NewSubscription,
+    Purpose, RecordQuery, Redelivery, Subscription, UsageEntry, UsageReceipt,
 };
-use datapact_api::subscription::{DeadLetter, NewSubscription, Redelivery, Subscription};
+use datapact_api::operation::Page;
 use datapact_core::contract::Refusal;
 use datapact_core::document::UsageReport;
 use datapact_core::id::{Digest, ShareId, SubscriptionId, Timestamp};
@@ -100,7 +100,10 @@ impl Consumer {
         share: &ShareId,
         purpose: Option<&Name>,
     ) -> Result<(Offer, Option<Signed<SharingPolicy>>)> {
-        let detail = retry(|| self.session.management.catalog_entry(share, purpose)).await?;
+        let detail = {
+            let purpose = Purpose { purpose: purpose.cloned() };
+            retry(|| self.session.management.catalog_entry(share, &purpose)).await?
+        };
         if detail.entry.share != *share {
             return Err(ClientError::untrusted("management shows another share than asked for"));
         }
@@ -262,7 +265,8 @@ impl Consumer {
         let mut found: Vec<DeadLetter> = Vec::new();
         loop {
             let after = found.last().map_or(0, |letter| letter.event);
-            let page = retry(|| self.session.management.dead_letters(id, after)).await?;
+            let page =
+                retry(|| self.session.management.dead_letters(id, Page::after(after))).await?;
             if page.first().is_none_or(|first| first.event <= after) {
                 return Ok(found);
             }

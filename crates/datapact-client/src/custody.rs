@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::KeyStatus;
+use datapact_api::operation::Page;
 use datapact_api::storage_server::PackageStatus;
 use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -169,7 +170,7 @@ impl Provider {
         for (endpoint, server) in self.session.key_servers() {
             let mut after = None;
             loop {
-                let page = retry(|| server.keys(after.as_ref())).await?;
+                let page = retry(|| server.keys(Page { after })).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(advanced(endpoint, after, last.key.id)?);
                 all.extend(page);
@@ -184,7 +185,7 @@ impl Provider {
         for (endpoint, server) in self.session.storage_servers() {
             let mut after = None;
             loop {
-                let page = retry(|| server.packages(after.as_ref())).await?;
+                let page = retry(|| server.packages(Page { after })).await?;
                 let Some(last) = page.last() else { break };
                 after = Some(advanced(endpoint, after, last.package.id)?);
                 all.extend(page);

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use datapact_api::client::TlsFailure;
 use datapact_api::endpoint::EndpointError;
-use datapact_api::http_api::TlsFailure;
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::jws::DocumentError;
 use datapact_core::package::PackageError;

@@ -8,10 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use datapact_api::endpoint::Endpoint;
-use datapact_api::key_server::{KeyServer, StoreKey};
+use datapact_api::key_server::{KeyServer, StoreKey, Withhold};
 use datapact_api::management::{OwnShare, PolicyReceipt};
+use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem};
-use datapact_api::storage_server::{ByteStream, PackageAddress, PackageStatus, StorageServer};
+use datapact_api::storage_server::{
+    ByteStream, PackageAddress, PackageStatus, Part, StorageServer,
+};
 use datapact_core::address::Addressed;
 use datapact_core::contract::Call;
 use datapact_core::id::{Digest, ShareId, Timestamp};
@@ -268,7 +271,7 @@ impl Provider {
         let mut all: BTreeMap<ShareId, OwnShare> = BTreeMap::new();
         let mut after = 0;
         loop {
-            let page = retry(|| self.session.management.shares(after)).await?;
+            let page = retry(|| self.session.management.shares(Page::after(after))).await?;
             let Some(last) = page.last() else { break };
             if last.event <= after {
                 return Err(ClientError::untrusted("management's list of shares is out of order"));
@@ -420,7 +423,8 @@ impl Provider {
         let mut unconfirmed = None;
         if withhold {
             let (_, key_server) = session.key_server_of(&body.information.key.address)?;
-            match retry(|| key_server.withhold(policy)).await {
+            let withheld = Withhold { policy: policy.clone() };
+            match retry(|| key_server.withhold(&withheld)).await {
                 Err(error) if error.is_temporary() => unconfirmed = Some(error),
                 outcome => outcome?,
             }
@@ -637,10 +641,8 @@ async fn upload_in_parts<F: Future<Output = Result<ByteStream>>>(
                 return storage.package_status(&package.id).await.map_err(ClientError::from);
             }
             let bytes = from(at.offset).await?;
-            storage
-                .append(&package.id, at.offset, package.size, bytes)
-                .await
-                .map_err(ClientError::from)
+            let part = Part { offset: at.offset, size: package.size };
+            storage.append(&package.id, &part, bytes).await.map_err(ClientError::from)
         };
         match part.await {
             Err(error) if error.is_temporary() && since.elapsed() < UPLOAD_PATIENCE => {

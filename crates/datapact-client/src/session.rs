@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datapact_api::client::{Http, as_one_call};
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::{
-    Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient, as_one_call,
-};
 use datapact_api::key_server::KeyServer;
 use datapact_api::management::{
-    Account, Introspection, Management, ManagementInfo, Notification, NotificationQuery,
+    Account, Acknowledged, Introspection, Join, Management, ManagementInfo, Notification,
+    NotificationQuery,
 };
 use datapact_api::problem::Problem;
+use datapact_api::public::Public;
 use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_core::id::{Digest, Timestamp, random};
@@ -109,18 +109,17 @@ impl Session {
         let enrolment = profile.enrolment();
         let mut key_servers: Vec<(Endpoint, Arc<dyn KeyServer>)> = Vec::new();
         for endpoint in &enrolment.key_servers {
-            key_servers.push((endpoint.clone(), Arc::new(KeyServerClient(user(endpoint)?))));
+            key_servers.push((endpoint.clone(), Arc::new(user(endpoint)?)));
         }
         let mut storage_servers: Vec<(Endpoint, Arc<dyn StorageServer>)> = Vec::new();
         for endpoint in &enrolment.storage_servers {
-            storage_servers
-                .push((endpoint.clone(), Arc::new(StorageServerClient(user(endpoint)?))));
+            storage_servers.push((endpoint.clone(), Arc::new(user(endpoint)?)));
         }
-        let management = Arc::new(ManagementClient(user(&enrolment.management)?));
+        let management = Arc::new(user(&enrolment.management)?);
         let public = Http::new(&enrolment.public, tls(false)?, None, Arc::clone(&clock))?;
         Ok(Self {
             management,
-            public: Arc::new(PublicClient(public)),
+            public: Arc::new(public),
             key_servers,
             storage_servers,
             clock,
@@ -171,7 +170,8 @@ impl Session {
     }
 
     pub(crate) async fn join(&self, code: &str) -> Result<Account> {
-        retry(|| self.management.join(code)).await
+        let join = Join { code: code.to_owned() };
+        retry(|| self.management.join(&join)).await
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -222,7 +222,7 @@ impl Session {
         let mut found: Vec<Notification> = Vec::new();
         loop {
             let after = found.last().map_or(0, |notification| notification.sequence);
-            let query = NotificationQuery { after, all };
+            let query = NotificationQuery { after: Some(after), all };
             let page = retry(|| self.management.notifications(&query)).await?;
             if page.first().is_none_or(|first| first.sequence <= after) {
                 return Ok(found);
@@ -233,7 +233,8 @@ impl Session {
 
     /// Acknowledges the notifications up to `sequence`: management need not keep them any longer.
     pub async fn acknowledge(&self, sequence: u64) -> Result<()> {
-        retry(|| self.management.acknowledge(sequence)).await
+        let acknowledged = Acknowledged { sequence };
+        retry(|| self.management.acknowledge(&acknowledged)).await
     }
 
     /// Whether the access token of an access is good; `request` is the document id of the access

@@ -8,6 +8,7 @@ use crate::identity::Identity;
 
 /// What opens a commitment: with it, one can check whose the commitment is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Opening {
     /// The person or server committed to.

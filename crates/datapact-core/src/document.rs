@@ -120,6 +120,7 @@ pub struct UsageReport {
 
 /// What a consumer did with the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UsageAction {
     /// Presented them to the user.

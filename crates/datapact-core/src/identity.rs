@@ -15,6 +15,7 @@ pub const SERVER_REALM: &str = "server";
 /// It survives renewal of the certificate and of the CA. The subject of a user is its distinguished
 /// name in the form that [`crate::trust`] produces; the subject of a server is its DNS name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "Unchecked")]
 pub struct Identity {
     /// The organisation that a CA may certify, as the trust configuration names it: 1 to 64 of `a-z
@@ -26,6 +27,7 @@ pub struct Identity {
 
 /// An identity as it comes in, before [`Identity::validate`].
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct Unchecked {
     realm: String,

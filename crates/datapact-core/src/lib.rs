@@ -16,6 +16,8 @@ pub mod package;
 pub mod permission;
 pub mod policy;
 pub mod release;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod terms;
 #[cfg(test)]
 #[path = "../tests/support/pki.rs"]

@@ -33,10 +33,11 @@ pub enum PermissionError {
 
 /// How often each consumer may access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum AccessTimes {
     /// At most this many accesses by each consumer, at least 1.
-    Times(u32),
+    Times(#[cfg_attr(feature = "schema", schemars(range(min = 1)))] u32),
     /// No limit.
     Unlimited,
 }
@@ -78,6 +79,7 @@ impl AccessPermission {
 
 /// A key and its address at the key server that holds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct KeyReference {
     /// The key's identifier.
@@ -95,6 +97,7 @@ impl KeyReference {
 
 /// A package, its address at the storage server that holds it, and what its bytes must be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PackageReference {
     /// The package's identifier.

@@ -12,12 +12,14 @@ use crate::id::Digest;
 
 /// A key sealed to one recipient.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SealedKey {
     /// The encapsulated key, 32 bytes.
     pub encapsulated: Digest,
     /// The ciphertext of the 32 key bytes with its 16-byte tag, hexadecimal.
     #[serde(with = "hex::serde")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", regex(pattern = "^[0-9a-f]{96}$")))]
     pub ciphertext: Vec<u8>,
 }
 

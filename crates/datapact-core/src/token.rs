@@ -48,6 +48,7 @@ pub struct AccessToken {
 
 /// The key that a token is bound to (RFC 7800).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Confirmation {
     /// SHA-256 of the TLS client certificate, base64url without padding (RFC 8705).
@@ -98,6 +99,7 @@ struct Header {
 
 /// A public key in a [`Jwks`] (RFC 7517).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Jwk {
     /// `EC`.
     pub kty: String,
@@ -118,6 +120,8 @@ pub struct Jwk {
 
 /// The keys that a management signs tokens with (RFC 7517).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("additionalProperties" = false)))]
 pub struct Jwks {
     /// The keys; at most [`JWKS_KEYS_MAX`] are read.
     pub keys: Vec<Jwk>,

@@ -14,13 +14,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datapact_core::permission::AccessTimes;
+use datapact_ledger::Ledger;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, Store};
 use datapact_local::testing::{Fixture, TestShare, TestUser, signing_key};
 use datapact_log::clock::system_clock;
 use datapact_log::note::KeyKind;
+use datapact_store::Store;
 use futures_util::StreamExt as _;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;

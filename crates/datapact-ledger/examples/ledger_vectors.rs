@@ -1,4 +1,4 @@
-//! Makes the golden vectors of `testdata/ledger/` anew: `ledger_vectors DIRECTORY`. They are made
+//! Makes the golden vectors of `testdata/ledger/` again: `ledger_vectors DIRECTORY`. They are made
 //! once and committed; `docs/spec/ledger-log.md` describes them.
 #![allow(clippy::indexing_slicing)]
 

@@ -8,12 +8,13 @@ use std::io::Write as _;
 use std::sync::Arc;
 
 use datapact_core::permission::AccessTimes;
+use datapact_ledger::Ledger;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, Store};
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::clock::system_clock;
 use datapact_log::note::KeyKind;
+use datapact_store::Store;
 use futures_util::StreamExt as _;
 
 #[tokio::main]

@@ -159,7 +159,7 @@ pub async fn terms_are_enforced(ledger: &dyn Ledger, fixture: &Fixture) {
     );
 }
 
-/// Each consumer has the access times for itself, under all versions of the policy together.
+/// Each consumer has the access times for itself, under all versions of the policy.
 pub async fn accesses_are_counted_per_consumer(ledger: &dyn Ledger, fixture: &Fixture) {
     let mut share = fixture.share(AccessTimes::Times(2), |_| {});
     let (first, second) = (fixture.consumer("First"), fixture.consumer("Second"));
@@ -184,7 +184,7 @@ pub async fn accesses_are_counted_per_consumer(ledger: &dyn Ledger, fixture: &Fi
     assert_eq!((count(ledger, &share, &first).await, count(ledger, &share, &second).await), (3, 1));
 }
 
-/// Usage is reported by the consumer of an access, and by nobody else.
+/// Only the consumer of an access reports its usage.
 pub async fn usage_is_recorded_under_its_access(ledger: &dyn Ledger, fixture: &Fixture) {
     let share = fixture.share(AccessTimes::Unlimited, |_| {});
     let (consumer, other) = (fixture.consumer("Consumer"), fixture.consumer("Other"));
@@ -253,7 +253,7 @@ pub async fn bad_documents_are_refused(ledger: &dyn Ledger, fixture: &Fixture) {
         CheckError::Differs(_)
     ));
 
-    // A document for another ledger, and one by a CA that nobody trusts.
+    // A document for another ledger, and one by a CA that is not trusted.
     let elsewhere = Fixture::new("another-ledger.example").share(AccessTimes::Unlimited, |_| {});
     let (call, documents) = elsewhere.set();
     assert!(matches!(check_failed(ledger, &call, &documents).await, CheckError::Document(_)));

@@ -1,7 +1,7 @@
 //! The ledger: what Datapact asks of any ([`port::Ledger`]), the embedded one ([`embedded`]), and
 //! followers of it.
 //!
-//! The log itself is [`datapact_log`]. [`store`] is the database with one writer that the servers keep all their state in.
+//! The log itself is [`datapact_log`]; its tables are in a [`datapact_store::Store`].
 
 pub mod blocks;
 pub mod chain;
@@ -11,8 +11,6 @@ pub mod embedded;
 pub mod follower;
 pub mod mirror;
 pub mod port;
-pub mod store;
 pub mod tables;
 
 pub use port::{Ledger, LedgerCopy, LedgerError, LedgerReceipt};
-pub use store::Store;

@@ -12,14 +12,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
 use datapact_core::id::{Commitment, Digest, ShareId};
-use sea_orm::ConnectionTrait;
+use datapact_log::Position;
+use datapact_store::{Db, Reader, StoreError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::embedded::{EmbeddedLedger, Recorded};
+use crate::embedded::{ChainEvents, EmbeddedLedger};
 use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use crate::tables;
-use datapact_log::Position;
 
 /// The most events that are mirrored under one checkpoint.
 const BATCH: usize = 256;
@@ -39,7 +39,7 @@ pub struct MirroredLedger {
 }
 
 struct State {
-    /// The chain's position behind the newest event mirrored.
+    /// The chain's position after the newest event mirrored.
     next: watch::Sender<Position>,
     /// Whether the log was compared with the chain: before that, nothing is executed.
     is_compared: watch::Sender<bool>,
@@ -70,9 +70,13 @@ impl MirroredLedger {
         chain: Arc<dyn Ledger>,
         log: Arc<EmbeddedLedger>,
     ) -> Result<Self, LedgerError> {
-        let on = log.store().read();
-        let origin = chain_of(on, chain.as_ref()).await?;
-        let next = tables::mirror(on).await?.map_or(0, |(_, next)| next);
+        let origin = chain.origin();
+        let read = log.store().read(move |db| {
+            let origin = chain_of(db, origin)?;
+            let next = tables::mirror(db)?.map_or(0, |(_, next)| next);
+            Ok::<_, LedgerError>((origin, next))
+        });
+        let (origin, next) = read.await?;
         let state = Arc::new(State {
             next: watch::Sender::new(next),
             is_compared: watch::Sender::new(false),
@@ -122,45 +126,45 @@ impl MirroredLedger {
     }
 }
 
-/// The name of `chain`, after checking that the log in `on` is empty or that chain's mirror.
-pub(crate) async fn chain_of(
-    on: &impl ConnectionTrait,
-    chain: &dyn Ledger,
-) -> Result<String, LedgerError> {
-    let origin = chain.origin();
-    match tables::mirror(on).await? {
+/// The name of the chain `origin`, after checking that the log in `db` is empty or that chain's
+/// mirror.
+pub(crate) fn chain_of(db: &Db, origin: String) -> Result<String, LedgerError> {
+    match tables::mirror(db)? {
         Some((known, _)) if known == origin => Ok(origin),
         Some((known, _)) => Err(LedgerError::Misconfigured(format!(
-            "the log in this data folder mirrors `{known}`, and `{origin}` is configured; use a new data folder, or \
-             put the former ledger's configuration back"
+            "the log in this data folder mirrors `{known}`, and `{origin}` is configured; \
+             use a new data folder, or put the former ledger's configuration back"
         ))),
-        None if tables::count(on).await? == 0 => Ok(origin),
+        None if tables::size(db)? == 0 => Ok(origin),
         None => Err(LedgerError::Misconfigured(format!(
-            "the log in this data folder is a ledger of its own and no mirror of `{origin}`; use a new data folder"
+            "the log in this data folder is a ledger itself, not a mirror of `{origin}`; \
+             use a new data folder"
         ))),
     }
 }
 
-/// Checks that `chain` still holds the newest event of the log in `on`: after a start it is the
-/// only one that can tell whether the past has changed meanwhile.
+/// Checks that `chain` still holds the newest event of the log that `reader` reads: after a start
+/// only this event can tell whether the past has changed meanwhile.
 ///
 /// # Errors
 /// [`LedgerError::Corrupt`] when it does not; [`LedgerError::Unavailable`] when the node has not
 /// come as far.
-pub(crate) async fn is_held(
-    on: &impl ConnectionTrait,
-    chain: &dyn Ledger,
-) -> Result<(), LedgerError> {
-    let kept = tables::mirror(on).await?;
-    let Some(at) = kept.as_ref().and_then(|(_, next)| next.checked_sub(1)) else { return Ok(()) };
-    let count = tables::count(on).await?;
-    let ours = tables::events(on, count.saturating_sub(1), 1).await?.pop();
-    if tables::mirror(on).await? != kept {
+pub(crate) async fn is_held(reader: &Reader, chain: &dyn Ledger) -> Result<(), LedgerError> {
+    let read = reader.read(|db| {
+        let mirror = tables::mirror(db)?;
+        let newest = tables::events(db, tables::size(db)?.saturating_sub(1), 1)?.pop();
+        // Statements of a reader do not see one state: another process may write between them.
+        let is_settled = tables::mirror(db)? == mirror;
+        Ok::<_, StoreError>((mirror, newest, is_settled))
+    });
+    let (mirror, ours, is_settled) = read.await?;
+    let Some(at) = mirror.and_then(|(_, next)| next.checked_sub(1)) else { return Ok(()) };
+    if !is_settled {
         let reason = "another process goes on with the mirror; it is compared again";
         return Err(LedgerError::Unavailable(reason.to_owned()));
     }
     if chain.head().await? <= at {
-        let reason = "the node of the chain is behind: it has not got what was recorded before";
+        let reason = "the node of the chain is behind: it lacks what was recorded before";
         return Err(LedgerError::Unavailable(reason.to_owned()));
     }
     let theirs = chain.events(at, 1).await?.into_iter().find(|event| event.position == at);
@@ -170,23 +174,24 @@ pub(crate) async fn is_held(
         (Some(ours), Some(theirs)) if same(ours, theirs) => Ok(()),
         _ => Err(LedgerError::Corrupt {
             position: Some(at),
-            reason: "the chain does not hold any more what it had recorded as final: it was reorganised deeper than \
-                     the confirmations configured, or the node is of another chain. Nothing is recorded or released \
-                     until it holds that again"
+            reason: "the chain does not hold any more what it had recorded as final: it was \
+                     reorganised deeper than the confirmations configured, or the node is of \
+                     another chain. Nothing is recorded or released until it holds that again"
                 .to_owned(),
         }),
     }
 }
 
-/// Checks that the log in `on` mirrors no chain.
+/// Checks that the log in `db` mirrors no chain.
 ///
 /// # Errors
 /// [`LedgerError::Misconfigured`] when it does.
-pub async fn is_none(on: &impl ConnectionTrait) -> Result<(), LedgerError> {
-    match tables::mirror(on).await? {
+pub fn is_none(db: &Db) -> Result<(), LedgerError> {
+    match tables::mirror(db)? {
         None => Ok(()),
         Some((known, _)) => Err(LedgerError::Misconfigured(format!(
-            "the log in this data folder mirrors `{known}`, and no chain is configured; put its `ledger.toml` back"
+            "the log in this data folder mirrors `{known}`, and no chain is configured; \
+             put its `ledger.toml` back"
         ))),
     }
 }
@@ -202,16 +207,16 @@ struct Mirror {
 impl Mirror {
     async fn run(self) {
         let mut compared = false;
-        let mut told = None;
+        let mut logged = None;
         loop {
             let outcome = self.step(&mut compared).await;
             let trouble = outcome.as_ref().err().map(ToString::to_string);
             if let Some(why) = &trouble
-                && trouble != told
+                && trouble != logged
             {
                 tracing::error!(why, "the chain cannot be mirrored; trying again");
             }
-            told = trouble;
+            logged = trouble;
             let failed = outcome.is_err();
             let is_corrupt = matches!(outcome, Err(LedgerError::Corrupt { .. }));
             *self.state.trouble() = outcome.err();
@@ -229,11 +234,11 @@ impl Mirror {
     async fn step(&self, compared: &mut bool) -> Result<(), LedgerError> {
         if !*compared {
             // Another process may have mirrored more meanwhile.
-            let kept = self.kept().await?;
+            let mirrored = self.log.store().read(tables::mirror).await?.map_or(0, |(_, next)| next);
             self.state
                 .next
-                .send_if_modified(|next| std::mem::replace(next, kept.max(*next)) < kept);
-            is_held(self.log.store().read(), self.chain.as_ref()).await?;
+                .send_if_modified(|next| std::mem::replace(next, mirrored.max(*next)) < mirrored);
+            is_held(self.log.store().reader(), self.chain.as_ref()).await?;
             *compared = true;
             *self.state.trouble() = None;
             self.state.is_compared.send_replace(true);
@@ -244,15 +249,9 @@ impl Mirror {
             return self.chain.wait(next, IDLE).await.map(drop);
         };
         let next = last.position + 1;
-        let recorded = Recorded { chain: self.origin.clone(), events, next };
-        self.log.record(recorded).await?;
+        self.log.mirror(ChainEvents { chain: self.origin.clone(), events, next }).await?;
         self.state.next.send_replace(next);
         Ok(())
-    }
-
-    /// The chain's position behind the newest event that is in the log.
-    async fn kept(&self) -> Result<Position, LedgerError> {
-        Ok(tables::mirror(self.log.store().read()).await?.map_or(0, |(_, next)| next))
     }
 }
 
@@ -267,7 +266,9 @@ impl Ledger for MirroredLedger {
         let LedgerReceipt { address, position, receipt } =
             self.chain.execute(call, documents).await?;
         self.mirrored(position).await?;
-        let mirrored = tables::position_of(self.log.store().read(), &receipt).await?;
+        let sought = receipt.clone();
+        let read = self.log.store().read(move |db| tables::position_of(db, &sought));
+        let mirrored = read.await?;
         let lost = || LedgerError::Corrupt {
             position: Some(position),
             reason: "what the chain has recorded is not in its mirror".to_owned(),

@@ -10,9 +10,8 @@ use datapact_core::contract::{
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::trust::Trust;
 use datapact_log::Position;
+use datapact_store::StoreError;
 use serde::{Deserialize, Serialize};
-
-use crate::store::StoreError;
 
 /// The most events that one call of [`Ledger::events`] returns.
 pub const EVENTS_MAX: usize = 1000;
@@ -57,13 +56,7 @@ impl From<StoreError> for LedgerError {
     }
 }
 
-impl From<sea_orm::DbErr> for LedgerError {
-    fn from(error: sea_orm::DbErr) -> Self {
-        StoreError::from(error).into()
-    }
-}
-
-/// What a call got from the ledger, and where it stands.
+/// What a call got from the ledger, and its position there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerReceipt {
@@ -79,7 +72,7 @@ pub struct LedgerReceipt {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// Where it stands.
+    /// Its place in the ledger.
     pub position: Position,
     /// The time of its entry.
     pub time: Timestamp,
@@ -99,7 +92,7 @@ pub struct LedgerInfo {
     pub contract_version: u32,
     /// How many entries it has, or how high its chain is.
     pub size: u64,
-    /// The contract on a chain that all shares stand in, in the form of CAIP-10 where it has one.
+    /// The contract on a chain that holds all shares, in the form of CAIP-10 where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<String>,
     /// The public key (C2SP vkey) of an embedded ledger's log.
@@ -124,7 +117,7 @@ pub trait Ledger: Send + Sync {
     /// The newest policy of a share.
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
 
-    /// A granted access and where it stands, by its request's document id.
+    /// A granted access and its position, by its request's document id.
     async fn access(
         &self,
         request: &Digest,
@@ -150,8 +143,8 @@ pub trait Ledger: Send + Sync {
     /// Waits until there is an event at or after `from`; false when there is none after `timeout`.
     async fn wait(&self, from: Position, timeout: Duration) -> Result<bool, LedgerError>;
 
-    /// A position that everything final by now stands before: who has read the events before it
-    /// knows the newest state.
+    /// The position after everything that is final by now: a caller that has read the events before
+    /// it knows the newest state.
     ///
     /// # Errors
     /// [`LedgerError::Unavailable`] also when what is asked is itself behind, a node that no longer
@@ -177,8 +170,8 @@ pub trait Ledger: Send + Sync {
 
 /// A granted access, and its share's policies.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
-    /// Where the access stands.
+pub struct GrantedAccess {
+    /// The position of the access.
     pub position: Position,
     /// The access.
     pub record: AccessRecord,
@@ -202,7 +195,7 @@ pub trait LedgerCopy: Send + Sync {
     /// The newest policy of a share.
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
 
-    /// A granted access and where it stands, by its request's document id.
+    /// A granted access and its position, by its request's document id.
     async fn access(
         &self,
         request: &Digest,
@@ -214,11 +207,11 @@ pub trait LedgerCopy: Send + Sync {
 
     /// A granted access to `share` with the policies that count for it; none without the access or
     /// the share.
-    async fn recorded(
+    async fn granted_access(
         &self,
         share: &ShareId,
         request: &Digest,
-    ) -> Result<Option<Recorded>, LedgerError>;
+    ) -> Result<Option<GrantedAccess>, LedgerError>;
 
     /// The share's newest policy among the entries before `position`: the one by which an access
     /// there was decided.

@@ -9,15 +9,16 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::store::{Location, Postgres, StoreError};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger as _, Store, conformance};
+use datapact_ledger::{Ledger as _, conformance};
 use datapact_local::testing::{Fixture, postgres, signing_key};
 use datapact_log::audit;
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::KeyKind;
+use datapact_store::Store;
+use datapact_store::{Location, Postgres, StoreError};
 use tokio::sync::oneshot;
 
 const ID: &str = "ledger.example";
@@ -210,11 +211,9 @@ async fn an_entry_is_of_the_time_when_it_is_written() {
         let store = store.clone();
         async move {
             let job = store.write(move |_| {
-                Box::pin(async move {
-                    let _ = began.send(());
-                    let _ = held.await;
-                    Ok::<_, StoreError>(())
-                })
+                let _ = began.send(());
+                let _ = held.blocking_recv();
+                Ok::<_, StoreError>(())
             });
             job.await
         }

@@ -10,13 +10,14 @@ use datapact_core::contract::{CheckError, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, LedgerError, Store};
+use datapact_ledger::{Ledger, LedgerError};
 use datapact_local::testing::Fixture;
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{Checkpoint, KeyKind, SigningKey};
 use datapact_log::proof::{Proof, ProofError};
+use datapact_store::Store;
 
 const ID: &str = "ledger.example";
 
@@ -176,14 +177,7 @@ async fn a_foreign_key_or_a_changed_tree_does_not_open() {
     let store = Store::open(&path, MIGRATIONS).await.unwrap();
     store
         .write(|tx| {
-            Box::pin(async move {
-                sea_orm::ConnectionTrait::execute_unprepared(
-                    tx,
-                    "UPDATE ledger_tile SET hashes = zeroblob(32)",
-                )
-                .await?;
-                Ok::<_, LedgerError>(())
-            })
+            tx.run("UPDATE ledger_tile SET hashes = zeroblob(32)", []).map_err(LedgerError::from)
         })
         .await
         .unwrap();

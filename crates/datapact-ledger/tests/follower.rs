@@ -11,7 +11,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, LedgerCopy, LedgerError, Store};
+use datapact_ledger::{Ledger, LedgerCopy, LedgerError};
 use datapact_local::testing::{Fixture, MemoryLog, ShareState, TestShare, TestUser, signing_key};
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
@@ -19,6 +19,7 @@ use datapact_log::entry::Entry;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
+use datapact_store::Store;
 
 const ID: &str = "ledger.example";
 const NOW: u64 = 1_800_000_000;

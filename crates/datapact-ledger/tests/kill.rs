@@ -6,14 +6,15 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use datapact_ledger::Ledger;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, Store};
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::audit;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::KeyKind;
+use datapact_store::Store;
 
 /// The example beside this test's own program, which cargo builds with the tests.
 fn writer() -> PathBuf {

@@ -11,15 +11,16 @@ use std::time::Duration;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{LedgerError, Store};
 use datapact_log::audit::{self, AuditError};
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::proof::{Proof, ProofError};
 use datapact_log::source::{Directory, LogSource, SourceError};
 use datapact_log::tree::{Edge, Hash, leaf_hash, root_from_proof};
+use datapact_store::Store;
 use serde_json::Value;
 
 fn path(name: &str) -> PathBuf {

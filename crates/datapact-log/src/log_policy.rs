@@ -38,18 +38,41 @@ impl LogPolicy {
     /// The policy that demands a cosignature of every one of `witnesses`; of none when there are
     /// none.
     pub fn new(log: &VerifyingKey, witnesses: &[VerifyingKey]) -> Result<Self, PolicyError> {
+        let group = (!witnesses.is_empty()).then_some(("all-witnesses", "all"));
+        Self::write(log, witnesses, group)
+    }
+
+    /// The policy that demands cosignatures of any `quorum` of `witnesses`.
+    ///
+    /// # Errors
+    /// When there are fewer witnesses.
+    pub fn with_quorum(
+        log: &VerifyingKey,
+        witnesses: &[VerifyingKey],
+        quorum: u32,
+    ) -> Result<Self, PolicyError> {
+        let threshold = quorum.to_string();
+        let group = (quorum > 0).then_some(("quorum-of-witnesses", threshold.as_str()));
+        Self::write(log, witnesses, group)
+    }
+
+    /// The policy whose quorum is one group of all witnesses, with a name and a threshold.
+    fn write(
+        log: &VerifyingKey,
+        witnesses: &[VerifyingKey],
+        group: Option<(&str, &str)>,
+    ) -> Result<Self, PolicyError> {
         let mut text = format!("log {log}\n");
         for (i, witness) in witnesses.iter().enumerate() {
             text.push_str(&format!("witness w{i} {witness}\n"));
         }
-        if witnesses.is_empty() {
-            text.push_str("quorum none\n");
-        } else {
-            let names: Vec<String> = (0..witnesses.len()).map(|i| format!("w{i}")).collect();
-            text.push_str(&format!(
-                "group all-witnesses all {}\nquorum all-witnesses\n",
-                names.join(" ")
-            ));
+        match group {
+            Some((name, threshold)) => {
+                let names: Vec<String> = (0..witnesses.len()).map(|i| format!("w{i}")).collect();
+                let names = names.join(" ");
+                text.push_str(&format!("group {name} {threshold} {names}\nquorum {name}\n"));
+            }
+            None => text.push_str("quorum none\n"),
         }
         text.parse()
     }
@@ -262,6 +285,22 @@ mod tests {
             assert_eq!(opened.is_ok(), enough, "{cosigners:?}");
             assert!(enough || opened == Err(ProofError::Quorum));
         }
+    }
+
+    #[test]
+    fn a_quorum_is_none_some_or_all_of_the_witnesses() {
+        let (log, witnesses) = keys();
+        let witnesses: Vec<VerifyingKey> = witnesses.iter().map(|w| w.public().clone()).collect();
+        let two = LogPolicy::with_quorum(log.public(), &witnesses, 2).unwrap().to_string();
+        assert!(two.ends_with(
+            "\ngroup quorum-of-witnesses 2 w0 w1 w2 w3 w4\nquorum quorum-of-witnesses\n"
+        ));
+        let all = LogPolicy::new(log.public(), &witnesses).unwrap().to_string();
+        assert!(all.ends_with("\ngroup all-witnesses all w0 w1 w2 w3 w4\nquorum all-witnesses\n"));
+        let none = LogPolicy::with_quorum(log.public(), &witnesses, 0).unwrap().to_string();
+        assert!(none.ends_with("\nquorum none\n") && !none.contains("group"));
+        assert!(LogPolicy::with_quorum(log.public(), &witnesses, 6).is_err());
+        assert!(LogPolicy::with_quorum(log.public(), &[], 1).is_err());
     }
 
     #[test]

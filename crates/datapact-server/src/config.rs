@@ -10,9 +10,9 @@ use datapact_api::gate::Pattern;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::management::WebhooksConfig;
 use crate::operator::traces::TracesConfig;
 use crate::stores::{DatabaseConfig, ObjectsConfig};
-use crate::webhook::WebhooksConfig;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]

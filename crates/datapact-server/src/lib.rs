@@ -1,6 +1,7 @@
 //! The three servers: management, key server and storage server.
 
 pub mod backup;
+mod called;
 mod chain;
 pub mod config;
 mod foreign_tls;
@@ -13,11 +14,10 @@ pub mod storage;
 pub mod stores;
 pub mod tls;
 mod users;
-pub mod webhook;
 
 /// What a server says of its health.
-pub(crate) fn health(server: &str, role: &str) -> datapact_api::http_api::Health {
-    datapact_api::http_api::Health {
+pub(crate) fn health(server: &str, role: &str) -> datapact_api::public::Health {
+    datapact_api::public::Health {
         server: server.to_owned(),
         role: role.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

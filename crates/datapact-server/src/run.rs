@@ -17,17 +17,15 @@ use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use bytes::Bytes;
+use datapact_api::client::Http;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::gate::{AccessList, Gate, Source};
-use datapact_api::http_api::{
-    Health, Http, KeyServerClient, ManagementClient, Public, PublicClient, StorageServerClient,
-    key_server_router, management_router, public_router, storage_server_router,
-};
-use datapact_api::key_server::KeyServer;
-use datapact_api::management::Invitation;
+use datapact_api::gate::{AccessList, Gate, Source, gated};
+use datapact_api::key_server::{self, KeyServer};
+use datapact_api::management::{self, Invitation};
 use datapact_api::openapi;
 use datapact_api::problem::{Kind, Problem, Result as ApiResult};
-use datapact_api::storage_server::StorageServer;
+use datapact_api::public::{self, Health, LogSize, Public};
+use datapact_api::storage_server::{self, StorageServer};
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::{self, POLL, ReloadableTrust};
 use datapact_core::identity::Identity;
@@ -115,19 +113,21 @@ pub async fn serve_management(
     let mut key_servers: BTreeMap<String, Arc<dyn KeyServer>> = BTreeMap::new();
     for peer in &config.key_servers {
         let http = frame.client(&peer.endpoint())?;
-        key_servers.insert(http.name().to_owned(), Arc::new(KeyServerClient(http)));
+        key_servers.insert(http.name().to_owned(), Arc::new(http));
     }
     let mut storage_servers: BTreeMap<String, Arc<dyn StorageServer>> = BTreeMap::new();
     for peer in &config.storage_servers {
         let http = frame.client(&peer.endpoint())?;
-        storage_servers.insert(http.name().to_owned(), Arc::new(StorageServerClient(http)));
+        storage_servers.insert(http.name().to_owned(), Arc::new(http));
     }
     let trust = frame.trust.source();
     let service =
         ManagementServer::open(&config, trust, &key_servers, &storage_servers, frame.clock.clone())
             .await?;
     write_administrators_invitation(&config, &service)?;
-    let router = management_router(service.clone(), frame.gate());
+    let called = service.clone();
+    let routes = management::routes(move |caller| called.called(caller));
+    let router = gated(routes, frame.gate());
     let reloaded = service.clone();
     let reload = move || {
         if let Err(error) = reloaded.reload() {
@@ -170,13 +170,15 @@ pub async fn serve_key(
 ) -> Result<(), ServeError> {
     let config: KeyServerConfig = config::load(path)?;
     let frame = Frame::load(path, &config.server, "key", access_of::<KeyServerConfig>)?;
-    let public = Arc::new(PublicClient(frame.client(&config.management_public)?));
-    let management = Arc::new(ManagementClient(frame.client(&config.management)?));
+    let public = Arc::new(frame.client(&config.management_public)?);
+    let management = Arc::new(frame.client(&config.management)?);
     let signer = Arc::new(frame.signer()?);
     let trust = frame.trust.source();
     let service =
         KeyService::open(&config, trust, signer, public, management, frame.clock.clone()).await?;
-    let router = key_server_router(service.clone(), frame.gate());
+    let called = service.clone();
+    let routes = key_server::routes(move |caller| called.called(caller));
+    let router = gated(routes, frame.gate());
     frame.run(router, service, Vec::new(), || (), ready, shutdown).await
 }
 
@@ -198,7 +200,9 @@ pub async fn serve_storage(
             }
         }
     });
-    let router = storage_server_router(service.clone(), frame.gate());
+    let called = service.clone();
+    let routes = storage_server::routes(move |caller| called.called(caller));
+    let router = gated(routes, frame.gate());
     let result = frame.run(router, service, Vec::new(), || (), ready, shutdown).await;
     tidy.abort();
     result
@@ -334,7 +338,7 @@ impl Frame {
             Arc::new(PublicSide { inner: service, trust, stopped: stopped.clone() });
         let failed = |address: SocketAddr| move |e: std::io::Error| ServeError::Listen(address, e);
         let (listen, public_listen) = (self.common.listen, self.common.public_listen);
-        let gated = Listener::bind(
+        let main = Listener::bind(
             listen,
             self.chain.clone(),
             self.key.clone_key(),
@@ -370,7 +374,7 @@ impl Frame {
         ready(Ready {
             role: self.role,
             url: self.common.url.clone(),
-            listen: gated.local_addr().map_err(failed(listen))?,
+            listen: main.local_addr().map_err(failed(listen))?,
             public_listen: open.local_addr().map_err(failed(public_listen))?,
             operator_listen: operated
                 .as_ref()
@@ -396,8 +400,11 @@ impl Frame {
             .layer(middleware::from_fn_with_state(stopped.clone(), end_events))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
         tokio::join!(
-            gated.serve(counted(router, "main"), ended(stopped.clone())),
-            open.serve(counted(public_router(public).merge(description), "public"), ended(stopped))
+            main.serve(counted(router, "main"), ended(stopped.clone())),
+            open.serve(
+                counted(public::router(public).merge(description), "public"),
+                ended(stopped)
+            )
         );
         panel.iter().for_each(tokio::task::JoinHandle::abort);
         signal.abort();
@@ -523,10 +530,10 @@ impl<P: Public> Public for PublicSide<P> {
         self.inner.log(path).await
     }
 
-    async fn log_longer_than(&self, size: u64) -> ApiResult<u64> {
+    async fn log_size(&self, longer_than: &LogSize) -> ApiResult<LogSize> {
         let mut stopped = self.stopped.clone();
         tokio::select! {
-            longer = self.inner.log_longer_than(size) => longer,
+            longer = self.inner.log_size(longer_than) => longer,
             _ = stopped.wait_for(|stop| *stop) => {
                 Err(Problem::new(Kind::Unavailable, "the server is stopping").hint("try again in a moment"))
             }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use datapact_api::problem::{Kind, Problem};
-use datapact_ledger::store::{Location, Postgres, StoreError};
+use datapact_store::{Location, Postgres, StoreError};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 

@@ -13,8 +13,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use datapact_api::key_server::{KeyServer as _, ReleaseKey, ReleasedKey};
-use datapact_api::management::Role;
+use datapact_api::key_server::{ReleaseKey, ReleasedKey};
+use datapact_api::management::{Purpose, Role};
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::Refusal;
 use datapact_core::document::{AccessRequest, KeyRequest};
@@ -174,8 +174,12 @@ impl Releases {
                     Ok(grant) => access = Some((request, grant.token)),
                     // A new version was set: its terms are the ones to accept now.
                     Err(problem) => {
-                        let detail =
-                            self.user.session.management().catalog_entry(&self.share, None).await;
+                        let detail = self
+                            .user
+                            .session
+                            .management()
+                            .catalog_entry(&self.share, &Purpose::default())
+                            .await;
                         policy = detail.map_or(policy, |detail| detail.entry.policy);
                         assert!(
                             problem.refusal.is_some() || problem.kind == Kind::Unavailable,

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::Health;
-use datapact_api::key_server::{KeyServer as _, ReleaseKey, ShownPolicy, StoreKey};
+use datapact_api::key_server::{ReleaseKey, ShownPolicy, StoreKey};
 use datapact_api::management::Role;
-use datapact_api::storage_server::StorageServer as _;
+use datapact_api::operation::Page;
+use datapact_api::public::Health;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::provider::SetShare;
@@ -257,7 +257,7 @@ impl World {
         State {
             ledger: self.lab.user.session.info().await.unwrap().size,
             shares,
-            accounts: self.admin.session.management().accounts(None).await.unwrap().len(),
+            accounts: self.admin.session.management().accounts(Page::first()).await.unwrap().len(),
             keys: self.site.stored_keys().await,
             policies: self
                 .site
@@ -386,7 +386,11 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
         for target in
             ["/", "/v2/info", "/v1", "/v1/../v1/info", "//v1/info", "/etc/passwd", "/v1/info/"]
         {
-            server.call(&get(target)).is_problem(404, "not-found", "there is no such address here");
+            server.call(&get(target)).is_problem(
+                404,
+                "not-found",
+                "this server has no such address",
+            );
         }
     }
     let delete = Call { method: "DELETE", ..get("/v1/info") };
@@ -545,7 +549,7 @@ async fn mg_2_ac_1_nobody_speaks_for_another() {
             );
         }
         let late = server.send(call, Some(sign(now() - 90, call.statement()).as_str()));
-        late.is_problem(401, "unauthenticated", "not of this minute");
+        late.is_problem(401, "unauthenticated", "more than 60 seconds old or ahead");
         assert!(String::from_utf8_lossy(&late.body).contains("compare this machine's clock"));
         let stolen = overseas.signer.sign(&server.name, now(), call.statement());
         refused(Some(stolen.as_str()), "somebody else has signed the statement");
@@ -621,7 +625,7 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     let identity = Identity { realm: "lab".to_owned(), subject: format!("CN={name}") };
     let signer = Arc::new(Signer::new(key().pkcs8(), chain(&disguised), identity).unwrap());
     let server = Raw::new(&enrolment.key_servers[0], intruder(&disguised), Some(signer));
-    let own = world.clinic.user.session.management().shares(0).await.unwrap().remove(0);
+    let own = world.clinic.user.session.management().shares(Page::first()).await.unwrap().remove(0);
     let shown =
         ShownPolicy { policy: own.policy, owner: own.receipt.owner, users: own.receipt.users };
     let shown = serde_json::to_string(&shown).unwrap();
@@ -660,13 +664,15 @@ fn chain(pem: &str) -> Vec<rustls::pki_types::CertificateDer<'static>> {
 async fn sh_7_nobody_shares_what_is_anothers() {
     let world = World::start().await;
     let (clinic, rival, lab) = (&world.clinic, &world.rival, &world.lab);
-    let own = clinic.user.session.management().shares(0).await.unwrap();
+    let own = clinic.user.session.management().shares(Page::first()).await.unwrap();
     let theirs =
         own.iter().find(|own| own.policy.body().share == world.set.share).unwrap().policy.clone();
     let rivals =
         rival.user.share("rival's own", &data(9, 1000), AccessTimes::Times(1)).await.unwrap();
-    let rivals_policy =
-        rival.user.session.management().shares(0).await.unwrap()[0].policy.body().clone();
+    let rivals_policy = rival.user.session.management().shares(Page::first()).await.unwrap()[0]
+        .policy
+        .body()
+        .clone();
     let before = world.state().await;
     let set = |actor: &Actor, policy: &SharingPolicy| {
         actor.management.call(&document("/v1/shares", actor.sign(policy.clone()).as_str()))
@@ -873,11 +879,11 @@ async fn ds_1_ds_2_uploads_and_ranges_are_checked() {
     rival.storage.call(&put(&mine, b"no package")).is_problem(
         400,
         "malformed",
-        "is no whole package",
+        "is not a complete package",
     );
-    rival.storage.call(&put(&mine, b"")).is_problem(400, "malformed", "is no whole package");
+    rival.storage.call(&put(&mine, b"")).is_problem(400, "malformed", "is not a complete package");
     let cut = &whole.body[..whole.body.len() - 1];
-    rival.storage.call(&put(&mine, cut)).is_problem(400, "malformed", "is no whole package");
+    rival.storage.call(&put(&mine, cut)).is_problem(400, "malformed", "is not a complete package");
     let mut altered = whole.body.clone();
     let middle = altered.len() - 40;
     altered[middle] ^= 1;

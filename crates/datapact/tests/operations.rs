@@ -6,8 +6,9 @@ mod support;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use datapact_api::http_api::{Http, Public as _, PublicClient};
+use datapact_api::client::Http;
 use datapact_api::problem::Kind;
+use datapact_api::public::Public as _;
 use datapact_core::permission::AccessTimes;
 use datapact_log::clock::system_clock;
 use datapact_log::note::{KeyKind, SigningKey};
@@ -124,7 +125,7 @@ async fn readiness_tells_the_truth_and_figures_name_nobody() {
     let profile = site.profile("clinic");
     let http = Http::new(&profile.enrolment().public, support::tls(&profile), None, system_clock())
         .unwrap();
-    let public = PublicClient(http);
+    let public = http;
     assert!(public.log("../healthz").await.is_ok(), "the path leads out of the log's folder");
     for path in ["../metrics", "../readyz"] {
         assert_eq!(public.log(path).await.unwrap_err().kind, Kind::NotFound, "{path}");

@@ -7,7 +7,7 @@ mod support;
 use std::process::Stdio;
 use std::time::Duration;
 
-use datapact_api::key_server::{KeyServer as _, StoreKey};
+use datapact_api::key_server::StoreKey;
 use datapact_core::id::{Digest, ShareId, random};
 use datapact_core::permission::AccessTimes;
 use serde_json::Value;

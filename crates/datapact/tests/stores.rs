@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use datapact_api::problem::Kind;
-use datapact_api::storage_server::StorageServer as _;
 use datapact_client::ClientError;
 use datapact_core::permission::AccessTimes;
 use datapact_local::testing::postgres;

@@ -7,14 +7,15 @@ use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use bytes::Bytes;
-use datapact_api::administration::UserNotice;
-use datapact_api::gate::{AccessList, Caller, Gate, STATEMENT_HEADER};
-use datapact_api::http_api::{StorageServerService, storage_server_router};
+use datapact_api::gate::{AccessList, Caller, Gate, STATEMENT_HEADER, gated};
+use datapact_api::operation::Page;
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Problem, Result};
 use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus, StorageServer,
+    self, ByteRange, ByteStream, Download, PackageAddress, PackageStatus, Packages, Part,
+    UploadOffset, Uploads,
 };
+use datapact_api::user::{UserNotice, Users};
 use datapact_core::document::Statement;
 use datapact_core::id::{Digest, PackageId, Timestamp};
 use datapact_core::identity::Identity;
@@ -184,7 +185,7 @@ pub(crate) struct World {
 impl World {
     /// The clinic's users and management are admitted, bob is denied, nobody else is listed.
     pub(crate) fn new() -> Self {
-        Self::with(|gate| storage_server_router(Arc::new(Echo), gate))
+        Self::with(|gate| gated(storage_server::routes(Echo), gate))
     }
 
     pub(crate) fn with(app: impl FnOnce(Arc<Gate>) -> Router) -> Self {
@@ -238,37 +239,15 @@ impl World {
 
 /// A storage server that says what reached it: the caller as provider, lengths and ranges as they
 /// came.
-struct Echo;
-
-impl StorageServerService for Echo {
-    fn session(self: Arc<Self>, caller: Caller) -> Box<dyn StorageServer> {
-        Box::new(Session(caller))
-    }
-}
-
-struct Session(Caller);
+struct Echo(Caller);
 
 /// How many bytes the package has that the storage server gives.
 pub(crate) const SIZE: u64 = 1000;
 
 #[async_trait]
-impl StorageServer for Session {
+impl Packages for Echo {
     async fn register_package(&self) -> Result<PackageAddress> {
         Ok(PackageAddress { id: PackageId([7; 16]), address: self.0.identity().to_string() })
-    }
-
-    async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
-        self.0.require_user()?;
-        let received: Vec<Bytes> = bytes.try_collect().await.map_err(Problem::malformed)?;
-        let received = received.concat();
-        assert_eq!(received.len() as u64, size);
-        Ok(PackageStatus {
-            package: PackageAddress { id: *id, address: String::new() },
-            provider: self.0.identity().clone(),
-            stored: true,
-            digest: Some(Digest::of(&received)),
-            size: Some(size),
-        })
     }
 
     async fn package_status(&self, id: &PackageId) -> Result<PackageStatus> {
@@ -291,14 +270,47 @@ impl StorageServer for Session {
         Ok(Download { size: SIZE, first: range.first, length, bytes })
     }
 
-    async fn packages(&self, _after: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
+    async fn packages(&self, _page: Page<PackageId>) -> Result<Vec<PackageStatus>> {
         Ok(Vec::new())
     }
 
     async fn delete_package(&self, _id: &PackageId) -> Result<()> {
         Ok(())
     }
+}
 
+#[async_trait]
+impl Uploads for Echo {
+    async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
+        self.0.require_user()?;
+        let received: Vec<Bytes> = bytes.try_collect().await.map_err(Problem::malformed)?;
+        let received = received.concat();
+        assert_eq!(received.len() as u64, size);
+        Ok(PackageStatus {
+            package: PackageAddress { id: *id, address: String::new() },
+            provider: self.0.identity().clone(),
+            stored: true,
+            digest: Some(Digest::of(&received)),
+            size: Some(size),
+        })
+    }
+
+    async fn upload_offset(&self, _id: &PackageId) -> Result<UploadOffset> {
+        Ok(UploadOffset { offset: 0, stored: false })
+    }
+
+    async fn append(
+        &self,
+        id: &PackageId,
+        part: &Part,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        self.upload(id, part.size, bytes).await
+    }
+}
+
+#[async_trait]
+impl Users for Echo {
     async fn set_user(&self, _notice: &UserNotice) -> Result<()> {
         self.0.require_server("management.example")
     }

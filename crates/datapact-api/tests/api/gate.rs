@@ -83,7 +83,7 @@ async fn mg_2_a_statement_is_good_for_one_call_only() {
     send().await.is_problem("unauthenticated", "was used before");
     for _ in 0..4 {
         world.pass_seconds(STATEMENT_SECONDS_MAX);
-        send().await.is_problem("unauthenticated", "not of this minute");
+        send().await.is_problem("unauthenticated", "more than 60 seconds old or ahead");
     }
 }
 

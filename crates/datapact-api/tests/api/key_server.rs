@@ -1,17 +1,13 @@
 //! The key server's routes: what a body must be, and that what it says reaches the server whole.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
-use datapact_api::administration::UserNotice;
-use datapact_api::gate::Caller;
-use datapact_api::http_api::{KeyServerService, key_server_router};
-use datapact_api::key_server::*;
+use datapact_api::gate::gated;
+use datapact_api::key_server::{self, *};
+use datapact_api::operation::Page;
 use datapact_api::problem::{Problem, Result};
+use datapact_api::user::{UserNotice, Users};
 use datapact_core::id::{Digest, KeyId, ShareId};
-use datapact_core::jws::Signed;
 use datapact_core::permission::KeyReference;
-use datapact_core::policy::SharingPolicy;
 use http::StatusCode;
 
 use crate::common::{Call, World};
@@ -19,18 +15,12 @@ use crate::common::{Call, World};
 /// A key server that knows of no key, and for the rest says what reached it.
 struct Echo;
 
-impl KeyServerService for Echo {
-    fn session(self: Arc<Self>, _caller: Caller) -> Box<dyn KeyServer> {
-        Box::new(Self)
-    }
-}
-
 fn absent<T>() -> Result<T> {
     Err(Problem::not_found("there is no such key").hint("register it first"))
 }
 
 #[async_trait]
-impl KeyServer for Echo {
+impl Keys for Echo {
     async fn register_key(&self) -> Result<KeyReference> {
         absent()
     }
@@ -42,38 +32,46 @@ impl KeyServer for Echo {
     async fn key_status(&self, _id: &KeyId) -> Result<KeyStatus> {
         absent()
     }
-    async fn keys(&self, _after: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+    async fn keys(&self, _page: Page<KeyId>) -> Result<Vec<KeyStatus>> {
         absent()
     }
     async fn delete_key(&self, _id: &KeyId) -> Result<()> {
         Ok(())
     }
+}
+
+#[async_trait]
+impl ShownPolicies for Echo {
     async fn show_policy(&self, _shown: &ShownPolicy) -> Result<()> {
         absent()
     }
-    async fn withhold(&self, _policy: &Signed<SharingPolicy>) -> Result<()> {
+    async fn withhold(&self, _withheld: &Withhold) -> Result<()> {
         absent()
+    }
+}
+
+#[async_trait]
+impl Releases for Echo {
+    async fn release(&self, _id: &KeyId, _release: &ReleaseKey) -> Result<ReleasedKey> {
+        absent()
+    }
+    async fn releases(&self, _share: &ShareId, _page: Page<Digest>) -> Result<Vec<ReleaseEntry>> {
+        Ok(Vec::new())
     }
     async fn revoke_token(&self, _revocation: &TokenRevocation) -> Result<()> {
         absent()
     }
+}
+
+#[async_trait]
+impl Users for Echo {
     async fn set_user(&self, _notice: &UserNotice) -> Result<()> {
         absent()
-    }
-    async fn release(&self, _id: &KeyId, _release: &ReleaseKey) -> Result<ReleasedKey> {
-        absent()
-    }
-    async fn releases(
-        &self,
-        _share: &ShareId,
-        _after: Option<&Digest>,
-    ) -> Result<Vec<ReleaseEntry>> {
-        Ok(Vec::new())
     }
 }
 
 fn world() -> World {
-    World::with(|gate| key_server_router(Arc::new(Echo), gate))
+    World::with(|gate| gated(key_server::routes(|_| Echo), gate))
 }
 
 fn key() -> String {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::body::Body;
 use bytes::Bytes;
-use datapact_api::http_api::{Health, Public, public_router};
 use datapact_api::problem::{Problem, Result};
+use datapact_api::public::{self, Health, LogSize, Public};
 use http::{Request, StatusCode};
 use tower::ServiceExt as _;
 
@@ -28,14 +28,14 @@ impl Public for Log {
         }
     }
 
-    async fn log_longer_than(&self, size: u64) -> Result<u64> {
-        Ok(size + 1)
+    async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
+        Ok(LogSize { size: longer_than.size + 1 })
     }
 }
 
 async fn get(target: &str) -> Answer {
     let request = Request::get(target).body(Body::empty()).unwrap();
-    Answer::of(public_router(Arc::new(Log)).oneshot(request).await.unwrap()).await
+    Answer::of(public::router(Arc::new(Log)).oneshot(request).await.unwrap()).await
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use datapact_api::administration::Erasure;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::ReleaseEntry;
+use datapact_api::management::Erasure;
 use datapact_api::management::{AccessEntry, PolicyReceipt, UsageEntry};
 use datapact_core::contract::{
     AccessRecord, CLOCK_SKEW_SECONDS_MAX, Call, Documents, RecordUsage, RequestAccess, SetPolicy,

@@ -3,47 +3,17 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use datapact_api::http_api::Public;
-use datapact_api::problem::Kind;
+use datapact_api::public::PublicLog;
 use datapact_core::id::ShareId;
 use datapact_log::copy::LogCopy;
 use datapact_log::entry::Entry;
 use datapact_log::proof::{Proof, ProofError};
-use datapact_log::source::{LogSource, SourceError};
 
 use super::evidence::OnLedger;
 use crate::error::{ClientError, Result};
 use crate::open::blocking;
 use crate::session::{Session, Tries, retry};
-
-/// The log over management's public listener.
-pub struct PublicLog(pub Arc<dyn Public>);
-
-// Without the hint: whoever is told of a log that cannot be read is told how to go on.
-#[async_trait]
-impl LogSource for PublicLog {
-    async fn fetch(&self, path: &str) -> std::result::Result<Option<Vec<u8>>, SourceError> {
-        match self.0.log(path).await {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
-            Err(problem) => Err(SourceError(problem.detail)),
-        }
-    }
-
-    async fn wait_newer(
-        &self,
-        size: u64,
-        timeout: Duration,
-    ) -> std::result::Result<(), SourceError> {
-        match tokio::time::timeout(timeout, self.0.log_longer_than(size)).await {
-            Ok(Err(problem)) => Err(SourceError(problem.detail)),
-            Ok(Ok(_)) | Err(_) => Ok(()),
-        }
-    }
-}
 
 /// A checkpoint with the cosignatures that the enrolment demands.
 pub(super) struct Cosigned {
@@ -110,7 +80,7 @@ impl Log {
     /// was followed, with its size and their names. None for an empty log.
     ///
     /// # Errors
-    /// [`Kind::Untrusted`] when they have cosigned another tree: the log has forked. Unavailable
+    /// [`Kind::Untrusted`](datapact_api::problem::Kind::Untrusted) when they have cosigned another tree: the log has forked. Unavailable
     /// when they have not cosigned the newest entry yet.
     pub(super) async fn cosigned(&mut self, session: &Session) -> Result<Option<Cosigned>> {
         let Some(last) = self.copy.size().checked_sub(1) else { return Ok(None) };

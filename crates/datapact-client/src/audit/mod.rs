@@ -7,6 +7,7 @@ mod evidence;
 mod log;
 
 use datapact_api::key_server::{KeyServer, ReleaseEntry};
+use datapact_api::operation::Page;
 use datapact_core::document::UsageAction;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::identity::Identity;
@@ -15,7 +16,6 @@ use datapact_core::terms::Name;
 use serde::Serialize;
 
 pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Known, Realm, VerifiedBundle};
-pub use log::PublicLog;
 
 use crate::consumer::{all_accesses, all_erasures, all_usages};
 use crate::error::{ClientError, Result};
@@ -166,7 +166,7 @@ async fn all_releases(key_server: &dyn KeyServer, share: &ShareId) -> Result<Vec
     let mut all: Vec<ReleaseEntry> = Vec::new();
     let mut after: Option<Digest> = None;
     loop {
-        let page = retry(|| key_server.releases(share, after.as_ref())).await?;
+        let page = retry(|| key_server.releases(share, Page { after })).await?;
         let Some(last) = page.last().map(|entry| entry.key_request.id()) else { break };
         if after.is_some_and(|after| last <= after) {
             return Err(ClientError::untrusted(

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datapact_api::administration::{Action, Erasure, UserNotice};
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::{Health, Public};
 use datapact_api::key_server::*;
 use datapact_api::management::*;
+use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::public::{Health, Public};
 use datapact_api::storage_server::*;
-use datapact_api::subscription::*;
+use datapact_api::user::{UserNotice, Users};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
 use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
@@ -26,14 +26,14 @@ use datapact_core::package::{DataKey, SealSpec, Sealed, seal};
 use datapact_core::permission::*;
 use datapact_core::policy::*;
 use datapact_core::release;
-use datapact_core::terms::{Name, Terms};
+use datapact_core::terms::Terms;
 use datapact_log::clock::system_clock;
 use datapact_log::entry::Entry;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{Checkpoint, KeyKind, SigningKey};
 use datapact_log::tree::leaf_hash;
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 
 use crate::ca::{self, Ca};
 use crate::key_file::PrivateKey;
@@ -328,11 +328,8 @@ fn opening(identity: &Identity) -> Opening {
 }
 
 #[async_trait]
-impl Management for Fake {
-    async fn info(&self) -> Result<ManagementInfo> {
-        not_here()
-    }
-    async fn join(&self, _: &str) -> Result<Account> {
+impl Accounts for Fake {
+    async fn join(&self, _: &Join) -> Result<Account> {
         not_here()
     }
     async fn account(&self) -> Result<Account> {
@@ -341,7 +338,7 @@ impl Management for Fake {
     async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
         not_here()
     }
-    async fn accounts(&self, _: Option<&AccountId>) -> Result<Vec<Account>> {
+    async fn accounts(&self, _: Page<AccountId>) -> Result<Vec<Account>> {
         not_here()
     }
     async fn account_of(&self, _: &AccountId) -> Result<Account> {
@@ -350,15 +347,16 @@ impl Management for Fake {
     async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {
         not_here()
     }
-    async fn delete_account(&self, _: &AccountId, _: bool) -> Result<Account> {
+    async fn delete_account(&self, _: &AccountId, _: &Deletion) -> Result<Account> {
         not_here()
     }
-    async fn actions(&self, _: u64) -> Result<Vec<Action>> {
+    async fn actions(&self, _: Page<u64>) -> Result<Vec<Action>> {
         not_here()
     }
-    async fn erasures(&self, _: &RecordQuery) -> Result<Vec<Erasure>> {
-        not_here()
-    }
+}
+
+#[async_trait]
+impl Policies for Fake {
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
         let owner = opening(policy.signer());
         let call = Call::of_policy(policy, &owner, &[]).unwrap();
@@ -374,16 +372,20 @@ impl Management for Fake {
         };
         Ok(turn(&self.0.lies.policy_receipt, receipt))
     }
-    async fn shares(&self, _: u64) -> Result<Vec<OwnShare>> {
+    async fn shares(&self, _: Page<u64>) -> Result<Vec<OwnShare>> {
         Ok(Vec::new())
     }
     async fn share(&self, id: &ShareId) -> Result<OwnShare> {
         Err(Problem::not_found(format!("you have no share `{id}`")))
     }
+}
+
+#[async_trait]
+impl Catalog for Fake {
     async fn catalog(&self, _: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
         not_here()
     }
-    async fn catalog_entry(&self, share: &ShareId, _: Option<&Name>) -> Result<CatalogDetail> {
+    async fn catalog_entry(&self, share: &ShareId, _: &Purpose) -> Result<CatalogDetail> {
         let policy = self.0.policy.lock().unwrap().clone();
         let body = policy.body();
         let entry = CatalogEntry {
@@ -400,12 +402,46 @@ impl Management for Fake {
         let detail = CatalogDetail { entry, policy: Some(policy), granted: 0, refusal: None };
         Ok(turn(&self.0.lies.detail, detail))
     }
-    async fn publications(
-        &self,
-        _: Option<u64>,
-    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
+    async fn publications(&self, _: Option<u64>) -> Result<Publications> {
         not_here()
     }
+}
+
+#[async_trait]
+impl Subscriptions for Fake {
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        not_here()
+    }
+    async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
+        not_here()
+    }
+    async fn set_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: &NewSubscription,
+    ) -> Result<Subscription> {
+        not_here()
+    }
+    async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
+        not_here()
+    }
+    async fn follow_subscription(
+        &self,
+        _: &SubscriptionId,
+        _: Option<u64>,
+    ) -> Result<Publications> {
+        not_here()
+    }
+    async fn dead_letters(&self, _: &SubscriptionId, _: Page<u64>) -> Result<Vec<DeadLetter>> {
+        not_here()
+    }
+    async fn redeliver(&self, _: &SubscriptionId, _: &Redelivery) -> Result<()> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl Accesses for Fake {
     async fn request_access(&self, request: &Signed<AccessRequest>) -> Result<AccessGrant> {
         self.0.asked.fetch_add(1, Ordering::SeqCst);
         let policy = self.0.policy.lock().unwrap().clone();
@@ -443,10 +479,24 @@ impl Management for Fake {
     async fn usages(&self, _: &RecordQuery) -> Result<Vec<UsageEntry>> {
         not_here()
     }
-    async fn acknowledge(&self, _: u64) -> Result<()> {
+    async fn erasures(&self, _: &RecordQuery) -> Result<Vec<Erasure>> {
         not_here()
     }
+}
+
+#[async_trait]
+impl Notifications for Fake {
     async fn notifications(&self, _: &NotificationQuery) -> Result<Vec<Notification>> {
+        not_here()
+    }
+    async fn acknowledge(&self, _: &Acknowledged) -> Result<()> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl Log for Fake {
+    async fn info(&self) -> Result<ManagementInfo> {
         not_here()
     }
     async fn proof(&self, _: u64) -> Result<LedgerProof> {
@@ -456,36 +506,11 @@ impl Management for Fake {
     async fn add_cosignature(&self, _: &str) -> Result<()> {
         not_here()
     }
-    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
-        not_here()
-    }
-    async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
-        not_here()
-    }
-    async fn set_subscription(
-        &self,
-        _: &SubscriptionId,
-        _: &NewSubscription,
-    ) -> Result<Subscription> {
-        not_here()
-    }
-    async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
-        not_here()
-    }
-    async fn follow_subscription(
-        &self,
-        _: &SubscriptionId,
-        _: Option<u64>,
-    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
-        not_here()
-    }
-    async fn dead_letters(&self, _: &SubscriptionId, _: u64) -> Result<Vec<DeadLetter>> {
-        not_here()
-    }
-    async fn redeliver(&self, _: &SubscriptionId, _: &Redelivery) -> Result<()> {
-        not_here()
-    }
-    async fn introspect(&self, _: &str) -> Result<Introspection> {
+}
+
+#[async_trait]
+impl Tokens for Fake {
+    async fn introspect(&self, _: &TokenForm) -> Result<Introspection> {
         not_here()
     }
     async fn token(&self, _: &Digest) -> Result<Introspection> {
@@ -497,7 +522,7 @@ impl Management for Fake {
 }
 
 #[async_trait]
-impl KeyServer for Fake {
+impl Keys for Fake {
     async fn register_key(&self) -> Result<KeyReference> {
         let id = KeyId([2; 16]);
         let key = KeyReference { id, address: format!("https://keys.example:1/v1/keys/{id}") };
@@ -514,22 +539,27 @@ impl KeyServer for Fake {
     async fn key_status(&self, _: &KeyId) -> Result<KeyStatus> {
         not_here()
     }
-    async fn keys(&self, _: Option<&KeyId>) -> Result<Vec<KeyStatus>> {
+    async fn keys(&self, _: Page<KeyId>) -> Result<Vec<KeyStatus>> {
         not_here()
     }
     async fn delete_key(&self, _: &KeyId) -> Result<()> {
         self.0.deleted.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
+}
+
+#[async_trait]
+impl ShownPolicies for Fake {
     async fn show_policy(&self, _: &ShownPolicy) -> Result<()> {
         not_here()
     }
-    async fn withhold(&self, _: &Signed<SharingPolicy>) -> Result<()> {
+    async fn withhold(&self, _: &Withhold) -> Result<()> {
         not_here()
     }
-    async fn set_user(&self, _: &UserNotice) -> Result<()> {
-        not_here()
-    }
+}
+
+#[async_trait]
+impl Releases for Fake {
     async fn release(&self, id: &KeyId, asked: &ReleaseKey) -> Result<ReleasedKey> {
         self.0.released.fetch_add(1, Ordering::SeqCst);
         let key_request = asked.key_request.id();
@@ -545,10 +575,17 @@ impl KeyServer for Fake {
         let released = ReleasedKey { sealed, release: self.0.key_signer.sign(LEDGER, now(), body) };
         Ok(turn(&self.0.lies.released, released))
     }
+    async fn releases(&self, _: &ShareId, _: Page<Digest>) -> Result<Vec<ReleaseEntry>> {
+        not_here()
+    }
     async fn revoke_token(&self, _: &TokenRevocation) -> Result<()> {
         not_here()
     }
-    async fn releases(&self, _: &ShareId, _: Option<&Digest>) -> Result<Vec<ReleaseEntry>> {
+}
+
+#[async_trait]
+impl Users for Fake {
+    async fn set_user(&self, _: &UserNotice) -> Result<()> {
         not_here()
     }
 }
@@ -561,11 +598,43 @@ impl World {
 }
 
 #[async_trait]
-impl StorageServer for Fake {
+impl Packages for Fake {
     async fn register_package(&self) -> Result<PackageAddress> {
         let id = PackageId([1; 16]);
         Ok(PackageAddress { id, address: format!("https://storage.example:1/v1/packages/{id}") })
     }
+    async fn package_status(&self, _: &PackageId) -> Result<PackageStatus> {
+        not_here()
+    }
+    async fn download(&self, _: &PackageId, range: Option<ByteRange>) -> Result<Download> {
+        self.0.fetched.fetch_add(1, Ordering::SeqCst);
+        let package = self.0.package.lock().unwrap();
+        let first = range.map_or(0, |range| range.first);
+        let size = package.len() as u64;
+        let end = range.and_then(|range| range.last).map_or(size, |last| (last + 1).min(size));
+        let bytes = package[first as usize..end as usize].to_vec();
+        let mut parts: Vec<std::io::Result<Bytes>> =
+            bytes.chunks(1000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
+        if let Some(after) = *self.0.breaks_after.lock().unwrap() {
+            let whole = after.div_ceil(1000);
+            if parts.len() > whole {
+                parts.truncate(whole);
+                parts.push(Err(std::io::ErrorKind::ConnectionReset.into()));
+            }
+        }
+        Ok(Download { size, first, length: end - first, bytes: stream::iter(parts).boxed() })
+    }
+    async fn packages(&self, _: Page<PackageId>) -> Result<Vec<PackageStatus>> {
+        not_here()
+    }
+    async fn delete_package(&self, _: &PackageId) -> Result<()> {
+        self.0.deleted.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Uploads for Fake {
     async fn upload(
         &self,
         id: &PackageId,
@@ -590,36 +659,11 @@ impl StorageServer for Fake {
         };
         Ok(turn(&self.0.lies.package, status))
     }
-    async fn package_status(&self, _: &PackageId) -> Result<PackageStatus> {
+    async fn upload_offset(&self, _: &PackageId) -> Result<UploadOffset> {
         not_here()
     }
-    async fn download(&self, _: &PackageId, range: Option<ByteRange>) -> Result<Download> {
-        self.0.fetched.fetch_add(1, Ordering::SeqCst);
-        let package = self.0.package.lock().unwrap();
-        let first = range.map_or(0, |range| range.first);
-        let size = package.len() as u64;
-        let end = range.and_then(|range| range.last).map_or(size, |last| (last + 1).min(size));
-        let bytes = package[first as usize..end as usize].to_vec();
-        let mut parts: Vec<std::io::Result<Bytes>> =
-            bytes.chunks(1000).map(|part| Ok(Bytes::copy_from_slice(part))).collect();
-        if let Some(after) = *self.0.breaks_after.lock().unwrap() {
-            let whole = after.div_ceil(1000);
-            if parts.len() > whole {
-                parts.truncate(whole);
-                parts.push(Err(std::io::ErrorKind::ConnectionReset.into()));
-            }
-        }
-        Ok(Download { size, first, length: end - first, bytes: stream::iter(parts).boxed() })
-    }
-    async fn set_user(&self, _: &UserNotice) -> Result<()> {
+    async fn append(&self, _: &PackageId, _: &Part, _: ByteStream) -> Result<PackageStatus> {
         not_here()
-    }
-    async fn packages(&self, _: Option<&PackageId>) -> Result<Vec<PackageStatus>> {
-        not_here()
-    }
-    async fn delete_package(&self, _: &PackageId) -> Result<()> {
-        self.0.deleted.fetch_add(1, Ordering::SeqCst);
-        Ok(())
     }
 }
 

@@ -47,6 +47,7 @@ pub enum Documents {
 
 /// A consumer's attributes, as an administrator set them on its account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attributes {
     /// The organisation.

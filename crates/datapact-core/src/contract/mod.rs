@@ -79,6 +79,7 @@ pub struct SetPolicy {
 /// The on-chain side of a [`crate::document::AccessRequest`]. It has an attribute or a purpose only
 /// where the policy restricts its kind; anything more is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequestAccess {
     /// The share.
@@ -105,6 +106,7 @@ pub struct RequestAccess {
 
 /// The on-chain side of a [`crate::document::UsageReport`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RecordUsage {
     /// The share.
@@ -151,6 +153,7 @@ pub struct Counter {
 
 /// One granted access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AccessRecord {
     /// The request.
@@ -163,6 +166,7 @@ pub struct AccessRecord {
 
 /// One usage report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct UsageRecord {
     /// The report.
@@ -201,6 +205,7 @@ pub struct Outcome {
 /// Why the contract refuses a call. The name in JSON is the rule's name everywhere: in answers, in
 /// the corpus of cases and in the Solidity twin's errors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "rule", rename_all = "kebab-case")]
 pub enum Refusal {
     /// The share does not exist.

@@ -10,6 +10,7 @@ use crate::terms::Name;
 
 /// What one granted access permits its consumer (PM-2, UW-2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RequestedPermission {
     /// The share.

@@ -15,6 +15,7 @@ const TEXT_BYTES_MAX: usize = 60;
 
 /// How the data were desensitized, as a whole and column by column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Desensitization {
     /// The program and its version.
@@ -39,6 +40,8 @@ pub struct Desensitization {
 
 /// How one column was changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(rename = "DesensitizedColumn"))]
 #[serde(deny_unknown_fields)]
 pub struct Column {
     /// Its name, cut to [`NAME_BYTES_MAX`] bytes.
@@ -56,6 +59,7 @@ pub struct Column {
 /// The anonymity reached: each record equals at least `reached` - 1 others in the
 /// quasi-identifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Anonymity {
     /// The k that the rules demand.

@@ -72,6 +72,7 @@ pub enum PolicyError {
 
 /// Whether a share gives access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ShareState {
     /// Access is decided by the terms.
@@ -84,6 +85,7 @@ pub enum ShareState {
 
 /// A price, for information: Datapact does not collect it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Price {
     /// In minor units of the currency.
@@ -95,6 +97,7 @@ pub struct Price {
 /// The data-sharing information (DP-6). Its provider and the provider's public key are the signer
 /// of the policy and the certificate in its signature; the terms say who may access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SharingInformation {
     /// The ciphertext's identifier, storage address, digest and size.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use datapact_api::http_api::{LOG_WAIT_MAX, Public};
-use datapact_api::management::Management;
+use datapact_api::management::Log;
 use datapact_api::problem::Kind;
+use datapact_api::public::{LOG_WAIT_MAX, LogSize, Public};
 use datapact_ledger::follower::Follower;
 use datapact_ledger::port::LedgerError;
 use datapact_log::note::{KeyKind, SigningKey};
@@ -55,7 +55,9 @@ impl LogSource for PublicLog {
     }
 
     async fn wait_newer(&self, size: u64, timeout: Duration) -> Result<(), SourceError> {
-        match tokio::time::timeout(timeout.min(LOG_WAIT_MAX), self.0.log_longer_than(size)).await {
+        match tokio::time::timeout(timeout.min(LOG_WAIT_MAX), self.0.log_size(&LogSize { size }))
+            .await
+        {
             Ok(Err(problem)) => Err(SourceError(problem.detail)),
             Ok(Ok(_)) | Err(_) => Ok(()),
         }
@@ -65,7 +67,7 @@ impl LogSource for PublicLog {
 /// Follows the log as it grows, and hands each cosigned checkpoint in. What is not to be believed
 /// is asked again, too: a follower that has stopped for good says so, and its node of a chain may
 /// be put right.
-pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Management>) {
+pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Log>) {
     let mut wait = Duration::ZERO;
     let mut retry = RETRY_MIN;
     let mut done = Done::default();
@@ -104,7 +106,7 @@ struct Done {
 /// Waits, polls and hands in; how long it took after the waiting.
 async fn step(
     follower: &Follower,
-    management: &dyn Management,
+    management: &dyn Log,
     wait: Duration,
     done: &mut Done,
 ) -> Result<Duration, String> {

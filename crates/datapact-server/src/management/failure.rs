@@ -4,7 +4,7 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::{CheckError, Refusal};
 use datapact_core::jws::DocumentError;
 use datapact_ledger::LedgerError;
-use datapact_ledger::store::StoreError;
+use datapact_store::StoreError;
 
 /// A problem for the caller; a type of this crate, so that the store's and the ledger's errors
 /// become one.
@@ -28,12 +28,6 @@ impl From<Problem> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         Self(crate::stores::problem(error))
-    }
-}
-
-impl From<sea_orm::DbErr> for Failure {
-    fn from(error: sea_orm::DbErr) -> Self {
-        StoreError::from(error).into()
     }
 }
 

@@ -30,7 +30,11 @@ pub enum KeysError {
     #[error(transparent)]
     Secret(#[from] SecretFileError),
     /// A file is there, but holds something else.
-    #[error("`{path}` is not the key that belongs there: {detail}; restore it from a backup", path = .0.display(), detail = .1)]
+    #[error(
+        "`{path}` is not the key that belongs there: {detail}; restore it from a backup",
+        path = .0.display(),
+        detail = .1
+    )]
     Wrong(PathBuf, String),
 }
 

@@ -1,11 +1,9 @@
 //! Management's public listener: health, the keys of its tokens, its log, the revocation lists.
 
-use std::sync::PoisonError;
-
 use async_trait::async_trait;
 use bytes::Bytes;
-use datapact_api::http_api::{Health, LOG_WAIT_MAX, Public};
 use datapact_api::problem::{Kind, Problem, Result};
+use datapact_api::public::{Health, LOG_WAIT_MAX, LogSize, Public};
 use datapact_core::token::Jwks;
 
 use super::ManagementServer;
@@ -14,31 +12,28 @@ use super::keys::to_pem;
 
 /// How many entries the projector may be behind while the server counts as working.
 const LAG_MAX: u64 = 10_000;
-/// The longest path of a file of the log.
+/// The longest path of a file of the log, in bytes.
 const PATH_BYTES_MAX: usize = 200;
 
 #[async_trait]
 impl Public for ManagementServer {
     async fn health(&self) -> Result<Health> {
-        let server = &self.server;
         let not = |why: String| Problem::new(Kind::Unavailable, why);
-        let stuck = server.stuck.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(why) = stuck {
+        if let Some(why) = self.submit.stuck() {
             return Err(not(format!("the ledger's events cannot be applied: {why}")));
         }
         if self.tasks.iter().any(tokio::task::JoinHandle::is_finished) {
             return Err(not("a task of the server has ended; restart it".to_owned()));
         }
-        let size = server.ledger.head().await.map_err(Failure::from)?;
-        let lag = size.saturating_sub(*server.projected.borrow());
+        let lag = self.submit.lag().await?;
         if lag > LAG_MAX {
             return Err(not(format!("the projection is {lag} entries behind the ledger")));
         }
-        Ok(crate::health(&server.name, "management"))
+        Ok(crate::health(self.issuer.name(), "management"))
     }
 
     async fn jwks(&self) -> Result<Jwks> {
-        Ok(self.server.jwks())
+        Ok(self.issuer.jwks())
     }
 
     async fn log(&self, path: &str) -> Result<Bytes> {
@@ -46,20 +41,20 @@ impl Public for ManagementServer {
         if path.len() > PATH_BYTES_MAX {
             return Err(missing());
         }
-        let found = self.server.log.read(path).await.map_err(Failure::from)?;
+        let found = self.submit.log().read(path).await.map_err(Failure::from)?;
         found.map(Bytes::from).ok_or_else(missing)
     }
 
-    async fn log_longer_than(&self, size: u64) -> Result<u64> {
-        let server = &self.server;
-        server.log.wait_newer(size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
-        Ok(server.log.size())
+    async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
+        let log = self.submit.log();
+        log.wait_newer(longer_than.size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
+        Ok(LogSize { size: log.size() })
     }
 
     async fn crl(&self, realm: &str) -> Result<String> {
-        let trust = (self.server.trust)();
+        let trust = (self.base.trust)();
         if !trust.realms().any(|known| known == realm) {
-            return Err(Problem::not_found("there is no such realm here"));
+            return Err(Problem::not_found(format!("no realm `{realm}` is trusted here")));
         }
         Ok(trust.crls(realm).map(|der| to_pem("X509 CRL", der).to_string()).collect())
     }

@@ -7,6 +7,9 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use datapact_api::key_server::release;
+use datapact_api::management::access;
+use datapact_api::operation::Operation;
 use datapact_api::problem::Code;
 use hyper::Method;
 use prometheus_client::collector::Collector;
@@ -25,10 +28,6 @@ use prometheus_client::registry::Registry;
 /// The upper bounds of the durations' buckets, in seconds.
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// Where consumers ask for access (AX-3), and where for a key (AX-12).
-const ACCESS_ROUTE: &str = "/v1/accesses";
-const RELEASE_ROUTE: &str = "/v1/keys/{id}/release";
 
 /// A figure that is read when somebody asks for it.
 #[derive(Debug, Clone)]
@@ -161,10 +160,17 @@ impl Metrics {
     }
 
     fn answered(&self, route: Route, response: &Response, seconds: f64) {
-        let decided = match (route.method, route.route.as_str()) {
-            ("POST", ACCESS_ROUTE) => Some((&self.accesses, "granted")),
-            ("POST", RELEASE_ROUTE) => Some((&self.releases, "released")),
-            _ => None,
+        let is = |operations: &[Operation], name| {
+            let mut named = operations.iter().filter(|operation| operation.name == name);
+            named.any(|operation| operation.serves(route.method, &route.route))
+        };
+        // Where consumers ask for access (AX-3), and where for a key (AX-12).
+        let decided = if is(access::OPERATIONS, "request_access") {
+            Some((&self.accesses, "granted"))
+        } else if is(release::OPERATIONS, "release") {
+            Some((&self.releases, "released"))
+        } else {
+            None
         };
         if let Some((outcomes, good)) = decided {
             let refused = || response.extensions().get::<Code>().map_or("failed", |code| code.0);

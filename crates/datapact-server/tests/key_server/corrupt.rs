@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use datapact_api::key_server::ReleaseKey;
+use datapact_api::key_server::{ReleaseKey, Withhold};
 use datapact_api::problem::Kind;
 use datapact_core::contract::{Call, Documents, SetPolicy};
 use datapact_core::id::{Commitment, Digest, Salt, random};
@@ -271,7 +271,10 @@ async fn nobody_resumes_a_share_but_its_provider() {
     let consumer = rig.fixture.consumer("Consumer");
     let access = rig.access(&share, &consumer);
     share.next(|policy| policy.state = ShareState::Suspended);
-    rig.as_user(&share.provider).withhold(&share.policy).await.unwrap();
+    rig.as_user(&share.provider)
+        .withhold(&Withhold { policy: share.policy.clone() })
+        .await
+        .unwrap();
     rig.refused(&access, &consumer, Kind::Refused, "suspended").await;
     rig.show(&share).await.unwrap();
     rig.record(&share.set().0);
@@ -296,7 +299,10 @@ async fn the_provider_resumes_its_share() {
     let mut share = rig.share(AccessTimes::Unlimited, 7).await;
     let consumer = rig.fixture.consumer("Consumer");
     share.next(|policy| policy.state = ShareState::Suspended);
-    rig.as_user(&share.provider).withhold(&share.policy).await.unwrap();
+    rig.as_user(&share.provider)
+        .withhold(&Withhold { policy: share.policy.clone() })
+        .await
+        .unwrap();
     rig.show(&share).await.unwrap();
     rig.record(&share.set().0);
     share.next(|policy| policy.state = ShareState::Active);
@@ -315,7 +321,10 @@ async fn a_revocation_that_management_hides_still_counts() {
     rig.granted(&access, &consumer, 7).await;
     let before = share.policy.clone();
     share.next(|policy| policy.state = ShareState::Revoked);
-    rig.as_user(&share.provider).withhold(&share.policy).await.unwrap();
+    rig.as_user(&share.provider)
+        .withhold(&Withhold { policy: share.policy.clone() })
+        .await
+        .unwrap();
     rig.refused(&access, &consumer, Kind::Refused, "revoked").await;
     // An update that the provider had signed before, and management kept back, lifts nothing.
     let mut body = before.body().clone();
@@ -348,7 +357,7 @@ async fn a_suspension_is_lifted_only_by_what_the_provider_signed_later() {
     let mut body = first.body().clone();
     (body.version, body.previous, body.state) = (2, Some(first.id()), ShareState::Suspended);
     let suspended = share.provider.signer.sign(LEDGER, rig.now(), body);
-    rig.as_user(&share.provider).withhold(&suspended).await.unwrap();
+    rig.as_user(&share.provider).withhold(&Withhold { policy: suspended.clone() }).await.unwrap();
     for (policy, call) in kept_back {
         share.policy = policy;
         rig.show(&share).await.unwrap();

@@ -5,11 +5,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::administration::{UserNotice, UserStatus};
 use datapact_api::gate::Caller;
-use datapact_api::http_api::KeyServerService as _;
-use datapact_api::key_server::{ShownPolicy, StoreKey};
+use datapact_api::key_server::{ShownPolicy, StoreKey, Withhold};
+use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{Digest, KeyId, Salt, ShareId, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
@@ -181,18 +181,23 @@ async fn only_the_provider_withholds_and_only_to_withhold() {
     let first = share.policy.clone();
     let thief = rig.fixture.consumer("Thief");
     share.next(|_| {});
-    let active = rig.as_user(&share.provider).withhold(&share.policy).await;
+    let active =
+        rig.as_user(&share.provider).withhold(&Withhold { policy: share.policy.clone() }).await;
     check_refused(active, Kind::Malformed, "the policy is active");
     share.next(|policy| policy.state = ShareState::Suspended);
-    let brought = rig.as_user(&thief).withhold(&share.policy).await;
+    let brought = rig.as_user(&thief).withhold(&Withhold { policy: share.policy.clone() }).await;
     check_refused(brought, Kind::Forbidden, "only the provider who signed");
     let forged = thief.signer.sign(LEDGER, rig.now(), share.policy.body().clone());
-    check_refused(rig.as_user(&thief).withhold(&forged).await, Kind::NotFound, "you keep no key");
+    check_refused(
+        rig.as_user(&thief).withhold(&Withhold { policy: forged.clone() }).await,
+        Kind::NotFound,
+        "you keep no key",
+    );
     // Keeping a key for somebody else's share gives no say in it.
     let reference = rig.as_user(&thief).register_key().await.unwrap();
     let squat = StoreKey { share: share.id(), ..key(9) };
     rig.as_user(&thief).store_key(&reference.id, &squat).await.unwrap();
-    rig.as_user(&thief).withhold(&forged).await.unwrap();
+    rig.as_user(&thief).withhold(&Withhold { policy: forged.clone() }).await.unwrap();
     share.policy = first;
     let consumer = rig.fixture.consumer("Consumer");
     rig.granted(&rig.access(&share, &consumer), &consumer, 7).await;
@@ -303,7 +308,7 @@ async fn ks_2_a_key_is_destroyed_when_the_retention_of_its_share_is_over() {
     rig.advance(left + 89 * day);
     let service = rig.reopen(&config(rig.dir.path())).await.unwrap();
     let keys = async |service: &Arc<KeyService>, share: &TestShare| {
-        service.clone().session(caller(&share.provider.signer)).key_status(&of(share)).await
+        service.called(caller(&share.provider.signer)).key_status(&of(share)).await
     };
     keys(&service, &ended).await.unwrap();
     drop(service);
@@ -331,9 +336,15 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     rig.refused(&access, &consumer, Kind::Forbidden, "disabled").await;
     tell(UserStatus::Active, 2).await;
     rig.granted(&access, &consumer, 3).await;
-    assert_eq!(rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap().len(), 2);
+    assert_eq!(
+        rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap().len(),
+        2
+    );
     tell(UserStatus::Erased, 3).await;
-    assert_eq!(rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap().len(), 0);
+    assert_eq!(
+        rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap().len(),
+        0
+    );
     rig.refused(&access, &consumer, Kind::Forbidden, "disabled").await;
     // Whoever comes again is known by a mark, and gets no second count whatever management says.
     tell(UserStatus::Active, 4).await;
@@ -363,5 +374,5 @@ async fn a_key_registered_again_with_its_idempotency_key_is_the_same() {
         register(&one, None).await,
     ];
     assert!(others.iter().all(|key| key.id != first.id));
-    assert_eq!(rig.as_user(&one).keys(None).await.unwrap().len(), 3);
+    assert_eq!(rig.as_user(&one).keys(Page::first()).await.unwrap().len(), 3);
 }

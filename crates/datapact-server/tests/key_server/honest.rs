@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datapact_api::http_api::KeyServerService as _;
-use datapact_api::key_server::{KeyServer, ReleaseKey, TokenRevocation};
+use datapact_api::key_server::{KeyServer, ReleaseKey, TokenRevocation, Withhold};
+use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
 use datapact_core::contract::Documents;
 use datapact_core::document::KeyRequest;
@@ -27,7 +27,7 @@ async fn ks_4_a_recorded_access_gets_the_key() {
     let access = rig.access(&share, &consumer);
     rig.granted(&access, &consumer, 7).await;
 
-    let released = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
+    let released = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(released.len(), 1);
     let (release, asked) = (&released[0].release, &released[0].key_request);
     release.verify(&rig.server_trust, LEDGER, rig.now()).unwrap();
@@ -35,7 +35,7 @@ async fn ks_4_a_recorded_access_gets_the_key() {
     assert_eq!(release.body().key_request, asked.id());
     assert_eq!(asked.signer(), consumer.signer.identity());
     check_refused(
-        rig.as_user(&consumer).releases(&share.id(), None).await,
+        rig.as_user(&consumer).releases(&share.id(), Page::first()).await,
         Kind::NotFound,
         "you keep no key",
     );
@@ -76,7 +76,10 @@ async fn ks_4_on_a_real_embedded_ledger() {
     ledger.add_cosignature(cosigned.as_bytes()).await.unwrap();
 
     let (call, documents) = share.next(|policy| policy.state = ShareState::Suspended);
-    rig.as_user(&share.provider).withhold(&share.policy).await.unwrap();
+    rig.as_user(&share.provider)
+        .withhold(&Withhold { policy: share.policy.clone() })
+        .await
+        .unwrap();
     ledger.execute(&call, &documents).await.unwrap();
     rig.refused(&access, &consumer, Kind::Refused, "suspended").await;
 }
@@ -93,11 +96,11 @@ async fn ks_4_a_repeat_gets_the_same_answer_also_after_a_crash() {
     assert_eq!(again, first);
     // The answer was lost in a crash after it had become durable.
     let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
-    let again = reopened.session(caller(&consumer.signer)).release(&key, &asked).await.unwrap();
+    let again = reopened.called(caller(&consumer.signer)).release(&key, &asked).await.unwrap();
     assert_eq!(again, first);
     assert_eq!(*access.recipient.open(&asked.key_request.id(), &again.sealed).unwrap(), [7; 32]);
     assert_eq!(first.release.body().sealed, first.sealed.digest());
-    let releases = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
+    let releases = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(releases.len(), 1, "a repeat is no second release");
     // Not for ever, and not for a share that was revoked meanwhile.
     rig.advance(301);
@@ -115,7 +118,7 @@ async fn ks_4_a_lost_recipient_key_costs_no_access() {
         rig.granted(&access, &consumer, 7).await;
     }
     rig.refused(&access, &consumer, Kind::Busy, "was released 32 times").await;
-    let releases = rig.as_user(&share.provider).releases(&share.id(), None).await.unwrap();
+    let releases = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(releases.len() as u64, RELEASES_MAX, "each stands on record");
 }
 
@@ -146,7 +149,7 @@ async fn mg_16_a_revoked_token_releases_nothing() {
         "was revoked",
     );
     let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
-    let again = reopened.session(caller(&consumer.signer)).release(&key, &asked).await;
+    let again = reopened.called(caller(&consumer.signer)).release(&key, &asked).await;
     check_refused(again, Kind::Forbidden, "was revoked");
     // Another access of the same consumer is not touched.
     rig.granted(&other, &consumer, 7).await;
@@ -240,7 +243,7 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
         tokio::task::yield_now().await;
     }
     share.next(|policy| policy.state = ShareState::Revoked);
-    provider.withhold(&share.policy).await.unwrap();
+    provider.withhold(&Withhold { policy: share.policy.clone() }).await.unwrap();
     let at_success = count(&*provider, &share.id()).await;
     let mut granted = 0;
     for task in storm {
@@ -256,7 +259,7 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
 async fn count(provider: &dyn KeyServer, share: &ShareId) -> u64 {
     let (mut count, mut after) = (0, None);
     loop {
-        let page = provider.releases(share, after.as_ref()).await.unwrap();
+        let page = provider.releases(share, Page { after }).await.unwrap();
         let Some(last) = page.last() else { return count };
         after = Some(last.key_request.id());
         count += page.len() as u64;

@@ -8,15 +8,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datapact_api::administration::{Action, Erasure};
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::Caller;
-use datapact_api::http_api::{Health, KeyServerService as _, Public};
 use datapact_api::key_server::*;
-use datapact_api::management::*;
+use datapact_api::management::{LedgerProof, Log, ManagementInfo};
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Kind, Problem, Result};
-use datapact_api::subscription::*;
+use datapact_api::public::{Health, LogSize, Public};
 use datapact_core::contract::{Call, Documents};
 use datapact_core::document::{AccessRequest, KeyRequest, UsageReport};
 use datapact_core::id::*;
@@ -89,15 +87,15 @@ impl Public for TestManagement {
         bytes.map(Bytes::from).ok_or_else(nothing)
     }
 
-    async fn log_longer_than(&self, size: u64) -> Result<u64> {
+    async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
         for _ in 0..200 {
-            let now = self.size().await?;
-            if now > size {
-                return Ok(now);
+            let size = self.size().await?;
+            if size > longer_than.size {
+                return Ok(LogSize { size });
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        self.size().await
+        Ok(LogSize { size: self.size().await? })
     }
 
     async fn crl(&self, _realm: &str) -> Result<String> {
@@ -110,121 +108,17 @@ fn nothing() -> Problem {
 }
 
 #[async_trait]
-impl Management for TestManagement {
-    async fn add_cosignature(&self, note: &str) -> Result<()> {
-        self.reach()?;
-        self.cosigned.lock().unwrap().push(note.to_owned());
-        Ok(())
-    }
+impl Log for TestManagement {
     async fn info(&self) -> Result<ManagementInfo> {
-        Err(nothing())
-    }
-    async fn join(&self, _: &str) -> Result<Account> {
-        Err(nothing())
-    }
-    async fn account(&self) -> Result<Account> {
-        Err(nothing())
-    }
-    async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
-        Err(nothing())
-    }
-    async fn accounts(&self, _: Option<&AccountId>) -> Result<Vec<Account>> {
-        Err(nothing())
-    }
-    async fn account_of(&self, _: &AccountId) -> Result<Account> {
-        Err(nothing())
-    }
-    async fn update_account(&self, _: &AccountId, _: &AccountUpdate) -> Result<Account> {
-        Err(nothing())
-    }
-    async fn delete_account(&self, _: &AccountId, _: bool) -> Result<Account> {
-        Err(nothing())
-    }
-    async fn actions(&self, _: u64) -> Result<Vec<Action>> {
-        Err(nothing())
-    }
-    async fn erasures(&self, _: &RecordQuery) -> Result<Vec<Erasure>> {
-        Err(nothing())
-    }
-    async fn set_policy(&self, _: &Signed<SharingPolicy>) -> Result<PolicyReceipt> {
-        Err(nothing())
-    }
-    async fn shares(&self, _: u64) -> Result<Vec<OwnShare>> {
-        Err(nothing())
-    }
-    async fn share(&self, _: &ShareId) -> Result<OwnShare> {
-        Err(nothing())
-    }
-    async fn catalog(&self, _: &CatalogQuery) -> Result<Vec<CatalogEntry>> {
-        Err(nothing())
-    }
-    async fn catalog_entry(&self, _: &ShareId, _: Option<&Name>) -> Result<CatalogDetail> {
-        Err(nothing())
-    }
-    async fn publications(
-        &self,
-        _: Option<u64>,
-    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
-        Err(nothing())
-    }
-    async fn request_access(&self, _: &Signed<AccessRequest>) -> Result<AccessGrant> {
-        Err(nothing())
-    }
-    async fn accesses(&self, _: &RecordQuery) -> Result<Vec<AccessEntry>> {
-        Err(nothing())
-    }
-    async fn report_usage(&self, _: &Signed<UsageReport>) -> Result<UsageReceipt> {
-        Err(nothing())
-    }
-    async fn usages(&self, _: &RecordQuery) -> Result<Vec<UsageEntry>> {
-        Err(nothing())
-    }
-    async fn acknowledge(&self, _: u64) -> Result<()> {
-        Err(nothing())
-    }
-    async fn notifications(&self, _: &NotificationQuery) -> Result<Vec<Notification>> {
         Err(nothing())
     }
     async fn proof(&self, _: u64) -> Result<LedgerProof> {
         Err(nothing())
     }
-    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
-        Err(nothing())
-    }
-    async fn subscription(&self, _: &SubscriptionId) -> Result<Subscription> {
-        Err(nothing())
-    }
-    async fn set_subscription(
-        &self,
-        _: &SubscriptionId,
-        _: &NewSubscription,
-    ) -> Result<Subscription> {
-        Err(nothing())
-    }
-    async fn delete_subscription(&self, _: &SubscriptionId) -> Result<()> {
-        Err(nothing())
-    }
-    async fn follow_subscription(
-        &self,
-        _: &SubscriptionId,
-        _: Option<u64>,
-    ) -> Result<BoxStream<'static, Result<CatalogEntry>>> {
-        Err(nothing())
-    }
-    async fn dead_letters(&self, _: &SubscriptionId, _: u64) -> Result<Vec<DeadLetter>> {
-        Err(nothing())
-    }
-    async fn redeliver(&self, _: &SubscriptionId, _: &Redelivery) -> Result<()> {
-        Err(nothing())
-    }
-    async fn introspect(&self, _: &str) -> Result<Introspection> {
-        Err(nothing())
-    }
-    async fn token(&self, _: &Digest) -> Result<Introspection> {
-        Err(nothing())
-    }
-    async fn revoke_token(&self, _: &Digest) -> Result<()> {
-        Err(nothing())
+    async fn add_cosignature(&self, note: &str) -> Result<()> {
+        self.reach()?;
+        self.cosigned.lock().unwrap().push(note.to_owned());
+        Ok(())
     }
 }
 
@@ -356,7 +250,7 @@ impl Rig {
     }
 
     pub fn session(&self, caller: Caller) -> Box<dyn KeyServer> {
-        self.service.clone().session(caller)
+        Box::new(self.service.called(caller))
     }
 
     pub fn as_user(&self, user: &TestUser) -> Box<dyn KeyServer> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
-use datapact_api::management::{AccountUpdate, CatalogQuery};
+use datapact_api::management::{AccountUpdate, CatalogFilter, CatalogQuery};
 use datapact_api::problem::Kind;
 use datapact_client::custody::Replacement;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};
@@ -101,7 +101,7 @@ async fn sh_3_to_ax_18_a_file_goes_the_whole_way() {
     let announced = published.next().await.unwrap().unwrap();
     assert_eq!(announced.share, shared.share);
     let found = bob
-        .search(&CatalogQuery { text: Some("week".to_owned()), ..CatalogQuery::default() })
+        .search(&CatalogFilter { text: Some("week".to_owned()), ..CatalogFilter::default() }.into())
         .await;
     assert_eq!(found.unwrap().len(), 1);
     let offer = bob.show(&shared.share, None).await.unwrap();

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use datapact_api::administration::{Action, Deed};
 use datapact_api::management::{Account as Holder, AccountUpdate, NewInvitation, Role};
+use datapact_api::management::{Action, Deed};
 use datapact_client::admin::Administrator;
 use datapact_core::contract::Attributes;
 use datapact_core::id::AccountId;

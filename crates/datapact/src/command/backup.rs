@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
+use datapact_api::client::Http;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::{Http, PublicClient};
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::public::PublicLog;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
-use datapact_client::audit::PublicLog;
 use datapact_ledger::LedgerError;
 use datapact_log::clock::system_clock;
 use datapact_log::source::LogSource;
@@ -184,7 +184,7 @@ impl Restore {
             let endpoint = Endpoint { url: url.to_owned(), connect };
             let http = Http::new(&endpoint, tls.clone(), None, system_clock())
                 .map_err(|e| wrong(e.to_string()))?;
-            Ok(Arc::new(PublicLog(Arc::new(PublicClient(http)))) as Arc<dyn LogSource>)
+            Ok(Arc::new(PublicLog(Arc::new(http))) as Arc<dyn LogSource>)
         };
         self.follower.iter().map(source).collect()
     }

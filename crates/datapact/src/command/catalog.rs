@@ -1,8 +1,8 @@
 //! `catalog`: what others share (MG-14, MG-15).
 
 use clap::{Args, Subcommand};
+use datapact_api::management::CatalogFilter;
 use datapact_api::management::{CatalogEntry, CatalogQuery};
-use datapact_api::subscription::Filter;
 use datapact_client::consumer::{Consumer, Offer};
 use datapact_core::id::ShareId;
 use datapact_core::identity::Identity;
@@ -80,10 +80,10 @@ pub(crate) struct FilterArguments {
 }
 
 impl FilterArguments {
-    pub(crate) fn filter(self) -> Filter {
+    pub(crate) fn filter(self) -> CatalogFilter {
         let Self { words, category, realm, provider, industry, country, price } = self;
         let price = price.map(|Highest(price)| price);
-        Filter {
+        CatalogFilter {
             text: (!words.is_empty()).then(|| words.join(" ")),
             category,
             realm,
@@ -118,12 +118,8 @@ impl Catalog {
             Verb::Search(search) => {
                 let Search { filter, valid, limit, before } = search;
                 let valid_at = valid.map(|moment| moment.at(now()));
-                let query = CatalogQuery {
-                    valid_at,
-                    limit: Some(limit),
-                    before,
-                    ..filter.filter().query()
-                };
+                let filter = filter.filter();
+                let query = CatalogQuery { filter, valid_at, limit: Some(limit), before };
                 let entries = context.block_on(async { Ok(consumer.search(&query).await?) })?;
                 let rows: Vec<_> = entries.iter().map(row).collect();
                 let head = ["EVENT", "SHARE", "TITLE", "PROVIDER", "STATE", "EXPIRES"];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use datapact_api::subscription::{Filter, NewSubscription, NewWebhook, Subscription as Kept};
+use datapact_api::management::{CatalogFilter, NewSubscription, NewWebhook, Subscription as Kept};
 use datapact_client::consumer::Consumer;
 use datapact_core::id::{SubscriptionId, random};
 use futures_util::StreamExt as _;
@@ -132,7 +132,7 @@ impl Subscription {
             Verb::Dead { subscription } => {
                 let list =
                     context.block_on(async { Ok(consumer.dead_letters(&subscription).await?) })?;
-                let row = |letter: &datapact_api::subscription::DeadLetter| {
+                let row = |letter: &datapact_api::management::DeadLetter| {
                     let (time, attempts) = (output::time(letter.time), letter.attempts.to_string());
                     [letter.event.to_string(), time, attempts, letter.error.clone()]
                 };
@@ -181,8 +181,9 @@ fn make(context: &Context, consumer: &Consumer, create: Create) -> Result<()> {
     context.output.result(&kept, text(&kept))
 }
 
-fn said(filter: &Filter) -> String {
-    let Filter { text, category, realm, provider, industry, country, price_max, currency } = filter;
+fn said(filter: &CatalogFilter) -> String {
+    let CatalogFilter { text, category, realm, provider, industry, country, price_max, currency } =
+        filter;
     let price = match (price_max, currency) {
         (Some(price), Some(currency)) => Some(format!("at most {price} minor units of {currency}")),
         (Some(_), None) => Some("free".to_owned()),

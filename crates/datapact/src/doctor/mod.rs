@@ -8,8 +8,9 @@ use std::fmt::Display;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use datapact_api::client::Http;
 use datapact_api::gate::STATEMENT_SECONDS_MAX;
-use datapact_api::http_api::{Http, Public as _, PublicClient};
+use datapact_api::public::Public as _;
 use datapact_core::id::Timestamp;
 use datapact_log::note::{Checkpoint, VerifyingKey};
 use datapact_server::operator::expiry::Ends;
@@ -209,7 +210,7 @@ impl Findings {
             return;
         }
         let subject = format!("management `{}`", http.endpoint().url);
-        let public = PublicClient(http);
+        let public = http;
         match public.health().await {
             Ok(health) => {
                 let own = env!("CARGO_PKG_VERSION");

@@ -1,6 +1,6 @@
 //! A user's profile: files, certificates, and the servers of its enrolment.
 
-use datapact_api::http_api::Http;
+use datapact_api::client::Http;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use datapact_api::client::Http;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::http_api::Http;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
 use datapact_core::trust::validity;
-use datapact_ledger::store::{Location, Store};
+use datapact_store::{Location, Store};
 use datapact_log::clock::system_clock;
 use datapact_server::config::{
     Common, KeyServerConfig, ManagementConfig, Peer, ServerConfig, StorageServerConfig, load,

@@ -25,9 +25,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use datapact_api::http_api::{Http, KeyServerClient, StorageServerClient};
+use datapact_api::client::Http;
+use datapact_api::key_server::KeyServer;
 use datapact_api::management::{NewInvitation, Role};
 use datapact_api::problem::Kind;
+use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
@@ -43,10 +45,9 @@ use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::terms::Terms;
-use datapact_ledger::store::{Location, Store, statement};
 use datapact_local::ports::PortBlock;
 use datapact_log::clock::system_clock;
-use sea_orm::ConnectionTrait as _;
+use datapact_store::{Db, Location, Reader, StoreError};
 use serde_json::Value;
 use stores::Stores;
 use tempfile::TempDir;
@@ -369,9 +370,9 @@ impl Site {
             Some(stores) => stores.location(role),
             None => Location::Sqlite(self.file(&format!("servers/{role}/data/{role}.sqlite"))),
         };
-        let store = Store::connect(&location, None, &[]).await.unwrap();
-        let rows = store.read().query_all_raw(statement(store.read(), sql, [])).await.unwrap();
-        rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
+        let (reader, sql) = (Reader::open(&location).await.unwrap(), sql.to_owned());
+        let first = move |db: &Db| db.rows(sql, [])?.iter().map(|row| row.text(0)).collect();
+        reader.read::<_, StoreError>(first).await.unwrap()
     }
 
     /// The keys that the key server holds, by the shares they belong to.
@@ -425,8 +426,8 @@ impl Drop for Site {
 #[derive(Clone)]
 pub struct User {
     pub session: Session,
-    pub key_server: KeyServerClient,
-    pub storage_server: StorageServerClient,
+    pub key_server: Arc<dyn KeyServer>,
+    pub storage_server: Arc<dyn StorageServer>,
 }
 
 impl User {
@@ -436,8 +437,8 @@ impl User {
             Http::new(endpoint, tls.clone(), Some(profile.signer().clone()), system_clock())
         };
         let enrolment = profile.enrolment();
-        let key_server = KeyServerClient(http(&enrolment.key_servers[0]).unwrap());
-        let storage_server = StorageServerClient(http(&enrolment.storage_servers[0]).unwrap());
+        let key_server = Arc::new(http(&enrolment.key_servers[0]).unwrap());
+        let storage_server = Arc::new(http(&enrolment.storage_servers[0]).unwrap());
         Self { key_server, storage_server, session: Session::connect(profile).unwrap() }
     }
 

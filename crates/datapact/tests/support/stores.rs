@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use datapact_core::id::Salt;
-use datapact_ledger::store::{Location, Postgres};
 use datapact_local::testing::postgres;
+use datapact_store::{Location, Postgres};
 use tempfile::TempDir;
 
 const BUCKET: &str = "packages";

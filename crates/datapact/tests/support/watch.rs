@@ -4,17 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datapact_api::http_api::Public;
-use datapact_api::problem::Kind;
+use datapact_api::public::PublicLog;
 use datapact_client::Profile;
 use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};
-use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::VerifyingKey;
-use datapact_log::source::{LogSource, SourceError};
+use datapact_store::Store;
 use tempfile::TempDir;
 
 use super::Site;
@@ -24,24 +22,6 @@ pub struct Watch {
     follower: Follower,
     policy: LogPolicy,
     _folder: TempDir,
-}
-
-struct PublicLog(Arc<dyn Public>);
-
-#[async_trait::async_trait]
-impl LogSource for PublicLog {
-    async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-        match self.0.log(path).await {
-            Ok(bytes) => Ok(Some(bytes.to_vec())),
-            Err(problem) if problem.kind == Kind::NotFound => Ok(None),
-            Err(problem) => Err(SourceError(problem.detail)),
-        }
-    }
-
-    async fn wait_newer(&self, _size: u64, timeout: Duration) -> Result<(), SourceError> {
-        tokio::time::sleep(timeout).await;
-        Ok(())
-    }
 }
 
 impl Watch {

@@ -16,10 +16,10 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
         .await;
     let (share, body) = (policy.body().share, policy.body());
     let session = world.as_user(&consumer);
-    let eligible = session.catalog_entry(&share, None).await.unwrap();
+    let eligible = session.catalog().catalog_entry(&share, &Purpose::default()).await.unwrap();
     assert_eq!((eligible.refusal, eligible.granted), (None, 0));
     let request = world.request(&consumer, &policy);
-    let grant = session.request_access(&request).await.unwrap();
+    let grant = session.accesses().request_access(&request).await.unwrap();
 
     assert_eq!((grant.position, grant.record.access, &grant.policy), (1, 1, &policy));
     assert_eq!(grant.consumer.commitment(&share), grant.record.request.consumer);
@@ -35,7 +35,7 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     assert_eq!(grant.key_server_certificate, grant.storage_server_certificate);
 
     // MG-16.
-    let jwks = datapact_api::http_api::Public::jwks(world.server()).await.unwrap();
+    let jwks = datapact_api::public::Public::jwks(world.management()).await.unwrap();
     let claims = jwks.verify(&grant.token, "management.example", KEYS, world.now(), 0).unwrap();
     let certificate = &consumer.signer.chain()[0];
     assert_eq!(claims.cnf, datapact_core::token::Confirmation::of(certificate));
@@ -44,26 +44,34 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
         (claims.request, claims.salt, claims.position),
         (request.id(), grant.consumer.salt, 1)
     );
-    assert_eq!(claims.sub, session.account().await.unwrap().id);
-    let told = world.as_server(KEYS).introspect(&grant.token).await.unwrap();
+    assert_eq!(claims.sub, session.accounts().account().await.unwrap().id);
+    let told = world.as_server(KEYS).tokens().introspect(&token_form(&grant.token)).await.unwrap();
     assert!(told.active);
     let token = told.token.as_ref().unwrap();
     assert_eq!((token.sub, token.exp, token.jti), (claims.sub, claims.exp, Some(claims.jti)));
     assert_eq!((token.share, token.cnf.as_ref()), (claims.share, Some(&claims.cnf)));
-    // What opens the consumer's commitment is nobody else's to know.
+    // No other party learns what opens the consumer's commitment.
     assert!(!serde_json::to_string(&told).unwrap().contains(&claims.salt.to_string()));
     // For another server it is not good, nor is a broken one.
-    assert!(!world.as_server(STORAGE).introspect(&grant.token).await.unwrap().active);
-    assert!(!world.as_server(KEYS).introspect("x.y.z").await.unwrap().active);
+    assert!(
+        !world
+            .as_server(STORAGE)
+            .tokens()
+            .introspect(&token_form(&grant.token))
+            .await
+            .unwrap()
+            .active
+    );
+    assert!(!world.as_server(KEYS).tokens().introspect(&token_form("x.y.z")).await.unwrap().active);
     assert_kind(
-        world.as_server("other.example").introspect(&grant.token).await,
+        world.as_server("other.example").tokens().introspect(&token_form(&grant.token)).await,
         Kind::Forbidden,
         "own servers",
     );
 
     // A late repeat gives no more life and costs no access.
     world.pass(301);
-    let repeat = session.request_access(&request).await.unwrap();
+    let repeat = session.accesses().request_access(&request).await.unwrap();
     assert_eq!(
         jwks.verify(&repeat.token, "management.example", KEYS, grant.record.time, 0).unwrap(),
         claims
@@ -72,7 +80,12 @@ async fn ax_11_a_granted_access_brings_all_that_the_consumer_needs() {
     assert_eq!((world.size().await, world.count("intent").await), (2, 0));
     // US-5: both are told, once.
     for user in [&provider, &consumer] {
-        let told = world.as_user(user).notifications(&NotificationQuery::default()).await.unwrap();
+        let told = world
+            .as_user(user)
+            .notifications()
+            .notifications(&NotificationQuery::default())
+            .await
+            .unwrap();
         let granted = NotificationEvent::AccessGranted {
             request: request.id(),
             consumer: consumer.identity(),
@@ -101,13 +114,13 @@ async fn ax_4_a_request_that_is_not_the_consumers_word_is_refused() {
     let request = world.request(&consumer, &policy);
     // Replayed by another, before and after it was granted.
     assert_kind(
-        world.as_user(&other).request_access(&request).await,
+        world.as_user(&other).accesses().request_access(&request).await,
         Kind::Forbidden,
         "somebody else",
     );
-    session.request_access(&request).await.unwrap();
+    session.accesses().request_access(&request).await.unwrap();
     assert_kind(
-        world.as_user(&other).request_access(&request).await,
+        world.as_user(&other).accesses().request_access(&request).await,
         Kind::Forbidden,
         "somebody else",
     );
@@ -118,16 +131,16 @@ async fn ax_4_a_request_that_is_not_the_consumers_word_is_refused() {
         (consumer.signer.sign(LEDGER, world.now() + 601, body()), "ahead"),
     ];
     for (request, says) in &cases {
-        assert_kind(session.request_access(request).await, Kind::Malformed, says);
+        assert_kind(session.accesses().request_access(request).await, Kind::Malformed, says);
     }
     let forged = User { signer: TestRealm::new("lab").signer("Consumer") };
     assert_eq!(forged.identity(), consumer.identity());
     let forged = world.request(&forged, &policy);
-    assert_eq!(refused(session.request_access(&forged).await).kind, Kind::Malformed);
+    assert_eq!(refused(session.accesses().request_access(&forged).await).kind, Kind::Malformed);
     let unknown = AccessRequest { share: ShareId::random(), ..body() };
     let unknown = consumer.signer.sign(LEDGER, world.now(), unknown);
     assert_eq!(
-        refused(session.request_access(&unknown).await).refusal,
+        refused(session.accesses().request_access(&unknown).await).refusal,
         Some(Refusal::UnknownShare)
     );
     assert_eq!((world.size().await, world.count("intent").await), (2, 0));
@@ -163,10 +176,16 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
             .await;
         let size = world.size().await;
         let salts = world.count("salt").await;
-        let problem = refused(session.request_access(&world.request(&consumer, &policy)).await);
+        let problem =
+            refused(session.accesses().request_access(&world.request(&consumer, &policy)).await);
         assert_eq!((problem.kind, problem.refusal), (Kind::Refused, Some(refusal.clone())));
         assert_eq!(
-            session.catalog_entry(&policy.body().share, None).await.unwrap().refusal,
+            session
+                .catalog()
+                .catalog_entry(&policy.body().share, &Purpose::default())
+                .await
+                .unwrap()
+                .refusal,
             Some(refusal)
         );
         assert_eq!((world.size().await, world.count("intent").await), (size, 0));
@@ -175,18 +194,27 @@ async fn mg_8_what_the_policy_refuses_is_said_and_leaves_no_trace() {
     let purpose: Name = "research".parse().unwrap();
     let policy =
         world.published(&provider, |p| p.terms.purposes = BTreeSet::from([purpose.clone()])).await;
-    let problem = refused(session.request_access(&world.request(&consumer, &policy)).await);
+    let problem =
+        refused(session.accesses().request_access(&world.request(&consumer, &policy)).await);
     assert_eq!(problem.refusal, Some(Refusal::Purpose));
     let body = AccessRequest {
         share: policy.body().share,
         policy: policy.id(),
         purpose: Some(purpose.clone()),
     };
-    let grant =
-        session.request_access(&consumer.signer.sign(LEDGER, world.now(), body)).await.unwrap();
+    let grant = session
+        .accesses()
+        .request_access(&consumer.signer.sign(LEDGER, world.now(), body))
+        .await
+        .unwrap();
     assert_eq!(grant.permission.purpose, Some(purpose));
     // The provider is told of the grant alone.
-    let told = world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap();
+    let told = world
+        .as_user(&provider)
+        .notifications()
+        .notifications(&NotificationQuery::default())
+        .await
+        .unwrap();
     let granted = |n: &&Notification| matches!(n.event, NotificationEvent::AccessGranted { .. });
     assert_eq!(told.iter().filter(granted).count(), 1);
 }
@@ -205,7 +233,7 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     let world = &world;
     let policy = &policy;
     let asked = consumers.iter().map(|consumer| async move {
-        let session = world.as_user(consumer);
+        let session = world.as_user(consumer).accesses();
         let requests: Vec<_> = (0..TIMES + 1).map(|_| world.request(consumer, policy)).collect();
         let answers =
             futures_util::future::join_all(requests.iter().map(|r| session.request_access(r)))
@@ -227,13 +255,13 @@ async fn mg_10_two_hundred_consumers_at_once_never_get_an_eleventh_access() {
     futures_util::future::join_all(asked).await;
     let all = CONSUMERS as u64 * u64::from(TIMES);
     assert_eq!((world.size().await, world.count("intent").await), (1 + all, 0));
-    let shares = world.as_user(&provider).shares(0).await.unwrap();
+    let shares = world.as_user(&provider).policies().shares(Page::first()).await.unwrap();
     assert_eq!(shares[0].accesses, all);
     // MG-13: the provider's pages hold every access once.
     let (mut after, mut seen) = (None, BTreeSet::new());
     loop {
         let query = RecordQuery { share: Some(policy.body().share), after };
-        let page = world.as_user(&provider).accesses(&query).await.unwrap();
+        let page = world.as_user(&provider).accesses().accesses(&query).await.unwrap();
         let Some(last) = page.last() else { break };
         after = Some(last.position);
         assert!(page.len() <= 200);
@@ -259,31 +287,41 @@ async fn ur_2_usage_is_reported_by_the_accesss_consumer_only() {
         let body = UsageReport { share, request: request.id(), action: UsageAction::Opened };
         user.signer.sign(LEDGER, world.now(), body)
     };
-    let early = refused(world.as_user(&consumer).report_usage(&report(&consumer)).await);
+    let early = refused(world.as_user(&consumer).accesses().report_usage(&report(&consumer)).await);
     assert_eq!(early.refusal, Some(Refusal::UnknownAccess));
-    world.as_user(&consumer).request_access(&request).await.unwrap();
-    world.as_user(&other).request_access(&world.request(&other, &policy)).await.unwrap();
-    let foreign = refused(world.as_user(&other).report_usage(&report(&other)).await);
+    world.as_user(&consumer).accesses().request_access(&request).await.unwrap();
+    world.as_user(&other).accesses().request_access(&world.request(&other, &policy)).await.unwrap();
+    let foreign = refused(world.as_user(&other).accesses().report_usage(&report(&other)).await);
     assert_eq!(foreign.refusal, Some(Refusal::Consumer));
     let opened = report(&consumer);
     assert_kind(
-        world.as_user(&other).report_usage(&opened).await,
+        world.as_user(&other).accesses().report_usage(&opened).await,
         Kind::Forbidden,
         "somebody else",
     );
-    let receipt = world.as_user(&consumer).report_usage(&opened).await.unwrap();
-    assert_eq!(world.as_user(&consumer).report_usage(&opened).await.unwrap(), receipt);
+    let receipt = world.as_user(&consumer).accesses().report_usage(&opened).await.unwrap();
+    assert_eq!(world.as_user(&consumer).accesses().report_usage(&opened).await.unwrap(), receipt);
     assert_eq!((world.size().await, world.count("intent").await), (4, 0));
     for user in [&provider, &consumer] {
-        let usages = world.as_user(user).usages(&RecordQuery::default()).await.unwrap();
+        let usages = world.as_user(user).accesses().usages(&RecordQuery::default()).await.unwrap();
         assert_eq!(
             (usages.len(), &usages[0].report, usages[0].position),
             (1, &opened, receipt.position)
         );
     }
-    assert!(world.as_user(&other).usages(&RecordQuery::default()).await.unwrap().is_empty());
-    assert_eq!(world.as_user(&other).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
-    let told = world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap();
+    assert!(
+        world.as_user(&other).accesses().usages(&RecordQuery::default()).await.unwrap().is_empty()
+    );
+    assert_eq!(
+        world.as_user(&other).accesses().accesses(&RecordQuery::default()).await.unwrap().len(),
+        1
+    );
+    let told = world
+        .as_user(&provider)
+        .notifications()
+        .notifications(&NotificationQuery::default())
+        .await
+        .unwrap();
     assert!(matches!(told.last().unwrap().event, NotificationEvent::UsageReported { .. }));
 }
 
@@ -295,15 +333,19 @@ async fn a_disabled_account_is_granted_nothing_and_its_token_is_not_good() {
     let policy = world.published(&provider, |_| {}).await;
     let session = world.as_user(&consumer);
     let request = world.request(&consumer, &policy);
-    let grant = session.request_access(&request).await.unwrap();
-    assert!(world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
-    let id = session.account().await.unwrap().id;
+    let grant = session.accesses().request_access(&request).await.unwrap();
+    assert!(
+        world.as_server(KEYS).tokens().introspect(&token_form(&grant.token)).await.unwrap().active
+    );
+    let id = session.accounts().account().await.unwrap().id;
     let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
-    world.as_user(&world.admin).update_account(&id, &update).await.unwrap();
-    assert!(!world.as_server(KEYS).introspect(&grant.token).await.unwrap().active);
-    assert_kind(session.request_access(&request).await, Kind::Forbidden, "disabled");
+    world.as_user(&world.admin).accounts().update_account(&id, &update).await.unwrap();
+    assert!(
+        !world.as_server(KEYS).tokens().introspect(&token_form(&grant.token)).await.unwrap().active
+    );
+    assert_kind(session.accesses().request_access(&request).await, Kind::Forbidden, "disabled");
     assert_kind(
-        session.request_access(&world.request(&consumer, &policy)).await,
+        session.accesses().request_access(&world.request(&consumer, &policy)).await,
         Kind::Forbidden,
         "disabled",
     );

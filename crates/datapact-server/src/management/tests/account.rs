@@ -1,50 +1,69 @@
 use super::*;
-use datapact_api::administration::Deed;
 
 #[tokio::test]
 async fn mg_1_accounts_are_invited_joined_updated_and_disabled() {
     let world = World::new().await;
     let admin = world.as_user(&world.admin);
-    assert_eq!(admin.account().await.unwrap().role, Role::Administrator);
+    assert_eq!(admin.accounts().account().await.unwrap().role, Role::Administrator);
     let attributes = Attributes { country: Some("SE".parse().unwrap()), ..Attributes::default() };
     let user = world.joined(&world.lab, "User", Role::User, attributes.clone()).await;
-    let account = world.as_user(&user).account().await.unwrap();
+    let account = world.as_user(&user).accounts().account().await.unwrap();
     assert_eq!((account.identity.clone(), account.role), (user.identity(), Role::User));
     assert_eq!(account.attributes, attributes);
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
-    assert_eq!(admin.join("").await.unwrap(), admin.account().await.unwrap());
+    assert_eq!(admin.accounts().accounts(Page::first()).await.unwrap().len(), 2);
+    assert_eq!(
+        admin.accounts().join(&code("")).await.unwrap(),
+        admin.accounts().account().await.unwrap()
+    );
 
     let update = AccountUpdate { role: Some(Role::Consumer), ..AccountUpdate::default() };
     assert_kind(
-        world.as_user(&user).update_account(&account.id, &update).await,
+        world.as_user(&user).accounts().update_account(&account.id, &update).await,
         Kind::Forbidden,
         "role",
     );
-    let updated = admin.update_account(&account.id, &update).await.unwrap();
-    assert_eq!(admin.account_of(&account.id).await.unwrap(), updated);
+    let updated = admin.accounts().update_account(&account.id, &update).await.unwrap();
+    assert_eq!(admin.accounts().account_of(&account.id).await.unwrap(), updated);
     assert_eq!((updated.role, updated.attributes), (Role::Consumer, attributes));
-    assert_kind(world.as_user(&user).account_of(&account.id).await, Kind::Forbidden, "role");
-    assert_kind(admin.account_of(&AccountId::random()).await, Kind::NotFound, "no account");
     assert_kind(
-        admin.update_account(&AccountId::random(), &update).await,
+        world.as_user(&user).accounts().account_of(&account.id).await,
+        Kind::Forbidden,
+        "role",
+    );
+    assert_kind(
+        admin.accounts().account_of(&AccountId::random()).await,
+        Kind::NotFound,
+        "no account",
+    );
+    assert_kind(
+        admin.accounts().update_account(&AccountId::random(), &update).await,
         Kind::NotFound,
         "no account",
     );
 
     let update = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
-    assert!(!admin.update_account(&account.id, &update).await.unwrap().active);
+    assert!(!admin.accounts().update_account(&account.id, &update).await.unwrap().active);
     for result in [
-        world.as_user(&user).account().await.map(drop),
-        world.as_user(&user).catalog(&CatalogQuery::default()).await.map(drop),
-        world.as_user(&user).publications(None).await.map(drop),
-        world.as_user(&user).notifications(&NotificationQuery::default()).await.map(drop),
-        world.as_user(&user).accesses(&RecordQuery::default()).await.map(drop),
-        world.as_user(&user).info().await.map(drop),
+        world.as_user(&user).accounts().account().await.map(drop),
+        world.as_user(&user).catalog().catalog(&CatalogQuery::default()).await.map(drop),
+        world.as_user(&user).catalog().publications(None).await.map(drop),
+        world
+            .as_user(&user)
+            .notifications()
+            .notifications(&NotificationQuery::default())
+            .await
+            .map(drop),
+        world.as_user(&user).accesses().accesses(&RecordQuery::default()).await.map(drop),
+        world.as_user(&user).log().info().await.map(drop),
     ] {
         assert_kind(result, Kind::Forbidden, "disabled");
     }
-    let own = admin.account().await.unwrap().id;
-    assert_kind(admin.update_account(&own, &update).await, Kind::Conflict, "own office");
+    let own = admin.accounts().account().await.unwrap().id;
+    assert_kind(
+        admin.accounts().update_account(&own, &update).await,
+        Kind::Conflict,
+        "demote or disable its own",
+    );
 }
 
 #[tokio::test]
@@ -54,28 +73,29 @@ async fn mg_2_a_caller_without_an_account_is_told_to_join() {
     let session = world.as_user(&stranger);
     let policy = world.policy(&stranger, |_| {});
     for result in [
-        session.account().await.map(drop),
-        session.info().await.map(drop),
-        session.set_policy(&policy).await.map(drop),
-        session.request_access(&world.request(&stranger, &policy)).await.map(drop),
-        session.catalog_entry(&policy.body().share, None).await.map(drop),
-        session.proof(0).await.map(drop),
-        session.shares(0).await.map(drop),
+        session.accounts().account().await.map(drop),
+        session.log().info().await.map(drop),
+        session.policies().set_policy(&policy).await.map(drop),
+        session.accesses().request_access(&world.request(&stranger, &policy)).await.map(drop),
+        session.catalog().catalog_entry(&policy.body().share, &Purpose::default()).await.map(drop),
+        session.log().proof(0).await.map(drop),
+        session.policies().shares(Page::first()).await.map(drop),
     ] {
         assert_kind(result, Kind::Forbidden, "join");
     }
-    assert_kind(session.introspect("x").await, Kind::Forbidden, "servers");
-    assert_kind(session.add_cosignature("x").await, Kind::Forbidden, "key servers");
+    assert_kind(session.tokens().introspect(&token_form("x")).await, Kind::Forbidden, "servers");
+    assert_kind(session.log().add_cosignature("x").await, Kind::Forbidden, "key servers");
     // Roles: who only shares cannot access, and the other way round; administrators do neither.
     let provider = world.provider().await;
     let consumer = world.consumer("Consumer").await;
     let policy = world.published(&provider, |_| {}).await;
     for user in [&provider, &world.admin] {
-        let result = world.as_user(user).request_access(&world.request(user, &policy)).await;
+        let result =
+            world.as_user(user).accesses().request_access(&world.request(user, &policy)).await;
         assert_kind(result, Kind::Forbidden, "access data");
     }
     for user in [&consumer, &world.admin] {
-        let result = world.as_user(user).set_policy(&world.policy(user, |_| {})).await;
+        let result = world.as_user(user).policies().set_policy(&world.policy(user, |_| {})).await;
         assert_kind(result, Kind::Forbidden, "share data");
     }
     assert_eq!(world.size().await, 1);
@@ -91,7 +111,7 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
         attributes: Attributes::default(),
         seconds: 60,
     };
-    let invitation = admin.invite(&new).await.unwrap();
+    let invitation = admin.accounts().invite(&new).await.unwrap();
     let enrolment = &invitation.enrolment;
     assert_eq!(enrolment.realms.keys().collect::<Vec<_>>(), ["clinic", "lab", "server"]);
     assert!(enrolment.realms.values().all(|pem| pem.starts_with("-----BEGIN CERTIFICATE-----\n")));
@@ -101,25 +121,47 @@ async fn pr_10_an_invitation_works_once_in_its_time_for_its_realm() {
     let users: Vec<_> =
         ["A", "B"].iter().map(|name| User { signer: world.lab.signer(name) }).collect();
     let outsider = User { signer: world.clinic.signer("Outsider") };
-    let joined = world.as_user(&outsider).join(&invitation.code).await;
+    let joined = world.as_user(&outsider).accounts().join(&code(&invitation.code)).await;
     assert_kind(joined, Kind::Forbidden, "another realm");
-    assert_kind(world.as_user(&users[0]).join("").await, Kind::Forbidden, "no account");
-    assert_kind(world.as_user(&users[0]).join("wrong").await, Kind::Forbidden, "not valid");
-    let first = world.as_user(&users[0]).join(&invitation.code).await.unwrap();
-    assert_eq!(world.as_user(&users[0]).join(&invitation.code).await.unwrap(), first);
-    assert_kind(world.as_user(&users[1]).join(&invitation.code).await, Kind::Forbidden, "used");
+    assert_kind(
+        world.as_user(&users[0]).accounts().join(&code("")).await,
+        Kind::Forbidden,
+        "no account",
+    );
+    assert_kind(
+        world.as_user(&users[0]).accounts().join(&code("wrong")).await,
+        Kind::Forbidden,
+        "not valid",
+    );
+    let first = world.as_user(&users[0]).accounts().join(&code(&invitation.code)).await.unwrap();
+    assert_eq!(
+        world.as_user(&users[0]).accounts().join(&code(&invitation.code)).await.unwrap(),
+        first
+    );
+    assert_kind(
+        world.as_user(&users[1]).accounts().join(&code(&invitation.code)).await,
+        Kind::Forbidden,
+        "used",
+    );
     // One identity, one account.
-    let second = admin.invite(&new).await.unwrap();
-    assert_kind(world.as_user(&users[0]).join(&second.code).await, Kind::Conflict, "already");
+    let second = admin.accounts().invite(&new).await.unwrap();
+    assert_kind(
+        world.as_user(&users[0]).accounts().join(&code(&second.code)).await,
+        Kind::Conflict,
+        "already",
+    );
     world.pass(60);
-    assert_kind(world.as_user(&users[1]).join(&second.code).await, Kind::Forbidden, "expired");
+    assert_kind(
+        world.as_user(&users[1]).accounts().join(&code(&second.code)).await,
+        Kind::Forbidden,
+        "expired",
+    );
     for (realm, seconds) in [("lab", 0), ("lab", 31 * 86400), ("nowhere", 60), ("server", 60)] {
         let new = NewInvitation { realm: realm.to_owned(), seconds, ..new.clone() };
-        assert_eq!(refused(admin.invite(&new).await).kind, Kind::Malformed);
+        assert_eq!(refused(admin.accounts().invite(&new).await).kind, Kind::Malformed);
     }
     // Only the code's digest is kept.
-    let sql = "SELECT code FROM invitation";
-    for row in schema::rows(world.server().server.store.read(), sql, []).await.unwrap() {
+    for row in world.rows("SELECT code FROM invitation".to_owned()).await {
         assert!(![&invitation.code, &second.code].contains(&&row.text(0).unwrap()));
     }
 }
@@ -137,11 +179,13 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
         datapact_log::clock::system_clock(),
     );
     assert!(matches!(second.await, Err(OpenError::InUse(_))));
-    let server = &world.server().server;
-    let (log, jwks) = (server.ledger.info().await.unwrap().log_key, server.jwks());
+    let keys = async |world: &World| {
+        let log_key = world.submit().info().await.unwrap().log_key;
+        (log_key, world.management().issuer.jwks())
+    };
+    let before = keys(&world).await;
     world.open(|log| log).await;
-    let server = &world.server().server;
-    assert_eq!((server.ledger.info().await.unwrap().log_key, server.jwks()), (log, jwks));
+    assert_eq!(keys(&world).await, before);
     use std::os::unix::fs::PermissionsExt as _;
     for name in ["log.key", "token.key"] {
         let mode =
@@ -154,37 +198,25 @@ async fn two_processes_never_share_a_data_folder_and_keys_stay() {
     ));
 }
 
-/// Whether management's database holds `needle` anywhere, as text or in binary.
-async fn holds(world: &World, needle: &str) -> bool {
-    let all = everything(world).await;
-    all.contains(needle) || all.contains(&hex::encode_upper(needle))
-}
-
 #[tokio::test]
 async fn mg_1_accounts_are_listed_page_by_page() {
     let world = World::new().await;
     let admin = world.as_user(&world.admin);
-    world
-        .server()
-        .server
-        .store
-        .write(|tx| {
-            Box::pin(async move {
-                for number in 0..450 {
-                    let sql = format!(
-                        "INSERT INTO account (id, identity, role, attributes, active, created) \
-                         SELECT $1, 'lab:CN={number}', role, attributes, active, created FROM account LIMIT 1"
-                    );
-                    schema::run(tx, &sql, [schema::text(AccountId::random())]).await?;
-                }
-                Ok::<_, failure::Failure>(())
-            })
-        })
-        .await
-        .unwrap();
+    let add = world.store().write(|tx| {
+        for number in 0..450 {
+            let sql = format!(
+                "INSERT INTO account (id, identity, role, attributes, active, created) \
+                 SELECT $1, 'lab:CN={number}', role, attributes, active, created \
+                 FROM account LIMIT 1"
+            );
+            tx.run(sql, [text(AccountId::random())])?;
+        }
+        Ok::<_, StoreError>(())
+    });
+    add.await.unwrap();
     let (mut ids, mut sizes): (Vec<AccountId>, Vec<usize>) = Default::default();
     while sizes.last() != Some(&0) {
-        let page = admin.accounts(ids.last()).await.unwrap();
+        let page = admin.accounts().accounts(Page { after: ids.last().copied() }).await.unwrap();
         sizes.push(page.len());
         ids.extend(page.iter().map(|account| account.id));
     }
@@ -192,60 +224,37 @@ async fn mg_1_accounts_are_listed_page_by_page() {
     assert!(ids.is_sorted_by(|one, next| one < next));
 }
 
-/// Everything that management's database holds, as text, with binary columns in hexadecimal.
-async fn everything(world: &World) -> String {
-    let server = &world.server().server;
-    let tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'";
-    let mut all = String::new();
-    for table in schema::rows(server.store.read(), tables, []).await.unwrap() {
-        let table = table.text(0).unwrap();
-        let columns = format!("SELECT name FROM pragma_table_info('{table}')");
-        let columns: Vec<String> = schema::rows(server.store.read(), columns, [])
-            .await
-            .unwrap()
-            .iter()
-            .map(|row| format!("quote(\"{}\")", row.text(0).unwrap()))
-            .collect();
-        let sql = format!("SELECT {} FROM \"{table}\"", columns.join(" || ' ' || "));
-        for row in schema::rows(server.store.read(), sql, []).await.unwrap() {
-            all.push_str(&row.text(0).unwrap());
-            all.push('\n');
-        }
-    }
-    all
-}
-
 #[tokio::test]
 async fn mg_1_a_disabled_account_is_refused_by_all_servers_and_one_that_was_away_hears_of_it() {
     let world = World::new().await;
     let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
-    let id = world.as_user(&user).account().await.unwrap().id;
+    let id = world.as_user(&user).accounts().account().await.unwrap().id;
     let set = |active| AccountUpdate { active: Some(active), ..AccountUpdate::default() };
     let last = |told: &Mutex<Vec<UserNotice>>| {
         told.lock().unwrap().iter().rfind(|n| n.identity == user.identity()).map(|n| n.status)
     };
-    admin.update_account(&id, &set(false)).await.unwrap();
+    admin.accounts().update_account(&id, &set(false)).await.unwrap();
     assert_eq!(
         (last(&world.keys.told), last(&world.storage.told)),
         (Some(UserStatus::Disabled), Some(UserStatus::Disabled))
     );
-    admin.update_account(&id, &set(true)).await.unwrap();
+    admin.accounts().update_account(&id, &set(true)).await.unwrap();
     assert_eq!(last(&world.keys.told), Some(UserStatus::Active));
 
     *world.keys.away.lock().unwrap() = Some(Problem::new(Kind::Unavailable, "away"));
     assert_kind(
-        admin.update_account(&id, &set(false)).await,
+        admin.accounts().update_account(&id, &set(false)).await,
         Kind::Unavailable,
         "key:keys.example could not be told",
     );
-    assert_kind(world.as_user(&user).account().await, Kind::Forbidden, "disabled");
+    assert_kind(world.as_user(&user).accounts().account().await, Kind::Forbidden, "disabled");
     assert_eq!(
         last(&world.storage.told),
         Some(UserStatus::Disabled),
         "one that is away holds up no other"
     );
     *world.keys.away.lock().unwrap() = None;
-    assert!(!admin.update_account(&id, &set(false)).await.unwrap().active);
+    assert!(!admin.accounts().update_account(&id, &set(false)).await.unwrap().active);
     assert_eq!(last(&world.keys.told), Some(UserStatus::Disabled));
 }
 
@@ -253,27 +262,18 @@ async fn mg_1_a_disabled_account_is_refused_by_all_servers_and_one_that_was_away
 async fn mg_1_a_management_restored_from_an_old_backup_is_believed_about_accounts() {
     let world = World::new().await;
     let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
-    let id = world.as_user(&user).account().await.unwrap().id;
+    let id = world.as_user(&user).accounts().account().await.unwrap().id;
     let set = |active| AccountUpdate { active: Some(active), ..AccountUpdate::default() };
     for active in [false, true, false] {
-        admin.update_account(&id, &set(active)).await.unwrap();
+        admin.accounts().update_account(&id, &set(active)).await.unwrap();
     }
     // As the backup has it: the account is active, and the servers were told nothing.
-    let store = &world.server().server.store;
-    store
-        .write(|tx| {
-            Box::pin(async move {
-                schema::run(tx, "UPDATE account SET active = 1, noticed = 0", []).await?;
-                schema::run(tx, "DELETE FROM action WHERE sequence > 2", []).await?;
-                Ok::<_, failure::Failure>(())
-            })
-        })
-        .await
-        .unwrap();
+    world.run("UPDATE account SET active = 1, noticed = 0").await;
+    world.run("DELETE FROM action WHERE sequence > 2").await;
     world.pass(1);
     // It is active here, and now for the servers as well.
     for active in [true, false, true] {
-        admin.update_account(&id, &set(active)).await.unwrap();
+        admin.accounts().update_account(&id, &set(active)).await.unwrap();
     }
     let told = world.keys.told.lock().unwrap();
     let of_user: Vec<_> = told.iter().filter(|notice| notice.identity == user.identity()).collect();
@@ -283,111 +283,14 @@ async fn mg_1_a_management_restored_from_an_old_backup_is_believed_about_account
 }
 
 #[tokio::test]
-async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_its_holder() {
-    let world = World::new().await;
-    let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
-    let user = world.consumer("Leaving").await;
-    let policy = world
-        .published(&provider, |p| {
-            p.permission.access_times = datapact_core::permission::AccessTimes::Times(1)
-        })
-        .await;
-    let request = world.request(&user, &policy);
-    let granted = world.as_user(&user).request_access(&request).await.unwrap();
-    let report = UsageReport {
-        share: policy.body().share,
-        request: request.id(),
-        action: datapact_core::document::UsageAction::Opened,
-    };
-    world
-        .as_user(&user)
-        .report_usage(&user.signer.sign(LEDGER, world.now(), report))
-        .await
-        .unwrap();
-    let id = world.as_user(&user).account().await.unwrap().id;
-    assert!(holds(&world, "Leaving").await);
-
-    // Deleted is disabled; within the retention it can be taken back.
-    let deleted = admin.delete_account(&id, false).await.unwrap();
-    assert_eq!((deleted.active, deleted.erase_at), (false, Some(world.now() + 30 * 24 * 60 * 60)));
-    let enable = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
-    assert_eq!(admin.update_account(&id, &enable).await.unwrap().erase_at, None);
-    admin.delete_account(&id, false).await.unwrap();
-    world.server().server.erase_due().await.unwrap();
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 3);
-
-    admin.delete_account(&id, true).await.unwrap();
-    let salt = granted.consumer.salt.to_string();
-    for needle in ["Leaving", request.as_str(), salt.as_str()] {
-        assert!(!holds(&world, needle).await, "{needle}");
-    }
-    assert_eq!(admin.accounts(None).await.unwrap().len(), 2);
-    assert_eq!(world.keys.told.lock().unwrap().last().unwrap().status, UserStatus::Erased);
-
-    // The ledger stays, and its provider learns that it is no secret access.
-    assert_eq!(world.size().await, 3);
-    let erasures = world.as_user(&provider).erasures(&RecordQuery::default()).await.unwrap();
-    assert_eq!(
-        erasures.iter().map(|e| e.position).collect::<Vec<_>>(),
-        [granted.position, granted.position + 1]
-    );
-    assert!(world.as_user(&provider).accesses(&RecordQuery::default()).await.unwrap().is_empty());
-
-    // Whoever comes again is another account, and gets no second access on the live share.
-    let again = world.consumer("Leaving").await;
-    assert_ne!(world.as_user(&again).account().await.unwrap().id, id);
-    let second = world.as_user(&again).request_access(&world.request(&again, &policy)).await;
-    assert_kind(second, Kind::Forbidden, "an erased account of yours");
-    assert_eq!(world.count("tombstone").await, 1);
-    world.pass(3601);
-    world.server().server.erase_due().await.unwrap();
-    assert_eq!(world.count("tombstone").await, 0, "the share has ended");
-}
-
-#[tokio::test]
-async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records() {
-    let world = World::new().await;
-    let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
-    let (user, named) = (world.consumer("User").await, world.consumer("Named").await);
-    let policy = world.published(&provider, |_| {}).await;
-    world.as_user(&user).request_access(&world.request(&user, &policy)).await.unwrap();
-    // Another provider's live policy names a user who is erased: its salt stays with that policy
-    // until it ends.
-    let other = world.joined(&world.lab, "Other", Role::User, Attributes::default()).await;
-    let naming = world
-        .published(&other, |p| {
-            p.terms = Terms { users: BTreeSet::from([named.identity()]), ..Terms::default() };
-        })
-        .await;
-    for user in [&provider, &named] {
-        let id = world.as_user(user).account().await.unwrap().id;
-        admin.delete_account(&id, true).await.unwrap();
-    }
-    let catalog = world.as_user(&user).catalog(&CatalogQuery::default()).await.unwrap();
-    assert_eq!(catalog.iter().map(|entry| entry.share).collect::<Vec<_>>(), [naming.body().share]);
-    assert!(!holds(&world, "CN=Provider").await);
-    let refused_access = world.as_user(&user).request_access(&world.request(&user, &policy)).await;
-    assert_eq!(refused(refused_access).kind, Kind::NotFound);
-    assert_eq!(world.as_user(&user).accesses(&RecordQuery::default()).await.unwrap().len(), 1);
-    let own = world.as_user(&other).shares(0).await.unwrap();
-    assert_eq!(own[0].receipt.users.len(), 1);
-    world.pass(3601);
-    world.server().server.erase_due().await.unwrap();
-    let own = world.as_user(&other).shares(0).await.unwrap();
-    assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
-}
-
-#[tokio::test]
-async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
-    use datapact_api::administration::{Deed, check_actions};
-
+async fn mg_1_actions_of_administrators_are_on_a_record_that_shows_changes() {
     let world = World::new().await;
     let (admin, user) = (world.as_user(&world.admin), world.consumer("User").await);
-    let id = world.as_user(&user).account().await.unwrap().id;
+    let id = world.as_user(&user).accounts().account().await.unwrap().id;
     let update = AccountUpdate { role: Some(Role::User), ..AccountUpdate::default() };
-    admin.update_account(&id, &update).await.unwrap();
-    admin.delete_account(&id, true).await.unwrap();
-    let actions = admin.actions(0).await.unwrap();
+    admin.accounts().update_account(&id, &update).await.unwrap();
+    admin.accounts().delete_account(&id, &Deletion { now: true }).await.unwrap();
+    let actions = admin.accounts().actions(Page::first()).await.unwrap();
     let deeds: Vec<&Deed> = actions.iter().map(|action| &action.record.deed).collect();
     assert!(
         matches!(
@@ -403,25 +306,31 @@ async fn mg_1_what_administrators_do_stands_on_a_record_that_shows_changes() {
         ),
         "{deeds:?}"
     );
-    let own = admin.account().await.unwrap().id;
+    let own = admin.accounts().account().await.unwrap().id;
     assert_eq!(actions[3].record.actor, Some(own));
     assert_eq!(actions[3].statement.as_deref(), Some("a statement by clinic:CN=Admin"));
     assert_eq!(actions[2].statement, None, "the statement of an erased user is erased");
     let zero = (0, Digest([0; 32]));
     assert_eq!(check_actions(zero, &actions).unwrap().0, 6);
-    assert_eq!(admin.actions(4).await.unwrap().len(), 2);
-    assert_kind(admin.delete_account(&own, false).await, Kind::Conflict, "its own account");
+    assert_eq!(admin.accounts().actions(Page::after(4)).await.unwrap().len(), 2);
+    assert_kind(
+        admin.accounts().delete_account(&own, &Deletion { now: false }).await,
+        Kind::Conflict,
+        "its own account",
+    );
     let provider = world.provider().await;
-    assert_kind(world.as_user(&provider).actions(0).await, Kind::Forbidden, "role");
-    assert_kind(world.as_user(&provider).delete_account(&own, true).await, Kind::Forbidden, "role");
-    let sql = "UPDATE action SET record = REPLACE(record, 'consumer', 'user')";
-    let run = world
-        .server()
-        .server
-        .store
-        .write(move |tx| Box::pin(async move { schema::run(tx, sql, []).await }));
-    run.await.unwrap();
-    let actions = admin.actions(0).await.unwrap();
+    assert_kind(
+        world.as_user(&provider).accounts().actions(Page::first()).await,
+        Kind::Forbidden,
+        "role",
+    );
+    assert_kind(
+        world.as_user(&provider).accounts().delete_account(&own, &Deletion { now: true }).await,
+        Kind::Forbidden,
+        "role",
+    );
+    world.run("UPDATE action SET record = REPLACE(record, 'consumer', 'user')").await;
+    let actions = admin.accounts().actions(Page::first()).await.unwrap();
     assert!(check_actions(zero, &actions).is_err());
 }
 
@@ -436,7 +345,7 @@ async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
     };
     let invite = async |key: &str, role| {
         let caller = Caller { idempotency_key: Some(Arc::from(key)), ..world.admin.caller() };
-        world.arc().session(caller).invite(&new(role)).await
+        world.as_caller(caller).accounts().invite(&new(role)).await
     };
     let first = invite("one", Role::User).await.unwrap();
     world.pass(60);
@@ -444,10 +353,10 @@ async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
     assert_eq!((&again.code, again.expires), (&first.code, first.expires));
     assert_kind(invite("one", Role::Provider).await, Kind::Conflict, "another invitation");
     let other = invite("two", Role::User).await.unwrap();
-    let unmarked = world.as_user(&world.admin).invite(&new(Role::User)).await.unwrap();
+    let unmarked = world.as_user(&world.admin).accounts().invite(&new(Role::User)).await.unwrap();
     assert!(first.code != other.code && first.code != unmarked.code);
     assert_eq!(world.count("invitation").await, 3);
-    let invited = world.as_user(&world.admin).actions(0).await.unwrap();
+    let invited = world.as_user(&world.admin).accounts().actions(Page::first()).await.unwrap();
     let invited = invited.iter().filter(|a| matches!(a.record.deed, Deed::Invited { .. })).count();
     assert_eq!(invited, 3, "a repeat is no deed");
 }
@@ -456,11 +365,11 @@ async fn mg_1_an_invitation_with_an_idempotency_key_is_made_once() {
 async fn mg_1_an_account_is_changed_only_as_it_was_read() {
     let world = World::new().await;
     let user = world.consumer("Consumer").await;
-    let read = world.as_user(&user).account().await.unwrap();
+    let read = world.as_user(&user).accounts().account().await.unwrap();
     let change = async |tag: &str, role| {
         let caller = Caller { if_match: Some(Arc::from(tag)), ..world.admin.caller() };
         let update = AccountUpdate { role: Some(role), ..AccountUpdate::default() };
-        world.arc().session(caller).update_account(&read.id, &update).await
+        world.as_caller(caller).accounts().update_account(&read.id, &update).await
     };
     let changed = change(&read.entity_tag(), Role::User).await.unwrap();
     assert_ne!(changed.entity_tag(), read.entity_tag());
@@ -470,8 +379,9 @@ async fn mg_1_an_account_is_changed_only_as_it_was_read() {
         "changed since",
     );
     let caller = Caller { if_match: Some(Arc::from(read.entity_tag())), ..world.admin.caller() };
-    let deleted = world.arc().session(caller).delete_account(&read.id, true).await;
+    let deleted =
+        world.as_caller(caller).accounts().delete_account(&read.id, &Deletion { now: true }).await;
     assert_kind(deleted, Kind::PreconditionFailed, "changed since");
-    assert_eq!(world.as_user(&user).account().await.unwrap(), changed);
+    assert_eq!(world.as_user(&user).accounts().account().await.unwrap(), changed);
     change(&changed.entity_tag(), Role::Provider).await.unwrap();
 }

@@ -10,6 +10,11 @@ use datapact_ledger::port::{Event, LedgerInfo};
 use datapact_ledger::{LedgerError, LedgerReceipt};
 use datapact_log::Position;
 
+use crate::management::submit::{Submission, Submit, salt};
+
+/// How often the tests look for what they wait for.
+const PAUSE: Duration = Duration::from_millis(10);
+
 /// Where the process is killed.
 #[derive(Clone, Copy, PartialEq)]
 enum Kill {
@@ -98,13 +103,14 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     let request = world.request(&consumer, &existing);
     world.open(wrap).await;
     {
-        let (publisher, reader) = (world.as_user(&provider), world.as_user(&consumer));
+        let policies = world.as_user(&provider).policies();
+        let accesses = world.as_user(&consumer).accesses();
         let tries =
-            async { tokio::join!(publisher.set_policy(&policy), reader.request_access(&request)) };
-        // Before the projection nobody is answered.
+            async { tokio::join!(policies.set_policy(&policy), accesses.request_access(&request)) };
+        // Before the projection no call is answered.
         let recorded = async {
             while kill != Kill::BeforeProjection || world.size().await < 3 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(PAUSE).await;
             }
         };
         tokio::select! {
@@ -118,33 +124,46 @@ async fn killed_at(kill: Kill, wrap: Wrap) {
     }
     let recorded = if kill == Kill::BeforeExecution { 1 } else { 3 };
     assert_eq!((world.size().await, world.count("intent").await), (recorded, 2));
-    // Later than the documents would be taken anew, for the steps after the record.
+    // Later than new documents of that time would be taken, for the steps after the record.
     if kill != Kill::BeforeExecution {
         world.pass(700);
     }
     world.open(|log| log).await;
-    // Done before anybody asks again, once.
+    // Done before anyone repeats the calls, once.
     assert_eq!((world.size().await, world.count("intent").await), (3, 0));
     let publisher = world.as_user(&provider);
-    assert_eq!(publisher.shares(0).await.unwrap().len(), 2);
-    let accesses = publisher.accesses(&RecordQuery::default()).await.unwrap();
+    assert_eq!(publisher.policies().shares(Page::first()).await.unwrap().len(), 2);
+    let accesses = publisher.accesses().accesses(&RecordQuery::default()).await.unwrap();
     assert_eq!((accesses.len(), &accesses[0].request), (1, &request));
-    let receipt = publisher.set_policy(&policy).await.unwrap();
-    let grant = world.as_user(&consumer).request_access(&request).await.unwrap();
+    let receipt = publisher.policies().set_policy(&policy).await.unwrap();
+    let grant = world.as_user(&consumer).accesses().request_access(&request).await.unwrap();
     assert_eq!((grant.record.access, grant.position), (1, accesses[0].position));
     assert_eq!(receipt.policy, policy.id());
     assert_eq!(
         (world.size().await, world.count("intent").await, world.count("publication").await),
         (3, 0, 2)
     );
-    assert_eq!(publisher.notifications(&NotificationQuery::default()).await.unwrap().len(), 3);
-    // Nor is anything applied twice by starting again.
-    world.open(|log| log).await;
     assert_eq!(
-        world.as_user(&provider).notifications(&NotificationQuery::default()).await.unwrap().len(),
+        publisher.notifications().notifications(&NotificationQuery::default()).await.unwrap().len(),
         3
     );
-    assert_eq!(world.as_user(&provider).shares(0).await.unwrap()[0].accesses, 1);
+    // Nor is anything applied twice by starting again.
+    drop(publisher);
+    world.open(|log| log).await;
+    assert_eq!(
+        world
+            .as_user(&provider)
+            .notifications()
+            .notifications(&NotificationQuery::default())
+            .await
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(
+        world.as_user(&provider).policies().shares(Page::first()).await.unwrap()[0].accesses,
+        1
+    );
 }
 
 #[tokio::test]
@@ -170,35 +189,38 @@ async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_tur
     let policy = world.published(&provider, |_| {}).await;
     world.open(|log| Arc::new(Killed(log, Kill::BeforeProjection))).await;
     let requests = [&first, &second].map(|consumer| world.request(consumer, &policy));
-    let session = world.as_user(&first);
+    let session = world.as_user(&first).accesses();
     // On the ledger, and nothing projects it.
     tokio::select! {
-        _ = session.request_access(&requests[0]) => panic!("answered without a projection"),
-        () = async { while world.size().await < 2 { tokio::time::sleep(Duration::from_millis(10)).await } } => {}
+        _ = session.request_access(&requests[0]) => panic!("unprojected"),
+        () = async { while world.size().await < 2 { tokio::time::sleep(PAUSE).await } } => {}
     }
     // Another process records the next in one transaction.
-    let server = Arc::clone(&world.server().server);
-    let together =
-        together::group(server.store.clone(), Arc::clone(&server.log), Arc::clone(&server.clock));
-    let consumer =
-        server.openings(policy.body().share, vec![second.identity()]).await.unwrap().remove(0);
-    let terms = server.ledger.share(&policy.body().share).await.unwrap().unwrap().policy.terms;
+    let base = &world.management().base;
+    let log = Arc::clone(world.submit().log());
+    let other = Submit::open(base, Arc::clone(&log), log).await.unwrap();
+    let share = policy.body().share;
+    let openings = salt::openings(&base.store, share, vec![second.identity()]).await;
+    let consumer = openings.unwrap().remove(0);
+    let terms = other.share(&share).await.unwrap().unwrap().policy.terms;
     let attributes = Attributes::default();
     let call = Call::of_request(&requests[1], &consumer, &attributes, &terms).unwrap();
     let documents = Documents::Access { request: requests[1].clone(), consumer, attributes };
     let id = requests[1].id();
-    let new = intents::New { id, call, documents: Arc::new(documents), drawn: None };
-    let together::Outcome::Recorded(receipt, _) = together.ask(new).await.unwrap() else {
-        panic!()
-    };
-    assert_eq!(
-        (receipt.position, world.count("intent").await, world.count("access").await),
-        (2, 2, 0)
-    );
-    drop((session, together, server));
+    let submission = Submission { id, call, documents: Arc::new(documents), drawn: None };
+    // Its answer waits for a projection, too.
+    tokio::select! {
+        _ = other.execute(submission) => panic!("unprojected"),
+        () = async { while world.size().await < 3 { tokio::time::sleep(PAUSE).await } } => {}
+    }
+    assert_eq!((world.count("intent").await, world.count("access").await), (2, 0));
+    drop((session, other));
     world.open(|log| log).await;
     for (consumer, request) in [&first, &second].into_iter().zip(&requests) {
-        assert_eq!(world.as_user(consumer).request_access(request).await.unwrap().record.access, 1);
+        assert_eq!(
+            world.as_user(consumer).accesses().request_access(request).await.unwrap().record.access,
+            1
+        );
     }
     assert_eq!(
         (world.size().await, world.count("intent").await, world.count("access").await),
@@ -214,27 +236,28 @@ async fn a_repeat_completes_what_an_unavailable_ledger_left_open() {
     world.open(|log| Arc::new(Killed(log, Kill::BeforeExecution))).await;
     for _ in 0..3 {
         assert_eq!(
-            refused(world.as_user(&provider).set_policy(&policy).await).kind,
+            refused(world.as_user(&provider).policies().set_policy(&policy).await).kind,
             Kind::Unavailable
         );
     }
     assert_eq!(world.count("intent").await, 1);
-    assert!(datapact_api::http_api::Public::health(world.server()).await.is_err());
+    assert!(datapact_api::public::Public::health(world.management()).await.is_err());
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_waits_for_is_completed() {
+async fn a_call_is_completed_though_its_client_hangs_up() {
     let world = World::new().await;
     let provider = world.provider().await;
     let policy = world.policy(&provider, |_| {});
     let session = world.as_user(&provider);
-    let call = session.set_policy(&policy);
+    let policies = session.policies();
+    let call = policies.set_policy(&policy);
     // The client hangs up in the middle.
     assert!(
         tokio::time::timeout(Duration::from_millis(1), call).await.is_err()
             || world.size().await == 1
     );
-    let receipt = session.set_policy(&policy).await.unwrap();
+    let receipt = session.policies().set_policy(&policy).await.unwrap();
     assert_eq!((receipt.position, world.size().await, world.count("intent").await), (0, 1, 0));
 }
 
@@ -246,7 +269,7 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
     let policy = world.published(&provider, |_| {}).await;
     world.open(|log| Arc::new(Killed(log, Kill::Never))).await;
     let request = world.request(&consumer, &policy);
-    let away = refused(world.as_user(&consumer).request_access(&request).await);
+    let away = refused(world.as_user(&consumer).accesses().request_access(&request).await);
     assert_eq!(away.kind, Kind::Unavailable);
     // A key server that is told so gives the same hint.
     assert_eq!(
@@ -255,7 +278,7 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
     );
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert_eq!((world.size().await, world.count("intent").await), (1, 1));
-    // Nobody asks again.
+    // No caller repeats the call.
     AWAY.store(false, Ordering::Relaxed);
     let completed = async {
         while world.count("intent").await > 0 {
@@ -263,7 +286,10 @@ async fn what_is_open_while_the_ledger_is_away_is_completed_once_it_is_back() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), completed).await.unwrap();
-    let told = world.as_user(&consumer).accesses(&RecordQuery::default()).await.unwrap();
+    let told = world.as_user(&consumer).accesses().accesses(&RecordQuery::default()).await.unwrap();
     assert_eq!((world.size().await, told.len(), &told[0].request), (2, 1, &request));
-    assert_eq!(world.as_user(&consumer).request_access(&request).await.unwrap().record.access, 1);
+    assert_eq!(
+        world.as_user(&consumer).accesses().request_access(&request).await.unwrap().record.access,
+        1
+    );
 }

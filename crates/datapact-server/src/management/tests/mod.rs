@@ -4,156 +4,52 @@
 mod access;
 mod account;
 mod crash;
+mod erasure;
+mod fakes;
 mod policy;
 mod publication;
 mod size;
 mod subscription;
 mod token;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use datapact_api::administration::{UserNotice, UserStatus};
-use datapact_api::http_api::ManagementService as _;
-use datapact_api::key_server::{
-    KeyStatus, ReleaseEntry, ReleaseKey, ReleasedKey, ShownPolicy, StoreKey, TokenRevocation,
-};
+use async_trait::async_trait;
+use datapact_api::gate::Caller;
+use datapact_api::key_server::{KeyServer, KeyStatus, ShownPolicy};
+use datapact_api::management::*;
+use datapact_api::operation::Page;
 use datapact_api::peer::AuthenticatedPeer;
-use datapact_api::problem::{Kind, Problem};
-use datapact_api::storage_server::{
-    ByteRange, ByteStream, Download, PackageAddress, PackageStatus,
-};
+use datapact_api::problem::{self, Kind, Problem};
+use datapact_api::storage_server::{PackageAddress, PackageStatus, StorageServer};
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::contract::Attributes;
-use datapact_core::id::{KeyId, PackageId, Timestamp, random};
+use datapact_core::document::{AccessRequest, UsageReport};
+use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random};
 use datapact_core::identity::Identity;
-use datapact_core::jws::Signer;
+use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
-use datapact_core::policy::{ShareState, SharingInformation};
-use datapact_core::terms::Terms;
+use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
+use datapact_core::terms::{Name, Terms};
+use datapact_ledger::Ledger;
+use datapact_ledger::embedded::EmbeddedLedger;
 use datapact_local::testing::{TestRealm, trust};
+use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{KeyKind, SigningKey};
+use datapact_store::{Row, Store, StoreError, text};
+
+use fakes::{FakeKeys, FakeStorage};
 
 use super::*;
-use crate::config;
+use crate::called::Called;
+use crate::config::{self, ManagementConfig};
 
 const LEDGER: &str = "management.example/ledger";
 const KEYS: &str = "keys.example";
 const STORAGE: &str = "storage.example";
-
-/// A key server that remembers keys and shown policies.
-#[derive(Default)]
-struct FakeKeys {
-    keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
-    shown: Mutex<Vec<ShownPolicy>>,
-    told: Mutex<Vec<UserNotice>>,
-    revoked: Mutex<Vec<TokenRevocation>>,
-    away: Mutex<Option<Problem>>,
-}
-
-/// A storage server that remembers what is stored.
-#[derive(Default)]
-struct FakeStorage {
-    packages: Mutex<HashMap<PackageId, PackageStatus>>,
-    told: Mutex<Vec<UserNotice>>,
-}
-
-fn not_used<T>() -> problem::Result<T> {
-    Err(Problem::internal("not used by management"))
-}
-
-#[async_trait]
-impl KeyServer for FakeKeys {
-    async fn register_key(&self) -> problem::Result<KeyReference> {
-        not_used()
-    }
-    async fn store_key(&self, _: &KeyId, _: &StoreKey) -> problem::Result<KeyStatus> {
-        not_used()
-    }
-    async fn key_status(&self, id: &KeyId) -> problem::Result<KeyStatus> {
-        if let Some(problem) = self.away.lock().unwrap().clone() {
-            return Err(problem);
-        }
-        let keys = self.keys.lock().unwrap();
-        keys.get(id)
-            .map(|(_, status)| status.clone())
-            .ok_or_else(|| Problem::not_found("no such key"))
-    }
-    async fn keys(&self, _: Option<&KeyId>) -> problem::Result<Vec<KeyStatus>> {
-        not_used()
-    }
-    async fn delete_key(&self, _: &KeyId) -> problem::Result<()> {
-        not_used()
-    }
-    async fn show_policy(&self, shown: &ShownPolicy) -> problem::Result<()> {
-        if let Some(problem) = self.away.lock().unwrap().clone() {
-            return Err(problem);
-        }
-        let key = &shown.policy.body().information.key.id;
-        let keys = self.keys.lock().unwrap();
-        let (owner, _) = keys.get(key).ok_or_else(|| Problem::not_found("no such key"))?;
-        if owner != shown.policy.signer() {
-            return Err(Problem::forbidden("the key is another provider's"));
-        }
-        self.shown.lock().unwrap().push(shown.clone());
-        Ok(())
-    }
-    async fn withhold(&self, _: &Signed<SharingPolicy>) -> problem::Result<()> {
-        not_used()
-    }
-    async fn revoke_token(&self, revocation: &TokenRevocation) -> problem::Result<()> {
-        if let Some(problem) = self.away.lock().unwrap().clone() {
-            return Err(problem);
-        }
-        self.revoked.lock().unwrap().push(revocation.clone());
-        Ok(())
-    }
-    async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
-        if let Some(problem) = self.away.lock().unwrap().clone() {
-            return Err(problem);
-        }
-        self.told.lock().unwrap().push(notice.clone());
-        Ok(())
-    }
-    async fn release(&self, _: &KeyId, _: &ReleaseKey) -> problem::Result<ReleasedKey> {
-        not_used()
-    }
-    async fn releases(
-        &self,
-        _: &ShareId,
-        _: Option<&Digest>,
-    ) -> problem::Result<Vec<ReleaseEntry>> {
-        not_used()
-    }
-}
-
-#[async_trait]
-impl StorageServer for FakeStorage {
-    async fn register_package(&self) -> problem::Result<PackageAddress> {
-        not_used()
-    }
-    async fn upload(&self, _: &PackageId, _: u64, _: ByteStream) -> problem::Result<PackageStatus> {
-        not_used()
-    }
-    async fn package_status(&self, id: &PackageId) -> problem::Result<PackageStatus> {
-        let packages = self.packages.lock().unwrap();
-        packages.get(id).cloned().ok_or_else(|| Problem::not_found("no such package"))
-    }
-    async fn download(&self, _: &PackageId, _: Option<ByteRange>) -> problem::Result<Download> {
-        not_used()
-    }
-    async fn packages(&self, _: Option<&PackageId>) -> problem::Result<Vec<PackageStatus>> {
-        not_used()
-    }
-    async fn delete_package(&self, id: &PackageId) -> problem::Result<()> {
-        let gone = self.packages.lock().unwrap().remove(id);
-        gone.map(drop).ok_or_else(|| Problem::not_found("no such package"))
-    }
-    async fn set_user(&self, notice: &UserNotice) -> problem::Result<()> {
-        self.told.lock().unwrap().push(notice.clone());
-        Ok(())
-    }
-}
 
 /// A user: signs documents, and calls with its certificate.
 struct User {
@@ -282,7 +178,7 @@ impl World {
         Arc::clone(self.management.as_ref().unwrap())
     }
 
-    fn server(&self) -> &ManagementServer {
+    fn management(&self) -> &ManagementServer {
         self.management.as_ref().unwrap()
     }
 
@@ -294,14 +190,26 @@ impl World {
         self.time.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    fn as_user(&self, user: &User) -> Box<dyn Management> {
-        self.arc().session(user.caller())
+    fn store(&self) -> &Store {
+        &self.management().base.store
     }
 
-    fn as_server(&self, name: &str) -> Box<dyn Management> {
+    fn submit(&self) -> &Submit {
+        &self.management().submit
+    }
+
+    fn as_user(&self, user: &User) -> As {
+        self.as_caller(user.caller())
+    }
+
+    fn as_server(&self, name: &str) -> As {
         let mut caller = User { signer: self.servers.signer(name) }.caller();
         caller.peer.identity = Identity::server(name);
-        self.arc().session(caller)
+        self.as_caller(caller)
+    }
+
+    fn as_caller(&self, caller: Caller) -> As {
+        As { management: self.arc(), caller }
     }
 
     /// A user with an account.
@@ -315,8 +223,8 @@ impl World {
         let user = User { signer: realm.signer(name) };
         let invitation =
             NewInvitation { realm: user.identity().realm, role, attributes, seconds: 3600 };
-        let invitation = self.as_user(&self.admin).invite(&invitation).await.unwrap();
-        self.as_user(&user).join(&invitation.code).await.unwrap();
+        let invitation = self.as_user(&self.admin).accounts().invite(&invitation).await.unwrap();
+        self.as_user(&user).accounts().join(&code(&invitation.code)).await.unwrap();
         user
     }
 
@@ -411,23 +319,79 @@ impl World {
         edit: impl FnOnce(&mut SharingPolicy),
     ) -> Signed<SharingPolicy> {
         let policy = self.policy(provider, edit);
-        self.as_user(provider).set_policy(&policy).await.unwrap();
+        self.as_user(provider).policies().set_policy(&policy).await.unwrap();
         policy
     }
 
     async fn size(&self) -> u64 {
-        self.server().server.ledger.info().await.unwrap().size
+        self.submit().info().await.unwrap().size
     }
 
     async fn count(&self, table: &str) -> u64 {
-        let sql = format!("SELECT COUNT(*) FROM {table}");
-        schema::row(self.server().server.store.read(), sql, [])
-            .await
-            .unwrap()
-            .unwrap()
-            .number(0)
-            .unwrap()
+        self.rows(format!("SELECT COUNT(*) FROM {table}")).await[0].number(0).unwrap()
     }
+
+    /// What a query finds in management's database.
+    async fn rows(&self, sql: String) -> Vec<Row> {
+        self.store().read(move |db| db.rows(sql, [])).await.unwrap()
+    }
+
+    /// Changes management's database behind its back.
+    async fn run(&self, sql: &'static str) {
+        self.store().write(move |tx| tx.run(sql, [])).await.unwrap();
+    }
+}
+
+/// Management as one caller sees it.
+struct As {
+    management: Arc<ManagementServer>,
+    caller: Caller,
+}
+
+impl As {
+    fn accounts(&self) -> Called<AccountService> {
+        self.called(&self.management.services.accounts)
+    }
+
+    fn policies(&self) -> Called<PolicyService> {
+        self.called(&self.management.services.policies)
+    }
+
+    fn accesses(&self) -> Called<AccessService> {
+        self.called(&self.management.services.accesses)
+    }
+
+    fn tokens(&self) -> Called<TokenService> {
+        self.called(&self.management.services.tokens)
+    }
+
+    fn catalog(&self) -> Called<CatalogService> {
+        self.called(&self.management.services.catalog)
+    }
+
+    fn subscriptions(&self) -> Called<SubscriptionService> {
+        self.called(&self.management.services.subscriptions)
+    }
+
+    fn notifications(&self) -> Called<NotificationService> {
+        self.called(&self.management.services.notifications)
+    }
+
+    fn log(&self) -> Called<LogService> {
+        self.called(&self.management.services.log)
+    }
+
+    fn called<S>(&self, service: &Arc<S>) -> Called<S> {
+        called(service)(self.caller.clone())
+    }
+}
+
+fn code(code: &str) -> Join {
+    Join { code: code.to_owned() }
+}
+
+fn token_form(token: &str) -> TokenForm {
+    TokenForm { token: token.to_owned() }
 }
 
 fn witness() -> SigningKey {

@@ -10,7 +10,7 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
         p.terms = Terms { users: BTreeSet::from([user.clone()]), ..Terms::default() };
     });
     let session = world.as_user(&provider);
-    let receipt = session.set_policy(&policy).await.unwrap();
+    let receipt = session.policies().set_policy(&policy).await.unwrap();
     assert_eq!((receipt.version, receipt.policy, receipt.position), (1, policy.id(), 0));
     assert_eq!(receipt.contract, format!("datapact:{LEDGER}/{}", receipt.share));
     assert_eq!(receipt.owner.identity, provider.identity());
@@ -21,18 +21,18 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
         (&shown[0].policy, &shown[0].owner, &shown[0].users),
         (&policy, &receipt.owner, &receipt.users)
     );
-    // The ledger names nobody.
-    let record = world.server().server.ledger.share(&receipt.share).await.unwrap().unwrap();
+    // The ledger names no person.
+    let record = world.submit().share(&receipt.share).await.unwrap().unwrap();
     assert_eq!(record.policy.owner, receipt.owner.commitment(&receipt.share));
-    let proof = session.proof(0).await.unwrap();
+    let proof = session.log().proof(0).await.unwrap();
     assert!(!proof.entry.contains("Named") && !proof.entry.contains("Provider"));
     // A repeat answers the same and records nothing.
-    assert_eq!(session.set_policy(&policy).await.unwrap(), receipt);
+    assert_eq!(session.policies().set_policy(&policy).await.unwrap(), receipt);
     assert_eq!((world.size().await, world.count("intent").await), (1, 0));
-    let own = session.shares(0).await.unwrap();
+    let own = session.policies().shares(Page::first()).await.unwrap();
     assert_eq!((own.len(), &own[0].receipt, &own[0].policy), (1, &receipt, &policy));
     // DP-9.
-    let told = session.notifications(&NotificationQuery::default()).await.unwrap();
+    let told = session.notifications().notifications(&NotificationQuery::default()).await.unwrap();
     let event = NotificationEvent::PolicySet {
         version: 1,
         state: ShareState::Active,
@@ -41,7 +41,8 @@ async fn mg_3_a_policy_is_verified_confirmed_shown_recorded_and_told() {
     assert_eq!((told.len(), &told[0].event, told[0].share), (1, &event, receipt.share));
     assert!(
         session
-            .notifications(&NotificationQuery { after: told[0].sequence, all: false })
+            .notifications()
+            .notifications(&NotificationQuery { after: Some(told[0].sequence), all: false })
             .await
             .unwrap()
             .is_empty()
@@ -70,11 +71,15 @@ async fn sh_7_nothing_is_recorded_unless_key_and_package_are_stored_and_the_prov
         keys.extend(status.map(|status| (information.key.id, status)));
     };
     set_package(None);
-    assert_kind(session.set_policy(&policy).await, Kind::Conflict, "not stored");
+    assert_kind(session.policies().set_policy(&policy).await, Kind::Conflict, "not stored");
     set_package(Some(PackageStatus { stored: false, ..package.clone() }));
-    assert_kind(session.set_policy(&policy).await, Kind::Conflict, "not stored");
+    assert_kind(session.policies().set_policy(&policy).await, Kind::Conflict, "not stored");
     set_package(Some(PackageStatus { size: Some(7), ..package.clone() }));
-    assert_kind(session.set_policy(&policy).await, Kind::Conflict, "another digest, size");
+    assert_kind(
+        session.policies().set_policy(&policy).await,
+        Kind::Conflict,
+        "another digest, size",
+    );
     set_package(Some(package));
     for (status, says) in [
         (None, "key is not stored"),
@@ -83,28 +88,36 @@ async fn sh_7_nothing_is_recorded_unless_key_and_package_are_stored_and_the_prov
         (Some(KeyStatus { package: None, ..key.1.clone() }), "another package"),
     ] {
         set_key(status.map(|status| (provider.identity(), status)));
-        assert_kind(session.set_policy(&policy).await, Kind::Conflict, says);
+        assert_kind(session.policies().set_policy(&policy).await, Kind::Conflict, says);
     }
     set_key(Some((thief.identity(), key.1.clone())));
-    assert_kind(session.set_policy(&policy).await, Kind::Forbidden, "another provider's");
+    assert_kind(
+        session.policies().set_policy(&policy).await,
+        Kind::Forbidden,
+        "another provider's",
+    );
     set_key(Some(key));
     // Somebody else's package under one's own terms, with or without a key of one's own.
     let relisted = thief.signer.sign(LEDGER, world.now(), policy.body().clone());
     assert_kind(
-        world.as_user(&thief).set_policy(&relisted).await,
+        world.as_user(&thief).policies().set_policy(&relisted).await,
         Kind::Forbidden,
         "another provider",
     );
     let own = world.policy(&thief, |p| p.information.package = information.package.clone());
-    assert_kind(world.as_user(&thief).set_policy(&own).await, Kind::Forbidden, "another provider");
+    assert_kind(
+        world.as_user(&thief).policies().set_policy(&own).await,
+        Kind::Forbidden,
+        "another provider",
+    );
     // A server that is away is said to be away.
     *world.keys.away.lock().unwrap() =
         Some(Problem::new(Kind::Untrusted, "the certificate is wrong"));
-    assert_kind(session.set_policy(&policy).await, Kind::Unavailable, KEYS);
+    assert_kind(session.policies().set_policy(&policy).await, Kind::Unavailable, KEYS);
     *world.keys.away.lock().unwrap() = None;
     assert_eq!((world.size().await, world.count("intent").await), (0, 0));
     assert!(world.keys.shown.lock().unwrap().is_empty());
-    session.set_policy(&policy).await.unwrap();
+    session.policies().set_policy(&policy).await.unwrap();
 }
 
 #[tokio::test]
@@ -115,16 +128,20 @@ async fn sh_6_a_policy_that_is_not_the_providers_word_is_refused() {
     let session = world.as_user(&provider);
     let policy = world.policy(&provider, |_| {});
     let body = policy.body().clone();
-    assert_kind(world.as_user(&other).set_policy(&policy).await, Kind::Forbidden, "somebody else");
+    assert_kind(
+        world.as_user(&other).policies().set_policy(&policy).await,
+        Kind::Forbidden,
+        "somebody else",
+    );
     let audience = provider.signer.sign("another/ledger", world.now(), body.clone());
-    assert_kind(session.set_policy(&audience).await, Kind::Malformed, "not for");
+    assert_kind(session.policies().set_policy(&audience).await, Kind::Malformed, "not for");
     let stranger = TestRealm::new("clinic");
     let forged = User { signer: stranger.signer("Provider") };
     assert_eq!(forged.identity(), provider.identity());
     let forged = forged.signer.sign(LEDGER, world.now(), body.clone());
-    assert_eq!(refused(session.set_policy(&forged).await).kind, Kind::Malformed);
+    assert_eq!(refused(session.policies().set_policy(&forged).await).kind, Kind::Malformed);
     let old = provider.signer.sign(LEDGER, world.now() - 2 * 86400, body.clone());
-    assert_kind(session.set_policy(&old).await, Kind::Malformed, "seconds ago");
+    assert_kind(session.policies().set_policy(&old).await, Kind::Malformed, "seconds ago");
     for (edit, says) in [
         ((|p| p.terms.anyone = false) as fn(&mut SharingPolicy), "who"),
         (|p| p.information.title = String::new(), "title"),
@@ -147,17 +164,17 @@ async fn sh_6_a_policy_that_is_not_the_providers_word_is_refused() {
         (|p| p.version = 2, "predecessor"),
     ] {
         let policy = world.policy(&provider, edit);
-        let problem = refused(session.set_policy(&policy).await);
+        let problem = refused(session.policies().set_policy(&policy).await);
         assert_eq!(problem.kind, Kind::Malformed, "{problem:?}");
         assert!(problem.to_string().contains(says) || says == "who", "{problem:?}");
     }
     assert_eq!(world.size().await, 0);
     // A share that exists belongs to its provider.
-    session.set_policy(&policy).await.unwrap();
+    session.policies().set_policy(&policy).await.unwrap();
     let taken = world.policy(&other, |p| p.share = policy.body().share);
     world.keys.keys.lock().unwrap().get_mut(&taken.body().information.key.id).unwrap().1.share =
         Some(policy.body().share);
-    let problem = refused(world.as_user(&other).set_policy(&taken).await);
+    let problem = refused(world.as_user(&other).policies().set_policy(&taken).await);
     assert_eq!(problem.refusal, Some(Refusal::Owner));
 }
 
@@ -169,45 +186,63 @@ async fn mg_7_suspend_resume_and_revoke_take_effect() {
     let (session, reader) = (world.as_user(&provider), world.as_user(&consumer));
     let first = world.published(&provider, |_| {}).await;
     let share = first.body().share;
-    let owner = session.shares(0).await.unwrap()[0].receipt.owner.clone();
+    let owner = session.policies().shares(Page::first()).await.unwrap()[0].receipt.owner.clone();
     let request = world.request(&consumer, &first);
-    let granted = reader.request_access(&request).await.unwrap();
+    let granted = reader.accesses().request_access(&request).await.unwrap();
 
     let suspended = world.successor(&provider, &first, |p| p.state = ShareState::Suspended);
     // Stopping access does not hang on the other servers.
     *world.keys.away.lock().unwrap() = Some(Problem::new(Kind::Unavailable, "away"));
-    session.set_policy(&suspended).await.unwrap();
+    session.policies().set_policy(&suspended).await.unwrap();
     *world.keys.away.lock().unwrap() = None;
-    let refused_now = refused(reader.request_access(&world.request(&consumer, &suspended)).await);
+    let refused_now =
+        refused(reader.accesses().request_access(&world.request(&consumer, &suspended)).await);
     assert_eq!(refused_now.refusal, Some(Refusal::Suspended));
-    assert_eq!(reader.catalog_entry(&share, None).await.unwrap().refusal, Some(Refusal::Suspended));
-    let token = world.as_server(KEYS).introspect(&granted.token).await.unwrap();
+    assert_eq!(
+        reader.catalog().catalog_entry(&share, &Purpose::default()).await.unwrap().refusal,
+        Some(Refusal::Suspended)
+    );
+    let token =
+        world.as_server(KEYS).tokens().introspect(&token_form(&granted.token)).await.unwrap();
     assert!(!token.active);
 
     let resumed = world.successor(&provider, &suspended, |p| p.state = ShareState::Active);
-    let receipt = session.set_policy(&resumed).await.unwrap();
+    let receipt = session.policies().set_policy(&resumed).await.unwrap();
     assert_eq!((receipt.version, receipt.owner), (3, owner));
-    let superseded = refused(reader.request_access(&world.request(&consumer, &first)).await);
+    let superseded =
+        refused(reader.accesses().request_access(&world.request(&consumer, &first)).await);
     assert_eq!(superseded.refusal, Some(Refusal::Superseded));
     assert_eq!(
-        reader.request_access(&world.request(&consumer, &resumed)).await.unwrap().record.access,
+        reader
+            .accesses()
+            .request_access(&world.request(&consumer, &resumed))
+            .await
+            .unwrap()
+            .record
+            .access,
         2
     );
 
     let skipped = world.successor(&provider, &resumed, |p| p.version = 7);
-    let problem = refused(session.set_policy(&skipped).await);
+    let problem = refused(session.policies().set_policy(&skipped).await);
     assert_eq!(
         (problem.kind, problem.refusal),
         (Kind::Conflict, Some(Refusal::Version { expected: 4 }))
     );
     let revoked = world.successor(&provider, &resumed, |p| p.state = ShareState::Revoked);
-    session.set_policy(&revoked).await.unwrap();
+    session.policies().set_policy(&revoked).await.unwrap();
     let again = world.successor(&provider, &revoked, |p| p.state = ShareState::Active);
-    assert_eq!(refused(session.set_policy(&again).await).refusal, Some(Refusal::Revoked));
-    assert_eq!(reader.catalog_entry(&share, None).await.unwrap().refusal, Some(Refusal::Revoked));
-    assert!(reader.catalog(&CatalogQuery::default()).await.unwrap().is_empty());
+    assert_eq!(
+        refused(session.policies().set_policy(&again).await).refusal,
+        Some(Refusal::Revoked)
+    );
+    assert_eq!(
+        reader.catalog().catalog_entry(&share, &Purpose::default()).await.unwrap().refusal,
+        Some(Refusal::Revoked)
+    );
+    assert!(reader.catalog().catalog(&CatalogQuery::default()).await.unwrap().is_empty());
     // What was granted is still told to who was granted it, with no more life than it had.
-    assert_eq!(reader.request_access(&request).await.unwrap().record, granted.record);
+    assert_eq!(reader.accesses().request_access(&request).await.unwrap().record, granted.record);
     assert_eq!(world.count("intent").await, 0);
     let versions: Vec<_> =
         world.keys.shown.lock().unwrap().iter().map(|s| s.policy.body().version).collect();
@@ -219,7 +254,7 @@ async fn a_share_is_set_once_however_many_ask_at_once() {
     let world = World::new().await;
     let provider = world.provider().await;
     let policy = world.policy(&provider, |_| {});
-    let session = world.as_user(&provider);
+    let session = world.as_user(&provider).policies();
     let answers =
         futures_util::future::join_all((0..20).map(|_| session.set_policy(&policy))).await;
     let first = answers[0].clone().unwrap();
@@ -244,9 +279,9 @@ async fn a_share_is_revoked_though_its_key_server_is_gone() {
     world.open(|log| log).await;
     let session = world.as_user(&provider);
     let updated = world.successor(&provider, &policy, |p| p.information.title = "New".to_owned());
-    assert_kind(session.set_policy(&updated).await, Kind::Malformed, "no server");
+    assert_kind(session.policies().set_policy(&updated).await, Kind::Malformed, "no server");
     let revoked = world.successor(&provider, &policy, |p| p.state = ShareState::Revoked);
-    assert_eq!(session.set_policy(&revoked).await.unwrap().version, 2);
+    assert_eq!(session.policies().set_policy(&revoked).await.unwrap().version, 2);
 }
 
 #[tokio::test]
@@ -256,14 +291,16 @@ async fn mg_12_certificates_of_the_servers_are_read_again() {
     let consumer = world.consumer("Consumer").await;
     let policy = world.published(&provider, |_| {}).await;
     let session = world.as_user(&consumer);
-    let before = session.request_access(&world.request(&consumer, &policy)).await.unwrap();
+    let before =
+        session.accesses().request_access(&world.request(&consumer, &policy)).await.unwrap();
     let path = world.dir.path().join("server.pem");
     std::fs::write(&path, "no certificate").unwrap();
-    assert!(matches!(world.server().reload(), Err(OpenError::Configuration(_))));
+    assert!(matches!(world.management().reload(), Err(OpenError::Configuration(_))));
     let renewed = keys::to_pem("CERTIFICATE", &world.servers.signer("server").chain()[0]);
     std::fs::write(&path, format!("a comment\n{}", *renewed)).unwrap();
-    world.server().reload().unwrap();
-    let after = session.request_access(&world.request(&consumer, &policy)).await.unwrap();
+    world.management().reload().unwrap();
+    let after =
+        session.accesses().request_access(&world.request(&consumer, &policy)).await.unwrap();
     assert_ne!(after.key_server_certificate, before.key_server_certificate);
     assert_eq!(after.key_server_certificate, *renewed);
 }

@@ -76,7 +76,7 @@ async fn mg_14_searches_over_many_shares() {
     let mut published = futures_util::stream::iter(policies)
         .map(|(provider, policy)| {
             let session = world.as_user(provider);
-            async move { session.set_policy(&policy).await.map(drop) }
+            async move { session.policies().set_policy(&policy).await.map(drop) }
         })
         .buffer_unordered(AT_ONCE);
     while let Some(done) = published.next().await {
@@ -91,14 +91,14 @@ async fn mg_14_searches_over_many_shares() {
 
     let consumer = world.consumer("Consumer").await;
     let session = world.as_user(&consumer);
-    let text = |text: String| CatalogQuery { text: Some(text), ..CatalogQuery::default() };
-    let category = |category: &str| CatalogQuery {
+    let text = |text: String| CatalogFilter { text: Some(text), ..CatalogFilter::default() };
+    let category = |category: &str| CatalogFilter {
         category: Some(category.parse().unwrap()),
-        ..CatalogQuery::default()
+        ..CatalogFilter::default()
     };
-    type Query<'a> = Box<dyn FnMut(&mut Numbers) -> CatalogQuery + 'a>;
+    type Query<'a> = Box<dyn FnMut(&mut Numbers) -> CatalogFilter + 'a>;
     let kinds: [(&str, Query<'_>); 8] = [
-        ("nothing: the newest", Box::new(|_| CatalogQuery::default())),
+        ("nothing: the newest", Box::new(|_| CatalogFilter::default())),
         (
             "one share's own word",
             Box::new(|n| text(format!("share{:.0}", n.next() * (shares - 1) as f64))),
@@ -107,14 +107,14 @@ async fn mg_14_searches_over_many_shares() {
         ("three words", Box::new(|n| text(n.words(3)))),
         (
             "category and country",
-            Box::new(|n| CatalogQuery {
+            Box::new(|n| CatalogFilter {
                 country: Some(n.of(&COUNTRIES).parse().unwrap()),
                 ..category(n.of(&CATEGORIES))
             }),
         ),
         (
             "category, a price and two words",
-            Box::new(|n| CatalogQuery {
+            Box::new(|n| CatalogFilter {
                 text: Some(n.words(2)),
                 price_max: Some(1000),
                 currency: Some("EUR".to_owned()),
@@ -123,12 +123,12 @@ async fn mg_14_searches_over_many_shares() {
         ),
         (
             "a provider's, free of charge",
-            Box::new(|n| CatalogQuery {
+            Box::new(|n| CatalogFilter {
                 provider: Some(
                     providers[(n.next() * PROVIDERS as f64) as usize].identity().to_string(),
                 ),
                 price_max: Some(0),
-                ..CatalogQuery::default()
+                ..CatalogFilter::default()
             }),
         ),
         (
@@ -141,7 +141,7 @@ async fn mg_14_searches_over_many_shares() {
         for _ in 0..SEARCHES {
             let query = query(&mut numbers);
             let start = Instant::now();
-            let entries = session.catalog(&query).await.unwrap();
+            let entries = session.catalog().catalog(&query.clone().into()).await.unwrap();
             times.push(start.elapsed());
             found += entries.len();
             for entry in entries {

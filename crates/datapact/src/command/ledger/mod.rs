@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use datapact_api::problem::{Kind, Problem};
-use datapact_client::audit::PublicLog;
+use datapact_api::public::PublicLog;
 use datapact_log::audit::{self, AuditError, Report};
 use datapact_log::log_policy::{LogPolicy, POLICY_BYTES_MAX};
 use datapact_log::source::{Directory, LogSource as _};

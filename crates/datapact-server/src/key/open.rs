@@ -1,0 +1,143 @@
+//! Starting a key server: from its configuration to running services.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datapact_api::gate::Source;
+use datapact_api::management::Log;
+use datapact_api::public::Public;
+use datapact_core::jws::Signer;
+use datapact_core::trust::Trust;
+use datapact_ledger::follower::{Follower, FollowerConfig, SETTLING};
+use datapact_ledger::port::LedgerError;
+use datapact_log::clock::Clock;
+use datapact_log::note::VerifyingKey;
+use datapact_store::{Store, StoreError};
+
+use super::custody::KeyService;
+use super::custody::vault::Vault;
+use super::follow::{self, PublicLog, witness_key};
+use super::policy::PolicyService;
+use super::release::ReleaseService;
+use super::release::jwks::JwksCache;
+use super::replica::Replica;
+use super::tidying::Tidying;
+use super::user::UserService;
+use super::{Base, DATABASE_FILE, KeyServer, Services, schema};
+use crate::config::KeyServerConfig;
+use crate::secret_file::SecretFileError;
+use crate::users::Users;
+
+/// Why a key server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The copy of the ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A file with a secret.
+    #[error(transparent)]
+    Secret(#[from] SecretFileError),
+    /// The data folder cannot be made.
+    #[error("cannot make the data folder: {0}")]
+    Data(std::io::Error),
+    /// Another key-encryption key than the one in use.
+    #[error(
+        "the key-encryption key in `{path}` is not the one that the stored keys are encrypted \
+         with; put the right file back",
+        path = .0.display()
+    )]
+    WrongKek(PathBuf),
+    /// The configuration.
+    #[error("the configuration is wrong: {0}")]
+    Configuration(String),
+    /// There is no key-encryption key to change yet.
+    #[error(
+        "this key server has stored nothing yet, so it has no key-encryption key to change; \
+         start it first"
+    )]
+    Unused,
+    /// Another process is changing the key-encryption key.
+    #[error("another process is changing the key-encryption key; let it finish")]
+    Rekeying,
+}
+
+impl KeyServer {
+    /// Opens the key server and lets it follow the ledger until it is dropped.
+    ///
+    /// `signer` holds the server's TLS key and signs its releases; `public` is management's public
+    /// listener, and `management` takes the cosignatures.
+    ///
+    /// # Errors
+    /// When a file, the database or the copy of the ledger in it is not what it must be.
+    pub async fn open(
+        config: &KeyServerConfig,
+        trust: Source<Trust>,
+        signer: Arc<Signer>,
+        public: Arc<dyn Public>,
+        management: Arc<dyn Log>,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
+        tokio::fs::create_dir_all(&config.server.data).await.map_err(OpenError::Data)?;
+        let name = config.server.name().map_err(OpenError::Configuration)?;
+        let management_name =
+            config.management.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
+        let log = log_key(config)?;
+        let store = connect(config, &name).await?;
+        let vault = Arc::new(Vault::open(&config.kek, &store).await?);
+        let witness = witness_key(&config.server.data, &name)?;
+        let witness_public = witness.public().clone();
+        let chain = match &config.chain {
+            Some(path) => {
+                let (trust, clock) = (Arc::clone(&trust), Arc::clone(&clock));
+                Some(crate::chain::open(path, &config.ledger, trust, clock)?)
+            }
+            None => None,
+        };
+        let follower = FollowerConfig {
+            log,
+            witness: Some(witness),
+            source: Arc::new(PublicLog(Arc::clone(&public))),
+            clock: Arc::clone(&clock),
+            chain,
+            settling: SETTLING,
+        };
+        let follower = Arc::new(Follower::open(store.clone(), follower).await?);
+        let age_max = Duration::from_secs(config.current_seconds);
+        let replica = Arc::new(Replica::new(Arc::clone(&follower), age_max));
+        let users = Arc::new(Users::open(&store, management_name).await?);
+        let base = Base { store, clock, trust, users, replica };
+        let jwks = JwksCache::new(public, management_name.to_owned());
+        let services = Services {
+            keys: Arc::new(KeyService::new(&base, config, Arc::clone(&vault))),
+            policies: Arc::new(PolicyService::new(&base, config)),
+            releases: Arc::new(ReleaseService::new(&base, config, &name, vault, signer, jwks)),
+            users: Arc::new(UserService::new(&base)),
+        };
+        let tasks = vec![
+            tokio::spawn(follow::follow(follower, management)),
+            tokio::spawn(Tidying::new(&base, config).run()),
+        ];
+        Ok(Arc::new(Self { name, base, services, witness: witness_public, tasks }))
+    }
+}
+
+/// Opens the database of the key server `name`.
+pub(super) async fn connect(config: &KeyServerConfig, name: &str) -> Result<Store, OpenError> {
+    let location = config.server.database(DATABASE_FILE)?;
+    Ok(Store::connect(&location, Some(&format!("key server {name}")), &schema()).await?)
+}
+
+/// The key of the log that is followed.
+fn log_key(config: &KeyServerConfig) -> Result<VerifyingKey, OpenError> {
+    let wrong = |detail: String| OpenError::Configuration(format!("`log_key` {detail}"));
+    let key: VerifyingKey = config.log_key.parse().map_err(|e| wrong(format!("is wrong: {e}")))?;
+    if key.name() != config.ledger {
+        let (of, ledger) = (key.name(), &config.ledger);
+        return Err(wrong(format!("is of the ledger `{of}`, not of `{ledger}`")));
+    }
+    Ok(key)
+}

@@ -1,0 +1,79 @@
+//! The notices in the database.
+
+use datapact_api::user::{UserNotice, UserStatus};
+use datapact_core::identity::Identity;
+use datapact_store::{Db, Migration, StoreError, Tx, json, number, text};
+
+/// The outbox of notices about users.
+pub(in crate::management) const SCHEMA: Migration =
+    Migration { module: "notice", version: 1, sql: include_str!("schema_1.sql") };
+
+/// How many notices are read at once.
+const BATCH: u64 = 100;
+
+/// Puts a notice for each of `servers` into the outbox, in place of an older one about the same
+/// user.
+pub(in crate::management) fn post(
+    tx: &Tx,
+    servers: &[String],
+    identity: &Identity,
+    status: UserStatus,
+    sequence: u64,
+) -> Result<(), StoreError> {
+    insert(
+        tx,
+        servers,
+        &UserNotice { identity: identity.clone(), status, sequence },
+        "ON CONFLICT (server, identity) DO UPDATE SET \
+         status = excluded.status, sequence = excluded.sequence",
+    )
+}
+
+/// Puts a notice for each of `servers` into the outbox, unless one about the same user is there.
+pub(super) fn post_if_none(
+    tx: &Tx,
+    servers: &[String],
+    notice: &UserNotice,
+) -> Result<(), StoreError> {
+    insert(tx, servers, notice, "ON CONFLICT (server, identity) DO NOTHING")
+}
+
+fn insert(
+    tx: &Tx,
+    servers: &[String],
+    notice: &UserNotice,
+    on_conflict: &str,
+) -> Result<(), StoreError> {
+    let (identity, status) = (text(&notice.identity), json(&notice.status)?);
+    let row =
+        |server: &String| [text(server), identity.clone(), status.clone(), number(notice.sequence)];
+    let rows = servers.iter().map(row).collect();
+    tx.insert_or("notice (server, identity, status, sequence)", rows, on_conflict)
+}
+
+/// The servers that are still to be told of `identity`.
+pub(super) fn untold(db: &Db, identity: &Identity) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT server FROM notice WHERE identity = $1 ORDER BY server";
+    db.rows(sql, [text(identity)])?.iter().map(|row| row.text(0)).collect()
+}
+
+/// The oldest notices for `server`.
+pub(super) fn waiting(db: &Db, server: &str) -> Result<Vec<UserNotice>, StoreError> {
+    let sql = "SELECT identity, status, sequence FROM notice WHERE server = $1 \
+               ORDER BY sequence LIMIT $2";
+    let found = db.rows(sql, [text(server), number(BATCH)])?;
+    found
+        .iter()
+        .map(|row| {
+            let (identity, status) = (row.parse(0)?, row.json(1)?);
+            Ok(UserNotice { identity, status, sequence: row.number(2)? })
+        })
+        .collect()
+}
+
+/// Takes a notice out, unless a newer one is in its place.
+pub(super) fn delivered(tx: &Tx, server: &str, notice: &UserNotice) -> Result<(), StoreError> {
+    let sql = "DELETE FROM notice WHERE server = $1 AND identity = $2 AND sequence = $3";
+    let values = [text(server), text(&notice.identity), number(notice.sequence)];
+    tx.run(sql, values).map(drop)
+}

@@ -1,0 +1,295 @@
+//! Starting management: from its configuration to running services.
+
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::Source;
+use datapact_core::trust::Trust;
+use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
+use datapact_ledger::mirror::{self, MirroredLedger};
+use datapact_ledger::{Ledger, LedgerError};
+use datapact_log::clock::Clock;
+use datapact_log::log_policy::LogPolicy;
+use datapact_log::note::VerifyingKey;
+use datapact_store::{Store, StoreError};
+
+use super::access::AccessService;
+use super::account::AccountService;
+use super::account::enrolment::EnrolmentSource;
+use super::admission::Admission;
+use super::catalog::CatalogService;
+use super::catalog::publications::Publications;
+use super::failure::Failure;
+use super::keys::{Keys, KeysError};
+use super::log::LogService;
+use super::notice::Outbox;
+use super::notification::NotificationService;
+use super::peers::{KeyServers, Peers, StorageServers};
+use super::policy::retention::Retention;
+use super::policy::{PolicyService, SignedPolicies};
+use super::submit::Submit;
+use super::subscription::SubscriptionService;
+use super::subscription::webhook::Webhooks;
+use super::tidying::Tidying;
+use super::token::{Issuer, TokenService};
+use super::{Base, DATABASE_FILE, ManagementServer, Services, schema};
+use crate::config::ManagementConfig;
+use crate::users::Marker;
+
+/// Why management could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The configuration.
+    #[error("management's configuration is wrong: {0}")]
+    Configuration(String),
+    /// Another process works on the same data.
+    #[error(
+        "the data folder `{path}` is in use by another process; stop it first",
+        path = .0.display()
+    )]
+    InUse(PathBuf),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Configuration(failure.0.to_string())
+    }
+}
+
+impl ManagementServer {
+    /// Opens the database, making keys and database at the first start, executes again what a crash
+    /// interrupted, and starts to project. `key_servers` and `storage_servers` hold a client for
+    /// each configured name.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing is running then.
+    pub async fn open(
+        config: &ManagementConfig,
+        trust: Source<Trust>,
+        key_servers: &KeyServers,
+        storage_servers: &StorageServers,
+        clock: Clock,
+    ) -> Result<Arc<Self>, OpenError> {
+        Self::open_with(config, trust, key_servers, storage_servers, clock, |log| log).await
+    }
+
+    /// As [`Self::open`], with a ledger made from the embedded one.
+    pub(super) async fn open_with(
+        config: &ManagementConfig,
+        trust: Source<Trust>,
+        key_servers: &KeyServers,
+        storage_servers: &StorageServers,
+        clock: Clock,
+        ledger: impl FnOnce(Arc<EmbeddedLedger>) -> Arc<dyn Ledger>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let data = &config.server.data;
+        let keys = Keys::open(data, &config.ledger.id)?;
+        let location = config.server.database(DATABASE_FILE).map_err(KeysError::Secret)?;
+        // One process at a time works on a database file. On PostgreSQL there may be several.
+        let lock = if location.is_shared() { None } else { Some(lock(data)?) };
+        let witnesses = witnesses(config)?;
+        let log_policy = log_policy(keys.log_vkey(), &witnesses, config.ledger.quorum)?;
+        let owner = format!("management of {}", config.ledger.id);
+        let store = Store::connect(&location, Some(&owner), &schema()).await?;
+
+        let of_ledger = Arc::clone(&trust);
+        let embedded = EmbeddedConfig {
+            key: keys.log,
+            witnesses,
+            trust: Arc::new(move || of_ledger()),
+            clock: Arc::clone(&clock),
+        };
+        let log = Arc::new(EmbeddedLedger::open(store.clone(), embedded).await?);
+        let ledger = match &config.ledger.chain {
+            None => {
+                store.read(mirror::is_none).await?;
+                ledger(Arc::clone(&log))
+            }
+            Some(path) => {
+                let chain =
+                    crate::chain::open(path, log.id(), Arc::clone(&trust), Arc::clone(&clock))?;
+                Arc::new(MirroredLedger::open(chain, Arc::clone(&log)).await?)
+            }
+        };
+
+        let peers = Arc::new(Peers::open(config, key_servers, storage_servers)?);
+        let admission = Arc::new(Admission::new(store.reader().clone(), Arc::clone(&peers)));
+        let base = Base { store, clock, trust, admission, peers };
+        let shared = Shared {
+            submit: Submit::open(&base, log, ledger).await?,
+            policies: Arc::new(SignedPolicies::new(base.store.clone())),
+            marker: Marker::open(&base.store).await?,
+            outbox: Arc::new(Outbox::new(base.store.clone(), Arc::clone(&base.peers))),
+            issuer: Arc::new(Issuer::new(
+                config.server.name().map_err(OpenError::Configuration)?,
+                keys.token,
+                config.token_seconds,
+            )),
+        };
+        Self::start(config, base, shared, log_policy, lock).await
+    }
+
+    /// Makes the services and starts the tasks.
+    async fn start(
+        config: &ManagementConfig,
+        base: Base,
+        shared: Shared,
+        log_policy: LogPolicy,
+        lock: Option<File>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let published = shared.submit.published();
+        let publications =
+            Arc::new(Publications::new(&base, Arc::clone(&shared.policies), published));
+        let services = Services::new(config, &base, &shared, &publications, log_policy)?;
+        services.accounts.ensure_administrators(&config.administrators).await?;
+        let Shared { submit, policies, outbox, issuer, .. } = shared;
+        let tidying = Tidying {
+            accounts: Arc::clone(&services.accounts),
+            catalog: Arc::clone(&services.catalog),
+            policies,
+            retention: Retention::new(&base, config.package_retention_days),
+        };
+        let tasks = Vec::new();
+        let mut this = Self { base, services, submit, publications, issuer, tasks, _lock: lock };
+
+        // From here on tasks run. Should a later step fail, they end with `this`.
+        this.tasks.extend(this.submit.start().await?);
+        outbox.post_disabled().await?;
+        this.tasks.extend(outbox.deliver());
+        this.tasks.push(tokio::spawn(tidying.run()));
+        this.tasks.extend(this.services.subscriptions.start());
+        Ok(Arc::new(this))
+    }
+}
+
+/// What several services share.
+struct Shared {
+    submit: Arc<Submit>,
+    policies: Arc<SignedPolicies>,
+    marker: Marker,
+    outbox: Arc<Outbox>,
+    issuer: Arc<Issuer>,
+}
+
+impl Services {
+    fn new(
+        config: &ManagementConfig,
+        base: &Base,
+        shared: &Shared,
+        publications: &Arc<Publications>,
+        log_policy: LogPolicy,
+    ) -> Result<Self, OpenError> {
+        let submit = || Arc::clone(&shared.submit);
+        let policies = || Arc::clone(&shared.policies);
+        let enrolment = EnrolmentSource {
+            management: own_endpoint(config),
+            public: config.public.clone(),
+            ledger: config.ledger.id.clone(),
+            log_policy: log_policy.to_string(),
+            peers: Arc::clone(&base.peers),
+            trust: Arc::clone(&base.trust),
+        };
+        let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose();
+        Ok(Self {
+            accounts: Arc::new(AccountService::new(
+                base,
+                Arc::clone(&shared.outbox),
+                policies(),
+                shared.marker,
+                enrolment,
+                config.account_retention_days,
+            )),
+            policies: Arc::new(PolicyService::new(base, submit())),
+            accesses: Arc::new(AccessService::new(
+                base,
+                submit(),
+                policies(),
+                shared.marker,
+                Arc::clone(&shared.issuer),
+            )),
+            tokens: Arc::new(TokenService::new(
+                base,
+                submit(),
+                policies(),
+                Arc::clone(&shared.outbox),
+                Arc::clone(&shared.issuer),
+            )),
+            catalog: Arc::new(CatalogService::new(
+                base,
+                submit(),
+                policies(),
+                Arc::clone(publications),
+            )),
+            subscriptions: Arc::new(SubscriptionService::new(
+                base,
+                Arc::clone(publications),
+                policies(),
+                webhooks.map_err(OpenError::Configuration)?.map(Arc::new),
+                config.server.url.clone(),
+                shared.submit.published(),
+            )),
+            notifications: Arc::new(NotificationService::new(base)),
+            log: Arc::new(LogService::new(
+                base,
+                submit(),
+                log_policy,
+                shared.issuer.name().to_owned(),
+            )),
+        })
+    }
+}
+
+fn lock(data: &Path) -> Result<File, OpenError> {
+    let path = data.join("lock");
+    let failed = |e: std::io::Error| OpenError::Keys(KeysError::File(path.clone(), e));
+    let file =
+        File::options().create(true).write(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(data.to_owned())),
+        Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
+    }
+}
+
+fn witnesses(config: &ManagementConfig) -> Result<Vec<VerifyingKey>, OpenError> {
+    let parse = |line: &String| {
+        line.parse()
+            .map_err(|e| OpenError::Configuration(format!("`ledger.witnesses`: `{line}`: {e}")))
+    };
+    config.ledger.witnesses.iter().map(parse).collect()
+}
+
+/// The policy that enrolment hands out (C2SP tlog-policy): `quorum` of the witnesses, or all of
+/// them.
+fn log_policy(
+    log: &VerifyingKey,
+    witnesses: &[VerifyingKey],
+    quorum: Option<u32>,
+) -> Result<LogPolicy, OpenError> {
+    match quorum {
+        None => LogPolicy::new(log, witnesses).map_err(|e| OpenError::Configuration(e.to_string())),
+        Some(quorum) => LogPolicy::with_quorum(log, witnesses, quorum)
+            .map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}"))),
+    }
+}
+
+/// Where users reach management: by its name, on the public listener's machine where that is not in
+/// the DNS.
+fn own_endpoint(config: &ManagementConfig) -> Endpoint {
+    let url = config.server.url.clone();
+    let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443);
+    let connect = config.public.connect.map(|public| SocketAddr::new(public.ip(), port));
+    Endpoint { url, connect }
+}
