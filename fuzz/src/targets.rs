@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{ReleaseKey, StoreKey};
-use datapact_api::management::{CatalogQuery, Invitation, NewInvitation, RecordQuery};
+use datapact_api::management::{
+    CatalogQuery, Invitation, NewInvitation, NewSubscription, RecordQuery,
+};
 use datapact_client::audit::{Bundle, Known};
 use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
@@ -181,6 +183,7 @@ fn api(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Invitation>(bytes);
     let _ = serde_json::from_slice::<NewInvitation>(bytes);
     let _ = serde_json::from_slice::<CatalogQuery>(bytes);
+    let _ = serde_json::from_slice::<NewSubscription>(bytes);
     let _ = serde_json::from_slice::<RecordQuery>(bytes);
     let _ = serde_json::from_slice::<SealedKey>(bytes);
     if let Ok(terms) = serde_json::from_slice::<Terms>(bytes) {

@@ -13,7 +13,8 @@ pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
     match ca {
         Some(path) => add_file(&mut roots, path)?,
         None => {
-            drop(roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs))
+            let native = rustls_native_certs::load_native_certs().certs;
+            let _counts = roots.add_parsable_certificates(native);
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::key_server::{ShownPolicy, StoreKey, Withhold};
+use datapact_api::key_server::{Keys as _, ShownPolicy, StoreKey, Withhold};
 use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
 use datapact_api::user::{UserNotice, UserStatus};

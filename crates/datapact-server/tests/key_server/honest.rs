@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datapact_api::key_server::{KeyServer, ReleaseKey, TokenRevocation, Withhold};
+use datapact_api::key_server::{KeyServer, ReleaseKey, Releases as _, TokenRevocation, Withhold};
 use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
 use datapact_core::contract::Documents;
