@@ -13,8 +13,9 @@ pub(crate) fn client_config(ca: Option<&Path>) -> Result<ClientConfig, String> {
     match ca {
         Some(path) => add_file(&mut roots, path)?,
         None => {
-            let native = rustls_native_certs::load_native_certs().certs;
-            let _counts = roots.add_parsable_certificates(native);
+            // Some machines have roots that rustls cannot parse; the others do.
+            let found = rustls_native_certs::load_native_certs().certs;
+            let _ = roots.add_parsable_certificates(found);
         }
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,5 +1,5 @@
-//! The entries that a restored ledger lacks: every one that the log has signed since the backup
-//! stands at its followers. They are fetched, checked and replayed before the log signs anything
+//! The entries that a restored ledger lacks: the followers hold every one that the log has signed
+//! since the backup. They are fetched, checked and replayed before the log signs anything
 //! again, so that it never contradicts itself.
 
 use std::sync::Arc;
@@ -9,13 +9,12 @@ use datapact_core::contract::Receipt;
 use datapact_core::id::{Digest, ShareId, Timestamp};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::port::EVENTS_MAX;
-use datapact_ledger::store::{Store, StoreError, statement};
 use datapact_ledger::{LedgerError, mirror, tables};
 use datapact_log::clock::Clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{Checkpoint, VerifyingKey};
 use datapact_log::source::LogSource;
-use sea_orm::ConnectionTrait as _;
+use datapact_store::{Db, Store, StoreError, text};
 use serde::Serialize;
 
 use super::Result;
@@ -27,8 +26,7 @@ pub struct Tail {
     pub backed_up: u64,
     /// How many it has now.
     pub size: u64,
-    /// The documents behind the new entries: they stand on no server, only with whoever signed
-    /// them.
+    /// The documents behind the new entries: no server has them, only their signers.
     pub lost: Vec<Lost>,
 }
 
@@ -58,8 +56,10 @@ pub async fn fetch(
     followers: &[Arc<dyn LogSource>],
     clock: Clock,
 ) -> Result<Tail> {
-    let backed_up = tables::size(store.read()).await?;
-    if mirror::is_none(store.read()).await.is_err() {
+    let read =
+        store.read(|db| Ok::<_, StoreError>((tables::size(db)?, mirror::is_none(db).is_ok())));
+    let (backed_up, is_ledger) = read.await?;
+    if !is_ledger {
         return Ok(Tail { backed_up, size: backed_up, lost: Vec::new() });
     }
     let mut sources = Vec::new();
@@ -95,8 +95,11 @@ pub async fn fetch(
             agrees(&follower, log, *size, note).await?;
         }
     }
-    let size = tables::size(store.read()).await?;
-    Ok(Tail { backed_up, size, lost: lost(store, backed_up, size).await? })
+    let read = store.read(move |db| {
+        let size = tables::size(db)?;
+        Ok::<_, StoreError>(Tail { backed_up, size, lost: lost(db, backed_up, size)? })
+    });
+    Ok(read.await?)
 }
 
 /// Checks that the checkpoint `note` of `size` entries is one of the log that `follower` holds by
@@ -118,11 +121,12 @@ async fn agrees(follower: &Follower, log: &VerifyingKey, size: u64, note: &[u8])
     Ok(())
 }
 
-async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
+/// The documents behind the entries from `from` on.
+fn lost(db: &Db, from: u64, size: u64) -> std::result::Result<Vec<Lost>, StoreError> {
     let mut lost = Vec::new();
     let mut next = from;
     while next < size {
-        let events = tables::events(store.read(), next, EVENTS_MAX).await?;
+        let events = tables::events(db, next, EVENTS_MAX)?;
         let Some(last) = events.last() else { break };
         next = last.position + 1;
         for event in events {
@@ -131,10 +135,8 @@ async fn lost(store: &Store, from: u64, size: u64) -> Result<Vec<Lost>> {
                 Receipt::Access(record) => ("access", record.request.request),
                 Receipt::Usage(record) => ("usage", record.usage.report),
             };
-            let sql = "SELECT 1 FROM intent WHERE id = $1";
-            let kept = statement(store.read(), sql, [id.to_string().into()]);
             // The backup holds the intent of a call that was just being executed.
-            if store.read().query_one_raw(kept).await.map_err(StoreError::from)?.is_none() {
+            if db.row("SELECT 1 FROM intent WHERE id = $1", [text(id)])?.is_none() {
                 let share = *event.receipt.share();
                 lost.push(Lost { position: event.position, time: event.time, document, id, share });
             }
@@ -174,9 +176,8 @@ mod tests {
         };
         let fetched = async |followers: &[Arc<dyn LogSource>]| {
             let dir = tempfile::tempdir().unwrap();
-            let store = Store::open(&dir.path().join("db"), &crate::management::migrations())
-                .await
-                .unwrap();
+            let store =
+                Store::open(&dir.path().join("db"), &crate::management::schema()).await.unwrap();
             fetch(&store, key().public(), followers, system_clock()).await.map(|tail| tail.size)
         };
         let longest = log(&[&first, &second, &third]);

@@ -48,7 +48,8 @@ pub struct StorageServer {
     store: Store,
     base: Base,
     services: Services,
-    tidying: JoinHandle<()>,
+    tidying: Arc<Tidying>,
+    task: JoinHandle<()>,
 }
 
 /// What most services need.
@@ -122,8 +123,8 @@ impl StorageServer {
             uploads: Arc::new(UploadService::new(&base, config)),
             users: Arc::new(UserService::new(&base, Arc::clone(&tidying))),
         };
-        let tidying = tokio::spawn(tidying.run());
-        Ok(Arc::new(Self { name, store, base, services, tidying }))
+        let task = tokio::spawn(Arc::clone(&tidying).run());
+        Ok(Arc::new(Self { name, store, base, services, tidying, task }))
     }
 
     /// The routes of all nouns, to be put behind the gate.
@@ -136,6 +137,6 @@ impl StorageServer {
 
 impl Drop for StorageServer {
     fn drop(&mut self) {
-        self.tidying.abort();
+        self.task.abort();
     }
 }

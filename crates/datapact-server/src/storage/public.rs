@@ -42,11 +42,7 @@ impl Operated for StorageServer {
             readings.extend([
                 Reading::count("datapact_packages_unfilled", help, unfilled),
                 Reading::count("datapact_packages", "Packages stored", totals.stored),
-                Reading::count(
-                    "datapact_package_bytes",
-                    "Bytes of packages stored",
-                    totals.bytes,
-                ),
+                Reading::count("datapact_package_bytes", "Bytes of packages stored", totals.bytes),
             ]);
         }
         readings

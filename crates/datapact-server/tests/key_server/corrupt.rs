@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use datapact_api::key_server::{ReleaseKey, Withhold};
+use datapact_api::key_server::{
+    Keys as _, ReleaseKey, Releases as _, ShownPolicies as _, Withhold,
+};
 use datapact_api::problem::Kind;
+use datapact_api::public::Public as _;
 use datapact_core::contract::{Call, Documents, SetPolicy};
 use datapact_core::id::{Commitment, Digest, Salt, random};
 use datapact_core::permission::AccessTimes;
@@ -32,7 +35,7 @@ async fn ks_5_a_forged_token_is_refused() {
     let key = access.token.key;
 
     let forged = ReleaseKey { token: token_key().sign(&access.token), ..good.clone() };
-    let answer = rig.as_user(&consumer).release(&key, &forged).await;
+    let answer = rig.as_user(&consumer).releases().release(&key, &forged).await;
     check_refused(answer, Kind::Forbidden, "does not publish");
 
     let (signed, signature) = good.token.rsplit_once('.').unwrap();
@@ -46,7 +49,7 @@ async fn ks_5_a_forged_token_is_refused() {
         ("a".repeat(300_000), Kind::Malformed, "longer than"),
     ] {
         let forged = ReleaseKey { token, ..good.clone() };
-        check_refused(rig.as_user(&consumer).release(&key, &forged).await, kind, says);
+        check_refused(rig.as_user(&consumer).releases().release(&key, &forged).await, kind, says);
     }
     rig.granted(&access, &consumer, 7).await;
 }
@@ -71,7 +74,7 @@ async fn ks_5_each_claim_of_a_token_counts() {
         ("for another share", |a| a.token.share = datapact_core::id::ShareId::random()),
         ("another contract", |a| a.token.contract.push('x')),
         ("not about one access", |a| a.token.request = Digest(random())),
-        ("does not stand where", |a| a.token.position += 1),
+        ("is not where the access token says", |a| a.token.position += 1),
         ("opens another package", |a| a.token.package = datapact_core::id::PackageId::random()),
     ];
     for (says, change) in cases {
@@ -101,7 +104,7 @@ async fn ks_5_a_token_for_another_share_is_refused() {
     let access = rig.access(&first, &consumer);
     let asked = rig.ask(&access, &consumer);
     let other = second.policy.body().information.key.id;
-    let answer = rig.as_user(&consumer).release(&other, &asked).await;
+    let answer = rig.as_user(&consumer).releases().release(&other, &asked).await;
     check_refused(answer, Kind::Forbidden, "the access token is for another key");
 }
 
@@ -228,26 +231,30 @@ async fn what_is_meant_for_one_consumer_serves_no_other() {
     let (alice, mallory) = (rig.fixture.consumer("Alice"), rig.fixture.consumer("Mallory"));
     let access = rig.access(&share, &alice);
     let (key, asked) = (access.token.key, rig.ask(&access, &alice));
-    let stolen = rig.as_user(&mallory).release(&key, &asked).await;
+    let stolen = rig.as_user(&mallory).releases().release(&key, &asked).await;
     check_refused(stolen, Kind::Forbidden, "bound to another certificate");
     // Even when management binds the token to the thief's certificate.
     let mut bound = rig.access(&share, &alice);
     bound.token.cnf = rig.token(&share, &mallory, &bound.request, 0).cnf;
     let theirs = rig.ask(&bound, &alice);
-    let stolen = rig.as_user(&mallory).release(&key, &theirs).await;
+    let stolen = rig.as_user(&mallory).releases().release(&key, &theirs).await;
     check_refused(stolen, Kind::Forbidden, "somebody else has signed the access request");
     // Alice's documents with a key request for another access, or of the thief.
     let other = rig.ask(&rig.access(&share, &alice), &alice);
     let mixed = ReleaseKey { key_request: other.key_request, ..asked.clone() };
     check_refused(
-        rig.as_user(&alice).release(&key, &mixed).await,
+        rig.as_user(&alice).releases().release(&key, &mixed).await,
         Kind::Forbidden,
         "for another access token",
     );
     let thief = ReleaseKey { key_request: rig.ask(&access, &mallory).key_request, ..asked.clone() };
-    let answer = rig.as_user(&alice).release(&key, &thief).await;
+    let answer = rig.as_user(&alice).releases().release(&key, &thief).await;
     check_refused(answer, Kind::Forbidden, "somebody else has signed the key request");
-    check_refused(rig.as_management().release(&key, &asked).await, Kind::Forbidden, "only users");
+    check_refused(
+        rig.as_management().releases().release(&key, &asked).await,
+        Kind::Forbidden,
+        "only users",
+    );
     rig.granted(&access, &alice, 7).await;
 }
 
@@ -260,7 +267,7 @@ async fn a_documents_audience_counts() {
     let mut asked = rig.ask(&access, &consumer);
     let body = asked.key_request.body().clone();
     asked.key_request = consumer.signer.sign("other.example", rig.now(), body);
-    let answer = rig.as_user(&consumer).release(&access.token.key, &asked).await;
+    let answer = rig.as_user(&consumer).releases().release(&access.token.key, &asked).await;
     check_refused(answer, Kind::Forbidden, "is for `other.example`");
 }
 
@@ -272,6 +279,7 @@ async fn nobody_resumes_a_share_but_its_provider() {
     let access = rig.access(&share, &consumer);
     share.next(|policy| policy.state = ShareState::Suspended);
     rig.as_user(&share.provider)
+        .policies()
         .withhold(&Withhold { policy: share.policy.clone() })
         .await
         .unwrap();
@@ -300,6 +308,7 @@ async fn the_provider_resumes_its_share() {
     let consumer = rig.fixture.consumer("Consumer");
     share.next(|policy| policy.state = ShareState::Suspended);
     rig.as_user(&share.provider)
+        .policies()
         .withhold(&Withhold { policy: share.policy.clone() })
         .await
         .unwrap();
@@ -322,6 +331,7 @@ async fn a_revocation_that_management_hides_still_counts() {
     let before = share.policy.clone();
     share.next(|policy| policy.state = ShareState::Revoked);
     rig.as_user(&share.provider)
+        .policies()
         .withhold(&Withhold { policy: share.policy.clone() })
         .await
         .unwrap();
@@ -357,7 +367,11 @@ async fn a_suspension_is_lifted_only_by_what_the_provider_signed_later() {
     let mut body = first.body().clone();
     (body.version, body.previous, body.state) = (2, Some(first.id()), ShareState::Suspended);
     let suspended = share.provider.signer.sign(LEDGER, rig.now(), body);
-    rig.as_user(&share.provider).withhold(&Withhold { policy: suspended.clone() }).await.unwrap();
+    rig.as_user(&share.provider)
+        .policies()
+        .withhold(&Withhold { policy: suspended.clone() })
+        .await
+        .unwrap();
     for (policy, call) in kept_back {
         share.policy = policy;
         rig.show(&share).await.unwrap();

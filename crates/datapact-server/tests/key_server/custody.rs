@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::key_server::{Keys as _, ShownPolicy, StoreKey, Withhold};
+use datapact_api::key_server::{
+    Keys as _, Releases as _, ShownPolicies as _, ShownPolicy, StoreKey, Withhold,
+};
 use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
-use datapact_api::user::{UserNotice, UserStatus};
+use datapact_api::user::{UserNotice, UserStatus, Users as _};
 use datapact_core::id::{Digest, KeyId, Salt, ShareId, random};
 use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
-use datapact_ledger::store::StoreError;
 use datapact_local::testing::{TestShare, TestUser};
-use datapact_server::key::{KeyService, OpenError, SecretFileError, UNFILLED_MAX};
-use sea_orm::ConnectionTrait as _;
+use datapact_server::key::{KeyServer, OpenError, SecretFileError, UNFILLED_MAX};
 
 use crate::rig::*;
 
@@ -34,50 +34,62 @@ async fn ks_1_ks_3_a_key_is_stored_once_by_who_registered_it() {
     let (owner, other) = (rig.fixture.consumer("Owner"), rig.fixture.consumer("Other"));
     let (owner, other, management) =
         (rig.as_user(&owner), rig.as_user(&other), rig.as_management());
-    let reference = owner.register_key().await.unwrap();
+    let reference = owner.keys().register_key().await.unwrap();
     let id = reference.id;
     assert_eq!(reference.address, format!("https://{KEYS}:9443/v1/keys/{id}"));
-    assert!(!owner.key_status(&id).await.unwrap().stored);
+    assert!(!owner.keys().key_status(&id).await.unwrap().stored);
 
-    check_refused(other.store_key(&id, &key(1)).await, Kind::NotFound, "no key");
-    check_refused(owner.store_key(&KeyId::random(), &key(1)).await, Kind::NotFound, "no key");
+    check_refused(other.keys().store_key(&id, &key(1)).await, Kind::NotFound, "no key");
+    check_refused(
+        owner.keys().store_key(&KeyId::random(), &key(1)).await,
+        Kind::NotFound,
+        "no key",
+    );
     for bad in ["", "00", &"A".repeat(64), &"0".repeat(65)] {
         let bad = StoreKey { key: bad.to_owned().into(), ..key(1) };
         check_refused(
-            owner.store_key(&id, &bad).await,
+            owner.keys().store_key(&id, &bad).await,
             Kind::Malformed,
             "64 lower-case hexadecimal digits",
         );
     }
-    let stored = owner.store_key(&id, &key(1)).await.unwrap();
+    let stored = owner.keys().store_key(&id, &key(1)).await.unwrap();
     assert_eq!(
         (stored.stored, stored.share, stored.package),
         (true, Some(key(1).share), Some(key(1).package))
     );
-    assert_eq!(owner.store_key(&id, &key(1)).await.unwrap(), stored, "a repeat answers the same");
+    assert_eq!(
+        owner.keys().store_key(&id, &key(1)).await.unwrap(),
+        stored,
+        "a repeat answers the same"
+    );
     for changed in [
         key(2),
         StoreKey { share: ShareId::random(), ..key(1) },
         StoreKey { package: Digest(random()), ..key(1) },
     ] {
         check_refused(
-            owner.store_key(&id, &changed).await,
+            owner.keys().store_key(&id, &changed).await,
             Kind::Conflict,
             "something else is stored",
         );
     }
-    assert_eq!(owner.key_status(&id).await.unwrap(), stored);
-    assert_eq!(management.key_status(&id).await.unwrap(), stored, "SH-7: management confirms it");
-    check_refused(other.key_status(&id).await, Kind::NotFound, "no key");
+    assert_eq!(owner.keys().key_status(&id).await.unwrap(), stored);
+    assert_eq!(
+        management.keys().key_status(&id).await.unwrap(),
+        stored,
+        "SH-7: management confirms it"
+    );
+    check_refused(other.keys().key_status(&id).await, Kind::NotFound, "no key");
     check_refused(
-        rig.session(server("storage.example")).key_status(&id).await,
+        rig.called(server("storage.example")).keys().key_status(&id).await,
         Kind::Forbidden,
         MANAGEMENT,
     );
-    check_refused(management.register_key().await, Kind::Forbidden, "only users");
-    check_refused(other.delete_key(&id).await, Kind::NotFound, "no key");
-    owner.delete_key(&id).await.unwrap();
-    check_refused(owner.key_status(&id).await, Kind::NotFound, "no key");
+    check_refused(management.keys().register_key().await, Kind::Forbidden, "only users");
+    check_refused(other.keys().delete_key(&id).await, Kind::NotFound, "no key");
+    owner.keys().delete_key(&id).await.unwrap();
+    check_refused(owner.keys().key_status(&id).await, Kind::NotFound, "no key");
 }
 
 #[tokio::test]
@@ -85,25 +97,25 @@ async fn registrations_are_bounded_and_forgotten_after_a_day() {
     let rig = Rig::new().await;
     let owner = rig.fixture.consumer("Owner");
     let owner = rig.as_user(&owner);
-    let first = owner.register_key().await.unwrap().id;
+    let first = owner.keys().register_key().await.unwrap().id;
     for _ in 1..UNFILLED_MAX {
-        owner.register_key().await.unwrap();
+        owner.keys().register_key().await.unwrap();
     }
-    check_refused(owner.register_key().await, Kind::Busy, "registered and not yet stored");
-    rig.as_user(&rig.fixture.consumer("Other")).register_key().await.unwrap();
-    owner.store_key(&first, &key(1)).await.unwrap();
-    let second = owner.register_key().await.unwrap().id;
+    check_refused(owner.keys().register_key().await, Kind::Busy, "registered and not yet stored");
+    rig.as_user(&rig.fixture.consumer("Other")).keys().register_key().await.unwrap();
+    owner.keys().store_key(&first, &key(1)).await.unwrap();
+    let second = owner.keys().register_key().await.unwrap().id;
     rig.advance(24 * 60 * 60 + 1);
-    check_refused(owner.store_key(&second, &key(1)).await, Kind::NotFound, "no key");
-    check_refused(owner.key_status(&second).await, Kind::NotFound, "no key");
+    check_refused(owner.keys().store_key(&second, &key(1)).await, Kind::NotFound, "no key");
+    check_refused(owner.keys().key_status(&second).await, Kind::NotFound, "no key");
     // A key that no policy was shown for belongs to a share that was not made.
     let published = rig.share(AccessTimes::Unlimited, 7).await;
-    owner.register_key().await.unwrap();
-    check_refused(owner.key_status(&first).await, Kind::NotFound, "no key");
+    owner.keys().register_key().await.unwrap();
+    check_refused(owner.keys().key_status(&first).await, Kind::NotFound, "no key");
     rig.advance(24 * 60 * 60 + 1);
-    owner.register_key().await.unwrap();
+    owner.keys().register_key().await.unwrap();
     let published_key = published.policy.body().information.key.id;
-    assert!(rig.as_management().key_status(&published_key).await.unwrap().stored);
+    assert!(rig.as_management().keys().key_status(&published_key).await.unwrap().stored);
 }
 
 #[tokio::test]
@@ -112,7 +124,7 @@ async fn sh_7_only_the_owners_policy_on_its_key_share_and_package_is_taken() {
     let mut share = rig.draft(AccessTimes::Unlimited, 7).await;
     let good = share.policy.clone();
     check_refused(
-        rig.as_user(&share.provider).show_policy(&shown(&share)).await,
+        rig.as_user(&share.provider).policies().show_policy(&shown(&share)).await,
         Kind::Forbidden,
         MANAGEMENT,
     );
@@ -125,14 +137,14 @@ async fn sh_7_only_the_owners_policy_on_its_key_share_and_package_is_taken() {
         users: Vec::new(),
     };
     check_refused(
-        rig.as_management().show_policy(&stolen).await,
+        rig.as_management().policies().show_policy(&stolen).await,
         Kind::Conflict,
         "has stored no key",
     );
     let mut wrong_owner = shown(&share);
     wrong_owner.owner.identity = thief.signer.identity().clone();
     check_refused(
-        rig.as_management().show_policy(&wrong_owner).await,
+        rig.as_management().policies().show_policy(&wrong_owner).await,
         Kind::Malformed,
         "does not belong",
     );
@@ -155,7 +167,7 @@ async fn sh_7_only_the_owners_policy_on_its_key_share_and_package_is_taken() {
         (other_ledger, Kind::Forbidden, "is for `other.example/ledger`"),
     ] {
         let shown = ShownPolicy { policy, ..shown(&share) };
-        check_refused(rig.as_management().show_policy(&shown).await, kind, says);
+        check_refused(rig.as_management().policies().show_policy(&shown).await, kind, says);
     }
     rig.show(&share).await.unwrap();
     rig.show(&share).await.unwrap();
@@ -171,7 +183,7 @@ async fn sh_7_only_the_owners_policy_on_its_key_share_and_package_is_taken() {
 
     let id = good.body().information.key.id;
     let provider = rig.as_user(&share.provider);
-    check_refused(provider.delete_key(&id).await, Kind::Conflict, "a policy names the key");
+    check_refused(provider.keys().delete_key(&id).await, Kind::Conflict, "a policy names the key");
 }
 
 #[tokio::test]
@@ -181,23 +193,27 @@ async fn only_the_provider_withholds_and_only_to_withhold() {
     let first = share.policy.clone();
     let thief = rig.fixture.consumer("Thief");
     share.next(|_| {});
-    let active =
-        rig.as_user(&share.provider).withhold(&Withhold { policy: share.policy.clone() }).await;
+    let active = rig
+        .as_user(&share.provider)
+        .policies()
+        .withhold(&Withhold { policy: share.policy.clone() })
+        .await;
     check_refused(active, Kind::Malformed, "the policy is active");
     share.next(|policy| policy.state = ShareState::Suspended);
-    let brought = rig.as_user(&thief).withhold(&Withhold { policy: share.policy.clone() }).await;
+    let brought =
+        rig.as_user(&thief).policies().withhold(&Withhold { policy: share.policy.clone() }).await;
     check_refused(brought, Kind::Forbidden, "only the provider who signed");
     let forged = thief.signer.sign(LEDGER, rig.now(), share.policy.body().clone());
     check_refused(
-        rig.as_user(&thief).withhold(&Withhold { policy: forged.clone() }).await,
+        rig.as_user(&thief).policies().withhold(&Withhold { policy: forged.clone() }).await,
         Kind::NotFound,
         "you keep no key",
     );
     // Keeping a key for somebody else's share gives no say in it.
-    let reference = rig.as_user(&thief).register_key().await.unwrap();
+    let reference = rig.as_user(&thief).keys().register_key().await.unwrap();
     let squat = StoreKey { share: share.id(), ..key(9) };
-    rig.as_user(&thief).store_key(&reference.id, &squat).await.unwrap();
-    rig.as_user(&thief).withhold(&Withhold { policy: forged.clone() }).await.unwrap();
+    rig.as_user(&thief).keys().store_key(&reference.id, &squat).await.unwrap();
+    rig.as_user(&thief).policies().withhold(&Withhold { policy: forged.clone() }).await.unwrap();
     share.policy = first;
     let consumer = rig.fixture.consumer("Consumer");
     rig.granted(&rig.access(&share, &consumer), &consumer, 7).await;
@@ -208,9 +224,10 @@ async fn ks_2_no_key_lies_on_the_disk_in_the_clear() {
     let rig = Rig::new().await;
     let secret: [u8; 32] = random();
     let owner = rig.fixture.consumer("Owner");
-    let id = rig.as_user(&owner).register_key().await.unwrap().id;
+    let id = rig.as_user(&owner).keys().register_key().await.unwrap().id;
     let text = hex::encode(secret);
     rig.as_user(&owner)
+        .keys()
         .store_key(&id, &StoreKey { key: text.clone().into(), ..key(0) })
         .await
         .unwrap();
@@ -283,13 +300,8 @@ async fn ks_2_a_wrong_kek_is_told_at_the_start() {
 impl Rig {
     /// Changes the database behind the key server's back.
     async fn alter(&self, sql: String) {
-        let altered = self.service.database().write(move |tx| {
-            Box::pin(async move {
-                assert_eq!(tx.execute_unprepared(&sql).await?.rows_affected(), 1);
-                Ok::<_, StoreError>(())
-            })
-        });
-        altered.await.unwrap();
+        let changed = self.service.database().write(move |tx| tx.run(sql, []));
+        assert_eq!(changed.await.unwrap(), 1);
     }
 }
 
@@ -307,8 +319,8 @@ async fn ks_2_a_key_is_destroyed_when_the_retention_of_its_share_is_over() {
     let left = ended.policy.body().permission.expires - rig.now();
     rig.advance(left + 89 * day);
     let service = rig.reopen(&config(rig.dir.path())).await.unwrap();
-    let keys = async |service: &Arc<KeyService>, share: &TestShare| {
-        service.called(caller(&share.provider.signer)).key_status(&of(share)).await
+    let keys = async |service: &Arc<KeyServer>, share: &TestShare| {
+        service.keys(caller(&share.provider.signer)).key_status(&of(share)).await
     };
     keys(&service, &ended).await.unwrap();
     drop(service);
@@ -329,7 +341,7 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     let access = rig.access(&share, &consumer);
     let tell = async |status, sequence| {
         let notice = UserNotice { identity: consumer.signer.identity().clone(), status, sequence };
-        rig.as_management().set_user(&notice).await.unwrap();
+        rig.as_management().users().set_user(&notice).await.unwrap();
     };
     rig.granted(&access, &consumer, 3).await;
     tell(UserStatus::Disabled, 1).await;
@@ -337,12 +349,22 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
     tell(UserStatus::Active, 2).await;
     rig.granted(&access, &consumer, 3).await;
     assert_eq!(
-        rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap().len(),
+        rig.as_user(&share.provider)
+            .releases()
+            .releases(&share.id(), Page::first())
+            .await
+            .unwrap()
+            .len(),
         2
     );
     tell(UserStatus::Erased, 3).await;
     assert_eq!(
-        rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap().len(),
+        rig.as_user(&share.provider)
+            .releases()
+            .releases(&share.id(), Page::first())
+            .await
+            .unwrap()
+            .len(),
         0
     );
     rig.refused(&access, &consumer, Kind::Forbidden, "disabled").await;
@@ -354,7 +376,11 @@ async fn mg_1_pr_1_a_disabled_user_gets_no_key_and_an_erased_one_leaves_a_mark_a
         status: UserStatus::Erased,
         sequence: 9,
     };
-    check_refused(rig.as_user(&consumer).set_user(&notice).await, Kind::Forbidden, MANAGEMENT);
+    check_refused(
+        rig.as_user(&consumer).users().set_user(&notice).await,
+        Kind::Forbidden,
+        MANAGEMENT,
+    );
 }
 
 #[tokio::test]
@@ -363,7 +389,7 @@ async fn a_key_registered_again_with_its_idempotency_key_is_the_same() {
     let register = async |user: &TestUser, idempotency_key: Option<&str>| {
         let caller =
             Caller { idempotency_key: idempotency_key.map(Arc::from), ..caller(&user.signer) };
-        rig.session(caller).register_key().await.unwrap()
+        rig.called(caller).keys().register_key().await.unwrap()
     };
     let (one, other) = (rig.fixture.consumer("One"), rig.fixture.consumer("Other"));
     let first = register(&one, Some("a")).await;
@@ -374,5 +400,5 @@ async fn a_key_registered_again_with_its_idempotency_key_is_the_same() {
         register(&one, None).await,
     ];
     assert!(others.iter().all(|key| key.id != first.id));
-    assert_eq!(rig.as_user(&one).keys(Page::first()).await.unwrap().len(), 3);
+    assert_eq!(rig.as_user(&one).keys().keys(Page::first()).await.unwrap().len(), 3);
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use datapact_api::key_server::{KeyServer, ReleaseKey, Releases as _, TokenRevocation, Withhold};
+use datapact_api::key_server::{
+    Keys as _, ReleaseKey, Releases as _, ShownPolicies as _, TokenRevocation, Withhold,
+};
 use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
 use datapact_core::contract::Documents;
@@ -14,8 +16,9 @@ use datapact_core::permission::AccessTimes;
 use datapact_core::policy::ShareState;
 use datapact_core::release::Recipient;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
-use datapact_ledger::{Ledger as _, Store, tables};
+use datapact_ledger::{Ledger as _, tables};
 use datapact_server::key::{RELEASES_MAX, witness_key};
+use datapact_store::Store;
 
 use crate::rig::*;
 
@@ -27,7 +30,8 @@ async fn ks_4_a_recorded_access_gets_the_key() {
     let access = rig.access(&share, &consumer);
     rig.granted(&access, &consumer, 7).await;
 
-    let released = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
+    let released =
+        rig.as_user(&share.provider).releases().releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(released.len(), 1);
     let (release, asked) = (&released[0].release, &released[0].key_request);
     release.verify(&rig.server_trust, LEDGER, rig.now()).unwrap();
@@ -35,7 +39,7 @@ async fn ks_4_a_recorded_access_gets_the_key() {
     assert_eq!(release.body().key_request, asked.id());
     assert_eq!(asked.signer(), consumer.signer.identity());
     check_refused(
-        rig.as_user(&consumer).releases(&share.id(), Page::first()).await,
+        rig.as_user(&consumer).releases().releases(&share.id(), Page::first()).await,
         Kind::NotFound,
         "you keep no key",
     );
@@ -77,6 +81,7 @@ async fn ks_4_on_a_real_embedded_ledger() {
 
     let (call, documents) = share.next(|policy| policy.state = ShareState::Suspended);
     rig.as_user(&share.provider)
+        .policies()
         .withhold(&Withhold { policy: share.policy.clone() })
         .await
         .unwrap();
@@ -91,20 +96,25 @@ async fn ks_4_a_repeat_gets_the_same_answer_also_after_a_crash() {
     let consumer = rig.fixture.consumer("Consumer");
     let access = rig.access(&share, &consumer);
     let (key, asked) = (access.token.key, rig.ask(&access, &consumer));
-    let first = rig.as_user(&consumer).release(&key, &asked).await.unwrap();
-    let again = rig.as_user(&consumer).release(&key, &asked).await.unwrap();
+    let first = rig.as_user(&consumer).releases().release(&key, &asked).await.unwrap();
+    let again = rig.as_user(&consumer).releases().release(&key, &asked).await.unwrap();
     assert_eq!(again, first);
     // The answer was lost in a crash after it had become durable.
     let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
-    let again = reopened.called(caller(&consumer.signer)).release(&key, &asked).await.unwrap();
+    let again = reopened.releases(caller(&consumer.signer)).release(&key, &asked).await.unwrap();
     assert_eq!(again, first);
     assert_eq!(*access.recipient.open(&asked.key_request.id(), &again.sealed).unwrap(), [7; 32]);
     assert_eq!(first.release.body().sealed, first.sealed.digest());
-    let releases = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
+    let releases =
+        rig.as_user(&share.provider).releases().releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(releases.len(), 1, "a repeat is no second release");
     // Not for ever, and not for a share that was revoked meanwhile.
     rig.advance(301);
-    check_refused(rig.as_user(&consumer).release(&key, &asked).await, Kind::Forbidden, "expired");
+    check_refused(
+        rig.as_user(&consumer).releases().release(&key, &asked).await,
+        Kind::Forbidden,
+        "expired",
+    );
 }
 
 #[tokio::test]
@@ -118,7 +128,8 @@ async fn ks_4_a_lost_recipient_key_costs_no_access() {
         rig.granted(&access, &consumer, 7).await;
     }
     rig.refused(&access, &consumer, Kind::Busy, "was released 32 times").await;
-    let releases = rig.as_user(&share.provider).releases(&share.id(), Page::first()).await.unwrap();
+    let releases =
+        rig.as_user(&share.provider).releases().releases(&share.id(), Page::first()).await.unwrap();
     assert_eq!(releases.len() as u64, RELEASES_MAX, "each stands on record");
 }
 
@@ -129,27 +140,27 @@ async fn mg_16_a_revoked_token_releases_nothing() {
     let consumer = rig.fixture.consumer("Consumer");
     let (access, other) = (rig.access(&share, &consumer), rig.access(&share, &consumer));
     let (key, asked) = (access.token.key, rig.ask(&access, &consumer));
-    rig.as_user(&consumer).release(&key, &asked).await.unwrap();
+    rig.as_user(&consumer).releases().release(&key, &asked).await.unwrap();
     let revocation = TokenRevocation { request: access.request.id(), until: rig.now() + 600 };
     for caller in
         [caller(&consumer.signer), caller(&share.provider.signer), server("storage.example")]
     {
-        let refused = rig.session(caller).revoke_token(&revocation).await;
+        let refused = rig.called(caller).releases().revoke_token(&revocation).await;
         check_refused(refused, Kind::Forbidden, "only the server");
     }
     for _ in 0..2 {
-        rig.as_management().revoke_token(&revocation).await.unwrap();
+        rig.as_management().releases().revoke_token(&revocation).await.unwrap();
     }
     // Neither a new key request nor a repeat of the one that was answered before; also after a
     // crash.
     rig.refused(&access, &consumer, Kind::Forbidden, "was revoked").await;
     check_refused(
-        rig.as_user(&consumer).release(&key, &asked).await,
+        rig.as_user(&consumer).releases().release(&key, &asked).await,
         Kind::Forbidden,
         "was revoked",
     );
     let reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
-    let again = reopened.called(caller(&consumer.signer)).release(&key, &asked).await;
+    let again = reopened.releases(caller(&consumer.signer)).release(&key, &asked).await;
     check_refused(again, Kind::Forbidden, "was revoked");
     // Another access of the same consumer is not touched.
     rig.granted(&other, &consumer, 7).await;
@@ -192,7 +203,7 @@ async fn a_recipient_that_is_no_key_is_refused() {
     // The point of order 1: everybody would know the shared secret.
     let body = KeyRequest { recipient: Digest([0; 32]), ..asked.key_request.body().clone() };
     let asked = ReleaseKey { key_request: consumer.signer.sign(KEYS, rig.now(), body), ..asked };
-    let answer = rig.as_user(&consumer).release(&access.token.key, &asked).await;
+    let answer = rig.as_user(&consumer).releases().release(&access.token.key, &asked).await;
     check_refused(answer, Kind::Malformed, "not a usable X25519 public key");
 }
 
@@ -243,7 +254,7 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
         tokio::task::yield_now().await;
     }
     share.next(|policy| policy.state = ShareState::Revoked);
-    provider.withhold(&Withhold { policy: share.policy.clone() }).await.unwrap();
+    provider.policies().withhold(&Withhold { policy: share.policy.clone() }).await.unwrap();
     let at_success = count(&*provider, &share.id()).await;
     let mut granted = 0;
     for task in storm {
@@ -259,7 +270,7 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
 async fn count(provider: &dyn KeyServer, share: &ShareId) -> u64 {
     let (mut count, mut after) = (0, None);
     loop {
-        let page = provider.releases(share, Page { after }).await.unwrap();
+        let page = provider.releases().releases(share, Page { after }).await.unwrap();
         let Some(last) = page.last() else { return count };
         after = Some(last.key_request.id());
         count += page.len() as u64;

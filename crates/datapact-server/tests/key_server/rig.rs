@@ -10,11 +10,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::Caller;
-use datapact_api::key_server::*;
+use datapact_api::key_server::{
+    Keys, ReleaseKey, ReleasedKey, Releases, ShownPolicies, ShownPolicy, StoreKey,
+};
 use datapact_api::management::{LedgerProof, Log, ManagementInfo};
 use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::public::{Health, LogSize, Public};
+use datapact_api::user::Users;
 use datapact_core::contract::{Call, Documents};
 use datapact_core::document::{AccessRequest, KeyRequest};
 use datapact_core::id::*;
@@ -30,7 +33,8 @@ use datapact_log::entry::Entry;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
 use datapact_server::config::{Access, Common, KeyServerConfig};
-use datapact_server::key::{KeyService, OpenError};
+use datapact_server::key::{KeyServer, OpenError};
+use futures_util::stream::BoxStream;
 
 pub const LEDGER: &str = "management.example/ledger";
 pub const MANAGEMENT: &str = "management.example";
@@ -126,7 +130,7 @@ pub struct Rig {
     pub time: Arc<AtomicU64>,
     pub management: Arc<TestManagement>,
     pub log: Arc<MemoryLog>,
-    pub service: Arc<KeyService>,
+    pub service: Arc<KeyServer>,
     pub server_trust: Trust,
     signer: Arc<Signer>,
 }
@@ -230,11 +234,11 @@ impl Rig {
         Self { dir, fixture, time, management, log, service, server_trust, signer }
     }
 
-    /// Opens a key server anew on the same data.
+    /// Opens a key server again on the same data.
     pub async fn reopen(
         &self,
         config: &KeyServerConfig,
-    ) -> std::result::Result<Arc<KeyService>, OpenError> {
+    ) -> std::result::Result<Arc<KeyServer>, OpenError> {
         open(config, &self.fixture, &self.signer, &self.management, &self.time).await
     }
 
@@ -251,11 +255,11 @@ impl Rig {
     }
 
     pub fn as_user(&self, user: &TestUser) -> Box<dyn KeyServer> {
-        self.session(caller(&user.signer))
+        self.called(caller(&user.signer))
     }
 
     pub fn as_management(&self) -> Box<dyn KeyServer> {
-        self.session(server(MANAGEMENT))
+        self.called(server(MANAGEMENT))
     }
 
     /// Management appends `call` to its log, whatever the contract would say.
@@ -285,10 +289,11 @@ impl Rig {
 
     pub async fn store_key(&self, share: &TestShare, fill: u8) -> KeyReference {
         let provider = self.as_user(&share.provider);
-        let key = provider.register_key().await.unwrap();
+        let key = provider.keys().register_key().await.unwrap();
         let package = share.policy.body().information.package.digest;
         let text = hex::encode([fill; 32]).into();
         provider
+            .keys()
             .store_key(&key.id, &StoreKey { key: text, share: share.id(), package })
             .await
             .unwrap();
@@ -305,7 +310,7 @@ impl Rig {
 
     /// Management shows the newest version.
     pub async fn show(&self, share: &TestShare) -> Result<()> {
-        self.as_management().show_policy(&shown(share)).await
+        self.as_management().policies().show_policy(&shown(share)).await
     }
 
     /// Management records an access of `consumer` and vouches for it.
@@ -360,7 +365,7 @@ impl Rig {
 
     pub async fn release(&self, access: &TestAccess, consumer: &TestUser) -> Result<ReleasedKey> {
         let asked = self.ask(access, consumer);
-        self.as_user(consumer).release(&access.token.key, &asked).await
+        self.as_user(consumer).releases().release(&access.token.key, &asked).await
     }
 
     /// Waits until the key server has replayed the whole log.
@@ -390,7 +395,8 @@ impl Rig {
     /// Checks that the key comes, and is the one stored.
     pub async fn granted(&self, access: &TestAccess, consumer: &TestUser, fill: u8) {
         let asked = self.ask(access, consumer);
-        let released = self.as_user(consumer).release(&access.token.key, &asked).await.unwrap();
+        let released =
+            self.as_user(consumer).releases().release(&access.token.key, &asked).await.unwrap();
         let key = access.recipient.open(&asked.key_request.id(), &released.sealed).unwrap();
         assert_eq!(*key, [fill; 32]);
     }
@@ -401,17 +407,41 @@ impl Rig {
     }
 }
 
+/// A key server as one caller sees it.
+pub struct As {
+    pub service: Arc<KeyServer>,
+    pub caller: Caller,
+}
+
+impl As {
+    pub fn keys(&self) -> impl Keys + use<> {
+        self.service.keys(self.caller.clone())
+    }
+
+    pub fn policies(&self) -> impl ShownPolicies + use<> {
+        self.service.policies(self.caller.clone())
+    }
+
+    pub fn releases(&self) -> impl Releases + use<> {
+        self.service.releases(self.caller.clone())
+    }
+
+    pub fn users(&self) -> impl Users + use<> {
+        self.service.users(self.caller.clone())
+    }
+}
+
 async fn open(
     config: &KeyServerConfig,
     fixture: &Fixture,
     signer: &Arc<Signer>,
     management: &Arc<TestManagement>,
     time: &Arc<AtomicU64>,
-) -> std::result::Result<Arc<KeyService>, OpenError> {
+) -> std::result::Result<Arc<KeyServer>, OpenError> {
     let trust = fixture.trust();
     let trust = Arc::new(move || Arc::clone(&trust));
     let (signer, public) = (Arc::clone(signer), management.clone());
-    KeyService::open(config, trust, signer, public, management.clone(), clock(time)).await
+    KeyServer::open(config, trust, signer, public, management.clone(), clock(time)).await
 }
 
 pub fn shown(share: &TestShare) -> ShownPolicy {

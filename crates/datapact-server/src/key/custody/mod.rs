@@ -101,8 +101,7 @@ impl KeyService {
                 return Ok(filled);
             }
         }
-        let problem =
-            Problem::new(Kind::Unavailable, "the key-encryption key is being changed");
+        let problem = Problem::new(Kind::Unavailable, "the key-encryption key is being changed");
         Err(problem.hint("try again").into())
     }
 

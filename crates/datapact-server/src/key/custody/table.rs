@@ -191,11 +191,7 @@ pub(super) fn write_kek_proof(tx: &Tx, version: u32, sealed: &str) -> Result<()>
 }
 
 /// Up to `max` keys under versions of the key-encryption key before `version`.
-pub(super) fn keys_before_kek(
-    db: &Db,
-    version: u32,
-    max: u64,
-) -> Result<Vec<(KeyId, StoredKey)>> {
+pub(super) fn keys_before_kek(db: &Db, version: u32, max: u64) -> Result<Vec<(KeyId, StoredKey)>> {
     let sql = format!("SELECT {COLUMNS} FROM key_entry e WHERE e.kek < $1 LIMIT $2");
     let mut keys = Vec::new();
     for row in db.rows(sql, [number(version.into()), number(max)])? {

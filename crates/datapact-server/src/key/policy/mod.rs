@@ -7,9 +7,9 @@ pub(super) mod table;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datapact_api::gate::Source;
 use datapact_api::key_server::{ShownPolicies, ShownPolicy, Withhold};
 use datapact_api::problem::{self, Kind, Problem};
-use datapact_api::gate::Source;
 use datapact_core::address::Addressed as _;
 use datapact_core::contract::{Call, CheckError};
 use datapact_core::jws::Signed;
@@ -56,8 +56,7 @@ impl PolicyService {
 
     /// Whether management has shown the policy before.
     async fn is_shown(&self, policy: &Signed<SharingPolicy>) -> Result<bool> {
-        let (id, share, owner) =
-            (policy.id(), policy.body().share, policy.signer().to_string());
+        let (id, share, owner) = (policy.id(), policy.body().share, policy.signer().to_string());
         let rows = self.store.read(move |db| table::policies(db, &share, &owner)).await?;
         Ok(rows.iter().any(|row| row.policy == id && row.call.is_some()))
     }

@@ -9,9 +9,7 @@ pub(super) mod table;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datapact_api::key_server::{
-    ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation,
-};
+use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation};
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Problem};
 use datapact_core::document::KeyRelease;

@@ -119,10 +119,7 @@ pub(super) fn insert(tx: &Tx, rows: Vec<ReleaseRow>) -> Result<()> {
     tx.insert(&format!("key_release ({COLUMNS})"), rows)
 }
 
-pub(super) fn insert_commitments(
-    tx: &Tx,
-    new: &[((ShareId, String), Commitment)],
-) -> Result<()> {
+pub(super) fn insert_commitments(tx: &Tx, new: &[((ShareId, String), Commitment)]) -> Result<()> {
     let row = |((share, identity), commitment): &((ShareId, String), Commitment)| {
         [text(share), text(identity), text(commitment)]
     };

@@ -16,7 +16,7 @@ use crate::management::policy::table as policy_table;
 use crate::management::stored::signed;
 
 /// The tables of accesses and usage reports.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "access", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many records a page holds.
@@ -25,11 +25,11 @@ const PAGE: u64 = 200;
 const ACCESS_ENTRY: &str = "t.position, t.record, t.document, s.salt, t.consumer";
 
 /// A row of `access` or `usage`: a recorded call and the document behind it.
-pub(in crate::management) struct NewRecord([Value; 7]);
+pub(crate) struct NewRecord([Value; 7]);
 
 impl NewRecord {
     /// The row of `document`, by a consumer, which the ledger recorded at `position`.
-    pub(in crate::management) fn of<B: Body>(
+    pub(crate) fn of<B: Body>(
         document: &Signed<B>,
         share: ShareId,
         provider: &Identity,
@@ -49,13 +49,13 @@ impl NewRecord {
 }
 
 /// Adds accesses.
-pub(in crate::management) fn insert_accesses(tx: &Tx, records: Vec<NewRecord>) -> Result<()> {
+pub(crate) fn insert_accesses(tx: &Tx, records: Vec<NewRecord>) -> Result<()> {
     let into = "access (request, share, provider, consumer, position, record, document)";
     Ok(tx.insert(into, rows(records))?)
 }
 
 /// Adds usage reports.
-pub(in crate::management) fn insert_usages(tx: &Tx, records: Vec<NewRecord>) -> Result<()> {
+pub(crate) fn insert_usages(tx: &Tx, records: Vec<NewRecord>) -> Result<()> {
     let into = "usage (report, share, provider, consumer, position, record, document)";
     Ok(tx.insert(into, rows(records))?)
 }
@@ -157,18 +157,15 @@ fn access_entry(row: &Row) -> std::result::Result<AccessEntry, StoreError> {
 }
 
 /// Whom an access concerns.
-pub(in crate::management) struct Parties {
-    pub(in crate::management) consumer: Identity,
+pub(crate) struct Parties {
+    pub(crate) consumer: Identity,
     /// None if the provider was erased.
-    pub(in crate::management) provider: Option<Identity>,
-    pub(in crate::management) record: AccessRecord,
+    pub(crate) provider: Option<Identity>,
+    pub(crate) record: AccessRecord,
 }
 
 /// Whom the access by the request `id` concerns.
-pub(in crate::management) fn parties(
-    db: &Db,
-    id: &Digest,
-) -> std::result::Result<Option<Parties>, StoreError> {
+pub(crate) fn parties(db: &Db, id: &Digest) -> std::result::Result<Option<Parties>, StoreError> {
     let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
     let Some(row) = db.row(sql, [text(id)])? else { return Ok(None) };
     let is_erased = row.text(1)?.is_empty();
@@ -177,14 +174,14 @@ pub(in crate::management) fn parties(
 }
 
 /// Notes that the user with this mark, who is being erased, has accessed the share.
-pub(in crate::management) fn add_tombstone(tx: &Tx, share: &ShareId, mark: &str) -> Result<()> {
+pub(crate) fn add_tombstone(tx: &Tx, share: &ShareId, mark: &str) -> Result<()> {
     let sql = "INSERT INTO tombstone (share, mark) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     tx.run(sql, [text(share), text(mark)])?;
     Ok(())
 }
 
 /// Deletes the tombstones on shares that have ended: they can grant no access any more.
-pub(in crate::management) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> {
+pub(crate) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> {
     let sql = format!("DELETE FROM tombstone WHERE share IN ({})", policy_table::ENDED);
     tx.run(sql, policy_table::ended_values(now))?;
     Ok(())
@@ -192,7 +189,7 @@ pub(in crate::management) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> 
 
 /// Deletes what a user signed, and the user's name from what others did on its shares; to be called
 /// while these shares are still there. Consumers keep their own records.
-pub(in crate::management) fn erase(tx: &Tx, identity: &Identity, now: Timestamp) -> Result<()> {
+pub(crate) fn erase(tx: &Tx, identity: &Identity, now: Timestamp) -> Result<()> {
     let sql = "DELETE FROM erasure WHERE share IN (SELECT id FROM share WHERE provider = $1)";
     tx.run(sql, [text(identity)])?;
     for table in ["access", "usage"] {

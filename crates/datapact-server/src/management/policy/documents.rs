@@ -17,31 +17,25 @@ const CACHED_BYTES_MAX: usize = 32 * 1024;
 
 /// Reads policies. Those read for accesses are held in memory, since a share that is accessed often
 /// needs the same one each time.
-pub(in crate::management) struct SignedPolicies {
+pub(crate) struct SignedPolicies {
     store: Store,
     cached: Mutex<HashMap<Digest, Signed<SharingPolicy>>>,
 }
 
 impl SignedPolicies {
-    pub(in crate::management) fn new(store: Store) -> Self {
+    pub(crate) fn new(store: Store) -> Self {
         Self { store, cached: Mutex::default() }
     }
 
     /// The policy `id`, unless it was erased.
-    pub(in crate::management) async fn get(
-        &self,
-        id: &Digest,
-    ) -> Result<Option<Signed<SharingPolicy>>> {
+    pub(crate) async fn get(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
         let id = *id;
         self.store.read(move |db| table::policy(db, &id)).await
     }
 
     /// The same, perhaps from memory: by another process it may have been erased since the last
     /// [`Self::forget`].
-    pub(in crate::management) async fn get_cached(
-        &self,
-        id: &Digest,
-    ) -> Result<Option<Signed<SharingPolicy>>> {
+    pub(crate) async fn get_cached(&self, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
         if let Some(policy) = self.cached().get(id).cloned() {
             return Ok(Some(policy));
         }
@@ -60,7 +54,7 @@ impl SignedPolicies {
 
     /// Empties the memory: when a policy is erased, and each minute, since another process may have
     /// erased one.
-    pub(in crate::management) fn forget(&self) {
+    pub(crate) fn forget(&self) {
         self.cached().clear();
     }
 

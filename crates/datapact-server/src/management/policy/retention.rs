@@ -20,11 +20,7 @@ use crate::management::peers::Peers;
 const BATCH: u64 = 200;
 
 /// Notes the package of the version before `entry`, if `entry` names another.
-pub(in crate::management) fn note_replaced(
-    tx: &Tx,
-    entry: &CatalogEntry,
-    time: Timestamp,
-) -> Result<()> {
+pub(crate) fn note_replaced(tx: &Tx, entry: &CatalogEntry, time: Timestamp) -> Result<()> {
     // A version may return to the package of an earlier one.
     tx.run("DELETE FROM replaced WHERE package = $1", [text(entry.information.package.id)])?;
     let row = tx.row("SELECT entry FROM share WHERE id = $1", [text(entry.share)])?;
@@ -40,7 +36,7 @@ pub(in crate::management) fn note_replaced(
 }
 
 /// Deletes packages whose retention is over.
-pub(in crate::management) struct Retention {
+pub(crate) struct Retention {
     store: Store,
     peers: Arc<Peers>,
     clock: Clock,
@@ -49,14 +45,14 @@ pub(in crate::management) struct Retention {
 
 impl Retention {
     /// Packages stay for `days` after their share has ended or has replaced them.
-    pub(in crate::management) fn new(base: &Base, days: u32) -> Self {
+    pub(crate) fn new(base: &Base, days: u32) -> Self {
         let Base { store, peers, clock, .. } = base.clone();
         Self { store, peers, clock, seconds: u64::from(days) * 24 * 60 * 60 }
     }
 
     /// Deletes the packages whose time is over. Those at a storage server that is away are left
     /// for the next call.
-    pub(in crate::management) async fn delete_packages(&self) -> Result<()> {
+    pub(crate) async fn delete_packages(&self) -> Result<()> {
         // Once a server was found to be away it is left alone, so that it does not hold up others.
         let mut away = BTreeSet::new();
         let cutoff = (self.clock)().saturating_sub(self.seconds);
@@ -113,7 +109,7 @@ impl Retention {
             Ok(()) => true,
             Err(problem) if problem.kind == Kind::NotFound => true,
             Err(problem) => {
-                tracing::warn!(package = %id, %problem, "cannot delete a package yet; trying again");
+                tracing::warn!(package = %id, %problem, "cannot delete a package; trying again");
                 away.insert(server.name.clone());
                 false
             }

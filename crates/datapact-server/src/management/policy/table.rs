@@ -15,7 +15,7 @@ use crate::management::stored::signed;
 use crate::management::submit::{Submit, salt};
 
 /// The tables of policies and shares.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "policy", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many shares a page holds.
@@ -25,16 +25,15 @@ const OWN: &str = "SELECT p.id, p.position, p.document, s.event, s.accesses \
                    FROM share s JOIN policy p ON p.id = s.policy";
 
 /// Selects the shares under which no access can be granted any more; takes [`ended_values`].
-pub(in crate::management) const ENDED: &str =
-    "SELECT id FROM share WHERE state = $1 OR expires <= $2";
+pub(crate) const ENDED: &str = "SELECT id FROM share WHERE state = $1 OR expires <= $2";
 
 /// The values of [`ENDED`] at time `now`.
-pub(in crate::management) fn ended_values(now: Timestamp) -> [Value; 2] {
+pub(crate) fn ended_values(now: Timestamp) -> [Value; 2] {
     [text(state_name(ShareState::Revoked)), number(now)]
 }
 
 /// A state's name in the database.
-pub(in crate::management) fn state_name(state: ShareState) -> &'static str {
+pub(crate) fn state_name(state: ShareState) -> &'static str {
     match state {
         ShareState::Active => "active",
         ShareState::Suspended => "suspended",
@@ -43,16 +42,12 @@ pub(in crate::management) fn state_name(state: ShareState) -> &'static str {
 }
 
 /// Whether a share whose state has this name may give access again.
-pub(in crate::management) fn is_live(state: &str) -> bool {
+pub(crate) fn is_live(state: &str) -> bool {
     state != state_name(ShareState::Revoked)
 }
 
 /// Adds a version.
-pub(in crate::management) fn insert(
-    tx: &Tx,
-    policy: &Signed<SharingPolicy>,
-    position: u64,
-) -> Result<()> {
+pub(crate) fn insert(tx: &Tx, policy: &Signed<SharingPolicy>, position: u64) -> Result<()> {
     let body = policy.body();
     let row = [
         text(policy.id()),
@@ -67,11 +62,7 @@ pub(in crate::management) fn insert(
 }
 
 /// Sets the newest version of a share, which the ledger recorded at `time`.
-pub(in crate::management) fn set_share(
-    tx: &Tx,
-    entry: &CatalogEntry,
-    time: Timestamp,
-) -> Result<()> {
+pub(crate) fn set_share(tx: &Tx, entry: &CatalogEntry, time: Timestamp) -> Result<()> {
     let sql = "INSERT INTO share (id, provider, policy, event, state, expires, entry, changed, \
                accesses) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0) ON CONFLICT (id) DO UPDATE SET \
                policy = excluded.policy, event = excluded.event, state = excluded.state, \
@@ -92,10 +83,7 @@ pub(in crate::management) fn set_share(
 }
 
 /// Adds to the counts of shares' accesses.
-pub(in crate::management) fn count_accesses(
-    tx: &Tx,
-    counts: &BTreeMap<ShareId, u64>,
-) -> Result<()> {
+pub(crate) fn count_accesses(tx: &Tx, counts: &BTreeMap<ShareId, u64>) -> Result<()> {
     for (share, count) in counts {
         let sql = "UPDATE share SET accesses = accesses + $2 WHERE id = $1";
         tx.run(sql, [text(share), number(*count)])?;
@@ -104,13 +92,13 @@ pub(in crate::management) fn count_accesses(
 }
 
 /// A share's provider, if the share is there and the provider was not erased.
-pub(in crate::management) fn provider(db: &Db, share: &ShareId) -> Result<Option<Identity>> {
+pub(crate) fn provider(db: &Db, share: &ShareId) -> Result<Option<Identity>> {
     let row = db.row("SELECT provider FROM share WHERE id = $1", [text(share)])?;
     Ok(row.map(|row| row.parse(0)).transpose()?)
 }
 
 /// The signed policy `id`.
-pub(in crate::management) fn policy(db: &Db, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
+pub(crate) fn policy(db: &Db, id: &Digest) -> Result<Option<Signed<SharingPolicy>>> {
     let row = db.row("SELECT document FROM policy WHERE id = $1", [text(id)])?;
     Ok(row.map(|row| signed(&row, 0)).transpose()?)
 }
@@ -183,7 +171,7 @@ fn receipt_and_policy(
 
 /// Deletes the policies and shares of a provider. Their keys and packages are deleted by the other
 /// servers.
-pub(in crate::management) fn erase(tx: &Tx, provider: &Identity) -> Result<()> {
+pub(crate) fn erase(tx: &Tx, provider: &Identity) -> Result<()> {
     tx.run("DELETE FROM policy WHERE provider = $1", [text(provider)])?;
     tx.run("DELETE FROM share WHERE provider = $1", [text(provider)])?;
     Ok(())

@@ -32,7 +32,7 @@ impl Cursor {
 }
 
 /// What this process knows of the cursor in the database. It is raised after the commit only, so
-/// whoever waits for a position reads what was applied there.
+/// a caller that waits for a position reads what was applied there.
 pub(super) struct Progress {
     next: watch::Sender<u64>,
     published: watch::Sender<u64>,

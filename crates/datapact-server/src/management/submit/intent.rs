@@ -132,15 +132,15 @@ pub(super) fn documents(
 }
 
 /// Deletes the documents of calls that were refused long ago.
-pub(in crate::management) fn forget_refused(tx: &Tx, now: Timestamp) -> Result<()> {
+pub(crate) fn forget_refused(tx: &Tx, now: Timestamp) -> Result<()> {
     let before = number(now.saturating_sub(REFUSED_SECONDS));
     tx.run("DELETE FROM intent WHERE refused < $1", [before])?;
     Ok(())
 }
 
-/// Refuses while a call that names `identity` is being executed: it would bring back what an erasure
-/// deletes.
-pub(in crate::management) fn none_under_way(db: &Db, identity: &Identity) -> Result<()> {
+/// Refuses while a call that names `identity` is being executed: it would bring back what an
+/// erasure deletes.
+pub(crate) fn none_under_way(db: &Db, identity: &Identity) -> Result<()> {
     let name = serde_json::to_string(identity).map_err(Problem::internal)?;
     let pattern = name.replace('!', "!!").replace('%', "!%").replace('_', "!_");
     let sql = "SELECT 1 FROM intent WHERE documents LIKE $1 ESCAPE '!' LIMIT 1";
@@ -191,7 +191,7 @@ impl Submit {
             let open = match self.open_documents().await {
                 Ok(open) => open,
                 Err(failure) => {
-                    tracing::debug!(problem = %failure.0, "open calls cannot be read; trying again");
+                    tracing::debug!(problem = %failure.0, "cannot read open calls; trying again");
                     continue;
                 }
             };
@@ -243,7 +243,7 @@ impl Submit {
         match self.record(id, &call, &documents).await {
             Ok(_) => tracing::info!(document = %id, "completed an open call"),
             Err(failure) => {
-                tracing::warn!(document = %id, problem = %failure.0, "an open call is not completed");
+                tracing::warn!(document = %id, problem = %failure.0, "an open call has failed");
                 if matches!(failure.0.kind, Kind::Unavailable | Kind::Busy) {
                     return Err(failure);
                 }

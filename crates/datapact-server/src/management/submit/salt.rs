@@ -15,11 +15,7 @@ use crate::management::stored::signed;
 use crate::users::Marker;
 
 /// The opening of the commitment to `identity` on `share`, if a salt was drawn.
-pub(in crate::management) fn opening(
-    db: &Db,
-    share: &ShareId,
-    identity: &Identity,
-) -> Result<Option<Opening>> {
+pub(crate) fn opening(db: &Db, share: &ShareId, identity: &Identity) -> Result<Option<Opening>> {
     let sql = "SELECT salt FROM salt WHERE share = $1 AND identity = $2";
     let Some(row) = db.row(sql, [text(share), text(identity)])? else { return Ok(None) };
     Ok(Some(Opening { identity: identity.clone(), salt: row.parse(0)? }))
@@ -27,7 +23,7 @@ pub(in crate::management) fn opening(
 
 /// The openings of the commitments to `identities` on `share`, in their order. Missing salts are
 /// drawn and stored.
-pub(in crate::management) async fn openings(
+pub(crate) async fn openings(
     store: &Store,
     share: ShareId,
     identities: Vec<Identity>,
@@ -68,15 +64,10 @@ pub(super) fn settle(tx: &Tx, share: &ShareId, drawn: &Opening) -> Result<Salt> 
     Ok(stored.salt)
 }
 
-/// Deletes what opened the commitments to `identity`. On a live share a tombstone stays, so that the
-/// user gets no second count by coming again. Where a live policy names the user, the salt stays
-/// until the policy ends, since its provider has signed the name.
-pub(in crate::management) fn erase(
-    tx: &Tx,
-    identity: &Identity,
-    marker: &Marker,
-    now: Timestamp,
-) -> Result<()> {
+/// Deletes what opened the commitments to `identity`. On a live share a tombstone stays, so that
+/// the user gets no second count by coming again. Where a live policy names the user, the salt
+/// stays until the policy ends, since its provider has signed the name.
+pub(crate) fn erase(tx: &Tx, identity: &Identity, marker: &Marker, now: Timestamp) -> Result<()> {
     let sql = "SELECT t.share, p.document, s.state, s.expires FROM salt t \
                LEFT JOIN share s ON s.id = t.share LEFT JOIN policy p ON p.id = s.policy \
                WHERE t.identity = $1";
@@ -101,7 +92,7 @@ pub(in crate::management) fn erase(
 }
 
 /// Deletes the salts that [`erase`] has left on shares that have ended since.
-pub(in crate::management) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> {
+pub(crate) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> {
     let ended = policy_table::ENDED;
     let sql = format!(
         "DELETE FROM salt WHERE EXISTS (SELECT 1 FROM salt_later l WHERE l.share = salt.share \
@@ -114,7 +105,7 @@ pub(in crate::management) fn erase_ended(tx: &Tx, now: Timestamp) -> Result<()> 
 }
 
 /// Leaves the salts of a user who has come again, which [`erase_ended`] would delete.
-pub(in crate::management) fn keep(tx: &Tx, identity: &Identity) -> Result<()> {
+pub(crate) fn keep(tx: &Tx, identity: &Identity) -> Result<()> {
     tx.run("DELETE FROM salt_later WHERE identity = $1", [text(identity)])?;
     Ok(())
 }

@@ -3,11 +3,15 @@
 
 mod access;
 mod account;
+mod caller;
+mod catalog;
 mod crash;
 mod erasure;
 mod fakes;
+mod log;
+mod notification;
 mod policy;
-mod publication;
+mod retention;
 mod size;
 mod subscription;
 mod token;
@@ -22,7 +26,6 @@ use datapact_api::gate::Caller;
 use datapact_api::key_server::{KeyServer, KeyStatus, ShownPolicy};
 use datapact_api::management::*;
 use datapact_api::operation::Page;
-use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::storage_server::{PackageAddress, PackageStatus, StorageServer};
 use datapact_api::user::{UserNotice, UserStatus};
@@ -41,38 +44,15 @@ use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_store::{Row, Store, StoreError, text};
 
+use caller::{As, User};
 use fakes::{FakeKeys, FakeStorage};
 
 use super::*;
-use crate::called::Called;
 use crate::config::{self, ManagementConfig};
 
 const LEDGER: &str = "management.example/ledger";
 const KEYS: &str = "keys.example";
 const STORAGE: &str = "storage.example";
-
-/// A user: signs documents, and calls with its certificate.
-struct User {
-    signer: Signer,
-}
-
-impl User {
-    fn caller(&self) -> Caller {
-        let chain = self.signer.chain().to_vec();
-        let certificate = Digest::of(&chain[0]);
-        let statement = Some(Arc::from(format!("a statement by {}", self.identity())));
-        Caller {
-            peer: AuthenticatedPeer { identity: self.identity(), chain, certificate },
-            statement,
-            idempotency_key: None,
-            if_match: None,
-        }
-    }
-
-    fn identity(&self) -> Identity {
-        self.signer.identity().clone()
-    }
-}
 
 /// Two organisations, their administrator, and a management.
 struct World {
@@ -339,50 +319,6 @@ impl World {
     /// Changes management's database behind its back.
     async fn run(&self, sql: &'static str) {
         self.store().write(move |tx| tx.run(sql, [])).await.unwrap();
-    }
-}
-
-/// Management as one caller sees it.
-struct As {
-    management: Arc<ManagementServer>,
-    caller: Caller,
-}
-
-impl As {
-    fn accounts(&self) -> Called<AccountService> {
-        self.called(&self.management.services.accounts)
-    }
-
-    fn policies(&self) -> Called<PolicyService> {
-        self.called(&self.management.services.policies)
-    }
-
-    fn accesses(&self) -> Called<AccessService> {
-        self.called(&self.management.services.accesses)
-    }
-
-    fn tokens(&self) -> Called<TokenService> {
-        self.called(&self.management.services.tokens)
-    }
-
-    fn catalog(&self) -> Called<CatalogService> {
-        self.called(&self.management.services.catalog)
-    }
-
-    fn subscriptions(&self) -> Called<SubscriptionService> {
-        self.called(&self.management.services.subscriptions)
-    }
-
-    fn notifications(&self) -> Called<NotificationService> {
-        self.called(&self.management.services.notifications)
-    }
-
-    fn log(&self) -> Called<LogService> {
-        self.called(&self.management.services.log)
-    }
-
-    fn called<S>(&self, service: &Arc<S>) -> Called<S> {
-        called(service)(self.caller.clone())
     }
 }
 

@@ -86,7 +86,8 @@ async fn mg_14_searches_over_many_shares() {
     drop(published);
     let rate = shares as f64 / start.elapsed().as_secs_f64();
     println!(
-        "{shares} shares, published at {rate:.0}/s\n\n| search | p50, ms | p99, ms | found, on average |\n|---|---|---|---|"
+        "{shares} shares, published at {rate:.0}/s\n\n\
+         | search | p50, ms | p99, ms | found, on average |\n|---|---|---|---|"
     );
 
     let consumer = world.consumer("Consumer").await;

@@ -281,7 +281,8 @@ impl Upload {
 
     pub(super) async fn discard(self) {
         if let Err(error) = self.store.delete(&Path::from(self.name.as_str())).await {
-            let message = "a discarded upload could not be deleted; it is deleted at the next start";
+            let message =
+                "a discarded upload could not be deleted; it is deleted at the next start";
             tracing::warn!(%error, "{message}");
         }
     }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem, Result};
-use datapact_api::storage_server::{
-    ByteRange, Download, PackageAddress, PackageStatus, Packages,
-};
+use datapact_api::storage_server::{ByteRange, Download, PackageAddress, PackageStatus, Packages};
 use datapact_core::id::PackageId;
 use datapact_log::clock::Clock;
 

@@ -38,12 +38,7 @@ pub(in crate::storage) struct Totals {
 }
 
 /// Registers a package, unless it is registered already.
-pub(super) fn register(
-    tx: &Tx,
-    id: &PackageId,
-    provider: &Identity,
-    now: Timestamp,
-) -> Result<()> {
+pub(super) fn register(tx: &Tx, id: &PackageId, provider: &Identity, now: Timestamp) -> Result<()> {
     let [realm, subject] = parts(provider);
     let row = [text(id), realm, subject, number(now)];
     let on_conflict = "ON CONFLICT (id) DO NOTHING";

@@ -2,10 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod upload;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use datapact_api::gate::Caller;
+use datapact_api::operation::Page;
 use datapact_api::peer::AuthenticatedPeer;
-use datapact_core::id::{KeyId, random};
+use datapact_api::problem::Kind;
+use datapact_api::storage_server::{
+    ByteRange, ByteStream, Download, Packages as _, Part, UploadOffset, Uploads as _,
+};
+use datapact_core::id::{Digest, KeyId, PackageId, random};
+use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::package::{DataKey, SealSpec, seal};
 use datapact_local::testing::{TestRealm, trust};
@@ -13,6 +23,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tempfile::TempDir;
 
 use super::*;
+use crate::called::Called;
 
 /// A storage server in a fresh folder, two realms, and a clock that the test moves.
 struct Bench {
@@ -20,7 +31,7 @@ struct Bench {
     clinic: TestRealm,
     lab: TestRealm,
     now: Arc<AtomicU64>,
-    service: Arc<StorageService>,
+    service: Arc<StorageServer>,
 }
 
 fn system_now() -> u64 {
@@ -31,7 +42,7 @@ async fn open(
     folder: &TempDir,
     realms: [&TestRealm; 2],
     now: &Arc<AtomicU64>,
-) -> Arc<StorageService> {
+) -> Arc<StorageServer> {
     let path = folder.path().join("storage.toml");
     let text = r#"
         package_bytes_max = 400000
@@ -53,7 +64,7 @@ async fn open(
     let config: StorageServerConfig = crate::config::load(&path).unwrap();
     let trust = trust(&realms);
     let clock = now.clone();
-    StorageService::open(
+    StorageServer::open(
         &config,
         Arc::new(move || trust.clone()),
         Arc::new(move || clock.load(Ordering::Relaxed)),
@@ -75,11 +86,11 @@ impl Bench {
         self.service = open(&self.folder, [&self.clinic, &self.lab], &self.now).await;
     }
 
-    fn session(&self, identity: &Identity) -> Box<dyn StorageServer> {
-        self.session_of_call(identity, None)
+    fn as_user(&self, identity: &Identity) -> As {
+        self.called(identity, None)
     }
 
-    fn session_of_call(&self, identity: &Identity, key: Option<&str>) -> Box<dyn StorageServer> {
+    fn called(&self, identity: &Identity, key: Option<&str>) -> As {
         let peer = AuthenticatedPeer {
             identity: identity.clone(),
             chain: Vec::new(),
@@ -87,15 +98,31 @@ impl Bench {
         };
         let idempotency_key = key.map(Arc::from);
         let caller = Caller { peer, statement: None, idempotency_key, if_match: None };
-        Box::new(self.service.called(caller))
+        As { server: Arc::clone(&self.service), caller }
     }
 
-    fn management(&self) -> Box<dyn StorageServer> {
-        self.session(&Identity::server("management.test"))
+    fn management(&self) -> As {
+        self.as_user(&Identity::server("management.test"))
     }
 
     fn objects(&self) -> usize {
         std::fs::read_dir(self.folder.path().join("data/packages")).unwrap().count()
+    }
+}
+
+/// The storage server as one caller sees it.
+struct As {
+    server: Arc<StorageServer>,
+    caller: Caller,
+}
+
+impl As {
+    fn packages(&self) -> Called<PackageService> {
+        called(&self.server.services.packages)(self.caller.clone())
+    }
+
+    fn uploads(&self) -> Called<UploadService> {
+        called(&self.server.services.uploads)(self.caller.clone())
     }
 }
 
@@ -138,34 +165,44 @@ async fn all(download: Download) -> Vec<u8> {
 async fn ds_1_a_package_is_stored_and_its_provider_notified() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let at = session.register_package().await.unwrap();
+    let as_alice = bench.as_user(alice.identity());
+    let at = as_alice.packages().register_package().await.unwrap();
     assert_eq!(at.address, format!("https://storage.test:9443/v1/packages/{}", at.id));
-    assert!(!session.package_status(&at.id).await.unwrap().stored);
+    assert!(!as_alice.packages().package_status(&at.id).await.unwrap().stored);
     let bytes = package(&alice, at.id, 100_000);
-    let status = session.upload(&at.id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    let status =
+        as_alice.uploads().upload(&at.id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
     assert!(status.stored);
     assert_eq!(status.size, Some(bytes.len() as u64));
-    assert_eq!(bench.management().package_status(&at.id).await.unwrap(), status);
+    assert_eq!(bench.management().packages().package_status(&at.id).await.unwrap(), status);
 }
 
 #[tokio::test]
 async fn ds_2_a_package_is_sent_whole_and_by_range() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
     let bytes = package(&alice, id, 50_000);
-    session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
-    let bob = bench.session(bench.lab.signer("bob").identity());
-    assert_eq!(all(bob.download(&id, None).await.unwrap()).await, bytes);
-    let part = bob.download(&id, Some(ByteRange { first: 100, last: Some(199) })).await.unwrap();
+    as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    let bob = bench.as_user(bench.lab.signer("bob").identity());
+    assert_eq!(all(bob.packages().download(&id, None).await.unwrap()).await, bytes);
+    let part = bob
+        .packages()
+        .download(&id, Some(ByteRange { first: 100, last: Some(199) }))
+        .await
+        .unwrap();
     assert_eq!((part.first, part.length, part.size), (100, 100, bytes.len() as u64));
     assert_eq!(all(part).await, bytes[100..200]);
-    let rest = bob.download(&id, Some(ByteRange { first: 50_000, last: None })).await.unwrap();
+    let rest =
+        bob.packages().download(&id, Some(ByteRange { first: 50_000, last: None })).await.unwrap();
     assert_eq!(all(rest).await, bytes[50_000..]);
-    let beyond =
-        bob.download(&id, Some(ByteRange { first: 1 << 40, last: None })).await.err().unwrap();
+    let beyond = bob
+        .packages()
+        .download(&id, Some(ByteRange { first: 1 << 40, last: None }))
+        .await
+        .err()
+        .unwrap();
     assert_eq!(beyond.kind, Kind::Malformed);
 }
 
@@ -173,8 +210,8 @@ async fn ds_2_a_package_is_sent_whole_and_by_range() {
 async fn ds_1_what_is_not_the_providers_whole_package_leaves_nothing() {
     let bench = Bench::new().await;
     let (alice, mallory) = (bench.clinic.signer("alice"), bench.lab.signer("mallory"));
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
     let good = package(&alice, id, 1_000);
     let size = good.len() as u64;
     let mut flipped = good.clone();
@@ -192,60 +229,66 @@ async fn ds_1_what_is_not_the_providers_whole_package_leaves_nothing() {
         ("no package", b"hello", 5, Kind::Malformed),
     ];
     for (name, bytes, size, kind) in cases {
-        let refused = session
+        let refused = as_alice
+            .uploads()
             .upload(&id, size, pieces(bytes))
             .await
             .err()
             .unwrap_or_else(|| panic!("{name}"));
         assert_eq!(refused.kind, kind, "{name}: {refused}");
-        assert!(!session.package_status(&id).await.unwrap().stored, "{name}");
+        assert!(!as_alice.packages().package_status(&id).await.unwrap().stored, "{name}");
         assert_eq!(bench.objects(), 0, "{name}");
     }
-    let foreign_session = bench.session(mallory.identity());
+    let as_mallory = bench.as_user(mallory.identity());
     let refused =
-        foreign_session.upload(&id, foreign.len() as u64, pieces(&foreign)).await.unwrap_err();
+        as_mallory.uploads().upload(&id, foreign.len() as u64, pieces(&foreign)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Forbidden);
-    assert_eq!(foreign_session.delete_package(&id).await.unwrap_err().kind, Kind::Forbidden);
-    assert_eq!(foreign_session.package_status(&id).await.unwrap_err().kind, Kind::Forbidden);
-    session.upload(&id, size, pieces(&good)).await.unwrap();
+    assert_eq!(as_mallory.packages().delete_package(&id).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(as_mallory.packages().package_status(&id).await.unwrap_err().kind, Kind::Forbidden);
+    as_alice.uploads().upload(&id, size, pieces(&good)).await.unwrap();
 }
 
 #[tokio::test]
 async fn ds_1_a_repeated_upload_answers_the_same_and_other_bytes_are_refused() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
     let bytes = package(&alice, id, 1_000);
-    let first = session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
-    assert_eq!(session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap(), first);
+    let first = as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    assert_eq!(
+        as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap(),
+        first
+    );
     let other = package(&alice, id, 1_000);
-    let refused = session.upload(&id, other.len() as u64, pieces(&other)).await.unwrap_err();
+    let refused =
+        as_alice.uploads().upload(&id, other.len() as u64, pieces(&other)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Conflict);
     assert_eq!(bench.objects(), 1);
-    assert_eq!(all(session.download(&id, None).await.unwrap()).await, bytes);
+    assert_eq!(all(as_alice.packages().download(&id, None).await.unwrap()).await, bytes);
 }
 
 #[tokio::test]
 async fn ds_1_sizes_are_bounded() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
+    let as_alice = bench.as_user(alice.identity());
     let mut ids = Vec::new();
     for _ in 0..3 {
-        ids.push(session.register_package().await.unwrap().id);
+        ids.push(as_alice.packages().register_package().await.unwrap().id);
     }
-    let refused = session.upload(&ids[0], 400_001, pieces(&[])).await.unwrap_err();
+    let refused = as_alice.uploads().upload(&ids[0], 400_001, pieces(&[])).await.unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
     for id in &ids[..2] {
         let bytes = package(&alice, *id, 250_000);
-        session.upload(id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+        as_alice.uploads().upload(id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
     }
     let third = package(&alice, ids[2], 250_000);
-    let refused = session.upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap_err();
+    let refused =
+        as_alice.uploads().upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap_err();
     assert_eq!(refused.kind, Kind::TooLarge);
-    session.delete_package(&ids[0]).await.unwrap();
-    session.upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap();
+    as_alice.packages().delete_package(&ids[0]).await.unwrap();
+    as_alice.uploads().upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap();
     assert_eq!(bench.objects(), 2);
 }
 
@@ -253,12 +296,13 @@ async fn ds_1_sizes_are_bounded() {
 async fn ds_1_a_killed_upload_leaves_nothing_after_the_next_start() {
     let mut bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
     let bytes = package(&alice, id, 1000);
     // Half of an upload, which waits for the rest as long as the process lives.
     let half = stream::iter([Ok(bytes[..500].to_vec().into())]).chain(stream::pending());
-    let mut upload = session.upload(&id, bytes.len() as u64, half.boxed());
+    let uploads = as_alice.uploads();
+    let mut upload = uploads.upload(&id, bytes.len() as u64, half.boxed());
     let written = async {
         while bench.objects() == 0 {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -272,8 +316,8 @@ async fn ds_1_a_killed_upload_leaves_nothing_after_the_next_start() {
     std::mem::forget(upload);
     bench.reopen().await;
     assert_eq!(bench.objects(), 0);
-    let session = bench.session(alice.identity());
-    session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    let as_alice = bench.as_user(alice.identity());
+    as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
     assert_eq!(bench.objects(), 1);
 }
 
@@ -281,204 +325,36 @@ async fn ds_1_a_killed_upload_leaves_nothing_after_the_next_start() {
 async fn ds_1_a_package_that_nobody_publishes_is_forgotten_and_a_published_one_kept() {
     let mut bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
+    let as_alice = bench.as_user(alice.identity());
     let mut ids = Vec::new();
     for _ in 0..2 {
-        let id = session.register_package().await.unwrap().id;
+        let id = as_alice.packages().register_package().await.unwrap().id;
         let bytes = package(&alice, id, 1_000);
-        session.upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+        as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
         ids.push(id);
     }
-    bench.management().package_status(&ids[1]).await.unwrap();
+    bench.management().packages().package_status(&ids[1]).await.unwrap();
     std::fs::write(bench.folder.path().join("data/packages/left-by-a-kill"), b"x").unwrap();
     bench.reopen().await;
     assert_eq!(bench.objects(), 2, "what a killed upload left is deleted at the start");
     bench.now.fetch_add(24 * 60 * 60 + 1, Ordering::Relaxed);
-    bench.service.tidy().await.unwrap();
+    bench.service.tidying.tidy().await.unwrap();
     assert_eq!(bench.objects(), 1);
-    let session = bench.session(alice.identity());
-    assert_eq!(session.package_status(&ids[0]).await.unwrap_err().kind, Kind::NotFound);
-    assert!(session.package_status(&ids[1]).await.unwrap().stored);
+    let as_alice = bench.as_user(alice.identity());
+    assert_eq!(as_alice.packages().package_status(&ids[0]).await.unwrap_err().kind, Kind::NotFound);
+    assert!(as_alice.packages().package_status(&ids[1]).await.unwrap().stored);
 }
 
 #[tokio::test]
 async fn ds_2_servers_do_not_fetch_packages() {
     let bench = Bench::new().await;
-    let refused = bench.management().download(&PackageId::random(), None).await.err().unwrap();
+    let refused =
+        bench.management().packages().download(&PackageId::random(), None).await.err().unwrap();
     assert_eq!(refused.kind, Kind::Forbidden);
-    assert_eq!(bench.management().register_package().await.unwrap_err().kind, Kind::Forbidden);
-}
-
-/// What arrives before the connection is cut.
-fn cut(bytes: &[u8]) -> ByteStream {
-    let end = stream::iter([Err(std::io::ErrorKind::ConnectionReset.into())]);
-    pieces(bytes).chain(end).boxed()
-}
-
-impl Bench {
-    fn uploads(&self) -> Vec<std::path::PathBuf> {
-        let files = std::fs::read_dir(self.folder.path().join("data/uploads")).unwrap();
-        files.map(|file| file.unwrap().path()).collect()
-    }
-}
-
-#[tokio::test]
-async fn ds_1_an_upload_goes_on_where_it_was_cut_off() {
-    let mut bench = Bench::new().await;
-    let (alice, bob) = (bench.clinic.signer("alice"), bench.clinic.signer("bob"));
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
-    let bytes = package(&alice, id, 100_000);
-    let size = bytes.len() as u64;
-    let at = |offset| UploadOffset { offset, stored: false };
-    assert_eq!(session.upload_offset(&id).await.unwrap(), at(0));
-    let problem =
-        session.append(&id, &Part { offset: 0, size }, cut(&bytes[..40_000])).await.unwrap_err();
-    assert_eq!(problem.kind, Kind::Unavailable, "{problem}");
-    assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
-    for wrong in [0, 39_999, 40_001] {
-        let problem =
-            session.append(&id, &Part { offset: wrong, size }, pieces(&bytes)).await.unwrap_err();
-        assert_eq!(problem.kind, Kind::Conflict, "{problem}");
-    }
-    let other = bench.session(bob.identity());
-    assert_eq!(other.upload_offset(&id).await.unwrap_err().kind, Kind::Forbidden);
     assert_eq!(
-        other
-            .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..]))
-            .await
-            .unwrap_err()
-            .kind,
+        bench.management().packages().register_package().await.unwrap_err().kind,
         Kind::Forbidden
     );
-    drop(session);
-
-    // What has arrived outlives the server.
-    bench.reopen().await;
-    let session = bench.session(alice.identity());
-    assert_eq!(session.upload_offset(&id).await.unwrap(), at(40_000));
-    let status = session
-        .append(&id, &Part { offset: 40_000, size }, pieces(&bytes[40_000..70_000]))
-        .await
-        .unwrap();
-    assert!(!status.stored);
-    let status = session
-        .append(&id, &Part { offset: 70_000, size }, pieces(&bytes[70_000..]))
-        .await
-        .unwrap();
-    assert_eq!((status.stored, status.size), (true, Some(size)));
-    assert_eq!(
-        session.upload_offset(&id).await.unwrap(),
-        UploadOffset { offset: size, stored: true }
-    );
-    assert_eq!(
-        session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap_err().kind,
-        Kind::Conflict
-    );
-    assert_eq!(all(session.download(&id, None).await.unwrap()).await, bytes);
-    assert_eq!((bench.objects(), bench.uploads().len()), (1, 0));
-}
-
-#[tokio::test]
-async fn ds_1_every_byte_that_is_stored_is_what_the_provider_signed() {
-    let bench = Bench::new().await;
-    let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
-    let bytes = package(&alice, id, 100_000);
-    let size = bytes.len() as u64;
-    for offset in [200, 50_000, 100_100] {
-        let mut altered = bytes.clone();
-        altered[offset] ^= 1;
-        let problem =
-            session.append(&id, &Part { offset: 0, size }, pieces(&altered)).await.unwrap_err();
-        assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
-        let problem = session.upload(&id, size, pieces(&altered)).await.unwrap_err();
-        assert_eq!(problem.kind, Kind::Malformed, "{offset}: {problem}");
-        assert_eq!((bench.objects(), bench.uploads().len()), (0, 0));
-    }
-    // More than was announced spoils nothing that came before.
-    let problem =
-        session.append(&id, &Part { offset: 0, size: 5_000 }, pieces(&bytes)).await.unwrap_err();
-    assert_eq!(problem.kind, Kind::Malformed, "{problem}");
-    assert!(session.append(&id, &Part { offset: 0, size }, pieces(&bytes)).await.unwrap().stored);
-}
-
-#[tokio::test]
-async fn ds_1_uploads_in_parts_are_bounded_and_forgotten() {
-    let bench = Bench::new().await;
-    let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let (first, second) = (
-        session.register_package().await.unwrap().id,
-        session.register_package().await.unwrap().id,
-    );
-    let some = [7; 10_000];
-    let refused = session
-        .append(&first, &Part { offset: 0, size: 400_001 }, pieces(&some))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.kind, Kind::TooLarge);
-    assert!(
-        !session
-            .append(&first, &Part { offset: 0, size: 350_000 }, pieces(&some))
-            .await
-            .unwrap()
-            .stored
-    );
-    // What is announced counts, though it has not arrived.
-    let refused = session
-        .append(&second, &Part { offset: 0, size: 250_001 }, pieces(&some))
-        .await
-        .unwrap_err();
-    assert_eq!(refused.kind, Kind::TooLarge);
-    let refused = session.upload(&second, 250_001, pieces(&some)).await.unwrap_err();
-    assert_eq!(refused.kind, Kind::TooLarge);
-    assert!(
-        !session
-            .append(&second, &Part { offset: 0, size: 250_000 }, pieces(&some))
-            .await
-            .unwrap()
-            .stored
-    );
-    assert_eq!(bench.uploads().len(), 2);
-    session.delete_package(&first).await.unwrap();
-    assert_eq!(bench.uploads().len(), 1);
-    bench.now.fetch_add(24 * 60 * 60 + 1, Ordering::Relaxed);
-    bench.service.tidy().await.unwrap();
-    assert_eq!(bench.uploads().len(), 0);
-    assert_eq!(session.upload_offset(&second).await.unwrap_err().kind, Kind::NotFound);
-}
-
-#[tokio::test]
-async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
-    let bench = Bench::new().await;
-    let alice = bench.clinic.signer("alice");
-    let session = bench.session(alice.identity());
-    let id = session.register_package().await.unwrap().id;
-    let bytes = package(&alice, id, 100_000);
-    let size = bytes.len() as u64;
-    let hangs = pieces(&bytes[..20_000]).chain(stream::pending()).boxed();
-    let goes_on = async {
-        while bench
-            .uploads()
-            .first()
-            .is_none_or(|file| std::fs::metadata(file).unwrap().len() < 20_000)
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        let session = bench.session(alice.identity());
-        let at = session.upload_offset(&id).await.unwrap();
-        assert_eq!(at.offset, 20_000);
-        session
-            .append(&id, &Part { offset: at.offset, size }, pieces(&bytes[20_000..]))
-            .await
-            .unwrap()
-    };
-    let whole = Part { offset: 0, size };
-    let (ended, status) = tokio::join!(session.append(&id, &whole, hangs), goes_on);
-    assert_eq!(ended.unwrap_err().kind, Kind::Unavailable);
-    assert!(status.stored);
 }
 
 #[tokio::test]
@@ -486,7 +362,7 @@ async fn a_package_registered_again_with_its_idempotency_key_is_the_same() {
     let bench = Bench::new().await;
     let (alice, bob) = (bench.clinic.signer("alice"), bench.lab.signer("bob"));
     let register = async |user: &Signer, key: Option<&str>| {
-        bench.session_of_call(user.identity(), key).register_package().await.unwrap()
+        bench.called(user.identity(), key).packages().register_package().await.unwrap()
     };
     let first = register(&alice, Some("a")).await;
     assert_eq!(register(&alice, Some("a")).await, first);
@@ -496,5 +372,8 @@ async fn a_package_registered_again_with_its_idempotency_key_is_the_same() {
         register(&alice, None).await,
     ];
     assert!(others.iter().all(|package| package.id != first.id));
-    assert_eq!(bench.session(alice.identity()).packages(Page::first()).await.unwrap().len(), 3);
+    assert_eq!(
+        bench.as_user(alice.identity()).packages().packages(Page::first()).await.unwrap().len(),
+        3
+    );
 }

@@ -5,19 +5,17 @@
 //! written last, `backup.json` with the digest of each file. A server on PostgreSQL or S3 is backed
 //! up by these stores' own means.
 
+mod files;
 pub mod tail;
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest;
 use datapact_core::id::Timestamp;
 use datapact_ledger::LedgerError;
-use datapact_ledger::store::{Location, Store, StoreError, statement};
-use sea_orm::ConnectionTrait as _;
+use datapact_store::{Location, Reader, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Common, KeyServerConfig, ManagementConfig, StorageServerConfig};
@@ -25,13 +23,15 @@ use crate::key;
 use crate::management::{self, Keys};
 use crate::secret_file::SecretFileError;
 use crate::storage;
+use files::{
+    at, copy_file, file_name, hash, is_missing, is_plain, lock, make_folder, sync_folder, write_new,
+};
 
 const MANIFEST: &str = "backup.json";
 const FORMAT: u32 = 1;
 const PACKAGES: &str = "packages";
 /// What a database under restoration is called.
 const STAGED: &str = "restoring.sqlite";
-const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Why a backup could not be made or restored.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +54,7 @@ pub enum BackupError {
     /// What is to be written is there already.
     #[error("`{path}` exists; move it away first", path = .0.display())]
     Occupied(PathBuf),
-    /// The folder is no whole backup of this server.
+    /// The folder is not a complete backup of this server.
     #[error("`{path}` is not a backup to restore here: {detail}", path = .0.display(), detail = .1)]
     NotThis(PathBuf, String),
     /// The server keeps its state elsewhere.
@@ -93,10 +93,6 @@ pub struct Manifest {
     pub time: Timestamp,
     /// SHA-256 of each file, by its path in the backup, in hexadecimal digits.
     pub files: BTreeMap<String, String>,
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
-    move |error| BackupError::File(path.to_owned(), error)
 }
 
 impl Plan {
@@ -222,8 +218,8 @@ impl Plan {
         let staged =
             Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
         staged.remove()?;
-        // The database first: while it lies there no server starts, so none begins anew with the
-        // secrets restored.
+        // The database first: while it is there no server starts, so none begins a new database with
+        // the secrets restored.
         let mut files: Vec<_> = manifest.files.iter().collect();
         files.sort_by_key(|(name, _)| **name != database);
         for (name, digest) in files {
@@ -249,8 +245,8 @@ impl Plan {
     }
 }
 
-/// Refuses a data folder in which a restoration was begun and not finished. A server that began
-/// anew there would sign what contradicts its own log, or tidy away the packages that were
+/// Refuses a data folder in which a restoration was begun and not finished. A server that began a
+/// new database there would sign what contradicts its own log, or tidy away the packages that were
 /// restored.
 pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(), &'static str> {
     let database = match role {
@@ -259,9 +255,7 @@ pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(),
         _ => storage::DATABASE_FILE,
     };
     if data.join(STAGED).exists() && !data.join(database).exists() {
-        return Err(
-            "a backup was begun to be restored here and is not whole; run `datapact restore` again",
-        );
+        return Err("a backup was only partly restored here; run `datapact restore` again");
     }
     Ok(())
 }
@@ -277,7 +271,7 @@ impl Staged {
     /// Opens it, to complete it.
     pub async fn open(&self, config: &ManagementConfig) -> Result<(Store, Keys)> {
         let keys = Keys::open(&config.server.data, &config.ledger.id)?;
-        Ok((Store::open(&self.file, &management::migrations()).await?, keys))
+        Ok((Store::open(&self.file, &management::schema()).await?, keys))
     }
 
     /// Puts it in its place.
@@ -306,89 +300,11 @@ impl Staged {
     }
 }
 
-/// The objects that a storage server's database names.
-async fn objects(database: &Path) -> Result<Vec<String>> {
-    let on = Store::reader(&Location::Sqlite(database.to_owned())).await?;
-    let sql = "SELECT object FROM package WHERE object IS NOT NULL ORDER BY object";
-    let rows = on.query_all_raw(statement(&on, sql, [])).await.map_err(StoreError::from)?;
-    on.close().await;
-    let names = rows.iter().map(|row| row.try_get_by_index::<String>(0));
-    Ok(names.collect::<std::result::Result<_, _>>().map_err(StoreError::from)?)
-}
-
-fn is_plain(name: &str) -> bool {
-    !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\'])
-}
-
-fn is_missing(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::NotFound
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(at(folder))
-}
-
-fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
-}
-
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(at(path))
-}
-
-/// Copies a file to a new one and returns the digest of what was copied.
-fn copy_file(from: &Path, to: &Path) -> Result<String> {
-    let source = File::open(from).map_err(at(from))?;
-    let mut options = OpenOptions::new();
-    let target = options.write(true).create_new(true).mode(0o600).open(to).map_err(|error| {
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => BackupError::Occupied(to.to_owned()),
-            _ => at(to)(error),
-        }
-    })?;
-    let digest = pump(source, Some(&target)).map_err(at(to))?;
-    target.sync_all().map_err(at(to))?;
-    Ok(digest)
-}
-
-fn hash(path: &Path) -> Result<String> {
-    File::open(path).and_then(|file| pump(file, None)).map_err(at(path))
-}
-
-fn pump(mut source: File, mut target: Option<&File>) -> io::Result<String> {
-    let mut context = digest::Context::new(&digest::SHA256);
-    let mut buffer = vec![0; BUFFER_BYTES];
-    loop {
-        let length = source.read(&mut buffer)?;
-        let Some(bytes) = buffer.get(..length).filter(|bytes| !bytes.is_empty()) else {
-            return Ok(hex::encode(context.finish()));
-        };
-        context.update(bytes);
-        if let Some(target) = &mut target {
-            target.write_all(bytes)?;
-        }
-    }
-}
-
-fn lock(data: &Path) -> Result<File> {
-    let path = data.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(fs::TryLockError::WouldBlock) => Err(BackupError::InUse(data.to_owned())),
-        Err(fs::TryLockError::Error(error)) => Err(at(&path)(error)),
-    }
+/// The objects that a storage server's database names, in order.
+async fn objects(database: &Path) -> Result<BTreeSet<String>> {
+    let reader = Reader::open(&Location::Sqlite(database.to_owned())).await?;
+    let named = reader.read(storage::named_objects).await?;
+    Ok(named.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -397,7 +313,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_server_begins_anew_where_a_restoration_was_begun() {
+    fn no_server_begins_where_a_restoration_was_begun() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path();
         let files = [management::DATABASE_FILE, key::DATABASE_FILE, storage::DATABASE_FILE];

@@ -1,0 +1,104 @@
+//! What all servers are made of: certificate, key, trust configuration, access list.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use datapact_api::client::Http;
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::{AccessList, Gate, Source};
+use datapact_api::tls::client_config;
+use datapact_api::trust_file::ReloadableTrust;
+use datapact_core::identity::Identity;
+use datapact_core::jws::Signer;
+use datapact_log::clock::{Clock, system_clock};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::ServeError;
+use super::access::ReloadableAccess;
+use crate::config::{Common, ConfigError};
+use crate::operator::traces::Traces;
+
+/// A server's files, read; [`super::listening`] serves with them.
+pub(super) struct Host {
+    /// `management`, `key` or `storage`.
+    pub(super) role: &'static str,
+    pub(super) name: String,
+    pub(super) common: Common,
+    pub(super) trust: Arc<ReloadableTrust>,
+    pub(super) access: Arc<ReloadableAccess>,
+    pub(super) clock: Clock,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) traces: Arc<Traces>,
+}
+
+impl Host {
+    /// Reads what the configuration file `path` names, and makes the data folder.
+    pub(super) fn load(
+        path: &Path,
+        common: &Common,
+        role: &'static str,
+        read_access: fn(&Path) -> Result<AccessList, ConfigError>,
+    ) -> Result<Self, ServeError> {
+        let name = common.name().map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
+        std::fs::create_dir_all(&common.data)
+            .and_then(|()| {
+                std::fs::set_permissions(&common.data, std::fs::Permissions::from_mode(0o700))
+            })
+            .map_err(|e| ServeError::File(common.data.clone(), e.to_string()))?;
+        crate::backup::check_finished(&common.data, role)
+            .map_err(|why| ServeError::File(common.data.clone(), why.to_owned()))?;
+        let trust = ReloadableTrust::load(&common.trust)?;
+        let wrong = |detail: &str| ServeError::File(common.certificate.clone(), detail.to_owned());
+        let chain = CertificateDer::pem_file_iter(&common.certificate)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| wrong(&format!("no certificate chain in PEM: {e}")))?;
+        let clock = system_clock();
+        trust
+            .current()
+            .identify_server(&chain, &name, clock())
+            .map_err(|e| wrong(&e.to_string()))?;
+        let key = private_key(&common.private_key)?;
+        let access = Arc::new(ReloadableAccess::load(path, read_access)?);
+        let traces = Traces::start(common.traces.as_ref(), role, &name)
+            .map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
+        Ok(Self { role, name, common: common.clone(), trust, access, clock, chain, key, traces })
+    }
+
+    /// Calls to another server, with this server's certificate.
+    pub(super) fn client(&self, endpoint: &Endpoint) -> Result<Http, ServeError> {
+        let certificate = (self.chain.clone(), self.key.clone_key());
+        let config = client_config(self.trust.clone(), Some(certificate))
+            .map_err(|e| ServeError::File(self.common.private_key.clone(), e.to_string()))?;
+        Http::new(endpoint, config, None, self.clock.clone())
+            .map_err(|e| ServeError::File(self.common.certificate.clone(), e.to_string()))
+    }
+
+    /// What signs as this server.
+    pub(super) fn signer(&self) -> Result<Signer, ServeError> {
+        let wrong = |detail: String| ServeError::File(self.common.private_key.clone(), detail);
+        Signer::new(self.key.secret_der(), self.chain.clone(), Identity::server(&self.name))
+            .map_err(|e| wrong(e.to_string()))
+    }
+
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        let access = self.access.clone();
+        let access: Source<AccessList> = Arc::new(move || access.current());
+        Arc::new(Gate::new(&self.name, self.trust.source(), access, self.clock.clone()))
+    }
+}
+
+/// Reads a private key (PKCS#8, PEM) that only its owner may read.
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
+    let failed = |detail: String| ServeError::File(path.to_owned(), detail);
+    let mode = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(failed(format!(
+            "others may read this private key (mode {:o}); use `chmod 600`",
+            mode & 0o777
+        )));
+    }
+    PrivateKeyDer::from_pem_file(path).map_err(|e| failed(format!("no private key in PEM: {e}")))
+}

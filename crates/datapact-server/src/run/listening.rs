@@ -1,0 +1,173 @@
+//! A server's listeners, from the first call to the end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header;
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use datapact_api::openapi;
+use datapact_api::public::{self, Public};
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+
+use super::host::Host;
+use super::public::PublicSide;
+use super::{Ready, ServeError};
+use crate::operator::expiry::Watched;
+use crate::operator::metrics::{Metrics, count};
+use crate::operator::traces::trace;
+use crate::operator::{self, Operated, Panel};
+use crate::tls::{Limits, Listener};
+
+/// The listeners of one server, bound.
+struct Listeners {
+    /// For clients with certificates.
+    main: Listener,
+    /// For those without.
+    open: Listener,
+    operator: Option<Listener>,
+}
+
+impl Listeners {
+    async fn bind(host: &Host) -> Result<Self, ServeError> {
+        let bind = async |address: SocketAddr, clients| {
+            let (chain, key) = (host.chain.clone(), host.key.clone_key());
+            let bound = Listener::bind(address, chain, key, clients, Limits::default()).await;
+            bound.map_err(|e| ServeError::Listen(address, e))
+        };
+        let operator = match &host.common.operator {
+            Some(operator) => {
+                let address = operator.listen;
+                let bound = Listener::bind_plain(address, Limits::operator()).await;
+                Some(bound.map_err(|e| ServeError::Listen(address, e))?)
+            }
+            None => None,
+        };
+        Ok(Self {
+            main: bind(host.common.listen, Some(Arc::clone(&host.trust))).await?,
+            open: bind(host.common.public_listen, None).await?,
+            operator,
+        })
+    }
+
+    fn ready(&self, host: &Host) -> Result<Ready, ServeError> {
+        let (listen, public_listen) = (host.common.listen, host.common.public_listen);
+        let at = |listener: &Listener, configured| {
+            listener.local_addr().map_err(|e| ServeError::Listen(configured, e))
+        };
+        let operator = self.operator.as_ref();
+        Ok(Ready {
+            role: host.role,
+            url: host.common.url.clone(),
+            listen: at(&self.main, listen)?,
+            public_listen: at(&self.open, public_listen)?,
+            operator_listen: operator.map(|listener| at(listener, public_listen)).transpose()?,
+        })
+    }
+}
+
+impl Host {
+    /// Serves `router` behind the main listener, and `server` to the public and to its operator,
+    /// until `shutdown` completes.
+    ///
+    /// `peers` are other servers' names and certificates, whose end is watched; `reload` is called
+    /// whenever the configuration is read again.
+    pub(super) async fn run<S: Public + Operated>(
+        self,
+        router: Router,
+        server: Arc<S>,
+        peers: Vec<(String, PathBuf)>,
+        reload: impl Fn() + Send + 'static,
+        ready: impl FnOnce(Ready),
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        let metrics = Arc::new(Metrics::new(self.role));
+        let (trust, clock) = (Arc::clone(&self.trust), Arc::clone(&self.clock));
+        let watched = Arc::new(Watched::new(&self.name, &self.chain, trust, peers, clock));
+        let stopping = Arc::new(AtomicBool::new(false));
+        let panel = Panel {
+            server: self.name.clone(),
+            role: self.role,
+            operated: Arc::clone(&server) as _,
+            metrics: Arc::clone(&metrics),
+            watched: Arc::clone(&watched),
+            clock: Arc::clone(&self.clock),
+            data: self.common.data.clone(),
+            stopping: Arc::clone(&stopping),
+            asking: tokio::sync::Mutex::default(),
+        };
+        let counted = |router: Router, listener| {
+            router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
+        };
+        let (stop, stopped) = watch::channel(false);
+        let listeners = Listeners::bind(&self).await?;
+        let watches = [
+            tokio::spawn(Arc::clone(&self.trust).watch()),
+            tokio::spawn(Arc::clone(&self.access).watch(reload)),
+            tokio::spawn(watched.warn()),
+        ];
+        ready(listeners.ready(&self)?);
+        tracing::info!(role = self.role, name = %self.name, "listening");
+        let signal = tokio::spawn(async move {
+            shutdown.await;
+            stopping.store(true, Ordering::Relaxed);
+            let _ = stop.send(true);
+        });
+        // The operator sees the end of the server, too: its listener goes last.
+        let panel = listeners.operator.map(|listener| {
+            tokio::spawn(listener.serve(operator::router(Arc::new(panel)), std::future::pending()))
+        });
+        let router = router
+            .layer(middleware::from_fn_with_state(stopped.clone(), end_events))
+            .layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
+        let trust = self.common.trust.clone();
+        let public = PublicSide { inner: server, trust, stopped: stopped.clone() };
+        let public = public::router(Arc::new(public)).merge(description(self.role));
+        let ended = |mut stopped: watch::Receiver<bool>| async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        tokio::join!(
+            listeners.main.serve(counted(router, "main"), ended(stopped.clone())),
+            listeners.open.serve(counted(public, "public"), ended(stopped))
+        );
+        panel.iter().for_each(tokio::task::JoinHandle::abort);
+        signal.abort();
+        watches.iter().for_each(tokio::task::JoinHandle::abort);
+        self.traces.end().await;
+        tracing::info!(role = self.role, "stopped");
+        Ok(())
+    }
+}
+
+/// The OpenAPI document of a server.
+fn description(role: &str) -> Router {
+    openapi::router(match role {
+        "management" => openapi::Role::Management,
+        "key" => openapi::Role::Key,
+        _ => openapi::Role::Storage,
+    })
+}
+
+/// Ends a stream of events when the server stops: it has no end of its own, and its follower
+/// connects again.
+async fn end_events(
+    State(mut stopped): State<watch::Receiver<bool>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = next.run(request).await;
+    if answer.headers().get(header::CONTENT_TYPE).is_none_or(|of| of != "text/event-stream") {
+        return answer;
+    }
+    let stopped = async move {
+        let _ = stopped.wait_for(|stop| *stop).await;
+    };
+    answer.map(|events| Body::from_stream(events.into_data_stream().take_until(stopped)))
+}

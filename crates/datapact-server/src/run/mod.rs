@@ -1,0 +1,170 @@
+//! Running a server: its files, its listeners, its reloads and its end.
+
+mod access;
+mod host;
+mod listening;
+mod public;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use datapact_api::gate::{AccessList, gated};
+use datapact_api::management::Invitation;
+use datapact_api::problem::Problem;
+use datapact_api::{key_server, storage_server, trust_file};
+use datapact_core::permission::TIME_MAX;
+use serde::Serialize;
+
+use crate::config::{
+    self, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig,
+};
+use crate::key::KeyServer;
+use crate::management::ManagementServer;
+use crate::storage::StorageServer;
+use host::Host;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The trust configuration.
+    #[error(transparent)]
+    Trust(#[from] trust_file::TrustFileError),
+    /// A file that it needs.
+    #[error("`{path}`: {detail}", path = .0.display(), detail = .1)]
+    File(PathBuf, String),
+    /// An address that it cannot listen on, or something else of the system.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The storage server itself.
+    #[error("{0}")]
+    Storage(Problem),
+    /// Management itself.
+    #[error(transparent)]
+    Management(#[from] crate::management::OpenError),
+    /// The key server itself.
+    #[error(transparent)]
+    Key(#[from] crate::key::OpenError),
+}
+
+impl From<Problem> for ServeError {
+    fn from(problem: Problem) -> Self {
+        Self::Storage(problem)
+    }
+}
+
+/// A server that listens.
+#[derive(Debug, Clone, Serialize)]
+pub struct Ready {
+    /// `management`, `key` or `storage`.
+    pub role: &'static str,
+    /// Its address for clients.
+    pub url: String,
+    /// Where it listens for clients with certificates.
+    pub listen: SocketAddr,
+    /// Where it listens without.
+    pub public_listen: SocketAddr,
+    /// Where it listens for its operator, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_listen: Option<SocketAddr>,
+}
+
+/// Serves management until `shutdown`.
+pub async fn serve_management(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: ManagementConfig = config::load(path)?;
+    let host = Host::load(path, &config.server, "management", access_of::<ManagementConfig>)?;
+    let mut key_servers: BTreeMap<String, Arc<dyn key_server::KeyServer>> = BTreeMap::new();
+    for peer in &config.key_servers {
+        let http = host.client(&peer.endpoint())?;
+        key_servers.insert(http.name().to_owned(), Arc::new(http));
+    }
+    let mut storage_servers: BTreeMap<String, Arc<dyn storage_server::StorageServer>> =
+        BTreeMap::new();
+    for peer in &config.storage_servers {
+        let http = host.client(&peer.endpoint())?;
+        storage_servers.insert(http.name().to_owned(), Arc::new(http));
+    }
+    let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
+    let server =
+        ManagementServer::open(&config, trust, &key_servers, &storage_servers, clock).await?;
+    write_administrators_invitation(&config, &server)?;
+    let router = gated(server.router(), host.gate());
+    let reloaded = Arc::clone(&server);
+    let reload = move || {
+        if let Err(error) = reloaded.reload() {
+            let kept = "the other servers' certificates were not read; the previous ones are used";
+            tracing::error!(%error, "{kept}");
+        }
+    };
+    let peers = config.key_servers.iter().chain(&config.storage_servers);
+    let peers = peers.filter_map(|peer| {
+        Some((peer.endpoint().name().ok()?.to_owned(), peer.certificate.clone()))
+    });
+    let peers = peers.collect();
+    host.run(router, server, peers, reload, ready, shutdown).await
+}
+
+/// Where the configured administrators find what they need to join: they have their accounts
+/// already, so there is no code in it and it is no secret.
+pub const ADMINISTRATORS_INVITATION: &str = "administrators.json";
+
+fn write_administrators_invitation(
+    config: &ManagementConfig,
+    server: &ManagementServer,
+) -> Result<(), ServeError> {
+    let path = config.server.data.join(ADMINISTRATORS_INVITATION);
+    let invitation =
+        Invitation { code: String::new(), expires: TIME_MAX, enrolment: server.enrolment() };
+    let failed = |detail: String| ServeError::File(path.clone(), detail);
+    let json = serde_json::to_vec_pretty(&invitation).map_err(|e| failed(e.to_string()))?;
+    // Several processes may share the folder.
+    let partial = path.with_extension(format!("{}.new", std::process::id()));
+    std::fs::write(&partial, json)
+        .and_then(|()| std::fs::rename(&partial, &path))
+        .map_err(|e| failed(e.to_string()))
+}
+
+/// Serves a key server until `shutdown`.
+pub async fn serve_key(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: KeyServerConfig = config::load(path)?;
+    let host = Host::load(path, &config.server, "key", access_of::<KeyServerConfig>)?;
+    let public = Arc::new(host.client(&config.management_public)?);
+    let management = Arc::new(host.client(&config.management)?);
+    let signer = Arc::new(host.signer()?);
+    let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
+    let server = KeyServer::open(&config, trust, signer, public, management, clock).await?;
+    let router = gated(server.router(), host.gate());
+    host.run(router, server, Vec::new(), || (), ready, shutdown).await
+}
+
+/// Serves a storage server until `shutdown`.
+pub async fn serve_storage(
+    path: &Path,
+    ready: impl FnOnce(Ready),
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), ServeError> {
+    let config: StorageServerConfig = config::load(path)?;
+    let host = Host::load(path, &config.server, "storage", access_of::<StorageServerConfig>)?;
+    let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
+    let server = StorageServer::open(&config, trust, clock).await?;
+    let router = gated(server.router(), host.gate());
+    host.run(router, server, Vec::new(), || (), ready, shutdown).await
+}
+
+fn access_of<C: ServerConfig>(path: &Path) -> Result<AccessList, ConfigError> {
+    let config: C = config::load(path)?;
+    config.common().access.parse().map_err(|e| ConfigError::Wrong(path.to_owned(), e))
+}
