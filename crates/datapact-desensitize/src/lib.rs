@@ -25,6 +25,8 @@ pub mod rules;
 mod run;
 mod spill;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod transform;
 
 pub use entity::Entity;

@@ -58,7 +58,7 @@ impl Findings {
             for (name, one) in surest_of_each(whole(value)) {
                 findings.count(name, one.entity, one.kind, one.confidence);
             }
-            find(value, &Entity::PERSONAL, &mut inner);
+            find(value, Entity::PERSONAL, &mut inner);
             inner.retain(|one| one.range.len() < value.len());
             inner.sort_by_key(Found::name);
             inner.dedup_by_key(|one| one.name());

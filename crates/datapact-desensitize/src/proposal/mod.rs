@@ -1,6 +1,6 @@
 //! Proposals: a rule for every column of a table, and why.
 //!
-//! [`scan`] reads the table once and samples each column. Of a sample, `findings` counts what
+//! [`scan()`] reads the table once and samples each column. Of a sample, `findings` counts what
 //! detection recognizes in the values, and `header` says what the column's name announces.
 //! `decide` is the one place where this evidence becomes a proposal.
 //!

@@ -10,7 +10,7 @@ const VALUES_MAX: usize = 1000;
 const VALUES_TOTAL: usize = 200_000;
 /// How long a value that is looked at may be, in bytes; the rest of a longer one is not.
 const VALUE_BYTES_MAX: usize = 4096;
-/// What samples of all columns may take together, in bytes.
+/// How many bytes the samples of all columns may take.
 const BYTES_TOTAL: usize = 48 << 20;
 /// How many values with an `@` are kept beside the sample.
 const MARKED_MAX: usize = 20;

@@ -63,12 +63,12 @@ impl Page {
         let Some(anonymity) = &report.k_anonymity else { return };
         self.line("<h2>k-anonymity</h2>");
         self.line(format_args!(
-            "<p>Asked for k = {}, reached <b>{}</b>, in {} classes of records that are alike.",
+            "<p>Required: k = {}; reached: <b>{}</b>, in {} classes of records that are alike.",
             anonymity.k, anonymity.reached, anonymity.classes
         ));
-        if let Some([asked, reached]) = anonymity.diversity {
+        if let Some([required, reached]) = anonymity.diversity {
             self.line(format_args!(
-                "<p>Asked for l = {asked}, each class has at least <b>{reached}</b>."
+                "<p>Required: l = {required}; each class has at least <b>{reached}</b>."
             ));
         }
         self.line("<table><tr><th>Quasi-identifier<th class=n>Level<th class=n>of<th>Entropy lost");

@@ -1,25 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::anonymity::MEMORY_BYTES;
 use crate::error::Error;
 use crate::format::Options;
 use crate::key::PseudonymKey;
-
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::testing::Shared;
 
 fn input(data: &str, extension: &str) -> Input {
     let mut file = tempfile::tempfile().unwrap();
@@ -45,7 +32,7 @@ fn ran(data: &str, extension: &str, rules: &str) -> Result<(String, Report)> {
     let output = Shared::default();
     let report =
         run(&mut input(data, extension), &plan(rules), Box::new(output.clone()), &mut |_| {})?;
-    let bytes = std::mem::take(&mut *output.0.lock().unwrap());
+    let bytes = output.take();
     Ok((String::from_utf8(bytes).unwrap(), report))
 }
 
@@ -90,7 +77,7 @@ fn what_goes_out_is_the_same_whatever_fits_into_memory() {
         plan.memory = memory;
         let report =
             run(&mut input(&data, "csv"), &plan, Box::new(output.clone()), &mut |_| {}).unwrap();
-        let bytes = std::mem::take(&mut *output.0.lock().unwrap());
+        let bytes = output.take();
         (bytes, report.k_anonymity, report.suppressed)
     };
     let whole = out(MEMORY_BYTES);
@@ -196,6 +183,6 @@ fn names_of_a_dictionary_are_scrubbed_with_all_that_overlaps_them() {
     let data =
         "note\ncall Ada Lovelace at +49 30 123456\nAda ada@example.org wrote\nAdam lovelace\n";
     run(&mut input(data, "csv"), &plan, Box::new(out.clone()), &mut |_| {}).unwrap();
-    let out = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    let out = String::from_utf8(out.take()).unwrap();
     assert_eq!(out, "note\ncall [person-name] at [phone]\n[email] wrote\nAdam lovelace\n");
 }

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-use std::io::{Cursor, Write};
-use std::sync::{Arc, Mutex};
+use std::io::Cursor;
 
 use proptest::prelude::*;
 
@@ -8,6 +7,7 @@ use super::parse::DELIMITERS;
 use super::*;
 use crate::format::{Formulas, Outgoing, Sink as _};
 use crate::table::{COLUMNS_MAX, Field};
+use crate::testing::Shared;
 
 fn read(bytes: &[u8], options: &Options) -> Result<(Vec<String>, Vec<Vec<String>>)> {
     let mut source = CsvSource::open(Box::new(Cursor::new(bytes.to_vec())), options)?;
@@ -29,19 +29,6 @@ fn refused(bytes: &[u8], message: &str) {
     assert_eq!(read(bytes, &Options::default()).unwrap_err().to_string(), message);
 }
 
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 fn written(rows: &[Vec<String>], dialect: &Dialect, formulas: Formulas) -> Vec<u8> {
     let output = Shared::default();
     let columns: Vec<Outgoing> = (0..rows[0].len())
@@ -56,7 +43,7 @@ fn written(rows: &[Vec<String>], dialect: &Dialect, formulas: Formulas) -> Vec<u
         sink.write(&record).unwrap();
     }
     sink.finish().unwrap();
-    std::mem::take(&mut *output.0.lock().unwrap())
+    output.take()
 }
 
 #[test]

@@ -1,23 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 use std::io::Cursor;
-use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
 use super::*;
-
-#[derive(Clone, Default)]
-struct Shared(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use crate::testing::Shared;
 
 /// Reads, and writes what was read.
 fn through(text: &str) -> Result<(Vec<String>, String)> {
@@ -37,7 +24,7 @@ fn through(text: &str) -> Result<(Vec<String>, String)> {
         sink.write(&record)?;
     }
     sink.finish()?;
-    let written = String::from_utf8(std::mem::take(&mut *output.0.lock().unwrap())).unwrap();
+    let written = String::from_utf8(output.take()).unwrap();
     Ok((columns.into_iter().map(|column| column.name).collect(), written))
 }
 

@@ -40,7 +40,8 @@ Examples:
   datapact desensitize key pseudonyms.key
   datapact desensitize run raw.csv --rules rules.toml --pseudonym-key pseudonyms.key --dry-run
   datapact desensitize run raw.csv --rules rules.toml -o clean.csv --report report.html
-  datapact share create raw.csv --desensitize rules.toml --allow-country SE --times 3 --expires 30d";
+  datapact share create raw.csv --desensitize rules.toml --allow-country SE --times 3 --expires 30d\
+";
 
 /// Remove from a table what identifies people, by rules that you have reviewed
 #[derive(Args)]

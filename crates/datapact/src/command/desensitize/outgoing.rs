@@ -63,8 +63,8 @@ impl Desensitizing {
         Arc::clone(&self.manifest)
     }
 
-    /// The outcome of sharing them. The reason why desensitizing failed says more than that the data
-    /// could not be read to their end.
+    /// The outcome of sharing them. Why desensitizing failed says more than that the data could not
+    /// be read to their end.
     pub(crate) fn outcome<T>(work: Option<Self>, shared: Result<T>) -> Result<T> {
         let failure = work
             .and_then(|work| work.failure.lock().unwrap_or_else(PoisonError::into_inner).take());

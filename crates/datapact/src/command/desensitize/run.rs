@@ -27,8 +27,8 @@ pub(super) struct Run {
     /// The key of pseudonyms, if the rules need one
     #[arg(long, value_name = "FILE")]
     pseudonym_key: Option<PathBuf>,
-    /// Also write a report of what was done and what it cost: HTML if the name ends in `.html`, else
-    /// JSON
+    /// Also write a report of what was done and what it cost: HTML if its name ends in `.html`,
+    /// else JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Write nothing; show the first records before and after
