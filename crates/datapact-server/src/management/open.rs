@@ -191,6 +191,8 @@ impl Services {
         publications: &Arc<Publications>,
         log_policy: LogPolicy,
     ) -> Result<Self, OpenError> {
+        // What is shared is the same everywhere: a policy that is forgotten in memory after an
+        // erasure, for instance, is forgotten for all.
         let submit = || Arc::clone(&shared.submit);
         let policies = || Arc::clone(&shared.policies);
         let enrolment = EnrolmentSource {

@@ -33,7 +33,7 @@ struct Request {
     consumer: Identity,
     id: Digest,
     share: ShareId,
-    /// Stands for the consumer on the share if it was erased.
+    /// Marks the consumer on the share if it was erased.
     mark: String,
 }
 

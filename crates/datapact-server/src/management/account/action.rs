@@ -14,25 +14,20 @@ use crate::management::failure::Result;
 const PAGE: u64 = 200;
 
 /// Who does something, with the evidence.
-pub(in crate::management) struct Author {
+pub(crate) struct Author {
     /// None when management does it on its own.
     pub(super) actor: Option<AccountId>,
     pub(super) statement: Option<Arc<str>>,
 }
 
 impl Author {
-    pub(in crate::management) fn of(actor: AccountId, caller: &Caller) -> Self {
+    pub(crate) fn of(actor: AccountId, caller: &Caller) -> Self {
         Self { actor: Some(actor), statement: caller.statement.clone() }
     }
 }
 
 /// Adds an action, in the transaction that does it; its sequence.
-pub(in crate::management) fn record(
-    tx: &Tx,
-    time: Timestamp,
-    author: &Author,
-    deed: Deed,
-) -> Result<u64> {
+pub(crate) fn record(tx: &Tx, time: Timestamp, author: &Author, deed: Deed) -> Result<u64> {
     let last = tx.row("SELECT sequence, digest FROM action ORDER BY sequence DESC LIMIT 1", [])?;
     let (before, previous) = match last {
         Some(row) => (row.number(0)?, row.parse(1)?),

@@ -11,14 +11,14 @@ use crate::management::keys::to_pem;
 use crate::management::peers::Peers;
 
 /// Where an enrolment is taken from; servers and CAs may be reloaded.
-pub(in crate::management) struct EnrolmentSource {
-    pub(in crate::management) management: Endpoint,
-    pub(in crate::management) public: Endpoint,
-    pub(in crate::management) ledger: String,
+pub(crate) struct EnrolmentSource {
+    pub(crate) management: Endpoint,
+    pub(crate) public: Endpoint,
+    pub(crate) ledger: String,
     /// C2SP tlog-policy.
-    pub(in crate::management) log_policy: String,
-    pub(in crate::management) peers: Arc<Peers>,
-    pub(in crate::management) trust: Source<Trust>,
+    pub(crate) log_policy: String,
+    pub(crate) peers: Arc<Peers>,
+    pub(crate) trust: Source<Trust>,
 }
 
 impl EnrolmentSource {

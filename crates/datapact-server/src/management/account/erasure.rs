@@ -17,7 +17,7 @@ use crate::users::Marker;
 impl AccountService {
     /// Erases the accounts whose time has come, and what is left of erased users on shares that
     /// have ended.
-    pub(in crate::management) async fn erase_due(&self) -> Result<()> {
+    pub(crate) async fn erase_due(&self) -> Result<()> {
         let now = (self.clock)();
         // First, since a refused call would hold up the erasure of its user.
         self.store.write(move |tx| intent::forget_refused(tx, now)).await?;

@@ -9,18 +9,17 @@ use datapact_store::{Db, Migration, Row, StoreError, Tx, json, number, text};
 use crate::management::failure::Result;
 
 /// The tables of accounts, invitations and actions.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "account", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many accounts a page holds.
 const PAGE: u64 = 200;
 
 /// The columns that [`read`] takes.
-pub(in crate::management) const COLUMNS: &str =
-    "id, identity, role, attributes, active, created, erase_at";
+pub(crate) const COLUMNS: &str = "id, identity, role, attributes, active, created, erase_at";
 
 /// The account in a row of [`COLUMNS`].
-pub(in crate::management) fn read(row: &Row) -> std::result::Result<Account, StoreError> {
+pub(crate) fn read(row: &Row) -> std::result::Result<Account, StoreError> {
     Ok(Account {
         id: row.parse(0)?,
         identity: row.parse(1)?,
@@ -33,7 +32,7 @@ pub(in crate::management) fn read(row: &Row) -> std::result::Result<Account, Sto
 }
 
 /// The account of `identity`.
-pub(in crate::management) fn find(
+pub(crate) fn find(
     db: &Db,
     identity: &Identity,
 ) -> std::result::Result<Option<Account>, StoreError> {
@@ -57,10 +56,7 @@ pub(super) fn by_id(db: &Db, id: &AccountId) -> Result<Account> {
 }
 
 /// Whether the account `id` may do anything at all.
-pub(in crate::management) fn is_active(
-    db: &Db,
-    id: &AccountId,
-) -> std::result::Result<bool, StoreError> {
+pub(crate) fn is_active(db: &Db, id: &AccountId) -> std::result::Result<bool, StoreError> {
     Ok(db.row("SELECT 1 FROM account WHERE id = $1 AND active = 1", [text(id)])?.is_some())
 }
 
@@ -134,9 +130,7 @@ pub(super) fn set_noticed(tx: &Tx, id: &AccountId, sequence: u64) -> Result<()> 
 }
 
 /// Who is disabled, with the sequence of the last notice about each.
-pub(in crate::management) fn disabled(
-    db: &Db,
-) -> std::result::Result<Vec<(Identity, u64)>, StoreError> {
+pub(crate) fn disabled(db: &Db) -> std::result::Result<Vec<(Identity, u64)>, StoreError> {
     let sql = "SELECT identity, noticed FROM account WHERE active = 0 AND noticed > 0";
     db.rows(sql, [])?.iter().map(|row| Ok((row.parse(0)?, row.number(1)?))).collect()
 }

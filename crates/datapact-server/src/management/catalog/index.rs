@@ -72,7 +72,7 @@ pub(super) fn industries(industry: &Industry) -> Vec<String> {
 }
 
 /// Sets what the newest version of a share is found by.
-pub(in crate::management) fn index(
+pub(crate) fn index(
     tx: &Tx,
     entry: &CatalogEntry,
     policy: &SharingPolicy,

@@ -28,12 +28,12 @@ const READ_AHEAD: u64 = 32;
 const CHECK: Duration = Duration::from_secs(15);
 
 /// Adds a publication, in the transaction that makes it.
-pub(in crate::management) fn add(tx: &Tx, entry: &CatalogEntry) -> Result<()> {
+pub(crate) fn add(tx: &Tx, entry: &CatalogEntry) -> Result<()> {
     Ok(table::add(tx, entry)?)
 }
 
 /// Streams of publications.
-pub(in crate::management) struct Publications {
+pub(crate) struct Publications {
     store: Store,
     admission: Arc<Admission>,
     policies: Arc<SignedPolicies>,
@@ -42,7 +42,7 @@ pub(in crate::management) struct Publications {
 }
 
 impl Publications {
-    pub(in crate::management) fn new(
+    pub(crate) fn new(
         base: &Base,
         policies: Arc<SignedPolicies>,
         newest: watch::Receiver<u64>,
@@ -52,12 +52,12 @@ impl Publications {
     }
 
     /// The number of the newest publication; 0 if there is none.
-    pub(in crate::management) fn newest(&self) -> u64 {
+    pub(crate) fn newest(&self) -> u64 {
         *self.newest.borrow()
     }
 
     /// How many clients follow now.
-    pub(in crate::management) fn readers(&self) -> usize {
+    pub(crate) fn readers(&self) -> usize {
         READERS_MAX - self.readers.available_permits()
     }
 
@@ -66,7 +66,7 @@ impl Publications {
     ///
     /// # Errors
     /// [`Kind::Busy`] when too many follow.
-    pub(in crate::management) fn follow(
+    pub(crate) fn follow(
         self: &Arc<Self>,
         caller: &Caller,
         after: u64,

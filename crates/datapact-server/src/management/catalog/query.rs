@@ -95,7 +95,7 @@ impl Criteria {
 }
 
 /// Tells whether a search would find a publication.
-pub(in crate::management) struct Matcher {
+pub(crate) struct Matcher {
     criteria: Criteria,
     price_max: Option<u64>,
     currency: Option<String>,
@@ -104,7 +104,7 @@ pub(in crate::management) struct Matcher {
 impl Matcher {
     /// # Errors
     /// As a search for the same.
-    pub(in crate::management) fn of(filter: &CatalogFilter) -> Result<Self> {
+    pub(crate) fn of(filter: &CatalogFilter) -> Result<Self> {
         let criteria = Criteria::of(filter)?;
         // The search itself says what it cannot look for.
         statement_of(&criteria, &CatalogQuery::from(filter.clone()), 0, SEARCH_DEFAULT)?;
@@ -112,11 +112,7 @@ impl Matcher {
     }
 
     /// Whether the search would find `entry`, published for `policy`, in whatever state.
-    pub(in crate::management) fn matches(
-        &self,
-        entry: &CatalogEntry,
-        policy: &SharingPolicy,
-    ) -> bool {
+    pub(crate) fn matches(&self, entry: &CatalogEntry, policy: &SharingPolicy) -> bool {
         let terms = terms_of(entry, policy);
         let within = match (&entry.information.price, self.price_max) {
             (None, _) | (_, None) => true,

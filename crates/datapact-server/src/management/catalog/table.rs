@@ -6,7 +6,7 @@ use datapact_core::identity::Identity;
 use datapact_store::{Db, Migration, StoreError, Tx, json, number, text};
 
 /// The tables of the catalog.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "catalog", version: 1, sql: include_str!("schema_1.sql") };
 
 /// The newest published information about a share.
@@ -22,7 +22,7 @@ pub(super) fn add(tx: &Tx, entry: &CatalogEntry) -> Result<(), StoreError> {
 }
 
 /// The publications behind the event `after`, in order.
-pub(in crate::management) fn publications(
+pub(crate) fn publications(
     db: &Db,
     after: u64,
     count: u64,
@@ -32,7 +32,7 @@ pub(in crate::management) fn publications(
 }
 
 /// Erases what a provider published. Its rows in `share` must still be there.
-pub(in crate::management) fn erase(tx: &Tx, provider: &Identity) -> Result<(), StoreError> {
+pub(crate) fn erase(tx: &Tx, provider: &Identity) -> Result<(), StoreError> {
     for table in ["term", "publication"] {
         let own = "(SELECT id FROM share WHERE provider = $1)";
         tx.run(format!("DELETE FROM {table} WHERE share IN {own}"), [text(provider)])?;

@@ -5,7 +5,7 @@ use datapact_core::identity::Identity;
 use datapact_store::{Db, Migration, StoreError, Tx, json, number, text};
 
 /// The outbox of notices about users.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "notice", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many notices are read at once.
@@ -13,7 +13,7 @@ const BATCH: u64 = 100;
 
 /// Puts a notice for each of `servers` into the outbox, in place of an older one about the same
 /// user.
-pub(in crate::management) fn post(
+pub(crate) fn post(
     tx: &Tx,
     servers: &[String],
     identity: &Identity,

@@ -7,7 +7,7 @@ use datapact_store::{Db, Migration, StoreError, Tx, Value, json, number, text};
 use serde::{Deserialize, Serialize};
 
 /// The table of notifications.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "notification", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many notifications a page holds.
@@ -17,15 +17,15 @@ const PAGE: u64 = 200;
 const ACKNOWLEDGED_SECONDS: u64 = 90 * 24 * 60 * 60;
 
 /// A notification to be added.
-pub(in crate::management) struct NewNotification {
-    pub(in crate::management) sequence: u64,
+pub(crate) struct NewNotification {
+    pub(crate) sequence: u64,
     /// Whom it is for.
-    pub(in crate::management) holder: Identity,
+    pub(crate) holder: Identity,
     /// The other user whom it names, with whom it is erased.
-    pub(in crate::management) subject: Option<Identity>,
-    pub(in crate::management) time: Timestamp,
-    pub(in crate::management) share: ShareId,
-    pub(in crate::management) event: NotificationEvent,
+    pub(crate) subject: Option<Identity>,
+    pub(crate) time: Timestamp,
+    pub(crate) share: ShareId,
+    pub(crate) event: NotificationEvent,
 }
 
 /// What has no column of its own.
@@ -36,7 +36,7 @@ struct Body {
 }
 
 /// Adds notifications, in the transaction of what they tell of.
-pub(in crate::management) fn insert(tx: &Tx, new: Vec<NewNotification>) -> Result<(), StoreError> {
+pub(crate) fn insert(tx: &Tx, new: Vec<NewNotification>) -> Result<(), StoreError> {
     let row = |new: NewNotification| {
         Ok([
             number(new.sequence),
@@ -77,17 +77,14 @@ pub(super) fn acknowledge(tx: &Tx, holder: &Identity, sequence: u64) -> Result<(
 }
 
 /// Deletes those that were acknowledged and are old.
-pub(in crate::management) fn forget_acknowledged(
-    tx: &Tx,
-    now: Timestamp,
-) -> Result<(), StoreError> {
+pub(crate) fn forget_acknowledged(tx: &Tx, now: Timestamp) -> Result<(), StoreError> {
     let oldest = now.saturating_sub(ACKNOWLEDGED_SECONDS);
     let sql = "DELETE FROM notification WHERE time < $1 AND acknowledged = 1";
     tx.run(sql, [number(oldest)]).map(drop)
 }
 
 /// Erases those of a user, and those that name the user.
-pub(in crate::management) fn erase(tx: &Tx, identity: &Identity) -> Result<(), StoreError> {
+pub(crate) fn erase(tx: &Tx, identity: &Identity) -> Result<(), StoreError> {
     let sql = "DELETE FROM notification WHERE holder = $1 OR subject = $1";
     tx.run(sql, [text(identity)]).map(drop)
 }

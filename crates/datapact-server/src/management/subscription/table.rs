@@ -9,7 +9,7 @@ use datapact_store::{Db, Migration, Row, StoreError, Tx, Value, json, number, te
 use crate::management::failure::Result;
 
 /// The tables of subscriptions and of the outbox of webhooks.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "subscription", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many subscriptions a user has at most.
@@ -41,7 +41,7 @@ pub(super) fn get(db: &Db, id: &SubscriptionId, holder: &Identity) -> Result<Sub
 }
 
 /// The filter of a subscription, while it is there.
-pub(in crate::management) fn filter(db: &Db, id: &SubscriptionId) -> Result<CatalogFilter> {
+pub(crate) fn filter(db: &Db, id: &SubscriptionId) -> Result<CatalogFilter> {
     let found = db.row("SELECT filter FROM subscription WHERE id = $1", [text(id)])?;
     Ok(found.ok_or_else(|| missing(id))?.json(0)?)
 }
@@ -113,10 +113,7 @@ pub(super) fn delete(tx: &Tx, id: &SubscriptionId, holder: &Identity) -> Result<
 }
 
 /// Erases a user's subscriptions with the user.
-pub(in crate::management) fn erase(
-    tx: &Tx,
-    holder: &Identity,
-) -> std::result::Result<(), StoreError> {
+pub(crate) fn erase(tx: &Tx, holder: &Identity) -> std::result::Result<(), StoreError> {
     let own = "(SELECT id FROM subscription WHERE holder = $1)";
     let sql = format!("DELETE FROM webhook_delivery WHERE subscription IN {own}");
     tx.run(sql, [text(holder)])?;

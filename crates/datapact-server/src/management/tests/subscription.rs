@@ -1,5 +1,7 @@
 use super::*;
-use datapact_api::management::{CatalogFilter, NewSubscription, NewWebhook, Redelivery};
+use datapact_api::management::{
+    CatalogFilter, NewSubscription, NewWebhook, Publications, Redelivery,
+};
 use datapact_core::id::SubscriptionId;
 use datapact_core::policy::Price;
 use futures_util::StreamExt as _;

@@ -6,14 +6,14 @@ use datapact_core::id::{Digest, Timestamp};
 use datapact_store::{Db, Migration, StoreError, Tx, number, text};
 
 /// The revocations.
-pub(in crate::management) const SCHEMA: Migration =
+pub(crate) const SCHEMA: Migration =
     Migration { module: "token", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How many revocations are read at once.
 const BATCH: u64 = 100;
 
 /// Whether the token of the access by `request` was revoked.
-pub(in crate::management) fn is_revoked(db: &Db, request: &Digest) -> Result<bool, StoreError> {
+pub(crate) fn is_revoked(db: &Db, request: &Digest) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM token_revocation WHERE request = $1";
     Ok(db.row(sql, [text(request)])?.is_some())
 }
@@ -35,16 +35,13 @@ pub(super) fn revoke(
 }
 
 /// The key server that is still to be told of the revocation, if it is.
-pub(in crate::management) fn untold(db: &Db, request: &Digest) -> Result<Vec<String>, StoreError> {
+pub(crate) fn untold(db: &Db, request: &Digest) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT server FROM token_revocation WHERE request = $1 AND told = 0";
     db.rows(sql, [text(request)])?.iter().map(|row| row.text(0)).collect()
 }
 
 /// Revocations of which `server` is still to be told.
-pub(in crate::management) fn waiting(
-    db: &Db,
-    server: &str,
-) -> Result<Vec<TokenRevocation>, StoreError> {
+pub(crate) fn waiting(db: &Db, server: &str) -> Result<Vec<TokenRevocation>, StoreError> {
     let sql = "SELECT request, until FROM token_revocation WHERE told = 0 AND server = $1 LIMIT $2";
     let found = db.rows(sql, [text(server), number(BATCH)])?;
     found
@@ -54,6 +51,6 @@ pub(in crate::management) fn waiting(
 }
 
 /// Notes that the key server was told.
-pub(in crate::management) fn delivered(tx: &Tx, request: &Digest) -> Result<(), StoreError> {
+pub(crate) fn delivered(tx: &Tx, request: &Digest) -> Result<(), StoreError> {
     tx.run("UPDATE token_revocation SET told = 1 WHERE request = $1", [text(request)]).map(drop)
 }

@@ -1,7 +1,7 @@
-//! Calling subscribers' webhooks, and nobody whom a subscriber should not be able to have called
-//! (SSRF): a name is resolved once, every address that it has is checked, and only these are
-//! connected to; no redirect is followed, no proxy asked. Without `[webhooks]` in the configuration
-//! nothing of this happens.
+//! Calling subscribers' webhooks, without letting a subscriber reach what only this machine can
+//! reach (SSRF): a name is resolved once, each of its addresses is checked, and only these are
+//! connected to; redirects are not followed and proxies not used. Without `[webhooks]` in the
+//! configuration none of this happens.
 
 mod address;
 
@@ -31,7 +31,7 @@ pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How a secret begins (Standard Webhooks).
 const SECRET_PREFIX: &str = "whsec_";
 
-/// The configuration of webhooks. Without it, management calls nobody but its own servers.
+/// The configuration of webhooks. Without it, management calls only its own servers.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhooksConfig {
@@ -125,7 +125,7 @@ impl Webhooks {
         if url.len() > URL_BYTES_MAX {
             return Err(format!("a webhook's address has at most {URL_BYTES_MAX} bytes"));
         }
-        let url = Url::parse(url).map_err(|e| format!("the webhook's address is no URL: {e}"))?;
+        let url = Url::parse(url).map_err(|e| format!("the webhook's address is not a URL: {e}"))?;
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
@@ -334,7 +334,7 @@ mod tests {
             let refused = deliver(&strict, &format!("http://{host}:{port}/")).await.unwrap_err();
             assert!(refused.contains("not of the global Internet"), "{host}: {refused}");
         }
-        assert_eq!(count.load(Ordering::SeqCst), 0, "nobody connected");
+        assert_eq!(count.load(Ordering::SeqCst), 0, "a connection was made");
         let https = webhooks(&["127.0.0.0/8", "::1"], false);
         assert!(deliver(&https, &format!("http://127.0.0.1:{port}/")).await.is_err());
         assert_eq!(count.load(Ordering::SeqCst), 0);
