@@ -48,7 +48,6 @@ pub struct StorageServer {
     store: Store,
     base: Base,
     services: Services,
-    tidying: Arc<Tidying>,
     task: JoinHandle<()>,
 }
 
@@ -123,8 +122,8 @@ impl StorageServer {
             uploads: Arc::new(UploadService::new(&base, config)),
             users: Arc::new(UserService::new(&base, Arc::clone(&tidying))),
         };
-        let task = tokio::spawn(Arc::clone(&tidying).run());
-        Ok(Arc::new(Self { name, store, base, services, tidying, task }))
+        let task = tokio::spawn(tidying.run());
+        Ok(Arc::new(Self { name, store, base, services, task }))
     }
 
     /// The routes of all nouns, to be put behind the gate.

@@ -338,7 +338,7 @@ async fn ds_1_a_package_that_nobody_publishes_is_forgotten_and_a_published_one_k
     bench.reopen().await;
     assert_eq!(bench.objects(), 2, "what a killed upload left is deleted at the start");
     bench.now.fetch_add(24 * 60 * 60 + 1, Ordering::Relaxed);
-    bench.service.tidying.tidy().await.unwrap();
+    bench.service.services.users.tidying.tidy().await.unwrap();
     assert_eq!(bench.objects(), 1);
     let as_alice = bench.as_user(alice.identity());
     assert_eq!(as_alice.packages().package_status(&ids[0]).await.unwrap_err().kind, Kind::NotFound);

@@ -169,7 +169,7 @@ async fn ds_1_uploads_in_parts_are_bounded_and_forgotten() {
     as_alice.packages().delete_package(&first).await.unwrap();
     assert_eq!(bench.uploads().len(), 1);
     bench.now.fetch_add(24 * 60 * 60 + 1, Ordering::Relaxed);
-    bench.service.tidying.tidy().await.unwrap();
+    bench.service.services.users.tidying.tidy().await.unwrap();
     assert_eq!(bench.uploads().len(), 0);
     assert_eq!(as_alice.uploads().upload_offset(&second).await.unwrap_err().kind, Kind::NotFound);
 }
