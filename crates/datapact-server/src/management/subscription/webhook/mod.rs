@@ -125,7 +125,8 @@ impl Webhooks {
         if url.len() > URL_BYTES_MAX {
             return Err(format!("a webhook's address has at most {URL_BYTES_MAX} bytes"));
         }
-        let url = Url::parse(url).map_err(|e| format!("the webhook's address is not a URL: {e}"))?;
+        let url =
+            Url::parse(url).map_err(|e| format!("the webhook's address is not a URL: {e}"))?;
         match url.scheme() {
             "https" => {}
             "http" if self.allow_http => {}
