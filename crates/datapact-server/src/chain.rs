@@ -34,9 +34,7 @@ pub(crate) fn open(
     match kind.as_str() {
         "ethereum" => ethereum(path, id, trust, clock),
         "fabric" => fabric(path, id, trust, clock),
-        other => {
-            Err(wrong(format!("the kind of ledger `{other}` is none that this program knows")))
-        }
+        other => Err(wrong(format!("this program does not know the kind of ledger `{other}`"))),
     }
 }
 
@@ -59,8 +57,8 @@ fn ethereum(
     _: Clock,
 ) -> Result<Arc<dyn Ledger>, LedgerError> {
     Err(LedgerError::Misconfigured(format!(
-        "`{}` is of an Ethereum-family ledger, and this program was built without them; build it with \
-         `cargo build --release --features evm`",
+        "`{}` is of an Ethereum-family ledger, and this program was built without them; \
+         build it with `cargo build --release --features evm`",
         path.display()
     )))
 }

@@ -19,16 +19,22 @@ pub enum SecretFileError {
     Io(PathBuf, io::Error),
     /// Others may read it.
     #[error(
-        "others than its owner may use the secret file `{path}` (mode {mode:o}); run `chmod 600` on it, \
-         and replace the secret if somebody may have read it",
+        "others than its owner may use the secret file `{path}` (mode {mode:o}); \
+         run `chmod 600` on it, and replace the secret if somebody may have read it",
         path = .0.display(), mode = .1
     )]
     Readable(PathBuf, u32),
     /// Not what belongs there.
-    #[error("the secret file `{path}` does not hold {expected}; restore it from a backup", path = .0.display(), expected = .1)]
+    #[error(
+        "the secret file `{path}` does not hold {expected}; restore it from a backup",
+        path = .0.display(), expected = .1
+    )]
     Content(PathBuf, &'static str),
     /// It is gone, though what it protects is there.
-    #[error("the secret file `{path}` is missing, but `{needed}` needs it; restore it from a backup", path = .0.display(), needed = .1.display())]
+    #[error(
+        "the secret file `{path}` is missing, but `{needed}` needs it; restore it from a backup",
+        path = .0.display(), needed = .1.display()
+    )]
     Missing(PathBuf, PathBuf),
 }
 
@@ -40,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<String>>, SecretFileE
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error(error)),
     };
-    // Of the open file, so that nobody can swap it in between.
+    // Of the open file, so that it cannot be swapped in between.
     let mode = file.metadata().map_err(io_error)?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(SecretFileError::Readable(path.to_owned(), mode));

@@ -9,7 +9,6 @@ use datapact_store::{Location, Postgres, StoreError};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use crate::config::Common;
 use crate::secret_file::{self, SecretFileError};
 
 /// The password of the database's role, where the configuration names no file with it.
@@ -50,7 +49,8 @@ impl DatabaseConfig {
         self.password_file.iter_mut().chain(&mut self.ca)
     }
 
-    fn location(&self) -> Result<Location, SecretFileError> {
+    /// Where it is, with the password.
+    pub(crate) fn location(&self) -> Result<Location, SecretFileError> {
         let password =
             secret(self.password_file.as_ref(), DATABASE_PASSWORD_VARIABLE, "a database password")?;
         Ok(Location::Postgres(Postgres {
@@ -140,18 +140,7 @@ fn secret(
     text.map(Some).ok_or_else(|| SecretFileError::Content(path.clone(), what))
 }
 
-impl Common {
-    /// Where the server's database is: `file` in its data folder, unless the configuration names a
-    /// database.
-    pub fn database(&self, file: &str) -> Result<Location, SecretFileError> {
-        match &self.database {
-            Some(database) => database.location(),
-            None => Ok(Location::Sqlite(self.data.join(file))),
-        }
-    }
-}
-
-/// A failed database as a caller is told of it; the server's log says more.
+/// A failed database, as the caller may see it; the server's log says more.
 pub(crate) fn problem(error: StoreError) -> Problem {
     match error {
         StoreError::Closed => {

@@ -31,7 +31,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-/// How much of a body that nobody wants is read before its sender is answered, and for how long.
+/// How much of an unwanted body is read before its sender is answered, and for how long.
 const PASSED_OVER_BYTES_MAX: usize = 256 * 1024;
 const PASSED_OVER_TIME_MAX: Duration = Duration::from_secs(1);
 
@@ -79,7 +79,7 @@ pub struct Listener {
 impl Listener {
     /// Listens at `address` with this certificate (leaf first) and private key. With a `clients`
     /// configuration a peer must show a certificate that it certifies; without one this is a public
-    /// listener, where nobody is asked for a certificate and no request carries an
+    /// listener, where no peer is asked for a certificate and no request carries an
     /// [`AuthenticatedPeer`].
     ///
     /// # Errors
@@ -122,7 +122,7 @@ impl Listener {
         let acceptor = self.config.map(TlsAcceptor::from);
         tokio::pin!(shutdown);
         loop {
-            // A slot first: who finds none waits in the kernel's queue.
+            // A slot first: a connection without one waits in the kernel's queue.
             let accepted = tokio::select! {
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next() => continue,
@@ -213,7 +213,7 @@ impl Connection {
     ) {
         let router = self.router;
         let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-            // Who waits to be told to go on is not told so for nothing.
+            // A client that waits for `100 Continue` gets it only if its body is wanted.
             let is_sent = !request.headers().contains_key(EXPECT);
             let (rest, mut left) = oneshot::channel();
             let mut request =
@@ -253,7 +253,7 @@ impl Connection {
     }
 }
 
-/// A request's body, which comes back when nobody reads it any more.
+/// A request's body, which comes back when it is no longer read.
 struct Lent {
     body: Option<Incoming>,
     rest: Option<oneshot::Sender<Incoming>>,
@@ -293,7 +293,7 @@ impl hyper::body::Body for Lent {
 }
 
 /// Reads on for a moment, and says whether the body came to its end: if not, the connection ends,
-/// and who is still sending then may never see the answer.
+/// and a client that is still sending may never see the answer.
 async fn pass_over(mut body: Incoming) -> bool {
     let reading = async {
         let mut left = PASSED_OVER_BYTES_MAX;

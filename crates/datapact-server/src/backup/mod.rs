@@ -218,8 +218,8 @@ impl Plan {
         let staged =
             Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
         staged.remove()?;
-        // The database first: while it is there no server starts, so none begins a new database with
-        // the secrets restored.
+        // The database first: while it is there no server starts, so none begins a new database
+        // with the secrets restored.
         let mut files: Vec<_> = manifest.files.iter().collect();
         files.sort_by_key(|(name, _)| **name != database);
         for (name, digest) in files {

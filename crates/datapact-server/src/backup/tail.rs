@@ -33,7 +33,7 @@ pub struct Tail {
 /// An entry whose documents are lost.
 #[derive(Debug, Clone, Serialize)]
 pub struct Lost {
-    /// Where it stands.
+    /// Its position on the ledger.
     pub position: u64,
     /// When it was recorded.
     pub time: Timestamp,

@@ -17,8 +17,8 @@ use crate::secret_file::{self, SecretFileError};
 
 /// The file with the witness key, in the data folder.
 pub const WITNESS_FILE: &str = "witness.key";
-/// How long it rests at the longest before it looks again. Whoever needs a newer copy polls by
-/// itself.
+/// How long it rests at the longest before it looks again. A release that needs a newer copy polls
+/// by itself.
 const REST_MAX: Duration = Duration::from_millis(50);
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Shorter than users wait for a cosigned proof: once management is back, they are to notice
@@ -71,20 +71,20 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Log>) {
     let mut wait = Duration::ZERO;
     let mut retry = RETRY_MIN;
     let mut done = Done::default();
-    let mut told = None;
+    let mut last_warning = None;
     loop {
         match step(&follower, management.as_ref(), wait, &mut done).await {
             Ok(took) => {
-                told = None;
+                last_warning = None;
                 (wait, retry) = (LOG_WAIT_MAX, RETRY_MIN);
                 // As long as it took: the more there is to do, the more is done at a time.
                 tokio::time::sleep(took.min(REST_MAX)).await;
             }
             Err(why) => {
-                if told.as_ref() != Some(&why) {
+                if last_warning.as_ref() != Some(&why) {
                     tracing::warn!(why, "following the ledger; trying again");
                 }
-                told = Some(why);
+                last_warning = Some(why);
                 wait = Duration::ZERO;
                 tokio::time::sleep(retry).await;
                 retry = RETRY_MAX.min(retry * 2);
@@ -93,8 +93,7 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Log>) {
     }
 }
 
-/// How far the log was followed here. Whoever releases a key polls, too, so that the follower may
-/// be further.
+/// How far the log was followed here. Releases of keys poll, too, so the follower may be further.
 #[derive(Default)]
 struct Done {
     /// How many entries were seen.

@@ -58,7 +58,6 @@ pub use peers::{KeyServers, StorageServers};
 use policy::PolicyService;
 use submit::Submit;
 use subscription::SubscriptionService;
-pub use subscription::webhook::WebhooksConfig;
 use token::{Issuer, TokenService};
 
 /// The database, in the data folder.

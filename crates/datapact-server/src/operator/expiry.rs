@@ -53,7 +53,8 @@ impl Ends {
             }
             "peer" => "get that server's new certificate from its operator and replace the file",
             "ca" => {
-                "renew the CA's certificate, or add its successor's beside it in the trust configuration"
+                "renew the CA's certificate, or add its successor's beside it \
+                 in the trust configuration"
             }
             _ => "have the CA issue a new list and replace the file",
         }
@@ -112,7 +113,7 @@ impl Watched {
         all
     }
 
-    /// Whether the clock stands within the life of the server's own certificate.
+    /// Whether `now` is within the life of the server's own certificate.
     pub(crate) fn server_certificate_is_valid(&self, now: Timestamp) -> Result<(), &'static str> {
         let (_, from, to) = &self.server;
         if now < *from {

@@ -29,7 +29,7 @@ use prometheus_client::registry::Registry;
 const BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// A figure that is read when somebody asks for it.
+/// A figure that is read when it is asked for.
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     name: &'static str,
@@ -194,7 +194,7 @@ pub(crate) async fn count(
     next: Next,
 ) -> Response {
     // Only what the program has named itself: an address may hold an identifier, or be made up by
-    // whoever calls.
+    // the caller.
     let route =
         request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str).to_owned();
     let route = Route { listener, method: method(request.method()), route };
@@ -231,7 +231,7 @@ impl Drop for InFlight {
 impl Collector for Readings {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let mut readings = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        // The readings of one name stand together, under one description.
+        // The readings of one name come together, under one description.
         readings.sort_by_key(|reading| reading.name);
         for group in readings.chunk_by(|a, b| a.name == b.name) {
             let Some(first) = group.first() else { continue };

@@ -48,7 +48,7 @@ pub struct StorageServer {
     store: Store,
     base: Base,
     services: Services,
-    task: JoinHandle<()>,
+    tidying: JoinHandle<()>,
 }
 
 /// What most services need.
@@ -122,8 +122,8 @@ impl StorageServer {
             uploads: Arc::new(UploadService::new(&base, config)),
             users: Arc::new(UserService::new(&base, Arc::clone(&tidying))),
         };
-        let task = tokio::spawn(tidying.run());
-        Ok(Arc::new(Self { name, store, base, services, task }))
+        let tidying = tokio::spawn(tidying.run());
+        Ok(Arc::new(Self { name, store, base, services, tidying }))
     }
 
     /// The routes of all nouns, to be put behind the gate.
@@ -136,6 +136,6 @@ impl StorageServer {
 
 impl Drop for StorageServer {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tidying.abort();
     }
 }

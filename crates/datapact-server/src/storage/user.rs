@@ -19,7 +19,7 @@ pub(super) struct UserService {
     users: Arc<Users>,
     registry: Arc<Registry>,
     objects: Arc<Objects>,
-    tidying: Arc<Tidying>,
+    pub(super) tidying: Arc<Tidying>,
 }
 
 impl UserService {

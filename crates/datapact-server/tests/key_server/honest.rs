@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use datapact_api::key_server::{
-    Keys as _, ReleaseKey, Releases as _, ShownPolicies as _, TokenRevocation, Withhold,
+    ReleaseKey, Releases as _, ShownPolicies as _, TokenRevocation, Withhold,
 };
 use datapact_api::operation::Page;
 use datapact_api::problem::Kind;
@@ -130,7 +130,7 @@ async fn ks_4_a_lost_recipient_key_costs_no_access() {
     rig.refused(&access, &consumer, Kind::Busy, "was released 32 times").await;
     let releases =
         rig.as_user(&share.provider).releases().releases(&share.id(), Page::first()).await.unwrap();
-    assert_eq!(releases.len() as u64, RELEASES_MAX, "each stands on record");
+    assert_eq!(releases.len() as u64, RELEASES_MAX, "each is on record");
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn cosignatures_are_handed_in_again_until_they_are_taken() {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     rig.management.reachable.store(true, Ordering::SeqCst);
     rig.cosigned(&rig.log.checkpoint()).await;
-    // After a restart the newest is handed in again: nobody knows whether it arrived.
+    // After a restart the newest is handed in again: it may not have arrived.
     rig.management.cosigned.lock().unwrap().clear();
     let _reopened = rig.reopen(&config(rig.dir.path())).await.unwrap();
     rig.cosigned(&rig.log.checkpoint()).await;
@@ -250,24 +250,24 @@ async fn after_a_revocation_was_confirmed_no_storm_gets_a_key() {
         })
         .collect();
     let provider = rig.as_user(&share.provider);
-    while count(&*provider, &share.id()).await < 48 {
+    while count(&provider, &share.id()).await < 48 {
         tokio::task::yield_now().await;
     }
     share.next(|policy| policy.state = ShareState::Revoked);
     provider.policies().withhold(&Withhold { policy: share.policy.clone() }).await.unwrap();
-    let at_success = count(&*provider, &share.id()).await;
+    let at_success = count(&provider, &share.id()).await;
     let mut granted = 0;
     for task in storm {
         granted += task.await.unwrap();
     }
-    let at_end = count(&*provider, &share.id()).await;
+    let at_end = count(&provider, &share.id()).await;
     assert_eq!(at_end, at_success, "a key was released after the revocation was confirmed");
-    assert_eq!(granted, at_end, "what was answered is what stands on record");
+    assert_eq!(granted, at_end, "the answers are those on record");
     assert!(granted > 0 && granted < 16 * RELEASES_MAX, "{granted}: the storm was not one");
 }
 
-/// How many releases stand on record, page by page.
-async fn count(provider: &dyn KeyServer, share: &ShareId) -> u64 {
+/// How many releases are on record, page by page.
+async fn count(provider: &As, share: &ShareId) -> u64 {
     let (mut count, mut after) = (0, None);
     loop {
         let page = provider.releases().releases(share, Page { after }).await.unwrap();

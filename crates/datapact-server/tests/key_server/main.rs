@@ -10,5 +10,8 @@
 
 mod corrupt;
 mod custody;
+mod erasure;
 mod honest;
+mod ledger;
+mod management;
 mod rig;

@@ -6,26 +6,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::Caller;
 use datapact_api::key_server::{
     Keys, ReleaseKey, ReleasedKey, Releases, ShownPolicies, ShownPolicy, StoreKey,
 };
-use datapact_api::management::{LedgerProof, Log, ManagementInfo};
 use datapact_api::peer::AuthenticatedPeer;
-use datapact_api::problem::{Kind, Problem, Result};
-use datapact_api::public::{Health, LogSize, Public};
+use datapact_api::problem::{Kind, Result};
 use datapact_api::user::Users;
-use datapact_core::contract::{Call, Documents};
+use datapact_core::contract::{Call, Documents, SetPolicy};
 use datapact_core::document::{AccessRequest, KeyRequest};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::{AccessTimes, KeyReference};
 use datapact_core::release::Recipient;
-use datapact_core::token::{AccessToken, Confirmation, Jwks, TokenKey};
+use datapact_core::token::{AccessToken, Confirmation, TokenKey};
 use datapact_core::trust::Trust;
 use datapact_local::testing::{Fixture, MemoryLog, TestShare, TestUser, signing_key};
 use datapact_log::clock::Clock;
@@ -34,7 +30,8 @@ use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
 use datapact_server::config::{Access, Common, KeyServerConfig};
 use datapact_server::key::{KeyServer, OpenError};
-use futures_util::stream::BoxStream;
+
+pub use crate::management::TestManagement;
 
 pub const LEDGER: &str = "management.example/ledger";
 pub const MANAGEMENT: &str = "management.example";
@@ -45,82 +42,6 @@ const PATIENCE_POLLS: u32 = 6_000;
 
 pub fn log_key() -> SigningKey {
     signing_key(1, LEDGER, KeyKind::Log)
-}
-
-/// Management, as far as a key server sees it: a log, token keys, and a place for cosignatures.
-pub struct TestManagement {
-    pub log: Mutex<Arc<dyn LogSource>>,
-    pub reachable: AtomicBool,
-    pub token_keys: Mutex<Vec<TokenKey>>,
-    pub cosigned: Mutex<Vec<String>>,
-}
-
-impl TestManagement {
-    fn reach(&self) -> Result<()> {
-        match self.reachable.load(Ordering::SeqCst) {
-            true => Ok(()),
-            false => Err(Problem::new(Kind::Unavailable, "management does not answer")),
-        }
-    }
-
-    async fn size(&self) -> Result<u64> {
-        let note = self.log("checkpoint").await?;
-        Ok(String::from_utf8_lossy(&note).lines().nth(1).unwrap().parse().unwrap())
-    }
-}
-
-#[async_trait]
-impl Public for TestManagement {
-    async fn health(&self) -> Result<Health> {
-        Err(nothing())
-    }
-
-    async fn jwks(&self) -> Result<Jwks> {
-        self.reach()?;
-        let keys = self.token_keys.lock().unwrap().iter().map(|key| key.jwk().clone()).collect();
-        Ok(Jwks { keys })
-    }
-
-    async fn log(&self, path: &str) -> Result<Bytes> {
-        self.reach()?;
-        let log = Arc::clone(&self.log.lock().unwrap());
-        let bytes = log.fetch(path).await.map_err(|e| Problem::new(Kind::Unavailable, e))?;
-        bytes.map(Bytes::from).ok_or_else(nothing)
-    }
-
-    async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
-        for _ in 0..200 {
-            let size = self.size().await?;
-            if size > longer_than.size {
-                return Ok(LogSize { size });
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(LogSize { size: self.size().await? })
-    }
-
-    async fn crl(&self, _realm: &str) -> Result<String> {
-        Err(nothing())
-    }
-}
-
-fn nothing() -> Problem {
-    Problem::not_found("the tests' management has no such thing")
-}
-
-#[async_trait]
-impl Log for TestManagement {
-    async fn info(&self) -> Result<ManagementInfo> {
-        Err(nothing())
-    }
-    async fn proof(&self, _: u64) -> Result<LedgerProof> {
-        Err(nothing())
-    }
-    async fn add_cosignature(&self, note: &str) -> Result<()> {
-        self.reach()?;
-        self.cosigned.lock().unwrap().push(note.to_owned());
-        Ok(())
-    }
 }
 
 /// The key server and all around it. Management's log is in memory, so that it can record anything.
@@ -250,15 +171,15 @@ impl Rig {
         self.time.fetch_add(seconds, Ordering::SeqCst);
     }
 
-    pub fn session(&self, caller: Caller) -> Box<dyn KeyServer> {
-        Box::new(self.service.called(caller))
+    pub fn called(&self, caller: Caller) -> As {
+        As { service: Arc::clone(&self.service), caller }
     }
 
-    pub fn as_user(&self, user: &TestUser) -> Box<dyn KeyServer> {
+    pub fn as_user(&self, user: &TestUser) -> As {
         self.called(caller(&user.signer))
     }
 
-    pub fn as_management(&self) -> Box<dyn KeyServer> {
+    pub fn as_management(&self) -> As {
         self.called(server(MANAGEMENT))
     }
 
@@ -277,7 +198,7 @@ impl Rig {
         position
     }
 
-    /// A share whose key (all bytes `fill`) is stored, and whose version 1 nobody has seen yet.
+    /// A share whose key (all bytes `fill`) is stored, and whose version 1 was not shown yet.
     pub async fn draft(&self, times: AccessTimes, fill: u8) -> TestShare {
         let mut share = self.fixture.share(times, |_| {});
         let key = self.store_key(&share, fill).await;
@@ -452,4 +373,10 @@ pub fn check_refused<T>(result: Result<T>, kind: Kind, says: &str) {
     let Err(problem) = result else { panic!("it was granted; expected `{says}`") };
     assert!(problem.detail.contains(says), "`{}` does not say `{says}`", problem.detail);
     assert_eq!(problem.kind, kind, "{}", problem.detail);
+}
+
+/// What the ledger must say of the newest version.
+pub fn call_of(share: &TestShare) -> SetPolicy {
+    let Call::SetPolicy(set) = share.set().0 else { panic!() };
+    set
 }

@@ -66,7 +66,8 @@ impl World {
         }
         let common = |i: usize| {
             format!(
-                "[server]\nurl = \"{}\"\nlisten = \"{}\"\npublic_listen = \"{}\"\ncertificate = \"{r}.pem\"\n\
+                "[server]\nurl = \"{}\"\nlisten = \"{}\"\npublic_listen = \"{}\"\n\
+                 certificate = \"{r}.pem\"\n\
                  private_key = \"{r}.key\"\ntrust = \"trust.toml\"\ndata = \"{r}\"\n\
                  [server.access]\nallow = [\"server\", \"clinic\", \"lab\"]\n",
                 url(i),
@@ -80,7 +81,8 @@ impl World {
         let witness = witness_key(&path.join("key"), "key.example").unwrap().public().to_string();
         let public_port = listen[0].1.port();
         let management = format!(
-            "administrators = [\"clinic:CN=Admin\"]\n{}\n[public]\nurl = \"https://management.example:{public_port}\"\n\
+            "administrators = [\"clinic:CN=Admin\"]\n{}\n\
+             [public]\nurl = \"https://management.example:{public_port}\"\n\
              connect = \"{}\"\n[ledger]\nid = \"{ledger}\"\nwitnesses = [\"{witness}\"]\n\
              [[key_servers]]\nurl = \"{}\"\nconnect = \"{}\"\ncertificate = \"key.pem\"\n\
              [[storage_servers]]\nurl = \"{}\"\nconnect = \"{}\"\ncertificate = \"storage.pem\"\n",
@@ -93,8 +95,9 @@ impl World {
         );
         let of_management = format!("url = \"{}\"\nconnect = \"{}\"\n", url(0), listen[0].0);
         let key = format!(
-            "ledger = \"{ledger}\"\nlog_key = \"{log_key}\"\nkek = \"kek\"\n{}\n[management]\n{of_management}\
-             [management_public]\nurl = \"https://management.example:{public_port}\"\nconnect = \"{}\"\n",
+            "ledger = \"{ledger}\"\nlog_key = \"{log_key}\"\nkek = \"kek\"\n{}\n\
+             [management]\n{of_management}[management_public]\n\
+             url = \"https://management.example:{public_port}\"\nconnect = \"{}\"\n",
             common(1),
             listen[0].1,
         );

@@ -1,5 +1,5 @@
-//! Changing the key-encryption key (KS-2) while the key server runs. The change can be killed at any
-//! moment; the next run goes on where it was.
+//! Changing the key-encryption key (KS-2) while the key server runs. The change can be killed at
+//! any moment; the next run goes on where it was.
 //!
 //! The steps, each durable before the next: the new version is in the file beside the old one; the
 //! database has its proof, and from then on the server stores new keys under it only; the keys are

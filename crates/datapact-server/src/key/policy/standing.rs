@@ -16,8 +16,8 @@ pub(in crate::key) struct OnLedger {
     pub(in crate::key) of_record: SetPolicy,
 }
 
-/// The policy of the access, if the provider's own policies let `key` go at `now`; `rows` are all of
-/// them that this server has. The ledger must say what the provider signed, both now and when it
+/// The policy of the access, if the provider's own policies let `key` go at `now`; `rows` are all
+/// of them that this server has. The ledger must say what the provider signed, both now and when it
 /// recorded the access, and nothing that the provider has signed may speak against it.
 pub(in crate::key) fn standing(
     rows: &[PolicyRow],

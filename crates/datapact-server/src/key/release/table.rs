@@ -52,7 +52,8 @@ pub(super) struct Earlier {
 pub(super) fn earlier(db: &Db, releases: &[Release]) -> Result<Vec<Earlier>> {
     let sql = "SELECT n, \
         (SELECT COUNT(*) FROM key_revocation r WHERE r.request = given.request), \
-        (SELECT COUNT(*) FROM key_tombstone t WHERE t.share = given.share AND t.mark = given.mark), \
+        (SELECT COUNT(*) FROM key_tombstone t \
+         WHERE t.share = given.share AND t.mark = given.mark), \
         (SELECT commitment FROM key_consumer c \
          WHERE c.share = given.share AND c.identity = given.consumer), \
         (SELECT COUNT(*) FROM key_release r WHERE r.request = given.request), \

@@ -99,7 +99,7 @@ impl Deliveries {
                     Ok((subscription, outcome)) => {
                         busy.remove(&subscription);
                         if let Err(Failure(problem)) = outcome {
-                            tracing::warn!(%problem, "a delivery cannot be noted; it is made again");
+                            tracing::warn!(%problem, "a delivery is not noted; it is made again");
                         }
                     }
                     // A task that panicked does not say whose it was; all are free again when

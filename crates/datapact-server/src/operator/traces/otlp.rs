@@ -29,8 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of a collector's answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What records the calls of a server and sends them, in batches and behind their backs: a
-/// collector that is slow or away costs spans and holds up nobody.
+/// Records the calls of a server and sends them in batches, later: a collector that is slow or away
+/// costs spans and delays no call.
 pub(super) struct Exporter {
     provider: SdkTracerProvider,
     tracer: SdkTracer,
@@ -155,10 +155,10 @@ impl HttpClient for Client {
                 }
                 body.extend_from_slice(&part);
             }
-            let mut told = opentelemetry_http::Response::new(Bytes::from(body));
-            *told.status_mut() = answer.status();
-            *told.headers_mut() = std::mem::take(answer.headers_mut());
-            Ok::<_, HttpError>(told)
+            let mut response = opentelemetry_http::Response::new(Bytes::from(body));
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = std::mem::take(answer.headers_mut());
+            Ok::<_, HttpError>(response)
         });
         sending.await?
     }

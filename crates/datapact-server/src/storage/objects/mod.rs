@@ -99,8 +99,8 @@ impl Objects {
         }
     }
 
-    /// Asks as [`Objects::check`] does, but says why not: the caller has no server's log. The folder
-    /// may be in use by a server, so that unlike [`Objects::open`] this removes nothing.
+    /// Asks as [`Objects::check`] does, but says why not: the caller has no server's log. The
+    /// folder may be in use by a server, so unlike [`Objects::open`] this removes nothing.
     pub(super) async fn look(
         folder: &FilePath,
         bucket: Option<&ObjectsConfig>,

@@ -20,7 +20,7 @@ use crate::stores::{ObjectsConfig, SECRET_KEY_VARIABLE};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long it may be silent in the middle of an answer.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a request is repeated that failed for a moment; then the caller is told.
+/// How long a request is repeated that failed for a moment; then the caller gets the failure.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(15);
 const RETRIES_MAX: usize = 3;
 

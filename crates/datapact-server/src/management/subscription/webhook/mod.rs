@@ -6,18 +6,17 @@
 mod address;
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use address::{Network, is_global};
+use address::is_global;
 
+use crate::config::{Network, WebhooksConfig};
 use crate::foreign_tls;
 
 /// The longest address of a webhook, in bytes.
@@ -30,46 +29,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 /// How a secret begins (Standard Webhooks).
 const SECRET_PREFIX: &str = "whsec_";
-
-/// The configuration of webhooks. Without it, management calls only its own servers.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WebhooksConfig {
-    /// Networks outside the global Internet that may be called all the same: `10.1.0.0/16`,
-    /// `127.0.0.1`.
-    #[serde(default)]
-    pub allow_networks: Vec<String>,
-    /// Whether receivers may be called without TLS.
-    #[serde(default)]
-    pub allow_http: bool,
-    /// The roots that receivers' certificates must come from, PEM; this machine's usual ones if not
-    /// given.
-    #[serde(default)]
-    pub ca: Option<PathBuf>,
-    /// How often a delivery is tried, 1 to 20; 10 if not given, which takes some 30 hours.
-    #[serde(default = "attempts")]
-    pub attempts: u32,
-}
-
-fn attempts() -> u32 {
-    10
-}
-
-impl WebhooksConfig {
-    /// What of it cannot be.
-    pub(crate) fn validate(&self) -> Result<(), String> {
-        if !(1..=20).contains(&self.attempts) {
-            return Err("`webhooks.attempts` must be 1 to 20".to_owned());
-        }
-        self.networks().map(drop)
-    }
-
-    fn networks(&self) -> Result<Vec<Network>, String> {
-        let parse =
-            |line: &String| line.parse().map_err(|e| format!("`webhooks.allow_networks`: {e}"));
-        self.allow_networks.iter().map(parse).collect()
-    }
-}
 
 /// A secret that deliveries are signed with.
 pub(crate) struct Secret(Zeroizing<Vec<u8>>);
@@ -209,7 +168,9 @@ impl Webhooks {
         if is_global(own) || self.allowed.iter().any(|network| network.contains(own)) {
             return Ok(());
         }
-        Err("the receiver has an address that is not of the global Internet, and the operator does not allow it".to_owned())
+        let problem = "the receiver has an address that is not of the global Internet, \
+                       and the operator does not allow it";
+        Err(problem.to_owned())
     }
 }
 
@@ -348,7 +309,8 @@ mod tests {
     async fn a_redirect_leads_nowhere() {
         let (inside, called) = receiver("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let answer = format!(
-            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{inside}/\r\ncontent-length: 0\r\n\r\n"
+            "HTTP/1.1 307 Temporary Redirect\r\nlocation: http://{inside}/\r\n\
+             content-length: 0\r\n\r\n"
         );
         let (outside, _) = receiver(Box::leak(answer.into_boxed_str())).await;
         let open = webhooks(&["127.0.0.0/8"], true);

@@ -34,7 +34,8 @@ impl TracesConfig {
             return Ok(());
         }
         Err(format!(
-            "`traces.endpoint`: `{}` must begin with https://, or with http:// and an address of this machine",
+            "`traces.endpoint`: `{}` must begin with https://, \
+             or with http:// and an address of this machine",
             self.endpoint
         ))
     }

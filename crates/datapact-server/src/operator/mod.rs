@@ -47,9 +47,9 @@ impl Check {
     /// Asks, but not for longer than five seconds.
     pub(crate) async fn of<E: std::fmt::Display>(
         name: &'static str,
-        asked: impl Future<Output = Result<(), E>>,
+        check: impl Future<Output = Result<(), E>>,
     ) -> Self {
-        let detail = match tokio::time::timeout(CHECK_TIMEOUT, asked).await {
+        let detail = match tokio::time::timeout(CHECK_TIMEOUT, check).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {} seconds", CHECK_TIMEOUT.as_secs())),
@@ -77,7 +77,7 @@ pub(crate) fn clock_is_sane(now: Timestamp, newest: Timestamp) -> Result<(), Str
 pub(crate) trait Operated: Send + Sync + 'static {
     /// What it needs.
     async fn checks(&self) -> Vec<Check>;
-    /// Its figures now, without what cannot be had.
+    /// Its figures now, without those that cannot be read.
     async fn readings(&self) -> Vec<Reading>;
 }
 
@@ -93,7 +93,7 @@ pub(crate) struct Panel {
     pub(crate) data: PathBuf,
     /// Set when the server has begun to end.
     pub(crate) stopping: Arc<AtomicBool>,
-    /// Held while the checks or the readings are made, so that many who ask cost no more than one.
+    /// Held while the checks or the readings are made, so that many callers cost no more than one.
     pub(crate) asking: tokio::sync::Mutex<()>,
 }
 

@@ -1,0 +1,196 @@
+//! The configuration file of each server: TOML, one file a server, unknown keys are errors.
+//!
+//! Relative paths are relative to the file's folder.
+
+mod key;
+mod management;
+mod network;
+mod storage;
+mod webhooks;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use datapact_api::endpoint::Endpoint;
+use datapact_api::gate::Pattern;
+use datapact_store::Location;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::operator::traces::TracesConfig;
+use crate::secret_file::SecretFileError;
+use crate::stores::DatabaseConfig;
+pub use key::KeyServerConfig;
+pub use management::{LedgerConfig, ManagementConfig, Peer};
+pub(crate) use network::Network;
+pub use storage::StorageServerConfig;
+pub use webhooks::WebhooksConfig;
+
+/// The longest retention, in days.
+const RETENTION_DAYS_MAX: u32 = 3650;
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration `{path}`: {error}", path = .0.display(), error = .1)]
+    Read(PathBuf, std::io::Error),
+    /// The file is not as specified.
+    #[error("the configuration `{path}` is wrong: {detail}", path = .0.display(), detail = .1)]
+    Wrong(PathBuf, String),
+}
+
+/// What every server has.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Common {
+    /// The address of this server, `https://NAME:PORT`; its certificate must bear NAME.
+    pub url: String,
+    /// Where to listen for clients with certificates; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where to listen without client certificates, for health, keys, revocation lists and the log.
+    pub public_listen: SocketAddr,
+    /// The certificate chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// The private key, PEM (PKCS#8), 0600.
+    pub private_key: PathBuf,
+    /// The trust configuration.
+    pub trust: PathBuf,
+    /// The folder with all of this server's state.
+    pub data: PathBuf,
+    /// PostgreSQL instead of a database file in `data`.
+    #[serde(default)]
+    pub database: Option<DatabaseConfig>,
+    /// The operator's listener: health, readiness and metrics. None if not given.
+    #[serde(default)]
+    pub operator: Option<Operator>,
+    /// Where traces of the calls that it answers are sent. Nowhere if not given.
+    #[serde(default)]
+    pub traces: Option<TracesConfig>,
+    /// Whom it admits.
+    pub access: Access,
+}
+
+/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach
+/// it, and therefore only on this machine unless configured otherwise.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operator {
+    /// Where it listens; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Whether `listen` may be an address that other machines reach, for a container's network,
+    /// say.
+    #[serde(default)]
+    pub beyond_this_machine: bool,
+}
+
+impl Operator {
+    fn validate(&self) -> Result<(), String> {
+        if self.beyond_this_machine || self.listen.ip().is_loopback() {
+            return Ok(());
+        }
+        Err("`operator.listen` is not a loopback address; anybody there could read the figures. \
+             Set `operator.beyond_this_machine = true` if only its operator reaches that network"
+            .to_owned())
+    }
+}
+
+/// An access list: realms (`clinic`) or identities (`clinic:CN=alice`).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Access {
+    /// Admitted.
+    pub allow: Vec<String>,
+    /// Refused, even if admitted by `allow`.
+    #[serde(default)]
+    pub deny: Vec<String>,
+}
+
+impl Access {
+    /// The list, parsed.
+    pub fn parse(&self) -> Result<datapact_api::gate::AccessList, String> {
+        let parse = |lines: &[String]| {
+            lines
+                .iter()
+                .map(|line| {
+                    line.parse::<Pattern>().map_err(|e| format!("access list: `{line}`: {e}"))
+                })
+                .collect::<Result<Vec<_>, _>>()
+        };
+        Ok(datapact_api::gate::AccessList { allow: parse(&self.allow)?, deny: parse(&self.deny)? })
+    }
+}
+
+/// A configuration that knows its common part.
+pub trait ServerConfig: DeserializeOwned {
+    /// What every server has.
+    fn common(&self) -> &Common;
+    /// The same, to make paths absolute.
+    fn common_mut(&mut self) -> &mut Common;
+    /// Paths beyond the common ones.
+    fn paths_mut(&mut self) -> Vec<&mut PathBuf> {
+        Vec::new()
+    }
+    /// What of the content cannot be.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Reads and checks a configuration file.
+pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Read(path.to_owned(), e))?;
+    let wrong = |detail: String| ConfigError::Wrong(path.to_owned(), detail);
+    let mut config: C = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let absolute = |path: &mut PathBuf| *path = folder.join(&*path);
+    config.paths_mut().into_iter().for_each(absolute);
+    let common = config.common_mut();
+    [&mut common.certificate, &mut common.private_key, &mut common.trust, &mut common.data]
+        .into_iter()
+        .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
+        .chain(common.traces.iter_mut().flat_map(|traces| &mut traces.ca))
+        .for_each(absolute);
+    config.common().access.parse().map_err(wrong)?;
+    config.common().name().map_err(wrong)?;
+    config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
+    config.common().traces.as_ref().map_or(Ok(()), TracesConfig::validate).map_err(wrong)?;
+    config.validate().map_err(wrong)?;
+    Ok(config)
+}
+
+impl Common {
+    /// The name that the certificate must bear.
+    pub fn name(&self) -> Result<String, String> {
+        let endpoint = Endpoint { url: self.url.clone(), connect: None };
+        endpoint.name().map(str::to_owned).map_err(|e| format!("`url`: {e}"))
+    }
+
+    /// Where the server's database is: `file` in its data folder, unless the configuration names a
+    /// database.
+    ///
+    /// # Errors
+    /// The file with the database's password cannot be used.
+    pub fn database(&self, file: &str) -> Result<Location, SecretFileError> {
+        match &self.database {
+            Some(database) => database.location(),
+            None => Ok(Location::Sqlite(self.data.join(file))),
+        }
+    }
+}
+
+fn retention_days() -> u32 {
+    90
+}
+
+fn registration_hours() -> u32 {
+    24
+}
+
+fn check_registration_hours(hours: u32) -> Result<(), String> {
+    if (1..=720).contains(&hours) {
+        Ok(())
+    } else {
+        Err("`registration_hours` must be 1 to 720".to_owned())
+    }
+}
