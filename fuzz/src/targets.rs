@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{ReleaseKey, StoreKey};
-use datapact_api::management::{CatalogQuery, Invitation, NewInvitation, RecordQuery};
+use datapact_api::management::{
+    CatalogQuery, Invitation, NewInvitation, NewSubscription, RecordQuery,
+};
 use datapact_client::audit::{Bundle, Known};
 use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
@@ -23,10 +25,9 @@ use datapact_core::release::SealedKey;
 use datapact_core::terms::{Country, Industry, Name, Terms};
 use datapact_core::token::Jwks;
 use datapact_core::trust::{Trust, public_key, server_name, subject};
-use datapact_desensitize::detect::scan;
-use datapact_desensitize::format::Options;
+use datapact_desensitize::format::{Input, Options};
+use datapact_desensitize::proposal::scan;
 use datapact_desensitize::rules::{Rules, Transform};
-use datapact_desensitize::table::Input;
 use datapact_desensitize::{Plan, PseudonymKey, run};
 use datapact_evm::abi;
 use datapact_evm::config::EvmConfig;
@@ -182,6 +183,7 @@ fn api(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Invitation>(bytes);
     let _ = serde_json::from_slice::<NewInvitation>(bytes);
     let _ = serde_json::from_slice::<CatalogQuery>(bytes);
+    let _ = serde_json::from_slice::<NewSubscription>(bytes);
     let _ = serde_json::from_slice::<RecordQuery>(bytes);
     let _ = serde_json::from_slice::<SealedKey>(bytes);
     if let Ok(terms) = serde_json::from_slice::<Terms>(bytes) {

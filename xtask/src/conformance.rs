@@ -1,5 +1,5 @@
-//! `docs/conformance.md` against the tree: every requirement once, and nothing named that is not
-//! there.
+//! `docs/conformance.md` against the tree: it lists every requirement once, and the code and tests
+//! that it names exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -58,7 +58,7 @@ pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
             found(format!("there is no test `{test}`, or it is ignored"));
         }
         if row.requirement.is_empty() {
-            found("the requirement is not said".to_owned());
+            found("the requirement is not described".to_owned());
         }
         match row.state {
             "done" if row.code.is_empty() || row.tests.is_empty() => {
@@ -66,7 +66,7 @@ pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
             }
             "partly" if row.code.is_empty() => found("`partly` must name code".to_owned()),
             "done" | "partly" | "not yet" => {}
-            other => found(format!("`{other}` is no state; write done, partly or not yet")),
+            other => found(format!("`{other}` is not a state; write done, partly or not yet")),
         }
     }
     findings.extend(misnamed(&tests));
@@ -96,12 +96,12 @@ fn rows<'a>(page: &'a str, findings: &mut Vec<String>) -> Vec<Row<'a>> {
     rows
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(cell: &str) -> Vec<&str> {
     cell.split('`').skip(1).step_by(2).collect()
 }
 
-/// Every requirement stands there once, and nothing else does.
+/// The table lists every requirement once, and nothing else.
 fn counted(rows: &[Row<'_>], findings: &mut Vec<String>) {
     let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
     for row in rows {
@@ -110,14 +110,14 @@ fn counted(rows: &[Row<'_>], findings: &mut Vec<String>) {
     for id in ids() {
         match seen.remove(id.as_str()) {
             Some(1) => {}
-            Some(n) => findings.push(format!("{id} stands there {n} times")),
+            Some(n) => findings.push(format!("{id} is listed {n} times")),
             None => findings.push(format!("{id} is missing")),
         }
     }
-    findings.extend(seen.keys().map(|id| format!("`{id}` is no requirement")));
+    findings.extend(seen.keys().map(|id| format!("`{id}` is not a requirement")));
 }
 
-/// The functions that `cargo test` runs; ignored ones are not among them.
+/// The names of the functions that `cargo test` runs, which are not ignored.
 fn tests(text: &str) -> Vec<&str> {
     let mut names = Vec::new();
     let mut is_test = false;
@@ -139,7 +139,7 @@ fn tests(text: &str) -> Vec<&str> {
     names
 }
 
-/// Tests that are named after a requirement that does not exist.
+/// Tests named after a requirement that does not exist.
 fn misnamed(tests: &BTreeSet<&str>) -> Vec<String> {
     let wrong = |name: &&&str| {
         let mut words = name.split('_');
@@ -156,7 +156,7 @@ fn misnamed(tests: &BTreeSet<&str>) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod unit {
+mod tests {
     #![expect(clippy::panic, reason = "a test says so")]
     use super::*;
 
@@ -212,12 +212,12 @@ mod unit {
     }
 
     #[test]
-    fn a_requirement_must_stand_there_once() {
+    fn a_requirement_must_be_listed_once() {
         line_refused("", "PR-2 is missing");
-        line_refused(good("PR-1").trim(), "PR-1 stands there 2 times");
-        line_refused(&good("PR-11"), "`PR-11` is no requirement");
+        line_refused(good("PR-1").trim(), "PR-1 is listed 2 times");
+        line_refused(&good("PR-11"), "`PR-11` is not a requirement");
         line_refused("| PR-2 | Something | not yet |", "not a line of five cells");
-        line_refused("| PR-2 | | | | not yet |", "PR-2: the requirement is not said");
+        line_refused("| PR-2 | | | | not yet |", "PR-2: the requirement is not described");
         refused("", "AX-18 is missing");
     }
 
@@ -237,7 +237,7 @@ mod unit {
         line_refused("| PR-2 | S | `xtask` | | done |", "`done` must name code and a test");
         line_refused("| PR-2 | S | | `a_test` | done |", "`done` must name code and a test");
         line_refused("| PR-2 | S | | | partly |", "`partly` must name code");
-        line_refused("| PR-2 | S | `xtask` | | nearly |", "`nearly` is no state");
+        line_refused("| PR-2 | S | `xtask` | | nearly |", "`nearly` is not a state");
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The contract in Solidity: whether what is committed is what the sources compile to, and what the
-//! checkers say.
+//! The contract in Solidity: whether the committed artifacts are what the sources compile to, and
+//! what the checkers find.
 //!
 //! All tools come from npm and PyPI at pinned versions into a cache outside the checkout, and work
 //! there on a copy.
@@ -11,6 +11,8 @@ use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::environment::cache_folder;
+use crate::outcome::{Outcome, is_ci};
 use crate::tree::root;
 
 /// What is compiled and committed.
@@ -27,22 +29,15 @@ const COPIED: [&str; 8] = [
     "solc.json",
 ];
 
-/// Checks the contract; one line for each thing found.
-pub(crate) fn run() -> Vec<String> {
+/// Checks the contract.
+pub(crate) fn run() -> Outcome {
     let missing: Vec<&str> =
         ["npm", "node", "python3"].into_iter().filter(|tool| !starts(tool)).collect();
-    if !missing.is_empty() {
-        let said = format!(
-            "missing: {}; install Node with npm, and Python 3 with venv",
-            missing.join(", ")
-        );
-        if env::var("CI").as_deref() == Ok("true") {
-            return vec![said];
-        }
-        println!("!!!! NOT CHECKED, {said}");
-        return Vec::new();
+    if missing.is_empty() {
+        return checked().err().unwrap_or_default().into();
     }
-    checked().err().into_iter().flatten().collect()
+    let missing = missing.join(", ");
+    Outcome::unchecked(format!("missing: {missing}; install Node with npm, and Python 3 with venv"))
 }
 
 fn starts(tool: &str) -> bool {
@@ -59,10 +54,10 @@ fn checked() -> Result<(), Vec<String>> {
     let lock = fs::File::create(cache.join("lock")).and_then(|file| file.lock().map(|()| file));
     let _lock = lock.map_err(|e| one(format!("cannot lock `{}`: {e}", cache.display())))?;
     let stamp = cache.join("checked");
-    // Elsewhere than in CI, what was checked is not checked again.
+    // Outside CI, unchanged contracts are not checked again.
     let same = fs::read_to_string(&stamp).is_ok_and(|checked| checked == content);
-    if same && env::var("CI").as_deref() != Ok("true") {
-        println!("contracts/ is as it was when it was checked last");
+    if same && !is_ci() {
+        println!("contracts/ has not changed since it was last checked");
         return Ok(());
     }
     let work = workplace(&contracts, &cache).map_err(one)?;
@@ -73,11 +68,7 @@ fn checked() -> Result<(), Vec<String>> {
 
 /// Where tools and copies lie.
 fn cache() -> Result<PathBuf, String> {
-    let base = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))
-        .ok_or("neither XDG_CACHE_HOME nor HOME is set")?;
-    let cache = base.join("datapact").join("contracts");
+    let cache = cache_folder()?.join("contracts");
     fs::create_dir_all(&cache).map_err(|e| format!("`{}`: {e}", cache.display()))?;
     Ok(cache)
 }
@@ -192,7 +183,7 @@ fn tools(work: &Path) -> Result<(), Vec<String>> {
     if findings.is_empty() { Ok(()) } else { Err(findings) }
 }
 
-/// Runs a tool in the work directory; what it says is shown only if it fails.
+/// Runs a tool in the work directory; its output is shown only if it fails.
 fn start(work: &Path, command: &[&str]) -> Result<(), String> {
     let (program, arguments) = command.split_first().ok_or("no command")?;
     let line = command.join(" ");
@@ -215,7 +206,7 @@ fn start(work: &Path, command: &[&str]) -> Result<(), String> {
     Err(format!("`{line}`: {}", output.status))
 }
 
-/// Our own programs stand before those of the machine.
+/// Our own programs come before those of the machine.
 fn programs(work: &Path) -> Vec<PathBuf> {
     let forge = work.join("node_modules").join("@foundry-rs");
     let mut places: Vec<PathBuf> =

@@ -1,8 +1,8 @@
 //! `cargo xtask dist`: a release archive for this machine's system, and a look at it from the
 //! outside: it is unpacked elsewhere, its checksums are compared, and its program is run.
 //!
-//! Needs `tar` (GNU) and `sha256sum`. `--dev` takes the development profile without chains, for who
-//! only wants to see that the archive is made rightly.
+//! Needs `tar` (GNU) and `sha256sum`. `--dev` takes the development profile without chains, to see
+//! quickly that the archive is made rightly.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -12,7 +12,7 @@ use std::process::Command;
 use crate::tree;
 
 const SHELLS: [&str; 5] = ["bash", "zsh", "fish", "elvish", "powershell"];
-/// What goes along as it is: from the repository, to the archive.
+/// Files of the repository, and their places in the archive.
 const FILES: [(&str, &str); 12] = [
     ("LICENSE", "LICENSE"),
     ("README.md", "README.md"),
@@ -106,7 +106,7 @@ fn make(development: bool) -> Result<PathBuf> {
     checksums(&folder)?;
 
     let archive = dist.join(format!("{name}.tar.gz"));
-    // The same sources give the same archive but for the program itself.
+    // The same sources give the same archive, except for the program itself.
     let options =
         ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--mtime=2026-01-01 00:00Z"];
     let mut tar = Command::new("tar");
@@ -117,7 +117,7 @@ fn make(development: bool) -> Result<PathBuf> {
     Ok(archive)
 }
 
-/// Unpacks the archive where nothing else is, and uses it.
+/// Unpacks the archive in an empty folder, and uses it.
 fn inspect(
     dist: &Path,
     archive: &Path,
@@ -204,8 +204,8 @@ fn components(root: &Path, features: &str) -> Result<Vec<Component>> {
 }
 
 fn third_party(components: &[Component]) -> String {
-    let mut text = "What this program is made of besides its own code, and under which licences (SPDX). Each crate's own\n\
-                    licence texts are in its source.\n\n"
+    let mut text = "What this program is made of besides its own code, and under which licences \
+                    (SPDX).\nEach crate's own licence texts are in its source.\n\n"
         .to_owned();
     for component in components.iter().filter(|component| component.foreign) {
         let _ = writeln!(text, "{} {}: {}", component.name, component.version, component.license);
@@ -213,21 +213,22 @@ fn third_party(components: &[Component]) -> String {
     text
 }
 
-/// A bill of materials, CycloneDX 1.5. What stands in it are names, versions and SPDX expressions,
-/// which need no escapes.
+/// A bill of materials, CycloneDX 1.5. It contains names, versions and SPDX expressions, which need
+/// no escapes.
 fn sbom(version: &str, components: &[Component]) -> String {
     let component = |component: &Component| {
         let Component { name, version, license, .. } = component;
         format!(
             "    {{\"type\": \"library\", \"name\": \"{name}\", \"version\": \"{version}\", \
-             \"purl\": \"pkg:cargo/{name}@{version}\", \"licenses\": [{{\"expression\": \"{license}\"}}]}}"
+             \"purl\": \"pkg:cargo/{name}@{version}\", \
+             \"licenses\": [{{\"expression\": \"{license}\"}}]}}"
         )
     };
     let foreign = components.iter().filter(|component| component.foreign);
     format!(
-        "{{\n  \"bomFormat\": \"CycloneDX\",\n  \"specVersion\": \"1.5\",\n  \"version\": 1,\n  \"metadata\": \
-         {{\"component\": {{\"type\": \"application\", \"name\": \"datapact\", \"version\": \"{version}\"}}}},\n  \
-         \"components\": [\n{}\n  ]\n}}\n",
+        "{{\n  \"bomFormat\": \"CycloneDX\",\n  \"specVersion\": \"1.5\",\n  \"version\": 1,\n  \
+         \"metadata\": {{\"component\": {{\"type\": \"application\", \"name\": \"datapact\", \
+         \"version\": \"{version}\"}}}},\n  \"components\": [\n{}\n  ]\n}}\n",
         foreign.map(component).collect::<Vec<_>>().join(",\n")
     )
 }

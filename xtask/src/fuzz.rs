@@ -7,8 +7,8 @@ use std::process::{Command, ExitCode, Stdio};
 
 use crate::tree::root;
 
-/// What `rustc` is told so that libFuzzer sees which code an input reaches. It works on stable: no
-/// sanitizer is used, since there is no unsafe code of ours for one to watch.
+/// Options of `rustc` that let libFuzzer see which code an input reaches. They work on stable Rust:
+/// no sanitizer is used, since our code has no `unsafe` for one to watch.
 const COVERAGE: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -17,7 +17,7 @@ const COVERAGE: [&str; 6] = [
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Ccodegen-units=1",
 ];
-/// Set where this program stands in for `rustc`.
+/// Set when this program is called in place of `rustc`.
 const WRAPPER: &str = "DATAPACT_FUZZ_WRAPPER";
 /// Seconds for each target when none are given.
 const SECONDS: u64 = 60;
@@ -26,7 +26,7 @@ const MEMORY_MB: u64 = 1024;
 /// Seconds after which an input counts as one that hangs.
 const TIMEOUT: u64 = 10;
 
-/// Fuzzes `target`, or each in turn, for `seconds` each; what is wrong, one line each.
+/// Fuzzes `target`, or all in turn, for `seconds` each; returns what is wrong, one line each.
 pub(crate) fn run(target: Option<&str>, seconds: Option<u64>) -> Vec<String> {
     try_run(target, seconds.unwrap_or(SECONDS)).unwrap_or_else(|error| vec![error])
 }
@@ -43,7 +43,7 @@ fn try_run(wanted: Option<&str>, seconds: u64) -> Result<Vec<String>, String> {
     if let Some(wanted) = wanted {
         targets.retain(|target| target == wanted);
         if targets.is_empty() {
-            return Err(format!("`{wanted}` is no folder of `{}`", corpus.display()));
+            return Err(format!("there is no folder `{wanted}` in `{}`", corpus.display()));
         }
     }
     let mut findings = Vec::new();
@@ -53,14 +53,14 @@ fn try_run(wanted: Option<&str>, seconds: u64) -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// Builds the program; where it lies. Cargo gives the project's own crates, and no others, to this
-/// program instead of `rustc`, which compiles them with coverage; so everything else is built once
-/// for tests and fuzzing.
+/// Builds the program and returns its path. Cargo gives the project's own crates, and no others, to
+/// this program instead of `rustc`, which compiles them with coverage; so everything else is built
+/// once for tests and fuzzing.
 fn build() -> Result<PathBuf, String> {
     let target =
         env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     let own =
-        env::current_exe().map_err(|e| format!("this program does not know where it lies: {e}"))?;
+        env::current_exe().map_err(|e| format!("this program does not know its own path: {e}"))?;
     let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .args(["build", "--quiet", "-p", "datapact-fuzz"])
         .env("RUSTC_WORKSPACE_WRAPPER", own)
@@ -74,7 +74,7 @@ fn build() -> Result<PathBuf, String> {
     Ok(target.join("debug/datapact-fuzz"))
 }
 
-/// Compiles as cargo wants, with coverage, if this program was started to do that.
+/// Compiles with coverage what cargo asks for, if cargo has started this program as `rustc`.
 pub(crate) fn stand_in(arguments: &[String]) -> Option<ExitCode> {
     env::var_os(WRAPPER)?;
     let (rustc, arguments) = arguments.split_first()?;

@@ -1,9 +1,9 @@
 //! The README's commands, run as a reader would run them.
 //!
 //! Blocks fenced as `sh` are run, in order; others are not. A block that begins with `cargo` runs
-//! at the root, but for the test command itself (whoever runs this has run it). Blocks of `datapact
-//! ...` run in a directory of their own that holds `results.csv`, beside a quickstart that is left
-//! running; `SHARE` stands for the share that an earlier block made.
+//! at the root, except the test command itself, which has just been run. Blocks of `datapact ...`
+//! run in a directory of their own that holds `results.csv`, beside a quickstart that is left
+//! running; `SHARE` is the share that an earlier block made.
 
 use std::env;
 use std::fs;
@@ -18,9 +18,11 @@ use crate::tree::root;
 
 /// How long the quickstart may take until it says where its profiles are.
 const QUICKSTART_TIMEOUT: Duration = Duration::from_secs(300);
-/// A file of the reader's own, with personal data.
-const RESULTS: &str = "name,email,born,value\nAda Holm,ada@example.org,1980-12-10,0.5\nBen Lund,ben@example.org,1975-03-02,0.7\n";
-/// What it says then, before the folder.
+/// A file of the reader's, with personal data.
+const RESULTS: &str = "name,email,born,value\n\
+                       Ada Holm,ada@example.org,1980-12-10,0.5\n\
+                       Ben Lund,ben@example.org,1975-03-02,0.7\n";
+/// What it prints before the profiles' folder.
 const HOME_VARIABLE: &str = "DATAPACT_HOME=";
 
 /// Runs all blocks; one line for what failed.
@@ -33,11 +35,11 @@ pub(crate) fn run() -> Vec<String> {
     let mut reader = Reader { directory: directory.clone(), quickstart: None, share: None };
     let outcome = reader.follow(&blocks(&text));
     drop(reader);
-    let _ = fs::remove_dir_all(&directory); // a directory that stays behind harms nobody
+    let _ = fs::remove_dir_all(&directory); // a directory left behind is only untidy
     outcome.err().into_iter().collect()
 }
 
-/// Somebody who follows the README.
+/// A reader who follows the README.
 struct Reader {
     directory: PathBuf,
     quickstart: Option<(Child, String)>,
@@ -102,7 +104,7 @@ impl Reader {
             .map_err(|error| format!("cannot run `bash`: {error}"))?;
         let stderr = child.stderr.take();
         let (sender, receiver) = mpsc::channel();
-        // It goes on reading, so that the quickstart never waits for us.
+        // It reads on to the end, so that the quickstart never blocks on a full pipe.
         thread::spawn(move || {
             for line in stderr
                 .into_iter()
@@ -115,12 +117,13 @@ impl Reader {
                 }
             }
         });
-        let heard = receiver.recv_timeout(QUICKSTART_TIMEOUT);
-        self.quickstart = Some((child, heard.clone().unwrap_or_default()));
-        let home = heard.map_err(|_| format!("the quickstart did not say `{HOME_VARIABLE}...`"))?;
+        let received = receiver.recv_timeout(QUICKSTART_TIMEOUT);
+        self.quickstart = Some((child, received.clone().unwrap_or_default()));
+        let home =
+            received.map_err(|_| format!("the quickstart did not say `{HOME_VARIABLE}...`"))?;
         let home = self.directory.join(home).display().to_string();
-        if let Some((_, kept)) = &mut self.quickstart {
-            kept.clone_from(&home);
+        if let Some((_, folder)) = &mut self.quickstart {
+            folder.clone_from(&home);
         }
         Ok(home)
     }
@@ -136,7 +139,7 @@ impl Drop for Reader {
     }
 }
 
-/// A program that `datapact` stands for.
+/// A script that is called as `datapact`.
 fn stand_in() -> String {
     let manifest = Path::new(&root()).join("Cargo.toml");
     format!("exec cargo run --quiet --manifest-path '{}' -- \"$@\"\n", manifest.display())
@@ -176,7 +179,8 @@ mod tests {
 
     #[test]
     fn only_sh_blocks_are_run_and_the_test_command_is_not() {
-        let text = "a\n```sh\necho one\n```\n```sh\ncargo xtask check\n```\n```console\n$ echo two\n```\n```sh\necho three\n```\n";
+        let text = "a\n```sh\necho one\n```\n```sh\ncargo xtask check\n```\n\
+                    ```console\n$ echo two\n```\n```sh\necho three\n```\n";
         assert_eq!(blocks(text), ["echo one\n", "echo three\n"]);
         assert_eq!(
             blocks("```text\n```\necho outside\n```sh\necho inside\n```\necho outside\n"),

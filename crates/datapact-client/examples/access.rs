@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use datapact_api::key_server::ReleaseKey;
-use datapact_api::management::AccessGrant;
+use datapact_api::management::{AccessGrant, Purpose};
 use datapact_client::open::{OpenOptions, Output, Target};
 use datapact_client::{Consumer, Home, Profile, Session, no_progress};
 use datapact_core::document::{AccessRequest, KeyRequest};
@@ -90,7 +90,7 @@ async fn main() -> Result<()> {
     println!("\n{consumers} consumers at once: {accesses:.0} accesses/s, each opened and reported");
 
     let granted = try_join_all(sessions.iter().map(|session| async move {
-        let policy = session.management().catalog_entry(&share, None).await?.policy;
+        let policy = session.management().catalog_entry(&share, &Purpose::default()).await?.policy;
         let policy = policy.ok_or("management does not show the policy")?;
         request(session, &share, policy.id()).await
     }))
@@ -138,7 +138,7 @@ impl Write for Last {
 /// The calls of one access, one after the other, without the SDK's own bookkeeping.
 async fn calls(session: &Session, share: &ShareId) -> Result<[Duration; 5]> {
     let mut watch = Stopwatch(Instant::now());
-    let policy = session.management().catalog_entry(share, None).await?.policy;
+    let policy = session.management().catalog_entry(share, &Purpose::default()).await?.policy;
     let policy = policy.ok_or("management does not show the policy")?;
     let catalog = watch.lap();
 

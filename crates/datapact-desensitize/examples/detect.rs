@@ -7,9 +7,10 @@ use std::fs::File;
 use std::io::{self, BufRead as _, Write as _};
 use std::path::Path;
 
-use datapact_desensitize::detect::{Entity, find, scan};
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::Entity;
+use datapact_desensitize::detect::find;
+use datapact_desensitize::format::{Input, Options};
+use datapact_desensitize::proposal::scan;
 use serde_json::json;
 
 type Error = Box<dyn std::error::Error>;
@@ -29,7 +30,14 @@ fn find_lines() -> Result<(), Error> {
         find(&line?, &Entity::ALL, &mut found);
         let found: Vec<_> = found
             .iter()
-            .map(|one| json!({ "entity": one.name(), "start": one.range.start, "end": one.range.end, "confidence": one.confidence }))
+            .map(|one| {
+                json!({
+                    "entity": one.name(),
+                    "start": one.range.start,
+                    "end": one.range.end,
+                    "confidence": one.confidence,
+                })
+            })
             .collect();
         writeln!(out, "{}", json!(found))?;
     }

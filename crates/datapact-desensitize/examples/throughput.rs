@@ -10,8 +10,7 @@ use std::path::Path;
 
 use aes::Aes256;
 use aws_lc_rs::hmac;
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::format::{Input, Options};
 use datapact_desensitize::{Plan, PseudonymKey, Report, run};
 use fpe::ff1::{FF1, FlexibleNumeralString};
 
@@ -180,7 +179,9 @@ fn write_table(path: &Path, bytes: u64) -> Result<u64, Error> {
     while written < bytes {
         let (first, last) = (below(5000), below(90_000));
         let line = format!(
-            "Given{first} Family{last},given{first}.family{last}@example.org,\"{} Long Street, Flat {}\",+49 30 {:07},4{:015},{},{:05},{}-{:02}-{:02},{}.{:02},{}.{:05}\n",
+            "Given{first} Family{last},given{first}.family{last}@example.org,\
+             \"{} Long Street, Flat {}\",+49 30 {:07},4{:015},{},{:05},{}-{:02}-{:02},\
+             {}.{:02},{}.{:05}\n",
             below(300),
             below(40),
             below(10_000_000),

@@ -1,4 +1,4 @@
-//! Any text encoding in, valid UTF-8 out, in blocks of bounded size.
+//! Text of any encoding in, valid UTF-8 out, in blocks of bounded size.
 
 use std::io::Read;
 
@@ -9,7 +9,8 @@ use crate::error::{Error, Result};
 /// How much is looked at to find out the encoding, and how much is read at a time.
 const BLOCK_BYTES: usize = 256 << 10;
 
-const HINT: &str = "say the right encoding in the rule file, such as `encoding = \"windows-1252\"`, or repair the file";
+const HINT: &str = "say the right encoding in the rule file, such as \
+                    `encoding = \"windows-1252\"`, or repair the file";
 
 /// A buffer of UTF-8 in front of a reader.
 pub(crate) struct Text {
@@ -132,8 +133,9 @@ impl Text {
         if let Some(at) = memchr::memchr(0, fresh) {
             let byte = self.before + (self.valid + at) as u64;
             return Err(Error::Mismatch {
-                detail: format!("byte {byte} of the text is NUL, which no text has"),
-                hint: "say the right encoding in the rule file, such as `encoding = \"utf-16le\"`, or repair the file",
+                detail: format!("byte {byte} of the text is NUL, which text never has"),
+                hint: "say the right encoding in the rule file, such as \
+                       `encoding = \"utf-16le\"`, or repair the file",
             });
         }
         self.valid += whole;

@@ -6,7 +6,7 @@ use std::io;
 /// The result of everything here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Where in the data something is. It never says what stands there: values are personal data.
+/// Where in the data something is. It never holds a value: values are personal data.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Position {
     /// The record, from 1; the header is record 0.
@@ -29,7 +29,7 @@ impl fmt::Display for Position {
             write!(f, " (line {}, byte {})", self.line, self.byte)?;
         }
         match &self.column {
-            Some(column) => write!(f, ", column `{}`", plain(column)),
+            Some(column) => write!(f, ", column `{}`", printable(column)),
             None => Ok(()),
         }
     }
@@ -56,7 +56,7 @@ pub enum Error {
         /// How to go on.
         hint: &'static str,
     },
-    /// The data are not what their format demands.
+    /// The data break a rule of their format.
     #[error("{at}: {detail}")]
     Malformed {
         /// Where.
@@ -66,7 +66,7 @@ pub enum Error {
         /// How to go on.
         hint: &'static str,
     },
-    /// The input must be read more than once and is a pipe.
+    /// The input must be read more than once, and is a stream.
     #[error("{0} needs the data more than once, and a pipe can be read only once")]
     NotSeekable(&'static str),
     /// A key is needed, or the given one is wrong.
@@ -83,7 +83,7 @@ pub enum Error {
     /// The output could not be written.
     #[error("the desensitized data could not be written: {0}")]
     Write(#[source] io::Error),
-    /// What does not fit into memory could not be put into a temporary file, or not be had back.
+    /// What does not fit into memory could not be written to a temporary file, or not read again.
     #[error("a temporary file failed: {0}")]
     Spill(#[source] io::Error),
 }
@@ -99,7 +99,9 @@ impl Error {
             Self::NotSeekable(_) => {
                 Some("save the data to a file on an encrypted disk, and give the file")
             }
-            Self::Spill(_) => Some("let TMPDIR name a folder with room for as much as the data"),
+            Self::Spill(_) => {
+                Some("set TMPDIR to a folder with as much free space as the data need")
+            }
             Self::Read(_) | Self::Write(_) => None,
         }
     }
@@ -113,8 +115,14 @@ impl Error {
     }
 }
 
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
 /// A name from the data, fit for a message: bounded, and without what a terminal might obey.
-pub(crate) fn plain(name: &str) -> String {
+pub(crate) fn printable(name: &str) -> String {
     const CHARS_MAX: usize = 80;
     let mut shown: String =
         name.chars().take(CHARS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();

@@ -2,8 +2,8 @@
 //! are removed or replaced by rules that a person has reviewed, and what that cost in quality is
 //! reported.
 //!
-//! A table comes in through a [`table::Source`], record by record; each value goes through the
-//! transform that its column's [`rules::Rule`] names, and into a [`table::Sink`] of the same
+//! A table comes in through a [`format::Source`], record by record; each value goes through the
+//! transform that its column's [`rules::Rule`] names, and into a [`format::Sink`] of the same
 //! format. `docs/desensitization.md` is the guide, `docs/spec/desensitization.md` specifies the
 //! rule file, the transforms and the manifest.
 //!
@@ -13,19 +13,23 @@
 mod anonymity;
 pub mod detect;
 mod encoding;
+mod entity;
 mod error;
 pub mod format;
 mod key;
 mod needles;
-mod quantile;
+pub mod proposal;
 mod report;
+mod reservoir;
 pub mod rules;
 mod run;
-mod sample;
 mod spill;
 pub mod table;
+#[cfg(test)]
+mod testing;
 mod transform;
 
+pub use entity::Entity;
 pub use error::{Error, Position, Result};
 pub use key::PseudonymKey;
 pub use report::{

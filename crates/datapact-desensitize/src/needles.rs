@@ -23,7 +23,7 @@ impl Needles {
                 for (to, from) in block.iter_mut().zip(text) {
                     *to = *from;
                 }
-                // What is behind the text is no hit, even if a needle is zero.
+                // Padding behind the text is not a hit, even if a needle is zero.
                 self.bits_of(&block) & !(u64::MAX << text.len())
             }
         }
@@ -100,13 +100,17 @@ mod tests {
 
     use super::*;
 
+    const BYTES: &[u8] = b"\0\x01\n\r\",-./\x7f\x80\x8a\x8c\xa2\xff";
+    const NEEDLES: &[[u8; 4]] = &[*b",\"\n\r", *b"\0\x01\x7f\xff", *b"-./,", *b"\x80\x8a\x8c\xa2"];
+
     proptest! {
         #[test]
         fn places_are_those_of_a_plain_search(
-            text in proptest::collection::vec(prop::sample::select(&b"\0\x01\n\r\",-./\x7f\x80\x8a\x8c\xa2\xff"[..]), 0..200),
-            needles in prop::sample::select(vec![*b",\"\n\r", *b"\0\x01\x7f\xff", *b"-./,", *b"\x80\x8a\x8c\xa2"]),
+            text in proptest::collection::vec(prop::sample::select(BYTES), 0..200),
+            needles in prop::sample::select(NEEDLES),
         ) {
-            let expected: Vec<usize> = (0..).zip(&text).filter(|(_, byte)| needles.contains(byte)).map(|(at, _)| at).collect();
+            let hits = (0..).zip(&text).filter(|(_, byte)| needles.contains(byte));
+            let expected: Vec<usize> = hits.map(|(at, _)| at).collect();
             let found: Vec<usize> = Needles::new(needles).places(&text).collect();
             prop_assert_eq!(Needles::new(needles).any(&text), !expected.is_empty());
             prop_assert_eq!(found, expected);

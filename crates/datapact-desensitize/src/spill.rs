@@ -1,9 +1,9 @@
 //! What memory is too small for, on the disk: blocks, each encrypted under a key that exists in
 //! this process only.
 //!
-//! The file lies in the folder of temporary files (`TMPDIR`), is readable by nobody else, and has
-//! no name: it is gone with the process, however that ends. What is left on the disk is ciphertext
-//! whose key was never there.
+//! The file lies in the folder of temporary files (`TMPDIR`), only its owner can read it, and it
+//! has no name: it is gone with the process, however that ends. What is left on the disk is
+//! ciphertext whose key was never there.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -70,7 +70,7 @@ impl Spill {
     }
 }
 
-/// A block is written once, so its index is no nonce of another.
+/// A block is written once, so no two blocks have one nonce.
 fn nonce(index: usize) -> Nonce {
     let mut nonce = [0; NONCE_LEN];
     nonce[..8].copy_from_slice(&(index as u64).to_le_bytes());

@@ -1,11 +1,7 @@
 //! What all formats look like to transforms and detection: records of fields under named columns,
 //! in one pass.
 
-use std::fs::File;
-use std::io::{self, Read, Seek as _};
-
-use crate::error::{Error, Position, Result};
-use crate::format::{self, Format, Options};
+use crate::error::Position;
 
 /// The most columns of a table.
 pub const COLUMNS_MAX: usize = 100_000;
@@ -28,7 +24,7 @@ pub enum Kind {
     Number,
     /// `true` or `false`.
     Bool,
-    /// Something nested, as JSON: transforms cannot look into it.
+    /// Something nested, as JSON. Transforms cannot look into it.
     Nested,
 }
 
@@ -47,7 +43,7 @@ impl<'a> Field<'a> {
         Self { kind: Kind::Text, bytes }
     }
 
-    /// Whether there is nothing here to protect: missing, null, or an empty text.
+    /// Whether there is nothing to protect: missing, null, or an empty text.
     pub fn is_absent(&self) -> bool {
         self.bytes.is_empty()
     }
@@ -176,7 +172,7 @@ impl Record {
         }
     }
 
-    /// The text of all fields, and what may stand between them.
+    /// The text of all fields, and what separates it.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.data
     }
@@ -187,108 +183,6 @@ impl Record {
 pub struct Column {
     /// Its name, unique in the table. A member of a nested JSON object is `outer.inner`.
     pub name: String,
-}
-
-/// Where records come from, in order, in one pass.
-///
-/// Errors carry the position, and never a value. After an error or the end nothing more is read.
-pub trait Source: Send {
-    /// The columns known so far. Only JSON lines has more of them as it is read.
-    fn columns(&self) -> &[Column];
-
-    /// Reads the next record into `record`; false at the end.
-    fn read(&mut self, record: &mut Record) -> Result<bool>;
-
-    /// How many bytes of the input were taken, for a progress bar.
-    fn bytes_read(&self) -> u64;
-
-    /// What was found out about the format, for writing the same.
-    fn dialect(&self) -> &format::Dialect;
-}
-
-/// Where records go. Fields stand in the order of the columns that the sink was made for.
-pub trait Sink: Send {
-    /// Writes a record.
-    fn write(&mut self, record: &Record) -> Result<()>;
-
-    /// Nothing more comes.
-    fn finish(&mut self) -> Result<()>;
-
-    /// How many cells a spreadsheet would have run as formulas.
-    fn formulas(&self) -> u64 {
-        0
-    }
-}
-
-/// Data to be desensitized or scanned: a file, which can be read again and again, or a stream.
-pub struct Input {
-    data: Data,
-    options: Options,
-    format: Format,
-}
-
-enum Data {
-    File(File),
-    Stream(Option<Box<dyn Read + Send>>),
-}
-
-impl Input {
-    /// A file; `extension` is its name's, for the format, unless the options say one.
-    pub fn file(file: File, extension: Option<&str>, options: Options) -> Result<Self> {
-        let format = options
-            .format
-            .or_else(|| extension.and_then(Format::of_extension))
-            .unwrap_or(Format::Csv);
-        Ok(Self { data: Data::File(file), options, format })
-    }
-
-    /// A stream, such as standard input.
-    pub fn stream(stream: Box<dyn Read + Send>, extension: Option<&str>, options: Options) -> Self {
-        let format = options
-            .format
-            .or_else(|| extension.and_then(Format::of_extension))
-            .unwrap_or(Format::Csv);
-        Self { data: Data::Stream(Some(stream)), options, format }
-    }
-
-    /// The format.
-    pub fn format(&self) -> Format {
-        self.format
-    }
-
-    /// Whether it can be opened more than once.
-    pub fn is_seekable(&self) -> bool {
-        matches!(self.data, Data::File(_))
-    }
-
-    /// How long it is, in bytes, if that is known.
-    pub fn length(&self) -> Option<u64> {
-        match &self.data {
-            Data::File(file) => file.metadata().ok().map(|metadata| metadata.len()),
-            Data::Stream(_) => None,
-        }
-    }
-
-    /// Begins to read from the start. Of two sources of one input only the newer may be used.
-    pub fn open(&mut self) -> Result<Box<dyn Source>> {
-        match &mut self.data {
-            Data::File(file) => {
-                file.rewind().map_err(Error::Read)?;
-                let file = file.try_clone().map_err(Error::Read)?;
-                format::open_file(self.format, file, &self.options)
-            }
-            Data::Stream(stream) => {
-                let stream = stream.take().ok_or(Error::NotSeekable("this"))?;
-                format::open_stream(self.format, stream, &self.options)
-            }
-        }
-    }
-}
-
-impl From<io::Error> for Error {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
-    }
 }
 
 #[cfg(test)]

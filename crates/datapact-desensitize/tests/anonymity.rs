@@ -6,8 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::Input;
+use datapact_desensitize::format::{Input, Options};
 use datapact_desensitize::{Plan, Report, run};
 
 const RULES: &str = r#"
@@ -76,26 +75,9 @@ fn desensitized(folder: &Path, k: u64, diversity: &str) -> Report {
     run(&mut input, &plan, Box::new(out), &mut |_| {}).unwrap()
 }
 
-/// The Python to run: `DATAPACT_PYTHON` or `python3`.
-fn python() -> Option<String> {
-    let python = std::env::var("DATAPACT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let ready = Command::new(&python).args(["-c", "import pycanon"]).output();
-    if ready.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "`{python}` lacks pycanon: pip install -r testdata/requirements.txt"
-    );
-    eprintln!(
-        "skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)"
-    );
-    None
-}
-
 #[test]
 fn a_program_that_is_not_ours_finds_the_same_k_and_l() {
-    let Some(python) = python() else { return };
+    let Some(python) = datapact_test_tools::python("pycanon") else { return };
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("raw.csv"), patients(4000)).unwrap();
     let script =

@@ -6,8 +6,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use datapact_desensitize::format::{Format, Options};
-use datapact_desensitize::table::Input;
+use datapact_desensitize::format::{Format, Input, Options};
 use datapact_desensitize::{Plan, PseudonymKey, Report, run};
 use proptest::prelude::*;
 

@@ -9,8 +9,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
 
-use datapact_desensitize::format::Options;
-use datapact_desensitize::table::{Input, Record};
+use datapact_desensitize::format::{Input, Options};
+use datapact_desensitize::table::Record;
 use datapact_desensitize::{Plan, PseudonymKey, Report, run};
 use parquet::basic::Type as Physical;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
@@ -41,7 +41,7 @@ const TRANSFORMS: &[(&str, bool)] = &[
     ("scrub", false),
 ];
 
-/// What stands for a number of a transform above: in bounds, and beyond what types hold.
+/// Numbers for the transforms above: within bounds, and beyond what types hold.
 const NUMBERS: &[(&str, &[&str])] = &[
     ("length", &["16"]),
     ("bin", &["2.5", "1e-9", "1e15"]),

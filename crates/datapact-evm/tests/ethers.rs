@@ -20,7 +20,7 @@ use support::{ID, TestNetwork};
 
 const ETHERS: &str = "ethers@6.17.0";
 
-/// Where npm has put ethers.js; none without npm, which fails with `CI=true`.
+/// Where npm has put ethers.js; none without npm.
 fn ethers() -> Option<PathBuf> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base
@@ -36,11 +36,6 @@ fn ethers() -> Option<PathBuf> {
             .arg(&folder)
             .arg(ETHERS);
         if !npm.output().is_ok_and(|output| output.status.success()) {
-            assert!(
-                std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-                "npm cannot install {ETHERS}"
-            );
-            eprintln!("!!!! not run: npm cannot install {ETHERS}");
             return None;
         }
         std::fs::write(folder.join("complete"), "").unwrap();
@@ -50,7 +45,9 @@ fn ethers() -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ethers_js_reads_a_shares_state_and_events_as_documented() {
-    let Some(modules) = tokio::task::spawn_blocking(ethers).await.unwrap() else { return };
+    let Some(modules) = tokio::task::spawn_blocking(ethers).await.unwrap() else {
+        return datapact_test_tools::skip(&format!("npm cannot install {ETHERS}"));
+    };
     let Some(network) = TestNetwork::up(Kind::Devnode, 1).await else { return };
     let fixture = Fixture::new(ID);
     let ledger = network.ledger(&fixture);

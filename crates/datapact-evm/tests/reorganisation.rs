@@ -18,11 +18,11 @@ use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError};
-use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::clock::system_clock;
 use datapact_log::note::{KeyKind, SigningKey};
+use datapact_store::Store;
 use serde_json::{Value, json};
 use support::{ID, TestNetwork};
 

@@ -20,12 +20,12 @@ use datapact_ledger::conformance;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::mirror::MirroredLedger;
 use datapact_ledger::port::{EVENTS_MAX, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
-use datapact_ledger::store::Store;
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::Position;
 use datapact_log::clock::system_clock;
 use datapact_log::note::KeyKind;
+use datapact_store::Store;
 
 const NOW: u64 = 1_800_000_000;
 

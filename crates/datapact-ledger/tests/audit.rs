@@ -171,9 +171,8 @@ async fn an_implementation_that_we_did_not_write_accepts_the_log_and_finds_one_f
     let built = match built {
         Ok(built) => built,
         Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "the foreign audit needs Go: {error}");
-            eprintln!("NOT RUN: the foreign audit needs Go 1.24 or newer ({error})");
-            return;
+            let reason = format!("the foreign audit needs Go 1.24 or newer: {error}");
+            return datapact_test_tools::skip(&reason);
         }
     };
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));

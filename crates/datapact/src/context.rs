@@ -2,10 +2,12 @@
 
 use std::future::Future;
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use clap::Args;
+use clap::builder::FalseyValueParser;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::trace::{Traceparent, within};
 use datapact_client::{Home, Profile, Provider, Session};
@@ -14,7 +16,6 @@ use datapact_core::jws::Signer;
 use datapact_core::trust::{Trust, validity};
 use zeroize::Zeroizing;
 
-use crate::cli::Global;
 use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{Output, plain};
@@ -25,6 +26,40 @@ const EXPIRY_WARNING_DAYS: u64 = 14;
 const TRACE_VARIABLE: &str = "TRACEPARENT";
 /// The longest passphrase, in bytes.
 const PASSPHRASE_BYTES_MAX: usize = 1024;
+
+/// What every command takes.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// The profile to act as; the current one if not given
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "DATAPACT_PROFILE",
+        hide_env_values = true
+    )]
+    pub(crate) profile: Option<String>,
+    /// The folder of profiles; `~/.datapact` if not given
+    #[arg(long, global = true, value_name = "DIR", env = "DATAPACT_HOME", hide_env_values = true)]
+    pub(crate) home: Option<PathBuf>,
+    /// A file whose first line is the passphrase of the private key; asked for on the terminal if
+    /// not given
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "DATAPACT_PASSPHRASE_FILE",
+        hide_env_values = true
+    )]
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// Print JSON: one object, or one a line where there are many
+    #[arg(long, global = true, env = "DATAPACT_JSON", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) json: bool,
+    /// Answer every question with yes
+    #[arg(long, short, global = true, env = "DATAPACT_YES", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    pub(crate) yes: bool,
+}
 
 /// The global options, and what follows from them.
 pub(crate) struct Context {

@@ -6,9 +6,13 @@ use std::path::Path;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_client::ClientError;
+use datapact_client::key_file::KeyFileError;
 use datapact_core::package::PackageError;
 use datapact_local::NetworkError;
 use serde_json::Value;
+
+/// The exit code of an interrupted command: 128 + SIGINT, as shells report it.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// The exit code of wrong usage; also clap's.
 pub(crate) const USAGE: u8 = 2;
@@ -99,7 +103,7 @@ impl Failure {
             Self::Usage(_) => USAGE,
             Self::Local(_) => 9,
             Self::Declined(_) => 10,
-            Self::Interrupted => crate::interrupt::INTERRUPTED,
+            Self::Interrupted => INTERRUPTED,
             Self::OutputClosed => CLOSED,
         }
     }
@@ -198,6 +202,27 @@ impl From<PackageError> for Failure {
                 "use nothing of it; get the package again from its provider",
             ),
         }
+    }
+}
+
+/// A private key that cannot be used.
+pub(crate) fn key_failure(error: KeyFileError) -> Failure {
+    match error {
+        KeyFileError::File { path, source } => Failure::file("use", &path, &source),
+        KeyFileError::TooOpen(ref path) => {
+            let hint = format!("run `chmod 600 {}`", path.display());
+            Failure::local(error, hint)
+        }
+        KeyFileError::Exists(_) => Failure::local(error, "name another file"),
+        KeyFileError::PassphraseNeeded(_)
+        | KeyFileError::WrongPassphrase(_)
+        | KeyFileError::EmptyPassphrase => {
+            Failure::usage(error, "give it in a file with `--passphrase-file`, or on the terminal")
+        }
+        KeyFileError::Unusable(_) => {
+            Failure::usage(error, "give a P-256 private key in PKCS#8 PEM form")
+        }
+        KeyFileError::Crypto(_) => Problem::new(Kind::Internal, error).into(),
     }
 }
 

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use crate::failure::{Failure, Result};
-
-/// 128 + SIGINT, as shells report it.
-pub(crate) const INTERRUPTED: u8 = 130;
+use crate::failure::{Failure, INTERRUPTED, Result};
 
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static LEFT_TO_COMMAND: AtomicBool = AtomicBool::new(false);

@@ -1,7 +1,6 @@
 //! The `datapact` command: servers, provider and consumer. `docs/spec/cli.md` specifies it.
 
 mod audit_text;
-mod cli;
 mod command;
 mod context;
 mod doctor;
@@ -10,7 +9,7 @@ mod files;
 mod interrupt;
 mod media_type;
 mod output;
-mod quickstart;
+mod price;
 mod terms;
 
 use std::ffi::OsString;
@@ -19,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 
-use crate::cli::Cli;
+use crate::command::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::{Failure, Result};
+use crate::price::price_text;
 
 /// How results are written.
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +258,7 @@ pub(crate) fn information(information: &SharingInformation) -> Vec<(&'static str
         }
     }
     if let Some(price) = &information.price {
-        lines.push(("price", crate::terms::price_text(price)));
+        lines.push(("price", price_text(price)));
     }
     if let Some(done) = &information.desensitization {
         lines.push(("desensitized", desensitization(done)));

@@ -23,12 +23,17 @@ fn datapact(arguments: &[&str]) -> Command {
     command
 }
 
-/// The processes that name the folder.
+/// The command lines of the processes that name the folder.
 fn processes(folder: &Path) -> Vec<String> {
     let folder = folder.to_str().unwrap();
-    let listed = Command::new("ps").args(["-A", "-o", "pid=,stat=,args="]).output().unwrap();
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-    listed.lines().filter(|line| line.contains(folder)).map(str::to_owned).collect()
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    // A process may have ended since it was listed; one that has ended but is not yet waited for
+    // has no command line.
+    let lines = processes.filter_map(|process| std::fs::read(process.path().join("cmdline")).ok());
+    lines
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(folder))
+        .collect()
 }
 
 /// Interrupts the command after each of the moments, in milliseconds, and lets it come to its end
@@ -106,10 +111,7 @@ fn nothing_is_left_of_a_development_node_after_ctrl_c() {
 async fn nothing_is_left_of_a_fabric_network_after_ctrl_c() {
     let chaincode = Path::new(env!("CARGO_BIN_EXE_datapact")).with_file_name("datapact-chaincode");
     if let Err(error) = datapact_fabric::network::Programs::find(None, Some(&chaincode)).await {
-        use std::io::Write as _;
-        // Not by `eprintln!`, which the tests' harness keeps to itself.
-        writeln!(std::io::stderr(), "!!!! not run on Fabric: {error}").unwrap();
-        return;
+        return datapact_test_tools::skip_everywhere(&error.to_string());
     }
     of_quickstart("fabric", &[50, 300, 900, 2000, 3500, 5000, 8000]);
     of_up("fabric", &[50, 400, 1200, 2500, 4500]);

@@ -20,22 +20,6 @@ fn testdata(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(file)
 }
 
-/// The program, beside the Python that has it or on the path; none only where no checks are made
-/// for others.
-fn schemathesis() -> Option<PathBuf> {
-    let python = std::env::var_os("DATAPACT_PYTHON").map(PathBuf::from);
-    let beside = python.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = beside.into_iter().chain(std::env::split_paths(&path));
-    let found = folders.map(|folder| folder.join("schemathesis")).find(|program| program.is_file());
-    if found.is_none() {
-        let missing = "schemathesis is missing: pip install -r testdata/requirements.txt, and set DATAPACT_PYTHON or PATH";
-        assert!(std::env::var("CI").as_deref() != Ok("true"), "{missing}");
-        eprintln!("!!!! NOT CHECKED, {missing}");
-    }
-    found
-}
-
 /// Who calls: a user, who signs; or a server.
 enum Caller<'a> {
     User(&'a str),
@@ -115,7 +99,8 @@ fn run(program: &Path, site: &Site, role: &str, caller: &Caller, known: &Value) 
 
 #[test]
 fn mg_17_servers_answer_whatever_they_are_asked_as_their_documents_say() {
-    let Some(program) = schemathesis() else { return };
+    let source = "pip install -r testdata/requirements.txt";
+    let Some(program) = datapact_test_tools::program("schemathesis", source) else { return };
     let site = Site::start();
     let own = |profile: &str, arguments: &[&str]| site.ok(profile, arguments);
     let share = own("clinic", &["share", "list"])[0]["share"].clone();

@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use serde_json::Value;
 use support::operator;
 use support::proxy::{Mode, Proxy};
-use support::stores::Stores;
+use support::stores::{Stores, rclone};
 use support::{ROLES, Site, data, until_done};
 
 const PLAIN: &[u8] = b"what is shared";
@@ -28,14 +28,18 @@ fn assert_unavailable(what: &str, result: Result<impl Sized, ClientError>) {
     assert_eq!(error.kind(), Kind::Unavailable, "{what}: {error}");
 }
 
+/// Whether PostgreSQL and an S3 server can be started; otherwise the test is skipped.
 fn installed() -> bool {
-    postgres::shared().is_some()
+    postgres::shared().is_some() && rclone().is_some()
 }
 
 /// The database is killed in the middle of work, and comes back: calls are answered `unavailable`
 /// meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_and_comes_back_loses_nothing() {
+    if !installed() {
+        return;
+    }
     let Some(server) = postgres::Server::start() else { return };
     let site = Site::start_with(Some(Stores::start_on(&server, &ROLES)));
     let (clinic, lab) = (site.user("clinic"), site.user("lab"));
@@ -278,10 +282,27 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     assert!(followed[0]["size"].as_u64().unwrap() > ledger["size"].as_u64().unwrap());
 }
 
+/// The option by which `unshare` gives a process mounts of its own: as root, or as root of a user
+/// namespace. None where the system allows neither; then the test is skipped.
+fn namespaces() -> Option<&'static str> {
+    let allowed = |option: &&str| {
+        let mut unshare = Command::new("unshare");
+        unshare.args([option, "sh", "-c", "mount -t tmpfs tmpfs /mnt"]).stderr(Stdio::null());
+        unshare.status().is_ok_and(|status| status.success())
+    };
+    let found = ["-m", "-rm"].into_iter().find(allowed);
+    if found.is_none() {
+        datapact_test_tools::skip("this system does not allow mount namespaces to this user");
+    }
+    found
+}
+
 /// A server whose data folder is a small disk of its own.
 struct SmallDisk {
     child: Child,
     data: PathBuf,
+    /// The option that `unshare` was given.
+    namespaces: &'static str,
     /// What the server said at its start.
     ready: Value,
 }
@@ -290,18 +311,7 @@ impl SmallDisk {
     /// Starts the server with its data on a small disk, in a mount namespace of its own. None where
     /// the system does not let this user make one.
     fn serve(site: &Site, role: &'static str) -> Option<Self> {
-        let allowed = Command::new("unshare")
-            .args(["-m", "true"])
-            .status()
-            .is_ok_and(|status| status.success());
-        if !allowed {
-            assert!(
-                std::env::var("CI").as_deref() != Ok("true"),
-                "mount namespaces are not allowed"
-            );
-            println!("!!!! NOT TESTED: mount namespaces are not allowed to this user");
-            return None;
-        }
+        let namespaces = namespaces()?;
         site.kill(role);
         operator::configure(site, role);
         let data = site.file(&format!("servers/{role}/data"));
@@ -312,7 +322,7 @@ impl SmallDisk {
             .open(site.file(&format!("logs/{role}.log")))
             .unwrap();
         let mut child = Command::new("unshare")
-            .args(["-m", "sh", "-c", script, "sh"])
+            .args([namespaces, "sh", "-c", script, "sh"])
             .arg(&data)
             .arg(env!("CARGO_BIN_EXE_datapact"))
             .arg(role)
@@ -325,7 +335,7 @@ impl SmallDisk {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{}", site.log(role)));
-        Some(Self { child, data, ready })
+        Some(Self { child, data, namespaces, ready })
     }
 
     /// The data folder as the server sees it.
@@ -346,7 +356,11 @@ impl SmallDisk {
     }
 
     fn mount(&self, arguments: &[&str]) {
-        let status = Command::new("nsenter")
+        let mut nsenter = Command::new("nsenter");
+        if self.namespaces == "-rm" {
+            nsenter.arg(format!("--user=/proc/{}/ns/user", self.child.id()));
+        }
+        let status = nsenter
             .arg(format!("--mount=/proc/{}/ns/mnt", self.child.id()))
             .args(arguments)
             .status();

@@ -1,8 +1,8 @@
-//! How an operation is declared: once, by [`operations!`](self), from which follow the trait that
+//! How an operation is declared: once, by `operations!`, from which follow the trait that
 //! a server implements, its routes, the client's side, and its entry in the OpenAPI document.
 //!
 //! An argument is declared with its kind, the way in which it travels. Each kind is a method of
-//! [`Incoming`], which reads it from a request, and of [`Outgoing`], which writes it into one:
+//! `Incoming`, which reads it from a request, and of `Outgoing`, which writes it into one:
 //!
 //! | Kind | Travels as |
 //! |---|---|
@@ -17,7 +17,7 @@
 //! | `part` | the query, which says how long the body is |
 //! | `octets` | a streamed body, `application/octet-stream` |
 //!
-//! The answer is declared with its [form](answer).
+//! The answer is declared with its form, a type of the module `answer`.
 
 pub(crate) mod answer;
 mod incoming;

@@ -2,7 +2,7 @@
 //! says.
 //!
 //! [`Contract::invoke`] is all of it: what it reads and writes goes through [`State`], so that
-//! tests run it on a map and [`crate::shim`] on a peer. It holds nothing between calls but the
+//! tests run it on a map and the shim on a peer. It holds nothing between calls but the
 //! trust configuration that it read last.
 
 mod caller;

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{ReleaseKey, ReleasedKey};
-use datapact_api::management::AccessGrant;
+use datapact_api::management::{AccessGrant, Purpose};
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
@@ -40,7 +40,7 @@ impl Client {
     pub(crate) async fn connect(home: &Home, share: &ShareId) -> Result<Self> {
         let load = || Profile::load(home, "lab", None);
         let session = Session::connect(load()?)?;
-        let policy = session.management().catalog_entry(share, None).await?.policy;
+        let policy = session.management().catalog_entry(share, &Purpose::default()).await?.policy;
         let policy = policy.ok_or("management does not show the policy")?;
         let (key_server, _) = session.key_server_of(&policy.body().information.key.address)?;
         let profile = load()?;

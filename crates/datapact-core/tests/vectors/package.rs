@@ -41,28 +41,10 @@ fn wr_6_every_vector_ends_as_the_index_says() {
     }
 }
 
-/// The Python to run: `DATAPACT_PYTHON` or `python3`.
-fn python() -> Option<String> {
-    let python = std::env::var("DATAPACT_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let ready = Command::new(&python)
-        .args(["-c", "import blake3; from cryptography.cobblestone import Cobblestone256Decryptor"])
-        .output();
-    if ready.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "`{python}` lacks blake3 or cryptography >= 50: pip install -r testdata/requirements.txt"
-    );
-    eprintln!(
-        "skipped: `{python}` lacks the modules of testdata/requirements.txt (pip install -r it)"
-    );
-    None
-}
-
 #[test]
 fn a_program_written_from_the_specification_opens_packages() {
-    let Some(python) = python() else { return };
+    let modules = "blake3, cryptography.cobblestone";
+    let Some(python) = datapact_test_tools::python(modules) else { return };
     for vector in index() {
         let mut command = Command::new(&python);
         command

@@ -1,7 +1,7 @@
 //! The classes of exact quasi-identifiers: in memory as long as they fit, then in encrypted blocks.
 //!
-//! What is spilled is not sorted, and a class may stand there several times: whoever adds up
-//! classes that became alike adds these up, too.
+//! What is spilled is not sorted, and a class may be there several times: adding up classes
+//! that became alike adds these up, too.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

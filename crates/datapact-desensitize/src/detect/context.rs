@@ -1,74 +1,14 @@
 //! Words beside a value that announce it: `Tel.: 030 123456`.
 
 use super::fold::{Folded, plain};
+use super::words;
 
-/// How far before a value its announcement may stand, in bytes of text.
+/// How far before a value its announcement may be, in bytes of text.
 const BEFORE: usize = 56;
-/// How far behind a value a word may still speak of it, in bytes of text.
+/// How far behind a value a word may still announce it, in bytes of text.
 const AFTER: usize = 24;
 
-/// What makes an amount of the number before it.
-const UNITS: &[&str] = &[
-    "eur",
-    "euro",
-    "euros",
-    "usd",
-    "dollars",
-    "dollar",
-    "gbp",
-    "chf",
-    "jpy",
-    "cny",
-    "inr",
-    "pln",
-    "zl",
-    "kc",
-    "czk",
-    "sek",
-    "nok",
-    "dkk",
-    "kr",
-    "rub",
-    "руб",
-    "try",
-    "tl",
-    "brl",
-    "krw",
-    "huf",
-    "ft",
-    "ron",
-    "mio",
-    "million",
-    "millionen",
-    "millions",
-    "km",
-    "kg",
-    "mb",
-    "gb",
-    "kb",
-    "bytes",
-    "ms",
-    "m2",
-    "kwh",
-    "%",
-    "€",
-    "$",
-    "£",
-    "¥",
-    "₹",
-    "₽",
-    "₩",
-    "元",
-    "円",
-    "원",
-    "人",
-    "people",
-    "items",
-    "units",
-    "pcs",
-];
-
-/// What stands around a value, in small letters without accents.
+/// The text around a value, in small letters without accents.
 pub(super) struct Context {
     before: String,
     after: String,
@@ -85,22 +25,22 @@ impl Context {
         self
     }
 
-    /// Whether one of the words stands before the value, or close behind it.
+    /// Whether one of the words is before the value, or close behind it.
     pub(super) fn has(&self, words: &[&str]) -> bool {
         contains_any(&self.before, words) || contains_any(&self.after, words)
     }
 
-    /// Whether one of the words stands before the value.
+    /// Whether one of the words is before the value.
     pub(super) fn has_before(&self, words: &[&str]) -> bool {
         contains_any(&self.before, words)
     }
 
-    /// Whether one of the words stands close behind the value.
+    /// Whether one of the words is close behind the value.
     pub(super) fn has_after(&self, words: &[&str]) -> bool {
         contains_any(&self.after, words)
     }
 
-    /// Whether one of the words stands among the last few before the value.
+    /// Whether one of the words is among the last few before the value.
     pub(super) fn has_just_before(&self, words: &[&str]) -> bool {
         let start = self.before.len().saturating_sub(20);
         let start = (start..=self.before.len())
@@ -118,7 +58,7 @@ impl Context {
                 .strip_prefix(*unit)
                 .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
         };
-        UNITS.iter().any(unit)
+        words::UNIT.iter().any(unit)
             || self.before.trim_end().ends_with(['€', '$', '£', '¥', '₹', '₽', '₩'])
     }
 
@@ -137,14 +77,14 @@ impl Context {
     }
 }
 
-/// Whether `word` stands in `text` as a word. A word of four letters or more may go on (`telefon`
-/// in `telefonnummer`); an ideographic one stands anywhere.
-pub(super) fn contains(text: &str, word: &str) -> bool {
+/// Whether `text` has `word` as a word. A word of four letters or more may go on (`telefon` in
+/// `telefonnummer`); an ideographic one counts anywhere.
+pub(crate) fn contains(text: &str, word: &str) -> bool {
     contains_any(text, &[word])
 }
 
-/// Whether one of the words, each of which begins with a letter, stands in `text`. They are looked
-/// for only where words begin: a list of numbers has none, and takes no time.
+/// Whether `text` has one of the words, each of which begins with a letter. They are looked for
+/// only where words begin: a list of numbers has none, and takes no time.
 fn contains_any(text: &str, words: &[&str]) -> bool {
     let is_dense = |c: char| u32::from(c) >= 0x2E80;
     let mut before: Option<char> = None;

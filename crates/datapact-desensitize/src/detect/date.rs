@@ -1,87 +1,8 @@
 //! Dates, and dates of birth where a word says so.
 
 use super::context::Context;
-use super::fold::{Folded, LETTER, at, plain, starts_at};
-use super::{Candidate, Entity};
-use crate::rules::DayOrder;
-
-/// Words that announce a date of birth.
-pub(super) const BIRTH: &[&str] = &[
-    "birth",
-    "born",
-    "dob",
-    "d.o.b",
-    "bday",
-    "geburt",
-    "geboren",
-    "geb",
-    "naissance",
-    "ne le",
-    "nee le",
-    "ne(e) le",
-    "nacimiento",
-    "nacido",
-    "nacida",
-    "nacio",
-    "fecha nac",
-    "nascimento",
-    "nascido",
-    "nascida",
-    "nasceu",
-    "nascita",
-    "nato",
-    "nata",
-    "geboorte",
-    "fodelse",
-    "fodd",
-    "fodsel",
-    "fodt",
-    "syntyma",
-    "syntynyt",
-    "urodz",
-    "ur.",
-    "narozen",
-    "datum narozeni",
-    "szuletes",
-    "szuletett",
-    "nascut",
-    "nastere",
-    "dogum",
-    "рожд",
-    "родил",
-    "нарож",
-    "род",
-    "γεννησ",
-    "γεννηθ",
-    "出生",
-    "生日",
-    "生年月日",
-    "誕生",
-    "생년월일",
-    "생일",
-    "출생",
-    "जन्म",
-    "ميلاد",
-    "תאריך לידה",
-    "วันเกิด",
-];
-
-/// Names of months in small letters without accents, for each month separated by spaces;
-/// abbreviations are those of at least three letters that begin them.
-const MONTHS: [&str; 12] = [
-    "january januar jaenner janvier enero gennaio janeiro januari tammikuuta stycznia ledna ocak января januarie",
-    "february februar fevrier febrero febbraio fevereiro februari helmikuuta lutego unora subat февраля februarie",
-    "march maerz marz mars marzo marco maart maaliskuuta marca brezna mart марта martie",
-    "april avril abril aprile huhtikuuta kwietnia dubna nisan апреля aprilie",
-    "may mai mayo maggio maio mei maj toukokuuta maja kvetna mayis мая",
-    "june juni juin junio giugno junho kesakuuta czerwca cervna haziran июня iunie",
-    "july juli juillet julio luglio julho heinakuuta lipca cervence temmuz июля iulie",
-    "august aout agosto augustus augusti elokuuta sierpnia srpna agustos августа",
-    "september septembre septiembre settembre setembro syyskuuta wrzesnia zari eylul сентября septembrie",
-    "october oktober octobre octubre ottobre outubro lokakuuta pazdziernika rijna ekim октября octombrie",
-    "november novembre noviembre novembro marraskuuta listopada listopadu kasim ноября noiembrie",
-    "december dezember decembre diciembre dicembre dezembro joulukuuta grudnia prosince aralik декабря decembrie",
-];
+use super::fold::{Folded, LETTER, at, count_while, is_word, number, plain, skip, starts_at};
+use super::{Candidate, Entity, words};
 
 /// Whether there is such a day in the Gregorian calendar.
 pub(super) fn exists(year: u64, month: u64, day: u64) -> bool {
@@ -94,66 +15,6 @@ pub(super) fn exists(year: u64, month: u64, day: u64) -> bool {
         _ => return false,
     };
     (1..=days).contains(&day)
-}
-
-/// The year of a date that is written in digits as a whole value, for judging a column; years of
-/// two digits count as 1930 to 2029.
-pub(super) fn year_of(value: &str) -> Option<u64> {
-    let numbers: Vec<&str> =
-        value.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty()).collect();
-    let four = numbers.iter().find(|part| part.len() == 4).and_then(|part| part.parse().ok());
-    let bare =
-        numbers.first().filter(|part| part.len() == 8).and_then(|part| part.get(..4)?.parse().ok());
-    let two = || {
-        let last: u64 = numbers.get(2).filter(|part| part.len() == 2)?.parse().ok()?;
-        Some(if last < 30 { 2000 + last } else { 1900 + last })
-    };
-    four.or(bare).or_else(two)
-}
-
-/// How a rule can read the dates of a column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    /// As they are.
-    Plain,
-    /// If it is told which of day and month is first.
-    Told(DayOrder),
-    /// They fit both orders.
-    Either,
-    /// They have names of months, or years of two digits.
-    Unreadable,
-}
-
-/// How a rule can read these dates.
-pub(super) fn order_of(values: &[&str]) -> Order {
-    let (mut day_first, mut month_first, mut slashed, mut unreadable) =
-        (0usize, 0usize, 0usize, 0usize);
-    for value in values {
-        let day = value.split([' ', 'T']).next().unwrap_or_default();
-        let parts: Vec<&str> = day.split(['-', '.', '/']).collect();
-        let digits = parts
-            .iter()
-            .all(|part| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
-        match (digits, parts.as_slice()) {
-            (true, [year, _, _]) if year.len() == 4 => {}
-            (true, [_, _, year]) if year.len() == 4 && day.contains('.') => {}
-            (true, [first, second, year]) if year.len() == 4 => {
-                let above = |part: &str| part.parse::<u8>().is_ok_and(|number| number > 12);
-                slashed += 1;
-                day_first += usize::from(above(first));
-                month_first += usize::from(above(second));
-            }
-            (true, [whole]) if whole.len() == 8 => {}
-            _ => unreadable += 1,
-        }
-    }
-    match (day_first, month_first) {
-        _ if unreadable * 20 > values.len() => Order::Unreadable,
-        _ if slashed == 0 => Order::Plain,
-        (_, 0) if day_first > 0 => Order::Told(DayOrder::DayMonth),
-        (0, _) if month_first > 0 => Order::Told(DayOrder::MonthDay),
-        _ => Order::Either,
-    }
 }
 
 /// Proposes the date that starts with the digit at `start`.
@@ -172,13 +33,10 @@ pub(super) fn at_digit(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>
 pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let length = word_length(bytes, start);
-    let mut index = start + length;
     if !(3..=12).contains(&length) {
         return;
     }
-    while matches!(at(bytes, index), b'.' | b' ') && index < start + length + 2 {
-        index += 1;
-    }
+    let index = skip(bytes, start + length, b". ", 2);
     if index == start + length || !at(bytes, index).is_ascii_digit() {
         return;
     }
@@ -189,9 +47,8 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
     {
         index += 2;
     }
-    while matches!(at(bytes, index), b',' | b' ') && index < after + 4 {
-        index += 1;
-    }
+    // The ordinal and what follows it have four characters.
+    index = skip(bytes, index, b", ", after + 4 - index);
     let Some((year, end)) = number(bytes, index, 4).filter(|(_, end)| *end == index + 4) else {
         return;
     };
@@ -204,21 +61,9 @@ pub(super) fn at_letter(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate
 fn push(text: &Folded<'_>, start: usize, found: Option<(usize, f32)>, out: &mut Vec<Candidate>) {
     let Some((end, sure)) = found else { return };
     out.push(Candidate::new(start, end, Entity::Date, sure));
-    if Context::of(text, start, end).has_before(BIRTH) {
+    if Context::of(text, start, end).has_before(&words::BIRTH) {
         out.push(Candidate::new(start, end, Entity::BirthDate, 0.95));
     }
-}
-
-/// At most `most` digits as a number, and where they end; nothing if more digits follow.
-fn number(bytes: &[u8], start: usize, most: usize) -> Option<(u64, usize)> {
-    let digits =
-        bytes.iter().skip(start).take(most + 1).take_while(|byte| byte.is_ascii_digit()).count();
-    let value = bytes
-        .iter()
-        .skip(start)
-        .take(digits)
-        .fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
-    (1..=most).contains(&digits).then_some((value, start + digits))
 }
 
 fn plausible(year: u64) -> bool {
@@ -230,7 +75,7 @@ fn ends(bytes: &[u8], index: usize) -> bool {
     let next = at(bytes, index);
     let time = matches!(next, b'T' | b't') && at(bytes, index + 1).is_ascii_digit();
     let joined = matches!(next, b'-' | b'.' | b'/') && at(bytes, index + 1).is_ascii_digit();
-    time || !(super::fold::is_word(next) || joined)
+    time || !(is_word(next) || joined)
 }
 
 /// `1985-03-12`, `12.03.1985`, `3/12/85`, `12. 3. 1985` and eight digits in a row.
@@ -284,13 +129,7 @@ fn day_first(text: &Folded<'_>, start: usize) -> Option<(usize, f32)> {
             break;
         }
     }
-    let gap = |mut index: usize| {
-        let limit = index + 2;
-        while matches!(at(bytes, index), b'.' | b' ' | b'-' | b'/' | b',') && index < limit {
-            index += 1;
-        }
-        index
-    };
+    let gap = |index: usize| skip(bytes, index, b". -/,", 2);
     let link = |index: usize| {
         let word = bytes.get(index..index + 3).unwrap_or_default();
         let linked = [b"de ", b"of ", b"di "].iter().any(|link| word.eq_ignore_ascii_case(*link));
@@ -332,12 +171,7 @@ fn east_asian(text: &Folded<'_>, start: usize) -> Option<(usize, f32)> {
 }
 
 fn word_length(bytes: &[u8], start: usize) -> usize {
-    bytes
-        .iter()
-        .skip(start)
-        .take(16)
-        .take_while(|byte| byte.is_ascii_alphabetic() || **byte == LETTER)
-        .count()
+    count_while(bytes, start, 15, |byte| byte.is_ascii_alphabetic() || byte == LETTER)
 }
 
 /// The month that a word names, by its name or an abbreviation of three letters or more.
@@ -352,12 +186,11 @@ fn month(text: &Folded<'_>, start: usize, length: usize) -> Option<u64> {
     let names = |names: &str| {
         names.split(' ').any(|name| name == word || (letters <= 4 && name.starts_with(&word)))
     };
-    MONTHS.iter().position(|month| names(month)).map(|place| place as u64 + 1)
+    words::MONTH.iter().position(|month| names(month)).map(|place| place as u64 + 1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::detect::testing::{is, no, whole};
 
     #[test]
@@ -413,26 +246,5 @@ mod tests {
             is(text, "birth-date");
         }
         no("paid on 12.03.1985", "birth-date");
-    }
-
-    #[test]
-    fn orders_of_days_and_months() {
-        assert_eq!(
-            order_of(&["2024-05-06", "06.05.2024", "20240506", "2024-05-06 10:00"]),
-            Order::Plain
-        );
-        assert_eq!(order_of(&["5/6/2024", "31/12/2024"]), Order::Told(DayOrder::DayMonth));
-        assert_eq!(order_of(&["5/6/2024", "12/31/2024"]), Order::Told(DayOrder::MonthDay));
-        assert_eq!(order_of(&["5/6/2024"]), Order::Either);
-        assert_eq!(order_of(&["31/12/2024", "12/31/2024"]), Order::Either);
-        assert_eq!(order_of(&["5 June 2024"]), Order::Unreadable);
-    }
-
-    #[test]
-    fn years_of_values() {
-        assert_eq!(year_of("12.03.1985"), Some(1985));
-        assert_eq!(year_of("19850312"), Some(1985));
-        assert_eq!(year_of("3/12/85"), Some(1985));
-        assert_eq!(year_of("x"), None);
     }
 }

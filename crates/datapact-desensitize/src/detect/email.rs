@@ -39,7 +39,7 @@ fn local_start(bytes: &[u8], sign: usize) -> Option<usize> {
         local = before.iter().rev().take_while(|byte| **byte == IDEOGRAPH).count();
         return (local > 0).then_some(sign - local);
     }
-    // What opens a quotation or a list is no part of the address.
+    // What opens a quotation or a list is not part of the address.
     let word = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(*byte, LETTER | b'_' | b'+');
     let text = bytes.get(sign - local..sign)?;
     local -= text.iter().take_while(|byte| !word(byte)).count();

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// A letter of a script that puts spaces between words, other than A to Z.
 pub(super) const LETTER: u8 = 0x80;
-/// A character that is no letter.
+/// A character that is not a letter.
 pub(super) const OTHER: u8 = 0x81;
 /// A letter of a script without spaces (Chinese, Japanese, Korean, Thai ...): words and numbers
 /// touch it.
@@ -114,6 +114,36 @@ pub(super) fn starts_at(bytes: &[u8], index: usize) -> bool {
     !is_word(byte) && !joined
 }
 
+/// How many bytes from `start` on are of this kind; more than `most` count as one more.
+pub(super) fn count_while(
+    bytes: &[u8],
+    start: usize,
+    most: usize,
+    is: impl Fn(u8) -> bool,
+) -> usize {
+    bytes.iter().skip(start).take(most + 1).take_while(|byte| is(**byte)).count()
+}
+
+/// How many digits are at `start`; more than `most` count as one more.
+pub(super) fn digits(bytes: &[u8], start: usize, most: usize) -> usize {
+    count_while(bytes, start, most, |byte| byte.is_ascii_digit())
+}
+
+/// The number that up to `most` digits at `start` write, and where they end; none if there are no
+/// digits or more.
+pub(super) fn number(bytes: &[u8], start: usize, most: usize) -> Option<(u64, usize)> {
+    let count = digits(bytes, start, most);
+    let written = bytes.iter().skip(start).take(count);
+    let value = written.fold(0, |sum, byte| sum * 10 + u64::from(byte - b'0'));
+    (1..=most).contains(&count).then_some((value, start + count))
+}
+
+/// Passes over up to `most` of the bytes in `what`.
+pub(super) fn skip(bytes: &[u8], start: usize, what: &[u8], most: usize) -> usize {
+    let passed = bytes.iter().skip(start).take(most).take_while(|byte| what.contains(byte));
+    start + passed.count()
+}
+
 fn fold(character: char) -> Option<u8> {
     let code = u32::from(character);
     if let Ok(byte) = u8::try_from(code)
@@ -155,13 +185,14 @@ fn fold(character: char) -> Option<u8> {
 }
 
 /// A text in small letters without accents, for comparing words: `Téléphone` is `telephone`.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_ascii() {
             out.push(character.to_ascii_lowercase());
             continue;
         }
+        // A table instead of Unicode's decompositions: it also has letters that do not decompose.
         for small in character.to_lowercase() {
             match small {
                 'à'..='å' | 'ā' | 'ă' | 'ą' => out.push('a'),

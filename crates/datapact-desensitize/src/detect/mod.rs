@@ -1,46 +1,40 @@
-//! Detection: what in a table or a text identifies people, and which rules would take care of it.
+//! Detection: what in a text identifies people.
 //!
-//! [`find`] looks for entities in free text. [`scan`] reads a whole table and proposes a rule for
-//! every column, by what its header says in several languages and by a sample of its values.
+//! [`find`] looks for entities in free text. Each family of entities has a file: a function that
+//! proposes what starts at one place of a text (`fold::Folded`, one byte a character) with a
+//! confidence, from its form, its check digits and the words around it. It goes back and ahead only
+//! a bounded number of characters, so that the time grows with the length of the text alone. Names
+//! of people are found in free text only if they are in a dictionary ([`Names`]): more needs a
+//! model of the language.
 //!
-//! Each family of entities has a file; each is a function that proposes what starts at one place of
-//! a text (`fold::Folded`, one byte a character) with a confidence, from its form, its check digits
-//! and the words around it. Nothing goes back further than a bounded number of characters, so that
-//! the time grows with the length of the text alone. Names of people in free text are found only if
-//! they stand in a dictionary ([`Names`]): more needs a model of the language. Columns of names are
-//! found by their headers.
-//!
-//! Values never go into errors, and into proposals only masked.
+//! Values never go into errors.
 
-mod account;
-mod column;
-mod context;
+mod card;
+pub(crate) mod context;
+mod crypto;
 mod date;
 mod email;
-mod entity;
-mod fold;
-mod header;
-mod mask;
+pub(crate) mod fold;
+mod iban;
 mod names;
 mod national;
 mod network;
 mod phone;
 mod place;
-mod sample;
-mod scan;
 mod url;
+pub(crate) mod words;
 
 use std::ops::Range;
 
-pub use column::Evidence;
-pub use entity::Entity;
+use crate::entity::Entity;
 use fold::{Folded, at, is_word, previous};
 pub use names::Names;
 pub use national::NationalId;
-pub use scan::{Proposal, scan};
 
-/// What is less sure than this is not reported by [`find`].
+/// [`find`] does not report what is less sure than this.
 pub const CONFIDENCE_MIN: f32 = 0.5;
+/// From this confidence on a finding needs no review.
+pub(crate) const SURE: f32 = 0.8;
 
 /// How much of a text is looked at in one piece, in bytes, so that memory stays bounded.
 const WINDOW: usize = if cfg!(test) { 16 << 10 } else { 256 << 10 };
@@ -85,7 +79,8 @@ impl Candidate {
     }
 }
 
-/// Finds these entities in a text, in order and without overlaps; `found` is emptied first.
+/// Finds these entities in a text of any length, in order and without overlaps; `found` is emptied
+/// first. Memory stays bounded.
 pub fn find(text: &str, entities: &[Entity], found: &mut Vec<Found>) {
     found.clear();
     let mut from = 0;
@@ -121,7 +116,7 @@ fn find_in_piece(text: &str, entities: &[Entity]) -> Vec<Found> {
 }
 
 /// Everything that the whole of a value may be, apart from white space around it.
-fn whole(value: &str) -> Vec<Found> {
+pub(crate) fn whole(value: &str) -> Vec<Found> {
     let value = value.trim();
     let folded = Folded::new(value);
     let length = folded.bytes().len();
@@ -129,7 +124,7 @@ fn whole(value: &str) -> Vec<Found> {
     all.filter(|one| one.start == 0 && one.end == length).map(|one| one.placed(&folded)).collect()
 }
 
-/// Whether the whole of a value surely identifies somebody, by its form or its check digits.
+/// Whether the whole of a value surely identifies a person, by its form or its check digits.
 pub(crate) fn identifies(value: &str) -> bool {
     const BY_FORM: [Entity; 7] = [
         Entity::Email,
@@ -140,7 +135,7 @@ pub(crate) fn identifies(value: &str) -> bool {
         Entity::Ip,
         Entity::Mac,
     ];
-    whole(value).iter().any(|one| BY_FORM.contains(&one.entity) && one.confidence >= column::SURE)
+    whole(value).iter().any(|one| BY_FORM.contains(&one.entity) && one.confidence >= SURE)
 }
 
 impl Candidate {
@@ -153,6 +148,8 @@ impl Candidate {
 /// What all recognizers propose, however unsure.
 fn collect(text: &Folded<'_>) -> Vec<Candidate> {
     let bytes = text.bytes();
+    // Each recognizer is asked only where its entity can start: most bytes are inside of words and
+    // cost no more than this match.
     let mut out = Vec::new();
     for (index, &byte) in bytes.iter().enumerate() {
         match byte {
@@ -165,31 +162,31 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
             }
             b'+' | b'(' => phone::at_start(text, index, &mut out),
             b'-' if at(bytes, index + 1).is_ascii_digit() => {
-                place::coordinates(text, index, &mut out)
+                place::coordinates::at_start(text, index, &mut out)
             }
             fold::IDEOGRAPH if previous(bytes, index) != fold::IDEOGRAPH => {
-                place::at_ideograph(text, index, &mut out);
+                place::east_asia::at_ideograph(text, index, &mut out);
             }
             _ if !is_word(byte) || is_word(previous(bytes, index)) => {}
             b'0'..=b'9' => {
                 network::at_start(text, index, &mut out);
                 date::at_digit(text, index, &mut out);
-                account::card(text, index, &mut out);
-                account::crypto(bytes, index, &mut out);
+                card::at_digit(text, index, &mut out);
+                crypto::at_word(bytes, index, &mut out);
                 national::at_word(text, index, &mut out);
                 phone::at_start(text, index, &mut out);
-                place::coordinates(text, index, &mut out);
+                place::coordinates::at_start(text, index, &mut out);
                 place::at_word(text, index, &mut out);
                 url::at_word(bytes, index, &mut out);
             }
             _ => {
                 network::at_start(text, index, &mut out);
                 date::at_letter(text, index, &mut out);
-                account::iban(text, index, &mut out);
-                account::crypto(bytes, index, &mut out);
+                iban::at_letter(text, index, &mut out);
+                crypto::at_word(bytes, index, &mut out);
                 national::at_word(text, index, &mut out);
                 if matches!(byte, b'N' | b'S') {
-                    place::coordinates(text, index, &mut out);
+                    place::coordinates::at_start(text, index, &mut out);
                 }
                 place::at_word(text, index, &mut out);
                 url::at_word(bytes, index, &mut out);
@@ -199,7 +196,7 @@ fn collect(text: &Folded<'_>) -> Vec<Candidate> {
     out
 }
 
-/// Keeps of candidates that overlap the surest, then the longest.
+/// Of candidates that overlap, the surest stays, then the longest.
 fn resolve(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort_by(|a, b| {
         b.confidence

@@ -1,4 +1,4 @@
-//! Names of people that the provider knows: only such are found in free text.
+//! The dictionary of names: only these are found in free text.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -22,10 +22,15 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads a file in UTF-8 with a name a line; empty lines and such that begin with `#` are
-    /// passed over. A relative path begins at `folder`.
+    /// Reads a file in UTF-8 with a name a line; empty lines and lines that begin with `#`
+    /// are skipped. A relative path begins at `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Mismatch`] for a file that cannot be read, is longer than 4 MiB, has no name, or
+    /// has a name of more than six words.
     pub fn read(file: &Path, folder: &Path) -> Result<Self> {
-        let shown = crate::error::plain(&file.to_string_lossy());
+        let shown = crate::error::printable(&file.to_string_lossy());
         let wrong = |detail: String| {
             Error::mismatch(detail, "a file of names is UTF-8 text with a name a line")
         };
@@ -56,12 +61,13 @@ impl Names {
                 )));
             }
             names.longest = names.longest.max(words);
+            // Listed in small letters, a name is found in any case; `May` is not found in `may`.
             let any_case =
                 name.chars().find(|c| c.is_alphanumeric()).is_some_and(char::is_lowercase);
             *names.entries.entry(key.into_boxed_str()).or_default() |= any_case;
         }
         if names.entries.is_empty() {
-            return Err(wrong(format!("there are no names in `{shown}`")));
+            return Err(wrong(format!("`{shown}` has no names")));
         }
         Ok(names)
     }
@@ -113,7 +119,7 @@ fn push(key: &mut String, text: &str, word: &Range<usize>) {
     key.push_str(&plain(text.get(word.clone()).unwrap_or_default()));
 }
 
-/// Whether what is between two words keeps them together.
+/// Whether what is between two words leaves them one name.
 fn joins(text: &str, between: Range<usize>) -> bool {
     let between = text.get(between).unwrap_or_default();
     between.len() <= 4
@@ -171,7 +177,7 @@ mod tests {
     #[test]
     fn broken_dictionaries_are_refused() {
         for (text, expected) in [
-            ("", "there are no names"),
+            ("", "has no names"),
             ("Ada\n---\n", "line 2: a name has 1 to 6 words"),
             ("a b c d e f g\n", "line 1: a name has 1 to 6 words"),
         ] {

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use super::context::Context;
-use super::fold::{Folded, at, is_word, previous};
+use super::fold::{Folded, at, count_while, is_word, number, previous};
 use super::{Candidate, Entity};
 
 /// The longest textual IPv6 address, with an IPv4 address at its end.
@@ -39,17 +39,12 @@ fn v4(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
     let bytes = text.bytes();
     let mut end = start;
     for part in 0..4 {
-        let digits =
-            bytes.iter().skip(end).take(4).take_while(|byte| byte.is_ascii_digit()).count();
-        let value = bytes
-            .iter()
-            .skip(end)
-            .take(digits)
-            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
-        if digits == 0 || digits > 3 || value > 255 || (digits > 1 && at(bytes, end) == b'0') {
+        let Some((value, after)) = number(bytes, end, 3) else { return };
+        // A leading zero would make it octal, or a version number.
+        if value > 255 || (after - end > 1 && at(bytes, end) == b'0') {
             return;
         }
-        end += digits;
+        end = after;
         if part < 3 {
             if at(bytes, end) != b'.' {
                 return;
@@ -65,17 +60,12 @@ fn v4(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>) {
         return;
     }
     // A prefix length belongs to the address; a port does not.
-    if next == b'/' {
-        let digits =
-            bytes.iter().skip(end + 1).take(3).take_while(|byte| byte.is_ascii_digit()).count();
-        let length = bytes
-            .iter()
-            .skip(end + 1)
-            .take(digits)
-            .fold(0u32, |sum, byte| sum * 10 + u32::from(byte - b'0'));
-        if (1..=2).contains(&digits) && length <= 32 && !is_word(at(bytes, end + 1 + digits)) {
-            end += 1 + digits;
-        }
+    if next == b'/'
+        && let Some((length, after)) = number(bytes, end + 1, 2)
+        && length <= 32
+        && !is_word(at(bytes, after))
+    {
+        end = after;
     }
     let context = Context::of(text, start, end);
     let version =
@@ -114,12 +104,7 @@ fn v6(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     let mut end = start + length;
     // A zone and a prefix length belong to the address.
     for mark in [b'%', b'/'] {
-        let more = bytes
-            .iter()
-            .skip(end + 1)
-            .take(16)
-            .take_while(|byte| byte.is_ascii_alphanumeric())
-            .count();
+        let more = count_while(bytes, end + 1, 15, |byte| byte.is_ascii_alphanumeric());
         let fits = mark == b'%'
             || bytes.iter().skip(end + 1).take(more).all(u8::is_ascii_digit) && more <= 3;
         if at(bytes, end) == mark && more > 0 && fits {

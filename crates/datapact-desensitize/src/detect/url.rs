@@ -17,7 +17,7 @@ const TOP: &[&str] = &[
     "cloud", "tech", "news",
 ];
 
-/// Proposes the URL whose `://` stands at `colon`.
+/// Proposes the URL whose `://` is at `colon`.
 pub(super) fn at_colon(bytes: &[u8], colon: usize, out: &mut Vec<Candidate>) {
     if at(bytes, colon + 1) != b'/' || at(bytes, colon + 2) != b'/' {
         return;
@@ -68,6 +68,7 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
     let named = host.get(..dot).is_some_and(|names| {
         names.iter().any(|b| b.is_ascii_alphabetic() || *b == LETTER) && names.len() > 1
     });
+    // Without a scheme, a known top-level domain alone may be a sentence without a space.
     let confidence = match (www && dot > 3, known && named, path) {
         (true, _, _) => 0.93,
         (_, true, true) => 0.8,
@@ -85,7 +86,7 @@ pub(super) fn at_word(bytes: &[u8], start: usize, out: &mut Vec<Candidate>) {
 }
 
 /// Where a URL that goes on from `from` ends: before white space, quotes and brackets; punctuation
-/// at the end is not its.
+/// at the end does not belong to it.
 fn end_of(bytes: &[u8], from: usize) -> usize {
     let rest =
         bytes.get(from..bytes.len().min(from.saturating_add(LENGTH_MAX))).unwrap_or_default();

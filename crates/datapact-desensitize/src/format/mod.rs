@@ -2,6 +2,7 @@
 //! UTF-8.
 
 mod csv;
+mod input;
 mod jsonl;
 mod parquet;
 mod text;
@@ -12,7 +13,8 @@ use std::io::{Read, Write};
 use encoding_rs::Encoding;
 
 use crate::error::{Error, Result};
-use crate::table::{Sink, Source};
+use crate::table::{Column, Record};
+pub use input::Input;
 
 /// A format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl Format {
     }
 }
 
-/// What a rule file may say about the format; what it leaves out is found out.
+/// What a rule file may say about the format; the rest is detected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// The format; by the file's extension, or CSV.
@@ -73,7 +75,7 @@ pub struct Options {
     pub header: Option<bool>,
 }
 
-/// What was found out about the format, so that the output can be the same.
+/// How the input is written, so that the output can be the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialect {
     /// The encoding that was read, as its WHATWG name; what is written is UTF-8.
@@ -133,6 +135,37 @@ pub(crate) fn open_stream(
     }
 }
 
+/// Where records come from, in order, in one pass.
+///
+/// Errors carry the position, and never a value. After an error or the end nothing more is read.
+pub trait Source: Send {
+    /// The columns known so far. Only JSON lines has more of them as it is read.
+    fn columns(&self) -> &[Column];
+
+    /// Reads the next record into `record`; false at the end.
+    fn read(&mut self, record: &mut Record) -> Result<bool>;
+
+    /// How many bytes of the input were read, for a progress bar.
+    fn bytes_read(&self) -> u64;
+
+    /// How the input is written, for writing the same.
+    fn dialect(&self) -> &Dialect;
+}
+
+/// Where records go. Fields have the order of the columns that the sink was made for.
+pub trait Sink: Send {
+    /// Writes a record.
+    fn write(&mut self, record: &Record) -> Result<()>;
+
+    /// Writes what is left; nothing more may be written.
+    fn finish(&mut self) -> Result<()>;
+
+    /// How many cells a spreadsheet would have run as formulas.
+    fn formulas(&self) -> u64 {
+        0
+    }
+}
+
 /// A column that goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
@@ -159,7 +192,7 @@ pub fn create(
         Format::Parquet => {
             let layout = dialect.layout.as_ref();
             let layout = layout.ok_or_else(|| {
-                Error::mismatch("Parquet comes from Parquet only", "name another format")
+                Error::mismatch("only Parquet becomes Parquet", "name another format")
             })?;
             Ok(Box::new(parquet::ParquetSink::create(output, columns, layout)?))
         }

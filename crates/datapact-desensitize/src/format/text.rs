@@ -2,10 +2,10 @@
 
 use std::io::{Read, Write};
 
-use super::{Dialect, Options};
+use super::{Buffered, Dialect, Options, Sink, Source};
 use crate::encoding::Text;
 use crate::error::{Error, Position, Result};
-use crate::table::{Column, Field, RECORD_BYTES_MAX, Record, Sink, Source};
+use crate::table::{Column, Field, RECORD_BYTES_MAX, Record};
 
 /// The only column's name.
 const COLUMN: &str = "text";
@@ -111,13 +111,13 @@ impl Source for TextSource {
 
 /// Writes plain text.
 pub(super) struct TextSink {
-    output: super::Buffered,
+    output: Buffered,
     crlf: bool,
 }
 
 impl TextSink {
     pub(super) fn create(output: Box<dyn Write + Send>, dialect: &Dialect) -> Self {
-        Self { output: super::Buffered::new(output), crlf: dialect.crlf }
+        Self { output: Buffered::new(output), crlf: dialect.crlf }
     }
 }
 

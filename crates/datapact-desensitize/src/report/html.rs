@@ -7,20 +7,30 @@ use super::{ColumnReport, Distribution, Report};
 /// The most columns whose distributions are drawn.
 const PLOTS_MAX: usize = 60;
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}\
-table{border-collapse:collapse;width:100%}td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:left}\
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}figure{display:inline-block;vertical-align:top;width:28rem;margin:.5rem 1.5rem .5rem 0}\
-figcaption{font-size:13px}.bar{background:#e8eef7;height:.7rem;width:8rem;display:inline-block}\
-.bar i{background:#b3402a;height:.7rem;display:block}.b{color:#8aa4c8}.a{color:#b3402a}code{font-size:12px}";
+const STYLE: &str = "\
+body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;\
+color:#1a1a1a}\
+table{border-collapse:collapse;width:100%}\
+td,th{padding:.25rem .6rem;border-bottom:1px solid #ddd;text-align:left}\
+td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}\
+figure{display:inline-block;vertical-align:top;width:28rem;margin:.5rem 1.5rem .5rem 0}\
+figcaption{font-size:13px}\
+.bar{background:#e8eef7;height:.7rem;width:8rem;display:inline-block}\
+.bar i{background:#b3402a;height:.7rem;display:block}\
+.b{color:#8aa4c8}.a{color:#b3402a}code{font-size:12px}";
+
+const HEAD: &str = "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\">\
+                    <title>Desensitization report</title><style>";
 
 pub(super) fn page(report: &Report) -> String {
     let mut page = Page(String::new());
-    page.0.push_str("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>Desensitization report</title><style>");
+    page.0.push_str(HEAD);
     page.0.push_str(STYLE);
     page.0.push_str("</style>\n<h1>Desensitization report</h1>\n");
     let out = report.records - report.suppressed;
     page.line(format_args!(
-        "<p>{} records were read ({}, {}), <b>{out}</b> went out, {} were left out. Rules <code>{}</code>.",
+        "<p>{} records were read ({}, {}), <b>{out}</b> went out, {} were left out. \
+         Rules <code>{}</code>.",
         report.records,
         escape(report.format),
         escape(report.encoding),
@@ -30,9 +40,7 @@ pub(super) fn page(report: &Report) -> String {
     if report.formulas > 0 {
         page.line(format_args!("<p>{} cells began like a spreadsheet's formula.", report.formulas));
     }
-    page.line(
-        "<p>For the provider only: means and ranges of the data before are part of this page.",
-    );
+    page.line("<p>For the provider only: this page shows means and ranges of the raw data.");
     page.anonymity(report);
     page.columns(&report.columns);
     page.line(format_args!(
@@ -55,12 +63,12 @@ impl Page {
         let Some(anonymity) = &report.k_anonymity else { return };
         self.line("<h2>k-anonymity</h2>");
         self.line(format_args!(
-            "<p>Asked for k = {}, reached <b>{}</b>, in {} classes of records that are alike.",
+            "<p>Required: k = {}; reached: <b>{}</b>, in {} classes of records that are alike.",
             anonymity.k, anonymity.reached, anonymity.classes
         ));
-        if let Some([asked, reached]) = anonymity.diversity {
+        if let Some([required, reached]) = anonymity.diversity {
             self.line(format_args!(
-                "<p>Asked for l = {asked}, each class has at least <b>{reached}</b>."
+                "<p>Required: l = {required}; each class has at least <b>{reached}</b>."
             ));
         }
         self.line("<table><tr><th>Quasi-identifier<th class=n>Level<th class=n>of<th>Entropy lost");
@@ -77,14 +85,25 @@ impl Page {
     }
 
     fn columns(&mut self, columns: &[ColumnReport]) {
-        self.line("<h2>Columns</h2>\n<table><tr><th>Column<th>Found<th>Transform<th class=n>Changed<th class=n>Kept<th class=n>Absent<th class=n>Unreadable, left out<th class=n>Different before<th class=n>after<th>Information lost");
+        self.line(
+            "<h2>Columns</h2>\n<table><tr><th>Column<th>Found<th>Transform<th class=n>Changed\
+             <th class=n>Kept<th class=n>Absent<th class=n>Unreadable, left out\
+             <th class=n>Different before<th class=n>after<th>Information lost",
+        );
         for column in columns {
             let (name, found) =
                 (escape(&column.name), escape(column.found.as_deref().unwrap_or_default()));
             self.line(format_args!(
-                "<tr><td>{name}<td>{found}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td class=n>{}<td>{}",
-                column.transform, column.changed, column.kept, column.absent, column.redacted,
-                column.loss.distinct_before, column.loss.distinct_after, bar(column.loss.information)
+                "<tr><td>{name}<td>{found}<td>{}<td class=n>{}<td class=n>{}<td class=n>{}\
+                 <td class=n>{}<td class=n>{}<td class=n>{}<td>{}",
+                column.transform,
+                column.changed,
+                column.kept,
+                column.absent,
+                column.redacted,
+                column.loss.distinct_before,
+                column.loss.distinct_after,
+                bar(column.loss.information)
             ));
         }
         self.line("</table>");
@@ -97,7 +116,10 @@ impl Page {
         if drawn.is_empty() {
             return;
         }
-        self.line("<h2>Distributions of numbers and dates</h2>\n<p><span class=b>■ before</span> <span class=a>■ after</span>");
+        self.line(
+            "<h2>Distributions of numbers and dates</h2>\n\
+             <p><span class=b>■ before</span> <span class=a>■ after</span>",
+        );
         for (column, distribution) in drawn {
             self.distribution(&column.name, distribution);
         }
@@ -111,7 +133,8 @@ impl Page {
         let step = WIDTH / distribution.before.len().max(1) as f64;
         let _ = write!(
             self.0,
-            "<figure><svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" aria-label=\"distribution\">"
+            "<figure><svg width=\"{WIDTH}\" height=\"{HEIGHT}\" role=\"img\" \
+             aria-label=\"distribution\">"
         );
         for (offset, colour, shares) in
             [(0.08, "#8aa4c8", &distribution.before), (0.5, "#b3402a", &distribution.after)]
@@ -121,7 +144,8 @@ impl Page {
                 let x = (index as f64 + offset) * step;
                 let _ = write!(
                     self.0,
-                    "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\" fill=\"{colour}\"/>",
+                    "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{height:.1}\" \
+                     fill=\"{colour}\"/>",
                     HEIGHT - height,
                     step * 0.42
                 );
@@ -130,8 +154,12 @@ impl Page {
         let [mean, mean_after] = distribution.mean;
         let [deviation, deviation_after] = distribution.deviation;
         self.line(format_args!(
-            "</svg><figcaption><b>{}</b>, {:.4} to {:.4}<br>mean {mean:.4} → {mean_after:.4}, deviation {deviation:.4} → {deviation_after:.4}, {:.1} % moved</figcaption></figure>",
-            escape(name), distribution.from, distribution.to, distribution.moved * 100.0
+            "</svg><figcaption><b>{}</b>, {:.4} to {:.4}<br>mean {mean:.4} → {mean_after:.4}, \
+             deviation {deviation:.4} → {deviation_after:.4}, {:.1} % moved</figcaption></figure>",
+            escape(name),
+            distribution.from,
+            distribution.to,
+            distribution.moved * 100.0
         ));
     }
 
@@ -139,7 +167,10 @@ impl Page {
         if report.correlations.is_empty() {
             return;
         }
-        self.line("<h2>Correlations</h2>\n<table><tr><th>Column<th>with<th class=n>Before<th class=n>After<th class=n>Difference");
+        self.line(
+            "<h2>Correlations</h2>\n<table><tr><th>Column<th>with<th class=n>Before\
+             <th class=n>After<th class=n>Difference",
+        );
         for pair in &report.correlations {
             self.line(format_args!(
                 "<tr><td>{}<td>{}<td class=n>{:.3}<td class=n>{:.3}<td class=n>{:+.3}",

@@ -117,14 +117,14 @@ fn what_is_written_reads_the_same() {
 #[test]
 fn what_is_not_understood_is_refused_with_its_line() {
     refused("", 1, "`version = 1` is missing");
-    refused("version = 2", 1, "version 2 of rule files is not known");
+    refused("version = 2", 1, "rule files of version 2 are not supported");
     refused("version = 1\nhedaer = true", 2, "the rule file has no key `hedaer`");
     refused("version = 1\n[[column]]\ntransform = \"keep\"", 2, "[[column]] needs `name`");
     refused(
         "version = 1\n[[column]]\nname = \"a\"\ntransform = \"hide\"",
         4,
-        "`transform` must be one of keep, drop, redact, mask, pseudonym, ff1, generalize, noise, top-bottom, \
-         quasi-identifier, scrub, not `hide`",
+        "`transform` must be one of keep, drop, redact, mask, pseudonym, ff1, generalize, noise, \
+         top-bottom, quasi-identifier, scrub, not `hide`",
     );
     refused(
         "version = 1\n[[column]]\nname = \"a\"\ntransform = \"keep\"\nwith = \"x\"",
@@ -135,7 +135,8 @@ fn what_is_not_understood_is_refused_with_its_line() {
     refused(&format!("version = 1\n{keep}{keep}"), 5, "the column `a` has two rules");
     refused("version = 1\n[k-anonymity]\nk = 1", 3, "`k` must be a whole number from 2 to 1000000");
     refused(
-        "version = 1\n[[column]]\nname = \"a\"\ntransform = \"quasi-identifier\"\nas = \"category\"",
+        "version = 1\n[[column]]\nname = \"a\"\ntransform = \"quasi-identifier\"\n\
+         as = \"category\"",
         2,
         "a `quasi-identifier` needs `[k-anonymity]` with a `k`",
     );

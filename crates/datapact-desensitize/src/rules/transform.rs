@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::detect::Entity;
+use crate::entity::Entity;
 
 /// What becomes of a column's values. Absent values (null, missing, empty) stay absent under every
 /// transform.
@@ -23,11 +23,11 @@ pub enum Transform {
         keep_first: usize,
         /// How many characters stay at the end.
         keep_last: usize,
-        /// What stands for each of the others.
+        /// The replacement of each of the others.
         with: char,
     },
-    /// A keyed pseudonym: HMAC-SHA-256, the same for the same value in all files under one key and
-    /// domain.
+    /// A keyed pseudonym (HMAC-SHA-256, RFC 2104), the same for the same value in all files under
+    /// one key and domain.
     Pseudonym {
         /// Values of different domains get unrelated pseudonyms.
         domain: String,
@@ -42,8 +42,18 @@ pub enum Transform {
         /// Which characters are encrypted.
         alphabet: Alphabet,
     },
-    /// The value becomes a coarser one.
-    Generalize(Generalize),
+    /// The value becomes that at a level of a scale.
+    Generalize {
+        /// The scale.
+        levels: Levels,
+        /// Which level, from 1.
+        level: usize,
+    },
+    /// A coordinate, or two separated by a comma, becomes the south-west corner of its cell.
+    Grid {
+        /// How wide and high cells are, in the coordinates' unit.
+        cell: f64,
+    },
     /// A random amount is added to a number.
     Noise(Spread),
     /// A number beyond a bound becomes the bound.
@@ -66,6 +76,11 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// The first level of a scale.
+    pub fn generalize(levels: Levels) -> Self {
+        Self::Generalize { levels, level: 1 }
+    }
+
     /// Its name in rule files and manifests.
     pub fn name(&self) -> &'static str {
         match self {
@@ -75,7 +90,7 @@ impl Transform {
             Self::Mask { .. } => "mask",
             Self::Pseudonym { .. } => "pseudonym",
             Self::Ff1 { .. } => "ff1",
-            Self::Generalize(_) => "generalize",
+            Self::Generalize { .. } | Self::Grid { .. } => "generalize",
             Self::Noise(_) => "noise",
             Self::TopBottom { .. } => "top-bottom",
             Self::QuasiIdentifier(_) => "quasi-identifier",
@@ -88,7 +103,7 @@ impl Transform {
         matches!(self, Self::Pseudonym { .. } | Self::Ff1 { .. })
     }
 
-    /// Whether what comes of a number is a number (and so on): the column's type in Parquet stays.
+    /// Whether a number stays a number, and so on: then the column's type in Parquet stays.
     pub(crate) fn keeps_type(&self) -> bool {
         matches!(
             self,
@@ -96,13 +111,17 @@ impl Transform {
                 | Self::Redact { with: None }
                 | Self::Noise(_)
                 | Self::TopBottom { .. }
-                | Self::Generalize(Generalize::Grid { .. })
+                | Self::Grid { .. }
         )
     }
 
     /// Whether it cuts numbers at percentiles.
     pub(crate) fn cuts_at_percentiles(&self) -> bool {
-        matches!(self, Self::TopBottom { bottom, top } if [*bottom, *top].iter().any(|bound| Bound::percentile(*bound).is_some()))
+        let is_percentile = |bound: &Option<Bound>| Bound::percentile(*bound).is_some();
+        match self {
+            Self::TopBottom { bottom, top } => is_percentile(bottom) || is_percentile(top),
+            _ => false,
+        }
     }
 
     /// The names of all transforms.
@@ -158,35 +177,6 @@ impl Alphabet {
 
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Digits, Self::Lower, Self::Upper, Self::Alphanumeric];
-}
-
-/// How a value is made coarser.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Generalize {
-    /// A date to its month, quarter, year or decade.
-    Date(DateStep),
-    /// A number to the bin that holds it: from a multiple of `bin`, to below the next.
-    Number {
-        /// How wide bins are.
-        bin: f64,
-    },
-    /// A postcode (or other code) to its first characters.
-    Postcode {
-        /// How many.
-        keep: usize,
-    },
-    /// A coordinate, or two separated by a comma, to the south-west corner of its cell.
-    Grid {
-        /// How wide and high cells are, in the coordinates' unit.
-        cell: f64,
-    },
-    /// A value to one of its ancestors in a hierarchy.
-    Hierarchy {
-        /// The hierarchy.
-        hierarchy: Hierarchy,
-        /// Which ancestor, from 1.
-        level: usize,
-    },
 }
 
 /// What a date is rounded down to.
@@ -261,20 +251,34 @@ impl Bound {
     }
 }
 
-/// How a quasi-identifier can be made coarser, from fine to coarse. Before the first level is the
-/// exact value; behind the last is `*`.
+/// How a value can be made coarser, from fine to coarse. Before the first level is the exact value;
+/// behind the last is `*`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Levels {
-    /// Numbers, by widths of bins.
+    /// Numbers, by widths of bins: a number becomes the bin that holds it, from a multiple of the
+    /// width to below the next.
     Number(Vec<f64>),
     /// Dates.
     Date(Vec<DateStep>),
-    /// Postcodes, by numbers of characters that stay.
+    /// Postcodes and other codes, by numbers of characters that stay.
     Postcode(Vec<usize>),
     /// Categories, by a hierarchy's levels.
     Hierarchy(Hierarchy),
     /// Categories that are exact or `*`.
     Category,
+}
+
+impl Levels {
+    /// Its name in rule files.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Number(_) => "number",
+            Self::Date(_) => "date",
+            Self::Postcode(_) => "postcode",
+            Self::Hierarchy(_) => "hierarchy",
+            Self::Category => "category",
+        }
+    }
 }
 
 /// k-anonymity: each record of the output has the same quasi-identifiers as at least `k` - 1

@@ -2,10 +2,11 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::{Bound, DayOrder, Generalize, Levels, Rule, Rules, Spread, Transform};
+use super::{Bound, DayOrder, Levels, Rule, Rules, Spread, Transform};
 use crate::format::Formulas;
 
 pub(super) fn to_toml(rules: &Rules) -> String {
+    // Only what differs from the defaults is written: a person reads the file.
     let mut out = Out("version = 1\n".to_owned());
     let options = &rules.options;
     if let Some(format) = options.format {
@@ -89,6 +90,7 @@ impl Out {
     }
 
     fn parameters(&mut self, transform: &Transform) {
+        // Parameters are written even if they are the defaults: they are what a reviewer changes.
         match transform {
             Transform::Keep | Transform::Drop | Transform::Redact { with: None } => {}
             Transform::Redact { with: Some(with) } => self.text("with", with),
@@ -105,29 +107,27 @@ impl Out {
                 self.text("domain", domain);
                 self.text("alphabet", alphabet.name());
             }
-            Transform::Generalize(generalize) => match generalize {
-                Generalize::Date(to) => {
-                    self.text("as", "date");
-                    self.text("to", to.name());
+            Transform::Generalize { levels, level } => {
+                self.text("as", levels.name());
+                match levels {
+                    Levels::Number(bins) => {
+                        bins.iter().for_each(|bin| self.plain("bin", number(*bin)));
+                    }
+                    Levels::Date(steps) => {
+                        steps.iter().for_each(|step| self.text("to", step.name()));
+                    }
+                    Levels::Postcode(kept) => kept.iter().for_each(|kept| self.plain("keep", kept)),
+                    Levels::Hierarchy(hierarchy) => {
+                        self.text("file", hierarchy.file.display());
+                        self.plain("level", level);
+                    }
+                    Levels::Category => {}
                 }
-                Generalize::Number { bin } => {
-                    self.text("as", "number");
-                    self.plain("bin", number(*bin));
-                }
-                Generalize::Postcode { keep } => {
-                    self.text("as", "postcode");
-                    self.plain("keep", keep);
-                }
-                Generalize::Grid { cell } => {
-                    self.text("as", "grid");
-                    self.plain("cell", number(*cell));
-                }
-                Generalize::Hierarchy { hierarchy, level } => {
-                    self.text("as", "hierarchy");
-                    self.text("file", hierarchy.file.display());
-                    self.plain("level", level);
-                }
-            },
+            }
+            Transform::Grid { cell } => {
+                self.text("as", "grid");
+                self.plain("cell", number(*cell));
+            }
             Transform::Noise(Spread::Absolute(deviation)) => {
                 self.plain("deviation", number(*deviation))
             }
@@ -145,25 +145,18 @@ impl Out {
                     }
                 }
             }
-            Transform::QuasiIdentifier(levels) => match levels {
-                Levels::Number(bins) => {
-                    self.text("as", "number");
-                    self.list("levels", bins, |bin| number(*bin));
+            Transform::QuasiIdentifier(levels) => {
+                self.text("as", levels.name());
+                match levels {
+                    Levels::Number(bins) => self.list("levels", bins, |bin| number(*bin)),
+                    Levels::Date(steps) => {
+                        self.list("levels", steps, |step| quoted(step.name()));
+                    }
+                    Levels::Postcode(kept) => self.list("levels", kept, ToString::to_string),
+                    Levels::Hierarchy(hierarchy) => self.text("file", hierarchy.file.display()),
+                    Levels::Category => {}
                 }
-                Levels::Date(steps) => {
-                    self.text("as", "date");
-                    self.list("levels", steps, |step| quoted(step.name()));
-                }
-                Levels::Postcode(kept) => {
-                    self.text("as", "postcode");
-                    self.list("levels", kept, ToString::to_string);
-                }
-                Levels::Hierarchy(hierarchy) => {
-                    self.text("as", "hierarchy");
-                    self.text("file", hierarchy.file.display());
-                }
-                Levels::Category => self.text("as", "category"),
-            },
+            }
             Transform::Scrub { entities, names } => {
                 self.list("entities", &entities.0, |entity| quoted(entity.name()));
                 if let Some(names) = names {

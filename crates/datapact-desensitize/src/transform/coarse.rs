@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{date, number};
-use crate::error::{Error, Result, plain};
-use crate::format::{Format, Options};
+use crate::error::{Error, Result, printable};
+use crate::format::{Format, Input, Options};
 use crate::rules::{DateStep, Hierarchy, Levels, Reading};
-use crate::table::{Field, Input, Record};
+use crate::table::{Field, Record};
 
-/// The most bytes of all hierarchy files together: what they say is in memory.
+/// The most bytes of all hierarchy files, since all are in memory.
 const HIERARCHIES_BYTES_MAX: u64 = 4 << 20;
 
-/// What stands for any value.
+/// What replaces every value at the last level.
 pub(crate) const ANY: &[u8] = b"*";
 
 /// From fine to coarse: level 0 is the value itself, [`Scale::top`] is [`ANY`].
@@ -46,7 +46,7 @@ impl Hierarchies {
         Ok(read)
     }
 
-    /// The tree of a hierarchy; one without values of such as was not read.
+    /// The tree of a hierarchy; an empty one if it was not read.
     pub(crate) fn tree(&self, hierarchy: &Hierarchy) -> Arc<Tree> {
         self.0.get(&hierarchy.file).cloned().unwrap_or_default()
     }
@@ -92,8 +92,8 @@ impl Scale {
         }
     }
 
-    /// Appends the value at a level. False, and what was appended is of no use, if the value is not
-    /// of the scale's kind.
+    /// Appends the value at a level. False if the value is not of the scale's kind; what was
+    /// appended is then to be taken away.
     pub(crate) fn write(&self, level: usize, field: Field<'_>, out: &mut Vec<u8>) -> bool {
         let value = field.bytes.trim_ascii();
         let step = level.checked_sub(1);
@@ -197,7 +197,7 @@ impl Tree {
     /// Reads a file of up to `left` bytes, and takes its length from these.
     fn read(file: &Path, folder: &Path, left: &mut u64) -> Result<Self> {
         let path = folder.join(file);
-        let shown = plain(&file.to_string_lossy());
+        let shown = printable(&file.to_string_lossy());
         let wrong = |detail: String| Error::Mismatch {
             detail,
             hint: "a line of a hierarchy is `value,parent,grandparent,...`",
@@ -209,16 +209,14 @@ impl Tree {
             let detail = format!(
                 "with `{shown}` the hierarchies are longer than {HIERARCHIES_BYTES_MAX} bytes"
             );
-            Error::mismatch(detail, "take out the lines of values that the data do not have")
+            Error::mismatch(detail, "remove the lines of values that the data do not have")
         })?;
         let options =
             Options { format: Some(Format::Csv), header: Some(false), ..Options::default() };
         let mut source = Input::file(file, None, options)?.open()?;
         let height = source.columns().len() - 1;
         if height == 0 || height > 16 {
-            return Err(wrong(format!(
-                "the hierarchy `{shown}` has {height} levels; 1 to 16 can be"
-            )));
+            return Err(wrong(format!("the hierarchy `{shown}` has {height} levels, not 1 to 16")));
         }
         let mut tree = Self { height, ..Self::default() };
         let (mut record, mut known) =
@@ -244,7 +242,7 @@ impl Tree {
                 parent = Some(index);
             }
             if tree.values.insert(Box::from(name(0)), parent.unwrap_or(0)).is_some() {
-                return Err(fault("a value stands there twice"));
+                return Err(fault("a value occurs twice"));
             }
         }
         Ok(tree)
@@ -308,7 +306,7 @@ mod tests {
         for (text, expected) in [
             ("flu\n", "has 0 levels"),
             ("flu,\n", "line 1: a name is empty"),
-            ("flu,viral\nflu,other\n", "line 2: a value stands there twice"),
+            ("flu,viral\nflu,other\n", "line 2: a value occurs twice"),
             ("flu,viral,a\ncold,viral,b\n", "line 2: a name has two parents"),
             (&"long value,parent\n".repeat(300_000), "are longer than 4194304 bytes"),
         ] {

@@ -10,20 +10,21 @@ use std::sync::Arc;
 use aws_lc_rs::rand;
 
 use self::coarse::{Hierarchies, Scale};
-use crate::detect::{self, Entity, Found, Names};
+use crate::detect::{self, Found, Names};
+use crate::entity::Entity;
 use crate::error::Result;
 use crate::key::{self, Encryption, PseudonymKey, Pseudonyms};
-use crate::rules::{Bound, Entities, Generalize, Levels, Reading, Rule, Transform};
+use crate::rules::{Bound, Entities, Reading, Spread, Transform};
 use crate::table::{Field, Kind};
 
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Done {
-    /// There was none.
+    /// There is none.
     Absent(Kind),
-    /// It is as it was.
-    Kept(Kind),
-    /// It is another.
+    /// It did not change.
+    Unchanged(Kind),
+    /// It became another.
     Changed(Kind),
     /// The rule cannot read it, so it is left out.
     Redacted,
@@ -32,7 +33,7 @@ pub(crate) enum Done {
 impl From<Done> for Kind {
     fn from(done: Done) -> Self {
         match done {
-            Done::Absent(kind) | Done::Kept(kind) | Done::Changed(kind) => kind,
+            Done::Absent(kind) | Done::Unchanged(kind) | Done::Changed(kind) => kind,
             Done::Redacted => Self::Null,
         }
     }
@@ -77,17 +78,38 @@ pub(crate) enum Op {
     },
 }
 
+/// What the first pass found out about a column, where its rule needs that.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct ColumnFacts {
+    /// The level of a quasi-identifier.
+    pub(crate) level: usize,
+    /// The standard deviation of relative noise.
+    pub(crate) deviation: f64,
+    /// The bounds that are percentiles.
+    pub(crate) bottom: Option<f64>,
+    pub(crate) top: Option<f64>,
+}
+
+/// What ops are made with.
+pub(crate) struct Resources<'r> {
+    pub(crate) reading: Reading,
+    pub(crate) hierarchies: &'r Hierarchies,
+    pub(crate) key: Option<&'r PseudonymKey>,
+    /// The dictionary that the rule names.
+    pub(crate) names: Option<Arc<Names>>,
+}
+
 impl Op {
-    /// The op of a rule. `deviation` is the column's standard deviation, for relative noise;
-    /// quasi-identifiers come at `level`.
+    /// The op of a transform.
     pub(crate) fn new(
-        rule: &Rule,
-        reading: Reading,
-        hierarchies: &Hierarchies,
-        key: Option<&PseudonymKey>,
+        transform: &Transform,
+        resources: Resources<'_>,
+        facts: ColumnFacts,
     ) -> Result<Self> {
+        let Resources { reading, hierarchies, key, names } = resources;
+        // `Plan::new` has refused rules without the key that they need; this checks again.
         let needed = || key.ok_or_else(key::missing);
-        Ok(match &rule.transform {
+        Ok(match transform {
             Transform::Keep => Self::Keep,
             Transform::Drop => Self::Drop,
             Transform::Redact { with } => {
@@ -102,43 +124,30 @@ impl Op {
             Transform::Ff1 { domain, alphabet } => {
                 Self::Ff1(Box::new(Encryption::new(needed()?, domain, *alphabet)?))
             }
-            Transform::Generalize(generalize) => {
-                let to = |levels, level| Self::Coarse {
-                    scale: Scale::new(&levels, reading, hierarchies),
-                    level,
-                };
-                match generalize {
-                    Generalize::Date(step) => to(Levels::Date(vec![*step]), 1),
-                    Generalize::Number { bin } => to(Levels::Number(vec![*bin]), 1),
-                    Generalize::Postcode { keep } => to(Levels::Postcode(vec![*keep]), 1),
-                    Generalize::Grid { cell } => {
-                        Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
-                    }
-                    Generalize::Hierarchy { hierarchy, level } => {
-                        to(Levels::Hierarchy(hierarchy.clone()), *level)
-                    }
-                }
+            Transform::Generalize { levels, level } => {
+                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: *level }
             }
-            // Relative noise is set when the survey knows the column's deviation.
+            Transform::Grid { cell } => {
+                Self::Grid { cell: *cell, decimals: number::decimals(*cell), reading }
+            }
             Transform::Noise(spread) => {
                 let deviation = match spread {
-                    crate::rules::Spread::Absolute(deviation) => *deviation,
-                    crate::rules::Spread::Relative(_) => 0.0,
+                    Spread::Absolute(deviation) => *deviation,
+                    Spread::Relative(_) => facts.deviation,
                 };
                 Self::Noise { deviation, reading, random: Random::default() }
             }
-            // Percentiles and names are set by whom makes the plan.
             Transform::TopBottom { bottom, top } => Self::TopBottom {
-                bottom: Limit::bottom(Bound::known(*bottom)),
-                top: Limit::top(Bound::known(*top)),
+                bottom: Limit::new(Bound::known(*bottom).or(facts.bottom), f64::NEG_INFINITY),
+                top: Limit::new(Bound::known(*top).or(facts.top), f64::INFINITY),
                 reading,
             },
             Transform::QuasiIdentifier(levels) => {
-                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: 0 }
+                Self::Coarse { scale: Scale::new(levels, reading, hierarchies), level: facts.level }
             }
             Transform::Scrub { entities, .. } => Self::Scrub {
                 entities: entities.clone(),
-                names: None,
+                names,
                 found: Vec::new(),
                 named: Vec::new(),
             },
@@ -152,7 +161,7 @@ impl Op {
 
     /// Appends what becomes of the value. If that is nothing, nothing is appended.
     pub(crate) fn apply(&mut self, field: Field<'_>, out: &mut Vec<u8>) -> Done {
-        // `*` stands for absent values, too: that a value is absent may be what tells a record from
+        // At the last level absent values become `*`, too: their absence may tell a record from
         // others.
         let is_any =
             |op: &Self| matches!(op, Self::Coarse { scale, level } if *level >= scale.top());
@@ -170,7 +179,7 @@ impl Op {
         let read = match self {
             Self::Keep => {
                 out.extend_from_slice(value);
-                return Done::Kept(field.kind);
+                return Done::Unchanged(field.kind);
             }
             Self::Drop => return Done::Changed(Kind::Missing),
             Self::Redact(None) => return Done::Changed(Kind::Null),
@@ -232,7 +241,7 @@ impl Op {
             }
             _ => Kind::Text,
         };
-        if same { Done::Kept(kind) } else { Done::Changed(kind) }
+        if same { Done::Unchanged(kind) } else { Done::Changed(kind) }
     }
 }
 
@@ -282,7 +291,7 @@ fn grid(value: &[u8], cell: f64, decimals: usize, mark: u8, out: &mut Vec<u8>) -
     write(second, out)
 }
 
-/// Replaces what was found. Where a name and an entity overlap, all that they cover goes.
+/// Replaces what was found. Where a name and an entity overlap, both are replaced as one.
 fn scrub(text: &str, found: &[Found], named: &[Range<usize>], out: &mut Vec<u8>) {
     let mut pieces: Vec<(Range<usize>, Entity)> =
         found.iter().map(|found| (found.range.clone(), found.entity)).collect();
@@ -314,17 +323,9 @@ pub(crate) struct Limit {
 }
 
 impl Limit {
-    /// What is below becomes it.
-    pub(crate) fn bottom(at: Option<f64>) -> Self {
-        Self::new(at.unwrap_or(f64::NEG_INFINITY))
-    }
-
-    /// What is above becomes it.
-    pub(crate) fn top(at: Option<f64>) -> Self {
-        Self::new(at.unwrap_or(f64::INFINITY))
-    }
-
-    fn new(at: f64) -> Self {
+    /// The limit at a number; `open` is beyond all numbers, for none.
+    fn new(at: Option<f64>, open: f64) -> Self {
+        let at = at.unwrap_or(open);
         Self { at, decimals: number::decimals(at) }
     }
 }
@@ -357,5 +358,4 @@ impl Random {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -28,6 +28,7 @@ pub(crate) fn parse(bytes: &[u8], mark: u8) -> Option<Number> {
             decimals,
         });
     }
+    // The standard library reads only a point: the mark is replaced in a copy.
     let mut plain = [0; 41];
     let plain = plain.get_mut(..digits.len())?;
     plain.copy_from_slice(digits);

@@ -2,12 +2,14 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::rules::{Alphabet, Bound, Spread};
+use crate::rules::{Alphabet, DateStep, Levels};
 
 fn op(transform: Transform) -> Op {
     let key = PseudonymKey::from_file("07".repeat(32).as_bytes()).unwrap();
-    Op::new(&Rule::new("c", transform), Reading::default(), &Hierarchies::default(), Some(&key))
-        .unwrap()
+    let hierarchies = Hierarchies::default();
+    let reading = Reading::default();
+    let resources = Resources { reading, hierarchies: &hierarchies, key: Some(&key), names: None };
+    Op::new(&transform, resources, ColumnFacts::default()).unwrap()
 }
 
 /// What becomes of a text: none if it is redacted.
@@ -36,9 +38,9 @@ fn each_transform_does_what_its_rule_says() {
     let mask = |keep_first, keep_last| Transform::Mask { keep_first, keep_last, with: '*' };
     check(&mask(0, 4), &[("4111111111111111", Some("************1111")), ("1234", Some("****"))]);
     check(&mask(1, 1), &[("Björk", Some("B***k")), ("éa", Some("**"))]);
-    let bins = Transform::Generalize(Generalize::Number { bin: 10.0 });
+    let bins = Transform::generalize(Levels::Number(vec![10.0]));
     check(&bins, &[("27", Some("20..30")), ("-3", Some("-10..0")), ("many", None), ("", Some(""))]);
-    let grid = Transform::Generalize(Generalize::Grid { cell: 0.1 });
+    let grid = Transform::Grid { cell: 0.1 };
     check(
         &grid,
         &[
@@ -56,7 +58,7 @@ fn each_transform_does_what_its_rule_says() {
         &[("17.5", Some("18")), ("90.1", Some("90")), ("50.25", Some("50.25")), ("?", None)],
     );
     check(
-        &Transform::Scrub { entities: Entities(vec![detect::Entity::Email]), names: None },
+        &Transform::Scrub { entities: Entities(vec![Entity::Email]), names: None },
         &[("ask ada@example.org.", Some("ask [email]."))],
     );
     check(
@@ -72,7 +74,7 @@ fn nested_values_are_redacted_where_a_transform_cannot_look_into_them() {
     let masked =
         op(Transform::Mask { keep_first: 3, keep_last: 0, with: '*' }).apply(nested, &mut out);
     assert_eq!((masked, out.len()), (Done::Redacted, 0));
-    assert_eq!(op(Transform::Keep).apply(nested, &mut out), Done::Kept(Kind::Nested));
+    assert_eq!(op(Transform::Keep).apply(nested, &mut out), Done::Unchanged(Kind::Nested));
 }
 
 #[test]
@@ -103,17 +105,20 @@ proptest! {
             Transform::Mask { keep_first: 2, keep_last: 2, with: '█' },
             Transform::Pseudonym { domain: "d".to_owned(), length: 32 },
             Transform::Ff1 { domain: String::new(), alphabet: Alphabet::Alphanumeric },
-            Transform::Generalize(Generalize::Date(crate::rules::DateStep::Month)),
-            Transform::Generalize(Generalize::Number { bin: 5.0 }),
-            Transform::Generalize(Generalize::Postcode { keep: 2 }),
-            Transform::Generalize(Generalize::Grid { cell: 0.5 }),
+            Transform::generalize(Levels::Date(vec![DateStep::Month])),
+            Transform::generalize(Levels::Number(vec![5.0])),
+            Transform::generalize(Levels::Postcode(vec![2])),
+            Transform::Grid { cell: 0.5 },
         ] {
             let after = apply(transform.clone(), &text);
             let harmless = text.chars().all(|c| c == '█' || !c.is_alphanumeric());
-            let coarse = matches!(transform, Transform::Generalize(_));
+            let coarse = matches!(transform, Transform::Generalize { .. } | Transform::Grid { .. });
             prop_assert!(harmless || coarse || after.as_deref() != Some(text.as_str()), "{:?}", transform);
             if number::parse(text.as_bytes(), b'.').is_none() {
-                let number = matches!(&transform, Transform::Generalize(Generalize::Number { .. }));
+                let number = matches!(
+                    &transform,
+                    Transform::Generalize { levels: Levels::Number(_), .. }
+                );
                 prop_assert!(!number || after.is_none());
             }
         }

@@ -30,8 +30,7 @@ impl TestNetwork {
         let program = match found {
             Ok(program) => program,
             Err(error) => {
-                assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "{error}");
-                eprintln!("!!!! not run: {error}");
+                datapact_test_tools::skip(&error.to_string());
                 return None;
             }
         };

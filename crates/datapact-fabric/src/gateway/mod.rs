@@ -20,7 +20,7 @@ mod node;
 pub mod profile;
 mod proposal;
 #[cfg(test)]
-mod recorded;
+mod tests;
 mod turns;
 mod words;
 

@@ -1,5 +1,5 @@
 //! What a real peer, the chaincode and the adapter have said to each other, kept as bytes in
-//! `testdata/fabric/`: replayed to the chaincode, and (in `src/gateway/recorded.rs`) to the
+//! `testdata/fabric/`: replayed to the chaincode, and (in `src/gateway/tests.rs`) to the
 //! adapter, wherever the tests run, and recorded again by `DATAPACT_RECORD_FABRIC=1` where
 //! Fabric's programs are.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]

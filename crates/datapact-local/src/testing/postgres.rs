@@ -42,24 +42,12 @@ pub struct Server {
     keeper: Child,
 }
 
-/// The one server of this test program. None when PostgreSQL is not installed, of which one line
-/// tells unless `CI=true`: then it fails.
+/// The one server of this test program. None, and the test is skipped, without PostgreSQL.
 pub fn shared() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    // Every test looks for the programs, so that each is skipped by its own name.
+    datapact_test_tools::postgres()?;
     SERVER.get_or_init(Server::start).as_ref()
-}
-
-/// The newest version that Debian has installed, or what is on the path.
-fn programs() -> Option<PathBuf> {
-    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut folders: Vec<PathBuf> = debian.map(|version| version.path().join("bin")).collect();
-    folders.sort();
-    folders.reverse();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    folders.extend(std::env::split_paths(&path));
-    folders
-        .into_iter()
-        .find(|folder| ["initdb", "pg_ctl", "psql"].iter().all(|name| folder.join(name).is_file()))
 }
 
 fn command(program: &Path) -> Command {
@@ -77,14 +65,9 @@ fn is_root() -> bool {
 }
 
 impl Server {
-    /// Starts a server of its own. None when PostgreSQL is not installed, as for [`shared`].
+    /// Starts a server of its own. None, and the test is skipped, without PostgreSQL.
     pub fn start() -> Option<Self> {
-        let Some(programs) = programs() else {
-            let said = "PostgreSQL is missing: install Debian's package `postgresql`";
-            assert!(std::env::var("CI").as_deref() != Ok("true"), "{said}");
-            println!("!!!! NOT TESTED, {said}");
-            return None;
-        };
+        let programs = datapact_test_tools::postgres()?;
         let folder = tempfile::tempdir().expect("a temporary folder can be made").keep();
         let password = Salt::random().to_string();
         let secret = folder.join("password");

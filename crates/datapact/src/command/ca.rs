@@ -224,7 +224,7 @@ fn open(context: &Context, dir: &Path) -> Result<Authority> {
 fn failure(error: CaError) -> Failure {
     match error {
         CaError::File { path, source } => Failure::file("use", &path, &source),
-        CaError::Key(error) => super::identity::key_failure(error),
+        CaError::Key(error) => crate::failure::key_failure(error),
         CaError::Exists(_) => Failure::local(error, "name another folder"),
         CaError::Damaged { .. } => Failure::local(error, "restore the CA's folder from a backup"),
         CaError::Request(_) => Failure::usage(error, "ask its sender for another request"),

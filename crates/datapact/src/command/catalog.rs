@@ -13,7 +13,8 @@ use futures_util::StreamExt as _;
 use crate::context::{Context, now};
 use crate::failure::Result;
 use crate::output::{self, fields, plain};
-use crate::terms::{Moment, PriceText};
+use crate::price::PriceText;
+use crate::terms::Moment;
 
 const AFTER_HELP: &str = "\
 Examples:

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
+use crate::command::Cli;
 use crate::failure::{Failure, Result};
 
 const AFTER_HELP: &str = "\

@@ -15,9 +15,8 @@ use datapact_server::key::witness_key;
 use datapact_server::management::Keys;
 use serde::Serialize;
 
-use super::identity::key_failure;
 use crate::context::Context;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, key_failure};
 use crate::files::NewFile;
 use crate::output::fields;
 

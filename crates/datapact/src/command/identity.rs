@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use datapact_client::key_file::{KeyFileError, PrivateKey};
+use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
 use datapact_core::id::Digest;
 use datapact_core::identity::Identity as Id;
@@ -15,7 +15,7 @@ use serde::Serialize;
 use std::io::Write as _;
 
 use crate::context::{Context, now};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, key_failure};
 use crate::files::{self, NewFile, Target};
 use crate::output::{self, Output, fields};
 
@@ -178,27 +178,4 @@ fn expires(certificate: &CertificateDer<'_>) -> Result<u64> {
 
 fn certificate_failure(error: trust::TrustError) -> Failure {
     Failure::usage(error, "renew the certificate")
-}
-
-/// A private key that cannot be used.
-pub(crate) fn key_failure(error: KeyFileError) -> Failure {
-    match error {
-        KeyFileError::File { path, source } => Failure::file("use", &path, &source),
-        KeyFileError::TooOpen(ref path) => {
-            let hint = format!("run `chmod 600 {}`", path.display());
-            Failure::local(error, hint)
-        }
-        KeyFileError::Exists(_) => Failure::local(error, "name another file"),
-        KeyFileError::PassphraseNeeded(_)
-        | KeyFileError::WrongPassphrase(_)
-        | KeyFileError::EmptyPassphrase => {
-            Failure::usage(error, "give it in a file with `--passphrase-file`, or on the terminal")
-        }
-        KeyFileError::Unusable(_) => {
-            Failure::usage(error, "give a P-256 private key in PKCS#8 PEM form")
-        }
-        KeyFileError::Crypto(_) => {
-            datapact_api::problem::Problem::new(datapact_api::problem::Kind::Internal, error).into()
-        }
-    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _};
 
-use crate::cli::Cli;
+use crate::command::Cli;
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 

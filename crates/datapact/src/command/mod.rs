@@ -4,6 +4,7 @@ mod account;
 mod backup;
 mod ca;
 mod catalog;
+mod cli;
 mod completion;
 mod config;
 mod desensitize;
@@ -13,12 +14,13 @@ mod inspect;
 mod join;
 mod kek;
 mod key;
-pub(crate) mod ledger;
+mod ledger;
 mod man;
 mod notification;
 mod open;
 mod package;
 mod profile;
+mod quickstart;
 mod record;
 mod serve;
 mod share;
@@ -30,7 +32,7 @@ mod wrap;
 
 use clap::Subcommand;
 
-pub(crate) use identity::key_failure;
+pub(crate) use cli::Cli;
 
 use crate::context::Context;
 use crate::failure::Result;
@@ -38,7 +40,7 @@ use crate::failure::Result;
 /// What the program can do.
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    Quickstart(crate::quickstart::Quickstart),
+    Quickstart(quickstart::Quickstart),
     Share(share::Share),
     Catalog(catalog::Catalog),
     Open(open::Open),

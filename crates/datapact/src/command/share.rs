@@ -17,7 +17,8 @@ use crate::context::{Context, now};
 use crate::failure::{Failure, Result};
 use crate::files::Target;
 use crate::output::{self, fields, table};
-use crate::terms::{FromText, Moment, PriceText, TermsFile, Times};
+use crate::price::PriceText;
+use crate::terms::{FromText, Moment, TermsFile, Times};
 use crate::{audit_text, files, media_type};
 
 const AFTER_HELP: &str = "\

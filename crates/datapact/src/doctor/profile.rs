@@ -56,7 +56,7 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
     let key_path = profile.folder().join("key.pem");
     let passphrase = context.passphrase_of(&key_path)?;
     let key = PrivateKey::load(&key_path, passphrase.as_ref().map(|p| p.as_str()));
-    let key = key.map_err(crate::command::key_failure)?;
+    let key = key.map_err(crate::failure::key_failure)?;
     let log = profile.log_policy().logs().first().cloned();
     let session = Session::connect(profile)?;
     let reloadable = ReloadableTrust::from_current(trust);

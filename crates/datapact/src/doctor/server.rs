@@ -8,13 +8,13 @@ use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
 use datapact_core::trust::validity;
-use datapact_store::{Location, Store};
 use datapact_log::clock::system_clock;
 use datapact_server::config::{
     Common, KeyServerConfig, ManagementConfig, Peer, ServerConfig, StorageServerConfig, load,
 };
 use datapact_server::operator::expiry::{Ends, end_of_file, ends_of_trust};
 use datapact_server::storage::{PACKAGES_FOLDER, look_at_objects};
+use datapact_store::{Location, Store};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 

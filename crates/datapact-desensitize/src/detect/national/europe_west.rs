@@ -1,171 +1,52 @@
 //! Western and southern Europe.
 
-use super::Scheme;
+use super::Check;
 use super::checks::{ddmmyy, digit, mod_11_10, number, short_date, uniform, weighted, yymmdd};
 
-pub(super) const SCHEMES: &[Scheme] = &[
-    Scheme {
-        code: "de-steuer-id",
-        name: "Steuerliche Identifikationsnummer (Germany)",
-        words: &[
-            "steuer-id",
-            "steuer id",
-            "steueridentifikation",
-            "idnr",
-            "identifikationsnummer",
-            "tax id",
-            "tin",
-        ],
-        forms: &[("99999999999", 0.6), ("99~999~999~999", 0.85)],
-        chance: 0.02,
-        check: de_steuer_id,
-    },
-    Scheme {
-        code: "de-rvnr",
-        name: "Rentenversicherungsnummer (Germany)",
-        words: &["rentenversicherung", "sozialversicherung", "rvnr", "svnr", "sv-nummer"],
-        forms: &[("99_999999_A_999", 0.93), ("99_999999_A_99_9", 0.93)],
-        chance: 0.02,
-        check: de_rvnr,
-    },
-    Scheme {
-        code: "at-svnr",
-        name: "Sozialversicherungsnummer (Austria)",
-        words: &["sozialversicherung", "svnr", "sv-nummer"],
-        forms: &[("9999~999999", 0.75), ("9999999999", 0.35)],
-        chance: 0.004,
-        check: |id| {
-            let check = weighted(id, &[3, 7, 9, 0, 5, 8, 4, 2, 1, 6]) % 11;
-            // Where no day is known, the month is 13 or more.
-            digit(id, 0) != 0
-                && check == digit(id, 3)
-                && (ddmmyy(id, 4)
-                    || (matches!(number(id, 6, 2), 13..=15) && number(id, 4, 2) <= 31))
-        },
-    },
-    Scheme {
-        code: "ch-ahv",
-        name: "AHV number (Switzerland)",
-        words: &["ahv", "avs", "sozialversicherung"],
-        forms: &[("999.9999.9999.99", 0.98), ("999~9999~9999~99", 0.95), ("9999999999999", 0.9)],
-        chance: 0.0001,
-        check: |id| {
-            let sum = weighted(id, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]);
-            number(id, 0, 3) == 756 && sum.is_multiple_of(10)
-        },
-    },
-    Scheme {
-        code: "fr-nir",
-        name: "Numéro de sécurité sociale, NIR (France)",
-        words: &["securite sociale", "nir", "insee", "secu"],
-        forms: &[
-            ("9_99_99_9X_999_999_99", 0.9),
-            ("9 99 99 9X 999 999  99", 0.9),
-            ("999999X99999999", 0.9),
-        ],
-        chance: 0.002,
-        check: fr_nir,
-    },
-    Scheme {
-        code: "be-nrn",
-        name: "National register number (Belgium)",
-        words: &["rijksregister", "registre national", "nationalregister", "nrn", "niss", "insz"],
-        forms: &[
-            ("99.99.99-999.99", 0.97),
-            ("999999-999-99", 0.9),
-            ("999999 999 99", 0.85),
-            ("99999999999", 0.65),
-        ],
-        chance: 0.004,
-        check: be_nrn,
-    },
-    Scheme {
-        code: "nl-bsn",
-        name: "Burgerservicenummer (Netherlands)",
-        words: &["bsn", "burgerservice", "sofi", "sofinummer"],
-        forms: &[
-            ("9999.99.999", 0.8),
-            ("9999~99~999", 0.65),
-            ("999~999~999", 0.3),
-            ("999999999", 0.25),
-        ],
-        chance: 0.09,
-        check: |id| {
-            let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);
-            sum % 11 == digit(id, 8) && !uniform(id)
-        },
-    },
-    Scheme {
-        code: "es-dni",
-        name: "DNI, NIF of a person (Spain)",
-        words: &["dni", "nif", "d.n.i", "n.i.f"],
-        forms: &[
-            ("99999999A", 0.8),
-            ("99999999~A", 0.85),
-            ("99.999.999-A", 0.97),
-            ("99.999.999A", 0.95),
-            ("9999999A", 0.2),
-        ],
-        chance: 0.04,
-        check: |id| {
-            let Some((letter, digits)) = id.split_last() else { return false };
-            es_letter(number(id, 0, digits.len())) == Some(letter)
-        },
-    },
-    Scheme {
-        code: "es-nie",
-        name: "NIE, Número de Identidad de Extranjero (Spain)",
-        words: &["nie", "n.i.e", "extranjero"],
-        forms: &[("A_9999999_A", 0.9), ("A-9.999.999-A", 0.95)],
-        chance: 0.005,
-        check: |id| {
-            let first = match id.first() {
-                Some(b'X') => 0,
-                Some(b'Y') => 1,
-                Some(b'Z') => 2,
-                _ => return false,
-            };
-            es_letter(first * 10_000_000 + number(id, 1, 7)) == id.get(8)
-        },
-    },
-    Scheme {
-        code: "pt-nif",
-        name: "Número de Identificação Fiscal (Portugal)",
-        words: &["nif", "contribuinte", "identificacao fiscal"],
-        forms: &[("999~999~999", 0.3), ("999999999", 0.2)],
-        chance: 0.05,
-        check: |id| {
-            let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);
-            let check = if sum % 11 <= 1 { 0 } else { 11 - sum % 11 };
-            matches!(digit(id, 0), 1..=4) && check == digit(id, 8)
-        },
-    },
-    Scheme {
-        code: "it-codice-fiscale",
-        name: "Codice fiscale (Italy)",
-        words: &["codice fiscale", "cod. fisc", "fiscale", "cf", "c.f"],
-        forms: &[("AAAAAAXXAXXAXXXA", 0.98), ("AAA~AAA~XXAXX~AXXXA", 0.98)],
-        chance: 0.001,
-        check: it_codice_fiscale,
-    },
-    Scheme {
-        code: "gr-amka",
-        name: "AMKA, social security number (Greece)",
-        words: &["αμκα", "amka"],
-        forms: &[("99999999999", 0.45)],
-        chance: 0.004,
-        check: |id| ddmmyy(id, 0) && super::checks::luhn(id),
-    },
-    Scheme {
-        code: "gr-afm",
-        name: "AFM, tax number (Greece)",
-        words: &["αφμ", "α.φ.μ", "afm"],
-        forms: &[("999999999", 0.2)],
-        chance: 0.1,
-        check: |id| {
-            weighted(id, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == digit(id, 8) && !uniform(id)
-        },
-    },
+/// The checks of letters (capital) and digits without separators, by the identifier's code.
+pub(super) const CHECKS: &[(&str, Check)] = &[
+    ("de-steuer-id", de_steuer_id),
+    ("de-rvnr", de_rvnr),
+    ("at-svnr", |id| {
+        let check = weighted(id, &[3, 7, 9, 0, 5, 8, 4, 2, 1, 6]) % 11;
+        // Where no day is known, the month is 13 or more.
+        digit(id, 0) != 0
+            && check == digit(id, 3)
+            && (ddmmyy(id, 4) || (matches!(number(id, 6, 2), 13..=15) && number(id, 4, 2) <= 31))
+    }),
+    ("ch-ahv", |id| {
+        let sum = weighted(id, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]);
+        number(id, 0, 3) == 756 && sum.is_multiple_of(10)
+    }),
+    ("fr-nir", fr_nir),
+    ("be-nrn", be_nrn),
+    ("nl-bsn", |id| {
+        let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);
+        sum % 11 == digit(id, 8) && !uniform(id)
+    }),
+    ("es-dni", |id| {
+        let Some((letter, digits)) = id.split_last() else { return false };
+        es_letter(number(id, 0, digits.len())) == Some(letter)
+    }),
+    ("es-nie", |id| {
+        let first = match id.first() {
+            Some(b'X') => 0,
+            Some(b'Y') => 1,
+            Some(b'Z') => 2,
+            _ => return false,
+        };
+        es_letter(first * 10_000_000 + number(id, 1, 7)) == id.get(8)
+    }),
+    ("pt-nif", |id| {
+        let sum = weighted(id, &[9, 8, 7, 6, 5, 4, 3, 2]);
+        let check = if sum % 11 <= 1 { 0 } else { 11 - sum % 11 };
+        matches!(digit(id, 0), 1..=4) && check == digit(id, 8)
+    }),
+    ("it-codice-fiscale", it_codice_fiscale),
+    ("gr-amka", |id| ddmmyy(id, 0) && super::checks::luhn(id)),
+    ("gr-afm", |id| {
+        weighted(id, &[256, 128, 64, 32, 16, 8, 4, 2]) % 11 % 10 == digit(id, 8) && !uniform(id)
+    }),
 ];
 
 /// Federal Central Tax Office: among the first ten digits exactly one occurs twice or three times,
@@ -263,6 +144,7 @@ fn it_codice_fiscale(id: &[u8]) -> bool {
         b'V' => b'9',
         other => other,
     };
+    // Year, day and place of birth; the month is a letter.
     let mut digits = Vec::with_capacity(7);
     for index in [6, 7, 9, 10, 12, 13, 14] {
         digits.extend(id.get(index).map(|byte| plain(*byte)).filter(u8::is_ascii_digit));
@@ -283,6 +165,7 @@ fn it_codice_fiscale(id: &[u8]) -> bool {
         })
         .sum();
     let day = number(&digits, 2, 2);
+    // The day of birth of a woman is 40 more.
     digits.len() == 7
         && id.get(8).is_some_and(|month| b"ABCDEHLMPRST".contains(month))
         && matches!(day, 1..=31 | 41..=71)

@@ -85,13 +85,13 @@ pub(super) fn national(digits: &[u8]) -> Verdict {
     DIALLED.iter().filter_map(look).max().unwrap_or(Verdict::Impossible)
 }
 
-/// For each trunk prefix (none included) the verdict of all countries together on the length of
+/// For each trunk prefix (none included) the best verdict of all countries on the length of
 /// what follows, times 1000, plus its leading three digits.
 static DIALLED: LazyLock<Vec<(&'static str, Vec<Verdict>)>> = LazyLock::new(|| {
     let mut tables: Vec<(&'static str, Vec<Verdict>)> = Vec::new();
     for region in REGIONS.iter() {
         // Where the prefix is 0, a number without it is incomplete, but for some countries where
-        // nobody writes it; other prefixes are often left out.
+        // it is not written; other prefixes are often left out.
         let needed =
             region.trunk == "0" && !matches!(region.code, 55 | 60 | 62 | 84 | 86 | 90 | 91);
         for trunk in [Some(region.trunk), (!needed).then_some("")].into_iter().flatten() {

@@ -53,6 +53,27 @@ pub(super) enum Value {
     Fixed(FixedLenByteArray),
 }
 
+macro_rules! value_from {
+    ($($variant:ident($type:ty)),*) => {
+        $(impl From<$type> for Value {
+            fn from(value: $type) -> Self {
+                Self::$variant(value)
+            }
+        })*
+    };
+}
+
+value_from!(
+    Bool(bool),
+    I32(i32),
+    I64(i64),
+    I96(Int96),
+    F32(f32),
+    F64(f64),
+    Bytes(ByteArray),
+    Fixed(FixedLenByteArray)
+);
+
 impl Codec {
     /// The codec of a flat column; none of nested and repeated ones.
     pub(super) fn of(field: &Type) -> Option<Self> {
@@ -67,6 +88,8 @@ impl Codec {
         let logical = basic_info.logical_type_ref();
         let converted = basic_info.converted_type();
         let scale = u32::try_from(*scale).unwrap_or(0);
+        // Writers declare a type in the newer way, the older or both; either is enough. Bounds are
+        // those of the declared type, so that no transform writes what other readers refuse.
         Some(match (physical_type, logical, converted) {
             (Physical::BOOLEAN, ..) => Self::Bool,
             (Physical::INT32, Some(LogicalType::Date), _)
@@ -174,6 +197,7 @@ impl Codec {
             (Self::UInt64, Value::I64(value)) => write!(out, "{}", *value as u64),
             (_, Value::I32(value)) => write!(out, "{value}"),
             (_, Value::I64(value)) => write!(out, "{value}"),
+            // The shortest text that reads as the same number.
             (_, Value::F32(value)) => write!(out, "{value:?}"),
             (_, Value::F64(value)) => write!(out, "{value:?}"),
         };

@@ -17,10 +17,10 @@ use parquet::schema::types::{Type, TypePtr};
 
 use super::codec::{Codec, Value};
 use super::{FLAT, HINT, Layout, NESTED};
-use crate::error::{Error, Position, Result, plain};
-use crate::format::Outgoing;
+use crate::error::{Error, Position, Result, printable};
+use crate::format::{Outgoing, Sink};
 use crate::spill::Spill;
-use crate::table::{Record, Sink};
+use crate::table::{Kind, Record};
 
 /// The most rows of the first row groups.
 const ROWS_MAX: usize = 64 << 10;
@@ -76,7 +76,7 @@ impl ParquetSink {
             .collect();
         for column in outgoing {
             if nested.contains(column.name.as_str()) {
-                let at = Position { column: Some(plain(&column.name)), ..Position::default() };
+                let at = Position { column: Some(printable(&column.name)), ..Position::default() };
                 return Err(Error::malformed(at, NESTED, FLAT));
             }
             let from = column.typed_as.and_then(|index| layout.fields.get(index));
@@ -133,7 +133,7 @@ impl ParquetSink {
         ((self.chunks + self.columns.len()) / CHUNKS_PER_DOUBLING).min(24)
     }
 
-    /// Puts what was gathered of all columns into encrypted blocks.
+    /// Puts the gathered rows of all columns into encrypted blocks.
     fn spill(&mut self) -> Result<()> {
         let spill = match &mut self.spill {
             Some(spill) => spill,
@@ -202,8 +202,8 @@ fn failed(error: ParquetError) -> Error {
 }
 
 impl Cells {
-    /// Appends all rows as text, each behind its length, or behind a larger number if there is no
-    /// value; no row is left.
+    /// Appends all rows as text, each behind its length, or behind `u32::MAX` if there is
+    /// no value; no row is left.
     fn drain_to(&mut self, codec: Codec, out: &mut Vec<u8>) {
         let mut values = self.values.drain(..);
         for level in self.levels.drain(..) {
@@ -266,7 +266,7 @@ impl Sink for ParquetSink {
         self.records += 1;
         for (index, column) in self.columns.iter_mut().enumerate() {
             let field = record.field(index);
-            let null = matches!(field.kind, crate::table::Kind::Null | crate::table::Kind::Missing);
+            let null = matches!(field.kind, Kind::Null | Kind::Missing);
             self.bytes += field.bytes.len() + 40;
             self.gathered += field.bytes.len() + 40;
             if null && !column.required {
@@ -276,7 +276,7 @@ impl Sink for ParquetSink {
             let value = column.codec.read(field.bytes).ok_or_else(|| {
                 let at = Position {
                     record: self.records,
-                    column: Some(plain(&column.name)),
+                    column: Some(printable(&column.name)),
                     ..Position::default()
                 };
                 Error::malformed(

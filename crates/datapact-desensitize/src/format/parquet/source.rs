@@ -8,18 +8,16 @@ use std::sync::Arc;
 
 use parquet::basic::Compression;
 use parquet::column::reader::ColumnReader;
-use parquet::data_type::{ByteArray, FixedLenByteArray, Int96};
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
-use super::codec::{Codec, Value};
+use super::batch::{Batch, skip};
+use super::codec::Codec;
 use super::pages::Held;
 use super::{HINT, Layout, malformed};
-use crate::error::{Error, Position, Result, plain};
-use crate::format::Dialect;
+use crate::error::{Error, Position, Result, printable};
+use crate::format::{Dialect, Source};
 use crate::spill::Spill;
-use crate::table::{
-    COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record, Source,
-};
+use crate::table::{COLUMNS_MAX, Column, Field, Kind, NAME_BYTES_MAX, RECORD_BYTES_MAX, Record};
 
 /// The most rows of all columns that are read at once.
 const ROWS_MAX: usize = 256;
@@ -69,17 +67,6 @@ enum Group {
     Spilled { spill: Spill, batches: Vec<usize>, next: usize },
 }
 
-/// Some rows of one column.
-#[derive(Default)]
-struct Batch {
-    /// 1 where there is a value; empty for a column without nulls.
-    levels: Vec<i16>,
-    values: Vec<Value>,
-    /// In their place: a kind and, unless it is null, a length and bytes for each row.
-    text: Option<Vec<u8>>,
-    next: usize,
-}
-
 impl ParquetSource {
     pub(in crate::format) fn open(file: File) -> Result<Self> {
         let length = file.metadata().map_err(Error::Read)?.len();
@@ -90,15 +77,15 @@ impl ParquetSource {
         if fields.is_empty() || fields.len() > COLUMNS_MAX {
             return Err(malformed(
                 0,
-                format_args!("{} columns; 1 to {COLUMNS_MAX} can be", fields.len()),
+                format_args!("it has {} columns, not 1 to {COLUMNS_MAX}", fields.len()),
             ));
         }
         if metadata.num_row_groups().saturating_mul(fields.len()) > CHUNKS_MAX {
-            let detail = format!("its columns and row groups are more than {CHUNKS_MAX} together");
+            let detail = format!("it has more than {CHUNKS_MAX} columns times row groups");
             return Err(Error::malformed(
                 Position::default(),
                 detail,
-                "write the file anew with larger row groups",
+                "write the file with larger row groups",
             ));
         }
         let leaves = metadata.file_metadata().schema_descr();
@@ -109,11 +96,11 @@ impl ParquetSource {
             (Vec::new(), Vec::new(), std::collections::HashSet::new());
         for field in &fields {
             let name = field.name();
-            let at = Position { column: Some(plain(name)), ..Position::default() };
+            let at = Position { column: Some(printable(name)), ..Position::default() };
             if name.len() > NAME_BYTES_MAX || name.contains('\0') || !names.insert(name) {
                 return Err(Error::malformed(
                     at,
-                    "the name is too long, or is another column's, too",
+                    "the name is too long, or two columns have it",
                     HINT,
                 ));
             }
@@ -125,7 +112,7 @@ impl ParquetSource {
         }
         let of_group = metadata.row_groups().first().and_then(|group| group.columns().first());
         let compression = match of_group.map(|column| column.compression()) {
-            // The former way to frame LZ4 is not written any more.
+            // The older framing of LZ4 is deprecated: what had it is written in the newer.
             Some(Compression::LZ4) => Compression::LZ4_RAW,
             Some(known) => known,
             None => Compression::SNAPPY,
@@ -160,8 +147,7 @@ impl ParquetSource {
                     for (column, batch) in self.batches.iter_mut().enumerate() {
                         let block = column * batches.len() + *next;
                         if *next < batches.len() {
-                            batch.next = 0;
-                            spill.read(block, batch.text.get_or_insert_default())?;
+                            batch.load_text(|text| spill.read(block, text))?;
                         }
                     }
                     *next += 1;
@@ -175,6 +161,7 @@ impl ParquetSource {
                         if *count.get_or_insert(found) != found {
                             return Err(self.unequal());
                         }
+                        // Checked after each column: one more may be all that memory holds.
                         outgrown = self.held.bytes() > self.pages_max;
                         if outgrown {
                             break;
@@ -187,6 +174,7 @@ impl ParquetSource {
                     count.unwrap_or(0)
                 }
             };
+            // A row group that gave nothing is at its end, and the next begins.
             if count > 0 {
                 (self.rows, self.row) = (count, 0);
                 self.group_rows += count;
@@ -203,6 +191,7 @@ impl ParquetSource {
             self.rows_max = rows.min((BATCH_BYTES / row_bytes.max(1)) as usize).max(1);
             let leaves = self.codecs.iter().flatten().map(|(_, leaf)| *leaf);
             self.batches.iter_mut().for_each(|batch| *batch = Batch::default());
+            // So many readers would take too much memory before the first page is read.
             if self.batches.len() > READERS_MAX {
                 (self.group_rows, self.groups_begun) = (0, index + 1);
                 self.spill()?;
@@ -270,19 +259,6 @@ impl ParquetSource {
     }
 }
 
-fn skip(reader: &mut ColumnReader, rows: usize) -> parquet::errors::Result<usize> {
-    match reader {
-        ColumnReader::BoolColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::Int32ColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::Int64ColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::FloatColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::DoubleColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::ByteArrayColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::FixedLenByteArrayColumnReader(reader) => reader.skip_records(rows),
-        ColumnReader::Int96ColumnReader(reader) => reader.skip_records(rows),
-    }
-}
-
 /// The library is careful with damaged files, but does not promise never to panic.
 fn guarded<T>(record: u64, read: impl FnOnce() -> parquet::errors::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(read)) {
@@ -291,84 +267,6 @@ fn guarded<T>(record: u64, read: impl FnOnce() -> parquet::errors::Result<T>) ->
         Err(_) => Err(malformed(record, "its pages contradict themselves")),
     }
 }
-
-impl Batch {
-    fn load(&mut self, reader: &mut ColumnReader, rows: usize) -> parquet::errors::Result<usize> {
-        self.levels.clear();
-        self.values.clear();
-        (self.text, self.next) = (None, 0);
-        macro_rules! load {
-            ($reader:expr, $variant:path, $type:ty) => {{
-                let mut values: Vec<$type> = Vec::with_capacity(rows);
-                let mut total = 0;
-                while total < rows {
-                    let (records, _, _) = $reader.read_records(
-                        rows - total,
-                        Some(&mut self.levels),
-                        None,
-                        &mut values,
-                    )?;
-                    if records == 0 {
-                        break;
-                    }
-                    total += records;
-                }
-                self.values.extend(values.into_iter().map($variant));
-                Ok(total)
-            }};
-        }
-        match reader {
-            ColumnReader::BoolColumnReader(reader) => load!(reader, Value::Bool, bool),
-            ColumnReader::Int32ColumnReader(reader) => load!(reader, Value::I32, i32),
-            ColumnReader::Int64ColumnReader(reader) => load!(reader, Value::I64, i64),
-            ColumnReader::FloatColumnReader(reader) => load!(reader, Value::F32, f32),
-            ColumnReader::DoubleColumnReader(reader) => load!(reader, Value::F64, f64),
-            ColumnReader::ByteArrayColumnReader(reader) => load!(reader, Value::Bytes, ByteArray),
-            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
-                load!(reader, Value::Fixed, FixedLenByteArray)
-            }
-            ColumnReader::Int96ColumnReader(reader) => load!(reader, Value::I96, Int96),
-        }
-    }
-
-    /// Appends the value of the next row as text; its kind is [`Kind::Missing`] if it is no text
-    /// that can be. None if no value is left.
-    fn next(&mut self, row: usize, codec: Codec, out: &mut Vec<u8>) -> Option<Kind> {
-        if let Some(text) = &self.text {
-            let (kind, rest) = text.get(self.next..)?.split_first()?;
-            let kind = *KINDS.get(usize::from(*kind))?;
-            let (length, rest) = rest.split_first_chunk()?;
-            let length = u32::from_le_bytes(*length) as usize;
-            out.extend_from_slice(rest.get(..length)?);
-            self.next += 5 + length;
-            return Some(kind);
-        }
-        if self.levels.get(row) == Some(&0) {
-            return Some(Kind::Null);
-        }
-        let value = self.values.get(self.next)?;
-        self.next += 1;
-        Some(codec.write(value, out).unwrap_or_default())
-    }
-
-    /// Appends all rows as text.
-    fn write_text(&mut self, codec: Codec, rows: usize, out: &mut Vec<u8>) -> Option<()> {
-        for row in 0..rows {
-            let begin = out.len();
-            out.extend_from_slice(&[0; 5]);
-            let kind = self.next(row, codec, out)?;
-            let length = (out.len() - begin - 5) as u32;
-            let head = out.get_mut(begin..)?.first_chunk_mut::<5>()?;
-            head[0] = KINDS.iter().position(|known| *known == kind)? as u8;
-            head[1..].copy_from_slice(&length.to_le_bytes());
-        }
-        Some(())
-    }
-}
-
-/// The kinds that values of Parquet have, by their numbers in blocks.
-const KINDS: [Kind; 6] =
-    [Kind::Missing, Kind::Null, Kind::Text, Kind::Number, Kind::Bool, Kind::Nested];
 
 impl Source for ParquetSource {
     fn columns(&self) -> &[Column] {
@@ -399,7 +297,8 @@ impl Source for ParquetSource {
                 value.unwrap_or_default()
             });
             let kind = value.ok_or_else(|| malformed(self.records, "a value is missing"))?;
-            let at = || Position { column: Some(plain(&column.name)), ..record.position.clone() };
+            let at =
+                || Position { column: Some(printable(&column.name)), ..record.position.clone() };
             if kind == Kind::Missing {
                 return Err(Error::malformed(at(), "a text is not UTF-8", HINT));
             }

@@ -7,7 +7,8 @@ use parquet::data_type::{ByteArray, FixedLenByteArray};
 use super::codec::{Codec, Value};
 use super::*;
 use crate::format::{Format, Formulas, Options, Outgoing};
-use crate::table::{Field, Input, Kind, Record, Sink as _, Source as _};
+use crate::format::{Input, Sink as _, Source as _};
+use crate::table::{Field, Kind, Record};
 
 /// Three columns: a required id, a nullable date, a text.
 fn sample() -> Vec<u8> {

@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf, absolute};
 
 use clap::Args;
-use datapact_desensitize::detect::{Evidence, Names, scan};
+use datapact_desensitize::detect::Names;
 use datapact_desensitize::format::Options;
+use datapact_desensitize::proposal::{Evidence, scan};
 use datapact_desensitize::rules::Transform;
 use serde::Serialize;
 
@@ -17,11 +18,11 @@ use crate::output::table;
 
 /// Propose rules for a file, by what its headers and a sample of its values look like
 ///
-/// Each column is taken for what it looks like: e-mail addresses, telephone numbers, payment cards,
-/// IBANs, national identifiers, dates of birth, addresses and more, or free text with such in it.
-/// Examples show the form of values only, `9` for digits and `x` for letters. What is not sure is
-/// marked `review`: read the rule, change it, and take the mark away. Names of people are found by
-/// headers, and in free text only those of `--names`.
+/// Finds columns of e-mail addresses, telephone numbers, payment cards, IBANs, national
+/// identifiers, dates of birth, addresses and more, and free text that contains any of these.
+/// Examples show only the form of values, `9` for digits and `x` for letters. Where it is not sure,
+/// the rule is marked `review`: read it, correct it, and remove the mark. Names of people are found
+/// by headers, and in free text only those of `--names`.
 #[derive(Args)]
 pub(super) struct Scan {
     /// The file, or `-` for standard input
@@ -29,7 +30,7 @@ pub(super) struct Scan {
     /// Where to write the rules (TOML), or `-` for standard output
     #[arg(long, short, value_name = "RULES")]
     output: Option<PathBuf>,
-    /// The file is CSV without a header: its first record is data, too
+    /// The file is CSV without a header: its first record is data
     #[arg(long)]
     no_header: bool,
     /// Names of people to look for in free text, one a line (UTF-8); the rules name this file, too
@@ -88,7 +89,7 @@ impl Scan {
 }
 
 impl Scan {
-    /// Rules name files from where they lie.
+    /// Rule files name other files relative to their own folder.
     fn read_names(&self, names: &Path) -> Result<Names> {
         let beside = self
             .output
@@ -135,7 +136,7 @@ fn next(file: &Path, rules: Option<&Path>, keyed: bool) -> String {
     };
     let key = if keyed { " --pseudonym-key pseudonyms.key" } else { "" };
     let mut text = format!(
-        "the rules are in {}: read them, and take away each `review` that you agree with\n",
+        "the rules are in {}: read them, and remove each `review` that you agree with\n",
         rules.display()
     );
     if keyed {
