@@ -5,7 +5,9 @@
 //! A folder a noun: its service, which implements the noun's trait of the API for one caller
 //! ([`crate::called`]), and its tables. Keys are in [`custody`].
 
+mod base;
 mod custody;
+mod database;
 mod failure;
 mod follow;
 mod open;
@@ -19,31 +21,26 @@ mod user;
 use std::sync::Arc;
 
 use axum::Router;
-use datapact_api::gate::{Caller, Source};
+use datapact_api::gate::Caller;
 use datapact_api::key_server::{self as api, Keys, Releases, ShownPolicies};
-use datapact_core::trust::Trust;
-use datapact_log::clock::Clock;
 use datapact_log::note::VerifyingKey;
-use datapact_store::{Migration, Store};
+use datapact_store::Store;
 use tokio::task::JoinHandle;
 
 use crate::called::called;
-use crate::users::Users;
+use base::Base;
 use custody::KeyService;
 pub use custody::rekey::{Rekeyed, rotate_kek};
 pub use custody::{KEYS_MAX, UNFILLED_MAX};
+pub use database::DATABASE_FILE;
+pub use failure::OpenError;
 pub use follow::{WITNESS_FILE, witness_key};
-pub use open::OpenError;
 use policy::PolicyService;
 pub use release::RELEASES_MAX;
 use release::ReleaseService;
-use replica::Replica;
 use user::UserService;
 
 pub use crate::secret_file::SecretFileError;
-
-/// The key server's database, in its data folder.
-pub const DATABASE_FILE: &str = "key.sqlite";
 
 /// A key server, running: the services behind its routes, and its copy of the ledger, which it
 /// follows until it is dropped.
@@ -53,15 +50,6 @@ pub struct KeyServer {
     services: Services,
     witness: VerifyingKey,
     tasks: Vec<JoinHandle<()>>,
-}
-
-/// What most services need.
-struct Base {
-    store: Store,
-    clock: Clock,
-    trust: Source<Trust>,
-    users: Arc<Users>,
-    replica: Arc<Replica>,
 }
 
 /// The service of each noun.
@@ -122,10 +110,4 @@ impl Drop for KeyServer {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
-}
-
-/// All tables in the key server's database.
-fn schema() -> Vec<Migration> {
-    let own = [custody::table::SCHEMA, policy::table::SCHEMA, release::table::SCHEMA];
-    [datapact_ledger::tables::MIGRATIONS, &own, crate::users::MIGRATIONS].concat()
 }

@@ -1,6 +1,5 @@
 //! Starting a key server: from its configuration to running services.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +9,14 @@ use datapact_api::public::Public;
 use datapact_core::jws::Signer;
 use datapact_core::trust::Trust;
 use datapact_ledger::follower::{Follower, FollowerConfig, SETTLING};
-use datapact_ledger::port::LedgerError;
 use datapact_log::clock::Clock;
 use datapact_log::note::VerifyingKey;
-use datapact_store::{Store, StoreError};
 
+use super::base::Base;
 use super::custody::KeyService;
 use super::custody::vault::Vault;
+use super::database::connect;
+use super::failure::OpenError;
 use super::follow::{self, PublicLog, witness_key};
 use super::policy::PolicyService;
 use super::release::ReleaseService;
@@ -24,46 +24,9 @@ use super::release::jwks::JwksCache;
 use super::replica::Replica;
 use super::tidying::Tidying;
 use super::user::UserService;
-use super::{Base, DATABASE_FILE, KeyServer, Services, schema};
+use super::{KeyServer, Services};
 use crate::config::KeyServerConfig;
-use crate::secret_file::SecretFileError;
 use crate::users::Users;
-
-/// Why a key server cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The copy of the ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A file with a secret.
-    #[error(transparent)]
-    Secret(#[from] SecretFileError),
-    /// The data folder cannot be made.
-    #[error("cannot make the data folder: {0}")]
-    Data(std::io::Error),
-    /// Another key-encryption key than the one in use.
-    #[error(
-        "the key-encryption key in `{path}` is not the one that the stored keys are encrypted \
-         with; put the right file back",
-        path = .0.display()
-    )]
-    WrongKek(PathBuf),
-    /// The configuration.
-    #[error("the configuration is wrong: {0}")]
-    Configuration(String),
-    /// There is no key-encryption key to change yet.
-    #[error(
-        "this key server has stored nothing yet, so it has no key-encryption key to change; \
-         start it first"
-    )]
-    Unused,
-    /// Another process is changing the key-encryption key.
-    #[error("another process is changing the key-encryption key; let it finish")]
-    Rekeying,
-}
 
 impl KeyServer {
     /// Opens the key server and lets it follow the ledger until it is dropped.
@@ -123,12 +86,6 @@ impl KeyServer {
         ];
         Ok(Arc::new(Self { name, base, services, witness: witness_public, tasks }))
     }
-}
-
-/// Opens the database of the key server `name`.
-pub(super) async fn connect(config: &KeyServerConfig, name: &str) -> Result<Store, OpenError> {
-    let location = config.server.database(DATABASE_FILE)?;
-    Ok(Store::connect(&location, Some(&format!("key server {name}")), &schema()).await?)
 }
 
 /// The key of the log that is followed.

@@ -8,8 +8,9 @@ use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_log::clock::Clock;
 use datapact_store::{Store, StoreError};
 
+use super::base::Base;
 use super::replica::Replica;
-use super::{Base, custody, release};
+use super::{custody, release};
 use crate::config::KeyServerConfig;
 
 /// How often what is no longer needed is forgotten.

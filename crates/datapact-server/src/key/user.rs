@@ -7,8 +7,9 @@ use datapact_api::problem;
 use datapact_api::user::{self, UserNotice, UserStatus};
 use datapact_store::Store;
 
+use super::base::Base;
 use super::failure::Failure;
-use super::{Base, custody, policy, release};
+use super::{custody, policy, release};
 use crate::called::Called;
 use crate::users::Users;
 

@@ -4,6 +4,7 @@
 //! A folder a noun: its service, which implements the noun's trait of the API for one caller
 //! ([`crate::called`]), and its tables. The packages themselves are [`objects`].
 
+mod base;
 mod objects;
 mod package;
 mod public;
@@ -28,6 +29,7 @@ use crate::called::called;
 use crate::config::StorageServerConfig;
 use crate::operator::Check;
 use crate::users::Users;
+use base::Base;
 use objects::Objects;
 use package::PackageService;
 use package::registry::Registry;
@@ -49,17 +51,6 @@ pub struct StorageServer {
     base: Base,
     services: Services,
     tidying: JoinHandle<()>,
-}
-
-/// What most services need.
-#[derive(Clone)]
-struct Base {
-    registry: Arc<Registry>,
-    objects: Arc<Objects>,
-    parts: Arc<Parts>,
-    users: Arc<Users>,
-    trust: Source<Trust>,
-    clock: Clock,
 }
 
 /// The service of each noun.

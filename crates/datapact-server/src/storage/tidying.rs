@@ -6,7 +6,7 @@ use std::time::Duration;
 use datapact_api::problem::{Problem, Result};
 use datapact_log::clock::Clock;
 
-use super::Base;
+use super::base::Base;
 use super::objects::Objects;
 use super::package::registry::Registry;
 use super::package::table;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use datapact_api::problem::Result;
 use datapact_api::user::{self, UserNotice, UserStatus};
 
-use super::Base;
+use super::base::Base;
 use super::objects::Objects;
 use super::package::registry::Registry;
 use super::package::table;

@@ -20,7 +20,7 @@ use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
 use zeroize::Zeroizing;
 
-use super::Base;
+use super::base::Base;
 use super::failure::{Failure, Result};
 use super::policy::table::{PolicyRow, policies};
 use super::replica::Replica;

@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::kek::{self, Bound, Kek, Lines};
 use super::table;
 use crate::config::KeyServerConfig;
-use crate::key::open::connect;
-use crate::key::{DATABASE_FILE, OpenError};
+use crate::key::database::{DATABASE_FILE, connect};
+use crate::key::failure::OpenError;
 
 /// How many keys are encrypted again in one commit.
 const BATCH: u64 = 50;

@@ -10,8 +10,7 @@ use zeroize::Zeroizing;
 
 use super::kek::{self, Bound, FIRST_VERSION, Kek};
 use super::table::{self, StoredKey};
-use crate::key::OpenError;
-use crate::key::failure::Result;
+use crate::key::failure::{OpenError, Result};
 
 /// Encrypts and decrypts stored keys.
 pub(in crate::key) struct Vault {

@@ -18,7 +18,7 @@ use datapact_core::trust::Trust;
 use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
 
-use super::Base;
+use super::base::Base;
 use super::custody::table::{self as keys, StoredKey};
 use super::failure::{Failure, Result};
 use crate::called::Called;

@@ -16,7 +16,7 @@ use datapact_store::{Db, Group};
 
 use super::jwks::JwksCache;
 use super::same;
-use crate::key::Base;
+use crate::key::base::Base;
 use crate::key::custody::table::{KeyAndPolicies, KeyEntry, StoredKey, keys_and_policies};
 use crate::key::failure::{Failure, Result};
 use crate::key::policy::{OnLedger, standing};

@@ -20,7 +20,7 @@ use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_log::clock::Clock;
 use datapact_store::{Group, Store, StoreError};
 
-use super::Base;
+use super::base::Base;
 use super::custody::table::owns_key;
 use super::custody::vault::Vault;
 use super::failure::Failure;

@@ -12,7 +12,7 @@ use datapact_api::storage_server::{ByteRange, Download, PackageAddress, PackageS
 use datapact_core::id::PackageId;
 use datapact_log::clock::Clock;
 
-use super::Base;
+use super::base::Base;
 use super::objects::Objects;
 use super::upload::parts::Parts;
 use crate::called::Called;

@@ -11,7 +11,7 @@ use datapact_api::storage_server::{ByteStream, PackageStatus, Part, UploadOffset
 use datapact_core::id::{Digest, PackageId};
 use datapact_core::identity::Identity;
 
-use super::Base;
+use super::base::Base;
 use super::objects::{Objects, Upload};
 use super::package::registry::Registry;
 use super::package::table::{self, Registration, Stored};
