@@ -3,7 +3,7 @@
 //! `docs/spec/access-token-and-key-release.md` specifies what it checks.
 //!
 //! A folder a noun: its service, which implements the noun's trait of the API for one caller
-//! ([`crate::called`]), and its tables. Keys are in [`custody`].
+//! (`crate::called`), and its tables. Keys are in `custody`.
 
 mod base;
 mod custody;

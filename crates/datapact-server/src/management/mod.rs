@@ -1,7 +1,7 @@
 //! Management (6.2.2): accounts, policies, accesses, tokens, publication, and the embedded ledger.
 //!
 //! A folder a noun: its service, which implements the noun's trait of the API for one caller
-//! ([`crate::called`]), its tables and its tests. What goes on the ledger passes [`submit`].
+//! (`crate::called`), its tables and its tests. What goes on the ledger passes `submit`.
 //!
 //! Architecture invariants: nothing here decides access, [`datapact_core::contract`] does, on the
 //! ledger; no key and no plaintext ever comes here; what a chain records was stored before as an

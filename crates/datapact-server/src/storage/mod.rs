@@ -2,7 +2,7 @@
 //! never sees a key.
 //!
 //! A folder a noun: its service, which implements the noun's trait of the API for one caller
-//! ([`crate::called`]), and its tables. The packages themselves are [`objects`].
+//! (`crate::called`), and its tables. The packages themselves are `objects`.
 
 mod base;
 mod objects;

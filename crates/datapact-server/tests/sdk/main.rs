@@ -294,7 +294,7 @@ async fn dp_10_ks_6_ds_3_data_are_replaced_listed_and_destroyed() {
         ("CN=Bob", 3)
     );
     assert!(ann.keys().await.unwrap().is_empty() && ann.packages().await.unwrap().is_empty());
-    // A share that nobody opened is audited without its key, too.
+    // A share that was not opened is audited without its key, too.
     let unopened =
         share(&ann, b"unopened", create(terms(&["SE"]), AccessTimes::Unlimited, true)).await;
     ann.revoke_and_erase(&unopened.share).await.unwrap();

@@ -13,7 +13,7 @@ async fn us_5_a_notification_is_kept_until_it_is_acknowledged() {
     let session = world.as_user(&provider);
     let told = session.notifications().notifications(&open).await.unwrap();
     assert_eq!(told.len(), 3);
-    // Nobody acknowledges for somebody else.
+    // A user's acknowledgement does not count for another.
     world
         .as_user(&other)
         .notifications()
