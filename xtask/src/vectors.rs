@@ -7,33 +7,33 @@ use std::process::Command;
 
 use crate::tree::root;
 
-/// The vectors by name, each with the crate whose example `vectors` writes it.
-const VECTORS: [(&str, &str); 5] = [
-    ("documents", "datapact-core"),
-    ("package", "datapact-core"),
-    ("token", "datapact-core"),
-    ("release", "datapact-core"),
-    ("parquet", "datapact-desensitize"),
+/// The vectors by name, each with the crate and its example that writes it.
+const VECTORS: [(&str, &str, &str); 5] = [
+    ("documents", "datapact-core", "vectors"),
+    ("package", "datapact-core", "vectors"),
+    ("token", "datapact-core", "vectors"),
+    ("release", "datapact-core", "vectors"),
+    ("parquet", "datapact-desensitize", "parquet_vectors"),
 ];
 
 /// Writes the vectors with these names, or all for `all`; returns those that were not written.
 pub(crate) fn run(names: &[&str]) -> Vec<String> {
     if names.is_empty() {
-        let known = VECTORS.map(|(name, _)| name).join("|");
+        let known = VECTORS.map(|(name, ..)| name).join("|");
         return vec![format!("vectors: say which to write: {known}|all")];
     }
-    let all = VECTORS.map(|(name, _)| name);
+    let all = VECTORS.map(|(name, ..)| name);
     let names = if names == ["all"] { &all[..] } else { names };
     names.iter().filter(|name| !write(name)).map(|name| format!("vectors {name}")).collect()
 }
 
 fn write(name: &str) -> bool {
-    let Some((_, package)) = VECTORS.iter().find(|(known, _)| *known == name) else {
+    let Some((_, package, example)) = VECTORS.iter().find(|(known, ..)| *known == name) else {
         return false;
     };
     Command::new("cargo")
         .current_dir(root())
-        .args(["run", "--quiet", "--package", package, "--example", "vectors", "--", name])
+        .args(["run", "--quiet", "--package", package, "--example", example, "--", name])
         .status()
         .is_ok_and(|status| status.success())
 }
