@@ -56,7 +56,8 @@ pub(crate) fn verdict(findings: &[Finding]) -> Result<()> {
     };
     Err(Failure::untrusted(
         wrong,
-        "keep the report as evidence, and talk to the servers' operators; suspend the share meanwhile",
+        "keep the report as evidence, and talk to the servers' operators; suspend the share \
+         meanwhile",
     ))
 }
 

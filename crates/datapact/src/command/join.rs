@@ -15,7 +15,7 @@ use crate::output::fields;
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
 
 const AFTER_HELP: &str = "\
-Joining takes two steps, since nobody but you holds your private key and nobody but your CA certifies you:
+Joining takes two steps, since only you hold your private key and only your CA certifies you:
   1. datapact join bob.invite --subject 'CN=Bob,O=Lab' --profile lab
      makes a private key and a certificate request; send the request to the operator of your CA
   2. datapact join --certificate bob.pem --profile lab
@@ -72,7 +72,8 @@ impl Join {
                 let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
                 let request = self.output.as_ref().unwrap_or(&prepared.request);
                 let text = format!(
-                    "the certificate request for profile `{name}` is in {}\nsend it to the operator of your CA ({}), \
+                    "the certificate request for profile `{name}` is in {}\n\
+                     send it to the operator of your CA ({}), \
                      then run `datapact join --profile {name} --certificate FILE`",
                     files::shown(request),
                     prepared.realms.join(" or "),
@@ -109,7 +110,7 @@ impl Join {
     }
 }
 
-/// `default`, as long as there is no other profile that could be meant.
+/// `default`, as long as no other profile could be meant.
 fn default_name(home: &datapact_client::Home) -> Result<String> {
     let names = home.profiles()?;
     match names.as_slice() {

@@ -16,12 +16,13 @@ use crate::files::{self, Stdout};
 use crate::output::{self, fields, plain};
 
 const AFTER_HELP: &str = "\
-Each opening is one access under the provider's permission, and stands on the ledger before the key is released.
-The data goes to a pipe or to the terminal. It goes to a file only with --export, and only where the provider
-allows edits. An opening that was cut short is repeated at no cost by running it again.
+Each opening is one access under the provider's permission, and is recorded on the ledger before the
+key is released. The data goes to a pipe or to the terminal. It goes to a file only with --export,
+and only where the provider allows edits. An opening that was cut short is repeated at no cost by
+running it again.
 
-To hand a share on, keep its package (--keep) and send that file: it is ciphertext. Who receives it opens the file
-itself, which asks for an access of the receiver's own, and the provider's terms decide.
+To hand a share on, keep its package (--keep) and send that file: it is ciphertext. The receiver
+opens the file, which asks for an access of the receiver's own, and the provider's terms decide.
 
 Examples:
   datapact open 5d41... --purpose research | head

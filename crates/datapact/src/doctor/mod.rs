@@ -252,7 +252,8 @@ impl Findings {
             }
             Err(error) => {
                 let detail = format!("its log is not signed by the key configured: {error}");
-                let advice = "do not go on: ask management's operator which log key is right, by another way";
+                let advice = "stop here: ask management's operator over another channel which log \
+                              key is right";
                 self.error("ledger", &subject, detail, advice);
             }
         }

@@ -42,8 +42,8 @@ fn look(context: &Context, findings: &mut Findings) -> Result<()> {
         }
     }
     for ends in ends_of_trust(&profile.trust()) {
-        // A CA of users is its own realm's concern, but an enrolment with an expired one admits
-        // nobody of it.
+        // A CA of users is its own realm's concern, but an enrolment with an expired CA admits none
+        // of that CA's users.
         findings.ends(&ends, Some("ask management's operator for a new enrolment"));
     }
     servers(context, profile, findings)

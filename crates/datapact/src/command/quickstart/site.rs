@@ -21,7 +21,7 @@ use crate::failure::{Failure, Result};
 
 /// How long the quickstart's certificates last.
 const VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Says that a folder is one of the quickstart's, which may be made anew when it is not finished.
+/// Says that a folder is one of the quickstart's, which may be made again if it is not finished.
 const MARK: &str = ".datapact-quickstart";
 const PORTS: &str = "ports.json";
 /// The id of the ledger.
@@ -153,8 +153,8 @@ impl Site {
         Ca::open(&folder, None).map_err(|e| failed(&folder, e))
     }
 
-    /// Makes everything. The ports come last: without them the site is not finished, and is made
-    /// anew.
+    /// Makes everything. The ports come last: without them the site is not finished, and the next
+    /// run makes it again.
     fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
@@ -247,7 +247,8 @@ impl Ports {
 fn trust_toml() -> String {
     let realm = |name: &str| {
         format!(
-            "[[realm]]\nname = \"{name}\"\nca = [\"../ca/{name}/ca.pem\"]\ncrl = [\"../ca/{name}/crl.pem\"]\n\n"
+            "[[realm]]\nname = \"{name}\"\nca = [\"../ca/{name}/ca.pem\"]\n\
+             crl = [\"../ca/{name}/crl.pem\"]\n\n"
         )
     };
     format!(
