@@ -53,7 +53,7 @@ const LAB_OVERSEAS: Person = Person {
     attributes: Some(["lab", "isic4:72", "US"]),
 };
 
-/// The sessions of clinic, lab and lab overseas. Users who have not joined yet are invited and join.
+/// The sessions of clinic, lab and lab overseas. Users who have not joined are invited, and join.
 pub(super) async fn accounts(
     site: &Site,
     home: &Home,

@@ -150,8 +150,8 @@ pub(super) async fn show(
                 report.log.cosigned_by.join(", ")
             ),
             format!(
-                "{} policy version(s), {} access(es), every one signed, recorded and released once; \
-                 nothing wrong",
+                "{} policy version(s), {} access(es), every one signed, recorded and released \
+                 once; nothing wrong",
                 report.policies.len(),
                 report.accesses.len()
             ),
@@ -195,8 +195,8 @@ async fn publish(args: &Quickstart, provider: &Provider, steps: &mut Steps) -> R
     let set = provider.create_share(args.dataset()?, create, no_progress()).await?;
     steps.done(
         "7.3.1 steps 1 to 8",
-        "The clinic seals the data, stores key and package apart, and signs the policy; it becomes a \
-         contract",
+        "The clinic seals the data, stores key and package apart, and signs the policy; it becomes \
+         a contract",
         &[
             "for industry isic4:72 in SE and DE, once each, read-only, for 30 days".to_owned(),
             format!("contract {}", set.contract),
