@@ -203,6 +203,7 @@ impl Account {
                 context.output.result(&account, text(&account))
             }
             Verb::Delete { id, now } => {
+                // Erasure cannot be undone, so the question names it.
                 let what = if now {
                     "erase account `{id}` for good, now?"
                 } else {

@@ -138,8 +138,7 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
             .map_err(|e| Failure::file("make", folder, &e))?;
     }
     let mut file = NewFile::create(output, false, &context.output)?;
-    // The other servers print the keys that this role needs of them when they are initialised.
-    // Files that exist are kept.
+    // The keys of other servers are printed when those are initialised. Existing files are kept.
     let data = folder.join("data");
     let key_path = folder.join("server.key");
     if !key_path.exists() {
@@ -276,8 +275,7 @@ witnesses = []
 # How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
 # quorum = 1
 
-# Key servers; the first is the default. `certificate` is the chain that consumers are told to
-# expect.
+# Key servers; the first is the default. `certificate` is the chain that consumers are to expect.
 [[key_servers]]
 url = "https://keys.example:8443"
 certificate = "keys.pem"
@@ -287,8 +285,7 @@ certificate = "keys.pem"
 url = "https://storage.example:8443"
 certificate = "storage.pem"
 
-# Lets users have publications sent to webhooks; no webhook is called without it
-# (docs/spec/webhooks.md).
+# Lets users send publications to webhooks (docs/spec/webhooks.md); none is called without it.
 # [webhooks]
 # attempts = 10
 "#
@@ -298,8 +295,7 @@ certificate = "storage.pem"
 ledger = "management.example/ledger"
 log_key = "management.example/ledger+00000000+REPLACE"
 
-# The key that all stored keys are encrypted with; made at the first start. Keep a copy apart from
-# the data.
+# The key that encrypts all stored keys; made at the first start. Keep a copy apart from the data.
 kek = "kek"
 
 # How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
@@ -358,8 +354,8 @@ url = "https://management.example:8443"
 [server]
 # The address of this server; its certificate must bear this name.
 url = "https://{name}:{port}"
-# Where it listens for clients with certificates. 127.0.0.1 is reached from this machine only; port
-# 0 takes a free one.
+# Where it listens for clients with certificates; port 0 takes a free one. On 127.0.0.1 it is
+# reached from this machine only.
 listen = "127.0.0.1:{port}"
 # Where it listens without client certificates: health, keys, revocation lists, log.
 public_listen = "127.0.0.1:{public_port}"
@@ -379,13 +375,11 @@ data = "data"
 # user = "datapact"
 # password_file = "database.password"
 
-# The operator's listener, plain HTTP on this machine: /healthz, /readyz and /metrics
-# (docs/operations.md).
+# The operator's plain HTTP listener: /healthz, /readyz and /metrics (docs/operations.md).
 [server.operator]
 listen = "127.0.0.1:{operator_port}"
 
-# Whom it admits: realms, or single identities as `realm:subject`. Read again when this file
-# changes.
+# Whom it admits: realms, or identities as `realm:subject`. Read again when this file changes.
 [server.access]
 allow = ["server"]
 deny = []

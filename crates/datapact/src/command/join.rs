@@ -56,6 +56,8 @@ impl Join {
         match (&self.invitation, &self.certificate) {
             (Some(path), _) => {
                 let invitation = join::read_invitation(path)?;
+                // A first step that is repeated goes on with the key that is there, and with its
+                // passphrase.
                 let passphrase = match (key.exists(), self.encrypt) {
                     (true, _) => context.passphrase_of(&key)?,
                     (false, true) => Some(context.new_passphrase()?),
@@ -66,6 +68,7 @@ impl Join {
                     self.subject.as_deref().unwrap_or_default().parse().map_err(|e| {
                         Failure::usage(e, "give your name as the certificate is to have it")
                     })?;
+                // Opened first: if it cannot be written, no key is made.
                 let copy =
                     self.output.as_deref().map(|path| Target::create(path, false, &context.output));
                 let copy = copy.transpose()?;

@@ -69,6 +69,8 @@ impl Open {
         };
         let consumer = Consumer::new(context.session_finishing_work()?);
         let terminal = to_stdout && std::io::stdout().is_terminal();
+        // The SDK knows one error for a stop. What the user was told, with its exit code, is kept
+        // beside it. The lock is never held across a call.
         let declined = Mutex::new(None);
         let confirm = |offer: &Offer| {
             context.output.note(introduce(offer));
@@ -103,6 +105,7 @@ impl Open {
             }
         };
         if to_stdout {
+            // The last bytes may fail to be written, so success is reported only after them.
             let mut stdout = std::io::stdout().lock();
             std::io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))?;
             context.output.result_beside_data(&opened, text(&opened));

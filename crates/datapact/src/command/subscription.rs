@@ -144,7 +144,7 @@ impl Subscription {
             Verb::Redeliver { subscription, events } => {
                 context
                     .block_on(async { Ok(consumer.redeliver(&subscription, &events).await?) })?;
-                let text = format!("what could not be sent of {subscription} is sent again");
+                let text = format!("failed deliveries of {subscription} are sent again");
                 context.output.result(&Redelivered { subscription, events }, text)
             }
             Verb::Delete { subscription } => {

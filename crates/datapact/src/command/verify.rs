@@ -59,6 +59,8 @@ impl Verify {
         let log = match &self.log {
             None => None,
             Some(dir) => {
+                // Without a policy of the user's own, the log is checked by the bundle's, which the
+                // report lists among what is not proven.
                 let policy = match &log_policy {
                     Some(policy) => policy.clone(),
                     None => bundle.log_policy()?,

@@ -238,6 +238,7 @@ impl Findings {
                 return self.error("ledger", &subject, &problem.detail, "see management's log");
             }
         };
+        // Without witnesses: only the log's own signature is in question here.
         match Checkpoint::open(&note, log, &[]) {
             Ok(checkpoint) if checkpoint.origin() == ledger => {
                 self.good(

@@ -65,6 +65,7 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
         client_config(reloadable.clone(), certificate)
             .map_err(|e| crate::failure::Failure::local(e, "join again"))
     };
+    // The public listener asks for no certificate.
     let (mutual, open) = (tls(true)?, tls(false)?);
     context.block_on(async {
         let http = |endpoint: &_, tls: &rustls::ClientConfig| {

@@ -210,6 +210,7 @@ fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
         trust.current().identify_server(&chain, &name, now()).map_err(|error| error.to_string())?;
         Ok(chain)
     });
+    // First its end: an expired certificate is unusable, and this says why.
     if let Some(ends) = end_of_file("server", &name, &common.certificate) {
         findings.ends(&ends, None);
     }

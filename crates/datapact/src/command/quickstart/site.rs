@@ -179,6 +179,8 @@ impl Site {
         for role in ["management", "key", "storage"] {
             self.certify(role)?;
         }
+        // The servers' configurations name each other's keys: the witness's key goes into
+        // management's, whose log key goes into the key server's.
         let key_data = self.folder.join("servers/key/data");
         let witness = datapact_server::key::witness_key(&key_data, "key.quickstart.test")
             .map_err(|e| failed(&key_data, e))?;
@@ -197,6 +199,7 @@ impl Site {
         )?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
         self.write(LEDGER, ledger.name())?;
+        // Last: this file says that the site is whole.
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
         self.write(PORTS, &ports)?;
         Ok(block)

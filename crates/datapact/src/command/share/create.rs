@@ -104,6 +104,7 @@ impl Create {
             ));
         }
         terms.validate().map_err(|e| Failure::usage(e, "see `datapact share create --help`"))?;
+        // An option wins over the terms file.
         let times = args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
         let expires = args.expires.or(file.expires.map(|FromText(moment)| moment));
         let not_before = args.not_before.or(file.not_before.map(|FromText(moment)| moment));

@@ -59,6 +59,7 @@ impl Update {
                 "take them out of it; `--file` with `--media-type` publishes other data",
             ));
         }
+        // A file that cannot be read is refused before a server is called.
         let data = self.file.as_deref().map(|file| self.through.open(file)).transpose()?;
         let work = data.as_ref().and_then(|data| data.work.clone());
         let provider = Provider::new(context.session_finishing_work()?);
@@ -71,6 +72,7 @@ impl Update {
             terms
                 .validate()
                 .map_err(|e| Failure::usage(e, "see `datapact share update --help`"))?;
+            // What neither an option nor the terms file gives stays as it is.
             let before = &current.permission;
             let times =
                 args.times.map(|Times(times)| times).or(file.times.as_ref().map(|t| t.times()));
