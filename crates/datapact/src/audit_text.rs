@@ -56,7 +56,8 @@ pub(crate) fn verdict(findings: &[Finding]) -> Result<()> {
     };
     Err(Failure::untrusted(
         wrong,
-        "keep the report as evidence, and talk to the servers' operators; suspend the share meanwhile",
+        "keep the report as evidence, and talk to the servers' operators; suspend the share \
+         meanwhile",
     ))
 }
 
@@ -87,6 +88,7 @@ fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
             [
                 access.position.to_string(),
                 output::time(access.time),
+                // That a consumer was erased is management's word; a consumer may also be hidden.
                 match (&access.consumer, access.erased) {
                     (Some(consumer), _) => consumer.to_string(),
                     (None, Some(_)) => "erased".to_owned(),

@@ -54,10 +54,23 @@ pub(crate) struct Global {
     )]
     pub(crate) passphrase_file: Option<PathBuf>,
     /// Print JSON: one object, or one a line where there are many
-    #[arg(long, global = true, env = "DATAPACT_JSON", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "DATAPACT_JSON",
+        value_parser = FalseyValueParser::new(),
+        hide_env_values = true
+    )]
     pub(crate) json: bool,
     /// Answer every question with yes
-    #[arg(long, short, global = true, env = "DATAPACT_YES", value_parser = FalseyValueParser::new(), hide_env_values = true)]
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "DATAPACT_YES",
+        value_parser = FalseyValueParser::new(),
+        hide_env_values = true
+    )]
     pub(crate) yes: bool,
 }
 
@@ -85,10 +98,10 @@ impl Context {
         Ok(Profile::load(&home, &name, passphrase.as_ref().map(|p| p.as_str()))?)
     }
 
-    /// The chosen profile; none where none is chosen and there is no current one.
+    /// The chosen profile, else the current one, if any.
     fn profile_if_any(&self) -> Result<Option<Profile>> {
-        // Without a home directory, or with several profiles and none current, there is nobody to
-        // act as.
+        // Without a home directory, or with several profiles and none current, it is unclear as
+        // which user to act.
         let chosen = self.global.profile.is_some();
         let current = Home::locate(self.global.home.clone())
             .is_ok_and(|home| matches!(home.current(), Ok(Some(_))));
@@ -110,7 +123,8 @@ impl Context {
         let days = end.saturating_sub(now()) / (24 * 60 * 60);
         if days < EXPIRY_WARNING_DAYS {
             self.output.note(format_args!(
-                "note: the certificate of `{}` ends in {days} days; `datapact identity renew` renews it",
+                "note: the certificate of `{}` ends in {days} days; `datapact identity renew` \
+                 renews it",
                 profile.name()
             ));
         }
@@ -143,7 +157,7 @@ impl Context {
         Ok(self.profile_if_any()?.map(|profile| profile.trust()))
     }
 
-    /// Runs what talks to servers: all of it one trace, whoever started the command may say which.
+    /// Runs what talks to servers: all of it one trace, which the caller may name.
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = Result<T>>) -> Result<T> {
         let given = std::env::var(TRACE_VARIABLE).ok().and_then(|text| text.parse().ok());
         let traced = within(given.unwrap_or_else(Traceparent::random), future);
@@ -222,7 +236,7 @@ fn run_on<T>(
         .build()
         .map_err(|error| Problem::new(Kind::Internal, format_args!("cannot start: {error}")))?;
     let result = runtime.block_on(future);
-    // What still runs in the background is of no use to anybody once the command is done.
+    // What still runs in the background is of no use once the command is done.
     runtime.shutdown_background();
     result
 }

@@ -33,9 +33,9 @@ pub(crate) enum Failure {
     Local(Said),
     /// The user did not say yes.
     Declined(Said),
-    /// The user, or whoever started the command, has asked it to end.
+    /// The user, or the program that started the command, has asked it to end.
     Interrupted,
-    /// Nobody reads standard output any more; nothing needs to be said.
+    /// The reader of standard output has gone away; nothing needs to be said.
     OutputClosed,
 }
 

@@ -15,7 +15,7 @@ use crate::failure::{Failure, Result};
 use crate::interrupt;
 use crate::output::Output;
 
-/// Whether `path` stands for standard input or output.
+/// Whether `path` means standard input or output.
 pub(crate) fn is_stream(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
@@ -100,7 +100,7 @@ pub(crate) fn check_private(path: &Path) -> Result<()> {
     ))
 }
 
-/// A file that stands under its name only once it is whole. Dropped before that, it leaves nothing.
+/// A file that gets its name only once it is whole. Dropped before that, it leaves nothing.
 pub(crate) struct NewFile {
     file: Option<File>,
     part: PathBuf,
@@ -130,7 +130,7 @@ impl NewFile {
         Ok(Self { file: Some(file), part, path: path.to_owned() })
     }
 
-    /// Where it stands meanwhile.
+    /// Where it is until then.
     pub(crate) fn part(&self) -> &Path {
         &self.part
     }
@@ -147,8 +147,8 @@ impl NewFile {
     }
 }
 
-/// Where what a command makes goes, at once: a file that stands under its name only once it is
-/// whole, or standard output.
+/// Where a command's result goes, all at once: a file that gets its name only once it is whole, or
+/// standard output.
 pub(crate) struct Target {
     path: PathBuf,
     /// None for standard output.

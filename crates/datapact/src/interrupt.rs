@@ -44,8 +44,7 @@ pub(crate) fn watch() {
         return;
     };
     // Here, and not in the thread: while a listener is being registered, another runtime that
-    // receives its signal would tell those who listen already, and nobody else. So none may be
-    // running yet.
+    // receives its signal would tell only those who listen already. So none may be running yet.
     let listening = runtime.enter();
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     drop(listening);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-/// What is said of data whose type nobody gave.
+/// The type of data for which none was given and none is found.
 pub(crate) const UNKNOWN: &str = "application/octet-stream";
 
 /// The media type that goes with the name's extension.

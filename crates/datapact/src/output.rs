@@ -151,7 +151,7 @@ fn print(line: &str) -> Result<()> {
         .map_err(|error| Failure::stdout(&error))
 }
 
-/// Writes a line to standard error; if that fails there is nobody left to tell.
+/// Writes a line to standard error; if that fails, no other stream is left to say it on.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", line.trim_end_matches('\n'));
 }
@@ -172,7 +172,10 @@ pub(crate) fn print_failure(failure: &Failure, json: bool) {
 
 /// `text` without what a terminal might obey, or that might turn its reading order around.
 pub(crate) fn plain(text: &str) -> String {
-    let steers = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
+    let steers = |c: char| {
+        let embeds = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        embeds || matches!(c, '\u{200e}' | '\u{200f}')
+    };
     text.chars()
         .map(|c| if (c.is_control() && c != '\n') || steers(c) { '\u{fffd}' } else { c })
         .collect()

@@ -68,7 +68,8 @@ impl FromStr for Moment {
             .and_then(|moment| moment.duration_since(std::time::UNIX_EPOCH).ok())
             .map(|since| Self::At(since.as_secs()))
             .ok_or_else(|| {
-                "a moment is a duration such as `30d`, a date such as `2027-01-31`, or `2027-01-31T12:00:00Z`"
+                "a moment is a duration such as `30d`, a date such as `2027-01-31`, or \
+                 `2027-01-31T12:00:00Z`"
                     .to_owned()
             })
     }

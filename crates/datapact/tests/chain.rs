@@ -48,7 +48,7 @@ fn sh_8_the_quickstart_runs_on_a_development_node_and_goes_on_with_its_state() {
     let audit = |steps: &[Value]| steps.last().unwrap()["detail"].clone();
     assert_eq!(audit(&first)["good"], true);
     assert!(audit(&first)["contract"].as_str().unwrap().starts_with("eip155:"));
-    // The second run's entries stand behind the first one's.
+    // The second run's entries follow the first one's.
     assert_eq!(audit(&second)["good"], true);
     assert!(audit(&second)["log"]["size"].as_u64() > audit(&first)["log"]["size"].as_u64());
     let other = datapact(&["quickstart", "--exit", "--data", data]).output().unwrap();
@@ -78,7 +78,7 @@ fn ks_5_the_key_server_releases_nothing_that_its_own_validator_has_not_seen() {
     let lab = ["--home", home, "--profile", "lab", "open", &share];
     assert_eq!(ok(datapact(&lab)).stdout, b"a,b\n1,2\n");
 
-    // The key server's own validator stands still; the other three go on, and management grants.
+    // The key server's own validator is stopped; the other three go on, and management grants.
     let network: Value =
         serde_json::from_slice(&std::fs::read(data.join("network/network.json")).unwrap()).unwrap();
     let validator = network["nodes"][3]["process"].as_u64().unwrap().to_string();
@@ -159,7 +159,7 @@ fn what_was_asked_while_the_node_stood_still_is_recorded_once_it_goes_on() {
     signal("-CONT");
     assert_eq!(code, Some(7), "{}", String::from_utf8_lossy(&refused.stderr));
     assert_eq!(meanwhile, before);
-    // Nobody asks again.
+    // No client asks again.
     let end = std::time::Instant::now() + std::time::Duration::from_secs(90);
     while records() == before {
         assert!(std::time::Instant::now() < end, "the access is not recorded");

@@ -125,7 +125,7 @@ async fn ax_4_an_access_is_recorded_once_whoever_dies_between_its_submission_and
     assert_eq!(opening.await.unwrap(), plain);
     spent_once(site, &lab, shares[0]).await;
 
-    // It is killed, and nobody has what it had submitted.
+    // It is killed, and what it had submitted is lost.
     let opening = chain.submitted(&lab, shares[1]).await;
     site.kill("management");
     chain.ask("anvil_dropAllTransactions", json!([])).await;
@@ -143,8 +143,8 @@ async fn ax_4_an_access_is_recorded_once_whoever_dies_between_its_submission_and
     spent_once(site, &lab, shares[2]).await;
 }
 
-/// Asks until the answer is `say`: who asks before the news is refused by the chain itself, which
-/// holds no such share.
+/// Asks until the answer is `say`: a client that asks before the news is refused by the chain
+/// itself, which holds no such share.
 async fn refused(user: &User, share: ShareId, say: &str) {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -55,7 +55,7 @@ async fn ask(user: &User, request: &Signed<AccessRequest>) -> Result<u32, Proble
 }
 
 /// MG-8, MG-10, AX-4: two hundred consumers, certified and joined each, ask twelve times each for a
-/// share with access times ten, all at once: nobody gets an eleventh, everybody gets the ten.
+/// share with access times ten, all at once: each gets its ten, and none an eleventh.
 #[tokio::test(flavor = "multi_thread")]
 async fn mg_10_two_hundred_concurrent_consumers_get_ten_accesses_each() {
     let site = Site::start();
@@ -122,7 +122,7 @@ async fn ax_4_a_request_sent_many_times_at_once_is_one_access() {
     let answers = join_all((0..32).map(|_| ask(&lab, &request))).await;
     assert!(answers.iter().all(|answer| answer == &Ok(1)), "{answers:?}");
     assert_eq!(clinic.provider().show(&set.share).await.unwrap().accesses, 1);
-    // Nobody else can use it.
+    // No other user can use it.
     let problem = ask(&site.user("lab-overseas"), &request).await.unwrap_err();
     assert_eq!(
         (problem.kind, problem.detail.as_str()),
@@ -131,7 +131,7 @@ async fn ax_4_a_request_sent_many_times_at_once_is_one_access() {
 }
 
 /// Of each key release: when it was asked for, and the problem if there was one.
-type Told = Arc<Mutex<Vec<(Instant, Option<Problem>)>>>;
+type ReleaseAnswers = Arc<Mutex<Vec<(Instant, Option<Problem>)>>>;
 
 /// A consumer that asks for the key again and again.
 struct Releases {
@@ -159,9 +159,9 @@ impl Releases {
         self.user.key_server.release(&self.key, &release).await
     }
 
-    /// Asks for accesses and keys until told to end. Tells `told` of each key release: when it was
-    /// asked for, and what the answer was.
-    async fn storm(self, ended: Arc<AtomicBool>, told: Told) {
+    /// Asks for accesses and keys until told to end. Adds to `answers`, for each key release, when
+    /// it was asked for, and what the answer was.
+    async fn storm(self, ended: Arc<AtomicBool>, answers: ReleaseAnswers) {
         let mut policy = self.policy;
         // Enough keys for one access that it never runs out of releases, and accesses go on beside
         // them.
@@ -193,7 +193,7 @@ impl Releases {
             let Some((request, token)) = &access else { continue };
             let asked = Instant::now();
             let outcome = self.release(request, token).await;
-            told.lock().unwrap().push((asked, outcome.err()));
+            answers.lock().unwrap().push((asked, outcome.err()));
         }
     }
 }
@@ -210,26 +210,28 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
     loop {
         let set = clinic.share("stormed", &data(7, 1000), AccessTimes::Unlimited).await.unwrap();
         let share = set.share.to_string();
-        let (ended, told) = (Arc::new(AtomicBool::new(false)), Told::default());
+        let (ended, answers) = (Arc::new(AtomicBool::new(false)), ReleaseAnswers::default());
         let storms: Vec<_> = consumers
             .iter()
             .map(|user| {
                 let (user, share, policy, key) = (user.clone(), set.share, set.policy, set.key.id);
                 let releases = Releases { user, share, policy, key };
-                tokio::spawn(releases.storm(Arc::clone(&ended), Arc::clone(&told)))
+                tokio::spawn(releases.storm(Arc::clone(&ended), Arc::clone(&answers)))
             })
             .collect();
-        // Until so many were answered who asked later than `from`, with the key or without.
+        // Until so many were answered that were asked for later than `from`, with or without the
+        // key.
         let answered = async |from: Instant, with_key: bool| {
             let until = Instant::now() + PATIENCE;
-            let enough = |told: &Told| {
-                let told = told.lock().unwrap();
-                told.iter()
+            let enough = |answers: &ReleaseAnswers| {
+                let answers = answers.lock().unwrap();
+                answers
+                    .iter()
                     .filter(|(asked, problem)| *asked > from && problem.is_none() == with_key)
                     .count()
                     >= 10
             };
-            while !enough(&told) {
+            while !enough(&answers) {
                 assert!(Instant::now() < until, "nothing was asked for");
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -257,9 +259,11 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
             storm.await.unwrap();
         }
 
-        let told = std::mem::take(&mut *told.lock().unwrap());
+        let answers = std::mem::take(&mut *answers.lock().unwrap());
         let between = |from: Instant, to: Option<Instant>| {
-            told.iter().filter(move |(asked, _)| *asked > from && to.is_none_or(|to| *asked < to))
+            answers
+                .iter()
+                .filter(move |(asked, _)| *asked > from && to.is_none_or(|to| *asked < to))
         };
         let check = |from, to, expected: Refusal| {
             let mut refused = 0;
@@ -285,8 +289,8 @@ async fn mg_7_no_key_is_released_after_suspend_or_revoke_reported_success() {
             (released(resumed, Some(revoked)), check(revoked, None, Refusal::Revoked));
         assert!(before > 0 && after > 0, "{before} keys released before, {after} after");
         eprintln!(
-            "{before} released, {while_suspended} refused while suspended, {after} released, {while_revoked} \
-             refused when revoked"
+            "{before} released, {while_suspended} refused while suspended, {after} released, \
+             {while_revoked} refused when revoked"
         );
         let audit = clinic.provider().audit(&set.share).await.unwrap();
         assert!(audit.good && audit.releases_compared, "{:?}", audit.findings);
@@ -324,7 +328,7 @@ async fn dp_10_a_provider_manages_more_shares_and_releases_than_one_page_holds()
 
     let provider = clinic.provider();
     let mut listed = provider.shares().await.unwrap();
-    // The one of the quickstart, the oldest of these, and the others; what was changed last stands
+    // The one of the quickstart, the oldest of these, and the others; the last change comes
     // first.
     assert_eq!(listed.len(), MANY + 2);
     assert_eq!(listed[MANY].policy.share, oldest);
@@ -342,7 +346,7 @@ async fn dp_10_a_provider_manages_more_shares_and_releases_than_one_page_holds()
     provider.resume(&oldest).await.unwrap();
     provider.revoke(&oldest).await.unwrap();
     assert_eq!(provider.show(&oldest).await.unwrap().accesses, MANY as u64);
-    // Nobody else's is shown.
+    // Another provider's share is not shown.
     let stranger = lab.session.management().share(&oldest).await.unwrap_err();
     assert_eq!(stranger.kind, Kind::NotFound);
 }

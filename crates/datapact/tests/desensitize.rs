@@ -129,7 +129,7 @@ fn sh_1_raw_data_become_a_share_of_desensitized_data_with_a_signed_manifest() {
     .unwrap();
     let update = ["share", "update", &share, "--file", "next.csv", "--times", "4"];
     let asked = site.run(Some("clinic"), &update);
-    assert!(!asked.status.success(), "nobody could say yes");
+    assert!(!asked.status.success(), "there was no one to say yes");
     let through = ["--desensitize", "rules.toml", "--pseudonym-key", "pseudonyms.key"];
     let next = &site.ok("clinic", &[&update[..], &through].concat())[0];
     assert_eq!(next["version"], 2, "{next}");

@@ -65,7 +65,7 @@ fn pr_9_who_receives_a_forwarded_copy_asks_management_and_is_recorded_or_refused
     assert_eq!(refused["refusal"]["rule"], "access-times", "{refused}");
     site.restart("storage");
 
-    // Nobody opens a copy whom the policy does not admit, though the one who forwards it was.
+    // A user whom the policy does not admit cannot open a copy, even from one whom it admits.
     let (share, received) = forwarded(&site, "DE");
     let refused = site.run(Some("lab-overseas"), &["open", &received, "--json"]);
     assert!(refused.stdout.is_empty());

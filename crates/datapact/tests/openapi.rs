@@ -24,7 +24,7 @@ fn testdata(file: &str) -> PathBuf {
 enum Caller<'a> {
     User(&'a str),
     Server(&'a str),
-    Nobody,
+    Anonymous,
 }
 
 /// Runs it over one server's document, and returns how many calls were made.
@@ -59,7 +59,7 @@ fn run(program: &Path, site: &Site, role: &str, caller: &Caller, known: &Value) 
     let folder = match caller {
         Caller::User(name) => Some(site.file(&format!("home/profiles/{name}"))),
         Caller::Server(name) => Some(site.file(&format!("servers/{name}"))),
-        Caller::Nobody => None,
+        Caller::Anonymous => None,
     };
     match folder {
         Some(folder) => {
@@ -114,7 +114,14 @@ fn mg_17_servers_answer_whatever_they_are_asked_as_their_documents_say() {
     let request = document_id(request.as_str().unwrap());
     let subscription =
         own("lab", &["subscription", "create", "--category", "vitals"])[0]["id"].clone();
-    let management = |id: &Value| json!({ "share": [share], "id": [id, share], "request": [request], "position": ["0", "1"] });
+    let management = |id: &Value| {
+        json!({
+            "share": [share],
+            "id": [id, share],
+            "request": [request],
+            "position": ["0", "1"],
+        })
+    };
     let keys = json!({ "share": [share], "id": [own("clinic", &["key", "list"])[0]["key"]["id"]] });
     let packages = json!({ "id": [own("clinic", &["package", "list"])[0]["package"]["id"]] });
 
@@ -123,14 +130,14 @@ fn mg_17_servers_answer_whatever_they_are_asked_as_their_documents_say() {
     // One server beside the other; of a server's callers those who can do most come last.
     let calls: u64 = std::thread::scope(|scope| {
         let of_management = scope.spawn(|| {
-            run("management", Caller::Nobody, &json!({}))
+            run("management", Caller::Anonymous, &json!({}))
                 + run("management", Caller::User("lab"), &management(&subscription))
                 + run("management", Caller::Server("key"), &management(&subscription))
                 + run("management", Caller::User("admin"), &management(&json!("0".repeat(32))))
         });
         let of_others = scope.spawn(|| {
             [("key", &keys), ("storage", &packages)].map(|(role, known)| {
-                run(role, Caller::Nobody, &json!({}))
+                run(role, Caller::Anonymous, &json!({}))
                     + run(role, Caller::User("clinic"), known)
                     + run(role, Caller::Server("management"), known)
             })

@@ -30,8 +30,8 @@ fn get(site: &Site, role: &str, path: &str) -> (u16, String) {
     operator::get(&site.ready(role), path)
 }
 
-/// Whoever follows publications neither holds up a server that is asked to end, nor misses anything
-/// for it.
+/// A client that follows publications neither holds up a server that is asked to end, nor misses
+/// anything for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stop_does_not_wait_for_subscribers() {
     let site = Site::start();
@@ -60,7 +60,7 @@ fn wait_ready(site: &Site, role: &str, status: u16) -> Value {
     operator::wait_ready(&site.ready(role), status)
 }
 
-/// The value of a figure, by its name and labels as they stand in the text.
+/// The value of a figure, by its name and labels as in the text.
 fn figure(text: &str, name: &str) -> Option<f64> {
     let line = text
         .lines()
@@ -123,8 +123,9 @@ async fn readiness_tells_the_truth_and_figures_name_nobody() {
 
     // The public listener has none of it.
     let profile = site.profile("clinic");
-    let http = Http::new(&profile.enrolment().public, support::tls(&profile), None, system_clock())
-        .unwrap();
+    let http =
+        Http::new(&profile.enrolment().public, support::user::tls(&profile), None, system_clock())
+            .unwrap();
     let public = http;
     assert!(public.log("../healthz").await.is_ok(), "the path leads out of the log's folder");
     for path in ["../metrics", "../readyz"] {
@@ -168,7 +169,7 @@ fn doctor(site: &Site, profile: Option<&str>, arguments: &[&str]) -> (Vec<Value>
         stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let errors = findings.iter().filter(|finding| finding["level"] == "error").count();
     assert_eq!(output.status.code(), Some(if errors == 0 { 0 } else { 9 }), "{stdout}");
-    // A disk of whoever runs this may well be full.
+    // The disk of the machine that runs this may well be full.
     let content =
         findings.iter().all(|finding| finding["level"] != "error" || finding["check"] == "disk");
     (findings, content)

@@ -74,8 +74,8 @@ fn pr_1_the_log_names_nobody() {
     running.stop();
     let verify = |expected: bool| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_datapact"));
-        let nobody = folder.path().join("no-profile");
-        command.args(["ledger", "verify", "--home"]).arg(nobody).arg(&export);
+        let no_profile = folder.path().join("no-profile");
+        command.args(["ledger", "verify", "--home"]).arg(no_profile).arg(&export);
         let output = command.arg("--log-policy").arg(export.join("log-policy")).output().unwrap();
         assert_eq!(
             output.status.success(),

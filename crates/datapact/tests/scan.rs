@@ -6,9 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 const RAW: &str = "\
 name,email,phone,card,born,city,remarks
-Ada Blomqvist-Sentinel,ada@example.org,+46 8 123 456 78,4111 1111 1111 1111,1985-03-12,Lund,asked to be called at +46 8 123 456 78 on Monday
-Ben Okri,ben@example.org,+46 8 123 456 79,5555 5555 5555 4444,1990-07-01,Lund,nothing to be said of this visit here
-Cleo Part,cleo@example.org,+46 8 123 456 70,3782 822463 10005,1977-11-30,Malmö,write to cleo@example.org about the next visit
+Ada Blomqvist-Sentinel,ada@example.org,+46 8 123 456 78,4111 1111 1111 1111,1985-03-12,Lund,\
+asked to be called at +46 8 123 456 78 on Monday
+Ben Okri,ben@example.org,+46 8 123 456 79,5555 5555 5555 4444,1990-07-01,Lund,\
+nothing to be said of this visit here
+Cleo Part,cleo@example.org,+46 8 123 456 70,3782 822463 10005,1977-11-30,Malmö,\
+write to cleo@example.org about the next visit
 ";
 
 #[test]

@@ -64,8 +64,8 @@ impl Collector {
                 let spans = resource.scope_spans.into_iter().flat_map(|scope| scope.spans);
                 self.0.lock().unwrap().extend(spans.map(|span| (service.clone(), span)));
             }
-            let answer =
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n";
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\n\
+                  content-length: 0\r\n\r\n";
             (&mut &*stream).write_all(answer).unwrap();
         }
     }
@@ -155,7 +155,7 @@ fn an_access_is_one_trace_over_all_three_servers_and_names_nobody() {
         assert!(span.events.is_empty() && span.links.is_empty());
         let written = format!("{span:?}");
         for name in [share, "lab", "clinic", "CN="] {
-            assert!(!written.contains(name), "{name} stands in {written}");
+            assert!(!written.contains(name), "{name} is in {written}");
         }
     }
 }

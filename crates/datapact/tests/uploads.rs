@@ -67,7 +67,7 @@ async fn ds_1_an_upload_goes_on_where_a_killed_server_has_it() {
     let least = seen.after.iter().min().expect("something was sent afterwards");
     assert!(*least > kept, "{least} bytes after {kept} were kept");
     assert_eq!(seen.after.last(), Some(&set.package.size));
-    assert_eq!(arrived(&uploads), 0, "what became a package is no upload any more");
+    assert_eq!(arrived(&uploads), 0, "an upload that became a package must be gone");
     let (opened, _) = lab.open(set.share).await.unwrap();
     assert!(opened == plain);
 }

@@ -134,7 +134,7 @@ async fn mg_15_webhooks_are_signed_made_again_after_a_kill_and_kept_when_they_fa
         "hook.secret",
         "vitals",
     ];
-    // Nobody is called unless the operator says so, and even then nobody inside.
+    // No webhook is called unless the operator says so, and even then none at an inside address.
     let refused = site.run(Some("lab"), &create);
     assert_eq!(refused.status.code(), Some(4), "{}", String::from_utf8_lossy(&refused.stderr));
     assert!(!site.file("hook.secret").exists());

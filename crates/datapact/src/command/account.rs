@@ -20,7 +20,8 @@ use crate::output::{self, fields};
 
 const AFTER_HELP: &str = "\
 Examples:
-  datapact account invite --realm lab --role consumer --organisation lab --industry isic4:72 --country SE -o bob.invite
+  datapact account invite --realm lab --role consumer --organisation lab --industry isic4:72 \\
+      --country SE -o bob.invite
   datapact account list
   datapact account update 6fd0... --country DE
   datapact account disable 6fd0...
@@ -88,7 +89,12 @@ struct Invite {
     #[arg(long, value_name = "CODE")]
     country: Option<Country>,
     /// How long the invitation may be taken, at most 30d
-    #[arg(long, value_name = "DURATION", default_value = "7d", value_parser = humantime::parse_duration)]
+    #[arg(
+        long,
+        value_name = "DURATION",
+        default_value = "7d",
+        value_parser = humantime::parse_duration
+    )]
     expires: Duration,
     /// Where to write the invitation, or `-` for standard output
     #[arg(long, short, value_name = "FILE")]
@@ -197,6 +203,7 @@ impl Account {
                 context.output.result(&account, text(&account))
             }
             Verb::Delete { id, now } => {
+                // Erasure cannot be undone, so the question names it.
                 let what = if now {
                     "erase account `{id}` for good, now?"
                 } else {
@@ -240,7 +247,8 @@ impl Invite {
             serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
         content.push(b'\n');
         let text = format!(
-            "invitation in {}, good until {}\nsend it over a safe way; the user runs `datapact join FILE`",
+            "invitation in {}, good until {}\nsend it over a safe channel; the user runs `datapact \
+             join FILE`",
             files::shown(&self.output),
             output::time(invitation.expires)
         );
@@ -252,7 +260,7 @@ impl Invite {
 impl Update {
     async fn run(self, session: &datapact_client::Session) -> Result<Holder> {
         let some = self.organisation.is_some() || self.industry.is_some() || self.country.is_some();
-        // All attributes are set anew, so those that stay are read first.
+        // An update replaces all attributes, so those that stay are read first.
         let attributes = if some {
             let mut attributes =
                 Administrator::new(session.clone()).account(&self.id).await?.attributes;

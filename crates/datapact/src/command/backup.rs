@@ -25,17 +25,19 @@ use crate::failure::{Failure, Result};
 use crate::output::{self, fields};
 
 const BACKUP_HELP: &str = "\
-The server may run meanwhile. The folder holds the server's secrets, and is for its owner only; the key server's KEK
-is not in it: keep a copy apart. State in PostgreSQL or S3 is backed up by these stores' own means.
+The server may run meanwhile. The folder holds the server's secrets, and is for its owner only.
+The key server's KEK is not in it: keep a copy apart. State in PostgreSQL or S3 is backed up by
+these stores' own means.
 
 Examples:
   datapact backup management --config management.toml -o /backup/management-monday
   datapact backup storage --config storage.toml -o /backup/storage-monday";
 
 const RESTORE_HELP: &str = "\
-The server must not run, and its data folder must hold no database yet. Management's log must never contradict what
-it has signed before: so what the backup lacks of it is fetched from the key servers' public listeners, all of them,
-before the server may start. Documents since the backup are lost, and are listed.
+The server must not run, and its data folder must hold no database yet. Management's log must
+never contradict what it has signed before: so what the backup lacks of it is fetched from the key
+servers' public listeners, all of them, before the server may start. Documents since the backup
+are lost, and are listed.
 
 Examples:
   datapact restore key --config key.toml --from /backup/key-monday
@@ -133,9 +135,9 @@ impl Restore {
                 let given: BTreeSet<&str> = self.follower.iter().map(String::as_str).collect();
                 if config.ledger.chain.is_none() && given.len() < config.ledger.witnesses.len() {
                     context.output.confirm(format_args!(
-                        "{} key servers have cosigned this ledger, and {} are given; if another one has seen later \
-                         entries, the ledger will contradict what it has signed, and that key server will release \
-                         nothing any more. Go on?",
+                        "{} key servers have cosigned this ledger, and {} are given; if another \
+                         one has seen later entries, the ledger will contradict what it has \
+                         signed, and that key server will release nothing any more. Go on?",
                         config.ledger.witnesses.len(),
                         given.len(),
                     ))?;
@@ -175,8 +177,9 @@ impl Restore {
             };
             let (url, connect) = match text.split_once('=') {
                 Some((url, address)) => {
-                    let address =
-                        address.parse().map_err(|_| wrong(format!("`{address}` is no address")))?;
+                    let address = address
+                        .parse()
+                        .map_err(|_| wrong(format!("`{address}` is not an address")))?;
                     (url, Some(address))
                 }
                 None => (text.as_str(), None),

@@ -49,7 +49,12 @@ enum Verb {
         #[arg(long)]
         name: String,
         /// How long its certificate is valid
-        #[arg(long, value_name = "DURATION", default_value = "3650d", value_parser = humantime::parse_duration)]
+        #[arg(
+            long,
+            value_name = "DURATION",
+            default_value = "3650d",
+            value_parser = humantime::parse_duration
+        )]
         valid: Duration,
         /// Protect the CA's private key by a passphrase
         #[arg(long)]
@@ -61,7 +66,12 @@ enum Verb {
         /// The CA's folder
         dir: PathBuf,
         /// How long the new certificate is valid
-        #[arg(long, value_name = "DURATION", default_value = "3650d", value_parser = humantime::parse_duration)]
+        #[arg(
+            long,
+            value_name = "DURATION",
+            default_value = "3650d",
+            value_parser = humantime::parse_duration
+        )]
         valid: Duration,
     },
     /// Certify the key and name in a certificate request, after you have made sure whose it is
@@ -75,7 +85,12 @@ enum Verb {
         #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
         server: Vec<String>,
         /// How long the certificate is valid
-        #[arg(long, value_name = "DURATION", default_value = "365d", value_parser = humantime::parse_duration)]
+        #[arg(
+            long,
+            value_name = "DURATION",
+            default_value = "365d",
+            value_parser = humantime::parse_duration
+        )]
         valid: Duration,
         /// Where to write the certificate, or `-` for standard output
         #[arg(long, short, value_name = "FILE")]
@@ -158,7 +173,7 @@ impl Ca {
                 open(context, &dir)?.renew(valid).map_err(failure)?;
                 let made = Made { certificate: dir.join("ca.pem"), folder: &dir };
                 let text = format!(
-                    "renewed; whoever trusts it needs the new {}",
+                    "renewed; all who trust it need the new {}",
                     made.certificate.display()
                 );
                 context.output.result(&made, text)

@@ -104,7 +104,12 @@ struct Search {
     #[arg(long, value_name = "WHEN")]
     valid: Option<Moment>,
     /// At most this many, 1 to 100
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u32).range(1..=100)
+    )]
     limit: u32,
     /// Only what was published before this event, for the next page
     #[arg(long, value_name = "EVENT")]

@@ -7,8 +7,8 @@ use crate::context::Global;
 
 const AFTER_HELP: &str = "\
 Every option of this page can also be set by its DATAPACT_* variable; the option wins.
-Exit codes: 0 done, 1 defect, 2 usage, 3 refused, 4 not allowed, 5 not found, 6 conflict, 7 unavailable,
-8 not to be trusted, 9 file, 10 not confirmed, 130 interrupted.";
+Exit codes: 0 done, 1 defect, 2 usage, 3 refused, 4 not allowed, 5 not found, 6 conflict,
+7 unavailable, 8 not to be trusted, 9 file, 10 not confirmed, 130 interrupted.";
 
 /// Share data under terms that you sign; no key leaves without a record on the ledger (ITU-T
 /// X.1410).

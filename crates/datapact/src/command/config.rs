@@ -21,8 +21,9 @@ use crate::files::NewFile;
 use crate::output::fields;
 
 const AFTER_HELP: &str = "\
-`init` writes a commented configuration and, in its folder, the server's private key, a certificate request for
-your CA, and the keys that others must know: the log's (management) or the witness's (key server).
+`init` writes a commented configuration and, in its folder, the server's private key, a
+certificate request for your CA, and the keys that others must know: the log's (management) or the
+witness's (key server).
 
 Examples:
   datapact config init key --name keys.example -o key/key.toml
@@ -137,8 +138,7 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
             .map_err(|e| Failure::file("make", folder, &e))?;
     }
     let mut file = NewFile::create(output, false, &context.output)?;
-    // What the role needs of others' keys, they print when they are initialised; what is there is
-    // kept.
+    // The keys of other servers are printed when those are initialised. Existing files are kept.
     let data = folder.join("data");
     let key_path = folder.join("server.key");
     if !key_path.exists() {
@@ -275,7 +275,7 @@ witnesses = []
 # How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
 # quorum = 1
 
-# Key servers; the first is the default. `certificate` is the chain that consumers are told to expect.
+# Key servers; the first is the default. `certificate` is the chain that consumers are to expect.
 [[key_servers]]
 url = "https://keys.example:8443"
 certificate = "keys.pem"
@@ -285,7 +285,7 @@ certificate = "keys.pem"
 url = "https://storage.example:8443"
 certificate = "storage.pem"
 
-# Lets users have publications sent to webhooks; nobody is called without it (docs/spec/webhooks.md).
+# Lets users send publications to webhooks (docs/spec/webhooks.md); none is called without it.
 # [webhooks]
 # attempts = 10
 "#
@@ -295,7 +295,7 @@ certificate = "storage.pem"
 ledger = "management.example/ledger"
 log_key = "management.example/ledger+00000000+REPLACE"
 
-# The key that all stored keys are encrypted with; made at the first start. Keep a copy apart from the data.
+# The key that encrypts all stored keys; made at the first start. Keep a copy apart from the data.
 kek = "kek"
 
 # How old the copy of the ledger may be when a key is released, in seconds, 1 to 60.
@@ -325,7 +325,8 @@ registration_hours = 24
 [management]
 url = "https://management.example:8443"
 
-# S3-compatible storage instead of a folder in `data`. Without `secret_key_file`, DATAPACT_S3_SECRET_KEY holds the key.
+# S3-compatible storage instead of a folder in `data`. Without `secret_key_file`,
+# DATAPACT_S3_SECRET_KEY holds the key.
 # [objects]
 # bucket = "packages"
 # endpoint = "https://s3.example"
@@ -335,7 +336,7 @@ url = "https://management.example:8443"
 "#
         .to_owned(),
     };
-    // The top-level keys of a TOML file stand before its tables.
+    // The top-level keys of a TOML file come before its tables.
     let (top, tables) = specific.split_at(specific.find("\n[").map_or(specific.len(), |at| at + 1));
     let (top, tables) = match top.rfind("\n\n# ") {
         // The comment right above the first table belongs to it.
@@ -353,7 +354,8 @@ url = "https://management.example:8443"
 [server]
 # The address of this server; its certificate must bear this name.
 url = "https://{name}:{port}"
-# Where it listens for clients with certificates. 127.0.0.1 is reached from this machine only; port 0 takes a free one.
+# Where it listens for clients with certificates; port 0 takes a free one. On 127.0.0.1 it is
+# reached from this machine only.
 listen = "127.0.0.1:{port}"
 # Where it listens without client certificates: health, keys, revocation lists, log.
 public_listen = "127.0.0.1:{public_port}"
@@ -365,19 +367,19 @@ trust = "trust.toml"
 # Everything that this server keeps.
 data = "data"
 
-# PostgreSQL instead of a database file in `data`. TLS is used unless `host` is this machine or a socket's folder.
-# Without `password_file`, DATAPACT_DATABASE_PASSWORD holds the password.
+# PostgreSQL instead of a database file in `data`. TLS is used unless `host` is this machine or a
+# socket's folder. Without `password_file`, DATAPACT_DATABASE_PASSWORD holds the password.
 # [server.database]
 # host = "/run/postgresql"
 # name = "datapact_{table}"
 # user = "datapact"
 # password_file = "database.password"
 
-# The operator's listener, plain HTTP on this machine: /healthz, /readyz and /metrics (docs/operations.md).
+# The operator's plain HTTP listener: /healthz, /readyz and /metrics (docs/operations.md).
 [server.operator]
 listen = "127.0.0.1:{operator_port}"
 
-# Whom it admits: realms, or single identities as `realm:subject`. Read again when this file changes.
+# Whom it admits: realms, or identities as `realm:subject`. Read again when this file changes.
 [server.access]
 allow = ["server"]
 deny = []

@@ -11,9 +11,10 @@ use crate::failure::{Failure, Result};
 use crate::output::complain;
 
 const AFTER_HELP: &str = "\
-Without a role it looks at the chosen profile: files, certificates, clock, servers, account and log. With a role it
-looks at that server's configuration and folder, and at the servers that it needs, with the server's own certificate;
-the server may be running or not. Errors are to be repaired now, warnings soon. The exit code is 9 if there is an error.
+Without a role it looks at the chosen profile: files, certificates, clock, servers, account and
+log. With a role it looks at that server's configuration and folder, and at the servers that it
+needs, with the server's own certificate; the server may be running or not. Repair errors now, and
+warnings soon. The exit code is 9 if there is an error.
 
 Examples:
   datapact doctor
@@ -67,7 +68,7 @@ impl Doctor {
             }
             (errors, warnings) => Err(Failure::local(
                 format!("{errors} errors, {warnings} warnings, {} checks", findings.len()),
-                "do what stands under each, and run it again",
+                "follow the advice under each finding, and run it again",
             )),
         }
     }

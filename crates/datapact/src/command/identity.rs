@@ -23,11 +23,13 @@ use crate::output::{self, Output, fields};
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
 
 const AFTER_HELP: &str = "\
-An identity is a realm and a certificate's subject: it survives renewal of the certificate and of the CA.
+An identity is a realm and a certificate's subject: it survives renewal of the certificate and of
+the CA.
 
 Examples:
   datapact identity show
-  datapact identity renew -o bob.csr              then the CA's operator: datapact ca issue --ca DIR bob.csr -o bob.pem
+  datapact identity renew -o bob.csr
+  datapact ca issue --ca DIR bob.csr -o bob.pem      (the CA's operator)
   datapact identity renew --certificate bob.pem";
 
 /// Show who you are, and renew your certificate
@@ -125,8 +127,8 @@ fn request(context: &Context, path: &std::path::Path) -> Result<()> {
     let text = key.request(&subject).map_err(key_failure)?;
     let file = Target::create(path, false, &context.output)?;
     let told = format!(
-        "the certificate request is in {}\nsend it to the operator of your CA, then run `datapact identity renew \
-         --certificate FILE`",
+        "the certificate request is in {}\nsend it to the operator of your CA, then run \
+         `datapact identity renew --certificate FILE`",
         files::shown(path)
     );
     file.write(text.as_bytes(), &context.output, &Requested { request: path.to_owned() }, told)

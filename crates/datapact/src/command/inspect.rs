@@ -11,8 +11,9 @@ use crate::files;
 use crate::output::fields;
 
 const AFTER_HELP: &str = "\
-Nothing is decrypted and no key is needed. The signature fits the certificate in the package; whether that
-certificate is to be trusted is decided by `unwrap` and `open`. Compare the provider key with your provider.
+Nothing is decrypted and no key is needed. The signature fits the certificate in the package;
+whether that certificate is to be trusted is decided by `unwrap` and `open`. Compare the provider
+key with your provider.
 
 Example:
   datapact inspect data.pkg";

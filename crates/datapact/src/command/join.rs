@@ -15,7 +15,7 @@ use crate::output::fields;
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
 
 const AFTER_HELP: &str = "\
-Joining takes two steps, since nobody but you holds your private key and nobody but your CA certifies you:
+Joining takes two steps, since only you hold your private key and only your CA certifies you:
   1. datapact join bob.invite --subject 'CN=Bob,O=Lab' --profile lab
      makes a private key and a certificate request; send the request to the operator of your CA
   2. datapact join --certificate bob.pem --profile lab
@@ -56,6 +56,8 @@ impl Join {
         match (&self.invitation, &self.certificate) {
             (Some(path), _) => {
                 let invitation = join::read_invitation(path)?;
+                // A first step that is repeated goes on with the key that is there, and with its
+                // passphrase.
                 let passphrase = match (key.exists(), self.encrypt) {
                     (true, _) => context.passphrase_of(&key)?,
                     (false, true) => Some(context.new_passphrase()?),
@@ -66,13 +68,15 @@ impl Join {
                     self.subject.as_deref().unwrap_or_default().parse().map_err(|e| {
                         Failure::usage(e, "give your name as the certificate is to have it")
                     })?;
+                // Opened first: if it cannot be written, no key is made.
                 let copy =
                     self.output.as_deref().map(|path| Target::create(path, false, &context.output));
                 let copy = copy.transpose()?;
                 let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
                 let request = self.output.as_ref().unwrap_or(&prepared.request);
                 let text = format!(
-                    "the certificate request for profile `{name}` is in {}\nsend it to the operator of your CA ({}), \
+                    "the certificate request for profile `{name}` is in {}\n\
+                     send it to the operator of your CA ({}), \
                      then run `datapact join --profile {name} --certificate FILE`",
                     files::shown(request),
                     prepared.realms.join(" or "),
@@ -109,7 +113,7 @@ impl Join {
     }
 }
 
-/// `default`, as long as there is no other profile that could be meant.
+/// `default`, as long as no other profile could be meant.
 fn default_name(home: &datapact_client::Home) -> Result<String> {
     let names = home.profiles()?;
     match names.as_slice() {

@@ -12,9 +12,9 @@ use crate::failure::{Failure, Result};
 use crate::output::fields;
 
 const AFTER_HELP: &str = "\
-`rotate` puts a new key-encryption key into the file and encrypts every stored key anew, while the server runs. Killed,
-it goes on when it is run again. A backup of the database from before needs the key-encryption key of before: keep
-your copy of that as long as such a backup.
+`rotate` puts a new key-encryption key into the file and encrypts every stored key with it, while
+the server runs. If it is killed, it goes on when it is run again. An older backup of the database
+needs the key-encryption key before this one: keep your copy of that key as long as such a backup.
 
 Example:
   datapact kek rotate --config key/key.toml";
@@ -29,7 +29,7 @@ pub(crate) struct Kek {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Make a new key-encryption key, and encrypt all keys anew; or finish what was begun
+    /// Make a new key-encryption key and encrypt all keys with it, or finish what was begun
     Rotate {
         /// The key server's configuration file
         #[arg(long, value_name = "FILE", env = "DATAPACT_CONFIG", hide_env_values = true)]
@@ -49,7 +49,7 @@ impl Kek {
         let text = fields(&[
             ("rotation", what.to_owned()),
             ("version", done.version.to_string()),
-            ("keys encrypted anew", done.keys.to_string()),
+            ("keys re-encrypted", done.keys.to_string()),
         ]);
         context.output.result(&done, text)
     }

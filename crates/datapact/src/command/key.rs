@@ -31,11 +31,10 @@ pub(crate) struct Key {
 enum Verb {
     /// List your keys at all key servers
     List,
-    /// Seal a share's data anew under a new key, and destroy the one before at once
+    /// Seal a share's data again under a new key, and destroy the one before at once
     ///
-    /// No server keeps what the data could be read with, so they are given again, and sealed as
-    /// they are: data that were shared by `--desensitize` are to be desensitized first, by
-    /// `desensitize run`.
+    /// No server can read the data, so they are given again, and sealed as they are: data that were
+    /// shared by `--desensitize` are to be desensitized first, by `desensitize run`.
     Rotate {
         /// The share
         share: ShareId,

@@ -16,12 +16,13 @@ use crate::files::{self, Stdout};
 use crate::output::{self, fields, plain};
 
 const AFTER_HELP: &str = "\
-Each opening is one access under the provider's permission, and stands on the ledger before the key is released.
-The data goes to a pipe or to the terminal. It goes to a file only with --export, and only where the provider
-allows edits. An opening that was cut short is repeated at no cost by running it again.
+Each opening is one access under the provider's permission, and is recorded on the ledger before the
+key is released. The data goes to a pipe or to the terminal. It goes to a file only with --export,
+and only where the provider allows edits. An opening that was cut short is repeated at no cost by
+running it again.
 
-To hand a share on, keep its package (--keep) and send that file: it is ciphertext. Who receives it opens the file
-itself, which asks for an access of the receiver's own, and the provider's terms decide.
+To hand a share on, keep its package (--keep) and send that file: it is ciphertext. The receiver
+opens the file, which asks for an access of the receiver's own, and the provider's terms decide.
 
 Examples:
   datapact open 5d41... --purpose research | head
@@ -68,6 +69,8 @@ impl Open {
         };
         let consumer = Consumer::new(context.session_finishing_work()?);
         let terminal = to_stdout && std::io::stdout().is_terminal();
+        // The SDK knows one error for a stop. What the user was told, with its exit code, is kept
+        // beside it. The lock is never held across a call.
         let declined = Mutex::new(None);
         let confirm = |offer: &Offer| {
             context.output.note(introduce(offer));
@@ -102,6 +105,7 @@ impl Open {
             }
         };
         if to_stdout {
+            // The last bytes may fail to be written, so success is reported only after them.
             let mut stdout = std::io::stdout().lock();
             std::io::Write::flush(&mut stdout).map_err(|error| Failure::stdout(&error))?;
             context.output.result_beside_data(&opened, text(&opened));

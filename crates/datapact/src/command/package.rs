@@ -127,8 +127,8 @@ pub(crate) fn replacement(
 ) -> Result<Replacement> {
     if data.work.is_none() && current.information.desensitization.is_some() {
         context.output.confirm(
-            "the data of this share were desensitized, and the file is shared as it is, without rules \
-             (`--desensitize RULES`); is nothing in it that must be taken out?",
+            "the data of this share was desensitized, but the new file is shared as it is, without \
+             rules (`--desensitize RULES`); is it free of everything that must be taken out?",
         )?;
     }
     let desensitization = data.work.as_ref().map(Desensitizing::manifest);

@@ -7,7 +7,8 @@ use crate::context::Context;
 use crate::failure::Result;
 
 const AFTER_HELP: &str = "\
-A profile is made by `datapact join`. `--profile NAME` or DATAPACT_PROFILE chooses one for a single command.
+A profile is made by `datapact join`. `--profile NAME` or DATAPACT_PROFILE chooses one for a single
+command.
 
 Examples:
   datapact profile list

@@ -1,4 +1,4 @@
-//! `record`: what stands on the ledger of one's accesses and shares (DC-9, MG-13).
+//! `record`: what the ledger holds of one's accesses and shares (DC-9, MG-13).
 
 use std::path::PathBuf;
 

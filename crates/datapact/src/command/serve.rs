@@ -14,9 +14,10 @@ use crate::interrupt;
 use crate::output::fields;
 
 const AFTER_HELP: &str = "\
-Once a server listens, it prints one line (with --json one object) with the ports that it has. Its log goes to
-standard error; DATAPACT_LOG=debug makes it say more. SIGTERM and Ctrl-C end it after the calls it is answering;
-SIGHUP reads trust, revocation lists and access list again, which it also does when the files change.
+Once a server listens, it prints one line (with --json one object) with the ports that it has. Its
+log goes to standard error; DATAPACT_LOG=debug makes it say more. SIGTERM and Ctrl-C end it after
+the calls it is answering. SIGHUP makes it read trust, revocation lists and access list again,
+which it also does when the files change.
 
 Examples:
   datapact config init management --name management.example -o management.toml
@@ -46,7 +47,7 @@ struct Config {
     /// The server's configuration file
     #[arg(long, value_name = "FILE", env = "DATAPACT_CONFIG", hide_env_values = true)]
     config: PathBuf,
-    /// Also end when standard input does, for whoever starts it and must not leave it behind
+    /// Also end when standard input does, so that it does not outlive the program that started it
     #[arg(long)]
     until_eof: bool,
 }
@@ -84,11 +85,11 @@ impl Serve {
             ];
             lines.extend(ready.operator_listen.map(|operator| ("operator", operator.to_string())));
             let text = fields(&lines);
-            // One line for people, too: whoever waits for it reads a line.
+            // One line for people, too: a program that waits for it reads a line.
             let text =
                 text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
             if output.result(&ready, text.collect::<Vec<_>>().join(", ")).is_err() {
-                tracing::warn!("nobody reads standard output");
+                tracing::warn!("standard output is closed");
             }
         };
         let result = context.block_on_all_cores(async {

@@ -19,12 +19,14 @@ use crate::files::SecretFile;
 use crate::output::{self, fields};
 
 const AFTER_HELP: &str = "\
-What is published and fits a subscription can be followed with `watch`, from where it began or was left, or is sent to
-a webhook: CloudEvents, signed by Standard Webhooks with the secret in the file that `create` writes.
+What is published and fits a subscription can be followed with `watch`, from where it began or was
+left, or is sent to a webhook: CloudEvents, signed by Standard Webhooks with the secret in the file
+that `create` writes.
 
 Examples:
   datapact subscription create --category vitals --country SE
-  datapact subscription create --webhook https://hooks.example/datapact --secret-out hook.secret diabetes
+  datapact subscription create --webhook https://hooks.example/datapact \\
+      --secret-out hook.secret diabetes
   datapact subscription watch 91bc... --json | while read -r line; do ...; done
   datapact subscription dead 91bc...";
 
@@ -142,7 +144,7 @@ impl Subscription {
             Verb::Redeliver { subscription, events } => {
                 context
                     .block_on(async { Ok(consumer.redeliver(&subscription, &events).await?) })?;
-                let text = format!("what could not be sent of {subscription} is sent again");
+                let text = format!("failed deliveries of {subscription} are sent again");
                 context.output.result(&Redelivered { subscription, events }, text)
             }
             Verb::Delete { subscription } => {

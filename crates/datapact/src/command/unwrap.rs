@@ -15,8 +15,9 @@ use crate::files::{self, NewFile, Stdout};
 use crate::output::plain;
 
 const AFTER_HELP: &str = "\
-Every byte is checked against the provider's signature before it is given out. Who the provider is, is checked
-against `--provider-key`, or `--provider` and the CAs of `--trust` or of the profile.
+Every byte is checked against the provider's signature before it is given out. The provider's
+identity is checked against `--provider-key`, or `--provider` and the CAs of `--trust` or of the
+profile.
 
 Examples:
   datapact unwrap data.pkg --key-file data.key -o data.csv
@@ -90,8 +91,8 @@ impl Unwrap {
         };
         if checked == "none" {
             context.output.note(format_args!(
-                "note: the package says it is from `{}`, and nobody vouches for that; compare the provider key {} \
-                 with its provider, or give it with `--provider-key`",
+                "note: the package says it is from `{}`, and no CA vouches for that; compare the \
+                 provider key {} with its provider, or give it with `--provider-key`",
                 plain(&unwrapped.provider.to_string()),
                 unwrapped.provider_key,
             ));

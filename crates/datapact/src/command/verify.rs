@@ -15,11 +15,13 @@ use crate::failure::{Failure, Result};
 use crate::files;
 
 const AFTER_HELP: &str = "\
-Checks every proof and signature in the bundle, decides every access again by the contract, and compares requests,
-releases and usage reports with the ledger. It needs no account and contacts nobody.
+Checks every proof and signature in the bundle, decides every access again by the contract, and
+compares requests, releases and usage reports with the ledger. It needs no account and contacts no
+server.
 
-The bundle brings the log's key, the witnesses' and the CAs. Whoever made it could have made these, too: compare them
-with what you know from elsewhere, or give your own files. Exit code 8 says that something is wrong.
+The bundle brings the log's key, the witnesses' and the CAs. Its author could have made these up,
+too: compare them with what you know from elsewhere, or give your own files. Exit code 8 says that
+something is wrong.
 
 Examples:
   datapact verify evidence.json
@@ -57,6 +59,8 @@ impl Verify {
         let log = match &self.log {
             None => None,
             Some(dir) => {
+                // Without a policy of the user's own, the log is checked by the bundle's, which the
+                // report lists among what is not proven.
                 let policy = match &log_policy {
                     Some(policy) => policy.clone(),
                     None => bundle.log_policy()?,

@@ -17,12 +17,13 @@ use crate::files::{self, NewFile, SecretFile, Stdout};
 use crate::media_type;
 use crate::output::fields;
 
-/// The realm of one-off identities; it is reserved for examples and nobody's (RFC 2606).
+/// The realm of one-off identities; it is reserved, so no organisation has it (RFC 2606).
 const ONE_OFF_REALM: &str = "self-signed.invalid";
 
 const AFTER_HELP: &str = "\
-The key file opens the package: keep it apart from the package, and give it only to whom the data may go.
-Nothing limits or records its use; for that, share the file with `datapact share create`.
+The key file opens the package: keep it apart from the package, and give it only to those who may
+have the data. Nothing limits or records its use; for that, share the file with `datapact share
+create`.
 
 Examples:
   datapact wrap data.csv -o data.pkg --key-out data.key
@@ -168,8 +169,8 @@ impl Wrap {
         ]);
         if one_off {
             context.output.note(
-                "note: there is no profile, so the package is signed by a one-off identity that nobody vouches for; \
-                 tell the receiver the provider key",
+                "note: there is no profile, so the package is signed by a one-off identity that no \
+                 CA vouches for; tell the receiver the provider key",
             );
         }
         if to_stdout {

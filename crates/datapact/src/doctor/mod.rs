@@ -238,6 +238,7 @@ impl Findings {
                 return self.error("ledger", &subject, &problem.detail, "see management's log");
             }
         };
+        // Without witnesses: only the log's own signature is in question here.
         match Checkpoint::open(&note, log, &[]) {
             Ok(checkpoint) if checkpoint.origin() == ledger => {
                 self.good(
@@ -252,7 +253,8 @@ impl Findings {
             }
             Err(error) => {
                 let detail = format!("its log is not signed by the key configured: {error}");
-                let advice = "do not go on: ask management's operator which log key is right, by another way";
+                let advice = "stop here: ask management's operator over another channel which log \
+                              key is right";
                 self.error("ledger", &subject, detail, advice);
             }
         }

@@ -42,8 +42,8 @@ fn look(context: &Context, findings: &mut Findings) -> Result<()> {
         }
     }
     for ends in ends_of_trust(&profile.trust()) {
-        // A CA of users is its own realm's concern, but an enrolment with an expired one admits
-        // nobody of it.
+        // A CA of users is its own realm's concern, but an enrolment with an expired CA admits none
+        // of that CA's users.
         findings.ends(&ends, Some("ask management's operator for a new enrolment"));
     }
     servers(context, profile, findings)
@@ -65,6 +65,7 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
         client_config(reloadable.clone(), certificate)
             .map_err(|e| crate::failure::Failure::local(e, "join again"))
     };
+    // The public listener asks for no certificate.
     let (mutual, open) = (tls(true)?, tls(false)?);
     context.block_on(async {
         let http = |endpoint: &_, tls: &rustls::ClientConfig| {

@@ -40,7 +40,8 @@ pub(crate) fn management(context: &Context, path: &Path) -> Vec<Finding> {
                 client.ask(findings, "storage server", &peer.endpoint()).await;
             }
             if config.ledger.witnesses.is_empty() {
-                let advice = "name the witness keys of the key servers: clients believe no proof that nobody has cosigned";
+                let advice = "name the witness keys of the key servers: clients do not believe a \
+                              proof without cosignatures";
                 findings.warning("ledger", &config.ledger.id, "it has no witnesses", advice);
             }
         },
@@ -103,7 +104,8 @@ async fn objects(findings: &mut Findings, config: &StorageServerConfig) {
         }
         Some(bucket) => (
             format!("bucket `{}`", bucket.bucket),
-            "check that the object store runs, and that endpoint, bucket, access key and `ca` in `[objects]` are right",
+            "check that the object store runs, and that endpoint, bucket, access key and `ca` in \
+             `[objects]` are right",
         ),
     };
     match look_at_objects(config).await {
@@ -208,18 +210,20 @@ fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
         trust.current().identify_server(&chain, &name, now()).map_err(|error| error.to_string())?;
         Ok(chain)
     });
+    // First its end: an expired certificate is unusable, and this says why.
     if let Some(ends) = end_of_file("server", &name, &common.certificate) {
         findings.ends(&ends, None);
     }
     let chain = match usable {
         Ok(chain) => chain,
         Err(error) => {
-            let advice = "have the servers' CA certify `server.csr` for this name, and put the certificate there";
+            let advice = "have the servers' CA certify `server.csr` for this name, and put the \
+                          certificate there";
             findings.error("certificate", common.certificate.display(), error, advice);
             return None;
         }
     };
-    findings.good("certificate", common.certificate.display(), format_args!("it is of `{name}`"));
+    findings.good("certificate", common.certificate.display(), format_args!("it is for `{name}`"));
     let key = match PrivateKey::load(&common.private_key, None) {
         Ok(key) => key,
         Err(error) => {

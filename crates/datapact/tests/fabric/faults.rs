@@ -10,7 +10,7 @@ use crate::can_run;
 use crate::support::{Site, data, until_done};
 
 /// How long the orderer waits for more transactions: so long it is certain that one was handed in
-/// and stands in no block.
+/// and is in no block.
 const BATCH_TIMEOUT: u64 = 2000;
 
 /// How many blocks management's own peer has.
@@ -41,7 +41,7 @@ async fn ax_4_management_killed_between_submit_and_commit_neither_loses_nor_doub
             tokio::time::sleep(Duration::from_millis(*moment)).await;
             site.kill("management");
             let killed = height(&site);
-            // Nobody is there to wait for it, and still it comes into a block.
+            // No process waits for it, and still it comes into a block.
             tokio::time::sleep(Duration::from_millis(BATCH_TIMEOUT + 1000)).await;
             if killed == before && height(&site) > before {
                 on_its_way += 1;

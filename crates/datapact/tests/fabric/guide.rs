@@ -72,7 +72,7 @@ struct Consortium {
 struct Organisation {
     name: &'static str,
     folder: PathBuf,
-    /// What stands in the guide's place of each name.
+    /// The test's value for each name in the guide.
     names: BTreeMap<String, String>,
 }
 
@@ -110,14 +110,23 @@ impl Consortium {
             link(users.join(format!("Admin@{domain}/msp")), "admin-msp");
             // As the samples of Fabric write one: neither channels nor orderers.
             let pem = std::fs::read_to_string(tls_ca("peerOrganizations", &domain)).unwrap();
+            let peer = address(&format!("peer-{name}"));
             let profile = json!({
                 "name": "test", "version": "1.0.0",
-                "client": { "organization": name, "connection": { "timeout": { "peer": { "endorser": "300" } } } },
-                "organizations": { name: { "mspid": msp(name), "peers": ["peer"], "certificateAuthorities": [] } },
+                "client": {
+                    "organization": name,
+                    "connection": { "timeout": { "peer": { "endorser": "300" } } },
+                },
+                "organizations": {
+                    name: { "mspid": msp(name), "peers": ["peer"], "certificateAuthorities": [] },
+                },
                 "peers": { "peer": {
-                    "url": format!("grpcs://{}", address(&format!("peer-{name}")).replace("127.0.0.1", "localhost")),
+                    "url": format!("grpcs://{}", peer.replace("127.0.0.1", "localhost")),
                     "tlsCACerts": { "pem": pem },
-                    "grpcOptions": { "ssl-target-name-override": "localhost", "hostnameOverride": "localhost" },
+                    "grpcOptions": {
+                        "ssl-target-name-override": "localhost",
+                        "hostnameOverride": "localhost",
+                    },
                 } },
             });
             std::fs::write(own.join("connection.yaml"), profile.to_string()).unwrap();

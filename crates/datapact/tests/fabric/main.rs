@@ -82,7 +82,7 @@ async fn sh_8_the_quickstart_runs_on_fabric_and_goes_on_with_its_state() {
     assert_eq!((first.len(), second.len()), (10, 10));
     assert_eq!(audit(&first)["good"], true);
     assert!(audit(&first)["contract"].as_str().unwrap().starts_with("fabric:datapact/datapact/"));
-    // The second run's entries stand behind the first one's.
+    // The second run's entries follow the first one's.
     assert_eq!(audit(&second)["good"], true);
     assert!(audit(&second)["log"]["size"].as_u64() > audit(&first)["log"]["size"].as_u64());
 
@@ -112,7 +112,7 @@ async fn sh_8_the_quickstart_runs_on_fabric_and_goes_on_with_its_state() {
     );
     assert_eq!(stored["record"]["policy"]["state"], "active");
 
-    // And ours shows the transaction that wrote it, and where the channel stands.
+    // And ours shows the transaction that wrote it, and the channel's height.
     let (ledger, transaction) =
         (format!("{dir}/ledger.toml"), stored["transaction"].as_str().unwrap());
     let json = |arguments: &[&str]| -> Value {
@@ -158,7 +158,7 @@ impl Drop for Down<'_> {
 }
 
 /// Everything that the nodes keep, searched for whatever of the quickstart's people and of their
-/// documents was used: names as they stand in text and in certificates, the beginnings of signed
+/// documents was used: names as text and certificates have them, the beginnings of signed
 /// documents, titles.
 fn pr_1_peers_and_orderers_keep_nothing_that_identifies_a_person(network: &Path) {
     let mut data: Vec<Vec<u8>> =

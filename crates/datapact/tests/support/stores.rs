@@ -73,8 +73,8 @@ impl Stores {
         let Postgres { host, port, database, user, password, .. } = self.database(role);
         write_secret(&folder.join("database.password"), password.as_ref().unwrap());
         let mut text = format!(
-            "\n[server.database]\nhost = \"{host}\"\nport = {port}\nname = \"{database}\"\nuser = \"{user}\"\n\
-             password_file = \"database.password\"\n"
+            "\n[server.database]\nhost = \"{host}\"\nport = {port}\nname = \"{database}\"\n\
+             user = \"{user}\"\npassword_file = \"database.password\"\n"
         );
         if role == "storage" {
             text.push_str(&self.s3.configuration(folder, &self.s3.endpoint));
@@ -137,8 +137,8 @@ impl S3 {
     pub fn configuration(&self, folder: &Path, endpoint: &str) -> String {
         write_secret(&folder.join("s3.secret"), &self.secret);
         format!(
-            "\n[objects]\nbucket = \"{BUCKET}\"\nendpoint = \"{endpoint}\"\naccess_key_id = \"{ACCESS_KEY}\"\n\
-             secret_key_file = \"s3.secret\"\n"
+            "\n[objects]\nbucket = \"{BUCKET}\"\nendpoint = \"{endpoint}\"\n\
+             access_key_id = \"{ACCESS_KEY}\"\nsecret_key_file = \"s3.secret\"\n"
         )
     }
 

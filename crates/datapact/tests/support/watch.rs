@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::Site;
 
-/// A copy of the log, kept by nobody's server.
+/// A copy of the log that belongs to no server.
 pub struct Watch {
     follower: Follower,
     policy: LogPolicy,

@@ -65,6 +65,8 @@ impl Run {
             bar.finish_and_clear();
             report.map_err(|error| failure(error, &self.file))?
         } else {
+            // Shared with the sink, which the run consumes: the file gets its name only after a
+            // run without error, so a failure leaves no half of it.
             let file = Arc::new(Mutex::new(NewFile::create(&output, false, &context.output)?));
             let report = run(&mut input, &plan, Box::new(Shared(Arc::clone(&file))), &mut tell);
             bar.finish_and_clear();

@@ -99,14 +99,17 @@ mod with_evm {
         let report = report.ok_or_else(|| {
             Failure::untrusted(
                 format_args!(
-                    "no block that the nodes of `{}` have holds `{transaction}`",
+                    "the nodes of `{}` have no block with `{transaction}`",
                     file.display()
                 ),
                 "see that the node is not behind, and ask another one",
             )
         })?;
         let recorded = match &report.recorded {
-            None if report.succeeded => "nothing: a repeat, or no call of the contract".to_owned(),
+            // A repeat succeeds on the chain, and records nothing a second time.
+            None if report.succeeded => {
+                "nothing: a repeat, or not a call of the contract".to_owned()
+            }
             None => "nothing: it was refused".to_owned(),
             Some(recorded) => {
                 let what = match &recorded.receipt {

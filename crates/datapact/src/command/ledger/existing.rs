@@ -13,7 +13,8 @@ use crate::failure::Result;
 pub(super) struct Describe {
     /// The connection profile of your organisation, YAML or JSON
     connection_profile: PathBuf,
-    /// Who asks: the MSP folder of a member of your organisation, with `signcerts` and `keystore`
+    /// The identity that asks: the MSP folder of a member of your organisation, with `signcerts`
+    /// and `keystore`
     #[arg(long, value_name = "DIR")]
     msp: PathBuf,
     /// The MSP folder of an admin, if this server is to keep the channel's trust configuration

@@ -23,7 +23,12 @@ pub(super) struct Options {
     orderers: Orderers,
     /// `fabric`: how long an orderer of a new network waits for more transactions before it makes a
     /// block
-    #[arg(long, value_name = "MILLISECONDS", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    #[arg(
+        long,
+        value_name = "MILLISECONDS",
+        default_value_t = 50,
+        value_parser = clap::value_parser!(u64).range(1..=60_000)
+    )]
     batch_timeout: u64,
     /// `fabric`: the ledger's id of a new network, as in management's configuration
     #[arg(long, value_name = "ID", default_value = "management.example/ledger")]
@@ -37,7 +42,8 @@ pub(super) struct Options {
 pub(crate) fn missing() -> Failure {
     Failure::usage(
         "this program was built without Hyperledger Fabric",
-        "build it with `cargo build --release -p datapact -p datapact-chaincode --features datapact/fabric`",
+        "build it with `cargo build --release -p datapact -p datapact-chaincode --features \
+         datapact/fabric`",
     )
 }
 

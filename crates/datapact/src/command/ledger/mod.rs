@@ -1,4 +1,4 @@
-//! `ledger`: the log that everything stands on.
+//! `ledger`: the log that records everything.
 
 mod chain;
 mod channel;
@@ -22,8 +22,8 @@ use crate::failure::{Failure, Result};
 use crate::files;
 use crate::output::{self, fields};
 
-/// The file of an export that says whose signatures the exporter believes. Whoever has a profile
-/// uses its own.
+/// The file of an export that says whose signatures the exporter believes. A user with a profile
+/// has one of its own.
 const LOG_POLICY: &str = "log-policy";
 
 /// How often a server's log is looked at until its witnesses have cosigned it, and how long apart.
@@ -31,17 +31,18 @@ const COSIGNED_TRIES: usize = 10;
 const COSIGNED_WAIT: Duration = Duration::from_millis(300);
 
 const AFTER_HELP: &str = "\
-A log is a C2SP tlog-tiles log: any such tool can read an export. `verify` checks the checkpoint's signatures,
-every entry against the tree, and every decision again by the contract; it needs no server and no account.
+A log is a C2SP tlog-tiles log: any such tool can read an export. `verify` checks the checkpoint's
+signatures, every entry against the tree, and every decision again by the contract; it needs no
+server and no account.
 
 Examples:
   datapact ledger info
   datapact ledger export log-copy
   datapact ledger verify log-copy
   datapact ledger verify log-copy --log-policy log-copy/log-policy     (without a profile)
-  datapact ledger up quorum --validators 4 --dir my-chain     (a network on this machine; see docs/ledgers/)
+  datapact ledger up quorum --validators 4 --dir my-chain     (on this machine; see docs/ledgers/)
   datapact ledger up fabric --orderers bft --dir my-channel
-  datapact ledger describe connection-org1.yaml --msp msp --channel sharing     (a Fabric network that exists)
+  datapact ledger describe connection-org1.yaml --msp msp --channel sharing     (existing Fabric)
   datapact ledger down --dir my-chain";
 
 /// See, export and verify the ledger
@@ -74,7 +75,12 @@ enum Verb {
         #[arg(long, value_name = "FILE")]
         log_policy: Option<PathBuf>,
         /// Look at one transaction on the chain of this `ledger.toml` instead
-        #[arg(long, value_name = "FILE", requires = "transaction", conflicts_with_all = ["dir", "log_policy"])]
+        #[arg(
+            long,
+            value_name = "FILE",
+            requires = "transaction",
+            conflicts_with_all = ["dir", "log_policy"]
+        )]
         chain: Option<PathBuf>,
         /// The transaction's id (Fabric) or hash (Ethereum)
         #[arg(long, value_name = "ID", requires = "chain")]

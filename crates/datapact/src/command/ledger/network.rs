@@ -28,7 +28,12 @@ pub(super) struct Up {
     /// What kind of network
     kind: NetworkKind,
     /// `quorum`: how many validators agree; with 4, one may fail
-    #[arg(long, value_name = "NUMBER", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 4,
+        value_parser = clap::value_parser!(u8).range(1..=16)
+    )]
     validators: u8,
     #[command(flatten)]
     fabric: super::fabric::Options,
@@ -59,7 +64,12 @@ pub(super) struct Deploy {
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     confirmations: u64,
     /// How far apart blocks are, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=60))]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u64).range(1..=60)
+    )]
     block_seconds: u64,
     /// The account that may replace the submitter; the submitter itself if not given
     #[arg(long, value_name = "ADDRESS")]
@@ -233,7 +243,7 @@ mod with_evm {
         }
         let owner = deploy.owner.as_deref().map(str::parse).transpose().map_err(|_| {
             Failure::usage(
-                "`--owner` is no account's address",
+                "`--owner` is not an account's address",
                 "it has 40 hexadecimal digits after `0x`",
             )
         })?;
@@ -274,7 +284,8 @@ mod with_evm {
                     return Err(Failure::usage(
                         format!("there is an account's key already, `{key}`"),
                         format!(
-                            "use it by `--key-file {key} --signer-passphrase-file {passphrase}`, or write to another folder"
+                            "use it by `--key-file {key} --signer-passphrase-file {passphrase}`, \
+                             or write to another folder"
                         ),
                     ));
                 }

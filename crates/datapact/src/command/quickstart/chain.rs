@@ -104,8 +104,8 @@ impl Chain {
         Network::open(folder, &options).map(Self::Fabric).map_err(Into::into)
     }
 
-    /// Starts what does not run. Whoever does not wait for the end of it, or gets an error, ends
-    /// what was started.
+    /// Starts what does not run. A caller that does not wait for the end of it, or gets an error,
+    /// ends what was started.
     pub(super) async fn up(&mut self) -> Result<()> {
         match self {
             Self::Embedded => Ok(()),

@@ -21,7 +21,7 @@ use crate::failure::{Failure, Result};
 
 /// How long the quickstart's certificates last.
 const VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Says that a folder is one of the quickstart's, which may be made anew when it is not finished.
+/// Says that a folder is one of the quickstart's, which may be made again if it is not finished.
 const MARK: &str = ".datapact-quickstart";
 const PORTS: &str = "ports.json";
 /// The id of the ledger.
@@ -153,8 +153,8 @@ impl Site {
         Ca::open(&folder, None).map_err(|e| failed(&folder, e))
     }
 
-    /// Makes everything. The ports come last: without them the site is not finished, and is made
-    /// anew.
+    /// Makes everything. The ports come last: without them the site is not finished, and the next
+    /// run makes it again.
     fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
@@ -179,6 +179,8 @@ impl Site {
         for role in ["management", "key", "storage"] {
             self.certify(role)?;
         }
+        // The servers' configurations name each other's keys: the witness's key goes into
+        // management's, whose log key goes into the key server's.
         let key_data = self.folder.join("servers/key/data");
         let witness = datapact_server::key::witness_key(&key_data, "key.quickstart.test")
             .map_err(|e| failed(&key_data, e))?;
@@ -197,6 +199,7 @@ impl Site {
         )?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
         self.write(LEDGER, ledger.name())?;
+        // Last: this file says that the site is whole.
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
         self.write(PORTS, &ports)?;
         Ok(block)
@@ -247,7 +250,8 @@ impl Ports {
 fn trust_toml() -> String {
     let realm = |name: &str| {
         format!(
-            "[[realm]]\nname = \"{name}\"\nca = [\"../ca/{name}/ca.pem\"]\ncrl = [\"../ca/{name}/crl.pem\"]\n\n"
+            "[[realm]]\nname = \"{name}\"\nca = [\"../ca/{name}/ca.pem\"]\n\
+             crl = [\"../ca/{name}/crl.pem\"]\n\n"
         )
     };
     format!(
