@@ -20,13 +20,14 @@
 //! The answer is declared with its form, a type of the module `answer`.
 
 pub(crate) mod answer;
+mod document;
 mod incoming;
 mod outgoing;
 
+pub(crate) use document::Document;
 pub(crate) use incoming::Incoming;
 pub(crate) use outgoing::{Content, Outgoing};
 
-use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -157,14 +158,6 @@ impl<K> Page<K> {
     }
 }
 
-/// A JSON body that is one signed document.
-#[derive(Debug, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Document<T> {
-    pub(crate) document: T,
-}
-
 /// The argument of an operation's method: what a request holds, and how the method gets it.
 pub(crate) trait Argument<'a> {
     /// What is read from a request.
@@ -205,13 +198,6 @@ impl<T: Copy> Argument<'_> for Option<T> {
     type Read = Self;
     fn of(read: &mut Self) -> Self {
         *read
-    }
-}
-
-impl Argument<'_> for crate::storage_server::ByteStream {
-    type Read = Self;
-    fn of(read: &mut Self) -> Self {
-        std::mem::replace(read, futures_util::stream::empty().boxed())
     }
 }
 
