@@ -14,7 +14,7 @@ use datapact_ledger::{Ledger, LedgerError};
 use datapact_local::testing::Fixture;
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
-use datapact_log::log_policy::LogPolicy;
+use datapact_log::log_policy::{CheckpointError, LogPolicy};
 use datapact_log::note::{Checkpoint, KeyKind, SigningKey};
 use datapact_log::proof::{Proof, ProofError};
 use datapact_store::Store;
@@ -107,7 +107,7 @@ async fn clients_demand_the_cosignatures_of_their_policy() {
     let policy = LogPolicy::new(log_key().public(), &[witness_key().public().clone()]).unwrap();
     let policy: LogPolicy = policy.to_string().parse().unwrap();
     let proof = ledger.proof(0).await.unwrap().unwrap();
-    assert_eq!(proof.verify(&policy, &entry), Err(ProofError::Quorum));
+    assert_eq!(proof.verify(&policy, &entry), Err(CheckpointError::Quorum.into()));
     assert!(!ledger.wait_cosigned(0, Duration::ZERO).await.unwrap());
 
     let note = ledger.read("checkpoint").await.unwrap().unwrap();
@@ -140,7 +140,7 @@ async fn clients_demand_the_cosignatures_of_their_policy() {
     assert_eq!(proof.verify(&both, &entry).unwrap().witnesses().count(), 2);
     let next = ledger.entry(1).await.unwrap().unwrap();
     let proof = ledger.proof(1).await.unwrap().unwrap();
-    assert_eq!(proof.verify(&both, &next), Err(ProofError::Quorum));
+    assert_eq!(proof.verify(&both, &next), Err(CheckpointError::Quorum.into()));
     assert_eq!(proof.verify(&policy, &next).unwrap().witnesses().count(), 1);
 
     // A checkpoint that this log never made is not taken, though key and witness are right.

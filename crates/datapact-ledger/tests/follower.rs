@@ -362,7 +362,7 @@ async fn a_rollback_stops_it() {
 async fn what_is_not_the_logs_stops_it() {
     for (other, reason) in [
         (signing_key(9, ID, KeyKind::Log), "is not signed by"),
-        (signing_key(1, "other.example", KeyKind::Log), "is of `other.example`"),
+        (signing_key(1, "other.example", KeyKind::Log), "is from log `other.example`"),
     ] {
         let scene = Scene::new().await;
         scene.append(scene.request(), NOW);

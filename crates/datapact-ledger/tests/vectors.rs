@@ -15,7 +15,7 @@ use datapact_ledger::LedgerError;
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_log::audit::{self, AuditError};
-use datapact_log::log_policy::LogPolicy;
+use datapact_log::log_policy::{CheckpointError, LogPolicy};
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::proof::{Proof, ProofError};
 use datapact_log::source::{Directory, LogSource, SourceError};
@@ -176,8 +176,8 @@ async fn proofs_prove_or_do_not() {
         let result = match text.parse::<Proof>().and_then(|proof| proof.verify(&policy(), entry)) {
             Ok(_) => "valid",
             Err(ProofError::Malformed) => "malformed",
-            Err(ProofError::Note(_)) => "checkpoint",
-            Err(ProofError::Quorum) => "quorum",
+            Err(ProofError::Checkpoint(CheckpointError::Note(_))) => "checkpoint",
+            Err(ProofError::Checkpoint(CheckpointError::Quorum)) => "quorum",
             Err(ProofError::Inclusion) => "inclusion",
         };
         assert_eq!(result, case["result"].as_str().unwrap(), "{case}");

@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::note::{Checkpoint, KeyKind, NoteError, VerifyingKey};
-use crate::proof::ProofError;
 
 /// The longest policy that is read, in bytes.
 pub const POLICY_BYTES_MAX: usize = 64 * 1024;
@@ -16,6 +15,19 @@ pub const POLICY_BYTES_MAX: usize = 64 * 1024;
 pub struct PolicyError {
     line: usize,
     reason: String,
+}
+
+/// Why a checkpoint is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// It cannot be read, or no log of the policy has signed it.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// Too few of the witnesses that the policy demands have cosigned.
+    #[error(
+        "the checkpoint lacks the cosignatures that the log policy demands; ask again in a moment"
+    )]
+    Quorum,
 }
 
 /// A log policy: the logs, the witnesses, and which of these must have cosigned a checkpoint.
@@ -89,12 +101,15 @@ impl LogPolicy {
 
     /// Reads a checkpoint and checks that a log of this policy signed it and that its quorum
     /// cosigned it.
-    pub fn open(&self, note: &[u8]) -> Result<Checkpoint, ProofError> {
+    ///
+    /// # Errors
+    /// [`CheckpointError`], with what the last of the policy's logs is refused for.
+    pub fn open(&self, note: &[u8]) -> Result<Checkpoint, CheckpointError> {
         let mut error = NoteError::Malformed;
         for log in &self.logs {
             match Checkpoint::open(note, log, &self.witnesses) {
                 Ok(checkpoint) if self.satisfied(&checkpoint) => return Ok(checkpoint),
-                Ok(_) => return Err(ProofError::Quorum),
+                Ok(_) => return Err(CheckpointError::Quorum),
                 Err(e) => error = e,
             }
         }
@@ -213,7 +228,7 @@ impl Reader {
                     Some(_) => Err("there is a quorum line already".to_owned()),
                 }
             }
-            _ => Err("it is no log, witness, group or quorum line".to_owned()),
+            _ => Err("it is not a log, witness, group or quorum line".to_owned()),
         }
     }
 
@@ -224,7 +239,7 @@ impl Reader {
         }
         // Under whatever name and in whatever role: one key is one party.
         if self.logs.iter().chain(&self.witnesses).any(|other| other.as_bytes() == key.as_bytes()) {
-            return Err("the same key stands above".to_owned());
+            return Err("the same key is above".to_owned());
         }
         Ok(key)
     }
@@ -283,7 +298,7 @@ mod tests {
             }
             let opened = policy.open(checkpoint.to_string().as_bytes());
             assert_eq!(opened.is_ok(), enough, "{cosigners:?}");
-            assert!(enough || opened == Err(ProofError::Quorum));
+            assert!(enough || opened == Err(CheckpointError::Quorum));
         }
     }
 
@@ -304,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_policy_is_refused_with_its_line() {
+    fn what_is_not_a_policy_is_refused_with_its_line() {
         let (log, witnesses) = keys();
         let (log, w) = (log.public().to_string(), witnesses.first().unwrap().public().to_string());
         let same = key(1, KeyKind::Witness).public().to_string();
@@ -322,7 +337,7 @@ mod tests {
             (format!("witness a {w}\ngroup g any a a\nquorum g\n"), 2, "in a group already"),
             (format!("witness a {w}\ngroup g any g\nquorum g\n"), 2, "not defined above"),
             ("quorum none\nquorum none\n".to_owned(), 2, "already"),
-            ("log\nquorum none\n".to_owned(), 1, "no log, witness"),
+            ("log\nquorum none\n".to_owned(), 1, "not a log, witness"),
             ("quorum none\r\n".to_owned(), 1, "control character"),
         ] {
             let error = text.parse::<LogPolicy>().unwrap_err();

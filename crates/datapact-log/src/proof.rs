@@ -8,8 +8,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::Position;
-use crate::log_policy::LogPolicy;
-use crate::note::{CHECKPOINT_BYTES_MAX, Checkpoint, NoteError};
+use crate::log_policy::{CheckpointError, LogPolicy};
+use crate::note::{CHECKPOINT_BYTES_MAX, Checkpoint};
 use crate::tree::{Hash, TILE_WIDTH, TileId, inclusion_proof, leaf_hash, root_from_proof};
 
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
@@ -20,14 +20,9 @@ pub enum ProofError {
     /// Not a proof.
     #[error("this is not a proof of the form `{HEADER}`")]
     Malformed,
-    /// Its checkpoint is not to be believed.
+    /// Its checkpoint is not believed.
     #[error(transparent)]
-    Note(#[from] NoteError),
-    /// Too few of the witnesses that the policy demands have cosigned.
-    #[error(
-        "the checkpoint lacks the cosignatures that the log policy demands; ask again in a moment"
-    )]
-    Quorum,
+    Checkpoint(#[from] CheckpointError),
     /// It does not lead from the entry to the checkpoint's root.
     #[error("the log does not hold this entry at this position")]
     Inclusion,
@@ -54,9 +49,9 @@ impl Proof {
         Some(needed)
     }
 
-    /// The proof of `position` in a log of `size` entries, from its [`Proof::tiles`]. The checkpoint
-    /// may have come from elsewhere: [`Proof::verify`] compares it. None if a tile is missing or
-    /// short.
+    /// The proof of `position` in a log of `size` entries, from its [`Proof::tiles`]. The
+    /// checkpoint may have come from elsewhere: [`Proof::verify`] compares it. None if a tile is
+    /// missing or short.
     pub fn from_tiles(
         position: Position,
         size: u64,

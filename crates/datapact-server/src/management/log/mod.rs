@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use datapact_api::management::{LedgerProof, Log, ManagementInfo};
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_ledger::LedgerError;
+use datapact_log::log_policy::CheckpointError;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::proof::ProofError;
 use tokio::time::Instant;
@@ -83,15 +84,15 @@ impl Log for Called<LogService> {
                     return Ok(LedgerProof { entry, proof: proof.to_string() });
                 }
                 // The log wakes us at the first cosignature only, so further ones are polled for.
-                Err(ProofError::Quorum) if !waited => {
+                Err(ProofError::Checkpoint(CheckpointError::Quorum)) if !waited => {
                     let cosigned = log.wait_cosigned(position, QUORUM_TIMEOUT).await;
                     cosigned.map_err(Failure::from)?;
                     waited = true;
                 }
-                Err(ProofError::Quorum) if Instant::now() < end => {
+                Err(ProofError::Checkpoint(CheckpointError::Quorum)) if Instant::now() < end => {
                     tokio::time::sleep(QUORUM_POLL).await
                 }
-                Err(ProofError::Quorum) => {
+                Err(ProofError::Checkpoint(CheckpointError::Quorum)) => {
                     let detail = "the witnesses have not cosigned this entry yet";
                     let hint = "try again; if that does not help, a key server is down";
                     return Err(Problem::new(Kind::Unavailable, detail).hint(hint));
