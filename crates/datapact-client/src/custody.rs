@@ -9,24 +9,23 @@ use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::KeyStatus;
 use datapact_api::operation::Page;
 use datapact_api::storage_server::PackageStatus;
-use datapact_core::id::{Digest, KeyId, PackageId, ShareId, Timestamp};
+use datapact_core::id::{KeyId, PackageId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
-use datapact_core::permission::{KeyReference, PackageReference};
+use datapact_core::permission::KeyReference;
 use datapact_core::policy::ShareState;
 use datapact_core::policy::desensitization::Desensitization;
 use serde::Serialize;
 
 use crate::consumer::all_accesses;
 use crate::error::{ClientError, Result};
-use crate::provider::{ChangeShare, Provider, SetShare, expect_address};
+use crate::provider::{ChangeShare, Draft, Provider, SetShare, expect_address};
 use crate::session::{ProgressSink, retry};
 
 /// What the data of a share are replaced with.
 pub struct Replacement {
     /// The new data.
     pub input: Box<dyn Read + Send>,
-    /// Where their desensitization will stand once they were read to their end; none if they have
-    /// none.
+    /// Holds their desensitization once they were read to their end; none if they have none.
     pub desensitization: Option<Arc<OnceLock<Desensitization>>>,
     /// Their media type; as before if none.
     pub media_type: Option<String>,
@@ -37,8 +36,8 @@ pub struct Replacement {
     pub destroy_before: bool,
 }
 
-/// A share whose key and package are destroyed: nobody can open it any more, not even who kept the
-/// ciphertext.
+/// A share whose key and package are destroyed: it cannot be opened any more, not even by those who
+/// kept the ciphertext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErasedShare {
     /// The share.
@@ -85,7 +84,7 @@ impl Provider {
         if let Some(media_type) = replacement.media_type {
             information.media_type = media_type;
         }
-        // What was done to the data before says nothing of these.
+        // What was done to the earlier data says nothing about the new.
         information.desensitization = None;
         let (key_before, package_before) = (information.key.clone(), information.package.clone());
         let (key_endpoint, key_server) = session.key_server_of(&key_before.address)?;
@@ -95,15 +94,12 @@ impl Provider {
         let package = retry(|| storage.register_package()).await?;
         expect_address(storage_endpoint, &package.id, &package.address)?;
         information.key = key;
-        // Digest and size are known once it is sealed.
-        information.package = PackageReference {
-            id: package.id,
-            address: package.address,
-            digest: Digest([0; 32]),
-            size: 1,
-        };
+        let draft = Draft::new(package, |package| {
+            policy.information.package = package;
+            policy
+        })?;
         let set =
-            self.place(replacement.input, policy, replacement.desensitization, progress).await?;
+            self.place(replacement.input, draft, replacement.desensitization, progress).await?;
         if replacement.destroy_before {
             self.destroy(&key_before, package_before.id, &package_before.address).await?;
         }

@@ -108,7 +108,8 @@ impl Home {
             None => self.current()?.ok_or_else(|| {
                 ClientError::not_found(
                     "no profile is chosen",
-                    "choose one with `--profile` or `datapact profile use`, or make one with `datapact join`",
+                    "choose one with `--profile` or `datapact profile use`, or make one with \
+                     `datapact join`",
                 )
             }),
         }

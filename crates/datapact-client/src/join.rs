@@ -10,13 +10,11 @@ use datapact_core::jws::Signer;
 use datapact_core::trust;
 use serde::Serialize;
 
+use crate::enrolment::{RevocationLists, chain_of, log_policy_of, trust_of};
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
 use crate::key_file::PrivateKey;
-use crate::profile::{
-    CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile, chain_of, log_policy_of, trust_of,
-};
-use crate::revocation::RevocationLists;
+use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile};
 use crate::session::Session;
 use crate::subject::Subject;
 

@@ -33,10 +33,16 @@ pub enum KeyFileError {
         source: io::Error,
     },
     /// There is a file already; keys are never overwritten.
-    #[error("`{}` exists already and is not overwritten; move it away, or choose another file", .0.display())]
+    #[error(
+        "`{path}` exists already and is not overwritten; move it away, or choose another file",
+        path = .0.display()
+    )]
     Exists(PathBuf),
     /// Others than its owner may read it.
-    #[error("others may read the private key in `{}`; allow its owner alone: `chmod 600 {}`", .0.display(), .0.display())]
+    #[error(
+        "others may read the private key in `{path}`; allow its owner alone: `chmod 600 {path}`",
+        path = .0.display()
+    )]
     TooOpen(PathBuf),
     /// It has a passphrase, and none was given.
     #[error("the private key in `{}` has a passphrase; give it", .0.display())]
@@ -48,7 +54,11 @@ pub enum KeyFileError {
     #[error("a passphrase must not be empty; leave it out to have none")]
     EmptyPassphrase,
     /// Not a P-256 key in PKCS#8.
-    #[error("`{}` is not a P-256 private key in PKCS#8 PEM form; `openssl pkcs8 -topk8` converts others", .0.display())]
+    #[error(
+        "`{path}` is not a P-256 private key in PKCS#8 PEM form; `openssl pkcs8 -topk8` converts \
+         others",
+        path = .0.display()
+    )]
     Unusable(PathBuf),
     /// The cryptography failed, which is a defect.
     #[error("the private key cannot be used: {0}")]

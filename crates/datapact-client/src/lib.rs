@@ -9,6 +9,7 @@ pub mod audit;
 pub mod ca;
 pub mod consumer;
 pub mod custody;
+mod enrolment;
 pub mod error;
 pub mod home;
 pub mod join;

@@ -14,7 +14,9 @@ pub struct Subject(Vec<(String, String)>);
 /// Why a subject was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is not a subject: write it like `CN=Ann Lee,O=Clinic`, each of CN, O, OU, C, L, ST, UID, DC, serialNumber or emailAddress at most once, and a backslash before each of `, + \" \\ < > ; =` in a value"
+    "`{0}` is not a subject: write it like `CN=Ann Lee,O=Clinic`, each of CN, O, OU, C, L, ST, \
+     UID, DC, serialNumber or emailAddress at most once, and a backslash before each of \
+     `, + \" \\ < > ; =` in a value"
 )]
 pub struct SubjectError(String);
 

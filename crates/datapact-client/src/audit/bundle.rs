@@ -15,8 +15,9 @@ use datapact_log::note::Checkpoint;
 use datapact_log::proof::Proof;
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Audit, OnLedger, Shown, policies_of};
+use super::evidence::{Audit, Shown};
 use super::log::Log;
+use super::on_ledger::{OnLedger, policies_of};
 use super::{AuditedAccess, AuditedPolicy, Finding, NOT_PROVEN};
 use crate::error::{ClientError, Result};
 use crate::session::Session;
@@ -102,12 +103,14 @@ pub struct VerifiedBundle {
 
 const NOT_COMPLETE: &str =
     "that the bundle holds every entry of the share: give an exported log with `--log` to compare";
-const OWN_LOG_POLICY: &str = "that the log's key and witnesses are the right ones: they came with the bundle; compare them, or give `--log-policy`";
-const OWN_TRUST: &str = "that the CAs are the right ones: they came with the bundle; compare their digests, or give `--trust`";
+const OWN_LOG_POLICY: &str = "that the log's key and witnesses are the right ones: they came with \
+    the bundle; compare them, or give `--log-policy`";
+const OWN_TRUST: &str = "that the CAs are the right ones: they came with the bundle; compare \
+    their digests, or give `--trust`";
 
-/// What the verifier knows from elsewhere than the bundle.
+/// What the verifier trusts, from elsewhere than the bundle.
 #[derive(Default)]
-pub struct Known<'a> {
+pub struct TrustedInputs<'a> {
     /// Which log and witnesses to believe.
     pub log_policy: Option<&'a LogPolicy>,
     /// Which CAs to believe.
@@ -179,19 +182,19 @@ impl Bundle {
     ///
     /// # Errors
     /// [`Untrusted`](datapact_api::problem::Kind::Untrusted) when an entry is not proved or the
-    /// contract would not have decided so. What else is wrong stands among the findings.
-    pub fn verify(&self, known: &Known<'_>) -> Result<VerifiedBundle> {
+    /// contract would not have decided so. All else that is wrong is among the findings.
+    pub fn verify(&self, own: &TrustedInputs<'_>) -> Result<VerifiedBundle> {
         let own_policy = self.log_policy()?;
-        let policy = known.log_policy.unwrap_or(&own_policy);
+        let policy = own.log_policy.unwrap_or(&own_policy);
         let own_trust = self.anchors.trust()?;
-        let trust = known.trust.unwrap_or(&own_trust);
+        let trust = own.trust.unwrap_or(&own_trust);
         let (ledger, checkpoint) = self.replay(policy)?;
         if checkpoint.origin() != self.anchors.ledger {
             return Err(ClientError::untrusted(
                 "the log that proves the entries is another ledger's",
             ));
         }
-        if let Some((entries, length)) = known.log {
+        if let Some((entries, length)) = own.log {
             self.compare(entries, length, checkpoint.size())?;
         }
         let shown = &self.shown;
@@ -202,9 +205,9 @@ impl Bundle {
         let found =
             Audit::run(trust, &self.anchors.ledger, self.share, checkpoint.size(), &ledger, shown)?;
         let mut not_proven = Vec::new();
-        not_proven.extend(known.log.is_none().then_some(NOT_COMPLETE));
-        not_proven.extend(known.log_policy.is_none().then_some(OWN_LOG_POLICY));
-        not_proven.extend(known.trust.is_none().then_some(OWN_TRUST));
+        not_proven.extend(own.log.is_none().then_some(NOT_COMPLETE));
+        not_proven.extend(own.log_policy.is_none().then_some(OWN_LOG_POLICY));
+        not_proven.extend(own.trust.is_none().then_some(OWN_TRUST));
         not_proven.extend(NOT_PROVEN);
         Ok(VerifiedBundle {
             share: self.share,
@@ -253,7 +256,7 @@ impl Bundle {
             }
             under = Some(checkpoint);
             if position < next {
-                return Err(wrong(&"it stands out of order"));
+                return Err(wrong(&"it is out of order"));
             }
             let entry = Entry::parse(proved.entry.as_bytes()).map_err(|e| wrong(&e))?;
             if *entry.call.share() != self.share {
@@ -271,9 +274,7 @@ impl Bundle {
             ledger.add(position, &entry);
         }
         under.map(|checkpoint| (ledger, checkpoint)).ok_or_else(|| {
-            ClientError::untrusted(
-                "the bundle holds no entry, so nothing of it stands on the ledger",
-            )
+            ClientError::untrusted("the bundle holds no entry, so nothing of it is on the ledger")
         })
     }
 
@@ -297,14 +298,16 @@ impl Bundle {
             let same = left.remove(&position).and_then(Entry::to_bytes);
             if same.as_deref() != Some(proved.entry.as_bytes()) {
                 return Err(ClientError::untrusted(format!(
-                    "the copy of the log holds another entry {position} than the bundle: the log has forked"
+                    "the copy of the log holds another entry {position} than the bundle: \
+                     the log has forked"
                 )));
             }
         }
         match left.into_keys().next() {
             None => Ok(()),
             Some(position) => Err(ClientError::untrusted(format!(
-                "the bundle is not complete: it lacks entry {position} of the log, which is the share's"
+                "the bundle is not complete: it lacks entry {position} of the log, \
+                 which is the share's"
             ))),
         }
     }

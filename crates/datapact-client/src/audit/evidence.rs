@@ -1,6 +1,6 @@
 //! Holding what management and the key server show of a share against what the ledger holds (UR-2).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::ReleaseEntry;
@@ -15,10 +15,10 @@ use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::policy::SharingPolicy;
 use datapact_core::trust::Trust;
-use datapact_log::entry::Entry;
 use serde::{Deserialize, Serialize};
 
-use super::{AuditedAccess, AuditedPolicy, AuditedUsage, Finding, FindingKind};
+use super::on_ledger::OnLedger;
+use super::{AuditedAccess, AuditedUsage, Finding, FindingKind};
 use crate::error::{ClientError, Result};
 use crate::provider::check_receipt;
 
@@ -28,7 +28,7 @@ use crate::provider::check_receipt;
 pub(crate) struct Shown {
     /// The newest policy.
     pub(crate) policy: Signed<SharingPolicy>,
-    /// What stands about it on the ledger, and what opens its commitments.
+    /// What the ledger holds about it, and what opens its commitments.
     pub(crate) receipt: PolicyReceipt,
     /// Every access.
     pub(crate) accesses: Vec<AccessEntry>,
@@ -39,70 +39,6 @@ pub(crate) struct Shown {
     pub(crate) erasures: Vec<Erasure>,
     /// The key server's statements of all releases; none if it did not answer.
     pub(crate) releases: Option<Vec<ReleaseEntry>>,
-}
-
-/// What the ledger holds about one share.
-pub(super) struct OnLedger {
-    share: ShareId,
-    /// How many accesses each consumer has.
-    counts: HashMap<Commitment, u32>,
-    pub(super) policies: Vec<(u64, Timestamp, SetPolicy)>,
-    pub(super) accesses: Vec<(u64, AccessRecord)>,
-    pub(super) usages: Vec<(u64, UsageRecord)>,
-}
-
-impl OnLedger {
-    /// Nothing yet about `share`.
-    pub(super) fn new(share: ShareId) -> Self {
-        Self {
-            share,
-            counts: HashMap::new(),
-            policies: Vec::new(),
-            accesses: Vec::new(),
-            usages: Vec::new(),
-        }
-    }
-
-    /// Where the share's entries stand, in order.
-    pub(super) fn positions(&self) -> Vec<u64> {
-        let policies = self.policies.iter().map(|(position, ..)| *position);
-        let accesses = self.accesses.iter().map(|(position, _)| *position);
-        let usages = self.usages.iter().map(|(position, _)| *position);
-        let mut positions: Vec<u64> = policies.chain(accesses).chain(usages).collect();
-        positions.sort_unstable();
-        positions
-    }
-
-    /// Takes the entry at `position` if it is about the share.
-    pub(super) fn add(&mut self, position: u64, entry: &Entry) {
-        if *entry.call.share() != self.share {
-            return;
-        }
-        let time = entry.time;
-        match &entry.call {
-            Call::SetPolicy(policy) => self.policies.push((position, time, policy.clone())),
-            Call::RequestAccess(request) => {
-                let count = self.counts.entry(request.consumer).or_default();
-                *count = count.saturating_add(1);
-                let record = AccessRecord { request: request.clone(), access: *count, time };
-                self.accesses.push((position, record));
-            }
-            Call::RecordUsage(usage) => {
-                self.usages.push((position, UsageRecord { usage: usage.clone(), time }));
-            }
-        }
-    }
-}
-
-pub(super) fn policies_of(ledger: &OnLedger) -> Vec<AuditedPolicy> {
-    let audited = |(position, time, policy): &(u64, Timestamp, SetPolicy)| AuditedPolicy {
-        version: policy.version,
-        position: *position,
-        time: *time,
-        state: policy.state,
-        policy: policy.policy,
-    };
-    ledger.policies.iter().map(audited).collect()
 }
 
 /// What was found.
@@ -320,7 +256,7 @@ impl<'a> Audit<'a> {
                         self.find(FindingKind::WrongUsage, Some(request), reason);
                     }
                 }
-                // That the access is hidden stands among the findings already.
+                // The hidden access is among the findings already.
                 (Some(_), None) => {}
             }
             let action = entry.map(|entry| entry.report.body().action);

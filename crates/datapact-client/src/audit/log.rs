@@ -10,7 +10,7 @@ use datapact_log::copy::LogCopy;
 use datapact_log::entry::Entry;
 use datapact_log::proof::{Proof, ProofError};
 
-use super::evidence::OnLedger;
+use super::on_ledger::OnLedger;
 use crate::error::{ClientError, Result};
 use crate::open::blocking;
 use crate::session::{Session, Tries, retry};
@@ -80,8 +80,8 @@ impl Log {
     /// was followed, with its size and their names. None for an empty log.
     ///
     /// # Errors
-    /// [`Kind::Untrusted`](datapact_api::problem::Kind::Untrusted) when they have cosigned another tree: the log has forked. Unavailable
-    /// when they have not cosigned the newest entry yet.
+    /// [`Untrusted`](datapact_api::problem::Kind::Untrusted) when they have cosigned another tree:
+    /// the log has forked. `Unavailable` when they have not cosigned the newest entry yet.
     pub(super) async fn cosigned(&mut self, session: &Session) -> Result<Option<Cosigned>> {
         let Some(last) = self.copy.size().checked_sub(1) else { return Ok(None) };
         let given = retry(|| session.management.proof(last)).await?;

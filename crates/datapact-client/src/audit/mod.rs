@@ -5,6 +5,7 @@
 mod bundle;
 mod evidence;
 mod log;
+mod on_ledger;
 
 use datapact_api::key_server::{KeyServer, ReleaseEntry};
 use datapact_api::operation::Page;
@@ -15,14 +16,15 @@ use datapact_core::policy::ShareState;
 use datapact_core::terms::Name;
 use serde::Serialize;
 
-pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Known, Realm, VerifiedBundle};
+pub use bundle::{Anchors, BUNDLE_BYTES_MAX, Bundle, Realm, TrustedInputs, VerifiedBundle};
 
 use crate::consumer::{all_accesses, all_erasures, all_usages};
 use crate::error::{ClientError, Result};
 use crate::provider::Provider;
 use crate::session::retry;
-use evidence::{Audit, Shown, policies_of};
+use evidence::{Audit, Shown};
 use log::Log;
+use on_ledger::policies_of;
 
 /// What an audit found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,7 +67,7 @@ pub struct AuditedLog {
 pub struct AuditedPolicy {
     /// The version.
     pub version: u32,
-    /// Where it stands.
+    /// Its position in the ledger.
     pub position: u64,
     /// The ledger's time.
     pub time: Timestamp,
@@ -78,7 +80,7 @@ pub struct AuditedPolicy {
 /// An access on the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AuditedAccess {
-    /// Where it stands.
+    /// Its position in the ledger.
     pub position: u64,
     /// The ledger's time.
     pub time: Timestamp,

@@ -10,6 +10,7 @@ use datapact_core::id::Salt;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::KeyReference;
 use datapact_core::terms::Terms;
+use datapact_log::entry::Entry;
 
 use super::*;
 use crate::Session;

@@ -116,7 +116,7 @@ impl Ca {
         subject.push(DnType::CommonName, DnValue::Utf8String(name.to_owned()));
         let certificate = self_signed(subject, &key.pair()?, valid)?;
         trust::subject(&certificate).map_err(|e| CaError::Request(e.to_string()))?;
-        // The key last: without it the folder is no CA, and a second try begins anew.
+        // The key last: without it the folder is not a CA, and a second try starts over.
         let path = folder.join(CERTIFICATE);
         replace(&path, pem(&certificate).as_bytes(), 0o644)
             .map_err(|source| CaError::File { path, source })?;

@@ -187,7 +187,7 @@ async fn wr_5_somebody_elses_package_under_own_terms_is_refused() {
 }
 
 #[tokio::test]
-async fn uw_4_a_package_sealed_anew_by_a_consumer_is_refused() {
+async fn uw_4_a_package_sealed_again_by_a_consumer_is_refused() {
     let world = World::new();
     for signer in [&world.eve, &world.ann] {
         let (package, _) =
@@ -274,7 +274,7 @@ async fn the_user_may_decline_the_provider_at_no_cost() {
 }
 
 #[tokio::test]
-async fn pr_9_a_forwarded_package_of_another_management_contacts_nobody() {
+async fn pr_9_a_forwarded_package_of_another_management_contacts_no_server() {
     let world = World::new();
     let path = world.folder.path().join("package");
     let mut bytes = Vec::new();
@@ -304,7 +304,7 @@ async fn pr_9_a_forwarded_package_of_another_management_contacts_nobody() {
         consumer.open(&target, &OpenOptions::default(), &|_| Ok(()), output, no_progress()).await;
     let error = error.unwrap_err();
     assert_eq!(error.kind(), Kind::Malformed);
-    assert!(error.hint().unwrap().contains("nobody was contacted"));
+    assert!(error.hint().unwrap().contains("it was not contacted"));
 }
 
 #[tokio::test]
@@ -342,7 +342,7 @@ async fn ac_2_a_list_that_the_ca_did_not_sign_is_refused() {
     refused(&world, Reach::Nothing, Kind::Untrusted, "a foreign list").await;
 }
 
-/// As when a command is refused the key while it reads the package: nobody waits for the rest.
+/// As when a command is refused the key while it reads the package: the rest is not waited for.
 #[test]
 fn a_download_whose_runtime_ends_fails_and_does_not_panic() {
     let world = World::new();

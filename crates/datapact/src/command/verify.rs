@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use datapact_api::trust_file;
-use datapact_client::audit::{BUNDLE_BYTES_MAX, Bundle, Known};
+use datapact_client::audit::{BUNDLE_BYTES_MAX, Bundle, TrustedInputs};
 use datapact_log::audit;
 use datapact_log::source::Directory;
 
@@ -81,7 +81,7 @@ impl Verify {
                 Some((entries, report.size))
             }
         };
-        let known = Known {
+        let known = TrustedInputs {
             log_policy: log_policy.as_ref(),
             trust: trust.as_ref(),
             log: log.as_ref().map(|(entries, size)| (entries.as_slice(), *size)),

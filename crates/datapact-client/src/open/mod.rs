@@ -1,37 +1,35 @@
 //! Opening a share (7.3.2; UW-1 to UW-6): every step is checked against what the provider signed
 //! and what the ledger holds, before the next one.
 
+mod access;
+mod package;
+
+pub(crate) use package::blocking;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use datapact_api::key_server::ReleaseKey;
-use datapact_api::management::AccessGrant;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::trace::traced;
-use datapact_core::contract::{Call, REQUEST_AGE_SECONDS_MAX, Refusal, RequestedPermission};
-use datapact_core::document::{
-    ANYBODY, AccessRequest, KeyRequest, PackageMetadata, UsageAction, UsageReport,
-};
+use datapact_core::contract::{Refusal, RequestedPermission};
+use datapact_core::document::{ANYBODY, AccessRequest, PackageMetadata, UsageAction, UsageReport};
 use datapact_core::id::{Digest, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
-use datapact_core::package::{DataKey, Expected, OpenPackage, PackageError, PackageReader};
-use datapact_core::permission::{AccessTimes, PackageReference};
+use datapact_core::package::{Expected, PackageError};
 use datapact_core::policy::SharingPolicy;
-use datapact_core::release::Recipient;
-use datapact_core::terms::{Name, Terms};
+use datapact_core::terms::Name;
 use serde::Serialize;
 
 use crate::consumer::{Consumer, Offer, hand_in_report};
 use crate::error::{ClientError, Result};
 use crate::home::NewFile;
-use crate::profile::chain_of;
-use crate::proof::{Proven, prove};
-use crate::remote::{Remote, Source};
-use crate::session::{Progress, ProgressSink, retry};
+use crate::proof::Proven;
+use crate::remote::Source;
+use crate::session::ProgressSink;
 use crate::work::{Job, Work};
+use package::{Reader, present};
 
 /// What is to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +84,7 @@ pub struct Opened {
     pub media_type: String,
     /// The plaintext's length in bytes.
     pub size: u64,
-    /// Whether the usage stands on the ledger already; if not, the next run reports it.
+    /// Whether the usage is on the ledger already; if not, the next run reports it.
     pub usage_reported: bool,
     /// Where the plaintext was exported to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,22 +94,11 @@ pub struct Opened {
     pub package: Option<PathBuf>,
 }
 
-/// A granted access, checked.
-struct Access {
-    work: Work,
-    request: Signed<AccessRequest>,
-    repeated: bool,
-    grant: AccessGrant,
-    call: Call,
-}
-
 /// Where the plaintext goes, made ready before an access is spent.
 enum Sink {
     Stream(Box<dyn Write + Send>),
     File(NewFile),
 }
-
-type Reader = PackageReader<Source>;
 
 impl Consumer {
     /// Opens `target` into `output`.
@@ -236,7 +223,8 @@ impl Consumer {
                     metadata.management.escape_debug()
                 ),
                 format!(
-                    "this profile's is `{ours}`; nobody was contacted; use a profile that has joined the other"
+                    "this profile's is `{ours}`; it was not contacted; use a profile that has \
+                     joined the other"
                 ),
             )),
             None => Err(ClientError::usage(
@@ -293,199 +281,6 @@ impl Consumer {
         }
     }
 
-    /// A request of an earlier run, for this very policy version and purpose, that may still be
-    /// repeated.
-    fn pending(
-        &self,
-        policy: &Signed<SharingPolicy>,
-        purpose: Option<&Name>,
-    ) -> Result<Option<(Work, Signed<AccessRequest>)>> {
-        let (now, own) = (self.session.now(), self.session.profile().identity());
-        let of_this = |request: &Signed<AccessRequest>| {
-            let body = request.body();
-            (body.share, body.policy, body.purpose.as_ref())
-                == (policy.body().share, policy.id(), purpose)
-                && request.signer() == own
-                && now.saturating_sub(request.document().time) < REQUEST_AGE_SECONDS_MAX
-        };
-        let wanted =
-            |job: Option<&Job>| matches!(job, Some(Job::Access { request }) if of_this(request));
-        for work in Work::abandoned(&self.session.state()?, wanted)? {
-            if let Some(Job::Access { request }) = work.job()? {
-                return Ok(Some((work, request)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Asks the contract for one access and checks what it is given.
-    async fn access(
-        &self,
-        policy: &Signed<SharingPolicy>,
-        purpose: Option<&Name>,
-        pending: Option<(Work, Signed<AccessRequest>)>,
-    ) -> Result<Access> {
-        let session = &self.session;
-        let repeated = pending.is_some();
-        let (work, request) = match pending {
-            Some(pending) => pending,
-            None => {
-                let body = AccessRequest {
-                    share: policy.body().share,
-                    policy: policy.id(),
-                    purpose: purpose.cloned(),
-                };
-                let request =
-                    session.profile().signer().sign(session.ledger(), session.now(), body);
-                let work = Work::begin(&session.state()?)?;
-                work.save(&Job::Access { request: request.clone() })?;
-                (work, request)
-            }
-        };
-        match retry(|| session.management.request_access(&request)).await {
-            Ok(grant) => {
-                let call = self.check_grant(&grant, &request, policy)?;
-                Ok(Access { work, request, repeated, grant, call })
-            }
-            Err(error) if error.is_temporary() => Err(error),
-            Err(error) => {
-                work.finish()?;
-                Err(error)
-            }
-        }
-    }
-
-    /// The grant is just what the policy permits for the record, the record is of this very
-    /// request, and nothing leads to other servers. Returns the call that must stand on the ledger.
-    fn check_grant(
-        &self,
-        grant: &AccessGrant,
-        request: &Signed<AccessRequest>,
-        policy: &Signed<SharingPolicy>,
-    ) -> Result<Call> {
-        let wrong = |what: &str| {
-            ClientError::untrusted(format!(
-                "management grants something else than asked for: {what}"
-            ))
-        };
-        if grant.policy.id() != policy.id() {
-            return Err(wrong("another policy"));
-        }
-        let record = &grant.record;
-        // Only whether a kind is restricted matters here; commitments to other users are not this
-        // user's to open.
-        let terms = &policy.body().terms;
-        let terms = Terms {
-            anyone: terms.anyone,
-            organisations: terms.organisations.clone(),
-            industries: terms.industries.clone(),
-            countries: terms.countries.clone(),
-            purposes: terms.purposes.clone(),
-            ..Terms::default()
-        };
-        let call = Call::of_request(request, &grant.consumer, &record.request.attributes(), &terms)
-            .map_err(|e| wrong(&e.to_string()))?;
-        if call != Call::RequestAccess(record.request.clone()) {
-            return Err(wrong("the record is of another request"));
-        }
-        let times_ok = match policy.body().permission.access_times {
-            AccessTimes::Times(times) => (1..=times).contains(&record.access),
-            AccessTimes::Unlimited => record.access >= 1,
-        };
-        if !times_ok
-            || RequestedPermission::of(policy.body(), policy.id(), record).as_ref()
-                != Some(&grant.permission)
-        {
-            return Err(wrong("another permission than the policy gives"));
-        }
-        let (key_server, _) = self.session.key_server_of(&grant.permission.key.address)?;
-        let (storage_server, _) =
-            self.session.storage_server_of(&grant.permission.package.address)?;
-        let trust = self.session.profile().trust();
-        for (pem, name) in [
-            (&grant.key_server_certificate, key_server.name()?),
-            (&grant.storage_server_certificate, storage_server.name()?),
-        ] {
-            let chain =
-                chain_of(pem.as_bytes()).map_err(|_| wrong("a server without a certificate"))?;
-            trust.identify_server(&chain, name, self.session.now())?;
-        }
-        Ok(call)
-    }
-
-    async fn prove(&self, access: &Access) -> Result<Proven> {
-        let proven = prove(&self.session, access.grant.position, &access.call).await?;
-        if proven.time != access.grant.record.time {
-            return Err(ClientError::untrusted(
-                "management gives another time than the ledger's for the record",
-            ));
-        }
-        Ok(proven)
-    }
-
-    /// Gets the key, released to a key pair made for this answer (DC-6).
-    async fn key(&self, access: &Access) -> Result<(DataKey, Digest)> {
-        let session = &self.session;
-        let reference = &access.grant.permission.key;
-        let (endpoint, server) = session.key_server_of(&reference.address)?;
-        let name = endpoint.name()?;
-        let recipient = Recipient::generate();
-        let body = KeyRequest {
-            token: Digest::of(access.grant.token.as_bytes()),
-            request: access.request.id(),
-            key: reference.id,
-            recipient: recipient.public(),
-        };
-        let key_request = session.profile().signer().sign(name, session.now(), body);
-        let release = ReleaseKey {
-            token: access.grant.token.clone(),
-            request: access.request.clone(),
-            key_request: key_request.clone(),
-        };
-        let released = retry(|| server.release(&reference.id, &release)).await?;
-        let statement = &released.release;
-        statement.verify(&session.profile().trust(), session.ledger(), session.now())?;
-        let body = statement.body();
-        let same = *statement.signer() == Identity::server(name)
-            && (body.share, body.key) == (access.request.body().share, reference.id)
-            && (body.request, body.key_request) == (access.request.id(), key_request.id())
-            && body.sealed == released.sealed.digest();
-        if !same {
-            return Err(ClientError::untrusted(
-                "the key server states another release than asked for",
-            ));
-        }
-        let key =
-            recipient.open(&key_request.id(), &released.sealed).map_err(ClientError::untrusted)?;
-        Ok((DataKey::from_bytes(*key), statement.id()))
-    }
-
-    /// The package's ends, from where it is to come; kept as well if wanted.
-    async fn package(
-        &self,
-        package: &PackageReference,
-        forwarded: Option<Reader>,
-        kept: Option<NewFile>,
-        progress: &ProgressSink,
-    ) -> Result<(Reader, Option<NewFile>)> {
-        let (_, storage) = self.session.storage_server_of(&package.address)?;
-        let remote = Remote::new(Arc::clone(storage), package);
-        let (total, progress) = (package.size, Arc::clone(progress));
-        blocking(move || {
-            if let Some(reader) = forwarded {
-                return Ok((reader, None));
-            }
-            let Some(mut kept) = kept else {
-                return Ok((Reader::open(remote.fetch().map_err(PackageError::Read)?)?, None));
-            };
-            let tell = |done| progress(Progress::Downloading { done, total });
-            download(&remote, total, &mut kept, &tell)?;
-            let source = Source::File(kept.reader()?);
-            Ok((Reader::open(source)?, Some(kept)))
-        })
-        .await
-    }
-
     /// Reports usage; written down first, so that a lost connection does not lose it. Whether it is
     /// on the ledger.
     async fn report(&self, request: &Signed<AccessRequest>, action: UsageAction) -> Result<bool> {
@@ -523,43 +318,4 @@ fn new_output(path: &Path) -> Result<NewFile> {
         ));
     }
     NewFile::create(path)
-}
-
-async fn present(package: OpenPackage<Source>, sink: Sink, progress: ProgressSink) -> Result<()> {
-    blocking(move || {
-        let total = package.size();
-        let mut tell = |done| progress(Progress::Opening { done, total });
-        match sink {
-            Sink::Stream(mut stream) => Ok(package.decrypt_to(&mut stream, &mut tell)?),
-            Sink::File(mut file) => {
-                package.decrypt_to(&mut file, &mut tell)?;
-                file.keep(false)
-            }
-        }
-    })
-    .await
-}
-
-/// Bytes fetched at once when a package is kept.
-const DOWNLOAD_BYTES: usize = 256 * 1024;
-
-fn download(remote: &Remote, total: u64, to: &mut NewFile, tell: &dyn Fn(u64)) -> Result<()> {
-    let mut buffer = vec![0; DOWNLOAD_BYTES];
-    let mut done = 0;
-    while done < total {
-        let length = (total - done).min(buffer.len() as u64) as usize;
-        let (bytes, _) = buffer.split_at_mut(length);
-        remote.read_exact_at(done, bytes).map_err(PackageError::Read)?;
-        to.write_all(bytes).map_err(PackageError::Write)?;
-        done += length as u64;
-        tell(done);
-    }
-    Ok(())
-}
-
-/// Runs what blocks on a thread of its own.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(ClientError::defect)?
 }

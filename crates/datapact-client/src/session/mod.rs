@@ -1,5 +1,7 @@
 //! A session: the servers of a profile, as its user sees them. No other server is ever contacted.
 
+mod refresh;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -72,10 +74,10 @@ pub enum Progress {
     },
 }
 
-/// Who is told of progress.
+/// What progress is reported to.
 pub type ProgressSink = Arc<dyn Fn(Progress) + Send + Sync>;
 
-/// Nobody is told.
+/// Reports progress to no one.
 pub fn no_progress() -> ProgressSink {
     Arc::new(|_| ())
 }
