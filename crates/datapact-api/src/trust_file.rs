@@ -304,7 +304,10 @@ impl ReloadableTrust {
                 Ok(Ok(true)) => tracing::info!("the trust configuration was read again"),
                 Ok(Ok(false)) | Err(_) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(%error, "the trust configuration was not read; the previous one stays in force");
+                    tracing::error!(
+                        %error,
+                        "the trust configuration was not read; the previous one stays in force"
+                    );
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! The revocation lists in a profile's state. Each is believed only if its realm's CA has signed it.
+//! The revocation lists in a profile's state. Each is believed only if its realm's CA has signed
+//! it.
 
 use std::path::{Path, PathBuf};
 

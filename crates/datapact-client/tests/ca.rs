@@ -87,7 +87,8 @@ fn us_2_users_and_servers_are_certified_and_openssl_agrees() {
         "req -in ann.csr -noout -verify",
         "verify -x509_strict -purpose sslclient -CAfile ca/ca.pem ann.pem",
         "verify -x509_strict -purpose sslclient -CAfile ca/ca.pem keys.pem",
-        "verify -x509_strict -purpose sslserver -verify_hostname localhost -CAfile ca/ca.pem keys.pem",
+        "verify -x509_strict -purpose sslserver -verify_hostname localhost -CAfile ca/ca.pem \
+         keys.pem",
         "pkey -in ann.key -check -noout",
         "pkey -in ca/ca.key.pem -check -noout",
     ] {
@@ -119,7 +120,9 @@ fn requests_made_by_openssl_are_certified_without_what_else_they_ask() {
     let ca = Ca::init(&path.join("ca"), "Clinic CA", 365 * DAY, None).unwrap();
     let make = |curve: &str, subject: &str| {
         let arguments = format!(
-            "req -new -newkey {curve} -nodes -keyout k.pem -out r.pem -subj {subject} -addext basicConstraints=CA:TRUE -addext subjectAltName=DNS:keys.example -addext extendedKeyUsage=serverAuth"
+            "req -new -newkey {curve} -nodes -keyout k.pem -out r.pem -subj {subject} \
+             -addext basicConstraints=CA:TRUE -addext subjectAltName=DNS:keys.example \
+             -addext extendedKeyUsage=serverAuth"
         );
         let (ok, text) = openssl(path, &arguments);
         assert!(ok, "{text}");
@@ -333,7 +336,10 @@ proptest! {
 
     /// What an administrator writes in an invitation is what the certificate will say.
     #[test]
-    fn pr_10_the_subject_asked_for_is_the_subject_certified(name in "[ -~äß李]{1,40}", organisation in "[ -~]{1,40}") {
+    fn pr_10_the_subject_asked_for_is_the_subject_certified(
+        name in "[ -~äß李]{1,40}",
+        organisation in "[ -~]{1,40}",
+    ) {
         thread_local!(static CA: (tempfile::TempDir, Ca) = {
             let folder = tempfile::tempdir().unwrap();
             let ca = Ca::init(folder.path(), "Clinic CA", 365 * DAY, None).unwrap();

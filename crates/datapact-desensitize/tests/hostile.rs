@@ -128,7 +128,8 @@ proptest! {
         let _ = bytes(&data, format, &rules);
         let mut table = b"a\n".to_vec();
         table.extend_from_slice(&data);
-        let rules = "delimiter = \",\"\nquote = '\"'\n".to_owned() + &column("a", "transform = \"mask\"");
+        let head = "delimiter = \",\"\nquote = '\"'\n".to_owned();
+        let rules = head + &column("a", "transform = \"mask\"");
         if let Ok((out, _)) = bytes(&table, Format::Csv, &rules) {
             let text = String::from_utf8(out).unwrap();
             let rest = text.split_once('\n').map_or("", |(_, rest)| rest);

@@ -77,7 +77,8 @@ fn all_rules(folder: &Path) -> Vec<(String, bool)> {
             };
             for mark in [".", ","] {
                 let rules = format!(
-                    "version = 1\ndecimal = \"{mark}\"\n{head}\n[[column]]\nname = \"k\"\ntransform = \"keep\"\n\
+                    "version = 1\ndecimal = \"{mark}\"\n{head}\n\
+                     [[column]]\nname = \"k\"\ntransform = \"keep\"\n\
                      [[column]]\nname = \"x\"\ntransform = \"{way}\n"
                 );
                 all.push((rules, *typed));

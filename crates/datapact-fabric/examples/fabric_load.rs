@@ -108,7 +108,8 @@ async fn main() {
     for (way, steady) in WAYS.iter().zip(in_turns) {
         let offered = steady.latencies.len() as f64;
         println!(
-            "{way}: {}, {:.1} accesses in a block, CPU each: {:.1} ms here, {:.1} ms in the network's programs",
+            "{way}: {}, {:.1} accesses in a block, CPU each: {:.1} ms here, {:.1} ms in \
+             the network's programs",
             steady.text(),
             offered / steady.blocks as f64,
             1000.0 * steady.own / offered,

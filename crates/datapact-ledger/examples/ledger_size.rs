@@ -67,8 +67,8 @@ async fn main() -> Result<()> {
         }
     }
     println!(
-        "| entries | filled at, entries/s | one access, p50, ms | p99, ms | of the first's p50 | database, bytes/entry | \
-         followed at, entries/s |\n|---|---|---|---|---|---|---|"
+        "| entries | filled at, entries/s | one access, p50, ms | p99, ms | of the first's p50 | \
+         database, bytes/entry | followed at, entries/s |\n|---|---|---|---|---|---|---|"
     );
     let mut first = None;
     for one in &mut filled {

@@ -71,7 +71,8 @@ fn tree() -> serde_json::Value {
         let proof = |index: u64| {
             let proof =
                 inclusion_proof(index, size, &mut |id| tiles.get(&id).cloned()).unwrap_or_default();
-            json!({ "index": index, "hashes": proof.iter().map(|h| STANDARD.encode(h)).collect::<Vec<_>>() })
+            let hashes: Vec<_> = proof.iter().map(|hash| STANDARD.encode(hash)).collect();
+            json!({ "index": index, "hashes": hashes })
         };
         let mut indexes = vec![0, size / 2, size.saturating_sub(1)];
         indexes.dedup();
@@ -219,9 +220,12 @@ async fn logs(target: &Path, policy: &LogPolicy, entries: &Entries) -> Result<()
         cases.push(case);
     }
     let follow = json!([
-        { "first": "shorter", "first_now": NOW + 10, "then": "good", "now": NOW + 20, "result": "valid" },
-        { "first": "empty", "first_now": NOW - 10, "then": "good", "now": NOW + 20, "result": "valid" },
-        { "first": "good", "first_now": NOW + 10, "then": "good", "now": NOW + 20, "result": "valid" },
+        { "first": "shorter", "first_now": NOW + 10, "then": "good", "now": NOW + 20,
+          "result": "valid" },
+        { "first": "empty", "first_now": NOW - 10, "then": "good", "now": NOW + 20,
+          "result": "valid" },
+        { "first": "good", "first_now": NOW + 10, "then": "good", "now": NOW + 20,
+          "result": "valid" },
         { "first": "good", "first_now": NOW + 10, "then": "shorter", "now": NOW + 20,
           "result": "fault", "position": 4, "reason": "rolled back" },
         { "first": "good", "first_now": NOW + 10, "then": "fork", "now": NOW + 20,

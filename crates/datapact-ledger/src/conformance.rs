@@ -86,9 +86,8 @@ pub async fn a_share_lives_from_creation_to_revocation(ledger: &dyn Ledger, fixt
     assert_eq!(state(ledger, &share).await, None);
     assert_eq!(refused(ledger, &share.request(&consumer)).await, Refusal::UnknownShare);
     let created = granted(ledger, &share.set()).await;
-    assert!(
-        matches!(created.receipt, Receipt::Policy(record) if record.policy.policy == share.policy.id())
-    );
+    let id = share.policy.id();
+    assert!(matches!(created.receipt, Receipt::Policy(record) if record.policy.policy == id));
     assert_eq!(state(ledger, &share).await, Some((1, ShareState::Active)));
     granted(ledger, &share.request(&consumer)).await;
 

@@ -33,7 +33,10 @@ pub enum CopyError {
         reason: String,
     },
     /// The files of the copy are not what was written there.
-    #[error("the copy of the log in `{path}` is damaged: {reason}; delete the folder to begin again", path = .path.display())]
+    #[error(
+        "the copy of the log in `{path}` is damaged: {reason}; delete the folder to begin again",
+        path = .path.display()
+    )]
     Damaged {
         /// The directory.
         path: PathBuf,

@@ -74,8 +74,8 @@ impl Replay {
         full.chain(self.edge.partial())
     }
 
-    /// The proof of `position` under `checkpoint`, of `size` entries. None if the tree has fewer, or
-    /// the checkpoint does not cover the position.
+    /// The proof of `position` under `checkpoint`, of `size` entries. None if the tree has fewer,
+    /// or the checkpoint does not cover the position.
     pub fn proof(&self, position: Position, size: u64, checkpoint: String) -> Option<Proof> {
         if size > self.size() {
             return None;

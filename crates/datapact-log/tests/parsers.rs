@@ -53,7 +53,12 @@ proptest! {
     }
 
     #[test]
-    fn almost_right(which in 0..7_usize, at in 0..400_usize, with in "[\\x00-\\x7f—é]{0,5}", cut in 0..6_usize) {
+    fn almost_right(
+        which in 0..7_usize,
+        at in 0..400_usize,
+        with in "[\\x00-\\x7f—é]{0,5}",
+        cut in 0..6_usize,
+    ) {
         let mut text: Vec<char> = samples().swap_remove(which).chars().collect();
         let at = at.min(text.len());
         let end = (at + cut).min(text.len());

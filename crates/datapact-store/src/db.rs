@@ -75,8 +75,8 @@ impl Db {
     }
 
     /// The rows that a statement gives that reads `given` as a table, whose name and columns are
-    /// `table`, as in `asked (n, id)`. It has no other parameters. A row may be given repeatedly, so
-    /// the statement must not count them; see [`Db::rows_of`].
+    /// `table`, as in `asked (n, id)`. It has no other parameters. A row may be given repeatedly,
+    /// so the statement must not count them; see [`Db::rows_of`].
     ///
     /// # Errors
     /// As [`Db::rows`].

@@ -183,7 +183,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// The clinic's users and management are admitted, bob is denied, nobody else is listed.
+    /// The clinic's users and management are admitted, bob is denied, and all others are unlisted.
     pub(crate) fn new() -> Self {
         Self::with(|gate| gated(storage_server::routes(Echo), gate))
     }

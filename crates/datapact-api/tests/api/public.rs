@@ -1,4 +1,4 @@
-//! The public listener: it asks nobody who they are, and tells nothing else.
+//! The public listener: it asks callers for no certificate, and tells nothing else.
 
 use std::sync::Arc;
 

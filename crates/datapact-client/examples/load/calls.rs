@@ -93,7 +93,7 @@ impl Client {
         let body = AccessRequest { share: self.share, policy: self.policy, purpose: None };
         let enrolment = self.profile.enrolment();
         let request = self.profile.signer().sign(&enrolment.ledger, now(), body);
-        let json = serde_json::to_vec(&Asked { document: &request }).unwrap_or_default();
+        let json = serde_json::to_vec(&SignedBody { document: &request }).unwrap_or_default();
         let call = self.call(&enrolment.management, "POST", "/v1/accesses", &json, 200);
         (request, call)
     }
@@ -182,8 +182,9 @@ impl Client {
     }
 }
 
+/// A JSON body with a signed document.
 #[derive(serde::Serialize)]
-struct Asked<'a> {
+struct SignedBody<'a> {
     document: &'a Signed<AccessRequest>,
 }
 

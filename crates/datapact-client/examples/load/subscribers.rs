@@ -61,7 +61,8 @@ pub(crate) async fn run(
         time.map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     };
     println!(
-        "\n| after the provider's call returned | p50, ms | p99, ms | at most, ms |\n|---|---|---|---|"
+        "\n| after the provider's call returned | p50, ms | p99, ms | at most, ms |\n\
+         |---|---|---|---|"
     );
     for (name, times) in [("the first subscriber", &first), ("every subscriber", &all)] {
         println!(

@@ -176,7 +176,9 @@ macro_rules! findings {
             assert_eq!(findings, [FindingKind::$finding]);
             let of_access = !matches!(
                 FindingKind::$finding,
-                FindingKind::Policy | FindingKind::InventedAccess | FindingKind::ReleaseWithoutRecord
+                FindingKind::Policy
+                    | FindingKind::InventedAccess
+                    | FindingKind::ReleaseWithoutRecord
             );
             assert_eq!(accesses.iter().all(|access| access.good), !of_access);
         })*

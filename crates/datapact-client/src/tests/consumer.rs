@@ -92,21 +92,31 @@ macro_rules! lies {
 }
 
 lies! {
-    mg_14_another_title_than_signed, detail, Nothing, Untrusted, |_, d| d.entry.information.title = "Other".to_owned();
-    mg_14_another_provider_than_signed, detail, Nothing, Untrusted, |w, d| d.entry.provider = w.eve.identity().clone();
-    mg_14_another_share_than_asked, detail, Nothing, Untrusted, |_, d| d.entry.share = ShareId::random();
-    mg_14_another_state_than_signed, detail, Nothing, Untrusted, |_, d| d.entry.state = ShareState::Suspended;
+    mg_14_another_title_than_signed, detail, Nothing, Untrusted,
+        |_, d| d.entry.information.title = "Other".to_owned();
+    mg_14_another_provider_than_signed, detail, Nothing, Untrusted,
+        |w, d| d.entry.provider = w.eve.identity().clone();
+    mg_14_another_share_than_asked, detail, Nothing, Untrusted,
+        |_, d| d.entry.share = ShareId::random();
+    mg_14_another_state_than_signed, detail, Nothing, Untrusted,
+        |_, d| d.entry.state = ShareState::Suspended;
     mg_14_another_version_than_signed, detail, Nothing, Untrusted, |_, d| d.entry.version = 2;
     mg_14_no_policy, detail, Nothing, Untrusted, |_, d| d.policy = None;
-    ax_9_more_accesses, grant, Access, Untrusted, |_, g| g.permission.access_times = AccessTimes::Unlimited;
+    ax_9_more_accesses, grant, Access, Untrusted,
+        |_, g| g.permission.access_times = AccessTimes::Unlimited;
     ax_9_not_read_only, grant, Access, Untrusted, |_, g| g.permission.read_only = false;
     ax_9_a_later_end, grant, Access, Untrusted, |_, g| g.permission.expires += 1;
-    ax_9_another_package, grant, Access, Untrusted, |_, g| g.permission.package.digest = Digest([0; 32]);
+    ax_9_another_package, grant, Access, Untrusted,
+        |_, g| g.permission.package.digest = Digest([0; 32]);
     ax_9_a_foreign_key_server, grant, Access, Untrusted,
         |_, g| g.permission.key.address = g.permission.key.address.replace("keys", "evil");
     ax_9_a_foreign_storage_server, grant, Access, Untrusted,
-        |_, g| g.permission.package.address = g.permission.package.address.replace("storage", "evil");
-    ax_4_a_record_of_another_request, grant, Access, Untrusted, |_, g| g.record.request.request = Digest([0; 32]);
+        |_, g| {
+            let package = &mut g.permission.package;
+            package.address = package.address.replace("storage", "evil");
+        };
+    ax_4_a_record_of_another_request, grant, Access, Untrusted,
+        |_, g| g.record.request.request = Digest([0; 32]);
     ax_4_a_record_of_another_consumer, grant, Access, Untrusted,
         |_, g| g.record.request.consumer = Commitment([0; 32]);
     ax_4_an_attribute_that_the_terms_do_not_ask_for, grant, Access, Untrusted,
@@ -123,12 +133,14 @@ lies! {
         |w, g| g.consumer.identity = w.eve.identity().clone();
     ax_11_the_certificate_of_another_server, grant, Access, Untrusted,
         |w, g| g.key_server_certificate = w.storage_chain.clone();
-    ax_11_no_certificate, grant, Access, Untrusted, |_, g| g.storage_server_certificate = String::new();
+    ax_11_no_certificate, grant, Access, Untrusted,
+        |_, g| g.storage_server_certificate = String::new();
     pr_2_no_cosignature, proof, Servers, Untrusted, |w, p| *p = w.proof_without_cosignature();
     pr_2_no_proof, proof, Servers, Untrusted, |_, p| p.proof = String::new();
     pr_2_a_proof_of_another_position, proof, Servers, Untrusted,
         |_, p| p.proof = p.proof.replace("index 0", "index 1");
-    pr_2_another_entry, proof, Servers, Untrusted, |_, p| p.entry = p.entry.replace("request-access", "record-usage");
+    pr_2_another_entry, proof, Servers, Untrusted,
+        |_, p| p.entry = p.entry.replace("request-access", "record-usage");
     pr_2_an_entry_of_another_call, proof, Servers, Untrusted, |w, p| {
         let entry: serde_json::Value = serde_json::from_str(&p.entry).unwrap();
         let mut call: Call = serde_json::from_value(entry["call"].clone()).unwrap();

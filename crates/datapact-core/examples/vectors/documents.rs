@@ -363,8 +363,9 @@ pub(crate) fn write() {
     format::write("documents/accepted.json", &accepted);
     format::write("documents/refused.json", &refused);
     let pkcs8 = STANDARD.encode(ann.key.serialized_der());
+    let x5c = [STANDARD.encode(&ann.chain[0])];
     format::write(
         "documents/key.json",
-        &json!({"signer": "clinic:CN=Ann", "pkcs8": pkcs8, "x5c": [STANDARD.encode(&ann.chain[0])]}),
+        &json!({"signer": "clinic:CN=Ann", "pkcs8": pkcs8, "x5c": x5c}),
     );
 }

@@ -152,7 +152,8 @@ proptest! {
         let (rule, scales) = (rule(k, 0.1, None), scales());
         let mut survey = Survey::new(&rule, scales.iter().collect(), MEMORY_BYTES);
         for row in &rows {
-            let values = [row.0.to_string().into_bytes(), row.1.clone().into_bytes(), row.2.clone().into_bytes()];
+            let texts = [row.0.to_string(), row.1.clone(), row.2.clone()];
+            let values = texts.map(String::into_bytes);
             survey.add(values.iter().map(|value| Field::text(value)), b"").unwrap();
         }
         let search = survey.search().unwrap();

@@ -128,7 +128,9 @@ proptest! {
     }
 
     #[test]
-    fn text_of_what_recognizers_look_for_is_read(text in "[0-9A-Za-z+()@:./ \\-,'\"_x#°年月日é\u{200b}０-９]{0,120}") {
+    fn text_of_what_recognizers_look_for_is_read(
+        text in "[0-9A-Za-z+()@:./ \\-,'\"_x#°年月日é\u{200b}０-９]{0,120}",
+    ) {
         ordered(&text);
     }
 }

@@ -174,7 +174,8 @@ mod tests {
         ) {
             let read = parse(text.as_bytes(), b'.').unwrap();
             prop_assert_eq!(read.value, text.parse::<f64>().unwrap());
-            prop_assert_eq!(read.decimals, text.split_once('.').map_or(0, |(_, decimals)| decimals.len()));
+            let decimals = text.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+            prop_assert_eq!(read.decimals, decimals);
             let mut out = Vec::new();
             write(read.value, read.decimals, b'.', &mut out);
             let again: f64 = String::from_utf8(out).unwrap().parse().unwrap();

@@ -12,12 +12,17 @@ use parquet::file::writer::SerializedFileWriter;
 /// A column of each type, with its extremes.
 pub(crate) const SCHEMA: &str = "message m {
     required int32 k;
-    optional boolean bool; required int32 i32; optional int64 i64; optional int32 i8 (INTEGER(8,true));
-    optional int32 u8 (INTEGER(8,false)); required int32 u32 (INTEGER(32,false)); optional int64 u64 (INTEGER(64,false));
+    optional boolean bool; required int32 i32; optional int64 i64;
+    optional int32 i8 (INTEGER(8,true));
+    optional int32 u8 (INTEGER(8,false)); required int32 u32 (INTEGER(32,false));
+    optional int64 u64 (INTEGER(64,false));
     optional int96 i96; optional float f32; required double f64; optional int32 date (DATE);
-    optional int64 ms (TIMESTAMP(MILLIS,true)); required int64 us (TIMESTAMP(MICROS,false)); optional int64 ns (TIMESTAMP(NANOS,true));
-    optional int32 time (TIME(MILLIS,true)); optional int32 d32 (DECIMAL(5,2)); required int64 d64 (DECIMAL(18,6));
-    optional binary text (STRING); required binary enum (ENUM); optional binary bytes; optional fixed_len_byte_array(2) fixed;
+    optional int64 ms (TIMESTAMP(MILLIS,true));
+    required int64 us (TIMESTAMP(MICROS,false)); optional int64 ns (TIMESTAMP(NANOS,true));
+    optional int32 time (TIME(MILLIS,true));
+    optional int32 d32 (DECIMAL(5,2)); required int64 d64 (DECIMAL(18,6));
+    optional binary text (STRING); required binary enum (ENUM);
+    optional binary bytes; optional fixed_len_byte_array(2) fixed;
 }";
 
 /// A Parquet file with [`SCHEMA`]: five rows, with the extremes of each type and a null.

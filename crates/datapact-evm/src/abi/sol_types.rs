@@ -86,12 +86,23 @@ sol! {
         error NotOurs(address account);
         error WrongShare(bytes16 share);
 
-        event PolicySet(bytes16 indexed share, bytes32 indexed policy, address contractAddress, SetPolicy call, uint64 time);
-        event AccessGranted(bytes16 indexed share, bytes32 indexed request, bytes32 indexed consumer, RequestAccess call, uint32 access, uint64 time);
-        event UsageRecorded(bytes16 indexed share, bytes32 indexed request, bytes32 indexed report, RecordUsage call, uint64 time);
+        event PolicySet(
+            bytes16 indexed share, bytes32 indexed policy, address contractAddress,
+            SetPolicy call, uint64 time
+        );
+        event AccessGranted(
+            bytes16 indexed share, bytes32 indexed request, bytes32 indexed consumer,
+            RequestAccess call, uint32 access, uint64 time
+        );
+        event UsageRecorded(
+            bytes16 indexed share, bytes32 indexed request, bytes32 indexed report,
+            RecordUsage call, uint64 time
+        );
 
-        function setPolicy(SetPolicy calldata call) external returns (address contractAddress, uint64 time, bool repeated);
-        function recordUsage(RecordUsage calldata call) external returns (uint64 time, bool repeated);
+        function setPolicy(SetPolicy calldata call)
+            external returns (address contractAddress, uint64 time, bool repeated);
+        function recordUsage(RecordUsage calldata call)
+            external returns (uint64 time, bool repeated);
         function accessOf(bytes32 request) external view returns (uint32 access, uint64 time);
         function submitter() external view returns (address);
         function owner() external view returns (address);
@@ -102,7 +113,8 @@ sol! {
 
     #[derive(Debug)]
     interface Share {
-        function requestAccess(RequestAccess calldata call) external returns (uint32 access, uint64 time, bool repeated);
+        function requestAccess(RequestAccess calldata call)
+            external returns (uint32 access, uint64 time, bool repeated);
         function granted(bytes32 consumer) external view returns (uint32);
     }
 }

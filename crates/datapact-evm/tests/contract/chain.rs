@@ -19,7 +19,7 @@ use revm::{DatabaseCommit, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
 alloy::sol! {
     /// What only readers of the state call.
     interface Views {
-        struct Kept {
+        struct StoredPolicy {
             bytes32 digest;
             bytes32 policy;
             bytes32 owner;
@@ -35,8 +35,9 @@ alloy::sol! {
             bool readOnly;
             uint64 time;
         }
-        function kept() external view returns (Kept);
-        function contractOf(bytes16 share) external view returns (address contractAddress, bool exists);
+        function kept() external view returns (StoredPolicy);
+        function contractOf(bytes16 share)
+            external view returns (address contractAddress, bool exists);
         function numberOf(bytes16 share) external view returns (uint32);
         function usageOf(bytes32 report) external view returns (uint64 time);
         function owner() external view returns (address);
@@ -201,7 +202,7 @@ impl Chain {
         C::abi_decode_returns_validate(&sent.answer.unwrap()).unwrap()
     }
 
-    pub fn kept(&self, share: &ShareId) -> Views::Kept {
+    pub fn kept(&self, share: &ShareId) -> Views::StoredPolicy {
         self.view(self.share_address(share), Views::keptCall {})
     }
 

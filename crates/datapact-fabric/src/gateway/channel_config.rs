@@ -33,8 +33,8 @@ impl ChannelOrderers {
     /// Reads the newest block of a channel's configuration.
     ///
     /// # Errors
-    /// [`LedgerError::Misconfigured`] when it is not such a block, or the orderers agree in a way that
-    /// is not known.
+    /// [`LedgerError::Misconfigured`] when it is not such a block, or the orderers agree in a way
+    /// that is not known.
     pub(crate) fn of(block: Block) -> Result<Self, LedgerError> {
         let root = root(block).ok_or_else(|| wrong("it cannot be read"))?;
         let orderers = root.groups.get("Orderer").ok_or_else(|| wrong("it names no orderers"))?;

@@ -222,9 +222,8 @@ mod tests {
         ));
         let said = "chaincode response 500, {\"failure\":\"trust-changed\"}";
         let none = Failure::TrustChanged { digest: None };
-        assert!(
-            matches!(aborted(first, &["other", said]), GatewayError::Refused { failure, .. } if failure == none)
-        );
+        let error = aborted(first, &["other", said]);
+        assert!(matches!(error, GatewayError::Refused { failure, .. } if failure == none));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! from another: Fabric answers most mistakes with the same gRPC code, and HTTP/2 passes on only
 //! the text of a TLS error.
 //!
-//! The words may change with every version. An unfamiliar text is passed on without a hint, and no call is
-//! taken for recorded or refused because of one.
+//! The words may change with every version. An unfamiliar text is passed on without a hint, and no
+//! call is taken for recorded or refused because of one.
 
 /// Whether a gateway's message is about the second of its two steps: it asks the own organisation's
 /// peer first, and then the other endorsers.

@@ -30,7 +30,8 @@ impl Network {
             json!({
                 "Name": msp, "ID": msp, "MSPDir": self.organisation_dir(organisation).join("msp"),
                 "Policies": {
-                    "Readers": signature(format!("OR('{msp}.admin', '{msp}.peer', '{msp}.client')")),
+                    "Readers":
+                        signature(format!("OR('{msp}.admin', '{msp}.peer', '{msp}.client')")),
                     "Writers": signature(format!("OR('{msp}.admin', '{msp}.client')")),
                     "Admins": signature(format!("OR('{msp}.admin')")),
                     "Endorsement": signature(format!("OR('{msp}.peer')")),
@@ -45,12 +46,15 @@ impl Network {
                 "Writers": signature(format!("OR('{ORDERER_MSP}.member')")),
                 "Admins": signature(format!("OR('{ORDERER_MSP}.admin')")),
             },
-            "OrdererEndpoints": orderers().map(|at| self.address(Node::Orderer(at))).collect::<Vec<_>>(),
+            "OrdererEndpoints":
+                orderers().map(|at| self.address(Node::Orderer(at))).collect::<Vec<_>>(),
         });
         let certificate = |at: u16| self.orderer_crypto(at).join("tls/server.crt");
         let common = json!({
             "BatchTimeout": self.batch_timeout(),
-            "BatchSize": { "MaxMessageCount": 500, "AbsoluteMaxBytes": "10 MB", "PreferredMaxBytes": "2 MB" },
+            "BatchSize": {
+                "MaxMessageCount": 500, "AbsoluteMaxBytes": "10 MB", "PreferredMaxBytes": "2 MB",
+            },
             "Capabilities": { "V2_0": true },
             "Organizations": [orderer_organisation],
             "Policies": with(group(), json!({ "BlockValidation": implicit("ANY Writers") })),
@@ -73,7 +77,8 @@ impl Network {
                 let consenter = |at| {
                     let name = format!("orderer-{at}.{ORDERER_DOMAIN}-cert.pem");
                     json!({
-                        "ID": at, "Host": HOST, "Port": self.port(Node::Orderer(at)), "MSPID": ORDERER_MSP,
+                        "ID": at, "Host": HOST, "Port": self.port(Node::Orderer(at)),
+                        "MSPID": ORDERER_MSP,
                         "Identity": self.orderer_crypto(at).join("msp/signcerts").join(name),
                         "ClientTLSCert": certificate(at), "ServerTLSCert": certificate(at),
                     })
@@ -83,10 +88,12 @@ impl Network {
                     "ConsenterMapping": orderers().map(consenter).collect::<Vec<_>>(),
                     // One of four that is gone or silent is noticed within seconds, not a minute.
                     "SmartBFT": {
-                        "RequestBatchMaxInterval": self.batch_timeout(), "RequestForwardTimeout": "1s",
+                        "RequestBatchMaxInterval": self.batch_timeout(),
+                        "RequestForwardTimeout": "1s",
                         "RequestComplainTimeout": "5s", "RequestAutoRemoveTimeout": "3m0s",
                         "ViewChangeResendInterval": "2s", "ViewChangeTimeout": "10s",
-                        "LeaderHeartbeatTimeout": "10s", "LeaderHeartbeatCount": 10, "CollectTimeout": "1s",
+                        "LeaderHeartbeatTimeout": "10s", "LeaderHeartbeatCount": 10,
+                        "CollectTimeout": "1s",
                         "IncomingMessageBufferSize": 200, "RequestPoolSize": 10_000,
                     },
                 })
@@ -103,7 +110,8 @@ impl Network {
         // BFT came with V3_0; Raft alone needs nothing that Fabric 2.5 lacks.
         let capability = if record.orderers == Orderers::Bft { "V3_0" } else { "V2_0" };
         json!({ "Profiles": { PROFILE: {
-            "Policies": group(), "Capabilities": { capability: true }, "Orderer": with(common, consensus), "Application": application,
+            "Policies": group(), "Capabilities": { capability: true },
+            "Orderer": with(common, consensus), "Application": application,
         } } })
     }
 
@@ -120,7 +128,8 @@ impl Network {
         };
         json!({
             "General": {
-                "ListenAddress": HOST, "ListenPort": self.port(node), "BootstrapMethod": "none", "TLS": tls(false),
+                "ListenAddress": HOST, "ListenPort": self.port(node), "BootstrapMethod": "none",
+                "TLS": tls(false),
                 "Cluster": {
                     "ClientCertificate": crypto.join("tls/server.crt"),
                     "ClientPrivateKey": crypto.join("tls/server.key"),
@@ -151,32 +160,35 @@ impl Network {
             "peer": {
                 "id": node.name(), "networkId": CHANNEL,
                 "address": address, "listenAddress": address, "chaincodeListenAddress": ANY_PORT,
-                "localMspId": organisation.msp(), "mspConfigPath": crypto.join("msp"), "localMspType": "bccsp",
+                "localMspId": organisation.msp(), "mspConfigPath": crypto.join("msp"),
+                "localMspType": "bccsp",
                 "BCCSP": { "Default": "SW", "SW": { "Hash": "SHA2", "Security": 256 } },
                 "fileSystemPath": dir.join("ledger"),
                 "tls": {
-                    "enabled": true, "clientAuthRequired": false, "cert": file("server.crt"), "key": file("server.key"),
-                    "rootcert": file("ca.crt"),
+                    "enabled": true, "clientAuthRequired": false, "cert": file("server.crt"),
+                    "key": file("server.key"), "rootcert": file("ca.crt"),
                 },
                 "gateway": {
-                    "enabled": true, "endorsementTimeout": "30s", "broadcastTimeout": "30s", "dialTimeout": "10s",
+                    "enabled": true, "endorsementTimeout": "30s", "broadcastTimeout": "30s",
+                    "dialTimeout": "10s",
                 },
                 // Everything here is near: who is back is seen within seconds.
                 "gossip": {
                     "bootstrap": address, "endpoint": address, "externalEndpoint": address,
                     "useLeaderElection": false, "orgLeader": true, "state": { "enabled": false },
-                    "publishStateInfoInterval": "1s", "requestStateInfoInterval": "1s", "aliveTimeInterval": "1s",
-                    "aliveExpirationTimeout": "5s", "reconnectInterval": "2s", "membershipTrackerInterval": "5s",
+                    "publishStateInfoInterval": "1s", "requestStateInfoInterval": "1s",
+                    "aliveTimeInterval": "1s", "aliveExpirationTimeout": "5s",
+                    "reconnectInterval": "2s", "membershipTrackerInterval": "5s",
                     "pvtData": {
-                        "pullRetryThreshold": "60s", "transientstoreMaxBlockRetention": 1000, "pushAckTimeout": "3s",
-                        "btlPullMargin": 10, "reconcileBatchSize": 10, "reconcileSleepInterval": "1m",
-                        "reconciliationEnabled": true,
+                        "pullRetryThreshold": "60s", "transientstoreMaxBlockRetention": 1000,
+                        "pushAckTimeout": "3s", "btlPullMargin": 10, "reconcileBatchSize": 10,
+                        "reconcileSleepInterval": "1m", "reconciliationEnabled": true,
                     },
                 },
                 "client": { "connTimeout": "10s" },
                 "deliveryclient": {
-                    "connTimeout": "3s", "reconnectTotalTimeThreshold": "3600s", "reConnectBackoffThreshold": "1s",
-                    "policy": "cluster",
+                    "connTimeout": "3s", "reconnectTotalTimeThreshold": "3600s",
+                    "reConnectBackoffThreshold": "1s", "policy": "cluster",
                 },
                 "authentication": { "timewindow": "15m" },
                 "handlers": {
@@ -195,9 +207,12 @@ impl Network {
             },
             "vm": { "endpoint": "" },
             "chaincode": {
-                "mode": "net", "installTimeout": "60s", "startuptimeout": "60s", "executetimeout": "30s",
+                "mode": "net", "installTimeout": "60s", "startuptimeout": "60s",
+                "executetimeout": "30s",
                 "externalBuilders": [{ "name": "datapact", "path": self.dir().join("builder") }],
-                "system": { "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable" },
+                "system": {
+                    "_lifecycle": "enable", "cscc": "enable", "lscc": "enable", "qscc": "enable",
+                },
                 "logging": { "level": "info", "shim": "warning" },
             },
             "ledger": {

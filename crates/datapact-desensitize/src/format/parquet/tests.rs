@@ -134,7 +134,8 @@ fn desensitized(bytes: &[u8], rules: &str) -> crate::Result<File> {
 fn nested() -> Vec<u8> {
     use parquet::data_type::{ByteArrayType, Int32Type, Int64Type, Int96, Int96Type};
     use parquet::file::writer::SerializedFileWriter;
-    let schema = "message m { required int64 id; required group g { required int32 a; repeated int32 b; } \
+    let schema = "message m { required int64 id; \
+        required group g { required int32 a; repeated int32 b; } \
         required int96 at; repeated int32 many; required binary name (STRING); }";
     let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
     let mut bytes = Vec::new();

@@ -230,7 +230,7 @@ fn is_current(rows: &[PolicyRow], on_ledger: Option<&ShareRecord>, key: &KeyId) 
         return false;
     }
     let newest = on_ledger.map_or(0, |record| record.policy.version);
-    rows.iter().any(|row| row.key == *key && row.version >= newest)
+    rows.iter().any(|row| row.data.key == *key && row.version >= newest)
 }
 
 /// Whether the entry is filled, or was registered at `oldest` or after it.

@@ -40,7 +40,7 @@ fn destroy(
 ) -> std::result::Result<(), StoreError> {
     let rows = policies(tx, share, owner)?;
     let current = rows.iter().filter(|row| row.version >= newest.policy.version);
-    let current: Vec<KeyId> = current.map(|row| row.key).collect();
+    let current: Vec<KeyId> = current.map(|row| row.data.key).collect();
     // A later version may make an expired share active again; it was shown first.
     let is_revived = rows.iter().any(|row| row.version > newest.policy.version);
     for key in table::keys_of_share(tx, share, owner)? {

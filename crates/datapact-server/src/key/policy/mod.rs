@@ -120,17 +120,17 @@ impl ShownPolicies for Called<PolicyService> {
 /// Writes a policy that was shown, if its key is stored and it continues the versions before it.
 fn put_shown(tx: &Tx, row: &PolicyRow) -> Result<()> {
     let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
-    let entry = keys::key(tx, &row.key)?.filter(|entry| entry.owner == row.owner);
+    let entry = keys::key(tx, &row.data.key)?.filter(|entry| entry.owner == row.owner);
     let Some(StoredKey { share, package, .. }) = entry.and_then(|entry| entry.stored) else {
-        let detail = format!("the policy's signer has stored no key `{}` here", row.key);
+        let detail = format!("the policy's signer has stored no key `{}` here", row.data.key);
         return Err(conflict(detail).hint("store the key first").into());
     };
     if share != row.share {
-        let detail = format!("the key `{}` belongs to another share", row.key);
+        let detail = format!("the key `{}` belongs to another share", row.data.key);
         return Err(conflict(detail).hint("each share has keys of its own").into());
     }
-    if package != row.package {
-        return Err(conflict(format!("the key `{}` opens another package", row.key)).into());
+    if package != row.data.digest {
+        return Err(conflict(format!("the key `{}` opens another package", row.data.key)).into());
     }
     succeeds(row, &table::policies(tx, &row.share, &row.owner)?)?;
     Ok(table::put(tx, row)?)

@@ -30,7 +30,7 @@ pub(in crate::key) fn standing(
         signed_as_recorded(rows, &on_ledger.of_record, "the access was recorded under a policy")?;
     let newest_row =
         signed_as_recorded(rows, newest, "the share's newest policy on the ledger is one")?;
-    if of_record.key != *key {
+    if of_record.data.key != *key {
         return Err(Problem::forbidden("the policy of the access names another key"));
     }
     gives_access(newest_row, now)?;

@@ -16,6 +16,15 @@ pub(in crate::key) const SCHEMA: Migration =
 pub(in crate::key) const COLUMNS: &str = "p.policy, p.share, p.owner, p.version, p.state, \
     p.expires, p.signed, p.key, p.package, p.package_id, p.call, p.withheld";
 
+/// The key and the package that a policy names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::key) struct DataReference {
+    pub(in crate::key) key: KeyId,
+    pub(in crate::key) package: PackageId,
+    /// The package's digest.
+    pub(in crate::key) digest: Digest,
+}
+
 /// A policy version that the provider signed: shown by management, or brought by the provider to
 /// withhold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +37,7 @@ pub(in crate::key) struct PolicyRow {
     pub(in crate::key) expires: Timestamp,
     /// The document's own time.
     pub(in crate::key) signed: Timestamp,
-    pub(in crate::key) key: KeyId,
-    pub(in crate::key) package: Digest,
-    pub(in crate::key) package_id: PackageId,
+    pub(in crate::key) data: DataReference,
     /// What the ledger must say of it; none until management has shown it.
     pub(in crate::key) call: Option<SetPolicy>,
     /// Whether the provider brought it to withhold the key.
@@ -52,9 +59,11 @@ impl PolicyRow {
             state: policy.state,
             expires: policy.permission.expires,
             signed,
-            key: policy.information.key.id,
-            package: policy.information.package.digest,
-            package_id: policy.information.package.id,
+            data: DataReference {
+                key: policy.information.key.id,
+                package: policy.information.package.id,
+                digest: policy.information.package.digest,
+            },
             call: None,
             withheld: false,
         }
@@ -86,9 +95,9 @@ pub(super) fn put(tx: &Tx, row: &PolicyRow) -> Result<()> {
         json(&row.state)?,
         number(row.expires),
         number(row.signed),
-        text(row.key),
-        text(row.package),
-        text(row.package_id),
+        text(row.data.key),
+        text(row.data.digest),
+        text(row.data.package),
         row.call.as_ref().map(json).transpose()?.into(),
         row.withheld.into(),
     ];
@@ -111,9 +120,11 @@ pub(in crate::key) fn policy(row: &Row, first: usize) -> Result<PolicyRow> {
         state: row.json(first + 4)?,
         expires: row.number(first + 5)?,
         signed: row.number(first + 6)?,
-        key: row.parse(first + 7)?,
-        package: row.parse(first + 8)?,
-        package_id: row.parse(first + 9)?,
+        data: DataReference {
+            key: row.parse(first + 7)?,
+            digest: row.parse(first + 8)?,
+            package: row.parse(first + 9)?,
+        },
         call: row.optional_text(first + 10)?.map(|_| row.json(first + 10)).transpose()?,
         withheld: row.number(first + 11)? != 0,
     })

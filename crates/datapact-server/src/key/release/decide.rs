@@ -180,7 +180,7 @@ impl Checks {
         //     withholds it. Checked again when the release is recorded.
         let on_ledger = OnLedger { newest, of_record: of_record.policy };
         let policy = standing(&rows, &on_ledger, id, now)?;
-        if policy.package != stored.package || policy.package_id != token.package {
+        if policy.data.digest != stored.package || policy.data.package != token.package {
             return refused(
                 "the key opens another package than the policy and the access token name",
             );
