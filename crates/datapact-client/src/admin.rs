@@ -20,7 +20,7 @@ pub struct Administrator {
     session: Session,
 }
 
-/// An invitation that was written to a file. The code stands in the file alone.
+/// An invitation that was written to a file. Only the file has the code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Invited {
     /// The file, to be given to the user over a safe way.

@@ -150,7 +150,7 @@ pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// A file that stands under its name only once it is whole: written beside, synced, renamed.
+/// A file that gets its name only once it is whole: written beside, synced, renamed.
 /// Dropped before [`NewFile::keep`], it leaves nothing.
 pub(crate) struct NewFile {
     file: Option<File>,

@@ -21,7 +21,7 @@ use crate::subject::Subject;
 const INVITATION: &str = "invitation.json";
 const REQUEST: &str = "request.csr";
 
-/// What stands after the first step.
+/// What there is after the first step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Prepared {
     /// The profile.
@@ -36,7 +36,7 @@ pub struct Prepared {
     pub key_existed: bool,
 }
 
-/// What stands after the second step.
+/// What there is after the second step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Joined {
     /// The profile.
@@ -165,7 +165,7 @@ pub async fn join(
         )));
     }
     write_json(&folder.join(PROFILE), &ProfileFile { identity, account: account.clone() })?;
-    // The code is spent; what else the invitation says stands in the enrolment.
+    // The code is spent; the enrolment has all else that the invitation says.
     for spent in [INVITATION, REQUEST] {
         let _ = fs::remove_file(folder.join(spent));
     }

@@ -14,7 +14,7 @@ impl Provider {
     /// ciphertext left over.
     ///
     /// # Errors
-    /// Only those of this machine; what a server refuses or does not answer stands in the list.
+    /// Only those of this machine; what a server refuses or does not answer is in the list.
     pub async fn finish_pending(&self) -> Result<Vec<FinishedWork>> {
         let now = self.session.now();
         // A request that may still be repeated is kept for the next opening.

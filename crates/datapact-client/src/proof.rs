@@ -12,7 +12,7 @@ use crate::session::{Session, retry};
 /// An entry that the log's key and the witnesses that the enrolment demands vouch for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proven {
-    /// Where it stands.
+    /// Its position in the ledger.
     pub position: u64,
     /// The ledger's time of it.
     pub time: Timestamp,

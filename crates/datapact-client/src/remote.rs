@@ -54,7 +54,7 @@ impl ReadAt for Source {
 pub(crate) struct Remote {
     stored: Stored,
     runtime: Handle,
-    /// The trace of whoever opens; threads that read know of none.
+    /// The opening's trace; the threads that read have none of their own.
     trace: Traceparent,
     cursor: Mutex<Cursor>,
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{ClientError, Result};
 use crate::home::{make_folder, read_json, write_json};
 
-/// What is to be finished. No key and no plaintext stands in it.
+/// What is to be finished. It holds no key and no plaintext.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "job", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum Job {

@@ -95,7 +95,7 @@ pub(crate) async fn write(
 /// the tree, every tile, and every call again by the contract.
 ///
 /// # Errors
-/// [`AuditError::Source`] when the log cannot be read; what is wrong with it stands in the report.
+/// [`AuditError::Source`] when the log cannot be read; what is wrong with it is in the report.
 pub async fn verify(source: &dyn LogSource, policy: &LogPolicy) -> Result<Report, AuditError> {
     verify_and_see(source, policy, &mut |_, _| {}).await
 }

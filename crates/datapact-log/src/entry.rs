@@ -20,9 +20,9 @@ pub struct Entry {
 }
 
 /// How far an entry of a chain's mirror may be before the latest of those before it, in seconds. On
-/// a chain whose transactions bear their submitters' times (Fabric), they need not stand in the
-/// order of these times. A log that is the ledger itself has no such entries, and whoever follows
-/// it takes none; an audit, which need not know which it is, does.
+/// a chain whose transactions bear their submitters' times (Fabric), they need not be in the
+/// order of these times. A log that is the ledger itself has no such entries, and its followers
+/// take none; an audit, which need not know which it is, does.
 pub const DISORDER_SECONDS_MAX: u64 = 300;
 
 /// What is wrong with an entry.

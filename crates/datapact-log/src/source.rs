@@ -45,8 +45,8 @@ impl Directory {
 #[async_trait]
 impl LogSource for Directory {
     async fn fetch(&self, path: &str) -> Result<Option<Vec<u8>>, SourceError> {
-        let resource =
-            Resource::parse(path).ok_or_else(|| SourceError(format!("`{path}` is no resource")))?;
+        let resource = Resource::parse(path)
+            .ok_or_else(|| SourceError(format!("`{path}` is not a resource")))?;
         read_bounded(&self.path.join(resource.to_string())).await
     }
 

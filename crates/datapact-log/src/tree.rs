@@ -42,7 +42,7 @@ pub fn root(hashes: &[Hash]) -> Hash {
     }
 }
 
-/// Where a tile stands: its level and its index within the level.
+/// A tile's place: its level and its index within the level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TileId {
     /// From 0, which holds the leaves' hashes.

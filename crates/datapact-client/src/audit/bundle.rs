@@ -1,5 +1,5 @@
 //! The bundle of an audit: everything that it rests on, in one file that anybody can verify
-//! offline, without an account and without believing whoever made it (`docs/spec/audit-bundle.md`).
+//! offline, without an account and without believing its maker (`docs/spec/audit-bundle.md`).
 
 use std::collections::BTreeMap;
 

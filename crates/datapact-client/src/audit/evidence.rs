@@ -183,8 +183,7 @@ impl<'a> Audit<'a> {
                     let commitment = record.request.consumer;
                     let known = commitments.insert(entry.consumer.identity.clone(), commitment);
                     if known.is_some_and(|known| known != commitment) {
-                        let detail =
-                            format!("`{}` stands under two commitments", entry.consumer.identity);
+                        let detail = format!("`{}` has two commitments", entry.consumer.identity);
                         self.find(FindingKind::DoubledCommitment, Some(request), detail);
                     }
                 }

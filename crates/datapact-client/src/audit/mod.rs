@@ -188,7 +188,7 @@ impl Provider {
     /// # Errors
     /// When the ledger or management cannot be read, or the log is not to be believed: it
     /// contradicts what it signed before, or holds what the contract refuses. Everything else that
-    /// is wrong stands in the report.
+    /// is wrong is in the report.
     pub async fn audit(&self, share: &ShareId) -> Result<AuditReport> {
         Ok(self.gather(share).await?.0)
     }

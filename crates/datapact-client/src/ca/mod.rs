@@ -134,11 +134,11 @@ impl Ca {
         let path = folder.join(CERTIFICATE);
         let text =
             fs::read(&path).map_err(|source| CaError::File { path: path.clone(), source })?;
-        // After a renewal the newest certificate stands first.
+        // After a renewal the newest certificate comes first.
         let damaged =
             |message: &str| CaError::Damaged { path: path.clone(), message: message.to_owned() };
-        let certificate =
-            CertificateDer::from_pem_slice(&text).map_err(|_| damaged("it is no certificate"))?;
+        let certificate = CertificateDer::from_pem_slice(&text)
+            .map_err(|_| damaged("it is not a certificate"))?;
         let public = trust::public_key(&certificate).map_err(|e| damaged(&e.to_string()))?;
         if public.point != key.public_key_raw() {
             return Err(damaged("it does not belong to the key"));
@@ -264,14 +264,14 @@ impl Ca {
         self.revoke(&serial(&parsed))
     }
 
-    /// A new revocation list (PEM), with the next number; it also stands in the folder's `crl.pem`.
+    /// A new revocation list (PEM), with the next number; it is also in the folder's `crl.pem`.
     ///
     /// # Errors
     /// [`CaError::File`], [`CaError::Damaged`].
     pub fn crl(&self) -> Result<String, CaError> {
         let mut index = Index::open(&self.folder)?;
         let number = index.crl_number() + 1;
-        // Used up before it is published: a number never stands on two lists.
+        // Used up before it is published: no two lists have the same number.
         index.append(&Event::Crl { number, time: now() })?;
         let revoked = |(serial, at): (&str, i64)| -> Result<RevokedCertParams, CaError> {
             Ok(RevokedCertParams {

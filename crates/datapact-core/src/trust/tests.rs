@@ -207,7 +207,7 @@ fn keys_other_than_p256_and_rubbish_are_refused() {
     {
         assert!(matches!(trust.identify(&[rubbish.into()], NOW), Err(TrustError::Unusable(_))));
     }
-    assert!(trust.identify(std::slice::from_ref(&ca.der), NOW).is_err(), "a CA is no user");
+    assert!(trust.identify(std::slice::from_ref(&ca.der), NOW).is_err(), "a CA is not a user");
 }
 
 #[test]

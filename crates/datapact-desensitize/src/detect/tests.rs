@@ -66,7 +66,7 @@ fn long_texts_lose_nothing_at_the_joints() {
     assert_eq!((count(Entity::Email), count(Entity::Phone)), (parts, parts));
 }
 
-/// Each place looks at a bounded number of words, whatever stands around it: lists of numbers took
+/// Each place looks at a bounded number of words, whatever is around it: lists of numbers took
 /// minutes.
 #[test]
 fn the_work_grows_with_the_length_of_the_text_alone() {
@@ -94,7 +94,7 @@ fn the_work_grows_with_the_length_of_the_text_alone() {
     assert_eq!(context::LOOKS.get(), before, "where no word is, none is looked for");
 }
 
-/// The golden corpus: `name<tab>text` lines; what is to be found stands between `«` and `»`.
+/// The golden corpus: `name<tab>text` lines; what is to be found is between `«` and `»`.
 #[test]
 fn the_labelled_corpus() {
     let mut wrong = Vec::new();

@@ -106,7 +106,7 @@ fn by_values(column: &Column<'_>) -> Option<Verdict> {
             (Entity::PaymentCard, _) => 0.05,
             _ => 1.0,
         };
-        // A check that one in ten values passes by chance is no accident if all of many pass it.
+        // Of many values that all pass a check, not all do so by chance.
         let proven = mean >= 0.15 && share >= 0.95 && chance <= 0.1 && distinct >= PROOF;
         let sure = if proven { mean.max(0.9 - chance) } else { mean };
         share * if agrees(tally) { 1.0 - (1.0 - sure) * 0.15 } else { sure }

@@ -241,8 +241,8 @@ pub(crate) mod tests {
         for nth in 0..64_u8 {
             let signature = identity.sign(&[nth]).unwrap();
             public.verify(&[nth], &signature).unwrap();
-            // Behind the sequence's head and R stands S: not longer than 32 bytes, or it had been
-            // above the half.
+            // S follows the sequence's head and R. Longer than 32 bytes, it would be above the
+            // half.
             let r_length = usize::from(*signature.get(3).unwrap());
             let s = signature.get(4 + r_length + 2..).unwrap();
             let mut padded = [0; 32];

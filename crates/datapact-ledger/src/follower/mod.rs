@@ -38,7 +38,7 @@ pub const SETTLING: Duration = Duration::from_secs(15 * 60);
 pub struct FollowerConfig {
     /// The key of the log that it follows.
     pub log: VerifyingKey,
-    /// Cosigns what it has replayed; none for a follower that is no witness.
+    /// Cosigns what it has replayed; none for a follower that is not a witness.
     pub witness: Option<SigningKey>,
     /// Where the log is.
     pub source: Arc<dyn LogSource>,
@@ -72,7 +72,7 @@ pub struct Polled {
     /// How many entries the log has, all replayed.
     pub size: u64,
     /// The checkpoint with this follower's cosignature, to be given to the log; none when nothing
-    /// is new or the follower is no witness.
+    /// is new or the follower is not a witness.
     pub cosigned: Option<String>,
 }
 

@@ -110,7 +110,7 @@ pub(super) fn at_word(text: &Folded<'_>, start: usize, out: &mut Vec<Candidate>)
         return;
     }
     let digit_first = at(bytes, start).is_ascii_digit();
-    // What stands before is the same for all.
+    // What comes before is the same for all.
     let mut context = None;
     for id in NationalId::all() {
         for (form, sure) in &id.0.forms {
