@@ -154,8 +154,8 @@ async fn at_rate(
     let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
     let each = |seconds: f64| 1000.0 * seconds / requests.len() as f64;
     println!(
-        "{name}, {} offered at {rate:.1} a second: {:.1} % done in time, p50 {:.0} ms, p99 {:.0} ms, \
-         CPU each: {:.1} ms here, {:.1} ms in the nodes",
+        "{name}, {} offered at {rate:.1} a second: {:.1} % done in time, p50 {:.0} ms, \
+         p99 {:.0} ms, CPU each: {:.1} ms here, {:.1} ms in the nodes",
         requests.len(),
         100.0 * in_time as f64 / requests.len() as f64,
         1000.0 * at(0.5),
