@@ -50,9 +50,10 @@ pub struct Common {
     pub listen: SocketAddr,
     /// Where to listen without client certificates, for health, keys, revocation lists and the log.
     pub public_listen: SocketAddr,
-    /// What it shows in a TLS handshake; in the file, keys of this same table.
-    #[serde(flatten)]
-    pub tls: TlsFiles,
+    /// The certificate chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// The private key, PEM (PKCS#8), 0600.
+    pub private_key: PathBuf,
     /// The trust configuration.
     pub trust: PathBuf,
     /// The folder with all of this server's state.
@@ -68,16 +69,6 @@ pub struct Common {
     pub traces: Option<TracesConfig>,
     /// Whom it admits.
     pub access: Access,
-}
-
-/// A server's certificate and its key.
-// A flattened struct refuses no unknown keys: the one around it does.
-#[derive(Debug, Clone, Deserialize)]
-pub struct TlsFiles {
-    /// The certificate chain, PEM, leaf first.
-    pub certificate: PathBuf,
-    /// The private key, PEM (PKCS#8), 0600.
-    pub private_key: PathBuf,
 }
 
 /// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach
@@ -155,7 +146,7 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     let absolute = |path: &mut PathBuf| *path = folder.join(&*path);
     config.paths_mut().into_iter().for_each(absolute);
     let common = config.common_mut();
-    [&mut common.tls.certificate, &mut common.tls.private_key, &mut common.trust, &mut common.data]
+    [&mut common.certificate, &mut common.private_key, &mut common.trust, &mut common.data]
         .into_iter()
         .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
         .chain(common.traces.iter_mut().flat_map(|traces| &mut traces.ca))

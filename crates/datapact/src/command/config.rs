@@ -218,18 +218,18 @@ fn check<C: ServerConfig>(path: &Path, verifier_keys: fn(&C) -> Vec<String>) -> 
     })?;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let chain = CertificateDer::pem_file_iter(&common.tls.certificate)
+    let chain = CertificateDer::pem_file_iter(&common.certificate)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
         .map_err(|e| {
-            wrong(&common.tls.certificate, &format_args!("no certificate chain in PEM: {e}"))
+            wrong(&common.certificate, &format_args!("no certificate chain in PEM: {e}"))
         })?;
     trust
         .identify_server(&chain, &name, crate::context::now())
-        .map_err(|e| wrong(&common.tls.certificate, &e))?;
-    let key = PrivateKey::load(&common.tls.private_key, None).map_err(key_failure)?;
+        .map_err(|e| wrong(&common.certificate, &e))?;
+    let key = PrivateKey::load(&common.private_key, None).map_err(key_failure)?;
     let identity = datapact_core::identity::Identity::server(&name);
     datapact_core::jws::Signer::new(key.pkcs8(), chain, identity)
-        .map_err(|e| wrong(&common.tls.private_key, &e))?;
+        .map_err(|e| wrong(&common.private_key, &e))?;
     Ok(name)
 }
 
