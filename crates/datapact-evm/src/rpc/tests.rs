@@ -47,7 +47,7 @@ async fn another_node_is_asked_when_one_is_down_wrong_or_talks_nonsense() {
         ("http://127.0.0.1:9".to_owned(), "127.0.0.1:9"),
         (
             node_but("eth_chainId", || json!({ "result": "0x2" }).into()),
-            "is of chain 2, not of chain 1",
+            "is on chain 2, not on chain 1",
         ),
         (node_but("eth_chainId", || json!({ "result": 1 }).into()), "is no Ethereum JSON-RPC node"),
         (

@@ -12,42 +12,42 @@ version: 1.0.0
 client:
   organization: Org1
   connection:
-timeout:
-  peer:
-    endorser: '300'
+    timeout:
+      peer:
+        endorser: '300'
 organizations:
   Org1:
-mspid: Org1MSP
-peers:
-- peer0.org1.example.com
-- peer1
-certificateAuthorities:
-- ca.org1.example.com
+    mspid: Org1MSP
+    peers:
+    - peer0.org1.example.com
+    - peer1
+    certificateAuthorities:
+    - ca.org1.example.com
 peers:
   peer0.org1.example.com:
-url: grpcs://localhost:7051
-tlsCACerts:
-  pem: |
-      -----BEGIN CERTIFICATE-----
-      MIIB
-      -----END CERTIFICATE-----
-grpcOptions:
-  ssl-target-name-override: peer0.org1.example.com
-  hostnameOverride: peer0.org1.example.com
-  grpc.keepalive_time_ms: 600000
+    url: grpcs://localhost:7051
+    tlsCACerts:
+      pem: |
+          -----BEGIN CERTIFICATE-----
+          MIIB
+          -----END CERTIFICATE-----
+    grpcOptions:
+      ssl-target-name-override: peer0.org1.example.com
+      hostnameOverride: peer0.org1.example.com
+      grpc.keepalive_time_ms: 600000
   peer1:
-url: localhost:7052
-tlsCACerts:
-  path: ca.pem
+    url: localhost:7052
+    tlsCACerts:
+      path: ca.pem
 certificateAuthorities:
   ca.org1.example.com:
-url: https://localhost:7054
-tlsCACerts:
-  pem:
-    - |
-      -----BEGIN CERTIFICATE-----
-httpOptions:
-  verify: false
+    url: https://localhost:7054
+    tlsCACerts:
+      pem:
+        - |
+          -----BEGIN CERTIFICATE-----
+    httpOptions:
+      verify: false
 "#;
 
 struct TestProfile {
