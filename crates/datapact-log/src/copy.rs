@@ -1,14 +1,14 @@
 //! A copy of a log in a directory, which its owner believes only as far as it was checked.
 //!
-//! The directory holds the static files of C2SP tlog-tiles: the newest checkpoint and the entry
-//! bundles. Any tool that audits such a log audits the copy. Opening replays it, so that a damaged
+//! The directory holds the static files of C2SP tlog-tiles: the newest checkpoint, the entry bundles
+//! and the tiles. Any tool that audits such a log audits the copy. Opening replays it, so that a damaged
 //! copy is found at once; advancing it checks that the log continues what the copy holds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::Position;
-use crate::entry::Entry;
+use crate::entry::{self, Entry};
 use crate::note::{Checkpoint, VerifyingKey};
 use crate::path::Resource;
 use crate::proof::Proof;
@@ -146,17 +146,45 @@ impl LogCopy {
                 let taken = self.take(bytes, see);
                 taken.map_err(|reason| Trouble::Wrong(Some(position), reason))?;
             }
-            self.write(Resource::Entries(index, width), &encode(&bundle.entries)).await?;
+            self.write(Resource::Entries(index, width), &entry::bundle(&bundle.entries)).await?;
         }
-        // After the entries that it covers: what a crash leaves is the state before or after.
+        let covered = self.checkpoint.as_ref().map_or(0, Checkpoint::size);
+        self.write_tiles(covered).await?;
+        // After all that it covers: what a crash leaves is the state before or after.
         self.write(Resource::Checkpoint, checkpoint.to_string().as_bytes()).await?;
-        let covered = self.checkpoint.replace(checkpoint).map_or(0, |before| before.size());
-        if !covered.is_multiple_of(WIDTH) && covered < size {
-            let outdated = Resource::Entries(covered / WIDTH, (covered % WIDTH) as usize);
-            // A file that stays only takes room.
-            let _ = tokio::fs::remove_file(self.path.join(outdated.to_string())).await;
-        }
+        self.checkpoint = Some(checkpoint);
+        self.remove_partial(covered).await;
         Ok(size)
+    }
+
+    /// Writes the tiles that a tree of `covered` entries does not have.
+    async fn write_tiles(&self, covered: u64) -> Result<(), std::io::Error> {
+        for (id, hashes) in self.replay.tiles() {
+            let each = WIDTH.saturating_pow(id.level.into());
+            let end = (id.index * WIDTH + hashes.len() as u64).saturating_mul(each);
+            if end > covered - covered % each {
+                self.write(Resource::Tile(id, hashes.len()), hashes.as_flattened()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the partial files of a tree of `covered` entries that a larger one has replaced. One
+    /// that stays only takes room.
+    async fn remove_partial(&self, covered: u64) {
+        let width = |width: u64| (width % WIDTH) as usize;
+        let mut outdated: Vec<Resource> = Edge::tiles(covered)
+            .into_iter()
+            .map(|id| (id, width(covered / WIDTH.saturating_pow(id.level.into()))))
+            .filter(|old| !self.replay.tiles().any(|(id, hashes)| *old == (id, hashes.len())))
+            .map(|(id, width)| Resource::Tile(id, width))
+            .collect();
+        if covered < self.size() && !covered.is_multiple_of(WIDTH) {
+            outdated.push(Resource::Entries(covered / WIDTH, width(covered)));
+        }
+        for resource in outdated {
+            let _ = tokio::fs::remove_file(self.path.join(resource.to_string())).await;
+        }
     }
 
     /// The bytes of the entry at `position`; none behind the end.
@@ -257,14 +285,4 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), std::io::Error> {
 /// How many entries the bundle `index` has in a log of `size` entries.
 fn width_of(index: u64, size: u64) -> usize {
     size.saturating_sub(index * WIDTH).min(WIDTH) as usize
-}
-
-/// A bundle's bytes: each entry after its length in two bytes (C2SP tlog-tiles).
-fn encode(entries: &[Vec<u8>]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for entry in entries {
-        bytes.extend_from_slice(&(entry.len() as u16).to_be_bytes());
-        bytes.extend_from_slice(entry);
-    }
-    bytes
 }
