@@ -1,4 +1,4 @@
-//! A copy of a log in files: it goes on where it was, and finds out a log that does not continue it.
+//! A copy of a log in files goes on where it was, and finds out a log that does not continue it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::Path;
@@ -75,7 +75,7 @@ async fn a_copy_goes_on_where_it_was_and_is_a_log_that_others_audit() {
         held = size as u64;
         let report = audit::verify(&Directory::new(dir.path()), &policy).await.unwrap();
         assert_eq!((report.fault, report.size), (None, held));
-        // The checkpoint, a file for each bundle and each tile, and no partial one that was replaced.
+        // The checkpoint, a file for each bundle and tile, and no partial one that was replaced.
         let bundles = size.div_ceil(256);
         let above = usize::from(size >= 256);
         assert_eq!(files(dir.path()), 1 + 2 * bundles + above, "{size}");

@@ -149,7 +149,7 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     refused(&expired, &identity, "is not valid at this time");
     let good = world.site.ca("lab").issue(&request, &CertificateKind::User, day).unwrap();
     let somebody = Identity { realm: "clinic".to_owned(), subject: "CN=Ada,O=Clinic".to_owned() };
-    refused(&good, &somebody, "but the certificate is `lab:CN=Ben,O=Lab`");
+    refused(&good, &somebody, "but its certificate is that of `lab:CN=Ben,O=Lab`");
 
     // A user whom a CA certifies under a server's name is still that organisation's user.
     let name = "management.quickstart.test";
