@@ -1,8 +1,9 @@
 //! A copy of a log in a directory, which its owner believes only as far as it was checked.
 //!
-//! The directory holds the static files of C2SP tlog-tiles: the newest checkpoint, the entry bundles
-//! and the tiles. Any tool that audits such a log audits the copy. Opening replays it, so that a
-//! damaged copy is found at once; advancing it checks that the log continues what the copy holds.
+//! The directory holds the static files of C2SP tlog-tiles: the newest checkpoint, the bundles of
+//! entries and the tiles. Any tool that audits such a log audits the copy. Opening replays it, so
+//! that a damaged copy is found at once; advancing it checks that the log continues what the copy
+//! holds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
