@@ -18,6 +18,10 @@ use crate::source::{self, Directory, LogSource, Trouble};
 use crate::tree::{Edge, Hash, TILE_WIDTH, leaf_hash};
 
 const WIDTH: u64 = TILE_WIDTH as u64;
+/// The file with the newest checkpoint that the log has shown; its entries may not be here yet.
+const NEWEST: &str = "newest";
+/// The file with a checkpoint that the log has shown and that cannot be right.
+const EVIDENCE: &str = "evidence";
 
 /// Why a copy could not be opened or advanced.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,8 @@ pub struct LogCopy {
     key: VerifyingKey,
     replay: Replay,
     checkpoint: Option<Checkpoint>,
+    /// The newest checkpoint that the log has shown.
+    newest: Option<Checkpoint>,
 }
 
 impl LogCopy {
@@ -85,7 +91,14 @@ impl LogCopy {
         key: VerifyingKey,
         see: See<'_>,
     ) -> Result<Self, CopyError> {
-        let mut copy = Self { path: path.into(), key, replay: Replay::default(), checkpoint: None };
+        let mut copy = Self {
+            path: path.into(),
+            key,
+            replay: Replay::default(),
+            checkpoint: None,
+            newest: None,
+        };
+        copy.newest = copy.read_newest().await?;
         let files = Directory::new(&copy.path);
         let note = files.fetch(&Resource::Checkpoint.to_string()).await;
         let Some(note) = note.map_err(|e| copy.damaged(e))? else { return Ok(copy) };
@@ -115,34 +128,53 @@ impl LogCopy {
     /// is new, shows it to `see` and keeps it. How many entries there are.
     ///
     /// # Errors
-    /// [`CopyError::Wrong`] when the log was rolled back, forked, or breaks the contract's rules;
-    /// the copy keeps what it had. Open it again after any error.
+    /// [`CopyError::Unavailable`] when the log does not answer; call again then. After any other
+    /// error, open the copy again: [`CopyError::Wrong`] when the log was rolled back, forked, or
+    /// breaks the contract's rules. The copy keeps what it had, and the checkpoint at fault as
+    /// evidence.
     pub async fn advance(&mut self, log: &dyn LogSource, see: See<'_>) -> Result<u64, CopyError> {
         let note = source::checkpoint(log).await?;
-        let checkpoint = Checkpoint::open(&note, &self.key, &[])
+        let advanced = self.advance_to(log, &note, see).await;
+        if let Err(CopyError::Wrong { .. }) = &advanced {
+            // That it could not be written changes nothing about what is told.
+            let _ = self.write_file(EVIDENCE, &note).await;
+        }
+        advanced
+    }
+
+    async fn advance_to(
+        &mut self,
+        log: &dyn LogSource,
+        note: &[u8],
+        see: See<'_>,
+    ) -> Result<u64, CopyError> {
+        let checkpoint = Checkpoint::open(note, &self.key, &[])
             .map_err(|e| Trouble::Wrong(None, e.to_string()))?;
         let (before, size) = (self.size(), checkpoint.size());
-        if size < before {
-            let reason =
-                format!("the log was rolled back: it had {before} entries and now shows {size}");
-            return Err(Trouble::Wrong(Some(size), reason).into());
-        }
         let leaves = self.continuing_leaves(log, &checkpoint).await?;
         if size == before && self.checkpoint.is_some() {
             return Ok(size);
         }
+        // Before its entries, which may be long in coming: the log may not go back behind it.
+        self.write_file(NEWEST, note).await?;
+        self.newest = Some(checkpoint.clone());
         for index in before / WIDTH..size.div_ceil(WIDTH) {
             let width = width_of(index, size);
             let bundle = source::bundle(log, index, width).await?;
-            // Nothing of a bundle is taken before all of it is known to be the signed tree's.
-            let new = (index * WIDTH..).zip(&bundle.entries).filter(|(at, _)| *at >= before);
-            for (position, bytes) in new.clone() {
-                if leaves.get((position - before) as usize) != Some(&leaf_hash(bytes)) {
+            // Nothing of a bundle is taken or kept before all of it is known to be the signed
+            // tree's: also what this copy has had already, which a log could alter now.
+            for (position, bytes) in (index * WIDTH..).zip(&bundle.entries) {
+                let leaf = match position.checked_sub(before) {
+                    Some(new) => leaves.get(new as usize).copied(),
+                    None => self.replay.leaf(position),
+                };
+                if leaf != Some(leaf_hash(bytes)) {
                     let reason = "the entry is not the one in the tree that the log signed";
                     return Err(Trouble::Wrong(Some(position), reason.to_owned()).into());
                 }
             }
             bundle.rest?;
+            let new = (index * WIDTH..).zip(&bundle.entries).filter(|(at, _)| *at >= before);
             for (position, bytes) in new {
                 let taken = self.take(bytes, see);
                 taken.map_err(|reason| Trouble::Wrong(Some(position), reason))?;
@@ -224,20 +256,32 @@ impl LogCopy {
     }
 
     /// The hashes of the new entries, which lead from this copy's tree to the one that the
-    /// checkpoint signs.
+    /// checkpoint signs, through the newest one that the log has shown before.
     async fn continuing_leaves(
         &self,
         log: &dyn LogSource,
         checkpoint: &Checkpoint,
     ) -> Result<Vec<Hash>, Trouble> {
         let size = checkpoint.size();
+        let signed = |of: &Checkpoint| (of.size(), *of.root());
+        let shown = self.newest.as_ref().map_or((0, [0; 32]), signed);
+        let had = self.size().max(shown.0);
+        if size < had {
+            let reason =
+                format!("the log was rolled back: it had {had} entries and now shows {size}");
+            return Err(Trouble::Wrong(Some(size), reason));
+        }
         let leaves = source::leaves(log, self.size(), size).await?;
         let mut edge: Edge = self.replay.edge().clone();
-        leaves.iter().for_each(|leaf| edge.push(*leaf, |_, _| {}));
-        if edge.root() == *checkpoint.root() {
+        let mut continues = true;
+        for leaf in &leaves {
+            edge.push(*leaf, |_, _| {});
+            continues &= edge.size() != shown.0 || edge.root() == shown.1;
+        }
+        if continues && edge.root() == *checkpoint.root() {
             return Ok(leaves);
         }
-        let reason = if leaves.is_empty() {
+        let reason = if size == had {
             format!("the log forked: it signed two trees of {size} entries")
         } else {
             format!("the log forked: the tree of {size} entries does not continue this copy's")
@@ -258,10 +302,24 @@ impl LogCopy {
         None
     }
 
-    /// Writes a file of the copy as a whole: it is there with all of its bytes, or not at all.
+    async fn read_newest(&self) -> Result<Option<Checkpoint>, CopyError> {
+        match tokio::fs::read(self.path.join(NEWEST)).await {
+            Ok(note) => {
+                let newest = Checkpoint::open(&note, &self.key, &[]);
+                Ok(Some(newest.map_err(|e| self.damaged(e))?))
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.damaged(error)),
+        }
+    }
+
     async fn write(&self, resource: Resource, bytes: &[u8]) -> Result<(), std::io::Error> {
-        let path = self.path.join(resource.to_string());
-        let bytes = bytes.to_vec();
+        self.write_file(&resource.to_string(), bytes).await
+    }
+
+    /// Writes a file of the copy as a whole: it is there with all of its bytes, or not at all.
+    async fn write_file(&self, name: &str, bytes: &[u8]) -> Result<(), std::io::Error> {
+        let (path, bytes) = (self.path.join(name), bytes.to_vec());
         let written = tokio::task::spawn_blocking(move || write_whole(&path, &bytes)).await;
         written.map_err(std::io::Error::other)?
     }

@@ -8,7 +8,7 @@ use datapact_core::id::Timestamp;
 use crate::Position;
 use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::proof::Proof;
-use crate::tree::{Edge, Hash, TileId, leaf_hash};
+use crate::tree::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
 
 /// A log as far as it was replayed, in memory: about 100 bytes an entry for the tree and 400 for
 /// the contract's state.
@@ -74,6 +74,20 @@ impl Replay {
         full.chain(self.edge.partial())
     }
 
+    /// The hash of the entry at `position`; none behind the end.
+    pub fn leaf(&self, position: Position) -> Option<Hash> {
+        let id = TileId { level: 0, index: position / TILE_WIDTH as u64 };
+        self.tile(id)?.get((position % TILE_WIDTH as u64) as usize).copied()
+    }
+
+    /// The hashes of a tile.
+    fn tile(&self, id: TileId) -> Option<&[Hash]> {
+        match self.full.get(&id) {
+            Some(hashes) => Some(hashes),
+            None => self.edge.partial().find(|(at, _)| *at == id).map(|(_, hashes)| hashes),
+        }
+    }
+
     /// The proof of `position` under `checkpoint`, of `size` entries. None if the tree has fewer,
     /// or the checkpoint does not cover the position.
     pub fn proof(&self, position: Position, size: u64, checkpoint: String) -> Option<Proof> {
@@ -83,11 +97,7 @@ impl Replay {
         let mut tiles = BTreeMap::new();
         for id in Proof::tiles(position, size)? {
             // A partial tile of a smaller tree is the beginning of a larger tree's.
-            let hashes = match self.full.get(&id) {
-                Some(hashes) => hashes.as_slice(),
-                None => self.edge.partial().find(|(at, _)| *at == id)?.1,
-            };
-            tiles.insert(id, hashes.to_vec());
+            tiles.insert(id, self.tile(id)?.to_vec());
         }
         Proof::from_tiles(position, size, &tiles, checkpoint)
     }

@@ -75,10 +75,10 @@ async fn a_copy_goes_on_where_it_was_and_is_a_log_that_others_audit() {
         held = size as u64;
         let report = audit::verify(&Directory::new(dir.path()), &policy).await.unwrap();
         assert_eq!((report.fault, report.size), (None, held));
-        // The checkpoint, a file for each bundle and tile, and no partial one that was replaced.
+        // Two checkpoints, a file for each bundle and tile, and no partial one that was replaced.
         let bundles = size.div_ceil(256);
         let above = usize::from(size >= 256);
-        assert_eq!(files(dir.path()), 1 + 2 * bundles + above, "{size}");
+        assert_eq!(files(dir.path()), 2 + 2 * bundles + above, "{size}");
     }
     let (copy, _) = open(dir.path()).await.unwrap();
     for position in [0, 255, 256, 600] {
@@ -99,13 +99,10 @@ async fn a_log_that_went_back_forked_or_broke_the_rules_is_refused_and_the_copy_
     let other = entries(300);
     let mut forked = all.clone();
     forked[270..].clone_from_slice(&other[270..]);
-    let mut repeated = all.clone();
-    repeated[290] = all[3].clone();
     for (shown, size, at, why) in [
         (&all, 279, Some(279), "rolled back"),
         (&forked, 280, Some(270), "two trees"),
         (&forked, 301, Some(270), "does not continue"),
-        (&repeated, 301, Some(290), "repeats"),
     ] {
         let (position, reason) = wrong(follow(dir.path(), &log(shown, size)).await);
         assert_eq!(position, at, "{reason}");
@@ -117,7 +114,44 @@ async fn a_log_that_went_back_forked_or_broke_the_rules_is_refused_and_the_copy_
     altered.alter("tile/entries/001.p/45", Some(bundle));
     let (_, reason) = wrong(follow(dir.path(), &altered).await);
     assert!(reason.contains("not the one in the tree"), "{reason}");
+    // An entry that the copy has had, altered in a bundle that has grown.
+    let mut old = all[256..301].to_vec();
+    old[2] = other[258].clone();
+    altered.alter("tile/entries/001.p/45", Some(datapact_log::entry::bundle(&old)));
+    let (position, reason) = wrong(follow(dir.path(), &altered).await);
+    assert_eq!(position, Some(258), "{reason}");
+    assert_eq!(std::fs::read_to_string(dir.path().join("evidence")).unwrap(), altered.checkpoint());
     assert_eq!(follow(dir.path(), &log(&all, 301)).await.unwrap(), (280, 21));
+    // An entry that the contract refuses: once signed, no other log of this size is believed.
+    let mut repeated = all.clone();
+    repeated.push(all[3].clone());
+    let (position, reason) = wrong(follow(dir.path(), &log(&repeated, 302)).await);
+    assert!(position == Some(301) && reason.contains("repeats"), "{reason}");
+    let (_, reason) = wrong(follow(dir.path(), &log(&all, 301)).await);
+    assert!(reason.contains("rolled back: it had 302"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_log_does_not_go_back_behind_a_checkpoint_whose_entries_it_held_back() {
+    let (dir, all) = (TempDir::new().unwrap(), entries(600));
+    follow(dir.path(), &log(&all, 100)).await.unwrap();
+    let cut = log(&all, 601);
+    cut.alter("tile/entries/001", None);
+    let (mut copy, _) = open(dir.path()).await.unwrap();
+    let Err(CopyError::Unavailable(_)) = copy.advance(&cut, &mut |_, _| ()).await else {
+        panic!("the log was taken without its entries");
+    };
+    let (_, reason) = wrong(follow(dir.path(), &log(&all, 600)).await);
+    assert!(reason.contains("rolled back: it had 601"), "{reason}");
+    let mut forked = all.clone();
+    forked[550..].clone_from_slice(&entries(600)[550..]);
+    let (_, reason) = wrong(follow(dir.path(), &log(&forked, 601)).await);
+    assert!(reason.contains("two trees of 601"), "{reason}");
+    // The same copy goes on when the log answers again.
+    cut.restore();
+    let mut new = 0;
+    assert_eq!(copy.advance(&cut, &mut |_, _| new += 1).await.unwrap(), 601);
+    assert_eq!(open(dir.path()).await.unwrap().1, 601);
 }
 
 #[tokio::test]

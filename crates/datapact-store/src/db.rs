@@ -1,6 +1,6 @@
 //! What jobs do with their connection: statements in the SQL that both databases share.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::ops::Deref;
 
@@ -21,12 +21,19 @@ pub struct Db {
     role: Role,
     /// None before a reader's first statement, and after one failed.
     connection: RefCell<Option<Box<dyn Connection>>>,
+    /// Whether a statement of the transaction failed.
+    has_failed: Cell<bool>,
 }
 
 impl Db {
     /// A reader of the database at `location`, which is connected to when it is first asked.
     pub(crate) fn reader(location: Location) -> Self {
-        Self { location, role: Role::Read, connection: RefCell::default() }
+        Self {
+            location,
+            role: Role::Read,
+            connection: RefCell::default(),
+            has_failed: Cell::default(),
+        }
     }
 
     /// The rows that a statement gives.
@@ -137,7 +144,9 @@ impl Db {
         if self.role != Role::Read {
             // A transaction ends with its connection.
             let connection = connection.as_mut().ok_or(StoreError::Closed)?;
-            return Ok(connection.query(sql, values, first)?);
+            let found = connection.query(sql, values, first);
+            self.has_failed.set(self.has_failed.get() || found.is_err());
+            return Ok(found?);
         }
         loop {
             let used_before = connection.take();
@@ -179,7 +188,7 @@ impl Tx {
     pub(crate) fn connect(location: &Location, role: Role) -> Result<Self, StoreError> {
         let connection = connect(location, role)?;
         let (location, connection) = (location.clone(), RefCell::new(Some(connection)));
-        Ok(Self(Db { location, role, connection }))
+        Ok(Self(Db { location, role, connection, has_failed: Cell::default() }))
     }
 
     /// Runs a statement, and returns how many rows it changed.
@@ -191,7 +200,9 @@ impl Tx {
         sql: impl AsRef<str>,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<u64, StoreError> {
-        self.on(|on| on.execute(sql.as_ref(), &collected(values)))
+        // Before the connection is borrowed: the values may come from its rows.
+        let values = collected(values);
+        self.on(|on| on.execute(sql.as_ref(), &values))
     }
 
     /// Inserts `rows` into `into`, which is `table (columns)`, many with one statement.
@@ -243,10 +254,17 @@ impl Tx {
     /// upgraded. In a database that others write to as well, `lock` keeps them waiting until it
     /// ends.
     pub(crate) fn begin(&self, lock: &str) -> Result<(), StoreError> {
+        self.0.has_failed.set(false);
         match self.location.is_shared() {
             true => self.control(&format!("BEGIN; {lock}")),
             false => self.run("BEGIN IMMEDIATE", []).map(drop),
         }
+    }
+
+    /// Whether the database has given up the transaction, and would roll it back: PostgreSQL does
+    /// after a statement failed.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.location.is_shared() && self.0.has_failed.get()
     }
 
     /// Runs statements without parameters.
@@ -259,6 +277,8 @@ impl Tx {
         work: impl FnOnce(&mut dyn Connection) -> Result<T, DatabaseError>,
     ) -> Result<T, StoreError> {
         let mut connection = self.0.connection.borrow_mut();
-        Ok(work(connection.as_mut().ok_or(StoreError::Closed)?.as_mut())?)
+        let done = work(connection.as_mut().ok_or(StoreError::Closed)?.as_mut());
+        self.0.has_failed.set(self.0.has_failed.get() || done.is_err());
+        Ok(done?)
     }
 }

@@ -64,6 +64,13 @@ impl StoreError {
     }
 }
 
+impl StoreError {
+    /// Whether the connection is gone, so that another one may still work.
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_gone())
+    }
+}
+
 /// What the database, or the connection to it, said.
 #[derive(Debug, Clone)]
 pub struct DatabaseError {

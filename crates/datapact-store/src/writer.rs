@@ -77,20 +77,36 @@ impl Writer {
     /// one would not be so.
     fn write_or_reconnect(&mut self, batch: &mut [Box<dyn Job<Tx>>]) -> Result<(), StoreError> {
         let tx = match self.tx.take() {
-            Some(tx) => tx,
-            None => Tx::connect(&self.location, Role::Write)?,
+            Some(tx) => match tx.begin(LOCK_HEAD) {
+                // The database was restarted since the last job, and no job of this batch has run.
+                Err(error) if error.is_gone() => self.begin_again()?,
+                begun => begun.map(|()| tx)?,
+            },
+            None => self.begin_again()?,
         };
         write_batch(&tx, batch)?;
         self.tx = Some(tx);
         Ok(())
     }
+
+    /// A transaction on a new connection.
+    fn begin_again(&self) -> Result<Tx, StoreError> {
+        let tx = Tx::connect(&self.location, Role::Write)?;
+        tx.begin(LOCK_HEAD)?;
+        Ok(tx)
+    }
 }
 
+/// Runs jobs in the transaction that was begun, and commits it.
 fn write_batch(tx: &Tx, batch: &mut [Box<dyn Job<Tx>>]) -> Result<(), StoreError> {
-    tx.begin(LOCK_HEAD)?;
     // One alone needs no savepoint: the transaction is its own.
     if let [job] = batch {
         let end = if job.run(tx) { "COMMIT" } else { "ROLLBACK" };
+        // PostgreSQL rolls back, and does not say so, when asked to commit after a failure.
+        if end == "COMMIT" && tx.is_aborted() {
+            let why = "a job went on after its statement had failed";
+            return Err(DatabaseError::new(why).into());
+        }
         return tx.run(end, []).map(drop);
     }
     for job in batch {

@@ -27,6 +27,8 @@ pub(super) struct Log {
     copy: LogCopy,
     source: PublicLog,
     pub(super) followed_from: u64,
+    /// Up to which entry the share was read.
+    read: u64,
     pub(super) share: OnLedger,
     /// One run at a time may write the copy.
     _lock: File,
@@ -55,6 +57,7 @@ impl Log {
         let copy = LogCopy::open(state.join("log"), key, see).await?;
         Ok(Self {
             followed_from: copy.size(),
+            read: copy.size(),
             copy,
             source: PublicLog(Arc::clone(&session.public)),
             share: on_ledger,
@@ -65,15 +68,10 @@ impl Log {
     /// Follows the log to its end and reads what is new about the share; how many entries there
     /// are.
     pub(super) async fn advance(&mut self) -> Result<u64> {
-        let mut tries = Tries::default();
-        loop {
-            let share = &mut self.share;
-            let see = &mut |position, entry: &Entry| share.add(position, entry);
-            match self.copy.advance(&self.source, see).await {
-                Ok(size) => return Ok(size),
-                Err(error) => tries.after(error.into()).await?,
-            }
-        }
+        let Self { copy, source, share, .. } = self;
+        let see = &mut |position, entry: &Entry| share.add(position, entry);
+        self.read = follow(copy, source, see).await?;
+        Ok(self.read)
     }
 
     /// The checkpoint that the enrolment's witnesses have cosigned, as it demands, of the tree that
@@ -83,14 +81,15 @@ impl Log {
     /// [`Untrusted`](datapact_api::problem::Kind::Untrusted) when they have cosigned another tree:
     /// the log has forked. `Unavailable` when they have not cosigned the newest entry yet.
     pub(super) async fn cosigned(&mut self, session: &Session) -> Result<Option<Cosigned>> {
-        let Some(last) = self.copy.size().checked_sub(1) else { return Ok(None) };
+        let Some(last) = self.read.checked_sub(1) else { return Ok(None) };
         let given = retry(|| session.management.proof(last)).await?;
         let proof: Proof = given.proof.parse().map_err(ClientError::untrusted)?;
         let theirs = proof.verify(session.profile().log_policy(), given.entry.as_bytes());
         let theirs = theirs.map_err(ClientError::untrusted)?;
         let (note, size) = (proof.checkpoint().to_owned(), theirs.size());
         if size > self.copy.size() {
-            self.advance().await?;
+            // What is new about the share is not read: the servers were asked before it.
+            follow(&mut self.copy, &self.source, &mut |_, _| {}).await?;
         }
         let cosigned = Cosigned {
             note,
@@ -120,6 +119,21 @@ impl Log {
                 Err(ClientError::untrusted("the log forked: its witnesses were shown another tree"))
             }
             Err(error) => Err(ClientError::untrusted(error)),
+        }
+    }
+}
+
+/// Follows the log to its end, trying again when it does not answer; how many entries there are.
+async fn follow(
+    copy: &mut LogCopy,
+    log: &PublicLog,
+    see: &mut (dyn FnMut(u64, &Entry) + Send),
+) -> Result<u64> {
+    let mut tries = Tries::default();
+    loop {
+        match copy.advance(log, see).await {
+            Ok(size) => return Ok(size),
+            Err(error) => tries.after(error.into()).await?,
         }
     }
 }

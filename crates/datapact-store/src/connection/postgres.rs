@@ -26,6 +26,9 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the server hears nothing before it asks whether the client is still there; the same
 /// the other way.
 const KEEPALIVE: Duration = Duration::from_secs(20);
+/// How long a statement may take, the network included: longer than the server lets it run, so that
+/// only a server that hangs is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(75);
 /// What the server does by itself to a client that hangs, so that it does not hold up the others:
 /// milliseconds.
 const SETTINGS: &str = "-c lock_timeout=10000 -c statement_timeout=60000 \
@@ -65,6 +68,16 @@ impl Connected {
         Ok(connected)
     }
 
+    /// Waits for the server, unless it hangs: then this connection is not used again.
+    fn wait<T>(&self, asked: impl Future<Output = Result<T, Error>>) -> Result<T, DatabaseError> {
+        let answer = async { tokio::time::timeout(ANSWER_TIMEOUT, asked).await };
+        match self.runtime.block_on(answer) {
+            Ok(answer) => Ok(answer?),
+            // Not asked again: it would take as long.
+            Err(_) => Err(DatabaseError::temporary("the database does not answer")),
+        }
+    }
+
     /// The statement, prepared for parameters of these types.
     fn prepared(&mut self, sql: &str, values: &[Value]) -> Result<Statement, DatabaseError> {
         self.uses += 1;
@@ -81,7 +94,7 @@ impl Connected {
             self.statements.remove(&oldest);
         }
         let types: Vec<Type> = values.iter().map(type_of).collect();
-        let statement = self.runtime.block_on(self.client.prepare_typed(sql, &types))?;
+        let statement = self.wait(self.client.prepare_typed(sql, &types))?;
         let prepared = Prepared { statement: statement.clone(), used: self.uses };
         self.statements.insert(sql.to_owned(), prepared);
         counted(&statement, values)
@@ -111,18 +124,18 @@ impl Connection for Connected {
         first: bool,
     ) -> Result<Vec<Row>, DatabaseError> {
         let statement = self.prepared(sql, values)?;
-        let rows = self.runtime.block_on(self.client.query(&statement, &parameters(values)))?;
+        let rows = self.wait(self.client.query(&statement, &parameters(values)))?;
         let max = if first { 1 } else { usize::MAX };
         rows.iter().take(max).map(owned).collect()
     }
 
     fn execute(&mut self, sql: &str, values: &[Value]) -> Result<u64, DatabaseError> {
         let statement = self.prepared(sql, values)?;
-        Ok(self.runtime.block_on(self.client.execute(&statement, &parameters(values)))?)
+        self.wait(self.client.execute(&statement, &parameters(values)))
     }
 
     fn execute_all(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        Ok(self.runtime.block_on(self.client.batch_execute(sql))?)
+        self.wait(self.client.batch_execute(sql))
     }
 }
 
@@ -137,6 +150,7 @@ fn config(at: &Postgres, role: Role) -> Config {
         .application_name("datapact")
         .options(format!("{SETTINGS}{read_only}"))
         .keepalives_idle(KEEPALIVE)
+        .tcp_user_timeout(KEEPALIVE)
         .ssl_mode(ssl_mode(at));
     if let Some(password) = &at.password {
         config.password(password.as_bytes());
