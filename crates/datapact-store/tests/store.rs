@@ -306,8 +306,24 @@ async fn a_database_that_was_away_is_used_again() {
     server.resume();
     put(&store, 3, false).await.unwrap();
     assert_eq!(keys(&store).await, [1, 3]);
-    // A reader finds its connection gone, and asks on another.
+    // Reader and writer find their connections gone, and go on with others.
     server.stop();
     server.resume();
     assert_eq!(keys(&store).await, [1, 3]);
+    put(&store, 4, false).await.unwrap();
+    assert_eq!(keys(&store).await, [1, 3, 4]);
+}
+
+/// PostgreSQL ends a transaction whose statement failed, whatever its job makes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_passes_over_a_failure_is_not_answered_as_done() {
+    let Some(server) = Server::start() else { return };
+    let store = connect(&database(&server), &[TABLE]).await.unwrap();
+    let passed_over = store.write(|tx| {
+        let _ = tx.run("INSERT INTO nowhere VALUES (1)", []);
+        Ok::<_, StoreError>(())
+    });
+    assert!(passed_over.await.is_err());
+    put(&store, 1, false).await.unwrap();
+    assert_eq!(keys(&store).await, [1]);
 }
