@@ -49,7 +49,10 @@ async fn another_node_is_asked_when_one_is_down_wrong_or_talks_nonsense() {
             node_but("eth_chainId", || json!({ "result": "0x2" }).into()),
             "is on chain 2, not on chain 1",
         ),
-        (node_but("eth_chainId", || json!({ "result": 1 }).into()), "is no Ethereum JSON-RPC node"),
+        (
+            node_but("eth_chainId", || json!({ "result": 1 }).into()),
+            "is not an Ethereum JSON-RPC node",
+        ),
         (
             node_but(get_block, || json!({ "result": { "number": "seven" } }).into()),
             "unexpected answer",
