@@ -1,5 +1,5 @@
 //! A copy of a log in files goes on where it was, and finds out a log that does not continue it.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::path::Path;
 use std::sync::Arc;
