@@ -11,7 +11,7 @@ use datapact_api::key_server::{ReleaseKey, StoreKey};
 use datapact_api::management::{
     CatalogQuery, Invitation, NewInvitation, NewSubscription, RecordQuery,
 };
-use datapact_client::audit::{Bundle, Known};
+use datapact_client::audit::{Bundle, TrustedInputs};
 use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
     AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
@@ -193,7 +193,7 @@ fn api(bytes: &[u8]) {
 
 fn audit_bundle(bytes: &[u8]) {
     if let Ok(bundle) = Bundle::parse(bytes) {
-        let _ = bundle.verify(&Known::default());
+        let _ = bundle.verify(&TrustedInputs::default());
     }
 }
 
