@@ -10,8 +10,7 @@ use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::proof::Proof;
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
 
-/// A log as far as it was replayed, in memory: about 100 bytes an entry for the tree and 400 for
-/// the contract's state.
+/// A log as far as it was replayed, in memory: a hash for each entry, and the contract's state.
 #[derive(Default)]
 pub struct Replay {
     edge: Edge,
