@@ -343,7 +343,7 @@ pub fn gated(routes: Router, gate: Arc<Gate>) -> Router {
     routes
         .fallback(|| async { Problem::not_found("this server has no such address") })
         .method_not_allowed_fallback(|| async {
-            Problem::malformed("this address does not take this method")
+            Problem::new(Kind::MethodNotAllowed, "this address does not take this method")
         })
         .layer(middleware::from_fn_with_state(gate, pass))
 }

@@ -22,12 +22,16 @@ pub enum Kind {
     Refused,
     /// There is no such thing.
     NotFound,
+    /// The address takes other methods.
+    MethodNotAllowed,
     /// It contradicts what is there; read and try again.
     Conflict,
     /// It was changed since the caller read it.
     PreconditionFailed,
     /// The body or the file is larger than allowed.
     TooLarge,
+    /// The request's header is larger than allowed.
+    HeaderTooLarge,
     /// Too much at once; try again later.
     Busy,
     /// Something that this needs cannot be reached or is not current; try again later.
@@ -40,15 +44,17 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::Refused,
         Self::NotFound,
+        Self::MethodNotAllowed,
         Self::Conflict,
         Self::PreconditionFailed,
         Self::TooLarge,
+        Self::HeaderTooLarge,
         Self::Busy,
         Self::Unavailable,
         Self::Untrusted,
@@ -62,9 +68,11 @@ impl Kind {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Refused => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Untrusted => StatusCode::BAD_GATEWAY,
@@ -80,9 +88,11 @@ impl Kind {
             Self::Forbidden => "forbidden",
             Self::Refused => "refused",
             Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
             Self::Conflict => "conflict",
             Self::PreconditionFailed => "precondition-failed",
             Self::TooLarge => "too-large",
+            Self::HeaderTooLarge => "header-too-large",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
             Self::Untrusted => "untrusted",

@@ -66,7 +66,11 @@ fn us_2_users_and_servers_are_certified_and_openssl_agrees() {
     }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let ca = Ca::init(&path.join("ca"), "Clinic CA", 365 * DAY, None).unwrap();
+    let mut ca = Ca::init(&path.join("ca"), "Clinic CA", 365 * DAY, None).unwrap();
+    assert!(ca.publish_crl_at("ftp://lists.example/clinic").is_err());
+    assert!(ca.publish_crl_at("https://lists.example/a b").is_err());
+    ca.publish_crl_at("https://lists.example/crl/clinic").unwrap();
+    let ca = Ca::open(&path.join("ca"), None).unwrap();
     let key = PrivateKey::generate().unwrap();
     key.save(&path.join("ann.key"), None).unwrap();
     let csr = key.request(&Subject::new("Ann Lee", Some("Clinic, north")).unwrap()).unwrap();
@@ -102,6 +106,7 @@ fn us_2_users_and_servers_are_certified_and_openssl_agrees() {
         "Digital Signature",
         "TLS Web Client Authentication",
         "Authority Key Identifier",
+        "URI:https://lists.example/crl/clinic",
     ] {
         assert!(text.contains(expected), "{text}");
     }

@@ -92,7 +92,10 @@ impl Failure {
         match self {
             Self::Problem(problem) => match problem.kind {
                 Kind::Internal => 1,
-                Kind::Malformed | Kind::TooLarge => USAGE,
+                Kind::Malformed
+                | Kind::MethodNotAllowed
+                | Kind::TooLarge
+                | Kind::HeaderTooLarge => USAGE,
                 Kind::Refused => 3,
                 Kind::Unauthenticated | Kind::Forbidden => 4,
                 Kind::NotFound => 5,
@@ -236,6 +239,8 @@ mod tests {
             (Kind::Internal, 1),
             (Kind::Malformed, 2),
             (Kind::TooLarge, 2),
+            (Kind::MethodNotAllowed, 2),
+            (Kind::HeaderTooLarge, 2),
             (Kind::Refused, 3),
             (Kind::Forbidden, 4),
             (Kind::Unauthenticated, 4),

@@ -7,6 +7,7 @@
 mod cache;
 mod postgres;
 mod python;
+mod tls_scanners;
 
 use std::env;
 use std::ffi::OsString;
@@ -52,9 +53,13 @@ impl Environment {
         let mut this = Self::default();
         let mut lacking = Vec::new();
         this.look_for_programs(&mut lacking);
-        for made in [add_rust_components(), python::add(&mut this), postgres::add(&mut this)] {
-            lacking.extend(made.err());
-        }
+        let made = [
+            add_rust_components(),
+            python::add(&mut this),
+            postgres::add(&mut this),
+            tls_scanners::add(&mut this),
+        ];
+        lacking.extend(made.into_iter().filter_map(Result::err));
         look_for_fabric();
         eprintln!("       what npm and Go install for single steps is made when first needed");
         for what in &lacking {

@@ -13,7 +13,7 @@ use datapact_core::token::Jwks;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::operations;
-use crate::problem::Problem;
+use crate::problem::{Kind, Problem};
 
 /// How long a reader may wait for the log to grow.
 pub const LOG_WAIT_MAX: Duration = Duration::from_secs(20);
@@ -86,5 +86,9 @@ pub struct LogSize {
 
 /// The routes of a public listener, and the answer to all other addresses.
 pub fn router(service: Arc<dyn Public>) -> Router {
-    routes(service).fallback(|| async { Problem::not_found("this server has no such address") })
+    routes(service)
+        .fallback(|| async { Problem::not_found("this server has no such address") })
+        .method_not_allowed_fallback(|| async {
+            Problem::new(Kind::MethodNotAllowed, "this address does not take this method")
+        })
 }

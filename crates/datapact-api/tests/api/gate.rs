@@ -160,7 +160,7 @@ async fn what_is_not_there_is_said_as_a_problem_and_only_behind_the_gate() {
         .is_problem("unauthenticated", "no client certificate");
 
     let answer = world.call(&world.alice, &Call::new("PATCH", "/v1/packages", "")).await;
-    answer.is_problem("malformed", "does not take this method");
+    answer.is_problem("method-not-allowed", "does not take this method");
     let answer = world.call(&world.alice, &Call::new("GET", "/v1/packages/../x", "")).await;
     assert!(answer.status.is_client_error());
     let answer =

@@ -5,7 +5,7 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::Refusal;
 use http::StatusCode;
 
-const KINDS: [(Kind, u16); 12] = [
+const KINDS: [(Kind, u16); 14] = [
     (Kind::Malformed, 400),
     (Kind::Unauthenticated, 401),
     (Kind::Forbidden, 403),
@@ -14,6 +14,8 @@ const KINDS: [(Kind, u16); 12] = [
     (Kind::Conflict, 409),
     (Kind::PreconditionFailed, 412),
     (Kind::TooLarge, 413),
+    (Kind::MethodNotAllowed, 405),
+    (Kind::HeaderTooLarge, 431),
     (Kind::Busy, 429),
     (Kind::Internal, 500),
     (Kind::Untrusted, 502),

@@ -2,32 +2,32 @@
 //! with the CA's certificate, its key and a list of what it has issued and revoked. Any other CA
 //! that issues such certificates works the same. No server ever holds a CA key.
 
+mod certificate;
 mod index;
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use datapact_core::trust;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    CertificateRevocationListParams, CrlDistributionPoint, DistinguishedName, DnType, DnValue,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
     RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use time::OffsetDateTime;
-use x509_parser::prelude::{FromDer as _, X509Certificate, X509CertificationRequest};
+use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 use crate::key_file::{KeyFileError, PrivateKey, replace};
+use certificate::{
+    canonical_serial, crypto, name, not_after, parameters, parse, pem, self_signed, serial,
+};
 use index::{Event, Index};
 
-/// How far before its issuance a certificate is valid, for clocks that are behind.
-const BACKDATED: Duration = Duration::from_secs(300);
 /// How long a revocation list says that it is current.
 const CRL_VALID: Duration = Duration::from_secs(30 * 86400);
 /// The longest request, in bytes.
@@ -36,6 +36,10 @@ const REQUEST_BYTES_MAX: usize = 16 * 1024;
 const CERTIFICATE: &str = "ca.pem";
 const KEY: &str = "ca.key.pem";
 const CRL: &str = "crl.pem";
+/// Where the newest list is published, if that is known: one line.
+const CRL_URL: &str = "crl.url";
+/// The longest address of a list, in bytes.
+const CRL_URL_BYTES_MAX: usize = 1024;
 
 /// Why the CA did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,7 @@ pub struct Ca {
     folder: PathBuf,
     key: KeyPair,
     certificate: CertificateDer<'static>,
+    crl_url: Option<String>,
 }
 
 impl Ca {
@@ -143,7 +148,33 @@ impl Ca {
         if public.point != key.public_key_raw() {
             return Err(damaged("it does not belong to the key"));
         }
-        Ok(Self { folder: folder.to_owned(), key, certificate })
+        let path = folder.join(CRL_URL);
+        let crl_url = match fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim_end().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(source) => return Err(CaError::File { path, source }),
+        };
+        Ok(Self { folder: folder.to_owned(), key, certificate, crl_url })
+    }
+
+    /// Certificates that are issued from now on name `url` as the place of the CA's revocation
+    /// list (RFC 5280, 4.2.1.13), such as management's `/crl/REALM`.
+    ///
+    /// # Errors
+    /// [`CaError::Request`] when it is not an address of `http` or `https`.
+    pub fn publish_crl_at(&mut self, url: &str) -> Result<(), CaError> {
+        let has_scheme = url.starts_with("https://") || url.starts_with("http://");
+        let is_plain = url.bytes().all(|byte| byte.is_ascii_graphic());
+        if !has_scheme || !is_plain || url.len() > CRL_URL_BYTES_MAX {
+            return Err(CaError::Request(
+                "the revocation list's address is not an `https` or `http` URL".to_owned(),
+            ));
+        }
+        let path = self.folder.join(CRL_URL);
+        replace(&path, format!("{url}\n").as_bytes(), 0o644)
+            .map_err(|source| CaError::File { path, source })?;
+        self.crl_url = Some(url.to_owned());
+        Ok(())
     }
 
     /// The CA's certificate, PEM.
@@ -207,6 +238,9 @@ impl Ca {
                 parameters.subject_alt_names.push(SanType::DnsName(valid));
             }
         }
+        let points =
+            self.crl_url.iter().map(|url| CrlDistributionPoint { uris: vec![url.clone()] });
+        parameters.crl_distribution_points = points.collect();
         let certificate =
             parameters.signed_by(&key, &self.issuer()?).map_err(crypto)?.der().clone();
         let subject = trust::subject(&certificate).map_err(|e| CaError::Request(e.to_string()))?;
@@ -300,99 +334,6 @@ impl Ca {
     }
 }
 
-fn self_signed(
-    subject: DistinguishedName,
-    key: &KeyPair,
-    valid: Duration,
-) -> Result<CertificateDer<'static>, CaError> {
-    let mut parameters = parameters(subject, valid)?;
-    // No intermediate CAs: this CA issues to users and servers only.
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(parameters.self_signed(key).map_err(crypto)?.der().clone())
-}
-
-fn parameters(subject: DistinguishedName, valid: Duration) -> Result<CertificateParams, CaError> {
-    let now = SystemTime::now();
-    let to = now.checked_add(valid).filter(|to| {
-        // The last moment that X.509 can state.
-        to.duration_since(UNIX_EPOCH).is_ok_and(|since| since.as_secs() < 253_402_300_800)
-    });
-    let mut parameters = CertificateParams::default();
-    parameters.distinguished_name = subject;
-    parameters.not_before = (now - BACKDATED).into();
-    parameters.not_after =
-        to.ok_or_else(|| CaError::Request("it would be valid for too long".to_owned()))?.into();
-    let mut serial = datapact_core::id::random::<16>();
-    if let Some(first) = serial.first_mut() {
-        // Positive and of full length (RFC 5280 4.1.2.2).
-        *first = *first & 0x7f | 0x40;
-    }
-    parameters.serial_number = Some(SerialNumber::from(serial.to_vec()));
-    parameters.use_authority_key_identifier_extension = true;
-    Ok(parameters)
-}
-
-/// A parsed name, to be written again.
-fn name(parsed: &x509_parser::x509::X509Name<'_>) -> Result<DistinguishedName, String> {
-    use x509_parser::asn1_rs::Tag;
-    let mut name = DistinguishedName::new();
-    for part in parsed.iter() {
-        let mut attributes = part.iter();
-        let (Some(attribute), None) = (attributes.next(), attributes.next()) else {
-            return Err("its subject has a part with several attributes".to_owned());
-        };
-        let text = attribute.as_str().map_err(|_| "its subject is not plain text".to_owned())?;
-        let unusual = || format!("its subject has an attribute of an unusual type: `{text}`");
-        let value = match attribute.attr_value().tag() {
-            Tag::Utf8String => DnValue::Utf8String(text.to_owned()),
-            Tag::PrintableString => {
-                DnValue::PrintableString(text.try_into().map_err(|_| unusual())?)
-            }
-            Tag::Ia5String => DnValue::Ia5String(text.try_into().map_err(|_| unusual())?),
-            _ => return Err(unusual()),
-        };
-        let oid: Vec<u64> = attribute.attr_type().iter().ok_or_else(unusual)?.collect();
-        name.push(DnType::from_oid(&oid), value);
-    }
-    Ok(name)
-}
-
-fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, CaError> {
-    X509Certificate::from_der(certificate).map(|(_, parsed)| parsed).map_err(crypto)
-}
-
-fn serial(certificate: &X509Certificate<'_>) -> String {
-    canonical_serial(&hex::encode(certificate.raw_serial()))
-}
-
-/// A serial number in lower-case hexadecimal, without separators and leading zero bytes.
-fn canonical_serial(text: &str) -> String {
-    let digits: String =
-        text.chars().filter(|c| *c != ':').map(|c| c.to_ascii_lowercase()).collect();
-    let digits = digits.trim_start_matches('0');
-    if digits.len() % 2 == 1 { format!("0{digits}") } else { digits.to_owned() }
-}
-
-fn not_after(certificate: &CertificateDer<'_>) -> Result<OffsetDateTime, CaError> {
-    Ok(parse(certificate)?.validity().not_after.to_datetime())
-}
-
 fn now() -> i64 {
     OffsetDateTime::from(SystemTime::now()).unix_timestamp()
-}
-
-fn pem(certificate: &CertificateDer<'_>) -> String {
-    let mut text = "-----BEGIN CERTIFICATE-----\n".to_owned();
-    for (i, c) in STANDARD.encode(certificate).chars().enumerate() {
-        if i > 0 && i % 64 == 0 {
-            text.push('\n');
-        }
-        text.push(c);
-    }
-    text + "\n-----END CERTIFICATE-----\n"
-}
-
-fn crypto(error: impl std::fmt::Display) -> CaError {
-    CaError::Crypto(error.to_string())
 }

@@ -17,6 +17,7 @@ use datapact_api::public::{self, Public};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
 
+use super::headers;
 use super::host::Host;
 use super::public::PublicSide;
 use super::{Ready, ServeError};
@@ -126,10 +127,13 @@ impl Host {
         });
         let router = router
             .layer(middleware::from_fn_with_state(stopped.clone(), end_events))
+            .layer(middleware::from_fn(headers::guard))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
         let trust = self.common.trust.clone();
         let public = PublicSide { inner: server, trust, stopped: stopped.clone() };
-        let public = public::router(Arc::new(public)).merge(description(self.role));
+        let public = public::router(Arc::new(public))
+            .merge(description(self.role))
+            .layer(middleware::from_fn(headers::guard));
         let ended = |mut stopped: watch::Receiver<bool>| async move {
             let _ = stopped.wait_for(|stop| *stop).await;
         };

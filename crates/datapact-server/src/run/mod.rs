@@ -1,6 +1,7 @@
 //! Running a server: its files, its listeners, its reloads and its end.
 
 mod access;
+mod headers;
 mod host;
 mod listening;
 mod public;

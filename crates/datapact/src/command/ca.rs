@@ -23,7 +23,7 @@ const AFTER_HELP: &str = "\
 The CA's private key stays in its folder; no server ever holds it.
 
 Examples:
-  datapact ca init clinic-ca --name 'Clinic CA'
+  datapact ca init clinic-ca --name 'Clinic CA' --crl-url https://m.example:8444/crl/clinic
   datapact ca issue --ca clinic-ca alice.csr -o alice.pem
   datapact ca issue --ca server-ca server.csr --server keys.clinic.example -o server.pem
   datapact ca renew clinic-ca
@@ -56,6 +56,9 @@ enum Verb {
             value_parser = humantime::parse_duration
         )]
         valid: Duration,
+        /// Where its revocation list is published; certificates name it
+        #[arg(long, value_name = "URL")]
+        crl_url: Option<String>,
         /// Protect the CA's private key by a passphrase
         #[arg(long)]
         encrypt: bool,
@@ -73,6 +76,9 @@ enum Verb {
             value_parser = humantime::parse_duration
         )]
         valid: Duration,
+        /// Where its revocation list is published from now on
+        #[arg(long, value_name = "URL")]
+        crl_url: Option<String>,
     },
     /// Certify the key and name in a certificate request, after you have made sure whose it is
     Issue {
@@ -158,9 +164,11 @@ struct Trusted<'a> {
 impl Ca {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
-            Verb::Init { dir, name, valid, encrypt } => {
+            Verb::Init { dir, name, valid, crl_url, encrypt } => {
                 let passphrase = if encrypt { Some(context.new_passphrase()?) } else { None };
-                Authority::init(&dir, &name, valid, passphrase.as_ref().map(|p| p.as_str()))
+                let passphrase = passphrase.as_ref().map(|p| p.as_str());
+                Authority::init(&dir, &name, valid, passphrase)
+                    .and_then(|mut ca| crl_url.iter().try_for_each(|url| ca.publish_crl_at(url)))
                     .map_err(failure)?;
                 let made = Made { certificate: dir.join("ca.pem"), folder: &dir };
                 let text = fields(&[
@@ -169,8 +177,10 @@ impl Ca {
                 ]);
                 context.output.result(&made, text)
             }
-            Verb::Renew { dir, valid } => {
-                open(context, &dir)?.renew(valid).map_err(failure)?;
+            Verb::Renew { dir, valid, crl_url } => {
+                let mut ca = open(context, &dir)?;
+                crl_url.iter().try_for_each(|url| ca.publish_crl_at(url)).map_err(failure)?;
+                ca.renew(valid).map_err(failure)?;
                 let made = Made { certificate: dir.join("ca.pem"), folder: &dir };
                 let text = format!(
                     "renewed; all who trust it need the new {}",

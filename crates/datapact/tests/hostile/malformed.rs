@@ -63,9 +63,9 @@ async fn mg_17_malformed_calls_are_refused_and_change_nothing() {
         }
     }
     let delete = Call { method: "DELETE", ..get("/v1/info") };
-    lab.management.call(&delete).is_problem(400, "malformed", "does not take this method");
+    lab.management.call(&delete).is_problem(405, "method-not-allowed", "does not take this method");
     let trace = Call { method: "TRACE", ..get("/v1/keys") };
-    lab.key.call(&trace).is_problem(400, "malformed", "does not take this method");
+    lab.key.call(&trace).is_problem(405, "method-not-allowed", "does not take this method");
     for id in
         ["../../../../etc/passwd".to_owned(), format!("{package}/../{package}"), String::new()]
     {

@@ -166,16 +166,20 @@ impl Site {
             let part = self.folder.join(part);
             fs::create_dir_all(&part).map_err(|e| failed(&part, e))?;
         }
-        for (realm, name) in [("clinic", "Clinic CA"), ("lab", "Lab CA"), ("server", "Servers' CA")]
-        {
-            let folder = self.folder.join("ca").join(realm);
-            let ca = Ca::init(&folder, name, 2 * VALID, None).map_err(|e| failed(&folder, e))?;
-            ca.crl().map_err(|e| failed(&folder, e))?;
-        }
-        self.write("servers/trust.toml", &trust_toml())?;
         let block = PortBlock::reserve().map_err(|e| failed(&self.folder, e))?;
         let ports =
             Ports::of(&block).ok_or_else(|| failed(&self.folder, "a block has too few ports"))?;
+        for (realm, name) in [("clinic", "Clinic CA"), ("lab", "Lab CA"), ("server", "Servers' CA")]
+        {
+            let folder = self.folder.join("ca").join(realm);
+            let mut ca =
+                Ca::init(&folder, name, 2 * VALID, None).map_err(|e| failed(&folder, e))?;
+            let public = ports.management_public;
+            let url = format!("https://management.quickstart.test:{public}/crl/{realm}");
+            ca.publish_crl_at(&url).map_err(|e| failed(&folder, e))?;
+            ca.crl().map_err(|e| failed(&folder, e))?;
+        }
+        self.write("servers/trust.toml", &trust_toml())?;
         for role in ["management", "key", "storage"] {
             self.certify(role)?;
         }
