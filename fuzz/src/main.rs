@@ -5,7 +5,7 @@
 //! A target takes any bytes, and must not panic, hang or use much memory; what it reads it writes
 //! back alike.
 #![no_main]
-#![expect(clippy::panic, reason = "an unknown target is a mistake of whoever runs it")]
+#![expect(clippy::panic, reason = "an unknown target is a mistake of the caller")]
 
 mod targets;
 

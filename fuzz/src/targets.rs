@@ -1,4 +1,4 @@
-//! Every reader of bytes that somebody else made.
+//! Every reader of bytes that another user made.
 
 use std::io::{Cursor, Write as _};
 use std::path::Path;
@@ -44,7 +44,7 @@ use datapact_server::config::{KeyServerConfig, ManagementConfig, StorageServerCo
 /// Reads any bytes.
 pub(crate) type Target = fn(&[u8]);
 
-/// Name and reader. A corpus for a name stands under `fuzz/corpus/NAME`.
+/// Name and reader. A corpus for a name is under `fuzz/corpus/NAME`.
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("document", document),
     ("text", text),

@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+/// Where HTTPS is when an address names no port.
+const HTTPS_PORT: u16 = 443;
+
 /// A server, by configured name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -35,16 +38,27 @@ impl Endpoint {
 
     /// The name that the server's certificate must bear.
     pub fn name(&self) -> std::result::Result<&str, EndpointError> {
+        self.host().map(|(name, _)| name)
+    }
+
+    /// The port; 443 if the address has none.
+    pub fn port(&self) -> std::result::Result<u16, EndpointError> {
+        self.host().map(|(_, port)| port)
+    }
+
+    fn host(&self) -> std::result::Result<(&str, u16), EndpointError> {
         let refused = || EndpointError(self.url.clone());
         let rest = self.url.strip_prefix("https://").ok_or_else(refused)?;
-        let name = rest.split_once(':').map_or(rest, |(name, _)| name);
-        let port_ok = rest.split_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_ok());
-        let name_ok = !name.is_empty()
+        let (name, port) = match rest.split_once(':') {
+            Some((name, port)) => (name, port.parse().map_err(|_| refused())?),
+            None => (rest, HTTPS_PORT),
+        };
+        let is_name = !name.is_empty()
             && name.len() <= 253
             && name
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
-        if name_ok && port_ok { Ok(name) } else { Err(refused()) }
+        if is_name { Ok((name, port)) } else { Err(refused()) }
     }
 
     /// Whether `address` (a key's or package's) is on this server.

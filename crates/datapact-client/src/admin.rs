@@ -6,7 +6,7 @@ use datapact_api::management::{
     Account, AccountUpdate, Action, Deletion, Invitation, NewInvitation, check_actions,
 };
 use datapact_api::operation::Page;
-use datapact_core::id::{AccountId, Digest, Timestamp};
+use datapact_core::id::{AccountId, Timestamp};
 use serde::Serialize;
 
 use crate::custody::advanced;
@@ -74,9 +74,10 @@ impl Administrator {
     /// and where the signed statement of an action is still kept, it is the one on record.
     pub async fn history(&self) -> Result<Vec<Action>> {
         let mut all = Vec::new();
-        let mut at = (0, Digest([0; 32]));
+        let mut at = None;
         loop {
-            let page = retry(|| self.session.management().actions(Page::after(at.0))).await?;
+            let page = Page { after: at.map(|(sequence, _)| sequence) };
+            let page = retry(|| self.session.management().actions(page)).await?;
             if page.is_empty() {
                 return Ok(all);
             }

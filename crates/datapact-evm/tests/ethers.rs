@@ -13,7 +13,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_core::terms::Terms;
 use datapact_evm::config::EvmConfig;
 use datapact_evm::network::Kind;
-use datapact_ledger::Ledger;
+use datapact_ledger::{ContractState as _, Ledger};
 use datapact_local::testing::{Fixture, ShareState};
 use serde_json::json;
 use support::{ID, TestNetwork};

@@ -11,7 +11,7 @@ use datapact_evm::EvmLedger;
 use datapact_evm::config::{EvmConfig, SignerConfig};
 use datapact_evm::network::Kind;
 use datapact_evm::signer::FileSigner;
-use datapact_ledger::port::{Ledger as _, LedgerError};
+use datapact_ledger::port::{ContractState as _, Ledger as _, LedgerError};
 use datapact_local::testing::Fixture;
 use support::{ID, TestNetwork, open};
 

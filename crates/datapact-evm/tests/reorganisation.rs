@@ -17,7 +17,7 @@ use datapact_evm::rpc::Rpc;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::port::{Ledger, LedgerCopy as _, LedgerError};
+use datapact_ledger::port::{ContractState as _, Ledger, LedgerError};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::clock::system_clock;

@@ -10,7 +10,7 @@ use datapact_fabric::gateway::inspect;
 use datapact_fabric::network::Orderers;
 use datapact_fabric::proto::block::Block;
 use datapact_ledger::conformance;
-use datapact_ledger::port::Ledger as _;
+use datapact_ledger::port::{ContractState as _, Ledger as _};
 use datapact_local::testing::Fixture;
 use prost::Message as _;
 use support::{ID, TestNetwork};

@@ -13,7 +13,7 @@ use datapact_fabric::gateway::{FabricConfig, FabricLedger, inspect};
 use datapact_fabric::network::Orderers;
 use datapact_fabric::proto::block::Block;
 use datapact_ledger::LedgerReceipt;
-use datapact_ledger::port::{Event, Ledger as _, LedgerError};
+use datapact_ledger::port::{ContractState as _, Event, Ledger as _, LedgerError};
 use datapact_local::testing::{Fixture, TestShare, TestUser};
 use futures_util::future::join_all;
 use prost::Message as _;
@@ -65,7 +65,7 @@ async fn peers_chaincode_and_orderer_are_killed_and_nothing_is_lost_or_doubled()
         network.network.stop_node(node, true).await.unwrap();
         let consumer = fixture.consumer(node);
         let request = share.request(&consumer);
-        // Somebody asks while it is gone, and gives up; then the answer is lost, whatever it was.
+        // A caller asks while it is gone, and gives up; then the answer is lost, whatever it was.
         let asked =
             tokio::time::timeout(Duration::from_secs(2), ledger.execute(&request.0, &request.1))
                 .await;

@@ -19,7 +19,9 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::conformance;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::mirror::MirroredLedger;
-use datapact_ledger::port::{EVENTS_MAX, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use datapact_ledger::port::{
+    ContractState, EVENTS_MAX, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt,
+};
 use datapact_ledger::tables::MIGRATIONS;
 use datapact_local::testing::{Fixture, signing_key};
 use datapact_log::Position;
@@ -47,27 +49,7 @@ impl MemoryLedger {
 }
 
 #[async_trait]
-impl Ledger for MemoryLedger {
-    async fn execute(
-        &self,
-        call: &Call,
-        documents: &Documents,
-    ) -> Result<LedgerReceipt, LedgerError> {
-        let invocation = self.0.call(call, documents);
-        let time = invocation.time;
-        let (answer, position) = match self.0.submit(invocation).await {
-            Ok(done) => done,
-            Err(Failure::Refused { refusal }) => return Err(refusal.into()),
-            Err(Failure::Documents { .. }) => {
-                return Err(self.documents_error(call, documents, time).await.into());
-            }
-            Err(other) => return Err(LedgerError::Unavailable(other.to_string())),
-        };
-        let Granted { receipt, transaction } = serde_json::from_slice(&answer.payload).unwrap();
-        let position = position.unwrap_or_else(|| self.0.position_of(&transaction));
-        Ok(LedgerReceipt { address: self.address(call.share()), position, receipt })
-    }
-
+impl ContractState for MemoryLedger {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         let value: Option<StateValue<Value>> = self.0.query(&["share", &share.to_string()]).await;
         Ok(value.map(|value| match value.record {
@@ -99,6 +81,33 @@ impl Ledger for MemoryLedger {
             Value::Counter(counter) => counter,
             other => panic!("{other:?}"),
         }))
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        format!("fabric:test/datapact/{share}")
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        let invocation = self.0.call(call, documents);
+        let time = invocation.time;
+        let (answer, position) = match self.0.submit(invocation).await {
+            Ok(done) => done,
+            Err(Failure::Refused { refusal }) => return Err(refusal.into()),
+            Err(Failure::Documents { .. }) => {
+                return Err(self.documents_error(call, documents, time).await.into());
+            }
+            Err(other) => return Err(LedgerError::Unavailable(other.to_string())),
+        };
+        let Granted { receipt, transaction } = serde_json::from_slice(&answer.payload).unwrap();
+        let position = position.unwrap_or_else(|| self.0.position_of(&transaction));
+        Ok(LedgerReceipt { address: self.address(call.share()), position, receipt })
     }
 
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
@@ -145,10 +154,6 @@ impl Ledger for MemoryLedger {
             log_key: None,
             witness_keys: Vec::new(),
         })
-    }
-
-    fn address(&self, share: &ShareId) -> String {
-        format!("fabric:test/datapact/{share}")
     }
 }
 

@@ -13,4 +13,4 @@ pub mod mirror;
 pub mod port;
 pub mod tables;
 
-pub use port::{Ledger, LedgerCopy, LedgerError, LedgerReceipt};
+pub use port::{ContractState, Ledger, LedgerError, LedgerReceipt};

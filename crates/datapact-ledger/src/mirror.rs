@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::embedded::{ChainEvents, EmbeddedLedger};
-use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use crate::port::{ContractState, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use crate::tables;
 
 /// The most events that are mirrored under one checkpoint.
@@ -256,6 +256,32 @@ impl Mirror {
 }
 
 #[async_trait]
+impl ContractState for MirroredLedger {
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        self.log.share(share).await
+    }
+
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        self.log.access(request).await
+    }
+
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
+        self.log.counter(share, consumer).await
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        self.chain.address(share)
+    }
+}
+
+#[async_trait]
 impl Ledger for MirroredLedger {
     async fn execute(
         &self,
@@ -276,25 +302,6 @@ impl Ledger for MirroredLedger {
         Ok(LedgerReceipt { address, position: mirrored.ok_or_else(lost)?, receipt })
     }
 
-    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
-        self.log.share(share).await
-    }
-
-    async fn access(
-        &self,
-        request: &Digest,
-    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
-        self.log.access(request).await
-    }
-
-    async fn counter(
-        &self,
-        share: &ShareId,
-        consumer: &Commitment,
-    ) -> Result<Counter, LedgerError> {
-        self.log.counter(share, consumer).await
-    }
-
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         self.log.events(from, max).await
     }
@@ -312,13 +319,6 @@ impl Ledger for MirroredLedger {
         self.log.head().await
     }
 
-    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
-        let at = receipt.position;
-        let found = self.log.events(at, 1).await?.pop();
-        Ok(receipt.address == self.address(receipt.receipt.share())
-            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
-    }
-
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
         let log = self.log.info().await?;
         Ok(LedgerInfo {
@@ -334,9 +334,5 @@ impl Ledger for MirroredLedger {
 
     fn origin(&self) -> String {
         self.chain.origin()
-    }
-
-    fn address(&self, share: &ShareId) -> String {
-        self.chain.address(share)
     }
 }

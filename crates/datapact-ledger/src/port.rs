@@ -103,17 +103,9 @@ pub struct LedgerInfo {
     pub witness_keys: Vec<String>,
 }
 
-/// A ledger. Every implementation passes [`crate::conformance`].
+/// What the contract holds, as a ledger or a copy of it says.
 #[async_trait]
-pub trait Ledger: Send + Sync {
-    /// Checks the documents, decides the call and records it; returns when that is final. A repeat
-    /// of a recorded call gets the first receipt, and records nothing.
-    async fn execute(
-        &self,
-        call: &Call,
-        documents: &Documents,
-    ) -> Result<LedgerReceipt, LedgerError>;
-
+pub trait ContractState: Send + Sync {
     /// The newest policy of a share.
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
 
@@ -137,6 +129,21 @@ pub trait Ledger: Send + Sync {
         Ok((self.share(share).await?, self.counter(share, consumer).await?))
     }
 
+    /// The contract address of a share.
+    fn address(&self, share: &ShareId) -> String;
+}
+
+/// A ledger. Every implementation passes [`crate::conformance`].
+#[async_trait]
+pub trait Ledger: ContractState {
+    /// Checks the documents, decides the call and records it; returns when that is final. A repeat
+    /// of a recorded call gets the first receipt, and records nothing.
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError>;
+
     /// Up to `max` (at most [`EVENTS_MAX`]) events at and after `from`, in order.
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError>;
 
@@ -152,7 +159,12 @@ pub trait Ledger: Send + Sync {
     async fn head(&self) -> Result<Position, LedgerError>;
 
     /// Whether this ledger holds just this receipt at its position.
-    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError>;
+    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
+        let at = receipt.position;
+        let found = self.events(at, 1).await?.pop();
+        Ok(receipt.address == self.address(receipt.receipt.share())
+            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
+    }
 
     /// `embedded`, or the adapter's name.
     fn kind(&self) -> &str;
@@ -163,9 +175,6 @@ pub trait Ledger: Send + Sync {
 
     /// What ledger this is.
     async fn info(&self) -> Result<LedgerInfo, LedgerError>;
-
-    /// The contract address of a share.
-    fn address(&self, share: &ShareId) -> String;
 }
 
 /// A granted access, and its share's policies.
@@ -179,50 +188,6 @@ pub struct GrantedAccess {
     pub newest: ShareRecord,
     /// The one by which the access was decided.
     pub of_record: ShareRecord,
-}
-
-/// A key server's own copy of the ledger: it answers only for what it has checked itself.
-#[async_trait]
-pub trait LedgerCopy: Send + Sync {
-    /// Makes sure that the copy was confirmed, within `age` before the answer, to be the ledger's
-    /// newest state.
-    ///
-    /// # Errors
-    /// [`LedgerError::Unavailable`] when it cannot be confirmed, [`LedgerError::Corrupt`] when the
-    /// ledger misbehaved now or ever before. Release nothing then.
-    async fn current(&self, age: Duration) -> Result<(), LedgerError>;
-
-    /// The newest policy of a share.
-    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError>;
-
-    /// A granted access and its position, by its request's document id.
-    async fn access(
-        &self,
-        request: &Digest,
-    ) -> Result<Option<(Position, AccessRecord)>, LedgerError>;
-
-    /// How many accesses a consumer was granted on a share.
-    async fn counter(&self, share: &ShareId, consumer: &Commitment)
-    -> Result<Counter, LedgerError>;
-
-    /// A granted access to `share` with the policies that count for it; none without the access or
-    /// the share.
-    async fn granted_access(
-        &self,
-        share: &ShareId,
-        request: &Digest,
-    ) -> Result<Option<GrantedAccess>, LedgerError>;
-
-    /// The share's newest policy among the entries before `position`: the one by which an access
-    /// there was decided.
-    async fn policy_before(
-        &self,
-        share: &ShareId,
-        position: Position,
-    ) -> Result<Option<ShareRecord>, LedgerError>;
-
-    /// The contract address of a share.
-    fn address(&self, share: &ShareId) -> String;
 }
 
 /// Where a ledger gets the trust configuration in force; closures that return it are sources.

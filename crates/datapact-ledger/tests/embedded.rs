@@ -10,7 +10,7 @@ use datapact_core::contract::{CheckError, Receipt, Refusal};
 use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, LedgerError};
+use datapact_ledger::{ContractState as _, Ledger, LedgerError};
 use datapact_local::testing::Fixture;
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;

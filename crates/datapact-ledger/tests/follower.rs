@@ -11,7 +11,7 @@ use datapact_core::permission::AccessTimes;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::follower::{Follower, FollowerConfig};
 use datapact_ledger::tables::MIGRATIONS;
-use datapact_ledger::{Ledger, LedgerCopy, LedgerError};
+use datapact_ledger::{ContractState as _, Ledger, LedgerError};
 use datapact_local::testing::{Fixture, MemoryLog, ShareState, TestShare, TestUser, signing_key};
 use datapact_log::clock::Clock;
 use datapact_log::clock::system_clock;
@@ -131,7 +131,7 @@ async fn a_follower_replays_cosigns_and_survives_reopening() {
     assert_eq!(policy_before(receipt.position).await, Some(first_policy));
     assert_eq!(policy_before(receipt.position + 1).await, Some(share.policy.id()));
     assert_eq!(follower.cosigned().await.unwrap(), Some((602, cosigned)));
-    assert_eq!(LedgerCopy::address(&follower, &id), ledger.address(&id));
+    assert_eq!(follower.address(&id), ledger.address(&id));
 }
 
 /// A log with one share and three accesses that a follower has replayed and confirmed at [`NOW`].

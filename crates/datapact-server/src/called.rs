@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datapact_api::gate::Caller;
 
-/// A service, called by somebody who has passed the gate.
+/// A service, and a caller who has passed the gate.
 pub(crate) struct Called<S> {
     pub(crate) service: Arc<S>,
     pub(crate) caller: Caller,

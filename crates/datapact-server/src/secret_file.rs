@@ -20,7 +20,7 @@ pub enum SecretFileError {
     /// Others may read it.
     #[error(
         "others than its owner may use the secret file `{path}` (mode {mode:o}); \
-         run `chmod 600` on it, and replace the secret if somebody may have read it",
+         run `chmod 600` on it, and replace the secret if another user may have read it",
         path = .0.display(), mode = .1
     )]
     Readable(PathBuf, u32),

@@ -76,9 +76,9 @@ impl Marker {
         bytes
     }
 
-    /// The mark of `identity` as a whole: no share has this id.
+    /// The mark of `identity` on this server.
     pub(crate) fn of(&self, identity: &Identity) -> String {
-        self.on_share(identity, &ShareId([0; 16]))
+        hex::encode(self.of_call::<32>("user", identity, ""))
     }
 }
 

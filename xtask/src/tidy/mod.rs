@@ -114,7 +114,7 @@ fn links(root: &Path, file: &TextFile, findings: &mut Vec<String>) {
     }
 }
 
-/// What stands in `](...)`, outside of code blocks.
+/// What is in `](...)`, outside of code blocks.
 fn link_targets(text: &str) -> Vec<&str> {
     let mut targets = Vec::new();
     let mut in_code = false;

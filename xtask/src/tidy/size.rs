@@ -13,9 +13,6 @@ const METHODS_MAX: usize = 8;
 const FLAT_TABLES: [(&str, &str); 1] =
     [("crates/datapact-core/tests/contract/cases.rs", "the corpus of decisions, case by case")];
 
-/// Structs that may have more fields: a table of the configuration file, key by key.
-const TABLES: [&str; 1] = ["Common"];
-
 pub(crate) fn check(sources: &[Source<'_>], findings: &mut Vec<String>) {
     for source in sources {
         file(source, findings);
@@ -55,7 +52,7 @@ fn lines(source: &Source<'_>, findings: &mut Vec<String>) {
 fn structs(source: &Source<'_>, findings: &mut Vec<String>) {
     for (name, line, body) in blocks(source.product(), "struct") {
         let fields = at_depth_0(body).filter(|line| is_field(line)).count();
-        if fields > FIELDS_MAX && !TABLES.contains(&name) {
+        if fields > FIELDS_MAX {
             let path = &source.file.path;
             findings.push(format!("{path}:{line}: `{name}` has {fields} fields"));
         }

@@ -8,7 +8,13 @@ const NAMES: [&str; 6] = ["Kept", "Known", "Recorded", "Asked", "Told", "Frame"]
 /// What begins an item with a name.
 const ITEMS: [&str; 4] = ["struct", "enum", "type", "trait"];
 /// Words, in lower case, of sentences to rewrite.
-const TEXT: [&str; 3] = [concat!("nob", "ody"), concat!("an", "ew"), concat!("could be", " had")];
+const TEXT: [&str; 5] = [
+    concat!("nob", "ody"),
+    concat!("some", "body"),
+    concat!("who", "ever"),
+    concat!("an", "ew"),
+    concat!("could be", " had"),
+];
 /// Files that are not rewritten: the Recommendation's words, and dated decisions.
 const NOT_OURS_TO_CHANGE: [&str; 2] = ["docs/conformance.md", "docs/decisions/"];
 

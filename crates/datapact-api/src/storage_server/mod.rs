@@ -1,29 +1,18 @@
 //! What a storage server offers (6.2.4), a folder a noun. It never sees a key.
 
 pub mod package;
+mod stream;
 pub mod upload;
 
 pub use package::{ByteRange, Download, PackageAddress, PackageStatus, Packages};
+pub use stream::ByteStream;
 pub use upload::{Part, UploadOffset, Uploads};
 
 use axum::Router;
-use bytes::Bytes;
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
 
 use crate::gate::Caller;
-use crate::operation::{Argument, Operation};
+use crate::operation::Operation;
 use crate::user::{self, Users};
-
-/// A stream of a package's bytes.
-pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
-
-impl Argument<'_> for ByteStream {
-    type Read = Self;
-    fn of(read: &mut Self) -> Self {
-        std::mem::replace(read, stream::empty().boxed())
-    }
-}
 
 /// A storage server, as one caller sees it: all of its nouns.
 pub trait StorageServer: Packages + Uploads + Users {}

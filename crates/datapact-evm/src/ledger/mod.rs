@@ -17,7 +17,7 @@ use datapact_core::contract::{
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::blocks::{OlderBlocks as _, position};
 use datapact_ledger::chain::ChainOptions;
-use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use datapact_ledger::port::{ContractState, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use datapact_log::Position;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
@@ -101,7 +101,7 @@ impl EvmLedger {
 }
 
 /// Goes through new blocks for as long as the adapter lives. A node that gets none is left for the
-/// next one, and not too often: the chain itself may stand still.
+/// next one, and not too often: the chain itself may stop.
 async fn follow(inner: Arc<Inner>) {
     let every = Duration::from_secs(inner.config.block_seconds) / POLLS_PER_BLOCK;
     let (mut trouble, mut turned) = (None, None::<Instant>);
@@ -181,6 +181,50 @@ impl Inner {
 }
 
 #[async_trait]
+impl ContractState for EvmLedger {
+    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
+        match self.inner.chain.find(&abi::policy_topics(share)).await?.map(|event| event.receipt) {
+            Some(Receipt::Policy(record)) => Ok(Some(record)),
+            _ => Ok(None),
+        }
+    }
+
+    async fn access(
+        &self,
+        request: &Digest,
+    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
+        let call = Registry::accessOfCall { request: (*request.as_bytes()).into() };
+        if self
+            .inner
+            .ask(self.inner.config.contract, call)
+            .await?
+            .is_none_or(|found| found.access == 0)
+        {
+            return Ok(None);
+        }
+        let event = self.inner.chain.find(&abi::access_topics(request)).await?;
+        Ok(event.and_then(|event| match event.receipt {
+            Receipt::Access(record) => Some((event.position, record)),
+            _ => None,
+        }))
+    }
+
+    async fn counter(
+        &self,
+        share: &ShareId,
+        consumer: &Commitment,
+    ) -> Result<Counter, LedgerError> {
+        let call = Share::grantedCall { consumer: (*consumer.as_bytes()).into() };
+        let granted = self.inner.ask(self.inner.share_address(share), call).await?;
+        Ok(Counter { granted: granted.unwrap_or(0) })
+    }
+
+    fn address(&self, share: &ShareId) -> String {
+        self.inner.caip10(self.inner.share_address(share))
+    }
+}
+
+#[async_trait]
 impl Ledger for EvmLedger {
     async fn execute(
         &self,
@@ -228,43 +272,6 @@ impl Ledger for EvmLedger {
         ))
     }
 
-    async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
-        match self.inner.chain.find(&abi::policy_topics(share)).await?.map(|event| event.receipt) {
-            Some(Receipt::Policy(record)) => Ok(Some(record)),
-            _ => Ok(None),
-        }
-    }
-
-    async fn access(
-        &self,
-        request: &Digest,
-    ) -> Result<Option<(Position, AccessRecord)>, LedgerError> {
-        let call = Registry::accessOfCall { request: (*request.as_bytes()).into() };
-        if self
-            .inner
-            .ask(self.inner.config.contract, call)
-            .await?
-            .is_none_or(|found| found.access == 0)
-        {
-            return Ok(None);
-        }
-        let event = self.inner.chain.find(&abi::access_topics(request)).await?;
-        Ok(event.and_then(|event| match event.receipt {
-            Receipt::Access(record) => Some((event.position, record)),
-            _ => None,
-        }))
-    }
-
-    async fn counter(
-        &self,
-        share: &ShareId,
-        consumer: &Commitment,
-    ) -> Result<Counter, LedgerError> {
-        let call = Share::grantedCall { consumer: (*consumer.as_bytes()).into() };
-        let granted = self.inner.ask(self.inner.share_address(share), call).await?;
-        Ok(Counter { granted: granted.unwrap_or(0) })
-    }
-
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         if self.inner.chain.newest().is_none() {
             self.inner.advance().await?;
@@ -282,13 +289,6 @@ impl Ledger for EvmLedger {
         self.inner.chain.fresh(&latest)?;
         let newest = self.inner.chain.newest().ok_or_else(|| self.inner.chain.unreached())?;
         Ok(position(newest + 1, 0))
-    }
-
-    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
-        let at = receipt.position;
-        let found = self.inner.chain.events(at, 1).await?.pop();
-        Ok(receipt.address == self.address(receipt.receipt.share())
-            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
     }
 
     fn kind(&self) -> &str {
@@ -310,9 +310,5 @@ impl Ledger for EvmLedger {
             log_key: None,
             witness_keys: Vec::new(),
         })
-    }
-
-    fn address(&self, share: &ShareId) -> String {
-        self.inner.caip10(self.inner.share_address(share))
     }
 }

@@ -3,6 +3,9 @@
 use alloy::primitives::Bytes;
 use datapact_ledger::LedgerError;
 
+/// What Geth and its kin answer to a call that was reverted.
+const REVERTED: i64 = 3;
+
 /// Why a node gave no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum RpcError {
@@ -44,7 +47,7 @@ impl RpcError {
     pub fn reverted(&self) -> Option<Bytes> {
         match self {
             Self::Node { data: Some(data), .. } => Some(data.clone()),
-            Self::Node { message, .. } if is_revert(message) => Some(Bytes::new()),
+            Self::Node { code, message, .. } if is_revert(*code, message) => Some(Bytes::new()),
             _ => None,
         }
     }
@@ -63,10 +66,10 @@ impl From<RpcError> for LedgerError {
     }
 }
 
-/// Whether a node says that a call was reverted. Some nodes say so in words alone, when the
-/// contract gives no reason; the standard has no code for it.
-fn is_revert(message: &str) -> bool {
-    message.to_lowercase().contains("revert")
+/// Whether a node says that a call was reverted: by the code that Geth has for it. Other nodes have
+/// a general code, and say so in words alone when the contract gives no reason.
+fn is_revert(code: i64, message: &str) -> bool {
+    code == REVERTED || message.to_lowercase().contains("revert")
 }
 
 /// What the operator has to change, for what nodes say when they take no transaction. JSON-RPC has

@@ -80,7 +80,7 @@ fn only_the_owner_replaces_the_submitter() {
     assert_eq!(chain.view(registry, Views::ownerCall {}), STRANGER);
 }
 
-/// Management itself cannot go around a share's contract, nor can a contract that somebody else has
+/// Management itself cannot go around a share's contract, nor can a contract that another user has
 /// made.
 #[test]
 fn records_are_made_by_the_shares_own_contract_alone() {

@@ -18,7 +18,7 @@ use crate::proto::block::{Metadata, Payload};
 use crate::proto::transaction::ChaincodeEndorsedAction;
 use datapact_chaincode::proto::common::SerializedIdentity;
 
-/// Where the orderers' signatures stand in a block's metadata.
+/// Where the orderers' signatures are in a block's metadata.
 const SIGNATURES: usize = 0;
 
 /// A channel, as the own peer sees it.
@@ -61,7 +61,7 @@ pub struct TransactionReport {
     pub endorsements: Vec<EndorsementReport>,
     /// The block's hash, hexadecimal.
     pub block_hash: String,
-    /// How many orderers' signatures stand in the block. They are not checked here: the peer has.
+    /// How many orderers' signatures the block has. They are not checked here: the peer has.
     pub orderer_signatures: usize,
     /// How many blocks up to the newest one were found to link to it, each by the hash of the one
     /// before.

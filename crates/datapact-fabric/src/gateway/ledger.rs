@@ -11,7 +11,7 @@ use datapact_core::contract::{
 };
 use datapact_core::id::{Commitment, Digest, ShareId};
 use datapact_ledger::chain::ChainOptions;
-use datapact_ledger::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use datapact_ledger::port::{ContractState, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use datapact_log::Position;
 use tokio::sync::OnceCell;
 use tokio::task::AbortHandle;
@@ -251,15 +251,7 @@ fn written(call: &Call) -> String {
 }
 
 #[async_trait]
-impl Ledger for FabricLedger {
-    async fn execute(
-        &self,
-        call: &Call,
-        documents: &Documents,
-    ) -> Result<LedgerReceipt, LedgerError> {
-        self.inner.execute(call, documents).await
-    }
-
+impl ContractState for FabricLedger {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         match self.inner.state("share", &[&share.to_string()]).await?.map(|value| value.record) {
             Some(Value::Share(record)) => Ok(Some(record)),
@@ -297,6 +289,21 @@ impl Ledger for FabricLedger {
         }
     }
 
+    fn address(&self, share: &ShareId) -> String {
+        self.inner.address(share)
+    }
+}
+
+#[async_trait]
+impl Ledger for FabricLedger {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        self.inner.execute(call, documents).await
+    }
+
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         self.inner.chain.begun().await?;
         self.inner.chain.events(from, max).await
@@ -309,13 +316,6 @@ impl Ledger for FabricLedger {
     async fn head(&self) -> Result<Position, LedgerError> {
         self.inner.ready().await?;
         self.inner.chain.current().await
-    }
-
-    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
-        let at = receipt.position;
-        let found = self.events(at, 1).await?.pop();
-        Ok(receipt.address == self.address(receipt.receipt.share())
-            && found.is_some_and(|event| event.position == at && event.receipt == receipt.receipt))
     }
 
     fn kind(&self) -> &str {
@@ -337,10 +337,6 @@ impl Ledger for FabricLedger {
             log_key: None,
             witness_keys: Vec::new(),
         })
-    }
-
-    fn address(&self, share: &ShareId) -> String {
-        self.inner.address(share)
     }
 }
 

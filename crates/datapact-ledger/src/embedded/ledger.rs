@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::decide::{Job, Pending};
 use super::{EmbeddedLedger, address, ended};
-use crate::port::{Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
+use crate::port::{ContractState, Event, Ledger, LedgerError, LedgerInfo, LedgerReceipt};
 use crate::tables;
 
 #[async_trait]
@@ -29,25 +29,7 @@ impl LogSource for EmbeddedLedger {
 }
 
 #[async_trait]
-impl Ledger for EmbeddedLedger {
-    async fn execute(
-        &self,
-        call: &Call,
-        documents: &Documents,
-    ) -> Result<LedgerReceipt, LedgerError> {
-        match check(call, documents, &self.trust.trust(), self.id(), (self.clock)()) {
-            // A repeat after a lost answer or a crash may come late.
-            Err(CheckError::Stale { .. }) if self.is_recorded(call).await? => {}
-            checked => checked?,
-        }
-        let (reply, answer) = oneshot::channel();
-        self.jobs
-            .send(Job::Call(Box::new(Pending { call: call.clone(), reply })))
-            .await
-            .map_err(|_| ended())?;
-        answer.await.map_err(|_| ended())?
-    }
-
+impl ContractState for EmbeddedLedger {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         let share = *share;
         Ok(self.store.read(move |db| tables::share(db, &share)).await?)
@@ -78,6 +60,31 @@ impl Ledger for EmbeddedLedger {
         Ok(tables::standing(&self.states, share, consumer).await?)
     }
 
+    fn address(&self, share: &ShareId) -> String {
+        address(self.id(), share)
+    }
+}
+
+#[async_trait]
+impl Ledger for EmbeddedLedger {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        match check(call, documents, &self.trust.trust(), self.id(), (self.clock)()) {
+            // A repeat after a lost answer or a crash may come late.
+            Err(CheckError::Stale { .. }) if self.is_recorded(call).await? => {}
+            checked => checked?,
+        }
+        let (reply, answer) = oneshot::channel();
+        self.jobs
+            .send(Job::Call(Box::new(Pending { call: call.clone(), reply })))
+            .await
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         Ok(self.store.read(move |db| tables::events(db, from, max)).await?)
     }
@@ -88,15 +95,6 @@ impl Ledger for EmbeddedLedger {
 
     async fn head(&self) -> Result<Position, LedgerError> {
         Ok(self.store.read(tables::newest_size).await?.unwrap_or(0))
-    }
-
-    async fn verify(&self, receipt: &LedgerReceipt) -> Result<bool, LedgerError> {
-        let found = self.events(receipt.position, 1).await?;
-        let share = receipt.receipt.share();
-        Ok(receipt.address == self.address(share)
-            && found
-                .first()
-                .is_some_and(|e| e.position == receipt.position && e.receipt == receipt.receipt))
     }
 
     async fn info(&self) -> Result<LedgerInfo, LedgerError> {
@@ -117,9 +115,5 @@ impl Ledger for EmbeddedLedger {
 
     fn origin(&self) -> String {
         self.id().to_owned()
-    }
-
-    fn address(&self, share: &ShareId) -> String {
-        address(self.id(), share)
     }
 }

@@ -28,7 +28,7 @@ use tokio::sync::Mutex;
 use self::head::{Head, Shared};
 use crate::embedded::address;
 use crate::mirror;
-use crate::port::{GrantedAccess, Ledger, LedgerCopy, LedgerError};
+use crate::port::{ContractState, GrantedAccess, Ledger, LedgerError};
 use crate::tables;
 
 /// How long after its start a machine may need to set its clock, as [`FollowerConfig::settling`].
@@ -243,9 +243,14 @@ fn describe(position: Option<Position>, reason: &str) -> String {
     }
 }
 
-#[async_trait]
-impl LedgerCopy for Follower {
-    async fn current(&self, age: Duration) -> Result<(), LedgerError> {
+impl Follower {
+    /// Makes sure that this copy was confirmed, within `age` before the answer, to be the ledger's
+    /// newest state.
+    ///
+    /// # Errors
+    /// [`LedgerError::Unavailable`] when it cannot be confirmed, [`LedgerError::Corrupt`] when the
+    /// ledger misbehaved now or ever before. Release nothing then.
+    pub async fn current(&self, age: Duration) -> Result<(), LedgerError> {
         let asked = Instant::now();
         let fresh = || self.shared().confirmed.is_some_and(|confirmed| confirmed + age >= asked);
         self.believe()?;
@@ -261,6 +266,38 @@ impl LedgerCopy for Follower {
         self.poll_from(&mut head).await.map(|_| ())
     }
 
+    /// A granted access to `share` with the policies that count for it; none without the access or
+    /// the share.
+    ///
+    /// # Errors
+    /// The database's; [`LedgerError::Corrupt`] when the ledger has misbehaved.
+    pub async fn granted_access(
+        &self,
+        share: &ShareId,
+        request: &Digest,
+    ) -> Result<Option<GrantedAccess>, LedgerError> {
+        self.believe()?;
+        Ok(tables::granted_access(&self.states, &self.store, share, request).await?)
+    }
+
+    /// The share's newest policy among the entries before `position`: the one by which an access
+    /// there was decided.
+    ///
+    /// # Errors
+    /// The database's; [`LedgerError::Corrupt`] when the ledger has misbehaved.
+    pub async fn policy_before(
+        &self,
+        share: &ShareId,
+        position: Position,
+    ) -> Result<Option<ShareRecord>, LedgerError> {
+        let share = *share;
+        self.read_copy(move |db| tables::policy_before(db, &share, position)).await
+    }
+}
+
+/// It answers only for what it has checked itself.
+#[async_trait]
+impl ContractState for Follower {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         let share = *share;
         self.read_copy(move |db| tables::share(db, &share)).await
@@ -281,24 +318,6 @@ impl LedgerCopy for Follower {
     ) -> Result<Counter, LedgerError> {
         let (share, consumer) = (*share, *consumer);
         self.read_copy(move |db| tables::counter(db, &share, &consumer)).await
-    }
-
-    async fn granted_access(
-        &self,
-        share: &ShareId,
-        request: &Digest,
-    ) -> Result<Option<GrantedAccess>, LedgerError> {
-        self.believe()?;
-        Ok(tables::granted_access(&self.states, &self.store, share, request).await?)
-    }
-
-    async fn policy_before(
-        &self,
-        share: &ShareId,
-        position: Position,
-    ) -> Result<Option<ShareRecord>, LedgerError> {
-        let share = *share;
-        self.read_copy(move |db| tables::policy_before(db, &share, position)).await
     }
 
     fn address(&self, share: &ShareId) -> String {

@@ -50,12 +50,8 @@ pub struct Common {
     pub listen: SocketAddr,
     /// Where to listen without client certificates, for health, keys, revocation lists and the log.
     pub public_listen: SocketAddr,
-    /// The certificate chain, PEM, leaf first.
-    pub certificate: PathBuf,
-    /// The private key, PEM (PKCS#8), 0600.
-    pub private_key: PathBuf,
-    /// The trust configuration.
-    pub trust: PathBuf,
+    /// What it shows others in a handshake, and whom it believes.
+    pub tls: TlsFiles,
     /// The folder with all of this server's state.
     pub data: PathBuf,
     /// PostgreSQL instead of a database file in `data`.
@@ -69,6 +65,24 @@ pub struct Common {
     pub traces: Option<TracesConfig>,
     /// Whom it admits.
     pub access: Access,
+}
+
+/// The files for TLS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM, leaf first.
+    pub certificate: PathBuf,
+    /// The private key, PEM (PKCS#8), 0600.
+    pub private_key: PathBuf,
+    /// The trust configuration.
+    pub trust: PathBuf,
+}
+
+impl TlsFiles {
+    fn paths_mut(&mut self) -> [&mut PathBuf; 3] {
+        [&mut self.certificate, &mut self.private_key, &mut self.trust]
+    }
 }
 
 /// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach
@@ -146,8 +160,8 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     let absolute = |path: &mut PathBuf| *path = folder.join(&*path);
     config.paths_mut().into_iter().for_each(absolute);
     let common = config.common_mut();
-    [&mut common.certificate, &mut common.private_key, &mut common.trust, &mut common.data]
-        .into_iter()
+    std::iter::once(&mut common.data)
+        .chain(common.tls.paths_mut())
         .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
         .chain(common.traces.iter_mut().flat_map(|traces| &mut traces.ca))
         .for_each(absolute);

@@ -18,13 +18,13 @@ use super::custody::vault::Vault;
 use super::database::connect;
 use super::failure::OpenError;
 use super::follow::{self, PublicLog, witness_key};
-use super::policy::PolicyService;
 use super::release::ReleaseService;
 use super::release::jwks::JwksCache;
 use super::replica::Replica;
+use super::server::{KeyServer, Services};
+use super::shown::ShownPolicyService;
 use super::tidying::Tidying;
 use super::user::UserService;
-use super::{KeyServer, Services};
 use crate::config::KeyServerConfig;
 use crate::users::Users;
 
@@ -76,7 +76,7 @@ impl KeyServer {
         let jwks = JwksCache::new(public, management_name.to_owned());
         let services = Services {
             keys: Arc::new(KeyService::new(&base, config, Arc::clone(&vault))),
-            policies: Arc::new(PolicyService::new(&base, config)),
+            policies: Arc::new(ShownPolicyService::new(&base, config)),
             releases: Arc::new(ReleaseService::new(&base, config, &name, vault, signer, jwks)),
             users: Arc::new(UserService::new(&base)),
         };

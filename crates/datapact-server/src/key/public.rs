@@ -7,7 +7,8 @@ use datapact_api::public::{Health, Public};
 use datapact_ledger::tables;
 use datapact_store::Db;
 
-use super::{KeyServer, custody};
+use super::custody;
+use super::server::KeyServer;
 use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
 

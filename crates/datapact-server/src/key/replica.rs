@@ -6,7 +6,7 @@ use std::time::Duration;
 use datapact_core::contract::ShareRecord;
 use datapact_core::id::{Digest, ShareId};
 use datapact_ledger::follower::Follower;
-use datapact_ledger::port::{GrantedAccess, LedgerCopy as _};
+use datapact_ledger::port::{ContractState as _, GrantedAccess};
 
 use super::failure::Result;
 

@@ -1,10 +1,15 @@
-//! Why a call failed, from wherever: the store, the ledger, a document, another server.
+//! Why a call failed, from wherever: the store, the ledger, a document, another server; and why
+//! management could not start.
+
+use std::path::PathBuf;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::contract::{CheckError, Refusal};
 use datapact_core::jws::DocumentError;
 use datapact_ledger::LedgerError;
 use datapact_store::StoreError;
+
+use super::keys::KeysError;
 
 /// A problem for the caller; a type of this crate, so that the store's and the ledger's errors
 /// become one.
@@ -69,5 +74,34 @@ impl From<LedgerError> for Failure {
             // It may name files of this machine.
             LedgerError::Misconfigured(_) => Self(Problem::internal(error)),
         }
+    }
+}
+
+/// Why management could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Its keys.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Its database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The configuration.
+    #[error("management's configuration is wrong: {0}")]
+    Configuration(String),
+    /// Another process works on the same data.
+    #[error(
+        "the data folder `{path}` is in use by another process; stop it first",
+        path = .0.display()
+    )]
+    InUse(PathBuf),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Configuration(failure.0.to_string())
     }
 }

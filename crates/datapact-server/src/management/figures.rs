@@ -5,7 +5,7 @@ use datapact_api::public::Public as _;
 use datapact_ledger::tables::{cosigned_size, newest_time, size};
 use datapact_store::{Db, StoreError};
 
-use super::ManagementServer;
+use super::server::ManagementServer;
 use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
 

@@ -2,27 +2,31 @@
 
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use datapact_api::endpoint::Endpoint;
 use datapact_api::gate::Source;
 use datapact_core::trust::Trust;
+use datapact_ledger::Ledger;
 use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::mirror::{self, MirroredLedger};
-use datapact_ledger::{Ledger, LedgerError};
 use datapact_log::clock::Clock;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::VerifyingKey;
-use datapact_store::{Store, StoreError};
+use datapact_store::Store;
 
 use super::access::AccessService;
 use super::account::AccountService;
+use super::account::admission::Admission;
 use super::account::enrolment::EnrolmentSource;
-use super::admission::Admission;
+use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
-use super::failure::Failure;
+use super::database::{DATABASE_FILE, schema};
+use super::erasure::Eraser;
+use super::failure::OpenError;
+use super::issuer::Issuer;
 use super::keys::{Keys, KeysError};
 use super::log::LogService;
 use super::notice::Outbox;
@@ -30,43 +34,15 @@ use super::notification::NotificationService;
 use super::peers::{KeyServers, Peers, StorageServers};
 use super::policy::retention::Retention;
 use super::policy::{PolicyService, SignedPolicies};
+use super::projection::Tables;
+use super::server::{ManagementServer, Services};
 use super::submit::Submit;
 use super::subscription::SubscriptionService;
 use super::subscription::webhook::Webhooks;
 use super::tidying::Tidying;
-use super::token::{Issuer, TokenService};
-use super::{Base, DATABASE_FILE, ManagementServer, Services, schema};
+use super::token::TokenService;
 use crate::config::ManagementConfig;
 use crate::users::Marker;
-
-/// Why management could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// Its keys.
-    #[error(transparent)]
-    Keys(#[from] KeysError),
-    /// Its database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Its ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// The configuration.
-    #[error("management's configuration is wrong: {0}")]
-    Configuration(String),
-    /// Another process works on the same data.
-    #[error(
-        "the data folder `{path}` is in use by another process; stop it first",
-        path = .0.display()
-    )]
-    InUse(PathBuf),
-}
-
-impl From<Failure> for OpenError {
-    fn from(failure: Failure) -> Self {
-        Self::Configuration(failure.0.to_string())
-    }
-}
 
 impl ManagementServer {
     /// Opens the database, making keys and database at the first start, executes again what a crash
@@ -128,7 +104,8 @@ impl ManagementServer {
         let admission = Arc::new(Admission::new(store.reader().clone(), Arc::clone(&peers)));
         let base = Base { store, clock, trust, admission, peers };
         let shared = Shared {
-            submit: Submit::open(&base, log, ledger).await?,
+            submit: Submit::open(&base, Arc::clone(&log), ledger, Arc::new(Tables)).await?,
+            log,
             policies: Arc::new(SignedPolicies::new(base.store.clone())),
             marker: Marker::open(&base.store).await?,
             outbox: Arc::new(Outbox::new(base.store.clone(), Arc::clone(&base.peers))),
@@ -152,11 +129,18 @@ impl ManagementServer {
         let published = shared.submit.published();
         let publications =
             Arc::new(Publications::new(&base, Arc::clone(&shared.policies), published));
-        let services = Services::new(config, &base, &shared, &publications, log_policy)?;
+        let eraser = Arc::new(Eraser::new(
+            &base,
+            shared.marker,
+            Arc::clone(&shared.outbox),
+            Arc::clone(&shared.policies),
+        ));
+        let services =
+            Services::new(config, &base, &shared, &publications, Arc::clone(&eraser), log_policy)?;
         services.accounts.ensure_administrators(&config.administrators).await?;
         let Shared { submit, policies, outbox, issuer, .. } = shared;
         let tidying = Tidying {
-            accounts: Arc::clone(&services.accounts),
+            eraser,
             catalog: Arc::clone(&services.catalog),
             policies,
             retention: Retention::new(&base, config.package_retention_days),
@@ -166,7 +150,7 @@ impl ManagementServer {
 
         // From here on tasks run. Should a later step fail, they end with `this`.
         this.tasks.extend(this.submit.start().await?);
-        outbox.post_disabled().await?;
+        this.services.accounts.post_disabled().await?;
         this.tasks.extend(outbox.deliver());
         this.tasks.push(tokio::spawn(tidying.run()));
         this.tasks.extend(this.services.subscriptions.start());
@@ -174,9 +158,13 @@ impl ManagementServer {
     }
 }
 
+/// A day, in seconds.
+const DAY: u64 = 24 * 60 * 60;
+
 /// What several services share.
 struct Shared {
     submit: Arc<Submit>,
+    log: Arc<EmbeddedLedger>,
     policies: Arc<SignedPolicies>,
     marker: Marker,
     outbox: Arc<Outbox>,
@@ -189,6 +177,7 @@ impl Services {
         base: &Base,
         shared: &Shared,
         publications: &Arc<Publications>,
+        eraser: Arc<Eraser>,
         log_policy: LogPolicy,
     ) -> Result<Self, OpenError> {
         // What is shared is the same everywhere: a policy that is forgotten in memory after an
@@ -196,7 +185,7 @@ impl Services {
         let submit = || Arc::clone(&shared.submit);
         let policies = || Arc::clone(&shared.policies);
         let enrolment = EnrolmentSource {
-            management: own_endpoint(config),
+            management: own_endpoint(config)?,
             public: config.public.clone(),
             ledger: config.ledger.id.clone(),
             log_policy: log_policy.to_string(),
@@ -205,14 +194,16 @@ impl Services {
         };
         let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose();
         Ok(Self {
-            accounts: Arc::new(AccountService::new(
-                base,
-                Arc::clone(&shared.outbox),
-                policies(),
-                shared.marker,
+            accounts: Arc::new(AccountService {
+                store: base.store.clone(),
+                clock: Arc::clone(&base.clock),
+                admission: Arc::clone(&base.admission),
+                outbox: Arc::clone(&shared.outbox),
+                eraser,
+                marker: shared.marker,
                 enrolment,
-                config.account_retention_days,
-            )),
+                retention_seconds: u64::from(config.account_retention_days) * DAY,
+            }),
             policies: Arc::new(PolicyService::new(base, submit())),
             accesses: Arc::new(AccessService::new(
                 base,
@@ -246,6 +237,7 @@ impl Services {
             log: Arc::new(LogService::new(
                 base,
                 submit(),
+                Arc::clone(&shared.log),
                 log_policy,
                 shared.issuer.name().to_owned(),
             )),
@@ -289,9 +281,9 @@ fn log_policy(
 
 /// Where users reach management: by its name, on the public listener's machine where that is not in
 /// the DNS.
-fn own_endpoint(config: &ManagementConfig) -> Endpoint {
-    let url = config.server.url.clone();
-    let port = url.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(443);
+fn own_endpoint(config: &ManagementConfig) -> Result<Endpoint, OpenError> {
+    let by_name = Endpoint { url: config.server.url.clone(), connect: None };
+    let port = by_name.port().map_err(|e| OpenError::Configuration(e.to_string()))?;
     let connect = config.public.connect.map(|public| SocketAddr::new(public.ip(), port));
-    Endpoint { url, connect }
+    Ok(Endpoint { connect, ..by_name })
 }

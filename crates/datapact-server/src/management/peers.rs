@@ -10,7 +10,7 @@ use datapact_api::storage_server::StorageServer;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
-use super::OpenError;
+use super::failure::OpenError;
 use super::keys::to_pem;
 use crate::config::{self, ManagementConfig};
 

@@ -6,9 +6,8 @@ use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::public::{Health, LOG_WAIT_MAX, LogSize, Public};
 use datapact_core::token::Jwks;
 
-use super::ManagementServer;
-use super::failure::Failure;
 use super::keys::to_pem;
+use super::server::ManagementServer;
 
 /// How many entries the projector may be behind while the server counts as working.
 const LAG_MAX: u64 = 10_000;
@@ -41,14 +40,13 @@ impl Public for ManagementServer {
         if path.len() > PATH_BYTES_MAX {
             return Err(missing());
         }
-        let found = self.submit.log().read(path).await.map_err(Failure::from)?;
+        let found = self.services.log.read(path).await?;
         found.map(Bytes::from).ok_or_else(missing)
     }
 
     async fn log_size(&self, longer_than: &LogSize) -> Result<LogSize> {
-        let log = self.submit.log();
-        log.wait_newer(longer_than.size, LOG_WAIT_MAX).await.map_err(Failure::from)?;
-        Ok(LogSize { size: log.size() })
+        let size = self.services.log.longer_than(longer_than.size, LOG_WAIT_MAX).await?;
+        Ok(LogSize { size })
     }
 
     async fn crl(&self, realm: &str) -> Result<String> {

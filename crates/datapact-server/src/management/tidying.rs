@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::account::AccountService;
 use super::catalog::CatalogService;
+use super::erasure::Eraser;
 use super::failure::Failure;
 use super::policy::SignedPolicies;
 use super::policy::retention::Retention;
@@ -14,7 +14,7 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// What has something to tidy up.
 pub(super) struct Tidying {
-    pub(super) accounts: Arc<AccountService>,
+    pub(super) eraser: Arc<Eraser>,
     pub(super) catalog: Arc<CatalogService>,
     pub(super) policies: Arc<SignedPolicies>,
     pub(super) retention: Retention,
@@ -28,7 +28,7 @@ impl Tidying {
             every.tick().await;
             // Another process may have erased some of those that are kept in memory.
             self.policies.forget();
-            if let Err(Failure(problem)) = self.accounts.erase_due().await {
+            if let Err(Failure(problem)) = self.eraser.erase_due().await {
                 tracing::warn!(%problem, "accounts that are due cannot be erased; trying again");
             }
             if let Err(Failure(problem)) = self.catalog.forget_expired().await {

@@ -50,9 +50,10 @@ impl Host {
             .map_err(|e| ServeError::File(common.data.clone(), e.to_string()))?;
         crate::backup::check_finished(&common.data, role)
             .map_err(|why| ServeError::File(common.data.clone(), why.to_owned()))?;
-        let trust = ReloadableTrust::load(&common.trust)?;
-        let wrong = |detail: &str| ServeError::File(common.certificate.clone(), detail.to_owned());
-        let chain = CertificateDer::pem_file_iter(&common.certificate)
+        let trust = ReloadableTrust::load(&common.tls.trust)?;
+        let wrong =
+            |detail: &str| ServeError::File(common.tls.certificate.clone(), detail.to_owned());
+        let chain = CertificateDer::pem_file_iter(&common.tls.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|e| wrong(&format!("no certificate chain in PEM: {e}")))?;
         let clock = system_clock();
@@ -60,7 +61,7 @@ impl Host {
             .current()
             .identify_server(&chain, &name, clock())
             .map_err(|e| wrong(&e.to_string()))?;
-        let key = private_key(&common.private_key)?;
+        let key = private_key(&common.tls.private_key)?;
         let access = Arc::new(ReloadableAccess::load(path, read_access)?);
         let traces = Traces::start(common.traces.as_ref(), role, &name)
             .map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
@@ -71,14 +72,14 @@ impl Host {
     pub(super) fn client(&self, endpoint: &Endpoint) -> Result<Http, ServeError> {
         let certificate = (self.chain.clone(), self.key.clone_key());
         let config = client_config(self.trust.clone(), Some(certificate))
-            .map_err(|e| ServeError::File(self.common.private_key.clone(), e.to_string()))?;
+            .map_err(|e| ServeError::File(self.common.tls.private_key.clone(), e.to_string()))?;
         Http::new(endpoint, config, None, self.clock.clone())
-            .map_err(|e| ServeError::File(self.common.certificate.clone(), e.to_string()))
+            .map_err(|e| ServeError::File(self.common.tls.certificate.clone(), e.to_string()))
     }
 
     /// What signs as this server.
     pub(super) fn signer(&self) -> Result<Signer, ServeError> {
-        let wrong = |detail: String| ServeError::File(self.common.private_key.clone(), detail);
+        let wrong = |detail: String| ServeError::File(self.common.tls.private_key.clone(), detail);
         Signer::new(self.key.secret_der(), self.chain.clone(), Identity::server(&self.name))
             .map_err(|e| wrong(e.to_string()))
     }

@@ -129,7 +129,7 @@ impl Host {
             .layer(middleware::from_fn_with_state(stopped.clone(), end_events))
             .layer(middleware::from_fn(headers::guard))
             .layer(middleware::from_fn_with_state(Arc::clone(&self.traces), trace));
-        let trust = self.common.trust.clone();
+        let trust = self.common.tls.trust.clone();
         let public = PublicSide { inner: server, trust, stopped: stopped.clone() };
         let public = public::router(Arc::new(public))
             .merge(description(self.role))

@@ -7,8 +7,8 @@ use datapact_core::trust::Trust;
 use datapact_log::clock::Clock;
 
 use super::objects::Objects;
-use super::package::registry::Registry;
-use super::upload::parts::Parts;
+use super::parts::Parts;
+use super::registry::Registry;
 use crate::users::Users;
 
 /// What most services need.

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use datapact_api::problem::Result;
 use datapact_api::public::{Health, Public};
 
-use super::StorageServer;
-use super::package::table;
+use super::registry::table;
+use super::server::StorageServer;
 use crate::operator::metrics::Reading;
 use crate::operator::{Check, Operated, clock_is_sane};
 

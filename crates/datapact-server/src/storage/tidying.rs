@@ -8,9 +8,8 @@ use datapact_log::clock::Clock;
 
 use super::base::Base;
 use super::objects::Objects;
-use super::package::registry::Registry;
-use super::package::table;
-use super::upload::parts::Parts;
+use super::parts::Parts;
+use super::registry::{Registry, table};
 use crate::config::StorageServerConfig;
 
 /// How often it is tidied up.

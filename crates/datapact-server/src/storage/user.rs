@@ -8,8 +8,7 @@ use datapact_api::user::{self, UserNotice, UserStatus};
 
 use super::base::Base;
 use super::objects::Objects;
-use super::package::registry::Registry;
-use super::package::table;
+use super::registry::{Registry, table};
 use super::tidying::Tidying;
 use crate::called::Called;
 use crate::users::Users;

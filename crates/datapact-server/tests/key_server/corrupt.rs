@@ -70,7 +70,7 @@ async fn ks_5_each_claim_of_a_token_counts() {
     }
     let mut access = rig.access(&share, &consumer);
     access.token.salt = Salt::random();
-    rig.refused(&access, &consumer, Kind::Forbidden, "somebody else's").await;
+    rig.refused(&access, &consumer, Kind::Forbidden, "another user's").await;
     rig.granted(&rig.access(&share, &consumer), &consumer, 7).await;
 }
 
@@ -184,10 +184,10 @@ async fn ks_5_another_users_commitment_is_refused() {
         recipient: Recipient::generate(),
         call,
     };
-    rig.refused(&access, &mallory, Kind::Forbidden, "somebody else's").await;
+    rig.refused(&access, &mallory, Kind::Forbidden, "another user's").await;
     token.salt = alice.opening().salt;
     let access = TestAccess { token, ..access };
-    rig.refused(&access, &mallory, Kind::Forbidden, "somebody else's").await;
+    rig.refused(&access, &mallory, Kind::Forbidden, "another user's").await;
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn what_is_meant_for_one_consumer_serves_no_other() {
     bound.token.cnf = rig.token(&share, &mallory, &bound.request, 0).cnf;
     let theirs = rig.ask(&bound, &alice);
     let stolen = rig.as_user(&mallory).releases().release(&key, &theirs).await;
-    check_refused(stolen, Kind::Forbidden, "somebody else has signed the access request");
+    check_refused(stolen, Kind::Forbidden, "another user has signed the access request");
     // Alice's documents with a key request for another access, or of the thief.
     let other = rig.ask(&rig.access(&share, &alice), &alice);
     let mixed = ReleaseKey { key_request: other.key_request, ..asked.clone() };
@@ -235,7 +235,7 @@ async fn what_is_meant_for_one_consumer_serves_no_other() {
     );
     let thief = ReleaseKey { key_request: rig.ask(&access, &mallory).key_request, ..asked.clone() };
     let answer = rig.as_user(&alice).releases().release(&key, &thief).await;
-    check_refused(answer, Kind::Forbidden, "somebody else has signed the key request");
+    check_refused(answer, Kind::Forbidden, "another user has signed the key request");
     check_refused(
         rig.as_management().releases().release(&key, &asked).await,
         Kind::Forbidden,

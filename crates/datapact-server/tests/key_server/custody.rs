@@ -205,7 +205,7 @@ async fn only_the_provider_withholds_and_only_to_withhold() {
         Kind::NotFound,
         "you keep no key",
     );
-    // Keeping a key for somebody else's share gives no say in it.
+    // Keeping a key for another user's share gives no say in it.
     let reference = rig.as_user(&thief).keys().register_key().await.unwrap();
     let squat = StoreKey { share: share.id(), ..key(9) };
     rig.as_user(&thief).keys().store_key(&reference.id, &squat).await.unwrap();

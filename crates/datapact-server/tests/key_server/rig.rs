@@ -28,7 +28,7 @@ use datapact_log::clock::Clock;
 use datapact_log::entry::Entry;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
-use datapact_server::config::{Access, Common, KeyServerConfig};
+use datapact_server::config::{Access, Common, KeyServerConfig, TlsFiles};
 use datapact_server::key::{KeyServer, OpenError};
 
 pub use crate::management::TestManagement;
@@ -117,9 +117,11 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             public_listen: any,
             traces: None,
             operator: None,
-            certificate: dir.join("unused"),
-            private_key: dir.join("unused"),
-            trust: dir.join("unused"),
+            tls: TlsFiles {
+                certificate: dir.join("unused"),
+                private_key: dir.join("unused"),
+                trust: dir.join("unused"),
+            },
             data: dir.join("data"),
             access: Access { allow: Vec::new(), deny: Vec::new() },
         },

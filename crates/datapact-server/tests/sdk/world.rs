@@ -67,8 +67,8 @@ impl World {
         let common = |i: usize| {
             format!(
                 "[server]\nurl = \"{}\"\nlisten = \"{}\"\npublic_listen = \"{}\"\n\
-                 certificate = \"{r}.pem\"\n\
-                 private_key = \"{r}.key\"\ntrust = \"trust.toml\"\ndata = \"{r}\"\n\
+                 data = \"{r}\"\n[server.tls]\ncertificate = \"{r}.pem\"\n\
+                 private_key = \"{r}.key\"\ntrust = \"trust.toml\"\n\
                  [server.access]\nallow = [\"server\", \"clinic\", \"lab\"]\n",
                 url(i),
                 listen[i].0,

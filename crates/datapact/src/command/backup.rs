@@ -164,7 +164,7 @@ impl Restore {
         if self.follower.is_empty() {
             return Ok(Vec::new());
         }
-        let trust = ReloadableTrust::load(&config.server.trust)
+        let trust = ReloadableTrust::load(&config.server.tls.trust)
             .map_err(|error| Failure::usage(error, "check the trust configuration"))?;
         let tls = client_config(trust, None)
             .map_err(|error| Failure::usage(error, "check the trust configuration"))?;

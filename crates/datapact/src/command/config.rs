@@ -213,23 +213,23 @@ fn check<C: ServerConfig>(path: &Path, verifier_keys: fn(&C) -> Vec<String>) -> 
         )
     };
     let name = common.name().map_err(|e| wrong(path, &e))?;
-    let trust = datapact_api::trust_file::load(&common.trust).map_err(|error| {
+    let trust = datapact_api::trust_file::load(&common.tls.trust).map_err(|error| {
         Failure::usage(error, "`datapact ca trust` writes the trust configuration")
     })?;
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
-    let chain = CertificateDer::pem_file_iter(&common.certificate)
+    let chain = CertificateDer::pem_file_iter(&common.tls.certificate)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
         .map_err(|e| {
-            wrong(&common.certificate, &format_args!("no certificate chain in PEM: {e}"))
+            wrong(&common.tls.certificate, &format_args!("no certificate chain in PEM: {e}"))
         })?;
     trust
         .identify_server(&chain, &name, crate::context::now())
-        .map_err(|e| wrong(&common.certificate, &e))?;
-    let key = PrivateKey::load(&common.private_key, None).map_err(key_failure)?;
+        .map_err(|e| wrong(&common.tls.certificate, &e))?;
+    let key = PrivateKey::load(&common.tls.private_key, None).map_err(key_failure)?;
     let identity = datapact_core::identity::Identity::server(&name);
     datapact_core::jws::Signer::new(key.pkcs8(), chain, identity)
-        .map_err(|e| wrong(&common.private_key, &e))?;
+        .map_err(|e| wrong(&common.tls.private_key, &e))?;
     Ok(name)
 }
 
@@ -246,11 +246,11 @@ pub(super) fn config_failure(error: ConfigError) -> Failure {
 
 fn sample(role: Role, name: &str, [port, public_port, operator_port]: [u16; 3]) -> String {
     let ledger = ledger_id(name);
-    let specific = match role {
-        Role::Management => format!(
-            r#"
-# Users who administer accounts from the start, as `realm:subject`. At its start the server writes
-# data/administrators.json, the invitation that these users join with.
+    // Top-level keys, which TOML wants before all tables; and tables.
+    let (keys, tables) = match role {
+        Role::Management => (
+            r#"# Users who administer accounts from the start, as `realm:subject`. At its start
+# the server writes data/administrators.json, the invitation that these users join with.
 administrators = []
 
 # How long an access token lives, in seconds, 30 to 600.
@@ -260,9 +260,9 @@ token_seconds = 300
 account_retention_days = 30
 
 # How many days after a share has ended, or its package was replaced, the package is deleted.
-package_retention_days = 90
-
-# How others reach this server's public listener.
+package_retention_days = 90"#,
+            format!(
+                r#"# How others reach this server's public listener.
 [public]
 url = "https://{name}:{public_port}"
 # connect = "127.0.0.1:{public_port}"   # where to connect, when the name is not in the DNS
@@ -287,11 +287,11 @@ certificate = "storage.pem"
 
 # Lets users send publications to webhooks (docs/spec/webhooks.md); none is called without it.
 # [webhooks]
-# attempts = 10
-"#
+# attempts = 10"#
+            ),
         ),
-        Role::Key => r#"
-# The ledger's id and log key, as `datapact config init management` prints them.
+        Role::Key => (
+            r#"# The ledger's id and log key, as `datapact config init management` prints them.
 ledger = "management.example/ledger"
 log_key = "management.example/ledger+00000000+REPLACE"
 
@@ -305,24 +305,22 @@ current_seconds = 5
 key_retention_days = 90
 
 # How many hours a registered key waits for a policy that names it; then it is forgotten.
-registration_hours = 24
-
-[management]
+registration_hours = 24"#,
+            r#"[management]
 url = "https://management.example:8443"
 
 [management_public]
-url = "https://management.example:8080"
-"#
-        .to_owned(),
-        Role::Storage => r#"
-# The largest package, and all that one provider may store, in bytes.
+url = "https://management.example:8080""#
+                .to_owned(),
+        ),
+        Role::Storage => (
+            r#"# The largest package, and all that one provider may store, in bytes.
 package_bytes_max = 1099511627776
 provider_bytes_max = 1099511627776
 
 # How many hours a registered package waits for a policy that names it; then it is deleted.
-registration_hours = 24
-
-[management]
+registration_hours = 24"#,
+            r#"[management]
 url = "https://management.example:8443"
 
 # S3-compatible storage instead of a folder in `data`. Without `secret_key_file`,
@@ -332,24 +330,14 @@ url = "https://management.example:8443"
 # endpoint = "https://s3.example"
 # region = "us-east-1"
 # access_key_id = "datapact"
-# secret_key_file = "s3.secret"
-"#
-        .to_owned(),
+# secret_key_file = "s3.secret""#
+                .to_owned(),
+        ),
     };
-    // The top-level keys of a TOML file come before its tables.
-    let (top, tables) = specific.split_at(specific.find("\n[").map_or(specific.len(), |at| at + 1));
-    let (top, tables) = match top.rfind("\n\n# ") {
-        // The comment right above the first table belongs to it.
-        Some(at) if !top.split_at(at).1.contains('=') => {
-            (top.split_at(at + 1).0, specific.split_at(at + 1).1)
-        }
-        _ => (top, tables),
-    };
-    let (top, tables) = (top.trim(), tables.trim());
     format!(
         r#"# Datapact {role}. Relative paths are relative to this file. An unknown key is an error.
 
-{top}
+{keys}
 
 [server]
 # The address of this server; its certificate must bear this name.
@@ -359,13 +347,15 @@ url = "https://{name}:{port}"
 listen = "127.0.0.1:{port}"
 # Where it listens without client certificates: health, keys, revocation lists, log.
 public_listen = "127.0.0.1:{public_port}"
+# Everything that this server keeps.
+data = "data"
+
+[server.tls]
 # Its certificate chain and private key (PEM).
 certificate = "server.pem"
 private_key = "server.key"
 # Which CA certifies whom; `datapact ca trust` writes it. Read again when it changes.
 trust = "trust.toml"
-# Everything that this server keeps.
-data = "data"
 
 # PostgreSQL instead of a database file in `data`. TLS is used unless `host` is this machine or a
 # socket's folder. Without `password_file`, DATAPACT_DATABASE_PASSWORD holds the password.

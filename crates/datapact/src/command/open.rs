@@ -34,7 +34,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct Open {
-    /// The share's id, or a package that somebody forwarded to you
+    /// The share's id, or a package that was forwarded to you
     #[arg(value_name = "SHARE|PKG")]
     target: String,
     /// What you want the data for; must be one that the provider allows

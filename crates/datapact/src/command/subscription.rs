@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use datapact_api::management::{CatalogFilter, NewSubscription, NewWebhook, Subscription as Kept};
+use datapact_api::management::{self as api, CatalogFilter, NewSubscription, NewWebhook};
 use datapact_client::consumer::Consumer;
 use datapact_core::id::{SubscriptionId, random};
 use futures_util::StreamExt as _;
@@ -207,24 +207,25 @@ fn said(filter: &CatalogFilter) -> String {
     if all.is_empty() { "everything".to_owned() } else { all.join(", ") }
 }
 
-fn row(kept: &Kept) -> [String; 5] {
-    let webhook = kept.webhook.clone().unwrap_or_else(|| "-".to_owned());
+fn row(subscription: &api::Subscription) -> [String; 5] {
+    let webhook = subscription.webhook.clone().unwrap_or_else(|| "-".to_owned());
     [
-        kept.id.to_string(),
-        said(&kept.filter),
+        subscription.id.to_string(),
+        said(&subscription.filter),
         webhook,
-        kept.waiting.to_string(),
-        kept.dead.to_string(),
+        subscription.waiting.to_string(),
+        subscription.dead.to_string(),
     ]
 }
 
-fn text(kept: &Kept) -> String {
-    let mut lines = vec![("subscription", kept.id.to_string()), ("about", said(&kept.filter))];
-    if let Some(webhook) = &kept.webhook {
+fn text(subscription: &api::Subscription) -> String {
+    let mut lines =
+        vec![("subscription", subscription.id.to_string()), ("about", said(&subscription.filter))];
+    if let Some(webhook) = &subscription.webhook {
         lines.push(("webhook", webhook.clone()));
-        lines.push(("to be sent", kept.waiting.to_string()));
-        lines.push(("could not be sent", kept.dead.to_string()));
+        lines.push(("to be sent", subscription.waiting.to_string()));
+        lines.push(("could not be sent", subscription.dead.to_string()));
     }
-    lines.push(("since", output::time(kept.created)));
+    lines.push(("since", output::time(subscription.created)));
     fields(&lines)
 }

@@ -132,7 +132,7 @@ fn examine<C: ServerConfig>(
     };
     findings.good("configuration", path.display(), "it can be read");
     let common = config.common();
-    findings.private(&common.private_key);
+    findings.private(&common.tls.private_key);
     files(&mut findings, common);
     let client = certificate(&mut findings, common);
     let done = context.block_on(async {
@@ -192,17 +192,22 @@ async fn state(findings: &mut Findings, common: &Common, file: &str) {
 /// The server's own certificate and the trust configuration; a client with both, if they can be
 /// used.
 fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
-    let trust = match ReloadableTrust::load(&common.trust) {
+    let trust = match ReloadableTrust::load(&common.tls.trust) {
         Ok(trust) => trust,
         Err(error) => {
-            findings.error("trust", common.trust.display(), error, "`datapact ca trust` writes it");
+            findings.error(
+                "trust",
+                common.tls.trust.display(),
+                error,
+                "`datapact ca trust` writes it",
+            );
             return None;
         }
     };
     for ends in ends_of_trust(&trust.current()) {
         findings.ends(&ends, None);
     }
-    let chain = CertificateDer::pem_file_iter(&common.certificate)
+    let chain = CertificateDer::pem_file_iter(&common.tls.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| error.to_string());
     let name = common.name().unwrap_or_default();
@@ -211,7 +216,7 @@ fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
         Ok(chain)
     });
     // First its end: an expired certificate is unusable, and this says why.
-    if let Some(ends) = end_of_file("server", &name, &common.certificate) {
+    if let Some(ends) = end_of_file("server", &name, &common.tls.certificate) {
         findings.ends(&ends, None);
     }
     let chain = match usable {
@@ -219,23 +224,27 @@ fn certificate(findings: &mut Findings, common: &Common) -> Option<Client> {
         Err(error) => {
             let advice = "have the servers' CA certify `server.csr` for this name, and put the \
                           certificate there";
-            findings.error("certificate", common.certificate.display(), error, advice);
+            findings.error("certificate", common.tls.certificate.display(), error, advice);
             return None;
         }
     };
-    findings.good("certificate", common.certificate.display(), format_args!("it is for `{name}`"));
-    let key = match PrivateKey::load(&common.private_key, None) {
+    findings.good(
+        "certificate",
+        common.tls.certificate.display(),
+        format_args!("it is for `{name}`"),
+    );
+    let key = match PrivateKey::load(&common.tls.private_key, None) {
         Ok(key) => key,
         Err(error) => {
-            findings.error("certificate", common.private_key.display(), error, CORRECT);
+            findings.error("certificate", common.tls.private_key.display(), error, CORRECT);
             return None;
         }
     };
     match client_config(trust, Some((chain, key.for_tls()))) {
-        Ok(tls) => Some(Client { tls, certificate: common.certificate.clone() }),
+        Ok(tls) => Some(Client { tls, certificate: common.tls.certificate.clone() }),
         Err(error) => {
             let advice = "put in the private key that the certificate was made for";
-            findings.error("certificate", common.private_key.display(), error, advice);
+            findings.error("certificate", common.tls.private_key.display(), error, advice);
             None
         }
     }

@@ -38,7 +38,7 @@ pub enum Deed {
         /// From when on.
         erase_at: Timestamp,
     },
-    /// The access token of an access of somebody else's was revoked.
+    /// The access token of another user's access was revoked.
     TokenRevoked {
         /// The access, by its request's document id.
         request: Digest,
@@ -68,8 +68,9 @@ pub struct ActionRecord {
     /// SHA-256 of the actor's signed statement of this very call, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub statement: Option<Digest>,
-    /// The predecessor's digest; 32 zero bytes before the first.
-    pub previous: Digest,
+    /// The predecessor's digest; none in the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Digest>,
 }
 
 /// An action with the evidence of it.
@@ -112,29 +113,30 @@ impl ActionRecord {
     }
 }
 
-/// Checks that `actions` continue the entry with this sequence and digest (0 and zeros before the
-/// first); the last one's.
+/// Checks that `actions` continue the entry with this sequence and digest, or begin the record if
+/// there is none before them; sequence and digest of the last one.
 ///
 /// # Errors
 /// [`ActionError`], about the first entry that does not fit.
 pub fn check_actions(
-    after: (u64, Digest),
+    after: Option<(u64, Digest)>,
     actions: &[Action],
-) -> Result<(u64, Digest), ActionError> {
+) -> Result<Option<(u64, Digest)>, ActionError> {
     let mut at = after;
     for action in actions {
-        let (record, expected) = (&action.record, at.0.saturating_add(1));
+        let (last, previous) = at.unzip();
+        let (record, expected) = (&action.record, last.unwrap_or(0).saturating_add(1));
         if record.sequence != expected {
             return Err(ActionError::Sequence { expected, found: record.sequence });
         }
-        if record.previous != at.1 {
+        if record.previous != previous {
             return Err(ActionError::Chain(expected));
         }
         let shown = action.statement.as_ref().map(|statement| Digest::of(statement.as_bytes()));
         if shown.is_some() && shown != record.statement {
             return Err(ActionError::Statement(expected));
         }
-        at = (expected, record.digest());
+        at = Some((expected, record.digest()));
     }
     Ok(at)
 }
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     fn chain() -> Vec<Action> {
-        let mut previous = Digest([0; 32]);
+        let mut previous = None;
         let entry = |sequence| {
             let deed = Deed::Erased { account: AccountId([7; 16]) };
             let statement = Some("statement".to_owned());
@@ -158,7 +160,7 @@ mod tests {
                 statement: statement.as_ref().map(|s| Digest::of(s.as_bytes())),
                 previous,
             };
-            previous = record.digest();
+            previous = Some(record.digest());
             Action { record, statement }
         };
         (1..=4).map(entry).collect()
@@ -167,7 +169,7 @@ mod tests {
     fn check(edit: impl FnOnce(&mut Vec<Action>)) -> Result<u64, ActionError> {
         let mut actions = chain();
         edit(&mut actions);
-        check_actions((0, Digest([0; 32])), &actions).map(|(sequence, _)| sequence)
+        check_actions(None, &actions).map(|last| last.unwrap().0)
     }
 
     #[test]
@@ -187,7 +189,7 @@ mod tests {
         );
         let taken = |actions: &mut Vec<Action>| drop(actions.remove(1));
         assert_eq!(check(taken), Err(ActionError::Sequence { expected: 2, found: 3 }));
-        assert!(check_actions((0, Digest([1; 32])), &chain()).is_err(), "another beginning");
+        assert!(check_actions(Some((0, Digest([1; 32]))), &chain()).is_err(), "another beginning");
     }
 
     #[test]

@@ -30,25 +30,42 @@ pub(super) struct Kek {
 #[error("a stored key does not open under the key-encryption key")]
 pub(super) struct OpenError;
 
-/// What a stored key belongs to; the encryption binds it.
+/// What is encrypted; the encryption binds it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// A key, with the package that it opens.
+    Key(&'a KeyId, &'a Digest),
+    /// Nothing: it proves a version of the key-encryption key.
+    Proof,
+}
+
+/// What is encrypted, and the version of the key-encryption key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bound<'a> {
-    pub(super) key: &'a KeyId,
-    pub(super) package: &'a Digest,
-    /// The version of the key-encryption key.
+    pub(super) content: Content<'a>,
     pub(super) kek: u32,
 }
 
-impl Bound<'_> {
-    /// What proves a version of the key-encryption key: it is encrypted like a key, under names
-    /// that no key has.
-    pub(super) fn proof(kek: u32) -> Bound<'static> {
-        Bound { key: &KeyId([0; 16]), package: &Digest([0; 32]), kek }
+impl<'a> Bound<'a> {
+    pub(super) fn key(key: &'a KeyId, package: &'a Digest, kek: u32) -> Self {
+        Self { content: Content::Key(key, package), kek }
     }
 
-    /// Key id (16 bytes), KEK version (4, big-endian), package digest (32).
+    /// What proves a version of the key-encryption key.
+    pub(super) fn proof(kek: u32) -> Self {
+        Self { content: Content::Proof, kek }
+    }
+
+    /// KEK version (4 bytes, big-endian); then, of a key, its id (16) and the package's digest
+    /// (32).
     fn aad(&self) -> Vec<u8> {
-        [self.key.as_bytes().as_slice(), &self.kek.to_be_bytes(), self.package.as_bytes()].concat()
+        let kek = self.kek.to_be_bytes();
+        match self.content {
+            Content::Key(key, package) => {
+                [&kek, key.as_bytes().as_slice(), package.as_bytes()].concat()
+            }
+            Content::Proof => kek.to_vec(),
+        }
     }
 }
 
@@ -184,14 +201,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (kek, other) = (kek(dir.path()), kek(&dir.path().join("other")));
         let (key, package, plain) = (KeyId::random(), Digest(random()), random::<32>());
-        let bound = Bound { key: &key, package: &package, kek: FIRST_VERSION };
+        let (other_key, other_package) = (KeyId::random(), Digest(random()));
+        let bound = Bound::key(&key, &package, FIRST_VERSION);
         let sealed = kek.seal(bound, &plain).unwrap();
         assert_eq!(*kek.open_sealed(bound, &sealed).unwrap(), plain);
         assert_ne!(kek.seal(bound, &plain).unwrap(), sealed, "each nonce is fresh");
         assert!(!sealed.contains(&hex::encode(plain)));
         assert!(other.open_sealed(bound, &sealed).is_err());
-        assert!(kek.open_sealed(Bound { key: &KeyId::random(), ..bound }, &sealed).is_err());
-        assert!(kek.open_sealed(Bound { package: &Digest(random()), ..bound }, &sealed).is_err());
+        let moved = Bound::key(&other_key, &package, FIRST_VERSION);
+        assert!(kek.open_sealed(moved, &sealed).is_err());
+        let moved = Bound::key(&key, &other_package, FIRST_VERSION);
+        assert!(kek.open_sealed(moved, &sealed).is_err());
+        assert!(kek.open_sealed(Bound::proof(FIRST_VERSION), &sealed).is_err());
         assert!(kek.open_sealed(Bound { kek: 2, ..bound }, &sealed).is_err());
         assert!(kek.seal(Bound { kek: 2, ..bound }, &plain).is_none());
         for position in [0, 30, sealed.len() - 1] {

@@ -6,21 +6,18 @@
 //! encrypted again, some at a time; the old version's proof goes from the database; the old version
 //! goes from the file. What is found at the beginning says which of them are done.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use datapact_store::{Location, Store, StoreError, Tx};
+use datapact_store::{Store, StoreError, Tx};
 use serde::Serialize;
 
 use super::kek::{self, Bound, Kek, Lines};
 use super::table;
-use crate::config::KeyServerConfig;
-use crate::key::database::{DATABASE_FILE, connect};
 use crate::key::failure::OpenError;
 
 /// How many keys are encrypted again in one commit.
 const BATCH: u64 = 50;
-/// Held while the key-encryption key is changed, in the data folder.
-const LOCK: &str = "rekey.lock";
 
 /// What a change of the key-encryption key did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -33,35 +30,17 @@ pub struct Rekeyed {
     pub resumed: bool,
 }
 
-/// Changes the key-encryption key of the key server of `config`, or finishes a change that was
-/// interrupted. The server may be running.
-///
-/// # Errors
-/// When the file or the database cannot be used, or the file is not this database's; everything is
-/// then as one of the steps has left it, and both versions are in the file as long as either is
-/// needed.
-pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> {
-    let data = &config.server.data;
-    let lock =
-        std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(data.join(LOCK));
-    let lock = lock.map_err(OpenError::Data)?;
-    lock.try_lock().map_err(|_| OpenError::Rekeying)?;
-
-    let name = config.server.name().map_err(OpenError::Configuration)?;
-    if let Location::Sqlite(path) = config.server.database(DATABASE_FILE)?
-        && !path.exists()
-    {
-        return Err(OpenError::Unused);
-    }
-    let store = connect(config, &name).await?;
+/// Changes the key-encryption key in the file `path`, under which the keys in `store` are, or
+/// finishes a change that was interrupted. No two may run at once.
+pub(in crate::key) async fn rekey(store: &Store, path: &Path) -> Result<Rekeyed, OpenError> {
     let proofs = store.read(table::kek_proofs).await?;
     let Some((in_use, _)) = proofs.last() else { return Err(OpenError::Unused) };
-    let mut lines = kek::read(&config.kek)?.unwrap_or_default();
-    let wrong = || OpenError::WrongKek(config.kek.clone());
+    let mut lines = kek::read(path)?.unwrap_or_default();
+    let wrong = || OpenError::WrongKek(path.to_owned());
 
     let (version, resumed) = begin(*in_use, proofs.len(), &mut lines).ok_or_else(wrong)?;
-    kek::write(&config.kek, &lines)?;
-    let kek = Kek::open(&config.kek, &config.kek, true)?;
+    kek::write(path, &lines)?;
+    let kek = Kek::open(path, path, true)?;
     for (version, proof) in &proofs {
         kek.open_sealed(Bound::proof(*version), proof).map_err(|_| wrong())?;
     }
@@ -72,7 +51,7 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
     let kek = Arc::new(kek);
     let mut keys = 0;
     loop {
-        keys += encrypt_all(&store, &kek, version).await?;
+        keys += encrypt_all(store, &kek, version).await?;
         // In one transaction with a last look: nothing may need an old version any more.
         let done = store.write(move |tx| {
             let done = table::keys_before_kek(tx, version, 1)?.is_empty();
@@ -86,7 +65,7 @@ pub async fn rotate_kek(config: &KeyServerConfig) -> Result<Rekeyed, OpenError> 
         }
     }
     lines.retain(|in_file, _| *in_file == version);
-    kek::write(&config.kek, &lines)?;
+    kek::write(path, &lines)?;
     Ok(Rekeyed { version, keys, resumed })
 }
 
@@ -122,7 +101,7 @@ async fn encrypt_all(store: &Store, kek: &Arc<Kek>, version: u32) -> Result<u64,
 fn encrypt_some(tx: &Tx, kek: &Kek, version: u32) -> Result<u64, StoreError> {
     let keys = table::keys_before_kek(tx, version, BATCH)?;
     for (id, stored) in &keys {
-        let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
+        let bound = Bound::key(id, &stored.package, stored.kek);
         let damaged = |e: kek::OpenError| StoreError::Damaged(format!("the key `{id}`: {e}"));
         let plain = kek.open_sealed(bound, &stored.sealed).map_err(damaged)?;
         let sealed = kek.seal(Bound { kek: version, ..bound }, &plain);

@@ -48,7 +48,7 @@ impl Vault {
     ) -> Result<StoredKey> {
         let kek = self.store.read(table::kek_in_use).await?;
         self.load_version(kek)?;
-        let sealed = self.kek.seal(Bound { key: id, package: &package, kek }, plain);
+        let sealed = self.kek.seal(Bound::key(id, &package, kek), plain);
         let missing = || Problem::internal("the key-encryption key in use is missing");
         Ok(StoredKey { share, package, kek, sealed: sealed.ok_or_else(missing)? })
     }
@@ -61,7 +61,7 @@ impl Vault {
     ) -> Result<Zeroizing<[u8; 32]>> {
         self.load_version(stored.kek)?;
         let open = |stored: &StoredKey| {
-            let bound = Bound { key: id, package: &stored.package, kek: stored.kek };
+            let bound = Bound::key(id, &stored.package, stored.kek);
             self.kek.open_sealed(bound, &stored.sealed)
         };
         if let Ok(plain) = open(stored) {

@@ -45,7 +45,7 @@ pub(in crate::key) struct PolicyRow {
 }
 
 impl PolicyRow {
-    pub(super) fn new(
+    pub(in crate::key) fn new(
         policy: &SharingPolicy,
         id: Digest,
         owner: &Identity,
@@ -80,7 +80,7 @@ pub(in crate::key) fn policies(db: &Db, share: &ShareId, owner: &str) -> Result<
 }
 
 /// Writes a policy. One that is there keeps its call, and stays withheld.
-pub(super) fn put(tx: &Tx, row: &PolicyRow) -> Result<()> {
+pub(in crate::key) fn put(tx: &Tx, row: &PolicyRow) -> Result<()> {
     let into = "key_policy (policy, share, owner, version, state, expires, signed, key, package, \
                 package_id, call, withheld)";
     let on_conflict = "ON CONFLICT (policy) DO UPDATE SET \

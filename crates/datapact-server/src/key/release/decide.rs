@@ -108,10 +108,10 @@ impl Checks {
 
         // 5. The peer has signed access request and key request, the latter for this server.
         if request.signer() != consumer {
-            return refused("somebody else has signed the access request");
+            return refused("another user has signed the access request");
         }
         if key_request.signer() != consumer {
-            return refused("somebody else has signed the key request");
+            return refused("another user has signed the key request");
         }
         key_request.verify(&(self.trust)(), &self.name, now).map_err(Problem::forbidden)?;
 
@@ -165,7 +165,7 @@ impl Checks {
         let commitment =
             Opening { identity: consumer.clone(), salt: token.salt }.commitment(&share);
         if !same(commitment.as_bytes(), record.request.consumer.as_bytes()) {
-            return refused("the access record is somebody else's");
+            return refused("the access record is another user's");
         }
 
         // 12. The key is stored, for this share.

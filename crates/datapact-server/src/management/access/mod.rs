@@ -4,6 +4,8 @@
 mod facts;
 mod grant;
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -26,13 +28,15 @@ use datapact_store::Store;
 
 use self::facts::{FactsReader, RequestFacts};
 use self::grant::GrantedAccess;
-use super::Base;
-use super::admission::{self, Admission};
+use super::account::admission::{self, Admission};
+use super::base::Base;
 use super::failure::{Failure, Result};
+use super::issuer::Issuer;
+use super::notice::revocation;
 use super::peers::Peers;
 use super::policy::SignedPolicies;
-use super::submit::{Executed, Submission, Submit, salt};
-use super::token::{self, Issuer};
+use super::salt;
+use super::submit::{Executed, Submission, Submit};
 use crate::called::Called;
 use crate::users::Marker;
 
@@ -142,7 +146,7 @@ impl Called<AccessService> {
             .store
             .read(move |db| {
                 let access = table::access(db, &request)?;
-                Result::Ok((access, token::table::is_revoked(db, &request)?))
+                Result::Ok((access, revocation::is_revoked(db, &request)?))
             })
             .await?;
         let access = access.ok_or_else(|| Problem::internal("an applied access is missing"))?;
@@ -215,5 +219,5 @@ fn confirm_signer<B: Body>(document: &Signed<B>, caller: &Identity) -> Result<()
     if document.signer() == caller {
         return Ok(());
     }
-    Err(Problem::forbidden("somebody else has signed the document").into())
+    Err(Problem::forbidden("another user has signed the document").into())
 }

@@ -2,8 +2,8 @@
 CREATE TABLE access (
     request TEXT NOT NULL PRIMARY KEY,
     share TEXT NOT NULL,
-    -- Empty once the provider was erased.
-    provider TEXT NOT NULL,
+    -- NULL once the provider was erased.
+    provider TEXT,
     consumer TEXT NOT NULL,
     position BIGINT NOT NULL,
     record TEXT NOT NULL,
@@ -16,7 +16,8 @@ CREATE INDEX access_provider ON access (provider, position);
 CREATE TABLE usage (
     report TEXT NOT NULL PRIMARY KEY,
     share TEXT NOT NULL,
-    provider TEXT NOT NULL,
+    -- NULL once the provider was erased.
+    provider TEXT,
     consumer TEXT NOT NULL,
     position BIGINT NOT NULL,
     record TEXT NOT NULL,

@@ -168,9 +168,8 @@ pub(crate) struct Parties {
 pub(crate) fn parties(db: &Db, id: &Digest) -> std::result::Result<Option<Parties>, StoreError> {
     let sql = "SELECT consumer, provider, record FROM access WHERE request = $1";
     let Some(row) = db.row(sql, [text(id)])? else { return Ok(None) };
-    let is_erased = row.text(1)?.is_empty();
-    let provider = if is_erased { None } else { Some(row.parse(1)?) };
-    Ok(Some(Parties { consumer: row.parse(0)?, provider, record: row.json(2)? }))
+    let (consumer, provider) = (row.parse(0)?, row.optional_parse(1)?);
+    Ok(Some(Parties { consumer, provider, record: row.json(2)? }))
 }
 
 /// Notes that the user with this mark, who is being erased, has accessed the share.
@@ -193,7 +192,7 @@ pub(crate) fn erase(tx: &Tx, identity: &Identity, now: Timestamp) -> Result<()> 
     let sql = "DELETE FROM erasure WHERE share IN (SELECT id FROM share WHERE provider = $1)";
     tx.run(sql, [text(identity)])?;
     for table in ["access", "usage"] {
-        let sql = format!("UPDATE {table} SET provider = '' WHERE provider = $1");
+        let sql = format!("UPDATE {table} SET provider = NULL WHERE provider = $1");
         tx.run(sql, [text(identity)])?;
         // SQLite takes `ON CONFLICT` after a SELECT only behind a WHERE.
         let sql = format!(

@@ -16,8 +16,8 @@ const PAGE: u64 = 200;
 /// Who does something, with the evidence.
 pub(crate) struct Author {
     /// None when management does it on its own.
-    pub(super) actor: Option<AccountId>,
-    pub(super) statement: Option<Arc<str>>,
+    pub(crate) actor: Option<AccountId>,
+    pub(crate) statement: Option<Arc<str>>,
 }
 
 impl Author {
@@ -30,8 +30,8 @@ impl Author {
 pub(crate) fn record(tx: &Tx, time: Timestamp, author: &Author, deed: Deed) -> Result<u64> {
     let last = tx.row("SELECT sequence, digest FROM action ORDER BY sequence DESC LIMIT 1", [])?;
     let (before, previous) = match last {
-        Some(row) => (row.number(0)?, row.parse(1)?),
-        None => (0, Digest([0; 32])),
+        Some(row) => (row.number(0)?, Some(row.parse(1)?)),
+        None => (0, None),
     };
     let record = ActionRecord {
         sequence: before + 1,

@@ -10,7 +10,7 @@ use datapact_store::{Tx, json, number, text};
 use super::action::{Author, record};
 use super::table;
 use crate::management::failure::{Failure, Result};
-use crate::management::submit::salt;
+use crate::management::salt;
 
 /// How many invitations may be open at once.
 const INVITATIONS_MAX: u64 = 10_000;

@@ -1,10 +1,12 @@
 //! Accounts and invitations (MG-1, MG-2), and the record of what administrators do.
 
 pub(super) mod action;
+pub(super) mod admission;
 pub(super) mod enrolment;
-mod erasure;
 mod invitation;
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -17,20 +19,18 @@ use datapact_api::management::{
 };
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Kind, Problem};
-use datapact_api::user::UserStatus;
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
 use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
 
 use self::action::{Author, record};
+use self::admission::Admission;
 use self::enrolment::EnrolmentSource;
 use self::invitation::Promise;
-use super::admission::Admission;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, OpenError, Result};
 use super::notice::{self, Outbox};
-use super::policy::SignedPolicies;
-use super::{Base, OpenError};
 use crate::called::Called;
 use crate::users::Marker;
 
@@ -38,44 +38,28 @@ use crate::users::Marker;
 const INVITATION_SECONDS_MAX: u64 = 30 * 24 * 60 * 60;
 /// The longest code that is looked at, in bytes.
 const CODE_BYTES_MAX: usize = 128;
-/// A day, in seconds.
-const DAY: u64 = 24 * 60 * 60;
+
+/// Erases users: what each noun holds of one.
+#[async_trait]
+pub(super) trait Erase: Send + Sync {
+    /// Erases the account `id`, unless it is active or its time has not come.
+    async fn erase(&self, id: AccountId) -> Result<()>;
+}
 
 /// Accounts, invitations and actions.
 pub(super) struct AccountService {
-    store: Store,
-    clock: Clock,
-    admission: Arc<Admission>,
-    outbox: Arc<Outbox>,
-    /// Emptied when a user is erased.
-    policies: Arc<SignedPolicies>,
-    marker: Marker,
-    enrolment: EnrolmentSource,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    pub(super) admission: Arc<Admission>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) eraser: Arc<dyn Erase>,
+    pub(super) marker: Marker,
+    pub(super) enrolment: EnrolmentSource,
     /// How long a deleted account waits for its erasure.
-    retention_seconds: u64,
+    pub(super) retention_seconds: u64,
 }
 
 impl AccountService {
-    pub(super) fn new(
-        base: &Base,
-        outbox: Arc<Outbox>,
-        policies: Arc<SignedPolicies>,
-        marker: Marker,
-        enrolment: EnrolmentSource,
-        retention_days: u32,
-    ) -> Self {
-        Self {
-            store: base.store.clone(),
-            clock: Arc::clone(&base.clock),
-            admission: Arc::clone(&base.admission),
-            outbox,
-            policies,
-            marker,
-            enrolment,
-            retention_seconds: u64::from(retention_days) * DAY,
-        }
-    }
-
     pub(super) fn enrolment(&self) -> Enrolment {
         self.enrolment.enrolment()
     }
@@ -93,6 +77,21 @@ impl AccountService {
             self.store.write(move |tx| ensure_administrator(tx, identity, now)).await?;
         }
         Ok(())
+    }
+
+    /// Puts all disabled accounts into the outbox: a server that was restored from a backup may
+    /// not know of them.
+    pub(super) async fn post_disabled(&self) -> Result<()> {
+        let servers = self.outbox.servers();
+        self.store
+            .write(move |tx| {
+                for (identity, sequence) in table::disabled(tx)? {
+                    let notice = UserNotice { identity, status: UserStatus::Disabled, sequence };
+                    notice::table::post_if_none(tx, &servers, &notice)?;
+                }
+                Ok(())
+            })
+            .await
     }
 }
 
@@ -240,7 +239,7 @@ impl Accounts for Called<AccountService> {
         // Even if the erasure fails, the servers are told at once that the account is disabled.
         self.outbox.posted();
         if when.now {
-            self.erase(id).await?;
+            self.eraser.erase(id).await?;
         }
         self.outbox.tell(&account.identity).await?;
         Ok(account)

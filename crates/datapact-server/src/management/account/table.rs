@@ -44,7 +44,7 @@ pub(crate) fn find(
 ///
 /// # Errors
 /// [`Problem::not_found`] for the caller.
-pub(super) fn by_id(db: &Db, id: &AccountId) -> Result<Account> {
+pub(crate) fn by_id(db: &Db, id: &AccountId) -> Result<Account> {
     let sql = format!("SELECT {COLUMNS} FROM account WHERE id = $1");
     match db.row(sql, [text(id)])? {
         Some(row) => Ok(read(&row)?),
@@ -103,7 +103,7 @@ pub(super) fn update(tx: &Tx, account: &Account) -> Result<()> {
 }
 
 /// Deletes an account, and what else only this noun knows of its holder.
-pub(super) fn delete(tx: &Tx, id: &AccountId) -> Result<()> {
+pub(crate) fn delete(tx: &Tx, id: &AccountId) -> Result<()> {
     tx.run("DELETE FROM invitation WHERE account = $1", [text(id)])?;
     tx.run("UPDATE action SET statement = NULL WHERE actor = $1", [text(id)])?;
     tx.run("DELETE FROM account WHERE id = $1", [text(id)])?;
@@ -111,14 +111,14 @@ pub(super) fn delete(tx: &Tx, id: &AccountId) -> Result<()> {
 }
 
 /// The accounts that are to be erased by `now`.
-pub(super) fn due(db: &Db, now: Timestamp) -> Result<Vec<AccountId>> {
+pub(crate) fn due(db: &Db, now: Timestamp) -> Result<Vec<AccountId>> {
     let sql = "SELECT id FROM account WHERE erase_at IS NOT NULL AND erase_at <= $1";
     let found = db.rows(sql, [number(now)])?;
     Ok(found.iter().map(|row| row.parse(0)).collect::<std::result::Result<_, _>>()?)
 }
 
 /// The sequence of the last notice about the account; 0 if there was none.
-pub(super) fn noticed(db: &Db, id: &AccountId) -> Result<u64> {
+pub(crate) fn noticed(db: &Db, id: &AccountId) -> Result<u64> {
     let row = db.row("SELECT noticed FROM account WHERE id = $1", [text(id)])?;
     Ok(row.map_or(Ok(0), |row| row.number(0))?)
 }
@@ -130,7 +130,7 @@ pub(super) fn set_noticed(tx: &Tx, id: &AccountId, sequence: u64) -> Result<()> 
 }
 
 /// Who is disabled, with the sequence of the last notice about each.
-pub(crate) fn disabled(db: &Db) -> std::result::Result<Vec<(Identity, u64)>, StoreError> {
+pub(super) fn disabled(db: &Db) -> std::result::Result<Vec<(Identity, u64)>, StoreError> {
     let sql = "SELECT identity, noticed FROM account WHERE active = 0 AND noticed > 0";
     db.rows(sql, [])?.iter().map(|row| Ok((row.parse(0)?, row.number(1)?))).collect()
 }

@@ -4,6 +4,8 @@ pub(super) mod index;
 pub(super) mod publications;
 mod query;
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -18,11 +20,12 @@ use datapact_core::id::{Salt, ShareId};
 use datapact_log::clock::Clock;
 use datapact_store::Store;
 
-use super::Base;
-use super::admission::Admission;
+use super::account::admission::Admission;
+use super::base::Base;
 use super::failure::{Failure, Result};
 use super::policy::SignedPolicies;
-use super::submit::{Submit, salt};
+use super::salt;
+use super::submit::Submit;
 use crate::called::Called;
 use publications::Publications;
 pub(super) use query::Matcher;

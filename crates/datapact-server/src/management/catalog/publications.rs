@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
-use datapact_api::management::{self as api, CatalogEntry};
+use datapact_api::management::{self as api, CatalogEntry, CatalogFilter};
 use datapact_api::problem::{Kind, Problem};
-use datapact_core::id::SubscriptionId;
-use datapact_store::{Store, Tx};
+use datapact_store::{Db, Store, Tx};
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{Matcher, table};
-use crate::management::Base;
-use crate::management::admission::Admission;
+use crate::management::account::admission::Admission;
+use crate::management::base::Base;
 use crate::management::failure::{Failure, Result};
 use crate::management::policy::SignedPolicies;
-use crate::management::subscription;
 
 /// How many clients may follow the publications at once: each holds a connection.
 const READERS_MAX: usize = 1000;
@@ -31,6 +29,9 @@ const CHECK: Duration = Duration::from_secs(15);
 pub(crate) fn add(tx: &Tx, entry: &CatalogEntry) -> Result<()> {
     Ok(table::add(tx, entry)?)
 }
+
+/// Reads the filter of a subscription, while it is there.
+pub(crate) type ReadFilter = Arc<dyn Fn(&Db) -> Result<CatalogFilter> + Send + Sync>;
 
 /// Streams of publications.
 pub(crate) struct Publications {
@@ -62,7 +63,7 @@ impl Publications {
     }
 
     /// The publications behind the event `after` as they come, or those of them that fit the
-    /// subscription `of`. The stream ends with a problem when the caller may not read on.
+    /// `filter`. The stream ends with a problem when the caller may not read on.
     ///
     /// # Errors
     /// [`Kind::Busy`] when too many follow.
@@ -70,14 +71,15 @@ impl Publications {
         self: &Arc<Self>,
         caller: &Caller,
         after: u64,
-        of: Option<SubscriptionId>,
+        filter: Option<ReadFilter>,
     ) -> Result<api::Publications> {
         let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
             Problem::new(Kind::Busy, "too many subscribers")
                 .hint("search the catalog, or try again later")
         })?;
         let publications = Arc::clone(self);
-        let reader = Reader { publications, caller: caller.clone(), after, of, _permit: permit };
+        let reader =
+            Reader { publications, caller: caller.clone(), after, filter, _permit: permit };
         let batches = stream::unfold(Some(reader), |reader| async move {
             let mut reader = reader?;
             match reader.next().await {
@@ -94,8 +96,8 @@ struct Reader {
     publications: Arc<Publications>,
     caller: Caller,
     after: u64,
-    /// The subscription that says what to read; all if none.
-    of: Option<SubscriptionId>,
+    /// Says what to read; all if none.
+    filter: Option<ReadFilter>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -105,10 +107,10 @@ impl Reader {
         let mut newest = self.publications.newest.clone();
         loop {
             self.publications.admission.account(&self.caller).await?;
-            let (after, of) = (self.after, self.of);
+            let (after, filter) = (self.after, self.filter.clone());
             let read = self.publications.store.read(move |db| {
                 // The filter is read each time: it may have been replaced, or have ended.
-                let filter = of.map(|id| subscription::table::filter(db, &id)).transpose()?;
+                let filter = filter.map(|read| read(db)).transpose()?;
                 Ok::<_, Failure>((filter, table::publications(db, after, READ_AHEAD)?))
             });
             let (filter, entries) = read.await?;

@@ -1,5 +1,8 @@
 //! What management tells of its ledger: what it is, proofs, and cosignatures.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,14 +10,15 @@ use async_trait::async_trait;
 use datapact_api::management::{LedgerProof, Log, ManagementInfo};
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_ledger::LedgerError;
+use datapact_ledger::embedded::EmbeddedLedger;
 use datapact_log::log_policy::CheckpointError;
 use datapact_log::log_policy::LogPolicy;
 use datapact_log::proof::ProofError;
 use tokio::time::Instant;
 
-use super::Base;
-use super::admission::Admission;
-use super::failure::Failure;
+use super::account::admission::Admission;
+use super::base::Base;
+use super::failure::{Failure, Result};
 use super::peers::Peers;
 use super::submit::Submit;
 use crate::called::Called;
@@ -33,19 +37,38 @@ pub(super) struct LogService {
     admission: Arc<Admission>,
     peers: Arc<Peers>,
     submit: Arc<Submit>,
+    log: Arc<EmbeddedLedger>,
     /// What a proof must fulfil.
     policy: LogPolicy,
 }
 
 impl LogService {
-    pub(super) fn new(base: &Base, submit: Arc<Submit>, policy: LogPolicy, name: String) -> Self {
+    pub(super) fn new(
+        base: &Base,
+        submit: Arc<Submit>,
+        log: Arc<EmbeddedLedger>,
+        policy: LogPolicy,
+        name: String,
+    ) -> Self {
         Self {
             name,
             admission: Arc::clone(&base.admission),
             peers: Arc::clone(&base.peers),
             submit,
+            log,
             policy,
         }
+    }
+
+    /// A file of the log, such as `checkpoint`, if there is one at `path`.
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.log.read(path).await?)
+    }
+
+    /// How long the log is, as soon as that is more than `size`, or after `timeout`.
+    pub(super) async fn longer_than(&self, size: u64, timeout: Duration) -> Result<u64> {
+        self.log.wait_newer(size, timeout).await?;
+        Ok(self.log.size())
     }
 }
 
@@ -69,7 +92,7 @@ impl Log for Called<LogService> {
     /// A proof under a checkpoint that the quorum of witnesses has cosigned.
     async fn proof(&self, position: u64) -> problem::Result<LedgerProof> {
         self.admission.user_or_server(&self.caller).await?;
-        let log = self.submit.log();
+        let log = &self.log;
         let missing = || Problem::not_found(format!("the ledger has no entry {position}"));
         let entry = log.entry(position).await.map_err(Failure::from)?.ok_or_else(missing)?;
         let end = Instant::now() + QUORUM_TIMEOUT;
@@ -109,7 +132,7 @@ impl Log for Called<LogService> {
         if note.len() > NOTE_BYTES_MAX {
             return Err(Problem::new(Kind::TooLarge, "the checkpoint is too long"));
         }
-        let added = self.submit.log().add_cosignature(note.as_bytes()).await;
+        let added = self.log.add_cosignature(note.as_bytes()).await;
         added.map_err(|error| match error {
             // Here it means that the note is none of this log and its witnesses.
             LedgerError::Misconfigured(_) => Problem::malformed(error),

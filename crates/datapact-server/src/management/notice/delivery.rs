@@ -9,9 +9,8 @@ use datapact_api::storage_server::StorageServer;
 use datapact_api::user::UserNotice;
 use tokio::task::JoinHandle;
 
-use super::{Outbox, table};
+use super::{Outbox, revocation, table};
 use crate::management::failure::{Failure, Result};
-use crate::management::token;
 
 /// How long a server that is away is left alone, at first and at the longest.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -77,7 +76,7 @@ async fn deliver_batch(outbox: &Outbox, name: &str, to: &Receiver) -> Result<boo
     let server = name.to_owned();
     if let Receiver::Key(key_server) = to {
         let server = server.clone();
-        let revocations = outbox.store.read(move |db| token::table::waiting(db, &server)).await?;
+        let revocations = outbox.store.read(move |db| revocation::waiting(db, &server)).await?;
         if !revocations.is_empty() {
             deliver_revocations(outbox, &**key_server, revocations).await?;
             return Ok(true);
@@ -102,7 +101,7 @@ async fn deliver_revocations(
     for revocation in revocations {
         key_server.revoke_token(&revocation).await?;
         let request = revocation.request;
-        outbox.store.write(move |tx| token::table::delivered(tx, &request)).await?;
+        outbox.store.write(move |tx| revocation::delivered(tx, &request)).await?;
         outbox.delivered.send_replace(());
     }
     Ok(())

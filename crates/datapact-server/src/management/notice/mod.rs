@@ -3,23 +3,25 @@
 //! as soon as it is back.
 
 mod delivery;
+pub(super) mod revocation;
 pub(super) mod table;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::problem::{Kind, Problem};
-use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{Digest, Timestamp};
 use datapact_core::identity::Identity;
-use datapact_store::{Db, Store, StoreError};
+use datapact_store::{Db, Migration, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::account;
 use super::failure::{Failure, Result};
 use super::peers::Peers;
-use super::token;
+
+/// The outbox: notices about users, and revocations of tokens.
+pub(super) const SCHEMA: Migration =
+    Migration { module: "notice", version: 1, sql: include_str!("schema_1.sql") };
 
 /// How long an answer waits until all servers are told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -84,7 +86,7 @@ impl Outbox {
     /// # Errors
     /// [`Kind::Unavailable`] when it is away; it is told as soon as it is back.
     pub(super) async fn tell_revoked(&self, request: &Digest) -> Result<()> {
-        self.deliver_now(token::table::untold, request).await
+        self.deliver_now(revocation::untold, request).await
     }
 
     /// Waits until `untold`, which names the servers that are still to be told of `subject`, names
@@ -124,21 +126,6 @@ impl Outbox {
         let detail = format!("it is done here, but {} could not be told yet", away.join(" and "));
         let hint = "each is told as soon as it answers; repeat the call to see whether it was";
         Err(Problem::new(Kind::Unavailable, detail).hint(hint).into())
-    }
-
-    /// Puts all disabled accounts into the outbox: a server that was restored from a backup may
-    /// not know of them.
-    pub(super) async fn post_disabled(&self) -> Result<()> {
-        let servers = self.servers();
-        self.store
-            .write(move |tx| {
-                for (identity, sequence) in account::table::disabled(tx)? {
-                    let notice = UserNotice { identity, status: UserStatus::Disabled, sequence };
-                    table::post_if_none(tx, &servers, &notice)?;
-                }
-                Ok(())
-            })
-            .await
     }
 
     /// Starts a task for each server, so that a server which is away holds up no other.

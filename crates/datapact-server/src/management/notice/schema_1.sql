@@ -6,3 +6,13 @@ CREATE TABLE notice (
     sequence BIGINT NOT NULL,
     PRIMARY KEY (server, identity)
 );
+
+-- Revoked tokens, by the access request's document id, until every token for it has expired. `server`
+-- is the key server that is told.
+CREATE TABLE token_revocation (
+    request TEXT NOT NULL PRIMARY KEY,
+    server TEXT NOT NULL,
+    until BIGINT NOT NULL,
+    told BIGINT NOT NULL
+);
+CREATE INDEX token_revocation_told ON token_revocation (told, server);

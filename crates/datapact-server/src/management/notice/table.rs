@@ -1,12 +1,8 @@
-//! The notices in the database.
+//! The notices about users in the database.
 
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::identity::Identity;
-use datapact_store::{Db, Migration, StoreError, Tx, json, number, text};
-
-/// The outbox of notices about users.
-pub(crate) const SCHEMA: Migration =
-    Migration { module: "notice", version: 1, sql: include_str!("schema_1.sql") };
+use datapact_store::{Db, StoreError, Tx, json, number, text};
 
 /// How many notices are read at once.
 const BATCH: u64 = 100;
@@ -30,7 +26,7 @@ pub(crate) fn post(
 }
 
 /// Puts a notice for each of `servers` into the outbox, unless one about the same user is there.
-pub(super) fn post_if_none(
+pub(crate) fn post_if_none(
     tx: &Tx,
     servers: &[String],
     notice: &UserNotice,

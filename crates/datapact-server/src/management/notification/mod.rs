@@ -1,6 +1,8 @@
 //! Notifications (US-5): what a user should know, kept until it is acknowledged.
 
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -9,8 +11,8 @@ use datapact_api::management::{Acknowledged, Notification, NotificationQuery, No
 use datapact_api::problem;
 use datapact_store::Store;
 
-use super::Base;
-use super::admission::Admission;
+use super::account::admission::Admission;
+use super::base::Base;
 use super::failure::Failure;
 use crate::called::Called;
 

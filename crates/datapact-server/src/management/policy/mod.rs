@@ -5,6 +5,8 @@ mod confirm;
 mod documents;
 pub(super) mod retention;
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,11 +24,12 @@ use datapact_core::policy::{ShareState, SharingPolicy};
 use datapact_store::Store;
 
 pub(super) use self::documents::SignedPolicies;
-use super::Base;
-use super::admission::Admission;
+use super::account::admission::Admission;
+use super::base::Base;
 use super::failure::{Failure, Result};
 use super::peers::Peers;
-use super::submit::{Executed, Submission, Submit, salt};
+use super::salt;
+use super::submit::{Executed, Submission, Submit};
 use crate::called::Called;
 
 /// Takes policies, and shows providers their shares.
@@ -52,7 +55,7 @@ impl Policies for Called<PolicyService> {
     async fn set_policy(&self, policy: &Signed<SharingPolicy>) -> problem::Result<PolicyReceipt> {
         let provider = self.admission.provider(&self.caller).await?.identity;
         if *policy.signer() != provider {
-            return Err(Problem::forbidden("somebody else has signed the policy"));
+            return Err(Problem::forbidden("another user has signed the policy"));
         }
         if let Some(receipt) = self.receipt(policy.id()).await? {
             return Ok(receipt);

@@ -12,7 +12,7 @@ use datapact_log::clock::Clock;
 use datapact_store::{Row, Store, Tx, Value, number, text};
 
 use super::table::state_name;
-use crate::management::Base;
+use crate::management::base::Base;
 use crate::management::failure::{Failure, Result};
 use crate::management::peers::Peers;
 

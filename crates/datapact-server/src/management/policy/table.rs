@@ -11,8 +11,9 @@ use datapact_core::policy::{ShareState, SharingPolicy};
 use datapact_store::{Db, Migration, Row, Tx, Value, json, number, text};
 
 use crate::management::failure::Result;
+use crate::management::salt;
 use crate::management::stored::signed;
-use crate::management::submit::{Submit, salt};
+use crate::management::submit::Submit;
 
 /// The tables of policies and shares.
 pub(crate) const SCHEMA: Migration =

@@ -13,8 +13,9 @@ use datapact_store::{Group, Store, Tx};
 
 use super::cursor::Cursor;
 use super::projector::{self, DocumentedEvent};
-use super::{Executed, Submission, Submit, intent, salt};
+use super::{Executed, Projection, Submission, Submit, intent};
 use crate::management::failure::{Failure, Result};
+use crate::management::salt;
 
 /// Executes calls, all that wait in one transaction.
 pub(super) type Batch = Group<Submission, Outcome, Failure>;
@@ -38,17 +39,24 @@ pub(super) struct Written {
 }
 
 /// The group that writes to `store`, which also holds `log`.
-pub(super) fn batch(store: Store, log: Arc<EmbeddedLedger>, clock: Clock) -> Batch {
-    Group::writing(store, move |tx, submissions| write_all(tx, &log, submissions, clock()))
+pub(super) fn batch(
+    store: Store,
+    log: Arc<EmbeddedLedger>,
+    projection: Arc<dyn Projection>,
+    clock: Clock,
+) -> Batch {
+    let write = move |tx: &Tx, submissions| write_all(tx, &log, &*projection, submissions, clock());
+    Group::writing(store, write)
 }
 
 fn write_all(
     tx: &Tx,
     log: &EmbeddedLedger,
+    projection: &dyn Projection,
     submissions: Vec<Submission>,
     now: Timestamp,
 ) -> Result<Vec<Result<Outcome>>> {
-    let applied = intent::applied(tx, &submissions)?;
+    let applied = projection.applied(tx, &submissions)?;
     // An outcome for each submission; none for those that the ledger decides.
     let mut outcomes = Vec::with_capacity(submissions.len());
     let mut to_decide = Vec::with_capacity(submissions.len());
@@ -67,7 +75,7 @@ fn write_all(
     }
     let calls = to_decide.iter().map(|submission| submission.call.clone()).collect();
     let (decided, answers) = log.decide_in(tx, calls)?;
-    let cursor = project(tx, &decided, &to_decide, &answers, now)?;
+    let cursor = project(tx, projection, &decided, &to_decide, &answers, now)?;
     let written = Arc::new(Written { decided, cursor });
     let mut answers = answers.into_iter().map(|answer| match answer {
         Ok(receipt) => Ok(Outcome::OnLedger(Box::new(receipt), Arc::clone(&written))),
@@ -81,6 +89,7 @@ fn write_all(
 /// documents in intents.
 fn project(
     tx: &Tx,
+    projection: &dyn Projection,
     decided: &Decided,
     submissions: &[Submission],
     answers: &[std::result::Result<LedgerReceipt, LedgerError>],
@@ -109,7 +118,7 @@ fn project(
     match (is_behind, events.is_empty()) {
         (true, _) => Ok(None),
         (false, true) => Ok(Some(cursor)),
-        (false, false) => projector::apply_from(tx, cursor, events, now).map(Some),
+        (false, false) => projector::apply_from(tx, projection, cursor, events, now).map(Some),
     }
 }
 

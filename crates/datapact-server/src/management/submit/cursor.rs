@@ -8,13 +8,13 @@ use tokio::sync::watch;
 
 /// Up to where events are applied, and the numbers given out last.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Cursor {
+pub(crate) struct Cursor {
     /// The next position to apply.
     pub(super) next: u64,
     /// The number of the newest publication.
-    pub(super) event: u64,
+    pub(crate) event: u64,
     /// The number of the newest notification.
-    pub(super) sequence: u64,
+    pub(crate) sequence: u64,
 }
 
 impl Cursor {

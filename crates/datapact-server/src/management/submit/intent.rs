@@ -1,7 +1,7 @@
 //! Intents: a call to a chain is stored before it is executed, so a crash at any step loses
 //! nothing. Executing one again is harmless, since the contract knows a call by its document.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use datapact_core::identity::Identity;
 use datapact_store::{Db, Group, Row, Store, Tx, Value, json, number, text};
 use futures_util::future::join_all;
 
-use super::{Submission, Submit, salt};
+use super::{Projection, Submission, Submit};
 use crate::management::failure::{Failure, Result};
+use crate::management::salt;
 
 /// How many open calls are executed at once.
 const RETRIES_AT_ONCE: usize = 64;
@@ -38,14 +39,18 @@ pub(super) enum State {
 }
 
 /// The group that stores intents in `store`.
-pub(super) fn intents(store: Store) -> Intents {
-    Group::writing(store, store_all)
+pub(super) fn intents(store: Store, projection: Arc<dyn Projection>) -> Intents {
+    Group::writing(store, move |tx, submissions| store_all(tx, &*projection, submissions))
 }
 
 /// Stores the intents of a batch. Each document is worked on by one task at a time
 /// ([`super::working::DocumentLocks`]), so no two are of the same document.
-fn store_all(tx: &Tx, submissions: Vec<Submission>) -> Result<Vec<Result<State>>> {
-    let applied = applied(tx, &submissions)?;
+fn store_all(
+    tx: &Tx,
+    projection: &dyn Projection,
+    submissions: Vec<Submission>,
+) -> Result<Vec<Result<State>>> {
+    let applied = projection.applied(tx, &submissions)?;
     let mut open = open_rows(tx, &submissions)?;
     let mut states = Vec::with_capacity(submissions.len());
     let mut inserted = Vec::with_capacity(submissions.len());
@@ -85,29 +90,6 @@ pub(super) fn columns(id: Digest, call: &Call, documents: &Documents) -> Result<
 pub(super) fn insert_all(tx: &Tx, rows: Vec<[Value; 3]>) -> Result<()> {
     tx.insert_or("intent (id, call, documents)", rows, "ON CONFLICT (id) DO NOTHING")?;
     Ok(())
-}
-
-/// The documents whose calls the projector has applied.
-pub(super) fn applied(db: &Db, submissions: &[Submission]) -> Result<HashSet<Digest>> {
-    let (mut policies, mut accesses, mut usages) = (Vec::new(), Vec::new(), Vec::new());
-    for Submission { id, documents, .. } in submissions {
-        match **documents {
-            Documents::Policy { .. } => policies.push(text(id)),
-            Documents::Access { .. } => accesses.push(text(id)),
-            Documents::Usage { .. } => usages.push(text(id)),
-        }
-    }
-    let mut applied = HashSet::new();
-    for (sql, ids) in [
-        ("SELECT id FROM policy WHERE id IN", policies),
-        ("SELECT request FROM access WHERE request IN", accesses),
-        ("SELECT report FROM usage WHERE report IN", usages),
-    ] {
-        for row in db.rows_of(sql, ids)? {
-            applied.insert(row.parse(0)?);
-        }
-    }
-    Ok(applied)
 }
 
 /// The rows of those intents that are stored already.

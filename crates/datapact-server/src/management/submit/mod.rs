@@ -1,5 +1,5 @@
 //! Executing calls on the ledger, and applying what it records (SH-8, SH-9, AX-4). This folder
-//! alone holds the ledger and the cursor up to which its events are applied; services ask it.
+//! alone executes, and knows the cursor up to which events are applied; services ask it.
 //!
 //! Architecture invariants: a call to a chain is stored as an intent before it is executed; what
 //! users read is applied by the one projector, from the cursor, in one transaction; on the embedded
@@ -9,9 +9,11 @@ mod batch;
 mod cursor;
 pub(super) mod intent;
 mod projector;
-pub(super) mod salt;
+#[cfg(test)]
+mod tests;
 mod working;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,14 +30,16 @@ use datapact_ledger::port::LedgerInfo;
 use datapact_ledger::{Ledger, LedgerError, LedgerReceipt};
 use datapact_log::Position;
 use datapact_log::clock::Clock;
-use datapact_store::{Migration, Store, StoreError};
+use datapact_store::{Db, Migration, Store, StoreError, Tx};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use self::cursor::{Cursor, Progress};
+pub(super) use self::cursor::Cursor;
+use self::cursor::Progress;
 use self::intent::State;
+pub(super) use self::projector::DocumentedEvent;
 use self::working::{DocumentLocks, DocumentsInMemory};
-use super::Base;
+use super::base::Base;
 use super::failure::Result;
 
 /// The tables of this folder.
@@ -63,6 +67,22 @@ pub(super) enum Executed {
     SaltTaken,
 }
 
+/// What follows from the ledger's events: in the tables that users read, which other nouns have.
+pub(super) trait Projection: Send + Sync {
+    /// Applies events in their order. The numbers that it gives out follow those in `cursor`, which
+    /// has the last ones then.
+    fn apply(
+        &self,
+        tx: &Tx,
+        cursor: &mut Cursor,
+        events: Vec<DocumentedEvent>,
+        now: Timestamp,
+    ) -> Result<()>;
+
+    /// The documents whose calls have been applied.
+    fn applied(&self, db: &Db, submissions: &[Submission]) -> Result<HashSet<Digest>>;
+}
+
 /// Executes calls on the ledger, and knows up to where its events are applied.
 pub(super) struct Submit {
     store: Store,
@@ -72,6 +92,7 @@ pub(super) struct Submit {
     ledger: Arc<dyn Ledger>,
     /// The log: the ledger itself where that is embedded, else the mirror of the chain.
     log: Arc<EmbeddedLedger>,
+    projection: Arc<dyn Projection>,
     path: Path,
     locks: DocumentLocks,
     in_memory: DocumentsInMemory,
@@ -92,13 +113,15 @@ impl Submit {
         base: &Base,
         log: Arc<EmbeddedLedger>,
         ledger: Arc<dyn Ledger>,
+        projection: Arc<dyn Projection>,
     ) -> std::result::Result<Arc<Self>, StoreError> {
         let Base { store, clock, trust, .. } = base.clone();
         let cursor = store.read(Cursor::read).await?;
         let path = if std::ptr::addr_eq(Arc::as_ptr(&ledger), Arc::as_ptr(&log)) {
-            Path::Batch(batch::batch(store.clone(), Arc::clone(&log), Arc::clone(&clock)))
+            let (log, projection) = (Arc::clone(&log), Arc::clone(&projection));
+            Path::Batch(batch::batch(store.clone(), log, projection, Arc::clone(&clock)))
         } else {
-            Path::Intents(intent::intents(store.clone()))
+            Path::Intents(intent::intents(store.clone(), Arc::clone(&projection)))
         };
         Ok(Arc::new(Self {
             store,
@@ -106,6 +129,7 @@ impl Submit {
             clock,
             ledger,
             log,
+            projection,
             path,
             locks: DocumentLocks::default(),
             in_memory: DocumentsInMemory::default(),
@@ -246,11 +270,6 @@ impl Submit {
     /// What the ledger is, for people and for enrolment.
     pub(super) async fn info(&self) -> Result<LedgerInfo> {
         Ok(self.ledger.info().await?)
-    }
-
-    /// The log: proofs, entries, and cosignatures.
-    pub(super) fn log(&self) -> &Arc<EmbeddedLedger> {
-        &self.log
     }
 
     /// The number of the newest publication, to wait for.

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::outbox::{self, Claimed, Failed};
 use super::webhook::{Delivery, Secret, Webhooks};
-use crate::management::Base;
+use crate::management::base::Base;
 use crate::management::catalog::{self, Matcher};
 use crate::management::failure::{Failure, Result};
 use crate::management::policy::SignedPolicies;

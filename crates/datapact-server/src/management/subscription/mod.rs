@@ -4,6 +4,8 @@
 mod delivery;
 mod outbox;
 pub(super) mod table;
+#[cfg(test)]
+mod tests;
 pub(crate) mod webhook;
 
 use std::sync::Arc;
@@ -21,10 +23,10 @@ use datapact_store::Store;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Base;
-use super::admission::Admission;
+use super::account::admission::Admission;
+use super::base::Base;
 use super::catalog::Matcher;
-use super::catalog::publications::Publications;
+use super::catalog::publications::{Publications, ReadFilter};
 use super::failure::Result;
 use super::policy::SignedPolicies;
 use crate::called::Called;
@@ -114,7 +116,9 @@ impl Subscriptions for Called<SubscriptionService> {
     ) -> problem::Result<Stream> {
         let subscription = self.subscription(id).await?;
         let after = after.unwrap_or(subscription.after);
-        Ok(self.publications.follow(&self.caller, after, Some(*id))?)
+        let id = *id;
+        let filter: ReadFilter = Arc::new(move |db| table::filter(db, &id));
+        Ok(self.publications.follow(&self.caller, after, Some(filter))?)
     }
 
     async fn dead_letters(

@@ -41,7 +41,7 @@ pub(super) fn get(db: &Db, id: &SubscriptionId, holder: &Identity) -> Result<Sub
 }
 
 /// The filter of a subscription, while it is there.
-pub(crate) fn filter(db: &Db, id: &SubscriptionId) -> Result<CatalogFilter> {
+pub(super) fn filter(db: &Db, id: &SubscriptionId) -> Result<CatalogFilter> {
     let found = db.row("SELECT filter FROM subscription WHERE id = $1", [text(id)])?;
     Ok(found.ok_or_else(|| missing(id))?.json(0)?)
 }

@@ -3,15 +3,23 @@
 use datapact_api::peer::AuthenticatedPeer;
 
 use super::*;
-use crate::called::Called;
+use crate::called::{Called, called};
+use crate::management::access::AccessService;
+use crate::management::account::AccountService;
+use crate::management::catalog::CatalogService;
+use crate::management::log::LogService;
+use crate::management::notification::NotificationService;
+use crate::management::policy::PolicyService;
+use crate::management::subscription::SubscriptionService;
+use crate::management::token::TokenService;
 
 /// A user: signs documents, and calls with its certificate.
-pub(super) struct User {
-    pub(super) signer: Signer,
+pub(crate) struct User {
+    pub(crate) signer: Signer,
 }
 
 impl User {
-    pub(super) fn caller(&self) -> Caller {
+    pub(crate) fn caller(&self) -> Caller {
         let chain = self.signer.chain().to_vec();
         let certificate = Digest::of(&chain[0]);
         let statement = Some(Arc::from(format!("a statement by {}", self.identity())));
@@ -23,47 +31,47 @@ impl User {
         }
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         self.signer.identity().clone()
     }
 }
 
 /// Management as one caller sees it.
-pub(super) struct As {
-    pub(super) management: Arc<ManagementServer>,
-    pub(super) caller: Caller,
+pub(crate) struct As {
+    pub(crate) management: Arc<ManagementServer>,
+    pub(crate) caller: Caller,
 }
 
 impl As {
-    pub(super) fn accounts(&self) -> Called<AccountService> {
+    pub(crate) fn accounts(&self) -> Called<AccountService> {
         self.called(&self.management.services.accounts)
     }
 
-    pub(super) fn policies(&self) -> Called<PolicyService> {
+    pub(crate) fn policies(&self) -> Called<PolicyService> {
         self.called(&self.management.services.policies)
     }
 
-    pub(super) fn accesses(&self) -> Called<AccessService> {
+    pub(crate) fn accesses(&self) -> Called<AccessService> {
         self.called(&self.management.services.accesses)
     }
 
-    pub(super) fn tokens(&self) -> Called<TokenService> {
+    pub(crate) fn tokens(&self) -> Called<TokenService> {
         self.called(&self.management.services.tokens)
     }
 
-    pub(super) fn catalog(&self) -> Called<CatalogService> {
+    pub(crate) fn catalog(&self) -> Called<CatalogService> {
         self.called(&self.management.services.catalog)
     }
 
-    pub(super) fn subscriptions(&self) -> Called<SubscriptionService> {
+    pub(crate) fn subscriptions(&self) -> Called<SubscriptionService> {
         self.called(&self.management.services.subscriptions)
     }
 
-    pub(super) fn notifications(&self) -> Called<NotificationService> {
+    pub(crate) fn notifications(&self) -> Called<NotificationService> {
         self.called(&self.management.services.notifications)
     }
 
-    pub(super) fn log(&self) -> Called<LogService> {
+    pub(crate) fn log(&self) -> Called<LogService> {
         self.called(&self.management.services.log)
     }
 

@@ -13,19 +13,19 @@ use super::*;
 
 /// A key server that remembers keys and shown policies.
 #[derive(Default)]
-pub(super) struct FakeKeys {
-    pub(super) keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
-    pub(super) shown: Mutex<Vec<ShownPolicy>>,
-    pub(super) told: Mutex<Vec<UserNotice>>,
-    pub(super) revoked: Mutex<Vec<TokenRevocation>>,
-    pub(super) away: Mutex<Option<Problem>>,
+pub(crate) struct FakeKeys {
+    pub(crate) keys: Mutex<HashMap<KeyId, (Identity, KeyStatus)>>,
+    pub(crate) shown: Mutex<Vec<ShownPolicy>>,
+    pub(crate) told: Mutex<Vec<UserNotice>>,
+    pub(crate) revoked: Mutex<Vec<TokenRevocation>>,
+    pub(crate) away: Mutex<Option<Problem>>,
 }
 
 /// A storage server that remembers what is stored.
 #[derive(Default)]
-pub(super) struct FakeStorage {
-    pub(super) packages: Mutex<HashMap<PackageId, PackageStatus>>,
-    pub(super) told: Mutex<Vec<UserNotice>>,
+pub(crate) struct FakeStorage {
+    pub(crate) packages: Mutex<HashMap<PackageId, PackageStatus>>,
+    pub(crate) told: Mutex<Vec<UserNotice>>,
 }
 
 fn not_used<T>() -> problem::Result<T> {

@@ -1,77 +1,74 @@
-//! Management on a real database and ledger, with key and storage servers that only remember.
+//! What the tests of the nouns share: management on a real database and ledger, with key and
+//! storage servers that only remember.
+
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod access;
-mod account;
 mod caller;
-mod catalog;
-mod crash;
-mod erasure;
 mod fakes;
-mod log;
-mod notification;
-mod policy;
-mod retention;
-mod size;
-mod subscription;
-mod token;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+pub(super) use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub(super) use std::sync::atomic::{AtomicU64, Ordering};
+pub(super) use std::sync::{Arc, Mutex};
+pub(super) use std::time::Duration;
 
-use async_trait::async_trait;
-use datapact_api::gate::Caller;
-use datapact_api::key_server::{KeyServer, KeyStatus, ShownPolicy};
-use datapact_api::management::*;
-use datapact_api::operation::Page;
-use datapact_api::problem::{self, Kind, Problem};
-use datapact_api::storage_server::{PackageAddress, PackageStatus, StorageServer};
-use datapact_api::user::{UserNotice, UserStatus};
-use datapact_core::contract::Attributes;
-use datapact_core::document::{AccessRequest, UsageReport};
-use datapact_core::id::{AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random};
-use datapact_core::identity::Identity;
-use datapact_core::jws::{Signed, Signer};
-use datapact_core::permission::{AccessPermission, AccessTimes, KeyReference, PackageReference};
-use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
-use datapact_core::terms::{Name, Terms};
-use datapact_ledger::Ledger;
-use datapact_ledger::embedded::EmbeddedLedger;
-use datapact_local::testing::{TestRealm, trust};
-use datapact_log::log_policy::LogPolicy;
-use datapact_log::note::{KeyKind, SigningKey};
-use datapact_store::{Row, Store, StoreError, text};
+pub(super) use async_trait::async_trait;
+pub(super) use datapact_api::gate::Caller;
+pub(super) use datapact_api::key_server::{KeyServer, KeyStatus, ShownPolicy};
+pub(super) use datapact_api::management::*;
+pub(super) use datapact_api::operation::Page;
+pub(super) use datapact_api::problem::{self, Kind, Problem};
+pub(super) use datapact_api::storage_server::{PackageAddress, PackageStatus, StorageServer};
+pub(super) use datapact_api::user::{UserNotice, UserStatus};
+pub(super) use datapact_core::contract::Attributes;
+pub(super) use datapact_core::document::{AccessRequest, UsageReport};
+pub(super) use datapact_core::id::{
+    AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random,
+};
+pub(super) use datapact_core::identity::Identity;
+pub(super) use datapact_core::jws::{Signed, Signer};
+pub(super) use datapact_core::permission::{
+    AccessPermission, AccessTimes, KeyReference, PackageReference,
+};
+pub(super) use datapact_core::policy::{ShareState, SharingInformation, SharingPolicy};
+pub(super) use datapact_core::terms::{Name, Terms};
+pub(super) use datapact_ledger::Ledger;
+pub(super) use datapact_ledger::embedded::EmbeddedLedger;
+pub(super) use datapact_local::testing::{TestRealm, trust};
+pub(super) use datapact_log::log_policy::LogPolicy;
+pub(super) use datapact_log::note::{KeyKind, SigningKey};
+pub(super) use datapact_store::{Row, Store, StoreError, text};
 
-use caller::{As, User};
-use fakes::{FakeKeys, FakeStorage};
+pub(super) use caller::{As, User};
+pub(super) use fakes::{FakeKeys, FakeStorage};
 
-use super::*;
-use crate::config::{self, ManagementConfig};
+pub(super) use super::failure::OpenError;
+pub(super) use super::keys::{self, Keys, KeysError};
+pub(super) use super::server::ManagementServer;
+pub(super) use super::submit::Submit;
+pub(super) use crate::config::{self, ManagementConfig};
 
-const LEDGER: &str = "management.example/ledger";
-const KEYS: &str = "keys.example";
-const STORAGE: &str = "storage.example";
+pub(super) const LEDGER: &str = "management.example/ledger";
+pub(super) const KEYS: &str = "keys.example";
+pub(super) const STORAGE: &str = "storage.example";
 
 /// Two organisations, their administrator, and a management.
-struct World {
-    dir: tempfile::TempDir,
-    clinic: TestRealm,
-    lab: TestRealm,
-    servers: TestRealm,
-    admin: User,
-    keys: Arc<FakeKeys>,
-    storage: Arc<FakeStorage>,
-    time: Arc<AtomicU64>,
-    management: Option<Arc<ManagementServer>>,
+pub(super) struct World {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) clinic: TestRealm,
+    pub(super) lab: TestRealm,
+    pub(super) servers: TestRealm,
+    pub(super) admin: User,
+    pub(super) keys: Arc<FakeKeys>,
+    pub(super) storage: Arc<FakeStorage>,
+    pub(super) time: Arc<AtomicU64>,
+    pub(super) management: Option<Arc<ManagementServer>>,
 }
 
 /// What kind of ledger a management is opened with.
-type Wrap = fn(Arc<EmbeddedLedger>) -> Arc<dyn Ledger>;
+pub(super) type Wrap = fn(Arc<EmbeddedLedger>) -> Arc<dyn Ledger>;
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let clinic = TestRealm::new("clinic");
         let admin = User { signer: clinic.signer("Admin") };
         let servers = TestRealm::new("server");
@@ -87,10 +84,11 @@ impl World {
             url = "https://management.example:4430"
             listen = "127.0.0.1:0"
             public_listen = "127.0.0.1:0"
+            data = "data"
+            [server.tls]
             certificate = "server.pem"
             private_key = "server.key"
             trust = "trust"
-            data = "data"
             [server.access]
             allow = ["clinic", "lab"]
             [public]
@@ -127,12 +125,12 @@ impl World {
         world
     }
 
-    fn config(&self) -> ManagementConfig {
+    pub(super) fn config(&self) -> ManagementConfig {
         config::load(&self.dir.path().join("management.toml")).unwrap()
     }
 
     /// Stops management as a crash would, at once, and starts it on the same folder.
-    async fn open(&mut self, wrap: Wrap) {
+    pub(super) async fn open(&mut self, wrap: Wrap) {
         self.management = None;
         let trust = trust(&[&self.clinic, &self.lab, &self.servers]);
         let time = Arc::clone(&self.time);
@@ -154,46 +152,46 @@ impl World {
         self.management = Some(opened.await.unwrap());
     }
 
-    fn arc(&self) -> Arc<ManagementServer> {
+    pub(super) fn arc(&self) -> Arc<ManagementServer> {
         Arc::clone(self.management.as_ref().unwrap())
     }
 
-    fn management(&self) -> &ManagementServer {
+    pub(super) fn management(&self) -> &ManagementServer {
         self.management.as_ref().unwrap()
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.time.load(Ordering::Relaxed)
     }
 
-    fn pass(&self, seconds: u64) {
+    pub(super) fn pass(&self, seconds: u64) {
         self.time.fetch_add(seconds, Ordering::Relaxed);
     }
 
-    fn store(&self) -> &Store {
+    pub(super) fn store(&self) -> &Store {
         &self.management().base.store
     }
 
-    fn submit(&self) -> &Submit {
+    pub(super) fn submit(&self) -> &Submit {
         &self.management().submit
     }
 
-    fn as_user(&self, user: &User) -> As {
+    pub(super) fn as_user(&self, user: &User) -> As {
         self.as_caller(user.caller())
     }
 
-    fn as_server(&self, name: &str) -> As {
+    pub(super) fn as_server(&self, name: &str) -> As {
         let mut caller = User { signer: self.servers.signer(name) }.caller();
         caller.peer.identity = Identity::server(name);
         self.as_caller(caller)
     }
 
-    fn as_caller(&self, caller: Caller) -> As {
+    pub(super) fn as_caller(&self, caller: Caller) -> As {
         As { management: self.arc(), caller }
     }
 
     /// A user with an account.
-    async fn joined(
+    pub(super) async fn joined(
         &self,
         realm: &TestRealm,
         name: &str,
@@ -208,17 +206,17 @@ impl World {
         user
     }
 
-    async fn provider(&self) -> User {
+    pub(super) async fn provider(&self) -> User {
         self.joined(&self.clinic, "Provider", Role::Provider, Attributes::default()).await
     }
 
-    async fn consumer(&self, name: &str) -> User {
+    pub(super) async fn consumer(&self, name: &str) -> User {
         self.joined(&self.lab, name, Role::Consumer, Attributes::default()).await
     }
 
     /// A policy whose key and package `provider` has stored: open to anyone for an hour, unless
     /// `edit` says otherwise.
-    fn policy(
+    pub(super) fn policy(
         &self,
         provider: &User,
         edit: impl FnOnce(&mut SharingPolicy),
@@ -274,7 +272,7 @@ impl World {
         provider.signer.sign(LEDGER, self.now(), policy)
     }
 
-    fn successor(
+    pub(super) fn successor(
         &self,
         provider: &User,
         policy: &Signed<SharingPolicy>,
@@ -287,13 +285,17 @@ impl World {
         provider.signer.sign(LEDGER, self.now(), body)
     }
 
-    fn request(&self, consumer: &User, policy: &Signed<SharingPolicy>) -> Signed<AccessRequest> {
+    pub(super) fn request(
+        &self,
+        consumer: &User,
+        policy: &Signed<SharingPolicy>,
+    ) -> Signed<AccessRequest> {
         let body = AccessRequest { share: policy.body().share, policy: policy.id(), purpose: None };
         consumer.signer.sign(LEDGER, self.now(), body)
     }
 
     /// Publishes a policy and returns it.
-    async fn published(
+    pub(super) async fn published(
         &self,
         provider: &User,
         edit: impl FnOnce(&mut SharingPolicy),
@@ -303,40 +305,40 @@ impl World {
         policy
     }
 
-    async fn size(&self) -> u64 {
+    pub(super) async fn size(&self) -> u64 {
         self.submit().info().await.unwrap().size
     }
 
-    async fn count(&self, table: &str) -> u64 {
+    pub(super) async fn count(&self, table: &str) -> u64 {
         self.rows(format!("SELECT COUNT(*) FROM {table}")).await[0].number(0).unwrap()
     }
 
     /// What a query finds in management's database.
-    async fn rows(&self, sql: String) -> Vec<Row> {
+    pub(super) async fn rows(&self, sql: String) -> Vec<Row> {
         self.store().read(move |db| db.rows(sql, [])).await.unwrap()
     }
 
     /// Changes management's database behind its back.
-    async fn run(&self, sql: &'static str) {
+    pub(super) async fn run(&self, sql: &'static str) {
         self.store().write(move |tx| tx.run(sql, [])).await.unwrap();
     }
 }
 
-fn code(code: &str) -> Join {
+pub(super) fn code(code: &str) -> Join {
     Join { code: code.to_owned() }
 }
 
-fn token_form(token: &str) -> TokenForm {
+pub(super) fn token_form(token: &str) -> TokenForm {
     TokenForm { token: token.to_owned() }
 }
 
-fn witness() -> SigningKey {
+pub(super) fn witness() -> SigningKey {
     SigningKey::parse(&SigningKey::text(&[2; 32], KEYS, KeyKind::Witness).unwrap()).unwrap()
 }
 
 /// The kind of the problem.
 #[track_caller]
-fn refused<T>(result: problem::Result<T>) -> Problem {
+pub(super) fn refused<T>(result: problem::Result<T>) -> Problem {
     match result {
         Ok(_) => panic!("it was not refused"),
         Err(problem) => problem,
@@ -344,7 +346,7 @@ fn refused<T>(result: problem::Result<T>) -> Problem {
 }
 
 #[track_caller]
-fn assert_kind<T>(result: problem::Result<T>, kind: Kind, says: &str) {
+pub(super) fn assert_kind<T>(result: problem::Result<T>, kind: Kind, says: &str) {
     let problem = refused(result);
     assert!(problem.kind == kind && problem.to_string().contains(says), "{problem:?}");
 }

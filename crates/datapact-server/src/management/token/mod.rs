@@ -5,8 +5,8 @@
 //! repeat, is good for nothing then. An outbox, written with the revocation itself, brings it to
 //! the key server.
 
-mod issuer;
-pub(super) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -23,18 +23,18 @@ use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_log::clock::Clock;
 use datapact_store::Store;
 
-use super::Base;
 use super::access::table::{Parties, parties};
 use super::account;
 use super::account::action::{Author, record};
-use super::admission::Admission;
+use super::account::admission::Admission;
+use super::base::Base;
 use super::failure::{Failure, Result};
-use super::notice::{self, Outbox};
+use super::issuer::Issuer;
+use super::notice::{self, Outbox, revocation};
 use super::peers::Peers;
 use super::policy::SignedPolicies;
 use super::submit::Submit;
 use crate::called::Called;
-pub(super) use issuer::Issuer;
 
 /// The longest token that is looked at, in bytes.
 const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -91,7 +91,8 @@ impl TokenService {
         let (request, account) = (*request, *account);
         self.store
             .read(move |db| {
-                Ok(account::table::is_active(db, &account)? && !table::is_revoked(db, &request)?)
+                Ok(account::table::is_active(db, &account)?
+                    && !revocation::is_revoked(db, &request)?)
             })
             .await
     }
@@ -210,17 +211,17 @@ impl Tokens for Called<TokenService> {
         // An action is what an administrator does to others.
         let is_office = account.role == Role::Administrator && access.consumer != account.identity;
         let author = is_office.then(|| Author::of(account.id, &self.caller));
-        let revocation = TokenRevocation { request: *request, until };
+        let revoked = TokenRevocation { request: *request, until };
         let key_server = notice::key_server(&key_server.name);
-        let revoked = self.store.write(move |tx| {
-            let was_good = table::revoke(tx, &revocation, &key_server, now)?;
+        let write = self.store.write(move |tx| {
+            let was_good = revocation::revoke(tx, &revoked, &key_server, now)?;
             if let Some(author) = author.filter(|_| was_good) {
-                let deed = Deed::TokenRevoked { request: revocation.request };
+                let deed = Deed::TokenRevoked { request: revoked.request };
                 record(tx, now, &author, deed)?;
             }
             Ok::<_, Failure>(())
         });
-        revoked.await?;
+        write.await?;
         Ok(self.outbox.tell_revoked(request).await?)
     }
 }

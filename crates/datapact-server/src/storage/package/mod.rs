@@ -1,7 +1,7 @@
 //! Packages: providers register and delete them, consumers download them (DS-2, DS-3).
 
-pub(super) mod registry;
-pub(crate) mod table;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use datapact_log::clock::Clock;
 
 use super::base::Base;
 use super::objects::Objects;
-use super::upload::parts::Parts;
+use super::parts::Parts;
+use super::registry::{Registry, table};
 use crate::called::Called;
 use crate::users::Users;
-use registry::Registry;
 
 /// How many unfilled registrations one provider may have.
 const REGISTRATIONS_MAX: u64 = 1_000;

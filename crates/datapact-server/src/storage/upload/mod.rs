@@ -1,7 +1,8 @@
 //! Uploads of packages, whole or in parts (DS-1).
 
 mod examine;
-pub(super) mod parts;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -13,13 +14,13 @@ use datapact_core::identity::Identity;
 
 use super::base::Base;
 use super::objects::{Objects, Upload};
-use super::package::registry::Registry;
-use super::package::table::{self, Registration, Stored};
+use super::parts::Parts;
+use super::registry::Registry;
+use super::registry::table::{self, Registration, Stored};
 use crate::called::Called;
 use crate::config::StorageServerConfig;
 use crate::users::Users;
 use examine::Examiner;
-use parts::Parts;
 
 /// Takes packages from their providers.
 pub(super) struct UploadService {

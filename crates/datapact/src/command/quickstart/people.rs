@@ -14,7 +14,7 @@ use crate::failure::{Failure, Result};
 
 const CERTIFICATE_VALID: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Somebody who takes part.
+/// A person who takes part.
 struct Person {
     profile: &'static str,
     realm: &'static str,

@@ -272,10 +272,12 @@ fn server_toml(role: &str, port: u16, public_port: u16, allow: &str) -> String {
 url = "https://{role}.quickstart.test:{port}"
 listen = "127.0.0.1:{port}"
 public_listen = "127.0.0.1:{public_port}"
+data = "data"
+
+[server.tls]
 certificate = "certificate.pem"
 private_key = "private_key.pem"
 trust = "../trust.toml"
-data = "data"
 
 [server.access]
 allow = [{allow}]

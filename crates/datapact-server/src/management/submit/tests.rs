@@ -1,16 +1,20 @@
 //! Management killed between intent, execution and projection, and started again on the same
 //! folder.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::sync::atomic::AtomicBool;
 
-use super::*;
+use crate::management::tests::*;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord};
 use datapact_core::id::Commitment;
-use datapact_ledger::port::{Event, LedgerInfo};
+use datapact_ledger::port::{ContractState, Event, LedgerInfo};
 use datapact_ledger::{LedgerError, LedgerReceipt};
 use datapact_log::Position;
 
-use crate::management::submit::{Submission, Submit, salt};
+use super::{Submission, Submit};
+use crate::management::projection::Tables;
+use crate::management::salt;
 
 /// How often the tests look for what they wait for.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -39,19 +43,7 @@ fn gone<T>() -> Result<T, LedgerError> {
 }
 
 #[async_trait]
-impl Ledger for Killed {
-    async fn execute(
-        &self,
-        call: &Call,
-        documents: &Documents,
-    ) -> Result<LedgerReceipt, LedgerError> {
-        if self.1 == Kill::BeforeExecution || self.1 == Kill::Never && AWAY.load(Ordering::Relaxed)
-        {
-            return gone();
-        }
-        let receipt = self.0.execute(call, documents).await?;
-        if self.1 == Kill::AfterExecution { gone() } else { Ok(receipt) }
-    }
+impl ContractState for Killed {
     async fn share(&self, share: &ShareId) -> Result<Option<ShareRecord>, LedgerError> {
         self.0.share(share).await
     }
@@ -67,6 +59,25 @@ impl Ledger for Killed {
         consumer: &Commitment,
     ) -> Result<Counter, LedgerError> {
         self.0.counter(share, consumer).await
+    }
+    fn address(&self, share: &ShareId) -> String {
+        self.0.address(share)
+    }
+}
+
+#[async_trait]
+impl Ledger for Killed {
+    async fn execute(
+        &self,
+        call: &Call,
+        documents: &Documents,
+    ) -> Result<LedgerReceipt, LedgerError> {
+        if self.1 == Kill::BeforeExecution || self.1 == Kill::Never && AWAY.load(Ordering::Relaxed)
+        {
+            return gone();
+        }
+        let receipt = self.0.execute(call, documents).await?;
+        if self.1 == Kill::AfterExecution { gone() } else { Ok(receipt) }
     }
     async fn events(&self, from: Position, max: usize) -> Result<Vec<Event>, LedgerError> {
         if self.1 == Kill::Never { self.0.events(from, max).await } else { gone() }
@@ -88,9 +99,6 @@ impl Ledger for Killed {
     }
     fn origin(&self) -> String {
         self.0.origin()
-    }
-    fn address(&self, share: &ShareId) -> String {
-        self.0.address(share)
     }
 }
 
@@ -197,8 +205,8 @@ async fn what_is_recorded_while_the_projection_is_behind_is_projected_in_its_tur
     }
     // Another process records the next in one transaction.
     let base = &world.management().base;
-    let log = Arc::clone(world.submit().log());
-    let other = Submit::open(base, Arc::clone(&log), log).await.unwrap();
+    let log = Arc::clone(&world.submit().log);
+    let other = Submit::open(base, Arc::clone(&log), log, Arc::new(Tables)).await.unwrap();
     let share = policy.body().share;
     let openings = salt::openings(&base.store, share, vec![second.identity()]).await;
     let consumer = openings.unwrap().remove(0);

@@ -5,7 +5,7 @@ use std::time::Instant;
 use datapact_core::policy::Price;
 use futures_util::StreamExt as _;
 
-use super::*;
+use crate::management::tests::*;
 
 /// Shares, unless `DATAPACT_SHARES` says otherwise.
 const SHARES: usize = 1000;

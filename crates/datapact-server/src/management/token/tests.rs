@@ -1,4 +1,8 @@
-use super::*;
+//! Introspection and revocation of tokens.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::management::tests::*;
 
 #[tokio::test]
 async fn mg_16_a_revoked_token_is_good_for_nothing() {
@@ -44,7 +48,7 @@ async fn mg_16_a_revoked_token_is_good_for_nothing() {
         world.as_user(user).tokens().revoke_token(&id).await.unwrap();
         assert_eq!(world.keys.revoked.lock().unwrap().len(), who + 1);
     }
-    // What an administrator does stands on record, what others do with their own does not.
+    // What an administrator does is on record, what others do with their own is not.
     let actions = world.as_user(&world.admin).accounts().actions(Page::first()).await.unwrap();
     let deeds =
         actions.iter().filter(|a| matches!(a.record.deed, Deed::TokenRevoked { .. })).count();

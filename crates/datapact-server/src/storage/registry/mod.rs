@@ -1,5 +1,7 @@
 //! Registrations of packages, as all parts of the storage server look them up.
 
+pub(crate) mod table;
+
 use datapact_api::problem::{Problem, Result};
 use datapact_api::storage_server::{PackageAddress, PackageStatus};
 use datapact_core::address::Addressed as _;
@@ -7,7 +9,7 @@ use datapact_core::id::PackageId;
 use datapact_core::identity::Identity;
 use datapact_store::{Db, Store, StoreError, Tx};
 
-use super::table::{self, Registration};
+use self::table::Registration;
 
 /// Who has registered which package.
 pub(in crate::storage) struct Registry {
@@ -71,7 +73,7 @@ impl Registry {
         }
     }
 
-    pub(super) fn address(&self, id: PackageId) -> PackageAddress {
+    pub(in crate::storage) fn address(&self, id: PackageId) -> PackageAddress {
         PackageAddress { id, address: id.address_at(&self.url) }
     }
 }

@@ -1,6 +1,8 @@
 //! The public listener, proofs and cosignatures.
 
-use super::*;
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::management::tests::*;
 
 #[tokio::test]
 async fn health_keys_log_and_revocation_lists_are_public() {
@@ -37,7 +39,7 @@ async fn proofs_wait_for_the_quorum_and_only_key_servers_cosign() {
     let provider = world.provider().await;
     let policy = world.published(&provider, |_| {}).await;
     let session = world.as_user(&provider);
-    let note = world.submit().log().read("checkpoint").await.unwrap().unwrap();
+    let note = world.management().services.log.read("checkpoint").await.unwrap().unwrap();
     let log: datapact_log::note::VerifyingKey =
         world.submit().info().await.unwrap().log_key.unwrap().parse().unwrap();
     let mut checkpoint = datapact_log::note::Checkpoint::open(&note, &log, &[]).unwrap();

@@ -1,4 +1,10 @@
-use super::*;
+//! Policies and shares.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod retention;
+
+use crate::management::tests::*;
 use datapact_core::contract::Refusal;
 
 #[tokio::test]
@@ -97,7 +103,7 @@ async fn sh_7_nothing_is_recorded_unless_key_and_package_are_stored_and_the_prov
         "another provider's",
     );
     set_key(Some(key));
-    // Somebody else's package under one's own terms, with or without a key of one's own.
+    // Another user's package under one's own terms, with or without a key of one's own.
     let relisted = thief.signer.sign(LEDGER, world.now(), policy.body().clone());
     assert_kind(
         world.as_user(&thief).policies().set_policy(&relisted).await,
@@ -131,7 +137,7 @@ async fn sh_6_a_policy_that_is_not_the_providers_word_is_refused() {
     assert_kind(
         world.as_user(&other).policies().set_policy(&policy).await,
         Kind::Forbidden,
-        "somebody else",
+        "another user",
     );
     let audience = provider.signer.sign("another/ledger", world.now(), body.clone());
     assert_kind(session.policies().set_policy(&audience).await, Kind::Malformed, "not for");

@@ -8,42 +8,42 @@ use datapact_api::problem::Problem;
 use datapact_core::identity::Identity;
 use datapact_store::Reader;
 
-use super::account::table::find;
-use super::failure::Result;
-use super::peers::Peers;
+use super::table::find;
+use crate::management::failure::Result;
+use crate::management::peers::Peers;
 
 const JOIN_HINT: &str = "ask an administrator for an invitation and `join` with it";
 
 /// Admits callers by their accounts, and servers by the configuration.
-pub(super) struct Admission {
+pub(crate) struct Admission {
     accounts: Reader,
     peers: Arc<Peers>,
 }
 
 impl Admission {
-    pub(super) fn new(accounts: Reader, peers: Arc<Peers>) -> Self {
+    pub(crate) fn new(accounts: Reader, peers: Arc<Peers>) -> Self {
         Self { accounts, peers }
     }
 
     /// The caller's account, if it is active.
-    pub(super) async fn account(&self, caller: &Caller) -> Result<Account> {
+    pub(crate) async fn account(&self, caller: &Caller) -> Result<Account> {
         let identity = caller.require_user()?.clone();
         self.accounts.read(move |db| active(find(db, &identity)?, &identity)).await
     }
 
     /// The caller's account, if it may share (SH-4).
-    pub(super) async fn provider(&self, caller: &Caller) -> Result<Account> {
+    pub(crate) async fn provider(&self, caller: &Caller) -> Result<Account> {
         permitted(self.account(caller).await?, Role::may_share, "share data")
     }
 
     /// The caller's account, if it is an administrator's.
-    pub(super) async fn administrator(&self, caller: &Caller) -> Result<Account> {
+    pub(crate) async fn administrator(&self, caller: &Caller) -> Result<Account> {
         let may = |role| role == Role::Administrator;
         permitted(self.account(caller).await?, may, "manage accounts")
     }
 
     /// Refuses a caller that is neither a user with an active account nor a configured server.
-    pub(super) async fn user_or_server(&self, caller: &Caller) -> Result<()> {
+    pub(crate) async fn user_or_server(&self, caller: &Caller) -> Result<()> {
         if caller.identity().is_server() {
             return self.own_server(caller).map(drop);
         }
@@ -51,7 +51,7 @@ impl Admission {
     }
 
     /// The name of the configured key or storage server that calls.
-    pub(super) fn own_server(&self, caller: &Caller) -> Result<&str> {
+    pub(crate) fn own_server(&self, caller: &Caller) -> Result<&str> {
         let keys = self.peers.key_servers().iter().map(|server| &server.name);
         let storage = self.peers.storage_servers().iter().map(|server| &server.name);
         let name = keys.chain(storage).find(|name| *caller.identity() == Identity::server(name));
@@ -60,7 +60,7 @@ impl Admission {
     }
 
     /// Refuses a caller that is not a configured key server.
-    pub(super) fn own_key_server(&self, caller: &Caller) -> Result<()> {
+    pub(crate) fn own_key_server(&self, caller: &Caller) -> Result<()> {
         let mut names = self.peers.key_servers().iter().map(|server| &server.name);
         if names.any(|name| *caller.identity() == Identity::server(name)) {
             return Ok(());
@@ -70,7 +70,7 @@ impl Admission {
 }
 
 /// The account that was found for `identity`, if it may access (AX-2).
-pub(super) fn consumer(found: Option<Account>, identity: &Identity) -> Result<Account> {
+pub(crate) fn consumer(found: Option<Account>, identity: &Identity) -> Result<Account> {
     permitted(active(found, identity)?, Role::may_access, "access data")
 }
 

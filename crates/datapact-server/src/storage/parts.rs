@@ -17,13 +17,13 @@ use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::storage::objects::PAUSE_MAX;
+use super::objects::PAUSE_MAX;
 
 /// Where uploads are until they are whole, in the data folder.
 const FOLDER: &str = "uploads";
 
 /// The uploads in parts that are under way.
-pub(in crate::storage) struct Parts {
+pub(super) struct Parts {
     folder: PathBuf,
     slots: Mutex<HashMap<PackageId, Arc<Slot>>>,
 }
@@ -36,7 +36,7 @@ struct Slot {
 }
 
 /// The right to work on one package's upload, until another caller wants it.
-pub(in crate::storage) struct Turn {
+pub(super) struct Turn {
     pub(super) path: PathBuf,
     wanted: watch::Receiver<u64>,
     _held: OwnedMutexGuard<()>,
@@ -44,14 +44,14 @@ pub(in crate::storage) struct Turn {
 }
 
 impl Parts {
-    pub(in crate::storage) fn open(data: &Path) -> io::Result<Self> {
+    pub(super) fn open(data: &Path) -> io::Result<Self> {
         let folder = data.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
         Ok(Self { folder, slots: Mutex::default() })
     }
 
     /// Ends the upload of `id` that is under way, if there is one, and waits for its end.
-    pub(in crate::storage) async fn take(&self, id: &PackageId) -> Turn {
+    pub(super) async fn take(&self, id: &PackageId) -> Turn {
         let slot = {
             let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
             // A slot that only this map holds has no upload.
@@ -68,14 +68,14 @@ impl Parts {
     }
 
     /// The packages that something has arrived of.
-    pub(in crate::storage) fn begun(&self) -> io::Result<Vec<PackageId>> {
+    pub(super) fn begun(&self) -> io::Result<Vec<PackageId>> {
         let names = std::fs::read_dir(&self.folder)?.map(|entry| Ok(entry?.file_name()));
         let names: Vec<_> = names.collect::<io::Result<_>>()?;
         Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
     }
 
     /// Forgets what has arrived of `id`.
-    pub(in crate::storage) async fn forget(&self, id: &PackageId) -> Result<()> {
+    pub(super) async fn forget(&self, id: &PackageId) -> Result<()> {
         self.take(id).await.forget().await
     }
 }

@@ -1,6 +1,8 @@
-//! Uploads in parts.
+//! Uploads, whole and in parts.
 
-use super::*;
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::storage::tests::*;
 
 /// What arrives before the connection is cut.
 fn cut(bytes: &[u8]) -> ByteStream {
@@ -205,4 +207,119 @@ async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
     let (ended, status) = tokio::join!(uploads.append(&id, &whole, hangs), goes_on);
     assert_eq!(ended.unwrap_err().kind, Kind::Unavailable);
     assert!(status.stored);
+}
+
+#[tokio::test]
+async fn ds_1_what_is_not_the_providers_whole_package_leaves_nothing() {
+    let bench = Bench::new().await;
+    let (alice, mallory) = (bench.clinic.signer("alice"), bench.lab.signer("mallory"));
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
+    let good = package(&alice, id, 1_000);
+    let size = good.len() as u64;
+    let mut flipped = good.clone();
+    let last = flipped.len() - 40;
+    flipped[last] ^= 1;
+    let foreign = package(&mallory, id, 1_000);
+    let other_id = package(&alice, PackageId::random(), 1_000);
+    let cases: [(&str, &[u8], u64, Kind); 7] = [
+        ("cut off", &good[..size as usize - 1], size, Kind::Malformed),
+        ("longer than said", &good, size - 1, Kind::Malformed),
+        ("truncated package", &good[..size as usize - 1], size - 1, Kind::Malformed),
+        ("damaged metadata", &flipped, size, Kind::Malformed),
+        ("signed by another", &foreign, foreign.len() as u64, Kind::Forbidden),
+        ("for another identifier", &other_id, other_id.len() as u64, Kind::Malformed),
+        ("no package", b"hello", 5, Kind::Malformed),
+    ];
+    for (name, bytes, size, kind) in cases {
+        let refused = as_alice
+            .uploads()
+            .upload(&id, size, pieces(bytes))
+            .await
+            .err()
+            .unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(refused.kind, kind, "{name}: {refused}");
+        assert!(!as_alice.packages().package_status(&id).await.unwrap().stored, "{name}");
+        assert_eq!(bench.objects(), 0, "{name}");
+    }
+    let as_mallory = bench.as_user(mallory.identity());
+    let refused =
+        as_mallory.uploads().upload(&id, foreign.len() as u64, pieces(&foreign)).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Forbidden);
+    assert_eq!(as_mallory.packages().delete_package(&id).await.unwrap_err().kind, Kind::Forbidden);
+    assert_eq!(as_mallory.packages().package_status(&id).await.unwrap_err().kind, Kind::Forbidden);
+    as_alice.uploads().upload(&id, size, pieces(&good)).await.unwrap();
+}
+
+#[tokio::test]
+async fn ds_1_a_repeated_upload_answers_the_same_and_other_bytes_are_refused() {
+    let bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
+    let bytes = package(&alice, id, 1_000);
+    let first = as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    assert_eq!(
+        as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap(),
+        first
+    );
+    let other = package(&alice, id, 1_000);
+    let refused =
+        as_alice.uploads().upload(&id, other.len() as u64, pieces(&other)).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Conflict);
+    assert_eq!(bench.objects(), 1);
+    assert_eq!(all(as_alice.packages().download(&id, None).await.unwrap()).await, bytes);
+}
+
+#[tokio::test]
+async fn ds_1_sizes_are_bounded() {
+    let bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let as_alice = bench.as_user(alice.identity());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(as_alice.packages().register_package().await.unwrap().id);
+    }
+    let refused = as_alice.uploads().upload(&ids[0], 400_001, pieces(&[])).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::TooLarge);
+    for id in &ids[..2] {
+        let bytes = package(&alice, *id, 250_000);
+        as_alice.uploads().upload(id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    }
+    let third = package(&alice, ids[2], 250_000);
+    let refused =
+        as_alice.uploads().upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::TooLarge);
+    as_alice.packages().delete_package(&ids[0]).await.unwrap();
+    as_alice.uploads().upload(&ids[2], third.len() as u64, pieces(&third)).await.unwrap();
+    assert_eq!(bench.objects(), 2);
+}
+
+#[tokio::test]
+async fn ds_1_a_killed_upload_leaves_nothing_after_the_next_start() {
+    let mut bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let as_alice = bench.as_user(alice.identity());
+    let id = as_alice.packages().register_package().await.unwrap().id;
+    let bytes = package(&alice, id, 1000);
+    // Half of an upload, which waits for the rest as long as the process lives.
+    let half = stream::iter([Ok(bytes[..500].to_vec().into())]).chain(stream::pending());
+    let uploads = as_alice.uploads();
+    let mut upload = uploads.upload(&id, bytes.len() as u64, half.boxed());
+    let written = async {
+        while bench.objects() == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = &mut upload => panic!("half an upload is none"),
+        () = written => {}
+    }
+    // Killed: nothing of the process is done any more.
+    std::mem::forget(upload);
+    bench.reopen().await;
+    assert_eq!(bench.objects(), 0);
+    let as_alice = bench.as_user(alice.identity());
+    as_alice.uploads().upload(&id, bytes.len() as u64, pieces(&bytes)).await.unwrap();
+    assert_eq!(bench.objects(), 1);
 }

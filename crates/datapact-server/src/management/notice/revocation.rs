@@ -1,13 +1,9 @@
-//! The revocations of tokens in the database.
+//! The revocations of tokens in the database, each with whether its key server was told.
 
 use datapact_api::key_server::TokenRevocation;
 use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
 use datapact_core::id::{Digest, Timestamp};
-use datapact_store::{Db, Migration, StoreError, Tx, number, text};
-
-/// The revocations.
-pub(crate) const SCHEMA: Migration =
-    Migration { module: "token", version: 1, sql: include_str!("schema_1.sql") };
+use datapact_store::{Db, StoreError, Tx, number, text};
 
 /// How many revocations are read at once.
 const BATCH: u64 = 100;
@@ -19,7 +15,7 @@ pub(crate) fn is_revoked(db: &Db, request: &Digest) -> Result<bool, StoreError> 
 }
 
 /// Revokes a token, of which `server` is still to be told. Returns whether it was good before.
-pub(super) fn revoke(
+pub(crate) fn revoke(
     tx: &Tx,
     revocation: &TokenRevocation,
     server: &str,
@@ -35,13 +31,13 @@ pub(super) fn revoke(
 }
 
 /// The key server that is still to be told of the revocation, if it is.
-pub(crate) fn untold(db: &Db, request: &Digest) -> Result<Vec<String>, StoreError> {
+pub(super) fn untold(db: &Db, request: &Digest) -> Result<Vec<String>, StoreError> {
     let sql = "SELECT server FROM token_revocation WHERE request = $1 AND told = 0";
     db.rows(sql, [text(request)])?.iter().map(|row| row.text(0)).collect()
 }
 
 /// Revocations of which `server` is still to be told.
-pub(crate) fn waiting(db: &Db, server: &str) -> Result<Vec<TokenRevocation>, StoreError> {
+pub(super) fn waiting(db: &Db, server: &str) -> Result<Vec<TokenRevocation>, StoreError> {
     let sql = "SELECT request, until FROM token_revocation WHERE told = 0 AND server = $1 LIMIT $2";
     let found = db.rows(sql, [text(server), number(BATCH)])?;
     found
@@ -51,6 +47,6 @@ pub(crate) fn waiting(db: &Db, server: &str) -> Result<Vec<TokenRevocation>, Sto
 }
 
 /// Notes that the key server was told.
-pub(crate) fn delivered(tx: &Tx, request: &Digest) -> Result<(), StoreError> {
+pub(super) fn delivered(tx: &Tx, request: &Digest) -> Result<(), StoreError> {
     tx.run("UPDATE token_revocation SET told = 1 WHERE request = $1", [text(request)]).map(drop)
 }

@@ -1,6 +1,6 @@
 //! Packages of shares that have ended are deleted.
 
-use super::*;
+use crate::management::tests::*;
 
 #[tokio::test]
 async fn ds_3_packages_go_when_their_retention_is_over_and_not_before() {

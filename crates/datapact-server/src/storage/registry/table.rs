@@ -38,7 +38,12 @@ pub(in crate::storage) struct Totals {
 }
 
 /// Registers a package, unless it is registered already.
-pub(super) fn register(tx: &Tx, id: &PackageId, provider: &Identity, now: Timestamp) -> Result<()> {
+pub(in crate::storage) fn register(
+    tx: &Tx,
+    id: &PackageId,
+    provider: &Identity,
+    now: Timestamp,
+) -> Result<()> {
     let [realm, subject] = parts(provider);
     let row = [text(id), realm, subject, number(now)];
     let on_conflict = "ON CONFLICT (id) DO NOTHING";
@@ -51,7 +56,7 @@ pub(in crate::storage) fn registration(db: &Db, id: &PackageId) -> Result<Option
 }
 
 /// A provider's registrations behind `after`, by identifier, a page of them.
-pub(super) fn registrations_of(
+pub(in crate::storage) fn registrations_of(
     db: &Db,
     provider: &Identity,
     after: Option<&PackageId>,
@@ -106,7 +111,7 @@ pub(in crate::storage) fn announce(
 }
 
 /// Forgets a registration; the object that it named.
-pub(super) fn delete(tx: &Tx, id: &PackageId) -> Result<Option<String>> {
+pub(in crate::storage) fn delete(tx: &Tx, id: &PackageId) -> Result<Option<String>> {
     let row = tx.row("SELECT object FROM package WHERE id = $1", [text(id)])?;
     tx.run("DELETE FROM package WHERE id = $1", [text(id)])?;
     Ok(row.map(|row| row.optional_text(0)).transpose()?.flatten())
@@ -122,7 +127,7 @@ pub(in crate::storage) fn erase(tx: &Tx, provider: &Identity) -> Result<Vec<Stri
 }
 
 /// Remembers that management asked for a stored package: a policy is about to name it.
-pub(super) fn confirm(tx: &Tx, id: &PackageId) -> Result<()> {
+pub(in crate::storage) fn confirm(tx: &Tx, id: &PackageId) -> Result<()> {
     let sql = "UPDATE package SET confirmed = 1 \
                WHERE id = $1 AND object IS NOT NULL AND confirmed = 0";
     tx.run(sql, [text(id)]).map(drop)
@@ -147,7 +152,7 @@ pub(in crate::storage) fn check(db: &Db) -> Result<()> {
 }
 
 /// How many registrations of a provider wait to be filled.
-pub(super) fn unfilled(db: &Db, provider: &Identity) -> Result<u64> {
+pub(in crate::storage) fn unfilled(db: &Db, provider: &Identity) -> Result<u64> {
     let sql = "SELECT COUNT(*) FROM package \
                WHERE realm = $1 AND subject = $2 AND object IS NULL";
     db.row(sql, parts(provider))?.map_or(Ok(0), |row| row.number(0))

@@ -1,8 +1,12 @@
 //! The catalog is searched and followed.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod size;
+
 use futures_util::StreamExt as _;
 
-use super::*;
+use crate::management::tests::*;
 
 #[tokio::test]
 async fn mg_14_the_catalog_is_searched_by_words_category_and_realm_page_by_page() {

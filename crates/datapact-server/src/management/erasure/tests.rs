@@ -1,6 +1,12 @@
 //! What is left of a user who was erased.
 
-use super::*;
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use super::Eraser;
+use crate::management::notice::Outbox;
+use crate::management::policy::SignedPolicies;
+use crate::management::tests::*;
+use crate::users::Marker;
 
 #[tokio::test]
 async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_its_holder() {
@@ -34,7 +40,7 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
     let enable = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
     assert_eq!(admin.accounts().update_account(&id, &enable).await.unwrap().erase_at, None);
     admin.accounts().delete_account(&id, &Deletion { now: false }).await.unwrap();
-    world.management().services.accounts.erase_due().await.unwrap();
+    eraser(&world).await.erase_due().await.unwrap();
     assert_eq!(admin.accounts().accounts(Page::first()).await.unwrap().len(), 3);
 
     admin.accounts().delete_account(&id, &Deletion { now: true }).await.unwrap();
@@ -63,7 +69,7 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
             .is_empty()
     );
 
-    // Whoever comes again is another account, and gets no second access on the live share.
+    // A user who comes again gets another account, and no second access on the live share.
     let again = world.consumer("Leaving").await;
     assert_ne!(world.as_user(&again).accounts().account().await.unwrap().id, id);
     let second =
@@ -71,7 +77,7 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
     assert_kind(second, Kind::Forbidden, "an erased account of yours");
     assert_eq!(world.count("tombstone").await, 1);
     world.pass(3601);
-    world.management().services.accounts.erase_due().await.unwrap();
+    eraser(&world).await.erase_due().await.unwrap();
     assert_eq!(world.count("tombstone").await, 0, "the share has ended");
 }
 
@@ -107,9 +113,17 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
     let own = world.as_user(&other).policies().shares(Page::first()).await.unwrap();
     assert_eq!(own[0].receipt.users.len(), 1);
     world.pass(3601);
-    world.management().services.accounts.erase_due().await.unwrap();
+    eraser(&world).await.erase_due().await.unwrap();
     let own = world.as_user(&other).policies().shares(Page::first()).await.unwrap();
     assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
+}
+
+/// What erases in this management.
+async fn eraser(world: &World) -> Eraser {
+    let base = &world.management().base;
+    let outbox = Arc::new(Outbox::new(base.store.clone(), Arc::clone(&base.peers)));
+    let policies = Arc::new(SignedPolicies::new(base.store.clone()));
+    Eraser::new(base, Marker::open(&base.store).await.unwrap(), outbox, policies)
 }
 
 /// Whether management's database holds `needle` anywhere, as text or in binary.

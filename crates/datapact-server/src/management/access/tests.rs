@@ -1,4 +1,8 @@
-use super::*;
+//! Accesses and usage reports.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::management::tests::*;
 use datapact_core::contract::Refusal;
 use datapact_core::document::UsageAction;
 
@@ -116,13 +120,13 @@ async fn ax_4_a_request_that_is_not_the_consumers_word_is_refused() {
     assert_kind(
         world.as_user(&other).accesses().request_access(&request).await,
         Kind::Forbidden,
-        "somebody else",
+        "another user",
     );
     session.accesses().request_access(&request).await.unwrap();
     assert_kind(
         world.as_user(&other).accesses().request_access(&request).await,
         Kind::Forbidden,
-        "somebody else",
+        "another user",
     );
     let body = || AccessRequest { share: policy.body().share, policy: policy.id(), purpose: None };
     let cases = [
@@ -297,7 +301,7 @@ async fn ur_2_usage_is_reported_by_the_accesss_consumer_only() {
     assert_kind(
         world.as_user(&other).accesses().report_usage(&opened).await,
         Kind::Forbidden,
-        "somebody else",
+        "another user",
     );
     let receipt = world.as_user(&consumer).accesses().report_usage(&opened).await.unwrap();
     assert_eq!(world.as_user(&consumer).accesses().report_usage(&opened).await.unwrap(), receipt);

@@ -1,4 +1,8 @@
-use super::*;
+//! Kept subscriptions.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::management::tests::*;
 use datapact_api::management::{
     CatalogFilter, NewSubscription, NewWebhook, Publications, Redelivery,
 };

@@ -1,6 +1,8 @@
 //! Notifications are kept until they are acknowledged.
 
-use super::*;
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use crate::management::tests::*;
 
 #[tokio::test]
 async fn us_5_a_notification_is_kept_until_it_is_acknowledged() {
