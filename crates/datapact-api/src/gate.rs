@@ -176,7 +176,7 @@ impl Gate {
         if identity != peer.identity {
             return Err(Problem::new(
                 Kind::Unauthenticated,
-                "the certificate now identifies somebody else",
+                "the certificate now identifies another user",
             ));
         }
         if !(self.access)().admits(&identity) {
@@ -204,7 +204,7 @@ impl Gate {
         let now = (self.clock)();
         signed.verify(&(self.trust)(), &self.name, now).map_err(|e| refused(&e.to_string()))?;
         if *signed.signer() != peer.identity {
-            return Err(refused("somebody else has signed the statement"));
+            return Err(refused("another user has signed the statement"));
         }
         let said = signed.body();
         if said.method != call.method.as_str()

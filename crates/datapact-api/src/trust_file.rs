@@ -108,7 +108,7 @@ pub fn load(path: &Path) -> Result<Trust, TrustFileError> {
     read(path, &mut Vec::new())
 }
 
-/// The revocation lists of one realm, PEM, as they stand in the files now; none where the realm has
+/// The revocation lists of one realm, PEM, as the files have them now; none where the realm has
 /// none.
 ///
 /// # Errors

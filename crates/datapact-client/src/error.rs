@@ -53,7 +53,7 @@ impl ClientError {
         Self::Problem(Problem::not_found(detail).hint(hint))
     }
 
-    /// A server or somebody behind it said what is not true: `detail` says what.
+    /// A server or a party behind it said what is not true: `detail` says what.
     pub fn untrusted(detail: impl std::fmt::Display) -> Self {
         Self::Problem(
             Problem::new(Kind::Untrusted, detail)

@@ -128,7 +128,7 @@ impl Work {
         write_json(&self.folder.join("job.json"), job)
     }
 
-    /// Where ciphertext may stand meanwhile.
+    /// Where ciphertext may be meanwhile.
     pub(crate) fn spool(&self) -> PathBuf {
         self.folder.join("package")
     }

@@ -1,4 +1,4 @@
-//! Which logs and witnesses somebody believes: C2SP tlog-policy.
+//! Which logs and witnesses a client believes: C2SP tlog-policy.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -28,7 +28,7 @@ pub enum ProofError {
     Inclusion,
 }
 
-/// The proof that the log's entry at one position is what somebody says.
+/// The proof that the log's entry at one position is what is claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     index: u64,

@@ -126,7 +126,7 @@ async fn ax_4_a_request_sent_many_times_at_once_is_one_access() {
     let problem = ask(&site.user("lab-overseas"), &request).await.unwrap_err();
     assert_eq!(
         (problem.kind, problem.detail.as_str()),
-        (Kind::Forbidden, "somebody else has signed the document")
+        (Kind::Forbidden, "another user has signed the document")
     );
 }
 

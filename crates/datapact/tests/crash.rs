@@ -154,7 +154,7 @@ async fn sh_7_ax_4_a_server_killed_at_any_step_loses_nothing() {
 }
 
 /// The same at random, all at once: two consumers and a provider at work, and one server after the
-/// other killed, while somebody watches the log.
+/// other killed, while an observer watches the log.
 #[tokio::test(flavor = "multi_thread")]
 async fn sh_7_ax_4_random_kills_under_load_lose_nothing() {
     let site = Site::start();

@@ -38,7 +38,7 @@ async fn a_stop_does_not_wait_for_subscribers() {
     with_operator(&site);
     let (clinic, lab) = (site.user("clinic"), site.user("lab-overseas"));
     let mut connected = lab.session.management().publications(None).await.unwrap();
-    // Somebody who has heard nothing yet, ever.
+    // A reader who has heard nothing yet.
     let mut watched = lab.consumer().watch(None).unwrap();
     let heard =
         tokio::spawn(async move { watched.next().await.unwrap().unwrap().information.title });

@@ -366,7 +366,7 @@ fn mg_17_schemas_and_examples_are_those_of_the_types() {
     for name in examples.keys() {
         assert!(schemas().contains_key(name), "there is an example of `{name}`, which is unused");
     }
-    // Kinds that stand in problems, one by one.
+    // Kinds that are in problems, one by one.
     let kinds = schemas()["Problem"]["properties"]["type"]["enum"].clone();
     for kind in kinds.as_array().unwrap() {
         let name = kind.as_str().unwrap().strip_prefix("urn:datapact:problem:").unwrap();

@@ -1,4 +1,4 @@
-//! Two realms, a clock that stands still, and calls to a storage server that says what reached it.
+//! Two realms, a stopped clock, and calls to a storage server that says what reached it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +71,7 @@ impl Realm {
     }
 }
 
-/// Somebody with a certificate.
+/// A caller with a certificate.
 #[derive(Clone)]
 pub(crate) struct Member(Arc<Signer>);
 

@@ -68,7 +68,7 @@ async fn mg_2_a_statement_signed_by_somebody_else_is_refused() {
     let world = World::new();
     let statement = world.alice.says(SERVER, NOW, &register());
     let answer = world.send(register().request(Some(&world.mallory), Some(&statement))).await;
-    answer.is_problem("unauthenticated", "somebody else has signed");
+    answer.is_problem("unauthenticated", "another user has signed");
 }
 
 #[tokio::test]

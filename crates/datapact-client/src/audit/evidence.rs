@@ -325,7 +325,7 @@ impl<'a> Audit<'a> {
             .map_err(|e| e.to_string())?;
         let (said, asked) = (release.body(), key_request.body());
         if *release.signer() != Identity::server(name) {
-            return Err("somebody else than the key server states it".to_owned());
+            return Err("another party than the key server states it".to_owned());
         }
         // Earlier versions may have had other keys; the key server gives each out for its own
         // policy only.
@@ -336,7 +336,7 @@ impl<'a> Audit<'a> {
             return Err("it does not fit the consumer's key request".to_owned());
         }
         if access.is_some_and(|access| access.consumer.identity != *key_request.signer()) {
-            return Err("somebody else than the access's consumer asked for the key".to_owned());
+            return Err("another party than the access's consumer asked for the key".to_owned());
         }
         let lead = record.time.saturating_sub(release.document().time);
         if lead > CLOCK_SKEW_SECONDS_MAX {

@@ -36,7 +36,7 @@ use package::{Reader, present};
 pub enum Target {
     /// A share; the package comes from its storage server.
     Share(ShareId),
-    /// A package that somebody forwarded; access is asked for all the same (PR-9).
+    /// A package that was forwarded; access is asked for all the same (PR-9).
     Package(PathBuf),
 }
 

@@ -249,7 +249,7 @@ impl Provider {
 
     pub(crate) fn is_mine(&self, policy: &Signed<SharingPolicy>) -> Result<()> {
         if policy.signer() != self.session.profile().identity() {
-            return Err(ClientError::untrusted("management shows somebody else's policy as yours"));
+            return Err(ClientError::untrusted("management shows another user's policy as yours"));
         }
         let trust = self.session.profile().trust();
         Ok(policy.verify(&trust, self.session.ledger(), policy.document().time)?)

@@ -34,7 +34,7 @@ pub(crate) fn check_receipt(
             return Ok(None);
         }
         return Err(ClientError::untrusted(
-            "management's receipt opens somebody else's commitments",
+            "management's receipt opens another user's commitments",
         ));
     }
     let call = Call::of_policy(policy, &receipt.owner, &receipt.users);

@@ -213,7 +213,7 @@ pub(crate) fn write() {
         "audience",
     );
     request_case(
-        "as somebody else of the realm",
+        "as another user of the realm",
         NOW,
         ann.draft("access-request", LEDGER, ("clinic", "CN=Bob"), request()).jws(),
         "signer",

@@ -128,7 +128,7 @@ impl Maker {
         chunks.splice(FIRST_CHUNK..FIRST_CHUNK, chunk);
         self.add(
             "chunk-twice",
-            "its first chunk stands there twice",
+            "its first chunk is there twice",
             &chunks,
             33_000,
             Some("extended"),
@@ -185,7 +185,7 @@ impl Maker {
         let stolen = other.sign(ANYBODY, TIME, body());
         bad(
             "stolen",
-            "the provider's metadata signed by somebody else",
+            "the provider's metadata signed by another user",
             &with_metadata(small, stolen.as_str()),
             "wrong-provider",
         );
@@ -260,13 +260,13 @@ impl Maker {
         let resealed = [&forged.bytes[..tail(&forged)], &small.bytes[tail(small)..]].concat();
         self.add(
             "resealed",
-            "other data sealed by somebody who holds the key",
+            "other data sealed by another holder of the key",
             &resealed,
             100,
             Some("resealed"),
         );
         let own = make(&[b'!'; 100], &self.key, &spec(), other);
-        let comment = "a flawless package of somebody who holds the key; the policy names another";
+        let comment = "a flawless package of another holder of the key; the policy names another";
         self.add("consumers-own", comment, &own.bytes, 100, Some("unexpected")).metadata =
             Some(small.metadata.id());
         self.add(

@@ -272,7 +272,7 @@ pub enum Refusal {
         access_times: u32,
     },
     /// The id of the request or report is taken by another call.
-    #[error("this request has been used by somebody else or for something else")]
+    #[error("this request has been used by another user or for something else")]
     RequestTaken,
     /// The access does not exist.
     #[error("there is no such access on the ledger")]

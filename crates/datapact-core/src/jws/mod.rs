@@ -344,7 +344,7 @@ fn typ<B: Body>() -> String {
     format!("datapact-{}+jws", B::TYPE)
 }
 
-/// Reads JSON that somebody else wrote.
+/// Reads JSON that another user wrote.
 ///
 /// # Errors
 /// [`DocumentError::Malformed`] with at most 200 characters of the parser's message.

@@ -65,7 +65,7 @@ pub enum PackageError {
     /// Its header is not the one that its provider signed.
     #[error("the package's header was changed: its {0} is not the one in the signed metadata")]
     Reheaded(&'static str),
-    /// Somebody else signed it.
+    /// Another user signed it.
     #[error(
         "the package is signed by `{found}` (key {found_key}), who is not the provider expected"
     )]
@@ -112,7 +112,7 @@ pub enum PackageError {
     },
     /// Its payload was sealed with the right key, but is not what the provider signed.
     #[error(
-        "the package's payload is not what its provider signed: somebody who holds the key sealed \
+        "the package's payload is not what its provider signed: another holder of the key sealed \
          other data, or its hashes are damaged"
     )]
     Resealed,

@@ -112,7 +112,7 @@ impl<S: ReadAt> PackageReader<S> {
                 return Err(PackageError::Reheaded(field));
             }
         }
-        // Otherwise metadata that somebody else signed could claim the provider's key.
+        // Otherwise metadata that another user signed could claim the provider's key.
         if metadata.key_digest() != body.provider_key {
             return Err(wrong_provider(&metadata));
         }

@@ -330,14 +330,14 @@ pub fn set_policy() -> Vec<Row> {
             refused(Refusal::Version { expected: 2 }),
         ),
         row(
-            "somebody else's successor",
+            "another user's successor",
             "owner",
             after(policy(1)),
             second(|p| p.owner = BOB),
             refused(Refusal::Owner),
         ),
         row(
-            "somebody else's first version of an existing share",
+            "another user's first version of an existing share",
             "owner",
             after(policy(1)),
             first(|p| p.owner = BOB),
@@ -966,7 +966,7 @@ fn repeat_rows() -> Vec<Row> {
             receipt(),
         ),
         row(
-            "somebody else's request",
+            "another user's request",
             "request taken",
             with(policy(1), 1),
             RequestAccess { consumer: BOB, ..request(1) },
@@ -1072,7 +1072,7 @@ pub fn record_usage() -> Vec<Row> {
             refused(Refusal::RequestTaken),
         ),
         row(
-            "the same report by somebody else",
+            "the same report by another user",
             "request taken",
             reported(),
             RecordUsage { consumer: BOB, ..usage() },
@@ -1096,7 +1096,7 @@ pub fn record_usage() -> Vec<Row> {
             refused(Refusal::UnknownAccess),
         ),
         row(
-            "somebody else's access",
+            "another user's access",
             "consumer",
             accessed(),
             RecordUsage { consumer: BOB, ..usage() },

@@ -204,7 +204,7 @@ fn ax_4_a_request_is_checked_against_its_call() {
     let (call, documents) = access_case(&consumer, NOW);
     assert_eq!(check(&call, &documents, &trust, LEDGER, NOW), Ok(()));
     let Call::RequestAccess(request) = &call else { unreachable!() };
-    assert_eq!(request.organisation, None, "nobody asked for it");
+    assert_eq!(request.organisation, None, "no terms ask for it");
     assert_eq!(request.country, attributes().country);
 
     let differs = |change: &dyn Fn(&mut datapact_core::contract::RequestAccess), field| {
@@ -222,7 +222,7 @@ fn ax_4_a_request_is_checked_against_its_call() {
     differs(&|r| r.country = Some("DE".parse().unwrap()), "country");
     differs(&|r| r.purpose = Some("care".parse().unwrap()), "purpose");
 
-    // An attribute that management does not vouch for cannot stand in the call.
+    // An attribute that management does not vouch for cannot be in the call.
     let Documents::Access { request, consumer, .. } = &documents else { unreachable!() };
     let unvouched = Documents::Access {
         request: request.clone(),

@@ -267,7 +267,7 @@ proptest! {
 /// One step of a share's history.
 #[derive(Debug, Clone)]
 enum Step {
-    /// The owner's, or somebody else's, successor.
+    /// The owner's, or another user's, successor.
     Set { times: AccessTimes, state: ShareState, by_owner: bool },
     /// A consumer's request under the newest or an older version; `number` may repeat an earlier
     /// one.

@@ -213,7 +213,7 @@ fn data_resealed_by_a_consumer_who_holds_the_key_are_refused() {
     for size in [5_000, 700_000] {
         let plaintext = content(size);
         let made = make(&plaintext, &key, &spec(), &provider);
-        // Other data under the provider's header, which the provider's own signer stands in for,
+        // Other data under the provider's header, which the provider's own signer signs,
         // with the provider's metadata.
         let forged = make(&vec![b'!'; size], &key, &spec(), &provider);
         let forged_end = forged.bytes.len() - forged.metadata.as_str().len() - 16;

@@ -49,7 +49,7 @@ impl Answer {
     }
 }
 
-/// Somebody who writes what they like to one server.
+/// A client that writes what it likes to one server.
 #[derive(Clone)]
 pub(crate) struct Raw {
     pub(crate) tls: Arc<rustls::ClientConfig>,

@@ -86,18 +86,18 @@ async fn mg_2_ac_1_nobody_speaks_for_another() {
         late.is_problem(401, "unauthenticated", "more than 60 seconds old or ahead");
         assert!(String::from_utf8_lossy(&late.body).contains("compare this machine's clock"));
         let stolen = overseas.signer.sign(&server.name, now(), call.statement());
-        refused(Some(stolen.as_str()), "somebody else has signed the statement");
+        refused(Some(stolen.as_str()), "another user has signed the statement");
 
         // Used once, it is used up, for whomever it comes from.
         server.send(call, Some(jws)).json();
         refused(Some(jws), "was used before");
-        other.send(call, Some(jws)).is_problem(401, "unauthenticated", "somebody else has signed");
+        other.send(call, Some(jws)).is_problem(401, "unauthenticated", "another user has signed");
     }
     // The registrations that were made have changed nothing that is stored.
     world.unharmed(before).await;
 }
 
-/// AC-1, AC-2: certificates that are none, expired, of somebody else's CA, or of a user who would
+/// AC-1, AC-2: certificates that are none, expired, of another user's CA, or of a user who would
 /// be a server.
 #[tokio::test(flavor = "multi_thread")]
 async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
@@ -148,8 +148,8 @@ async fn ac_1_foreign_and_expired_certificates_do_not_get_in() {
     refused(&foreign, &identity, "is not issued by a CA of any configured realm");
     refused(&expired, &identity, "is not valid at this time");
     let good = world.site.ca("lab").issue(&request, &CertificateKind::User, day).unwrap();
-    let somebody = Identity { realm: "clinic".to_owned(), subject: "CN=Ada,O=Clinic".to_owned() };
-    refused(&good, &somebody, "but its certificate is that of `lab:CN=Ben,O=Lab`");
+    let claimed = Identity { realm: "clinic".to_owned(), subject: "CN=Ada,O=Clinic".to_owned() };
+    refused(&good, &claimed, "but its certificate is that of `lab:CN=Ben,O=Lab`");
 
     // A user whom a CA certifies under a server's name is still that organisation's user.
     let name = "management.quickstart.test";

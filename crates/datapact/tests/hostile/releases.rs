@@ -151,7 +151,7 @@ async fn ks_5_tokens_and_requests_are_their_holders_alone() {
     access(overseas, request.as_str()).is_problem(
         403,
         "forbidden",
-        "somebody else has signed the document",
+        "another user has signed the document",
     );
     let jws = request.as_str();
     for algorithm in ["none", "HS256"] {

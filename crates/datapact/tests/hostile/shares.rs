@@ -39,11 +39,11 @@ async fn sh_7_nobody_shares_what_is_anothers() {
     };
     let coveted = &theirs.body().information;
 
-    // Signed by somebody else, or forged.
+    // Signed by another user, or forged.
     rival.management.call(&document("/v1/shares", theirs.as_str())).is_problem(
         403,
         "forbidden",
-        "somebody else has signed the policy",
+        "another user has signed the policy",
     );
     let jws = theirs.as_str();
     for (forged, detail) in [
@@ -64,7 +64,7 @@ async fn sh_7_nobody_shares_what_is_anothers() {
         "malformed",
         "is for `other",
     );
-    // A share, a key and a package of somebody else; somebody else's package under one's own terms.
+    // A share, a key and a package of another user; another user's package under one's own terms.
     let successor =
         SharingPolicy { version: 2, previous: Some(theirs.id()), ..theirs.body().clone() };
     set(rival, &successor).is_problem(

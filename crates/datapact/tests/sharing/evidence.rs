@@ -37,7 +37,7 @@ pub(crate) fn bundle_is_evidence(dir: &Path, share: &str) {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(8));
     assert_eq!(report["findings"][0]["finding"], "hidden-usage");
-    // Another entry, another order, somebody else's openings, another log, another ledger: nothing
+    // Another entry, another order, another user's openings, another log, another ledger: nothing
     // of it is believed.
     let first_usage = bundle["entries"].as_array().unwrap().len() - 2;
     let refusals: [(Change<'_>, &str); 6] = [

@@ -1,4 +1,4 @@
-//! Somebody who watches the log: a follower of its own that asks all the time, so that no
+//! An observer of the log: a follower of its own that asks all the time, so that no
 //! checkpoint that it was once shown is ever contradicted, and none that was ever signed.
 
 use std::sync::Arc;

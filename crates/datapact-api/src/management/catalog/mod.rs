@@ -52,7 +52,7 @@ pub struct Purpose {
     pub purpose: Option<Name>,
 }
 
-/// Published information about a share. Named users do not stand in it.
+/// Published information about a share. It does not have the named users.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
@@ -84,7 +84,7 @@ pub struct CatalogEntry {
 pub struct CatalogDetail {
     /// What is published.
     pub entry: CatalogEntry,
-    /// The signed policy; not given to somebody whom the provider has not named, since it names the
+    /// The signed policy; not given to a user whom the provider has not named, since it names the
     /// others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<Signed<SharingPolicy>>,
