@@ -8,8 +8,9 @@ use std::process::Command;
 use crate::tree::root;
 
 /// The vectors by name, each with the crate and its example that writes it.
-const VECTORS: [(&str, &str, &str); 5] = [
+const VECTORS: [(&str, &str, &str); 6] = [
     ("documents", "datapact-core", "vectors"),
+    ("enrolment", "datapact-core", "vectors"),
     ("package", "datapact-core", "vectors"),
     ("token", "datapact-core", "vectors"),
     ("release", "datapact-core", "vectors"),

@@ -5,7 +5,6 @@
 //! Only this crate knows routes and status codes.
 
 pub mod client;
-pub mod endpoint;
 pub mod gate;
 pub mod key_server;
 pub mod management;
@@ -19,3 +18,5 @@ pub mod tls;
 pub mod trace;
 pub mod trust_file;
 pub mod user;
+
+pub use datapact_core::endpoint;

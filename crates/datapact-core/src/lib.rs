@@ -9,6 +9,8 @@ pub mod address;
 pub mod commitment;
 pub mod contract;
 pub mod document;
+pub mod endpoint;
+pub mod enrolment;
 pub mod id;
 pub mod identity;
 pub mod jws;

@@ -87,7 +87,30 @@ fn bodies() -> Vec<(&'static str, Value)> {
         ),
         ("usage-report", json!({"share": id, "request": digest, "action": "opened"})),
         ("statement", json!({"method": "POST", "target": "/shares?x=1", "content": digest})),
+        ("enrolment", enrolment()),
+        ("invitation", json!({"code": digest, "expires": TO, "realm": "lab", "enrolment": digest})),
     ]
+}
+
+/// An enrolment that reads well; whether it is to be believed is another question.
+fn enrolment() -> Value {
+    let at = |name: &str| json!({"url": format!("https://{name}.example:8443")});
+    json!({
+        "version": 1,
+        "administrators": {
+            "identities": [{"realm": "clinic", "subject": "CN=Ann"}], "threshold": 1,
+        },
+        "management": at("management"), "public": at("public"),
+        "key_servers": [at("keys")], "storage_servers": [at("storage")],
+        "ledger": {
+            "id": LEDGER, "log_policy": "quorum none\n",
+            "chain": {
+                "kind": "ethereum", "contract": "eip155:1:0x00", "parameters": {},
+                "certificates": {},
+            },
+        },
+        "realms": {"clinic": "", "server": ""},
+    })
 }
 
 /// Accepted and refused documents, who is trusted, and Ann's key to sign more with.

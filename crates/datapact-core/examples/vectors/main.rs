@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "writes fixtures")]
 
 mod documents;
+mod enrolment;
 #[path = "../../tests/vectors/format.rs"]
 mod format;
 mod jws;
@@ -18,6 +19,7 @@ fn main() {
     for name in std::env::args().skip(1) {
         match name.as_str() {
             "documents" => documents::write(),
+            "enrolment" => enrolment::write(),
             "package" => package::write(),
             "token" => token::write(),
             "release" => release::write(),

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use datapact_core::document::{
     AccessRequest, Body, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
 };
+use datapact_core::enrolment::{Enrolment, Invitation};
 use datapact_core::id::Digest;
 use datapact_core::jws::{DocumentError, Signed};
 use datapact_core::policy::SharingPolicy;
@@ -27,6 +28,8 @@ fn dispatch(case: &DocumentVector, trust: &Trust) -> Result<Digest, DocumentErro
         "key-release" => check::<KeyRelease>(case, trust),
         "package-metadata" => check::<PackageMetadata>(case, trust),
         "usage-report" => check::<UsageReport>(case, trust),
+        "enrolment" => check::<Enrolment>(case, trust),
+        "invitation" => check::<Invitation>(case, trust),
         "statement" => check::<Statement>(case, trust),
         other => panic!("no type `{other}`"),
     }

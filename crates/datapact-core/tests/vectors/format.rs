@@ -53,6 +53,22 @@ pub struct RealmFile {
     pub crl: Vec<String>,
 }
 
+/// The versions of an enrolment: an entry of `enrolment/cases.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentVector {
+    pub name: String,
+    /// The reader's time.
+    pub now: Timestamp,
+    /// The signatures (JWS) of each version.
+    pub versions: Vec<Vec<String>>,
+    /// `ok`, or the error's name.
+    pub expect: String,
+    /// The newest version's fingerprint, where all hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Digest>,
+}
+
 /// A package: an entry of `package/index.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
