@@ -9,13 +9,14 @@ use async_trait::async_trait;
 use datapact_api::endpoint::Endpoint;
 use datapact_api::key_server::{ReleaseKey, StoreKey};
 use datapact_api::management::{
-    CatalogQuery, Invitation, NewInvitation, NewSubscription, RecordQuery,
+    CatalogQuery, InvitationFile, NewInvitation, NewSubscription, RecordQuery,
 };
 use datapact_client::audit::{Bundle, TrustedInputs};
 use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
     AccessRequest, KeyRelease, KeyRequest, PackageMetadata, Statement, UsageReport,
 };
+use datapact_core::enrolment::{Enrolment, History, Invitation, Version};
 use datapact_core::id::{Commitment, Digest, KeyId, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
@@ -47,6 +48,7 @@ pub(crate) type Target = fn(&[u8]);
 /// Name and reader. A corpus for a name is under `fuzz/corpus/NAME`.
 pub(crate) const ALL: &[(&str, Target)] = &[
     ("document", document),
+    ("enrolment", enrolment),
     ("text", text),
     ("certificate", certificate),
     ("package", package),
@@ -78,7 +80,23 @@ fn document(bytes: &[u8]) {
     read::<PackageMetadata>(text);
     read::<UsageReport>(text);
     read::<Statement>(text);
+    read::<Enrolment>(text);
+    read::<Invitation>(text);
     assert!(Jwks::default().verify(text, "m", "k", 0, 0).is_err());
+}
+
+/// The versions of an enrolment, and bodies that no one has signed.
+fn enrolment(bytes: &[u8]) {
+    if let Ok(versions) = serde_json::from_slice::<Vec<Version>>(bytes)
+        && let Ok(history) = History::verify(versions.clone(), 1_800_000_000)
+    {
+        assert_eq!(history.versions(), versions);
+        assert!(history.newest().validate().is_ok());
+    }
+    if let Ok(body) = serde_json::from_slice::<Enrolment>(bytes) {
+        let _ = (body.validate().is_ok(), body.changes_since(None));
+        assert!(body.says_the_same(&body.clone().following(Some(&body))));
+    }
 }
 
 fn text(bytes: &[u8]) {
@@ -180,7 +198,7 @@ fn log_audit(bytes: &[u8]) {
 fn api(bytes: &[u8]) {
     let _ = serde_json::from_slice::<ReleaseKey>(bytes);
     let _ = serde_json::from_slice::<StoreKey>(bytes);
-    let _ = serde_json::from_slice::<Invitation>(bytes);
+    let _ = serde_json::from_slice::<InvitationFile>(bytes);
     let _ = serde_json::from_slice::<NewInvitation>(bytes);
     let _ = serde_json::from_slice::<CatalogQuery>(bytes);
     let _ = serde_json::from_slice::<NewSubscription>(bytes);

@@ -165,7 +165,7 @@ async fn request(
     policy: Digest,
 ) -> Result<(Signed<AccessRequest>, AccessGrant)> {
     let body = AccessRequest { share: *share, policy, purpose: None };
-    let ledger = &session.profile().enrolment().ledger;
+    let ledger = &session.profile().enrolment().ledger.id;
     let request = session.profile().signer().sign(ledger, now()?, body);
     let grant = session.management().request_access(&request).await?;
     Ok((request, grant))

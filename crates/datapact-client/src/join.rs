@@ -4,15 +4,18 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use datapact_api::management::{Account, Invitation};
-use datapact_core::identity::Identity;
+use datapact_api::management::Account;
+use datapact_core::enrolment::Change;
+use datapact_core::id::Digest;
+use datapact_core::identity::{Identity, SERVER_REALM};
 use datapact_core::jws::Signer;
 use datapact_core::trust;
 use serde::Serialize;
 
-use crate::enrolment::{RevocationLists, chain_of, log_policy_of, trust_of};
+use crate::enrolment::chain_of;
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json, write_file, write_json};
+use crate::invitation::Invitation;
 use crate::key_file::PrivateKey;
 use crate::profile::{CERTIFICATE, ENROLMENT, KEY, Profile, ProfileFile};
 use crate::session::Session;
@@ -34,6 +37,13 @@ pub struct Prepared {
     pub realms: Vec<String>,
     /// Whether the private key was there already.
     pub key_existed: bool,
+    /// Who invites; none if management does by its configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inviter: Option<Identity>,
+    /// The enrolment's fingerprint, to be compared with the administrator's.
+    pub fingerprint: Digest,
+    /// What the profile trusts from now on.
+    pub trusted: Vec<Change>,
 }
 
 /// What there is after the second step.
@@ -45,31 +55,6 @@ pub struct Joined {
     pub account: Account,
     /// Whether the profile is now the current one.
     pub current: bool,
-}
-
-/// Reads an invitation file.
-pub fn read_invitation(path: &Path) -> Result<Invitation> {
-    let invitation: Invitation = read_json(path)?.ok_or_else(|| {
-        ClientError::not_found(
-            format!("there is no invitation at `{}`", path.display()),
-            "an administrator makes one with `datapact account invite`",
-        )
-    })?;
-    check_enrolment(&invitation)?;
-    Ok(invitation)
-}
-
-fn check_enrolment(invitation: &Invitation) -> Result<()> {
-    let enrolment = &invitation.enrolment;
-    trust_of(enrolment, &RevocationLists::new())?;
-    log_policy_of(enrolment)?;
-    let servers = [&enrolment.management, &enrolment.public];
-    for server in
-        servers.into_iter().chain(&enrolment.key_servers).chain(&enrolment.storage_servers)
-    {
-        server.name()?;
-    }
-    Ok(())
 }
 
 /// The first step: keeps the invitation in the profile `name`, makes a private key and a request
@@ -84,7 +69,6 @@ pub fn prepare(
     subject: &Subject,
     passphrase: Option<&str>,
 ) -> Result<Prepared> {
-    check_enrolment(invitation)?;
     let folder = home.profile_folder(name)?;
     if folder.join(PROFILE).exists() {
         return Err(ClientError::usage(
@@ -94,7 +78,7 @@ pub fn prepare(
     }
     make_folder(home.path())?;
     make_folder(&folder)?;
-    write_json(&folder.join(INVITATION), invitation)?;
+    write_json(&folder.join(INVITATION), &invitation.file)?;
     let key_path = folder.join(KEY);
     let key_existed = key_path.exists();
     let key = if key_existed {
@@ -107,10 +91,18 @@ pub fn prepare(
     let request_pem = key.request(subject)?;
     let request = folder.join(REQUEST);
     write_file(&request, request_pem.as_bytes())?;
-    let realms = invitation.enrolment.realms.keys();
-    let realms =
-        realms.filter(|realm| *realm != datapact_core::identity::SERVER_REALM).cloned().collect();
-    Ok(Prepared { profile: name.to_owned(), request, request_pem, realms, key_existed })
+    let enrolment = invitation.known().enrolment();
+    let realms = enrolment.realms.keys().filter(|realm| *realm != SERVER_REALM).cloned().collect();
+    Ok(Prepared {
+        profile: name.to_owned(),
+        request,
+        request_pem,
+        realms,
+        key_existed,
+        inviter: invitation.inviter().cloned(),
+        fingerprint: enrolment.fingerprint(),
+        trusted: enrolment.changes_since(None),
+    })
 }
 
 /// The second step: with the certificate (PEM, leaf first) that the CA issued for the request, the
@@ -136,28 +128,19 @@ pub async fn join(
             "choose another name with `--profile`",
         ));
     }
-    let invitation: Invitation = read_json(&folder.join(INVITATION))?.ok_or_else(|| {
+    let file = read_json(&folder.join(INVITATION))?.ok_or_else(|| {
         ClientError::not_found(
             format!("the profile `{name}` has no invitation yet"),
             "run `datapact join FILE` without `--certificate` first",
         )
     })?;
+    let invitation = Invitation::check(file, None)?;
     let identity = certify(&folder, &invitation, certificate, passphrase)?;
     write_file(&folder.join(CERTIFICATE), certificate)?;
-    write_json(&folder.join(ENROLMENT), &invitation.enrolment)?;
+    invitation.known().write(&folder.join(ENROLMENT))?;
 
-    // Until management has answered, the account is only what this user will be called.
-    let unknown = Account {
-        id: datapact_core::id::AccountId([0; 16]),
-        identity: identity.clone(),
-        role: datapact_api::management::Role::User,
-        attributes: Default::default(),
-        active: false,
-        created: 0,
-        erase_at: None,
-    };
-    let session = Session::connect(Profile::assemble(name, folder.clone(), unknown, passphrase)?)?;
-    let account = session.join(&invitation.code).await?;
+    let profile = Profile::assemble(name, folder.clone(), identity.clone(), passphrase)?;
+    let account = Session::connect(profile)?.join(invitation.code()).await?;
     if account.identity != identity {
         return Err(ClientError::untrusted(format!(
             "management joined `{}` instead",
@@ -197,9 +180,8 @@ fn certify(
         )
     };
     let now = (datapact_log::clock::system_clock())();
-    let identity = trust_of(&invitation.enrolment, &RevocationLists::new())?
-        .identify(&chain, now)
-        .map_err(refused)?;
+    let trust = invitation.known().enrolment().trust()?;
+    let identity = trust.identify(&chain, now).map_err(refused)?;
     if identity.is_server() {
         return Err(ClientError::usage(
             "the certificate is a server's",

@@ -3,16 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datapact_api::management::{Account, Enrolment};
+use datapact_api::management::Account;
 use datapact_api::trust_file::ReloadableTrust;
+use datapact_core::enrolment::Enrolment;
+use datapact_core::id::Timestamp;
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::trust::Trust;
+use datapact_log::clock::system_clock;
 use datapact_log::log_policy::LogPolicy;
 use rustls_pki_types::PrivateKeyDer;
 use serde::{Deserialize, Serialize};
 
-use crate::enrolment::{chain_of, log_policy_of};
+use crate::enrolment::{KnownEnrolment, chain_of, log_policy_of};
 use crate::error::{ClientError, Result};
 use crate::home::{Home, PROFILE, make_folder, read_file, read_json};
 use crate::key_file::PrivateKey;
@@ -32,12 +35,11 @@ pub(crate) struct ProfileFile {
 pub struct Profile {
     name: String,
     folder: PathBuf,
-    enrolment: Enrolment,
-    account: Account,
+    known: KnownEnrolment,
     trust: Arc<ReloadableTrust>,
     log_policy: LogPolicy,
     signer: Arc<Signer>,
-    key: PrivateKey,
+    key: Arc<PrivateKey>,
 }
 
 /// A profile in a list.
@@ -63,12 +65,12 @@ pub fn list(home: &Home) -> Result<Vec<ProfileSummary>> {
         .map(|name| {
             let folder = home.profile_folder(&name)?;
             let file: Option<ProfileFile> = read_json(&folder.join(PROFILE))?;
-            let enrolment: Option<Enrolment> = read_json(&folder.join(ENROLMENT))?;
+            let known = KnownEnrolment::read(&folder.join(ENROLMENT), now())?;
             Ok(ProfileSummary {
                 current: current.as_deref() == Some(&name),
                 name,
                 identity: file.map(|file| file.identity),
-                management: enrolment.map(|enrolment| enrolment.management.url),
+                management: known.map(|known| known.enrolment().management.url.clone()),
             })
         })
         .collect()
@@ -99,39 +101,55 @@ impl Profile {
             };
             return Err(ClientError::not_found(detail, hint));
         };
-        Self::assemble(name, folder, file.account, passphrase)
+        Self::assemble(name, folder, file.identity, passphrase)
     }
 
     /// From the files in `folder`; the profile's own file may still be missing.
     pub(crate) fn assemble(
         name: &str,
         folder: PathBuf,
-        account: Account,
+        identity: Identity,
         passphrase: Option<&str>,
     ) -> Result<Self> {
         let missing = |what: &str| {
             let detail = format!("the profile `{name}` has no `{what}`");
             ClientError::not_found(detail, "restore the file or join again")
         };
-        let enrolment: Enrolment =
-            read_json(&folder.join(ENROLMENT))?.ok_or_else(|| missing(ENROLMENT))?;
-        let trust = revocation::trust(&enrolment, &folder)?;
-        let log_policy = log_policy_of(&enrolment)?;
+        let known = KnownEnrolment::read(&folder.join(ENROLMENT), now())?;
+        let known = known.ok_or_else(|| missing(ENROLMENT))?;
+        let trust = revocation::trust(known.enrolment(), &folder)?;
+        let log_policy = log_policy_of(known.enrolment())?;
         let key = PrivateKey::load(&folder.join(KEY), passphrase)?;
         let pem = read_file(&folder.join(CERTIFICATE))?.ok_or_else(|| missing(CERTIFICATE))?;
         let chain = chain_of(&pem)?;
-        let signer = Signer::new(key.pkcs8(), chain, account.identity.clone()).map_err(|e| {
+        let signer = Signer::new(key.pkcs8(), chain, identity).map_err(|e| {
             ClientError::usage(e, "join again, or renew the certificate for this key")
         })?;
         Ok(Self {
             name: name.to_owned(),
             folder,
-            enrolment,
-            account,
+            known,
             trust: ReloadableTrust::fixed(trust),
             log_policy,
             signer: Arc::new(signer),
-            key,
+            key: Arc::new(key),
+        })
+    }
+
+    /// The same user with what is known of the enrolment from now on, which is kept.
+    pub(crate) fn with(&self, known: KnownEnrolment) -> Result<Self> {
+        revocation::forget_foreign(known.enrolment(), &self.folder)?;
+        let trust = revocation::trust(known.enrolment(), &self.folder)?;
+        let log_policy = log_policy_of(known.enrolment())?;
+        known.write(&self.folder.join(ENROLMENT))?;
+        Ok(Self {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            known,
+            trust: ReloadableTrust::fixed(trust),
+            log_policy,
+            signer: Arc::clone(&self.signer),
+            key: Arc::clone(&self.key),
         })
     }
 
@@ -150,14 +168,14 @@ impl Profile {
         self.signer.identity()
     }
 
-    /// The account as management told it when the profile joined.
-    pub fn account(&self) -> &Account {
-        &self.account
-    }
-
     /// Servers, CAs and ledger.
     pub fn enrolment(&self) -> &Enrolment {
-        &self.enrolment
+        self.known.enrolment()
+    }
+
+    /// What is known of the enrolment: its signed versions, or a draft.
+    pub fn known(&self) -> &KnownEnrolment {
+        &self.known
     }
 
     /// Which CAs are trusted for whom.
@@ -190,4 +208,8 @@ impl Profile {
         make_folder(&state)?;
         Ok(state)
     }
+}
+
+fn now() -> Timestamp {
+    (system_clock())()
 }

@@ -1,9 +1,11 @@
 //! Ledgers that are chains: the adapter that a `ledger.toml` names.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use datapact_api::gate::Source;
+use datapact_core::enrolment::Chain;
 use datapact_core::trust::Trust;
 #[cfg(any(feature = "evm", feature = "fabric"))]
 use datapact_ledger::chain::ChainOptions;
@@ -15,6 +17,49 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Kind {
     kind: String,
+}
+
+/// What users are told of the chain that the `ledger.toml` at `path` describes: the contract, the
+/// network's parameters and the CAs of its nodes. Where this server's nodes are and who submits is
+/// not among it.
+///
+/// # Errors
+/// [`LedgerError::Misconfigured`] when the file or one that it names cannot be read.
+pub(crate) fn describe(path: &Path) -> Result<Chain, LedgerError> {
+    let wrong =
+        |detail: String| LedgerError::Misconfigured(format!("`{}`: {detail}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let of = |key: &str| match table.get(key) {
+        Some(toml::Value::String(text)) => Some(text.clone()),
+        Some(value @ toml::Value::Integer(_)) => Some(value.to_string()),
+        _ => None,
+    };
+    let needed = |key: &str| of(key).ok_or_else(|| wrong(format!("`{key}` is missing")));
+    let kind = needed("kind")?;
+    let (contract, told): (_, &[&str]) = match kind.as_str() {
+        "ethereum" => (
+            format!("eip155:{}:{}", needed("chain_id")?, needed("contract")?),
+            &["implementation", "from_block", "confirmations", "block_seconds"],
+        ),
+        _ => {
+            let chaincode = of("chaincode").unwrap_or_else(|| "datapact".to_owned());
+            (format!("{}/{chaincode}", needed("channel")?), &["consensus"])
+        }
+    };
+    let parameters = told.iter().filter_map(|key| Some(((*key).to_owned(), of(key)?))).collect();
+    let mut certificates = BTreeMap::new();
+    let nodes = ["peers", "orderers"].into_iter().filter_map(|kind| table.get(kind)?.as_array());
+    for node in nodes.flatten() {
+        let of_node = |key: &str| Some(node.get(key)?.as_str()?.to_owned());
+        if let (Some(address), Some(file)) = (of_node("address"), of_node("tls_ca_file")) {
+            let file = path.parent().unwrap_or(Path::new(".")).join(file);
+            let pem = std::fs::read_to_string(&file)
+                .map_err(|e| wrong(format!("`{}`: {e}", file.display())))?;
+            certificates.insert(address, pem);
+        }
+    }
+    Ok(Chain { kind, contract, parameters, certificates })
 }
 
 /// Opens the chain that the `ledger.toml` at `path` describes, as the ledger `id`.

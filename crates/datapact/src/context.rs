@@ -10,8 +10,9 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use datapact_api::problem::{Kind, Problem};
 use datapact_api::trace::{Traceparent, within};
+use datapact_client::session::Refreshed;
 use datapact_client::{Home, Profile, Provider, Session};
-use datapact_core::id::Timestamp;
+use datapact_core::id::{Digest, Timestamp};
 use datapact_core::jws::Signer;
 use datapact_core::trust::{Trust, validity};
 use zeroize::Zeroizing;
@@ -112,7 +113,35 @@ impl Context {
     pub(crate) fn session(&self) -> Result<Session> {
         let profile = self.profile()?;
         self.warn_of_expiry(&profile);
-        Ok(Session::connect(profile)?)
+        let session = Session::connect(profile)?;
+        let refreshed = self.block_on(async { Ok(session.refresh_enrolment_if_due().await?) })?;
+        self.tell_of_enrolment(&refreshed);
+        Ok(refreshed.session)
+    }
+
+    /// The servers of the chosen profile, by the newest version of its enrolment; nothing is
+    /// returned unless management can be asked for it.
+    pub(crate) fn session_refreshed(&self, pinned: Option<&Digest>) -> Result<Refreshed> {
+        let session = Session::connect(self.profile()?)?;
+        let refreshed = self.block_on(async { Ok(session.refresh_enrolment(pinned).await?) })?;
+        self.tell_of_enrolment(&refreshed);
+        Ok(refreshed)
+    }
+
+    /// Says what a new version of the enrolment has changed.
+    fn tell_of_enrolment(&self, refreshed: &Refreshed) {
+        if !refreshed.renewed {
+            return;
+        }
+        let enrolment = refreshed.session.profile().enrolment();
+        self.output.note(format_args!(
+            "note: version {} of the enrolment, {}",
+            enrolment.version,
+            enrolment.fingerprint()
+        ));
+        for change in &refreshed.changes {
+            self.output.note(format_args!("note:   {}", plain(&change.to_string())));
+        }
     }
 
     /// Says in time that the user's certificate ends.

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 pub mod catalog;
+pub mod enrolment;
 pub mod log;
 pub mod notification;
 pub mod policy;
@@ -13,12 +14,13 @@ pub use access::{
     AccessEntry, AccessGrant, Accesses, Erasure, RecordQuery, UsageEntry, UsageReceipt,
 };
 pub use account::{
-    Account, AccountUpdate, Accounts, Action, ActionError, ActionRecord, Deed, Deletion, Enrolment,
-    Invitation, Join, NewInvitation, Role, check_actions,
+    Account, AccountUpdate, Accounts, Action, ActionError, ActionRecord, Deed, Deletion,
+    InvitationCode, Join, NewInvitation, Role, check_actions,
 };
 pub use catalog::{
     Catalog, CatalogDetail, CatalogEntry, CatalogFilter, CatalogQuery, Publications, Purpose,
 };
+pub use enrolment::{EnrolmentDraft, EnrolmentProgress, Enrolments, InvitationFile};
 pub use log::{LedgerProof, Log, ManagementInfo};
 pub use notification::{
     Acknowledged, Notification, NotificationEvent, NotificationQuery, Notifications,
@@ -36,18 +38,36 @@ use crate::operation::Operation;
 
 /// Management, as one caller sees it: all of its nouns.
 pub trait Management:
-    Accounts + Policies + Accesses + Tokens + Catalog + Subscriptions + Notifications + Log
+    // Who takes part, and what they trust.
+    Accounts
+    + Enrolments
+    + Policies
+    + Accesses
+    + Tokens
+    + Catalog
+    + Subscriptions
+    + Notifications
+    + Log
 {
 }
 
 impl<T> Management for T where
-    T: Accounts + Policies + Accesses + Tokens + Catalog + Subscriptions + Notifications + Log
+    T: Accounts
+        + Enrolments
+        + Policies
+        + Accesses
+        + Tokens
+        + Catalog
+        + Subscriptions
+        + Notifications
+        + Log
 {
 }
 
 /// All operations of management.
-pub const OPERATIONS: [&[Operation]; 8] = [
+pub const OPERATIONS: [&[Operation]; 9] = [
     account::OPERATIONS,
+    enrolment::OPERATIONS,
     policy::OPERATIONS,
     access::OPERATIONS,
     token::OPERATIONS,
@@ -64,6 +84,7 @@ where
     F: Fn(Caller) -> T + Clone + Send + Sync + 'static,
 {
     account::routes(called.clone())
+        .merge(enrolment::routes(called.clone()))
         .merge(policy::routes(called.clone()))
         .merge(access::routes(called.clone()))
         .merge(token::routes(called.clone()))

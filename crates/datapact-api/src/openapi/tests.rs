@@ -306,8 +306,13 @@ fn mg_17_schemas_and_examples_are_those_of_the_types() {
     agrees::<Account>("Account");
     agrees::<AccountUpdate>("AccountUpdate");
     agrees::<NewInvitation>("NewInvitation");
-    agrees::<Enrolment>("Enrolment");
-    agrees::<Invitation>("Invitation");
+    agrees::<datapact_core::enrolment::Enrolment>("Enrolment");
+    agrees::<datapact_core::enrolment::Administrators>("Administrators");
+    agrees::<datapact_core::enrolment::LedgerTrust>("LedgerTrust");
+    agrees::<datapact_core::enrolment::Chain>("Chain");
+    agrees::<EnrolmentDraft>("EnrolmentDraft");
+    agrees::<EnrolmentProgress>("EnrolmentProgress");
+    agrees::<InvitationCode>("InvitationCode");
     agrees::<ManagementInfo>("ManagementInfo");
     agrees::<Deed>("Deed");
     agrees::<ActionRecord>("ActionRecord");

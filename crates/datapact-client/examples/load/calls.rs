@@ -92,7 +92,7 @@ impl Client {
     fn access(&self) -> (Signed<AccessRequest>, Prepared) {
         let body = AccessRequest { share: self.share, policy: self.policy, purpose: None };
         let enrolment = self.profile.enrolment();
-        let request = self.profile.signer().sign(&enrolment.ledger, now(), body);
+        let request = self.profile.signer().sign(&enrolment.ledger.id, now(), body);
         let json = serde_json::to_vec(&SignedBody { document: &request }).unwrap_or_default();
         let call = self.call(&enrolment.management, "POST", "/v1/accesses", &json, 200);
         (request, call)

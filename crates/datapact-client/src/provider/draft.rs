@@ -52,7 +52,7 @@ impl Draft {
                 introduction: create.introduction,
                 usage: create.usage,
                 price: create.price,
-                // Known once all is read.
+                // KnownEnrolment once all is read.
                 desensitization: None,
             },
             terms: create.terms,

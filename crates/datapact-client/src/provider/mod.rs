@@ -99,9 +99,8 @@ pub struct SetShare {
     pub package: PackageReference,
     /// The key and its address.
     pub key: KeyReference,
-    /// The ledger's proof; none if management has none yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub proof: Option<Proven>,
+    /// The ledger's proof.
+    pub proof: Proven,
 }
 
 /// One of the provider's own shares.

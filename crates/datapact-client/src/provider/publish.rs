@@ -150,7 +150,7 @@ impl Provider {
             }
             Err(error) if error.is_temporary() => Err(ClientError::Problem(Problem {
                 hint: Some(
-                    "the signed policy is kept: the next `datapact share` command hands it in"
+                    "the signed policy is kept: the next `datapact share` command finishes it"
                         .to_owned(),
                 ),
                 ..error.to_problem()
@@ -188,11 +188,15 @@ impl Provider {
         if let Some(error) = unconfirmed {
             return Err(error);
         }
-        // Without a proof now, the audit will tell; a wrong proof is refused at once.
+        // Whatever management says instead of a proof: without one, the policy is not known to be
+        // on the ledger, and the work is not done.
         let proof = match prove(session, receipt.position, &call).await {
-            Ok(proof) => Some(proof),
+            Ok(proof) => proof,
             Err(error) if error.kind() == Kind::Untrusted => return Err(error),
-            Err(_) => None,
+            Err(error) => {
+                let detail = format!("the ledger's proof of the policy is not there yet: {error}");
+                return Err(Problem::new(Kind::Unavailable, detail).into());
+            }
         };
         Ok(SetShare {
             share: body.share,

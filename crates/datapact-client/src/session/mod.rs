@@ -1,6 +1,9 @@
 //! A session: the servers of a profile, as its user sees them. No other server is ever contacted.
 
+mod enrolment;
 mod refresh;
+
+pub use enrolment::Refreshed;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -182,7 +185,7 @@ impl Session {
 
     /// The audience of what the ledger records.
     pub(crate) fn ledger(&self) -> &str {
-        &self.profile.enrolment().ledger
+        &self.profile.enrolment().ledger.id
     }
 
     pub(crate) fn state(&self) -> Result<PathBuf> {

@@ -10,12 +10,10 @@ use super::{Session, retry};
 use crate::enrolment::{RevocationLists, trust_of};
 use crate::error::{ClientError, Result};
 use crate::home::{make_folder, read_file, write_file};
-use crate::revocation;
+use crate::revocation::{self, FETCHED};
 
 /// How old the lists may be before they are fetched again.
-const REFRESH: Duration = Duration::from_secs(600);
-/// The empty file whose time says when they were fetched last.
-const FETCHED: &str = "fetched";
+pub(super) const REFRESH: Duration = Duration::from_secs(600);
 
 impl Session {
     /// Fetches the revocation lists of all realms unless that was done in the last ten minutes.

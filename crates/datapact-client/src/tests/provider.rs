@@ -47,7 +47,7 @@ async fn sh_3_to_sh_9_honest_answers_make_a_share() {
     let world = World::new();
     let set = share(&world).await.unwrap();
     assert_eq!((set.version, set.position), (1, 0));
-    assert!(set.proof.is_some());
+    assert_eq!(set.proof.position, set.position);
     assert_eq!(world.unfinished(), 0);
     assert_eq!(world.deleted.load(Ordering::SeqCst), 0);
 }

@@ -34,12 +34,48 @@ pub struct ManagementConfig {
     /// Calling subscribers' webhooks; none are called without it.
     #[serde(default)]
     pub webhooks: Option<WebhooksConfig>,
-    /// The identities that are administrators from the start: `realm:subject`.
-    pub administrators: Vec<String>,
+    /// Who administers from the start, and how many of them must agree.
+    pub administrators: AdministratorsConfig,
     /// Key servers, the first is the default.
     pub key_servers: Vec<Peer>,
     /// Storage servers, the first is the default.
     pub storage_servers: Vec<Peer>,
+}
+
+/// The users who are administrators from the start: a list of identities, of whom one must sign a new
+/// version of the enrolment, or `{ identities = [...], approvals = 2 }`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(from = "AdministratorsForm")]
+pub struct AdministratorsConfig {
+    /// Who: `realm:subject`.
+    pub identities: Vec<String>,
+    /// How many of them must sign the next version.
+    pub approvals: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AdministratorsForm {
+    List(Vec<String>),
+    Table(AdministratorsTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdministratorsTable {
+    identities: Vec<String>,
+    approvals: u32,
+}
+
+impl From<AdministratorsForm> for AdministratorsConfig {
+    fn from(form: AdministratorsForm) -> Self {
+        match form {
+            AdministratorsForm::List(identities) => Self { identities, approvals: 1 },
+            AdministratorsForm::Table(AdministratorsTable { identities, approvals }) => {
+                Self { identities, approvals }
+            }
+        }
+    }
 }
 
 /// Another server, with the certificate that consumers are told to expect of it (AX-11).
@@ -124,8 +160,13 @@ impl ServerConfig for ManagementConfig {
             );
         }
         self.webhooks.as_ref().map_or(Ok(()), WebhooksConfig::validate)?;
-        for line in &self.administrators {
+        for line in &self.administrators.identities {
             line.parse::<Identity>().map_err(|e| format!("`administrators`: `{line}`: {e}"))?;
+        }
+        let AdministratorsConfig { identities, approvals } = &self.administrators;
+        let enough = 1..=identities.len().max(1);
+        if !usize::try_from(*approvals).is_ok_and(|approvals| enough.contains(&approvals)) {
+            return Err("`approvals` must be 1 to the number of administrators".to_owned());
         }
         let quorum = self.ledger.quorum.unwrap_or(0);
         if usize::try_from(quorum).is_ok_and(|quorum| quorum > self.ledger.witnesses.len()) {

@@ -2,7 +2,9 @@
 
 use datapact_store::Migration;
 
-use super::{access, account, catalog, notice, notification, policy, salt, submit, subscription};
+use super::{
+    access, account, catalog, enrolment, notice, notification, policy, salt, submit, subscription,
+};
 
 /// The database, in the data folder.
 pub(crate) const DATABASE_FILE: &str = "management.sqlite";
@@ -12,6 +14,7 @@ pub(crate) fn schema() -> Vec<Migration> {
     let own = [
         crate::users::MARKS,
         account::table::SCHEMA,
+        enrolment::table::SCHEMA,
         notice::SCHEMA,
         salt::SCHEMA,
         policy::table::SCHEMA,

@@ -16,6 +16,7 @@ mod account;
 mod base;
 mod catalog;
 mod database;
+mod enrolment;
 mod erasure;
 mod failure;
 mod figures;
@@ -40,6 +41,7 @@ mod tidying;
 mod token;
 
 pub(crate) use database::{DATABASE_FILE, schema};
+pub use enrolment::ADMINISTRATORS_INVITATION;
 pub use failure::OpenError;
 pub(crate) use keys::SECRET_FILES;
 pub use keys::{Keys, KeysError};

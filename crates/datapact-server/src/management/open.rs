@@ -19,11 +19,11 @@ use datapact_store::Store;
 use super::access::AccessService;
 use super::account::AccountService;
 use super::account::admission::Admission;
-use super::account::enrolment::EnrolmentSource;
 use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
 use super::database::{DATABASE_FILE, schema};
+use super::enrolment::{EnrolmentService, EnrolmentSource};
 use super::erasure::Eraser;
 use super::failure::OpenError;
 use super::issuer::Issuer;
@@ -137,7 +137,8 @@ impl ManagementServer {
         ));
         let services =
             Services::new(config, &base, &shared, &publications, Arc::clone(&eraser), log_policy)?;
-        services.accounts.ensure_administrators(&config.administrators).await?;
+        services.accounts.ensure_administrators(&config.administrators.identities).await?;
+        services.enrolments.write_invitation().await?;
         let Shared { submit, policies, outbox, issuer, .. } = shared;
         let tidying = Tidying {
             eraser,
@@ -184,14 +185,13 @@ impl Services {
         // erasure, for instance, is forgotten for all.
         let submit = || Arc::clone(&shared.submit);
         let policies = || Arc::clone(&shared.policies);
-        let enrolment = EnrolmentSource {
-            management: own_endpoint(config)?,
-            public: config.public.clone(),
-            ledger: config.ledger.id.clone(),
-            log_policy: log_policy.to_string(),
-            peers: Arc::clone(&base.peers),
-            trust: Arc::clone(&base.trust),
-        };
+        let enrolment = EnrolmentSource::new(
+            config,
+            own_endpoint(config)?,
+            &log_policy,
+            Arc::clone(&base.peers),
+            Arc::clone(&base.trust),
+        )?;
         let webhooks = config.webhooks.as_ref().map(Webhooks::new).transpose();
         Ok(Self {
             accounts: Arc::new(AccountService {
@@ -201,9 +201,10 @@ impl Services {
                 outbox: Arc::clone(&shared.outbox),
                 eraser,
                 marker: shared.marker,
-                enrolment,
+                trust: Arc::clone(&base.trust),
                 retention_seconds: u64::from(config.account_retention_days) * DAY,
             }),
+            enrolments: Arc::new(EnrolmentService::new(base, enrolment, &config.server.data)),
             policies: Arc::new(PolicyService::new(base, submit())),
             accesses: Arc::new(AccessService::new(
                 base,

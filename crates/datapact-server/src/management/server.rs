@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use axum::Router;
-use datapact_api::management::{self as api, Enrolment};
+use datapact_api::management as api;
 use tokio::task::JoinHandle;
 
 use super::access::AccessService;
@@ -12,6 +12,7 @@ use super::account::AccountService;
 use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
+use super::enrolment::EnrolmentService;
 use super::failure::OpenError;
 use super::issuer::Issuer;
 use super::log::LogService;
@@ -39,6 +40,7 @@ pub struct ManagementServer {
 /// The service of each noun.
 pub(super) struct Services {
     pub(super) accounts: Arc<AccountService>,
+    pub(super) enrolments: Arc<EnrolmentService>,
     pub(super) policies: Arc<PolicyService>,
     pub(super) accesses: Arc<AccessService>,
     pub(super) tokens: Arc<TokenService>,
@@ -53,6 +55,7 @@ impl ManagementServer {
     pub fn router(&self) -> Router {
         let services = &self.services;
         api::account::routes(called(&services.accounts))
+            .merge(api::enrolment::routes(called(&services.enrolments)))
             .merge(api::policy::routes(called(&services.policies)))
             .merge(api::access::routes(called(&services.accesses)))
             .merge(api::token::routes(called(&services.tokens)))
@@ -60,11 +63,6 @@ impl ManagementServer {
             .merge(api::subscription::routes(called(&services.subscriptions)))
             .merge(api::notification::routes(called(&services.notifications)))
             .merge(api::log::routes(called(&services.log)))
-    }
-
-    /// What users are configured with (US-4).
-    pub fn enrolment(&self) -> Enrolment {
-        self.services.accounts.enrolment()
     }
 
     /// Reads the other servers' certificates again.

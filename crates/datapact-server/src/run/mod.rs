@@ -13,16 +13,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datapact_api::gate::{AccessList, gated};
-use datapact_api::management::Invitation;
 use datapact_api::problem::Problem;
 use datapact_api::{key_server, storage_server, trust_file};
-use datapact_core::permission::TIME_MAX;
 use serde::Serialize;
 
 use crate::config::{
     self, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig,
 };
 use crate::key::KeyServer;
+pub use crate::management::ADMINISTRATORS_INVITATION;
 use crate::management::ManagementServer;
 use crate::storage::StorageServer;
 use host::Host;
@@ -97,7 +96,6 @@ pub async fn serve_management(
     let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
     let server =
         ManagementServer::open(&config, trust, &key_servers, &storage_servers, clock).await?;
-    write_administrators_invitation(&config, &server)?;
     let router = gated(server.router(), host.gate());
     let reloaded = Arc::clone(&server);
     let reload = move || {
@@ -112,26 +110,6 @@ pub async fn serve_management(
     });
     let peers = peers.collect();
     host.run(router, server, peers, reload, ready, shutdown).await
-}
-
-/// Where the configured administrators find what they need to join: they have their accounts
-/// already, so there is no code in it and it is no secret.
-pub const ADMINISTRATORS_INVITATION: &str = "administrators.json";
-
-fn write_administrators_invitation(
-    config: &ManagementConfig,
-    server: &ManagementServer,
-) -> Result<(), ServeError> {
-    let path = config.server.data.join(ADMINISTRATORS_INVITATION);
-    let invitation =
-        Invitation { code: String::new(), expires: TIME_MAX, enrolment: server.enrolment() };
-    let failed = |detail: String| ServeError::File(path.clone(), detail);
-    let json = serde_json::to_vec_pretty(&invitation).map_err(|e| failed(e.to_string()))?;
-    // Several processes may share the folder.
-    let partial = path.with_extension(format!("{}.new", std::process::id()));
-    std::fs::write(&partial, json)
-        .and_then(|()| std::fs::rename(&partial, &path))
-        .map_err(|e| failed(e.to_string()))
 }
 
 /// Serves a key server until `shutdown`.

@@ -93,7 +93,7 @@ async fn sh_3_to_ax_18_a_file_goes_the_whole_way() {
     let data = b"week,admissions\n1,17\n2,23\n".repeat(1000);
     let shared =
         share(&ann, &data, create(terms(&["SE", "DE"]), AccessTimes::Times(2), true)).await;
-    assert!(shared.proof.is_some(), "the ledger's proof, cosigned by the key server");
+    assert!(shared.proof.size >= 1, "the ledger's proof, cosigned by the key server");
     let view = ann.show(&shared.share).await.unwrap();
     assert_eq!((view.id, view.policy.version, view.accesses), (shared.policy, 1, 0));
 

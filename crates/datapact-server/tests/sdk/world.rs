@@ -8,7 +8,8 @@ use std::time::Duration;
 use datapact_api::management::{NewInvitation, Role};
 use datapact_client::admin::Administrator;
 use datapact_client::ca::{Ca, Kind};
-use datapact_client::join::{join, prepare, read_invitation};
+use datapact_client::invitation::Invitation;
+use datapact_client::join::{join, prepare};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
 use datapact_client::{Home, Profile, Session};
@@ -126,7 +127,18 @@ impl World {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let admin = enrol(path, &clinic, "admin", "Admin", &invitation).await;
-        Self { clinic, lab, admin: Administrator::new(admin), servers, folder, _ports: block }
+        let admin = Administrator::new(admin);
+        let draft = admin.draft().await.unwrap();
+        let (progress, signed) = admin.sign_enrolment(&draft).await.unwrap();
+        assert!(progress.published && signed.renewed);
+        Self {
+            clinic,
+            lab,
+            admin: Administrator::new(signed.session),
+            servers,
+            folder,
+            _ports: block,
+        }
     }
 
     /// A user with an account.
@@ -164,7 +176,7 @@ async fn enrol(
     invitation: &Path,
 ) -> Session {
     let home = Home::locate(Some(path.join(format!("home-{profile}")))).unwrap();
-    let invitation = read_invitation(invitation).unwrap();
+    let invitation = Invitation::read(invitation, None).unwrap();
     let subject = Subject::new(common_name, None).unwrap();
     let prepared = prepare(&home, profile, &invitation, &subject, None).unwrap();
     let chain = ca.issue(&prepared.request_pem, &Kind::User, DAY).unwrap();

@@ -163,10 +163,14 @@ struct Invited {
 
 impl Account {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
+        if let Verb::Invite(invite) = self.command {
+            let refreshed = context.session_refreshed(None)?;
+            return invite.run(context, refreshed.session);
+        }
         let session = context.session()?;
         let management = session.management();
         match self.command {
-            Verb::Invite(invite) => invite.run(context, &session),
+            Verb::Invite(_) => Ok(()),
             Verb::List => {
                 let administrator = Administrator::new(session.clone());
                 let accounts = context.block_on(async { Ok(administrator.accounts().await?) })?;
@@ -228,7 +232,7 @@ impl Account {
 }
 
 impl Invite {
-    fn run(self, context: &Context, session: &datapact_client::Session) -> Result<()> {
+    fn run(self, context: &Context, session: datapact_client::Session) -> Result<()> {
         let new = NewInvitation {
             realm: self.realm,
             role: self.role.into(),
@@ -241,8 +245,9 @@ impl Invite {
         };
         // Before anything is promised, the file can be written.
         let file = Target::create(&self.output, true, &context.output)?;
-        let invitation =
-            context.block_on(async { Ok(session.management().invite(&new).await?) })?;
+        let administrator = Administrator::new(session);
+        let (invitation, expires) =
+            context.block_on(async { Ok(administrator.invitation(&new).await?) })?;
         let mut content =
             serde_json::to_vec_pretty(&invitation).expect("an invitation is plain JSON");
         content.push(b'\n');
@@ -250,9 +255,9 @@ impl Invite {
             "invitation in {}, good until {}\nsend it over a safe channel; the user runs `datapact \
              join FILE`",
             files::shown(&self.output),
-            output::time(invitation.expires)
+            output::time(expires)
         );
-        let invited = Invited { file: self.output, expires: invitation.expires };
+        let invited = Invited { file: self.output, expires };
         file.write(&content, &context.output, &invited, text)
     }
 }

@@ -251,6 +251,8 @@ fn sample(role: Role, name: &str, [port, public_port, operator_port]: [u16; 3]) 
         Role::Management => (
             r#"# Users who administer accounts from the start, as `realm:subject`. At its start
 # the server writes data/administrators.json, the invitation that these users join with.
+# One of them signs what users trust; to demand two:
+# administrators = { identities = [...], approvals = 2 }
 administrators = []
 
 # How long an access token lives, in seconds, 30 to 600.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
+use datapact_core::enrolment::Change;
 use datapact_core::id::Digest;
 use datapact_core::identity::Identity as Id;
 use datapact_core::jws::Signer;
@@ -28,6 +29,7 @@ the CA.
 
 Examples:
   datapact identity show
+  datapact identity refresh
   datapact identity renew -o bob.csr
   datapact ca issue --ca DIR bob.csr -o bob.pem      (the CA's operator)
   datapact identity renew --certificate bob.pem";
@@ -44,6 +46,14 @@ pub(crate) struct Identity {
 enum Verb {
     /// Show the profile's identity, certificate and servers
     Show,
+    /// Fetch what administrators have signed since: the enrolment says which servers, CAs and
+    /// ledger you trust. Commands do it by themselves, at most every ten minutes
+    Refresh {
+        /// The fingerprint that the enrolment must have, as an administrator told you over another
+        /// channel
+        #[arg(long, value_name = "DIGEST")]
+        fingerprint: Option<Digest>,
+    },
     /// Write a certificate request for the same name and key, or take the certificate that came
     /// back
     #[command(group = clap::ArgGroup::new("step").required(true).args(["output", "certificate"]))]
@@ -65,7 +75,17 @@ struct Shown {
     certificate_expires: u64,
     management: String,
     ledger: String,
+    enrolment: Digest,
     folder: PathBuf,
+}
+
+#[derive(Serialize)]
+struct Refreshed {
+    version: u32,
+    fingerprint: Digest,
+    signed: bool,
+    renewed: bool,
+    changes: Vec<Change>,
 }
 
 #[derive(Serialize)]
@@ -83,6 +103,7 @@ impl Identity {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         match self.command {
             Verb::Show => show(context),
+            Verb::Refresh { fingerprint } => refresh(context, fingerprint.as_ref()),
             Verb::Renew { output: Some(path), .. } => request(context, &path),
             Verb::Renew { certificate, .. } => renew(context, &certificate.unwrap_or_default()),
         }
@@ -100,7 +121,8 @@ fn show(context: &Context) -> Result<()> {
         provider_key: trust::public_key(&leaf).map_err(certificate_failure)?.digest,
         certificate_expires: expires(&leaf)?,
         management: profile.enrolment().management.url.clone(),
-        ledger: profile.enrolment().ledger.clone(),
+        ledger: profile.enrolment().ledger.id.clone(),
+        enrolment: profile.enrolment().fingerprint(),
         folder: profile.folder().to_owned(),
     };
     let text = fields(&[
@@ -110,7 +132,31 @@ fn show(context: &Context) -> Result<()> {
         ("expires", output::time(shown.certificate_expires)),
         ("management", shown.management.clone()),
         ("ledger", shown.ledger.clone()),
+        ("enrolment", shown.enrolment.to_string()),
         ("folder", shown.folder.display().to_string()),
+    ]);
+    context.output.result(&shown, text)
+}
+
+fn refresh(context: &Context, pinned: Option<&Digest>) -> Result<()> {
+    let refreshed = context.session_refreshed(pinned)?;
+    let profile = refreshed.session.profile();
+    let enrolment = profile.enrolment();
+    let shown = Refreshed {
+        version: enrolment.version,
+        fingerprint: enrolment.fingerprint(),
+        signed: profile.known().history().is_some(),
+        renewed: refreshed.renewed,
+        changes: refreshed.changes,
+    };
+    let state = match (shown.signed, shown.renewed) {
+        (false, _) => "no administrator has signed it yet",
+        (true, true) => "new",
+        (true, false) => "the newest",
+    };
+    let text = fields(&[
+        ("enrolment", format!("version {}, {state}", shown.version)),
+        ("fingerprint", shown.fingerprint.to_string()),
     ]);
     context.output.result(&shown, text)
 }

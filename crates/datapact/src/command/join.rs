@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use datapact_client::invitation::Invitation;
 use datapact_client::join;
 use datapact_client::subject::Subject;
+use datapact_core::id::Digest;
 
 use crate::context::Context;
 use crate::failure::{Failure, Result};
 use crate::files::{self, Target};
-use crate::output::fields;
+use crate::output::{fields, plain};
 
 /// The longest certificate chain file, in bytes.
 const CERTIFICATE_BYTES_MAX: u64 = 64 * 1024;
@@ -40,6 +42,10 @@ pub(crate) struct Join {
     /// The certificate of your CA (PEM), for the second step
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
+    /// The fingerprint that the enrolment must have, as an administrator told you over another
+    /// channel
+    #[arg(long, value_name = "DIGEST", conflicts_with = "certificate")]
+    fingerprint: Option<Digest>,
     /// Where to copy the certificate request to, or `-` for standard output
     #[arg(long, short, value_name = "FILE", conflicts_with = "certificate")]
     output: Option<PathBuf>,
@@ -55,7 +61,7 @@ impl Join {
         let key = home.profile_folder(&name)?.join("key.pem");
         match (&self.invitation, &self.certificate) {
             (Some(path), _) => {
-                let invitation = join::read_invitation(path)?;
+                let invitation = Invitation::read(path, self.fingerprint.as_ref())?;
                 // A first step that is repeated goes on with the key that is there, and with its
                 // passphrase.
                 let passphrase = match (key.exists(), self.encrypt) {
@@ -75,9 +81,10 @@ impl Join {
                 let prepared = join::prepare(&home, &name, &invitation, &subject, passphrase)?;
                 let request = self.output.as_ref().unwrap_or(&prepared.request);
                 let text = format!(
-                    "the certificate request for profile `{name}` is in {}\n\
+                    "{}\nthe certificate request for profile `{name}` is in {}\n\
                      send it to the operator of your CA ({}), \
                      then run `datapact join --profile {name} --certificate FILE`",
+                    trusted(&prepared),
                     files::shown(request),
                     prepared.realms.join(" or "),
                 );
@@ -111,6 +118,22 @@ impl Join {
             )),
         }
     }
+}
+
+/// What the profile trusts from now on, and who vouches for it.
+fn trusted(prepared: &join::Prepared) -> String {
+    let by = match &prepared.inviter {
+        Some(inviter) => format!("invited by {inviter}"),
+        None => "written by management; no one invites you".to_owned(),
+    };
+    let lines = prepared.trusted.iter().map(|change| format!("  {}\n", plain(&change.to_string())));
+    format!(
+        "what you will trust ({}):\n{}fingerprint: {}\ncompare it with an administrator over \
+         another channel before you go on\n",
+        plain(&by),
+        lines.collect::<String>(),
+        prepared.fingerprint
+    )
 }
 
 /// `default`, as long as no other profile could be meant.

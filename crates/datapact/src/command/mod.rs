@@ -9,6 +9,7 @@ mod completion;
 mod config;
 mod desensitize;
 mod doctor;
+mod enrolment;
 mod identity;
 mod inspect;
 mod join;
@@ -58,6 +59,7 @@ pub(crate) enum Command {
     Profile(profile::Profile),
     Identity(identity::Identity),
     Account(account::Account),
+    Enrolment(enrolment::Enrolment),
     Ledger(ledger::Ledger),
     Verify(verify::Verify),
     Doctor(doctor::Doctor),
@@ -92,6 +94,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Profile(command) => command.run(context),
         Command::Identity(command) => command.run(context),
         Command::Account(command) => command.run(context),
+        Command::Enrolment(command) => command.run(context),
         Command::Ledger(command) => command.run(context),
         Command::Verify(command) => command.run(context),
         Command::Doctor(command) => command.run(context),

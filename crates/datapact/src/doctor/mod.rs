@@ -1,6 +1,7 @@
 //! What `doctor` looks at. Every check gives a finding, also the good ones, so that one sees what
 //! was looked at.
 
+mod enrolment;
 pub(crate) mod profile;
 pub(crate) mod server;
 

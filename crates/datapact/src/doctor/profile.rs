@@ -1,6 +1,7 @@
 //! A user's profile: files, certificates, and the servers of its enrolment.
 
 use datapact_api::client::Http;
+use datapact_api::management::Role;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::key_file::PrivateKey;
@@ -44,7 +45,7 @@ fn look(context: &Context, findings: &mut Findings) -> Result<()> {
     for ends in ends_of_trust(&profile.trust()) {
         // A CA of users is its own realm's concern, but an enrolment with an expired CA admits none
         // of that CA's users.
-        findings.ends(&ends, Some("ask management's operator for a new enrolment"));
+        findings.ends(&ends, Some("have the administrators sign an enrolment with its successor"));
     }
     servers(context, profile, findings)
 }
@@ -73,7 +74,7 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
                 .map_err(|e| crate::failure::Failure::local(e, "join again"))
         };
         if let Some(log) = log {
-            findings.management(http(&enrolment.public, &open)?, &enrolment.ledger, &log).await;
+            findings.management(http(&enrolment.public, &open)?, &enrolment.ledger.id, &log).await;
         }
         findings.server("management", &http(&enrolment.management, &mutual)?).await;
         for endpoint in &enrolment.key_servers {
@@ -83,7 +84,11 @@ fn servers(context: &Context, profile: Profile, findings: &mut Findings) -> Resu
             findings.server("storage server", &http(endpoint, &mutual)?).await;
         }
         match session.account().await {
-            Ok(account) => findings.good("account", account.identity, "it is active"),
+            Ok(account) => {
+                findings.good("account", account.identity, "it is active");
+                let administers = account.role == Role::Administrator;
+                findings.enrolment(&session, administers).await;
+            }
             Err(error) => {
                 let problem = error.to_problem();
                 let advice =

@@ -38,7 +38,7 @@ impl Actor {
                 raw(&enrolment.key_servers[0]),
                 raw(&enrolment.storage_servers[0]),
             ];
-            (Arc::clone(profile.signer()), enrolment.ledger.clone(), raws)
+            (Arc::clone(profile.signer()), enrolment.ledger.id.clone(), raws)
         };
         Self { user, signer, ledger, management, key, storage }
     }

@@ -39,6 +39,13 @@ fn a_share_from_creation_to_audit() {
     let storage = Server::start(dir, "storage");
 
     join(dir, "admin", "clinic", "management/data/administrators.json", None);
+    // No one is invited to what no administrator has signed.
+    let invite = ["account", "invite", "--realm", "lab", "-o", "early.invite"];
+    let problem = refused(dir, &invite, 6);
+    assert!(problem["hint"].as_str().unwrap().contains("datapact enrolment sign"), "{problem}");
+    assert!(!dir.join("early.invite").exists());
+    refused(dir, &["enrolment", "sign"], 10);
+    assert_eq!(one(dir, &["enrolment", "sign", "--yes"])["published"], true);
     fs::write(dir.join("passphrase"), "correct horse battery staple\n").unwrap();
     assert!(
         Command::new("chmod").arg("600").arg(dir.join("passphrase")).status().unwrap().success()

@@ -10,11 +10,13 @@ use datapact_api::storage_server::StorageServer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_client::ca::{Ca, Kind as CertificateKind};
+use datapact_client::invitation::Invitation;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::open::{OpenOptions, Opened, Output, Target};
 use datapact_client::provider::{CreateShare, SetShare};
 use datapact_client::{
-    ClientError, Consumer, Home, Profile, ProgressSink, Provider, Session, join, no_progress,
+    Administrator, ClientError, Consumer, Home, Profile, ProgressSink, Provider, Session, join,
+    no_progress,
 };
 use datapact_core::contract::Attributes;
 use datapact_core::document::AccessRequest;
@@ -53,7 +55,9 @@ impl Site {
             country: Some("DE".parse().unwrap()),
         };
         let invitation = NewInvitation { realm: realm.to_owned(), role, attributes, seconds: 3600 };
-        let invitation = admin.management().invite(&invitation).await.unwrap();
+        let administrator = Administrator::new(admin.clone());
+        let (invitation, _) = administrator.invitation(&invitation).await.unwrap();
+        let invitation = Invitation::check(invitation, None).unwrap();
         let home = self.home();
         let subject = format!("CN={name}").parse().unwrap();
         let prepared = join::prepare(&home, name, &invitation, &subject, None).unwrap();
@@ -96,7 +100,7 @@ impl User {
     pub fn request(&self, share: ShareId, policy: Digest) -> Signed<AccessRequest> {
         let profile = self.session.profile();
         let body = AccessRequest { share, policy, purpose: None };
-        profile.signer().sign(&profile.enrolment().ledger, now(), body)
+        profile.signer().sign(&profile.enrolment().ledger.id, now(), body)
     }
 
     /// Opens a share; what came out, and what shows that it was rightly so.

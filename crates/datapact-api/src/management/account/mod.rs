@@ -4,14 +4,11 @@ mod action;
 
 pub use action::{Action, ActionError, ActionRecord, Deed, check_actions};
 
-use std::collections::BTreeMap;
-
 use datapact_core::contract::Attributes;
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use datapact_core::identity::Identity;
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::Endpoint;
 use crate::operation::{Page, operations};
 
 operations! {
@@ -32,7 +29,7 @@ operations! {
         ///
         /// (MG-1.)
         post "/v1/invitations" for Administrators with IdempotencyKey;
-        fn invite(body invitation: &NewInvitation) -> Invitation as Json;
+        fn invite(body invitation: &NewInvitation) -> InvitationCode as Json;
 
         /// All accounts, by id, 200 a page.
         ///
@@ -148,38 +145,16 @@ pub struct NewInvitation {
     pub seconds: u64,
 }
 
-/// An invitation: the code works once.
+/// What the invited user brings; the code works once. The administrator signs an invitation with
+/// it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
-pub struct Invitation {
+pub struct InvitationCode {
     /// The one-time code, a secret.
     pub code: String,
     /// Until when.
     pub expires: Timestamp,
-    /// What else who joins must know.
-    pub enrolment: Enrolment,
-}
-
-/// What a user is configured with (US-4, PR-10): addresses, CAs, and the keys that bind the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Enrolment {
-    /// Management.
-    pub management: Endpoint,
-    /// Its public listener: health, keys, revocation lists, log.
-    pub public: Endpoint,
-    /// Key servers, the first is the default.
-    pub key_servers: Vec<Endpoint>,
-    /// Storage servers, the first is the default.
-    pub storage_servers: Vec<Endpoint>,
-    /// The ledger's id.
-    pub ledger: String,
-    /// The log's and witnesses' keys and how many must have cosigned (C2SP tlog-policy).
-    pub log_policy: String,
-    /// The CAs of each realm, PEM; `server` is the servers'.
-    pub realms: BTreeMap<String, String>,
 }
 
 /// What an administrator changes on an account; what is not given stays.

@@ -10,7 +10,7 @@ impl Accounts for Fake {
     async fn account(&self) -> Result<Account> {
         not_here()
     }
-    async fn invite(&self, _: &NewInvitation) -> Result<Invitation> {
+    async fn invite(&self, _: &NewInvitation) -> Result<InvitationCode> {
         not_here()
     }
     async fn accounts(&self, _: Page<AccountId>) -> Result<Vec<Account>> {
@@ -26,6 +26,19 @@ impl Accounts for Fake {
         not_here()
     }
     async fn actions(&self, _: Page<u64>) -> Result<Vec<Action>> {
+        not_here()
+    }
+}
+
+#[async_trait]
+impl Enrolments for Fake {
+    async fn enrolments(&self, _: Page<u64>) -> Result<Vec<Version>> {
+        not_here()
+    }
+    async fn enrolment_draft(&self) -> Result<EnrolmentDraft> {
+        not_here()
+    }
+    async fn sign_enrolment(&self, _: &Signed<Enrolment>) -> Result<EnrolmentProgress> {
         not_here()
     }
 }

@@ -22,6 +22,7 @@ use datapact_api::user::{UserNotice, Users};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
 use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
+use datapact_core::enrolment::{Administrators, Enrolment, LedgerTrust, Version};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;
 use datapact_core::jws::{Signed, Signer};
@@ -137,12 +138,24 @@ impl World {
         let at = |name: &str| Endpoint { url: format!("https://{name}:1"), connect: None };
         let realms = [("server", &servers), ("clinic", &clinic), ("lab", &lab)];
         let enrolment = Enrolment {
+            version: 1,
+            previous: None,
+            administrators: Administrators {
+                identities: vec![Identity {
+                    realm: "clinic".to_owned(),
+                    subject: "CN=Ann".to_owned(),
+                }],
+                threshold: 1,
+            },
             management: at("management.example"),
             public: at("management.example"),
             key_servers: vec![at("keys.example")],
             storage_servers: vec![at("storage.example")],
-            ledger: LEDGER.to_owned(),
-            log_policy: policy.to_string(),
+            ledger: LedgerTrust {
+                id: LEDGER.to_owned(),
+                log_policy: policy.to_string(),
+                chain: None,
+            },
             realms: realms.map(|(realm, ca)| (realm.to_owned(), ca.certificate_pem())).into(),
         };
         let ((ann, _), (eve, _), bob) =
@@ -187,18 +200,11 @@ impl World {
             key.save(&folder.join("key.pem"), None).unwrap();
             let chain: String = signer.chain().iter().map(|der| pem(der)).collect();
             std::fs::write(folder.join("certificate.pem"), chain).unwrap();
-            crate::home::write_json(&folder.join("enrolment.json"), &self.enrolment).unwrap();
+            let known = crate::enrolment::KnownEnrolment::Draft(Box::new(self.enrolment.clone()));
+            known.write(&folder.join("enrolment.json")).unwrap();
         }
-        let account = Account {
-            id: AccountId::random(),
-            identity: signer.identity().clone(),
-            role: Role::User,
-            attributes: Attributes::default(),
-            active: true,
-            created: 0,
-            erase_at: None,
-        };
-        let profile = Profile::assemble("bob", folder, account, None).unwrap();
+        let identity = signer.identity().clone();
+        let profile = Profile::assemble("bob", folder, identity, None).unwrap();
         let fake = Arc::new(Fake(Arc::clone(self)));
         Session::with(profile, fake.clone(), fake.clone(), fake.clone(), fake)
     }

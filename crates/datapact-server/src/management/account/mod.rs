@@ -2,7 +2,6 @@
 
 pub(super) mod action;
 pub(super) mod admission;
-pub(super) mod enrolment;
 mod invitation;
 pub(super) mod table;
 #[cfg(test)]
@@ -13,21 +12,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datapact_api::gate::Source;
 use datapact_api::management::{
-    Account, AccountUpdate, Accounts, Action, Deed, Deletion, Enrolment, Invitation, Join,
-    NewInvitation, Role,
+    Account, AccountUpdate, Accounts, Action, Deed, Deletion, InvitationCode, Join, NewInvitation,
+    Role,
 };
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
+use datapact_core::trust::Trust;
 use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
 
 use self::action::{Author, record};
 use self::admission::Admission;
-use self::enrolment::EnrolmentSource;
 use self::invitation::Promise;
 use super::failure::{Failure, OpenError, Result};
 use super::notice::{self, Outbox};
@@ -54,16 +54,12 @@ pub(super) struct AccountService {
     pub(super) outbox: Arc<Outbox>,
     pub(super) eraser: Arc<dyn Erase>,
     pub(super) marker: Marker,
-    pub(super) enrolment: EnrolmentSource,
+    pub(super) trust: Source<Trust>,
     /// How long a deleted account waits for its erasure.
     pub(super) retention_seconds: u64,
 }
 
 impl AccountService {
-    pub(super) fn enrolment(&self) -> Enrolment {
-        self.enrolment.enrolment()
-    }
-
     /// Gives the configured administrators accounts. A role or status that was set later stays.
     pub(super) async fn ensure_administrators(
         &self,
@@ -128,14 +124,16 @@ impl Accounts for Called<AccountService> {
         Ok(self.admission.account(&self.caller).await?)
     }
 
-    async fn invite(&self, invitation: &NewInvitation) -> problem::Result<Invitation> {
+    async fn invite(&self, invitation: &NewInvitation) -> problem::Result<InvitationCode> {
         let administrator = self.admission.administrator(&self.caller).await?;
         if !(1..=INVITATION_SECONDS_MAX).contains(&invitation.seconds) {
             let detail =
                 format!("an invitation may be open for 1 to {INVITATION_SECONDS_MAX} seconds");
             return Err(Problem::malformed(detail));
         }
-        if invitation.realm == SERVER_REALM || !self.enrolment.has_realm(&invitation.realm) {
+        let trust = (self.trust)();
+        let is_known = trust.realms().any(|known| known == invitation.realm);
+        if invitation.realm == SERVER_REALM || !is_known {
             let detail = format!("no CA of a realm `{}` is trusted here", invitation.realm);
             let hint = "add the CA to the trust configuration first";
             return Err(Problem::malformed(detail).hint(hint));
@@ -152,7 +150,7 @@ impl Accounts for Called<AccountService> {
             author: Author::of(administrator.id, &self.caller),
         };
         let expires = self.store.write(move |tx| promise.add(tx)).await?;
-        Ok(Invitation { code, expires, enrolment: self.enrolment() })
+        Ok(InvitationCode { code, expires })
     }
 
     async fn accounts(&self, page: Page<AccountId>) -> problem::Result<Vec<Account>> {

@@ -24,7 +24,7 @@ use super::notice::Outbox;
 use super::policy::SignedPolicies;
 use super::stored::signed;
 use super::submit::intent;
-use super::{access, catalog, notice, notification, policy, subscription};
+use super::{access, catalog, enrolment, notice, notification, policy, subscription};
 use crate::users::Marker;
 
 /// Erases users.
@@ -102,6 +102,7 @@ fn erase(
     erase_salts(tx, identity, marker, now)?;
     notification::table::erase(tx, identity)?;
     subscription::table::erase(tx, identity)?;
+    enrolment::table::erase(tx, identity)?;
     let noticed = account::table::noticed(tx, id)?;
     account::table::delete(tx, id)?;
     let author = Author { actor: None, statement: None };

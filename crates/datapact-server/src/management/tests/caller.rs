@@ -7,6 +7,7 @@ use crate::called::{Called, called};
 use crate::management::access::AccessService;
 use crate::management::account::AccountService;
 use crate::management::catalog::CatalogService;
+use crate::management::enrolment::EnrolmentService;
 use crate::management::log::LogService;
 use crate::management::notification::NotificationService;
 use crate::management::policy::PolicyService;
@@ -45,6 +46,10 @@ pub(crate) struct As {
 impl As {
     pub(crate) fn accounts(&self) -> Called<AccountService> {
         self.called(&self.management.services.accounts)
+    }
+
+    pub(crate) fn enrolments(&self) -> Called<EnrolmentService> {
+        self.called(&self.management.services.enrolments)
     }
 
     pub(crate) fn policies(&self) -> Called<PolicyService> {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use datapact_api::management::{Invitation, NewInvitation, Role};
+use datapact_api::management::{NewInvitation, Role};
 use datapact_client::ca::Kind as CertificateKind;
-use datapact_client::{Home, Profile, Session, join};
+use datapact_client::invitation::Invitation;
+use datapact_client::{Administrator, Home, Profile, Session, join};
 use datapact_core::contract::Attributes;
 use serde_json::json;
 
@@ -60,16 +61,17 @@ pub(super) async fn accounts(
     steps: &mut Steps,
 ) -> Result<(Session, Session, Session)> {
     let path = site.administrators_invitation();
-    let invitation = join::read_invitation(&path)?;
-    let admin = enrol(site, home, &ADMIN, invitation).await?;
+    let invitation = Invitation::read(&path, None)?;
+    let admin = signed_enrolment(enrol(site, home, &ADMIN, &invitation).await?).await?;
+    let fingerprint = admin.session().profile().enrolment().fingerprint();
     let mut sessions = Vec::new();
-    let mut lines = Vec::new();
+    let mut lines = vec![format!("what they trust, signed by the administrator: {fingerprint}")];
     for person in [CLINIC, LAB, LAB_OVERSEAS] {
         let session = match joined(home, &person)? {
             Some(session) => session,
             None => {
-                let invitation = admin.management().invite(&person.invitation()?).await?;
-                enrol(site, home, &person, invitation).await?
+                let (invitation, _) = admin.invitation(&person.invitation()?).await?;
+                enrol(site, home, &person, &Invitation::check(invitation, None)?).await?
             }
         };
         let account = session.account().await?;
@@ -84,6 +86,7 @@ pub(super) async fn accounts(
         json!({
             "profiles": [CLINIC.profile, LAB.profile, LAB_OVERSEAS.profile],
             "administrator": ADMINISTRATOR,
+            "enrolment": fingerprint,
         }),
     )?;
     home.set_current(CLINIC.profile)?;
@@ -129,17 +132,29 @@ fn joined(home: &Home, person: &Person) -> Result<Option<Session>> {
     }
 }
 
+/// The administrator, once what its users trust is signed: here the quickstart itself has made all
+/// that management says, so it is signed without a question.
+async fn signed_enrolment(admin: Session) -> Result<Administrator> {
+    let admin = Administrator::new(admin.refresh_enrolment(None).await?.session);
+    let draft = admin.draft().await?;
+    if !draft.changed {
+        return Ok(admin);
+    }
+    let (_, refreshed) = admin.sign_enrolment(&draft).await?;
+    Ok(Administrator::new(refreshed.session))
+}
+
 /// Key and request made locally, certificate from the person's CA, account bound.
 async fn enrol(
     site: &Site,
     home: &Home,
     person: &Person,
-    invitation: Invitation,
+    invitation: &Invitation,
 ) -> Result<Session> {
     if let Some(session) = joined(home, person)? {
         return Ok(session);
     }
-    let prepared = join::prepare(home, person.profile, &invitation, &parse(person.subject)?, None)?;
+    let prepared = join::prepare(home, person.profile, invitation, &parse(person.subject)?, None)?;
     let ca = site.ca(person.realm)?;
     let certificate = ca
         .issue(&prepared.request_pem, &CertificateKind::User, CERTIFICATE_VALID)

@@ -17,13 +17,8 @@ pub(crate) fn report(context: &Context, set: &SetShare) -> Result<()> {
         ("package", format!("{} ({} bytes)", set.package.id, set.package.size)),
         ("key", set.key.id.to_string()),
     ];
-    lines.push((
-        "ledger",
-        match &set.proof {
-            Some(proof) => format!("entry {}, proven in a log of {}", set.position, proof.size),
-            None => format!("entry {}, not proven yet", set.position),
-        },
-    ));
+    lines
+        .push(("ledger", format!("entry {}, proven in a log of {}", set.position, set.proof.size)));
     context.output.result(set, fields(&lines))
 }
 
