@@ -133,3 +133,43 @@ fn fabric(
         path.display()
     )))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use super::*;
+
+    fn described(text: &str) -> Result<Chain, LedgerError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("peer-ca.pem"), "the CA of the peer").unwrap();
+        let path = folder.path().join("ledger.toml");
+        std::fs::write(&path, text).unwrap();
+        describe(&path)
+    }
+
+    #[test]
+    fn us_4_users_are_told_the_contract_the_parameters_and_the_nodes_cas() {
+        let chain = described(
+            "kind = \"ethereum\"\nchain_id = 1337\ncontract = \"0xab\"\nfrom_block = 7\n\
+             implementation = \"0xcd\"\nendpoints = [\"http://own-node.example:8545\"]\n\
+             [signer]\nkey_file = \"signer.json\"\npassphrase_file = \"signer.passphrase\"\n",
+        )
+        .unwrap();
+        assert_eq!(
+            (chain.kind.as_str(), chain.contract.as_str()),
+            ("ethereum", "eip155:1337:0xab")
+        );
+        assert_eq!((&*chain.parameters["from_block"], chain.parameters.len()), ("7", 2));
+        assert!(chain.certificates.is_empty());
+
+        let fabric = "kind = \"fabric\"\nchannel = \"data\"\n[identity]\nmsp_id = \"M\"\n\
+                      certificate_file = \"c.pem\"\nkey_file = \"k.pem\"\n[[peers]]\n\
+                      address = \"grpcs://peer.example:7051\"\ntls_ca_file = \"FILE\"\n";
+        let chain = described(&fabric.replace("FILE", "peer-ca.pem")).unwrap();
+        assert_eq!(chain.contract, "data/datapact");
+        assert_eq!(chain.certificates["grpcs://peer.example:7051"], "the CA of the peer");
+        assert!(described(fabric).is_err(), "a CA's file is missing");
+        assert!(described("kind = \"ethereum\"\nchain_id = 1\n").is_err(), "no contract");
+    }
+}

@@ -315,6 +315,10 @@ fn action_row(action: &Action) -> [String; 4] {
         Deed::TokenRevoked { request } => {
             format!("revoked the access token of the request {request}")
         }
+        Deed::EnrolmentSigned { version, published, .. } => {
+            let state = if *published { ", which published it" } else { "" };
+            format!("signed version {version} of the enrolment{state}")
+        }
         Deed::Erased { account } => format!("{account} was erased"),
     };
     let by = record.actor.map_or_else(|| "management".to_owned(), |actor| actor.to_string());

@@ -121,8 +121,8 @@ async fn us_4_two_of_three_administrators_sign_a_version() {
         "servers/management/management.toml",
         &[(
             "administrators = [\"clinic:CN=admin,O=Clinic\"]",
-            "administrators = [\"clinic:CN=admin,O=Clinic\", \"clinic:CN=second,O=Clinic\", \
-             \"lab:CN=third,O=Lab\"]\nenrolment_approvals = 2",
+            "administrators = { identities = [\"clinic:CN=admin,O=Clinic\", \
+             \"clinic:CN=second,O=Clinic\", \"lab:CN=third,O=Lab\"], approvals = 2 }",
         )],
     );
     site.restart("management");
@@ -143,7 +143,7 @@ async fn us_4_two_of_three_administrators_sign_a_version() {
     edit(
         &site,
         "servers/management/management.toml",
-        &[("enrolment_approvals = 2", "enrolment_approvals = 3")],
+        &[("approvals = 2", "approvals = 3")],
     );
     site.restart("management");
     let zeros = "0".repeat(64);

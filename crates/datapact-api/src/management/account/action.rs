@@ -43,6 +43,15 @@ pub enum Deed {
         /// The access, by its request's document id.
         request: Digest,
     },
+    /// The actor handed in a signature on a version of the enrolment.
+    EnrolmentSigned {
+        /// The version.
+        version: u32,
+        /// Its fingerprint.
+        fingerprint: Digest,
+        /// Whether that published it.
+        published: bool,
+    },
     /// The account and everything that named its holder was erased, once the retention was over.
     Erased {
         /// Which.

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datapact_api::management::{EnrolmentDraft, EnrolmentProgress, Enrolments, InvitationFile};
+use datapact_api::management::{
+    Deed, EnrolmentDraft, EnrolmentProgress, Enrolments, InvitationFile,
+};
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Kind, Problem};
 use datapact_core::enrolment::{Enrolment, EnrolmentError, Version, verify_next, verify_signature};
@@ -20,6 +22,7 @@ use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
 
 pub(super) use self::draft::EnrolmentSource;
+use super::account::action::{Author, record};
 use super::account::admission::Admission;
 use super::base::Base;
 use super::failure::{Failure, OpenError, Result};
@@ -97,9 +100,10 @@ impl Enrolments for Called<EnrolmentService> {
         &self,
         signature: &Signed<Enrolment>,
     ) -> problem::Result<EnrolmentProgress> {
-        self.admission.administrator(&self.caller).await?;
+        let administrator = self.admission.administrator(&self.caller).await?;
         let (signature, now) = (signature.clone(), (self.clock)());
-        let progress = self.store.write(move |tx| sign(tx, &signature, now)).await?;
+        let author = Author::of(administrator.id, &self.caller);
+        let progress = self.store.write(move |tx| sign(tx, &signature, now, &author)).await?;
         if progress.published
             && let Err(error) = self.write_invitation().await
         {
@@ -112,7 +116,12 @@ impl Enrolments for Called<EnrolmentService> {
 
 /// Keeps a signature on the next version, and publishes that version if it is the last one needed.
 /// It need not be what the configuration says: those who may sign decide.
-fn sign(tx: &Tx, signature: &Signed<Enrolment>, now: Timestamp) -> Result<EnrolmentProgress> {
+fn sign(
+    tx: &Tx,
+    signature: &Signed<Enrolment>,
+    now: Timestamp,
+    author: &Author,
+) -> Result<EnrolmentProgress> {
     let body = signature.body();
     let fingerprint = body.fingerprint();
     let progress = |by: &Enrolment, signatures: &Version, published| EnrolmentProgress {
@@ -137,16 +146,23 @@ fn sign(tx: &Tx, signature: &Signed<Enrolment>, now: Timestamp) -> Result<Enrolm
     }
     let newest = table::newest(tx)?;
     verify_signature(newest.as_ref().and_then(Version::body), signature).map_err(refused)?;
+    let is_repeat =
+        table::signatures(tx, &fingerprint)?.signers().any(|signer| signer == signature.signer());
     table::sign(tx, &fingerprint, signature)?;
     let signatures = table::signatures(tx, &fingerprint)?;
-    match verify_next(newest.as_ref(), &signatures, now) {
-        Ok(()) => {
-            table::publish(tx, body.version, &signatures)?;
-            Ok(progress(by, &signatures, true))
-        }
-        Err(EnrolmentError::Threshold { .. }) => Ok(progress(by, &signatures, false)),
-        Err(error) => Err(refused(error)),
+    let published = match verify_next(newest.as_ref(), &signatures, now) {
+        Ok(()) => true,
+        Err(EnrolmentError::Threshold { .. }) => false,
+        Err(error) => return Err(refused(error)),
+    };
+    if published {
+        table::publish(tx, body.version, &signatures)?;
     }
+    if published || !is_repeat {
+        let deed = Deed::EnrolmentSigned { version: body.version, fingerprint, published };
+        record(tx, now, author, deed)?;
+    }
+    Ok(progress(by, &signatures, published))
 }
 
 fn refused(error: EnrolmentError) -> Failure {

@@ -126,6 +126,9 @@ async fn us_4_a_version_waits_for_as_many_as_must_sign() {
     world.open(|log| log).await;
     let draft = world.as_user(&second).enrolments().enrolment_draft().await.unwrap();
     assert_eq!(draft.signed_by, [world.admin.identity()]);
+    let actions = world.as_user(&second).accounts().actions(Page::first()).await.unwrap();
+    let signed = |action: &&Action| matches!(action.record.deed, Deed::EnrolmentSigned { .. });
+    assert_eq!(actions.iter().filter(signed).count(), 2, "repeats are not recorded again");
     // The second administrator's later signature takes the place of its earlier one.
     assert_eq!(sign(&world, &two).await, (2, true));
     let enrolments = world.as_user(&second).enrolments();
