@@ -231,7 +231,7 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
         report.accesses.iter().map(|a| (a.consumer.is_some(), a.erased.is_some())).collect();
     assert_eq!(seen, [(true, false), (false, true)]);
     assert!(report.accesses[1].released.is_none() && report.accesses[1].usages[0].action.is_none());
-    assert_eq!(world.admin.history().await.unwrap().len(), 10);
+    assert_eq!(world.admin.history().await.unwrap().len(), 11);
 }
 
 fn replacement(data: &[u8], destroy_before: bool) -> Replacement {

@@ -140,11 +140,7 @@ async fn us_4_two_of_three_administrators_sign_a_version() {
     assert!(problem["hint"].as_str().unwrap().contains("nothing to sign"), "{problem}");
 
     // From then on two of three sign. What another says is compared by its fingerprint.
-    edit(
-        &site,
-        "servers/management/management.toml",
-        &[("approvals = 2", "approvals = 3")],
-    );
+    edit(&site, "servers/management/management.toml", &[("approvals = 2", "approvals = 3")]);
     site.restart("management");
     let zeros = "0".repeat(64);
     let pinned = ["enrolment", "sign", "--yes", "--fingerprint", &zeros];
