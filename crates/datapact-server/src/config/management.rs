@@ -42,8 +42,8 @@ pub struct ManagementConfig {
     pub storage_servers: Vec<Peer>,
 }
 
-/// The users who are administrators from the start: a list of identities, of whom one must sign a new
-/// version of the enrolment, or `{ identities = [...], approvals = 2 }`.
+/// The users who are administrators from the start: a list of identities, of whom one must sign a
+/// new version of the enrolment, or `{ identities = [...], approvals = 2 }`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(from = "AdministratorsForm")]
 pub struct AdministratorsConfig {
