@@ -14,6 +14,7 @@ pub(crate) fn schema() -> Vec<Migration> {
         account::table::SCHEMA,
         notice::SCHEMA,
         salt::SCHEMA,
+        crate::erasures::SCHEMA,
         policy::table::SCHEMA,
         access::table::SCHEMA,
         submit::SCHEMA,
