@@ -4,6 +4,7 @@ pub mod backup;
 mod called;
 mod chain;
 pub mod config;
+pub mod erasures;
 mod foreign_tls;
 pub mod key;
 pub mod management;

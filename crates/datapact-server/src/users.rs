@@ -10,7 +10,7 @@ use datapact_api::gate::Caller;
 use datapact_api::problem::{Problem, Result};
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::commitment::Opening;
-use datapact_core::id::{Salt, ShareId};
+use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
 use datapact_store::{Db, Migration, Reader, Store, StoreError, Tx, number, text};
 
@@ -78,7 +78,12 @@ impl Marker {
 
     /// The mark of `identity` on this server.
     pub(crate) fn of(&self, identity: &Identity) -> String {
-        hex::encode(self.of_call::<32>("user", identity, ""))
+        self.digest(identity).to_string()
+    }
+
+    /// The same, not as text.
+    pub(crate) fn digest(&self, identity: &Identity) -> Digest {
+        Digest(self.of_call("user", identity, ""))
     }
 }
 
@@ -147,12 +152,30 @@ impl Users {
         mark: &str,
         notice: &UserNotice,
     ) -> std::result::Result<bool, StoreError> {
-        let is_refused = notice.status != UserStatus::Active;
+        Self::set(tx, mark, notice.status != UserStatus::Active, notice.sequence)
+    }
+
+    /// Refuses an erased user again, whom a restored database knows as before; whether the notice
+    /// of this sequence was new to it.
+    pub(crate) fn refuse(
+        tx: &Tx,
+        mark: &str,
+        sequence: u64,
+    ) -> std::result::Result<bool, StoreError> {
+        Self::set(tx, mark, true, sequence)
+    }
+
+    fn set(
+        tx: &Tx,
+        mark: &str,
+        is_refused: bool,
+        sequence: u64,
+    ) -> std::result::Result<bool, StoreError> {
         let sql = "INSERT INTO user_status (mark, refused, sequence) VALUES ($1, $2, $3) \
                    ON CONFLICT (mark) DO UPDATE SET \
                    refused = excluded.refused, sequence = excluded.sequence \
                    WHERE user_status.sequence < excluded.sequence";
-        let changed = tx.run(sql, [text(mark), is_refused.into(), number(notice.sequence)])?;
+        let changed = tx.run(sql, [text(mark), is_refused.into(), number(sequence)])?;
         Ok(changed == 1)
     }
 }

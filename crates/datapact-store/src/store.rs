@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::connection::copy_file;
+use crate::connection::{copy_file, scrub};
 use crate::db::{Db, Tx};
 use crate::error::{DatabaseError, StoreError};
 use crate::job::Closure;
@@ -114,6 +114,18 @@ impl Store {
             Location::Sqlite(path) => Self::snapshot(path, target).await,
             Location::Postgres(_) => Err(StoreError::NoFile),
         }
+    }
+
+    /// Takes what was deleted out of the database's files: a SQLite database is rewritten and its
+    /// log emptied; of a PostgreSQL database `tables` are rewritten, its log is not. Writers wait
+    /// meanwhile: for about a second for each 100 MB.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`], temporary where others use the database; the work can be repeated.
+    pub async fn scrub(&self, tables: Vec<&'static str>) -> Result<(), StoreError> {
+        let location = self.location.clone();
+        let scrubbed = tokio::task::spawn_blocking(move || scrub(&location, &tables));
+        scrubbed.await.map_err(|e| DatabaseError::new(e.to_string()))?
     }
 
     /// Whether the database answers readers and takes a commit, which fails on a full or read-only

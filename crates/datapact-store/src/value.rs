@@ -90,6 +90,11 @@ impl Row {
         Self(columns)
     }
 
+    /// The columns.
+    pub fn into_values(self) -> Vec<Value> {
+        self.0
+    }
+
     /// A text.
     pub fn text(&self, column: usize) -> Result<String, StoreError> {
         self.as_str(column).map(str::to_owned)

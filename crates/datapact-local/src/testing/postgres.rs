@@ -140,16 +140,32 @@ impl Server {
         assert!(status.is_ok_and(|status| status.success()), "pg_ctl {arguments:?}:\n{}", log());
     }
 
-    /// A new, empty database.
-    pub fn database(&self) -> Database {
+    /// The folder with the server's files.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// A new database with all that `database` holds, which must not be in use; its name.
+    pub fn copy_of(&self, database: &str) -> String {
+        self.new_database(&format!(" TEMPLATE {database}"))
+    }
+
+    /// A new database, made with these options; its name.
+    fn new_database(&self, options: &str) -> String {
         let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
         let made = command(&self.programs.join("psql"))
             .env("PGPASSWORD", &self.password)
             .args(["-q", "-X", "-v", "ON_ERROR_STOP=1", "-U", USER, "-d", "postgres", "-h"])
             .arg(&self.folder)
-            .args(["-p", &PORT.to_string(), "-c", &format!("CREATE DATABASE {name}")])
+            .args(["-p", &PORT.to_string(), "-c", &format!("CREATE DATABASE {name}{options}")])
             .status();
         assert!(made.is_ok_and(|status| status.success()), "no database can be made");
+        name
+    }
+
+    /// A new, empty database.
+    pub fn database(&self) -> Database {
+        let name = self.new_database("");
         Database {
             host: self.folder.display().to_string(),
             port: PORT,

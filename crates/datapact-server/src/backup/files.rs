@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
@@ -33,6 +33,18 @@ pub(super) fn make_folder(folder: &Path) -> Result<()> {
 
 pub(super) fn sync_folder(folder: &Path) -> Result<()> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(at(folder))
+}
+
+/// Removes a SQLite database, if there is one.
+pub(super) fn remove_database(path: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let path = PathBuf::from(format!("{}{suffix}", path.display()));
+        match fs::remove_file(&path) {
+            Err(error) if !is_missing(&error) => return Err(at(&path)(error)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {

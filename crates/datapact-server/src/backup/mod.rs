@@ -6,26 +6,33 @@
 //! up by these stores' own means.
 
 mod files;
+mod packages;
+mod sealed;
 pub mod tail;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use datapact_core::id::Timestamp;
 use datapact_ledger::LedgerError;
-use datapact_store::{Location, Reader, Store, StoreError};
+use datapact_store::{Location, Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Common, KeyServerConfig, ManagementConfig, StorageServerConfig};
+use crate::erasures::{JournalError, journal};
 use crate::key;
 use crate::management::{self, Keys};
 use crate::secret_file::SecretFileError;
 use crate::storage;
 use files::{
-    at, copy_file, file_name, hash, is_missing, is_plain, lock, make_folder, sync_folder, write_new,
+    at, copy_file, file_name, hash, is_missing, is_plain, lock, make_folder, remove_database,
+    sync_folder, write_new,
 };
+use sealed::Tables;
+use sealed::file::SecretFile;
+pub use sealed::restore::Unsealed;
 
 const MANIFEST: &str = "backup.json";
 const FORMAT: u32 = 1;
@@ -48,6 +55,9 @@ pub enum BackupError {
     /// The keys.
     #[error(transparent)]
     Keys(#[from] management::KeysError),
+    /// An erasure journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The configuration.
     #[error(transparent)]
     Secret(#[from] SecretFileError),
@@ -77,6 +87,7 @@ pub struct Plan {
     /// Files in the data folder.
     secrets: &'static [&'static str],
     packages: bool,
+    tables: Tables,
 }
 
 /// What a backup holds.
@@ -99,25 +110,25 @@ impl Plan {
     /// Management's database with the ledger, and its keys.
     pub fn management(config: &ManagementConfig) -> Result<Self> {
         let owner = config.ledger.id.clone();
-        Self::new(
-            "management",
-            owner,
-            &config.server,
-            management::DATABASE_FILE,
-            management::SECRET_FILES,
-        )
+        let tables = Tables { schema: management::schema(), personal: management::PERSONAL };
+        let kept = (management::DATABASE_FILE, management::SECRET_FILES, tables);
+        Self::new("management", owner, &config.server, kept)
     }
 
     /// The key server's database and its witness key. The KEK is not in it.
     pub fn key(config: &KeyServerConfig) -> Result<Self> {
         let owner = config.server.url.clone();
-        Self::new("key", owner, &config.server, key::DATABASE_FILE, &[key::WITNESS_FILE])
+        let tables = Tables { schema: key::schema(), personal: key::PERSONAL };
+        let kept = (key::DATABASE_FILE, &[key::WITNESS_FILE][..], tables);
+        Self::new("key", owner, &config.server, kept)
     }
 
     /// The storage server's database and its packages, if they are files.
     pub fn storage(config: &StorageServerConfig) -> Result<Self> {
         let owner = config.server.url.clone();
-        let plan = Self::new("storage", owner, &config.server, storage::DATABASE_FILE, &[])?;
+        let tables = Tables { schema: storage::schema(), personal: storage::PERSONAL };
+        let kept = (storage::DATABASE_FILE, &[][..], tables);
+        let plan = Self::new("storage", owner, &config.server, kept)?;
         Ok(Self { packages: config.objects.is_none(), ..plan })
     }
 
@@ -125,8 +136,7 @@ impl Plan {
         role: &'static str,
         owner: String,
         common: &Common,
-        database: &str,
-        secrets: &'static [&'static str],
+        (database, secrets, tables): (&str, &'static [&'static str], Tables),
     ) -> Result<Self> {
         match common.database(database)? {
             Location::Sqlite(path) => Ok(Self {
@@ -136,13 +146,20 @@ impl Plan {
                 database: path,
                 secrets,
                 packages: false,
+                tables,
             }),
             Location::Postgres(_) => Err(BackupError::Elsewhere),
         }
     }
 
-    /// Writes a backup to `folder`, which must not exist, while the server runs or not.
-    pub async fn back_up(&self, folder: &Path, time: Timestamp) -> Result<Manifest> {
+    /// Writes a backup to `folder`, which must not exist, while the server runs or not, and what
+    /// opens it to the file `secrets`, in the place of what the backups before have written there.
+    pub async fn back_up(
+        &self,
+        folder: &Path,
+        secrets: &Path,
+        time: Timestamp,
+    ) -> Result<Manifest> {
         if folder.exists() {
             return Err(BackupError::Occupied(folder.to_owned()));
         }
@@ -159,8 +176,14 @@ impl Plan {
         };
         let name = file_name(&self.database);
         let copy = folder.join(&name);
-        Store::snapshot(&self.database, &copy).await?;
+        let live = sealed::open(&self.database, &self.tables).await?;
+        sealed::write(&live, &self.tables, &copy).await?;
         manifest.files.insert(name, hash(&copy)?);
+        let journal = self.data.join(journal::FILE);
+        if journal.exists() {
+            let digest = copy_file(&journal, &folder.join(journal::FILE))?;
+            manifest.files.insert(journal::FILE.to_owned(), digest);
+        }
         for secret in self.secrets {
             let digest = copy_file(&self.data.join(secret), &folder.join(secret))?;
             manifest.files.insert((*secret).to_owned(), digest);
@@ -169,12 +192,12 @@ impl Plan {
             make_folder(&folder.join(PACKAGES))?;
             // Those of now: what was deleted since the copy is gone, and what came since does no
             // harm.
-            for object in objects(&self.database).await? {
+            for (object, secret) in packages::secrets(&live, self.tables.personal).await? {
                 let (from, to) =
                     (self.data.join(PACKAGES).join(&object), folder.join(PACKAGES).join(&object));
-                match copy_file(&from, &to) {
-                    Ok(digest) => {
-                        drop(manifest.files.insert(format!("{PACKAGES}/{object}"), digest))
+                match packages::seal(&from, &to, &object, &secret) {
+                    Ok(()) => {
+                        manifest.files.insert(format!("{PACKAGES}/{object}"), hash(&to)?);
                     }
                     // Deleted since the database was copied.
                     Err(BackupError::File(path, error)) if path == from && is_missing(&error) => {}
@@ -186,12 +209,21 @@ impl Plan {
         let text = serde_json::to_vec_pretty(&manifest).map_err(|e| at(folder)(e.into()))?;
         write_new(&folder.join(MANIFEST), &text)?;
         sync_folder(folder)?;
+        // As of now: without the secrets of who was erased meanwhile.
+        let opens = SecretFile::of(&live, self.role, &self.owner, time).await?;
+        opens.write(secrets)?;
         Ok(manifest)
     }
 
     /// Checks the backup in `folder` and copies it to the data folder, where the server has kept
-    /// nothing yet. The database comes under another name, until [`Staged::finish`].
-    pub fn stage(&self, folder: &Path) -> Result<(Staged, Manifest)> {
+    /// nothing yet, as far as the file `secrets` opens it. The database comes under another name,
+    /// until [`Staged::finish`]. The erasure journals `erasures` are added to the server's own.
+    pub fn stage(
+        &self,
+        folder: &Path,
+        secrets: &Path,
+        erasures: &[PathBuf],
+    ) -> Result<(Staged, Manifest)> {
         let not_this = |detail: String| BackupError::NotThis(folder.to_owned(), detail);
         let path = folder.join(MANIFEST);
         let text = fs::read(&path).map_err(at(&path))?;
@@ -215,9 +247,17 @@ impl Plan {
         make_folder(&self.data)?;
         let lock = lock(&self.data)?;
         let database = file_name(&self.database);
-        let staged =
-            Staged { file: self.data.join(STAGED), database: self.database.clone(), _lock: lock };
-        staged.remove()?;
+        let staged = Staged {
+            tables: self.tables.clone(),
+            secrets: SecretFile::read(secrets, self.role, &self.owner)?,
+            file: self.data.join(STAGED),
+            database: self.database.clone(),
+            _lock: lock,
+        };
+        remove_database(&staged.file)?;
+        journal::merge(&self.data.join(journal::FILE), erasures)?;
+        let by_number = staged.secrets.by_number();
+        let by_number = by_number.ok_or_else(|| not_this("its secrets are damaged".to_owned()))?;
         // The database first: while it is there no server starts, so none begins a new database
         // with the secrets restored.
         let mut files: Vec<_> = manifest.files.iter().collect();
@@ -226,9 +266,18 @@ impl Plan {
             let target = match name.strip_prefix(&format!("{PACKAGES}/")) {
                 Some(object) if self.packages && is_plain(object) => {
                     make_folder(&self.data.join(PACKAGES))?;
-                    self.data.join(name)
+                    let from = folder.join(name);
+                    if hash(&from)? != *digest {
+                        return Err(not_this(format!("`{name}` is not what was backed up")));
+                    }
+                    packages::unseal(&from, &self.data.join(name), object, &by_number)?;
+                    continue;
                 }
                 None if *name == database => staged.file.clone(),
+                None if name == journal::FILE => {
+                    journal::merge(&self.data.join(name), &[folder.join(name)])?;
+                    continue;
+                }
                 None if self.secrets.contains(&name.as_str()) => self.data.join(name),
                 _ => return Err(not_this(format!("it holds `{name}`"))),
             };
@@ -262,6 +311,8 @@ pub(crate) fn check_finished(data: &Path, role: &str) -> std::result::Result<(),
 
 /// A restored database that is not yet in its place.
 pub struct Staged {
+    tables: Tables,
+    secrets: SecretFile,
     file: PathBuf,
     database: PathBuf,
     _lock: File,
@@ -285,26 +336,16 @@ impl Staged {
         Store::snapshot(&self.file, &whole).await?;
         fs::rename(&whole, &self.database).map_err(at(&self.database))?;
         sync_folder(self.database.parent().unwrap_or(Path::new(".")))?;
-        self.remove()
+        remove_database(&self.file)
     }
 
-    fn remove(&self) -> Result<()> {
-        for suffix in ["", "-wal", "-shm"] {
-            let path = PathBuf::from(format!("{}{suffix}", self.file.display()));
-            match fs::remove_file(&path) {
-                Err(error) if !is_missing(&error) => return Err(at(&path)(error)),
-                _ => {}
-            }
-        }
-        Ok(())
+    /// Puts back the rows that name people, as far as the secrets open them.
+    ///
+    /// # Errors
+    /// The database's; [`Self::finish`] must not be called then.
+    pub async fn unseal(&self, now: Timestamp) -> Result<Unsealed> {
+        sealed::restore::unseal(&self.file, &self.tables, &self.secrets, now).await
     }
-}
-
-/// The objects that a storage server's database names, in order.
-async fn objects(database: &Path) -> Result<BTreeSet<String>> {
-    let reader = Reader::open(&Location::Sqlite(database.to_owned())).await?;
-    let named = reader.read(storage::named_objects).await?;
-    Ok(named.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use datapact_log::clock::Clock;
 use datapact_store::Store;
 
 use super::replica::Replica;
+use crate::erasures::Erasures;
 use crate::users::Users;
 
 /// What most services need.
@@ -17,4 +18,5 @@ pub(super) struct Base {
     pub(super) trust: Source<Trust>,
     pub(super) users: Arc<Users>,
     pub(super) replica: Arc<Replica>,
+    pub(super) erasures: Erasures,
 }

@@ -18,7 +18,8 @@ pub(super) async fn connect(config: &KeyServerConfig, name: &str) -> Result<Stor
 }
 
 /// All tables in the key server's database.
-fn schema() -> Vec<Migration> {
-    let own = [custody::SCHEMA, policy::SCHEMA, release::SCHEMA];
+pub(crate) fn schema() -> Vec<Migration> {
+    let erasures = crate::erasures::SCHEMA;
+    let own = [custody::SCHEMA, policy::SCHEMA, release::SCHEMA, erasures];
     [datapact_ledger::tables::MIGRATIONS, &own, crate::users::MIGRATIONS].concat()
 }

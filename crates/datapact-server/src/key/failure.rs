@@ -6,6 +6,7 @@ use datapact_api::problem::{Kind, Problem};
 use datapact_ledger::port::LedgerError;
 use datapact_store::StoreError;
 
+use crate::erasures::JournalError;
 use crate::secret_file::SecretFileError;
 
 /// A problem for the caller; a type of this crate, so that the store's and the ledger's errors
@@ -64,6 +65,9 @@ pub enum OpenError {
     /// A file with a secret.
     #[error(transparent)]
     Secret(#[from] SecretFileError),
+    /// The erasure journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The data folder cannot be made.
     #[error("cannot make the data folder: {0}")]
     Data(std::io::Error),

@@ -8,6 +8,7 @@
 mod base;
 mod custody;
 mod database;
+mod erasure;
 mod failure;
 mod follow;
 mod open;
@@ -24,6 +25,8 @@ mod user;
 pub use custody::rekey::Rekeyed;
 pub use custody::{KEYS_MAX, UNFILLED_MAX};
 pub use database::DATABASE_FILE;
+pub(crate) use database::schema;
+pub(crate) use erasure::PERSONAL;
 pub use failure::OpenError;
 pub use follow::{WITNESS_FILE, witness_key};
 pub use rekey::rotate_kek;

@@ -16,6 +16,7 @@ use super::base::Base;
 use super::custody::KeyService;
 use super::custody::vault::Vault;
 use super::database::connect;
+use super::erasure;
 use super::failure::OpenError;
 use super::follow::{self, PublicLog, witness_key};
 use super::release::ReleaseService;
@@ -26,6 +27,7 @@ use super::shown::ShownPolicyService;
 use super::tidying::Tidying;
 use super::user::UserService;
 use crate::config::KeyServerConfig;
+use crate::erasures::Erasures;
 use crate::users::Users;
 
 impl KeyServer {
@@ -72,7 +74,10 @@ impl KeyServer {
         let age_max = Duration::from_secs(config.current_seconds);
         let replica = Arc::new(Replica::new(Arc::clone(&follower), age_max));
         let users = Arc::new(Users::open(&store, management_name).await?);
-        let base = Base { store, clock, trust, users, replica };
+        let erasures = Erasures::new(&store, &config.server.data, erasure::PERSONAL);
+        let (journaled, marker, now) = (erasures.journaled()?, users.marker, clock());
+        store.write(move |tx| erasure::apply(tx, &journaled, &marker, now)).await?;
+        let base = Base { store, clock, trust, users, replica, erasures };
         let jwks = JwksCache::new(public, management_name.to_owned());
         let services = Services {
             keys: Arc::new(KeyService::new(&base, config, Arc::clone(&vault))),

@@ -12,6 +12,7 @@ use super::base::Base;
 use super::replica::Replica;
 use super::{custody, release};
 use crate::config::KeyServerConfig;
+use crate::erasures::Erasures;
 
 /// How often what is no longer needed is forgotten.
 const EVERY: Duration = Duration::from_secs(600);
@@ -24,6 +25,7 @@ pub(super) struct Tidying {
     store: Store,
     replica: Arc<Replica>,
     clock: Clock,
+    erasures: Erasures,
     /// How long a registration lives that no policy names.
     registration_seconds: u64,
     /// How long the key of an ended share lives.
@@ -36,6 +38,7 @@ impl Tidying {
             store: base.store.clone(),
             replica: Arc::clone(&base.replica),
             clock: Arc::clone(&base.clock),
+            erasures: base.erasures.clone(),
             registration_seconds: u64::from(config.registration_hours) * HOUR,
             retention_seconds: u64::from(config.key_retention_days) * DAY,
         }
@@ -50,11 +53,13 @@ impl Tidying {
                 tracing::warn!(%error, "old registrations and releases could not be tidied");
             }
             let ended = now.saturating_sub(self.retention_seconds);
-            let destroyed = custody::retention::destroy_ended(&self.store, &self.replica, ended);
+            let destroyed =
+                custody::retention::destroy_ended(&self.store, &self.replica, ended, now);
             if let Err(failure) = destroyed.await {
                 let problem = Problem::from(failure);
                 tracing::warn!(%problem, "keys of ended shares could not be destroyed");
             }
+            self.erasures.settle().await;
         }
     }
 

@@ -9,6 +9,7 @@ use datapact_store::Store;
 
 use super::account::admission::Admission;
 use super::peers::Peers;
+use crate::erasures::Erasures;
 
 /// What most services need.
 #[derive(Clone)]
@@ -18,4 +19,5 @@ pub(super) struct Base {
     pub(super) trust: Source<Trust>,
     pub(super) admission: Arc<Admission>,
     pub(super) peers: Arc<Peers>,
+    pub(super) erasures: Erasures,
 }

@@ -17,6 +17,7 @@ pub(crate) fn schema() -> Vec<Migration> {
         enrolment::table::SCHEMA,
         notice::SCHEMA,
         salt::SCHEMA,
+        crate::erasures::SCHEMA,
         policy::table::SCHEMA,
         access::table::SCHEMA,
         submit::SCHEMA,

@@ -10,6 +10,7 @@ use datapact_ledger::LedgerError;
 use datapact_store::StoreError;
 
 use super::keys::KeysError;
+use crate::erasures::JournalError;
 
 /// A problem for the caller; a type of this crate, so that the store's and the ledger's errors
 /// become one.
@@ -89,6 +90,9 @@ pub enum OpenError {
     /// Its ledger.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The erasure journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The configuration.
     #[error("management's configuration is wrong: {0}")]
     Configuration(String),

@@ -32,6 +32,7 @@ use super::log::LogService;
 use super::notice::Outbox;
 use super::notification::NotificationService;
 use super::peers::{KeyServers, Peers, StorageServers};
+use super::personal::PERSONAL;
 use super::policy::retention::Retention;
 use super::policy::{PolicyService, SignedPolicies};
 use super::projection::Tables;
@@ -42,6 +43,7 @@ use super::subscription::webhook::Webhooks;
 use super::tidying::Tidying;
 use super::token::TokenService;
 use crate::config::ManagementConfig;
+use crate::erasures::Erasures;
 use crate::users::Marker;
 
 impl ManagementServer {
@@ -102,13 +104,19 @@ impl ManagementServer {
 
         let peers = Arc::new(Peers::open(config, key_servers, storage_servers)?);
         let admission = Arc::new(Admission::new(store.reader().clone(), Arc::clone(&peers)));
-        let base = Base { store, clock, trust, admission, peers };
+        let erasures = Erasures::new(&store, data, PERSONAL);
+        let base = Base { store, clock, trust, admission, peers, erasures };
         let shared = Shared {
             submit: Submit::open(&base, Arc::clone(&log), ledger, Arc::new(Tables)).await?,
             log,
             policies: Arc::new(SignedPolicies::new(base.store.clone())),
             marker: Marker::open(&base.store).await?,
-            outbox: Arc::new(Outbox::new(base.store.clone(), Arc::clone(&base.peers))),
+            outbox: Arc::new(Outbox::new(
+                base.store.clone(),
+                Arc::clone(&base.peers),
+                Arc::clone(&base.clock),
+                base.erasures.clone(),
+            )),
             issuer: Arc::new(Issuer::new(
                 config.server.name().map_err(OpenError::Configuration)?,
                 keys.token,
@@ -141,7 +149,7 @@ impl ManagementServer {
         services.enrolments.write_invitation().await?;
         let Shared { submit, policies, outbox, issuer, .. } = shared;
         let tidying = Tidying {
-            eraser,
+            eraser: Arc::clone(&eraser),
             catalog: Arc::clone(&services.catalog),
             policies,
             retention: Retention::new(&base, config.package_retention_days),
@@ -151,6 +159,7 @@ impl ManagementServer {
 
         // From here on tasks run. Should a later step fail, they end with `this`.
         this.tasks.extend(this.submit.start().await?);
+        eraser.erase_again().await?;
         this.services.accounts.post_disabled().await?;
         this.tasks.extend(outbox.deliver());
         this.tasks.push(tokio::spawn(tidying.run()));

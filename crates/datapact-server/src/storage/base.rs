@@ -9,6 +9,7 @@ use datapact_log::clock::Clock;
 use super::objects::Objects;
 use super::parts::Parts;
 use super::registry::Registry;
+use crate::erasures::Erasures;
 use crate::users::Users;
 
 /// What most services need.
@@ -20,4 +21,5 @@ pub(super) struct Base {
     pub(super) users: Arc<Users>,
     pub(super) trust: Source<Trust>,
     pub(super) clock: Clock,
+    pub(super) erasures: Erasures,
 }

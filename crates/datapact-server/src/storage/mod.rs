@@ -5,6 +5,7 @@
 //! (`crate::called`), and its tables. The packages themselves are `objects`.
 
 mod base;
+mod erasure;
 mod objects;
 mod package;
 mod parts;
@@ -17,6 +18,7 @@ mod tidying;
 mod upload;
 mod user;
 
-pub(crate) use registry::table::objects as named_objects;
-pub(crate) use server::DATABASE_FILE;
+pub(crate) use erasure::PERSONAL;
+pub(crate) use registry::table::objects_and_providers;
+pub(crate) use server::{DATABASE_FILE, schema};
 pub use server::{PACKAGES_FOLDER, StorageServer, look_at_objects};

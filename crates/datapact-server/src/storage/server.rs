@@ -8,10 +8,11 @@ use datapact_api::problem::{Problem, Result};
 use datapact_api::storage_server as api;
 use datapact_core::trust::Trust;
 use datapact_log::clock::Clock;
-use datapact_store::Store;
+use datapact_store::{Migration, Store};
 use tokio::task::JoinHandle;
 
 use super::base::Base;
+use super::erasure;
 use super::objects::Objects;
 use super::package::PackageService;
 use super::parts::Parts;
@@ -21,6 +22,7 @@ use super::upload::UploadService;
 use super::user::UserService;
 use crate::called::called;
 use crate::config::StorageServerConfig;
+use crate::erasures::Erasures;
 use crate::operator::Check;
 use crate::users::Users;
 
@@ -69,11 +71,15 @@ impl StorageServer {
         let name = config.server.name().map_err(Problem::malformed)?;
         let location = config.server.database(DATABASE_FILE).map_err(Problem::internal)?;
         let owner = format!("storage server {name}");
-        let schema = [&[registry::table::SCHEMA], crate::users::MIGRATIONS].concat();
         let store =
-            Store::connect(&location, Some(&owner), &schema).await.map_err(Problem::internal)?;
+            Store::connect(&location, Some(&owner), &schema()).await.map_err(Problem::internal)?;
         let management = config.management.name().map_err(Problem::malformed)?;
         let users = Users::open(&store, management).await.map_err(Problem::internal)?;
+        let erasures = Erasures::new(&store, data, erasure::PERSONAL);
+        let journaled = erasures.journaled().map_err(Problem::internal)?;
+        let (marker, now) = (users.marker, clock());
+        let apply = store.write(move |tx| erasure::apply(tx, &journaled, &marker, now));
+        apply.await.map_err(Problem::internal)?;
         let objects = match &config.objects {
             None => Objects::open(&data.join(PACKAGES_FOLDER))?,
             Some(bucket) => Objects::open_bucket(bucket)?,
@@ -85,6 +91,7 @@ impl StorageServer {
             users: Arc::new(users),
             trust,
             clock,
+            erasures,
         };
         let tidying = Arc::new(Tidying::new(&base, config));
         match tidying.tidy().await {
@@ -108,6 +115,12 @@ impl StorageServer {
             .merge(api::upload::routes(called(&self.services.uploads)))
             .merge(datapact_api::user::routes(called(&self.services.users)))
     }
+}
+
+/// All tables in the storage server's database.
+pub(crate) fn schema() -> Vec<Migration> {
+    let own = [registry::table::SCHEMA, crate::erasures::SCHEMA];
+    [&own, crate::users::MIGRATIONS].concat()
 }
 
 impl Drop for StorageServer {

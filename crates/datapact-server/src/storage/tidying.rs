@@ -11,6 +11,7 @@ use super::objects::Objects;
 use super::parts::Parts;
 use super::registry::{Registry, table};
 use crate::config::StorageServerConfig;
+use crate::erasures::Erasures;
 
 /// How often it is tidied up.
 const EVERY: Duration = Duration::from_secs(60 * 60);
@@ -21,15 +22,16 @@ pub(super) struct Tidying {
     objects: Arc<Objects>,
     parts: Arc<Parts>,
     clock: Clock,
+    erasures: Erasures,
     /// How long a registration lives that is not filled, or that management never asked for.
     registration_seconds: u64,
 }
 
 impl Tidying {
     pub(super) fn new(base: &Base, config: &StorageServerConfig) -> Self {
-        let Base { registry, objects, parts, clock, .. } = base.clone();
+        let Base { registry, objects, parts, clock, erasures, .. } = base.clone();
         let registration_seconds = u64::from(config.registration_hours) * 60 * 60;
-        Self { registry, objects, parts, clock, registration_seconds }
+        Self { registry, objects, parts, clock, erasures, registration_seconds }
     }
 
     pub(super) async fn run(self: Arc<Self>) {
@@ -44,6 +46,7 @@ impl Tidying {
     /// Forgets registrations that within a configured time were not filled or whose package
     /// management never asked for, and deletes objects and uploads that no registration names.
     pub(super) async fn tidy(&self) -> Result<()> {
+        self.erasures.settle().await;
         let before = (self.clock)().saturating_sub(self.registration_seconds);
         self.registry.write(move |tx| table::forget_unconfirmed(tx, before)).await?;
         self.forget_parts().await?;

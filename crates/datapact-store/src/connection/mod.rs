@@ -75,6 +75,24 @@ pub(crate) fn patience(location: &Location) -> Duration {
     }
 }
 
+/// Takes what was deleted out of the files of the database at `location`. PostgreSQL rewrites only
+/// `tables`.
+pub(crate) fn scrub(location: &Location, tables: &[&str]) -> Result<(), StoreError> {
+    match location {
+        Location::Sqlite(path) => {
+            let opened = sqlite::Sqlite::open(path, Role::Write);
+            Ok(opened.map_err(DatabaseError::at_connecting)?.scrub(path)?)
+        }
+        Location::Postgres(_) => {
+            let mut connection = connect(location, Role::Write)?;
+            for table in tables {
+                connection.execute_all(&format!("VACUUM (FULL) {table}"))?;
+            }
+            Ok(())
+        }
+    }
+}
+
 /// Writes a consistent copy of the SQLite file at `path` to `target`, and flushes it to the disk.
 pub(crate) fn copy_file(path: &Path, target: &Path) -> Result<(), StoreError> {
     let unusable =

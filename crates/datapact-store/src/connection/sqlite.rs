@@ -14,6 +14,10 @@ use crate::value::{Row, Value};
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
+/// Up to which size a database is rewritten in memory, in bytes. A larger one takes a file that
+/// SQLite unlinks as soon as it has opened it, in `SQLITE_TMPDIR` or the machine's usual place.
+const REWRITTEN_IN_MEMORY_MAX: u64 = 256 << 20;
+
 /// SQLite's result code for a lock that another connection holds.
 const BUSY: i32 = 5;
 /// The result codes of what may pass: BUSY, LOCKED, READONLY, IOERR, FULL and CANTOPEN.
@@ -33,6 +37,23 @@ impl Sqlite {
                 }
                 opened => return Ok(Self(opened?)),
             }
+        }
+    }
+
+    /// Rewrites the file without what was deleted, and empties the log ahead of it.
+    ///
+    /// `secure_delete` alone does not do: SQLite leaves copies of rows that it has moved in the
+    /// gaps of the pages where they were.
+    pub(super) fn scrub(&mut self, path: &Path) -> Result<(), DatabaseError> {
+        let size = std::fs::metadata(path).map(|file| file.len());
+        if size.is_ok_and(|size| size > REWRITTEN_IN_MEMORY_MAX) {
+            self.0.execute_batch("PRAGMA temp_store = FILE")?;
+        }
+        self.0.execute_batch("VACUUM")?;
+        let is_busy = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        match self.0.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], is_busy)? {
+            0 => Ok(()),
+            _ => Err(DatabaseError::temporary("a reader holds the log ahead of the database")),
         }
     }
 
@@ -72,12 +93,16 @@ fn open(path: &Path, role: Role) -> Result<File, Error> {
     file.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     file.busy_timeout(BUSY_TIMEOUT)?;
     file.execute_batch(match role {
-        // What was answered must survive a power cut: the log is flushed at every commit.
+        // What was answered must survive a power cut: the log is flushed at every commit. What was
+        // deleted is overwritten, and nothing is written to temporary files.
         Role::Make | Role::Write => {
-            "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL"
+            "PRAGMA journal_mode = WAL; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; \
+             PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY"
         }
         // How the file is written stays as its writer said.
-        Role::Read => "PRAGMA foreign_keys = ON; PRAGMA query_only = ON",
+        Role::Read => {
+            "PRAGMA foreign_keys = ON; PRAGMA query_only = ON; PRAGMA temp_store = MEMORY"
+        }
     })?;
     Ok(file)
 }

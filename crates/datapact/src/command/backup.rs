@@ -15,7 +15,7 @@ use datapact_ledger::LedgerError;
 use datapact_log::clock::system_clock;
 use datapact_log::source::LogSource;
 use datapact_server::backup::tail::{self, Tail};
-use datapact_server::backup::{BackupError, Manifest, Plan, Staged};
+use datapact_server::backup::{BackupError, Manifest, Plan, Staged, Unsealed};
 use datapact_server::config::{ManagementConfig, load};
 use serde::Serialize;
 
@@ -56,6 +56,9 @@ pub(crate) struct Backup {
     /// The folder to make
     #[arg(long, short, value_name = "DIR")]
     output: PathBuf,
+    /// What opens the backup; each backup replaces it, and it is kept apart from them
+    #[arg(long, value_name = "FILE")]
+    secrets: PathBuf,
 }
 
 /// Put a backup where its server keeps what it keeps
@@ -70,6 +73,12 @@ pub(crate) struct Restore {
     /// The folder that `backup` made
     #[arg(long, value_name = "DIR")]
     from: PathBuf,
+    /// The newest file that `backup --secrets` has written
+    #[arg(long, value_name = "FILE")]
+    secrets: PathBuf,
+    /// A copy of the server's `data/erasures.jsonl`, where that is lost
+    #[arg(long, value_name = "FILE")]
+    erasures: Vec<PathBuf>,
     /// A key server's public listener, `https://NAME:PORT`, or `https://NAME:PORT=ADDRESS:PORT`
     /// where NAME is not in the DNS
     #[arg(long, value_name = "URL")]
@@ -99,6 +108,8 @@ struct Restored<'a> {
     owner: &'a str,
     /// When the backup was made.
     time: u64,
+    /// What became of the rows that name people, and of the keys.
+    rows: Unsealed,
     /// What the ledger got from its followers; management's only.
     #[serde(skip_serializing_if = "Option::is_none")]
     ledger: Option<&'a Tail>,
@@ -116,8 +127,9 @@ fn plan(role: Role, config: &Path) -> Result<Plan> {
 impl Backup {
     pub(crate) fn run(self, context: &Context) -> Result<()> {
         let plan = plan(self.role, &self.config)?;
-        let manifest =
-            context.block_on(async { plan.back_up(&self.output, now()).await.map_err(failure) })?;
+        let manifest = context.block_on(async {
+            plan.back_up(&self.output, &self.secrets, now()).await.map_err(failure)
+        })?;
         let text = format!("{} files in {}", manifest.files.len(), self.output.display());
         context.output.result(&BackedUp { folder: &self.output, manifest: &manifest }, text)
     }
@@ -147,7 +159,9 @@ impl Restore {
             _ => None,
         };
         context.block_on(async {
-            let (staged, manifest) = plan.stage(&self.from).map_err(failure)?;
+            let (staged, manifest) =
+                plan.stage(&self.from, &self.secrets, &self.erasures).map_err(failure)?;
+            let unsealed = staged.unseal(now()).await.map_err(failure)?;
             let tail = match &management {
                 Some((config, sources)) => Some(complete(&staged, config, sources).await?),
                 None => None,
@@ -155,8 +169,8 @@ impl Restore {
             staged.finish().await.map_err(failure)?;
             let (role, owner, time) =
                 (manifest.role.as_str(), manifest.owner.as_str(), manifest.time);
-            let restored = Restored { role, owner, time, ledger: tail.as_ref() };
-            context.output.result(&restored, text(&manifest, tail.as_ref()))
+            let restored = Restored { role, owner, time, rows: unsealed, ledger: tail.as_ref() };
+            context.output.result(&restored, text(&manifest, unsealed, tail.as_ref()))
         })
     }
 
@@ -202,10 +216,12 @@ async fn complete(
     tail::fetch(&store, keys.log_vkey(), sources, system_clock()).await.map_err(failure)
 }
 
-fn text(manifest: &Manifest, tail: Option<&Tail>) -> String {
+fn text(manifest: &Manifest, rows: Unsealed, tail: Option<&Tail>) -> String {
     let mut lines = vec![
         ("restored", format!("{} `{}`", manifest.role, manifest.owner)),
         ("as of", output::time(manifest.time)),
+        ("rows of people and keys", rows.restored.to_string()),
+        ("erased since", rows.erased.to_string()),
     ];
     if let Some(tail) = tail {
         lines.push((

@@ -237,7 +237,8 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     let config = |role| site.config(role).to_str().unwrap().to_owned();
     // While they run.
     for role in ROLES {
-        run(&["backup", role, "--config", &config(role), "-o", &format!("backup-{role}")]);
+        let (folder, secrets) = (format!("backup-{role}"), format!("secrets-{role}"));
+        run(&["backup", role, "--config", &config(role), "-o", &folder, "--secrets", &secrets]);
     }
     let lost = clinic.share("lost", PLAIN, AccessTimes::Unlimited).await.unwrap().share;
     lab.open(kept).await.unwrap();
@@ -252,7 +253,8 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     let line = key.lines().find(|line| line.starts_with("public_listen")).unwrap();
     let address: SocketAddr = line.split('"').nth(1).unwrap().parse().unwrap();
     let follower = format!("https://key.quickstart.test:{}={address}", address.port());
-    let from = ["--from", "backup-management", "--follower", &follower];
+    let secrets = ["--secrets", "secrets-management"];
+    let from = [&["--from", "backup-management", "--follower", &follower], &secrets[..]].concat();
     let restored =
         run(&[&["restore", "management", "--config", &config("management")], &from[..]].concat());
     let ledger = &restored["ledger"];
@@ -262,7 +264,8 @@ async fn an_old_backup_is_restored_and_keys_are_released_again() {
     assert_eq!(fetched, documents.len() as u64, "{restored}");
     assert_eq!(documents[0], "policy");
     assert_eq!(documents.iter().filter(|document| **document == "access").count(), 2, "{restored}");
-    run(&["restore", "storage", "--config", &config("storage"), "--from", "backup-storage"]);
+    let storage = ["restore", "storage", "--config", &config("storage")];
+    run(&[&storage[..], &["--from", "backup-storage", "--secrets", "secrets-storage"]].concat());
     // It is not restored over what is there.
     let again = site.run(
         None,

@@ -26,6 +26,7 @@ use super::policy::table::{PolicyRow, policies};
 use super::replica::Replica;
 use crate::called::Called;
 use crate::config::KeyServerConfig;
+use crate::erasures::Erasures;
 use crate::users::Users;
 use table::{KeyEntry, StoredKey};
 use vault::Vault;
@@ -44,6 +45,7 @@ pub(super) struct KeyService {
     users: Arc<Users>,
     replica: Arc<Replica>,
     vault: Arc<Vault>,
+    erasures: Erasures,
     /// The server's own address.
     url: String,
     /// How long a registration lives that is not filled.
@@ -58,6 +60,7 @@ impl KeyService {
             users: Arc::clone(&base.users),
             replica: Arc::clone(&base.replica),
             vault,
+            erasures: base.erasures.clone(),
             url: config.server.url.clone(),
             registration_seconds: u64::from(config.registration_hours) * 60 * 60,
         }
@@ -184,7 +187,7 @@ impl Keys for Called<KeyService> {
             }
             None => None,
         };
-        let id = *id;
+        let (id, now) = (*id, (self.clock)());
         let deleted = self.store.write(move |tx| {
             let entry = owned(table::key(tx, &id)?, &id, &owner)?;
             let rows = match &entry.stored {
@@ -197,9 +200,11 @@ impl Keys for Called<KeyService> {
                     "revoke the share to end all access, or publish a version with another key";
                 return Err(Problem::new(Kind::Conflict, detail).hint(hint).into());
             }
-            Ok::<_, Failure>(table::delete(tx, &id)?)
+            Ok::<_, Failure>(table::delete(tx, &id, now)?)
         });
-        Ok(deleted.await?)
+        deleted.await?;
+        self.erasures.write_journal().await;
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ pub(in crate::key) async fn destroy_ended(
     store: &Store,
     replica: &Replica,
     before: Timestamp,
+    now: Timestamp,
 ) -> Result<()> {
     for (share, owner) in store.read(move |db| table::maybe_ended(db, before)).await? {
         // What the ledger does not hold may still come.
@@ -25,18 +26,27 @@ pub(in crate::key) async fn destroy_ended(
         if !has_ended && newest.time > before {
             continue;
         }
-        store.write(move |tx| destroy(tx, &share, &owner, &newest, has_ended)).await?;
+        let end = End { newest, has_ended, now };
+        store.write(move |tx| destroy(tx, &share, &owner, &end)).await?;
     }
     Ok(())
 }
 
-/// Destroys the keys of `share` that no policy from `newest` on names, or all if it has ended.
+/// What is known of a share when its keys are destroyed.
+struct End {
+    /// The newest version on the ledger.
+    newest: ShareRecord,
+    has_ended: bool,
+    /// The time now.
+    now: Timestamp,
+}
+
+/// Destroys the keys of `share` that no policy from the newest on names, or all if it has ended.
 fn destroy(
     tx: &Tx,
     share: &ShareId,
     owner: &str,
-    newest: &ShareRecord,
-    has_ended: bool,
+    End { newest, has_ended, now }: &End,
 ) -> std::result::Result<(), StoreError> {
     let rows = policies(tx, share, owner)?;
     let current = rows.iter().filter(|row| row.version >= newest.policy.version);
@@ -44,8 +54,8 @@ fn destroy(
     // A later version may make an expired share active again; it was shown first.
     let is_revived = rows.iter().any(|row| row.version > newest.policy.version);
     for key in table::keys_of_share(tx, share, owner)? {
-        if !current.contains(&key) || (has_ended && !is_revived) {
-            table::delete(tx, &key)?;
+        if !current.contains(&key) || (*has_ended && !is_revived) {
+            table::delete(tx, &key, *now)?;
         }
     }
     Ok(())

@@ -6,6 +6,8 @@ use datapact_core::id::{Digest, KeyId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_store::{Db, Migration, Row, StoreError, Tx, number, text};
 
+use crate::erasures::secret::Subject;
+use crate::erasures::{self, Erased};
 use crate::key::policy::table::{self as policy, PolicyRow};
 
 type Result<T> = std::result::Result<T, StoreError>;
@@ -114,8 +116,18 @@ pub(super) fn fill(tx: &Tx, id: &KeyId, stored: &StoredKey) -> Result<()> {
     tx.run(sql, values).map(drop)
 }
 
-pub(super) fn delete(tx: &Tx, id: &KeyId) -> Result<()> {
-    tx.run("DELETE FROM key_entry WHERE id = $1", [text(id)]).map(drop)
+/// Destroys a key, and notes it if it was stored.
+pub(super) fn delete(tx: &Tx, id: &KeyId, now: Timestamp) -> Result<()> {
+    let stored = "SELECT 1 FROM key_entry WHERE id = $1 AND sealed IS NOT NULL";
+    if tx.row(stored, [text(id)])?.is_some() {
+        erasures::note(tx, &Erased::Key(*id), &Subject::Key(*id), now)?;
+    }
+    forget(tx, id).map(drop)
+}
+
+/// Deletes a key's row; whether there was one.
+pub(in crate::key) fn forget(tx: &Tx, id: &KeyId) -> Result<bool> {
+    Ok(tx.run("DELETE FROM key_entry WHERE id = $1", [text(id)])? == 1)
 }
 
 /// How many keys `owner` has registered: unfilled ones, and filled ones.

@@ -102,6 +102,12 @@ pub(super) fn update(tx: &Tx, account: &Account) -> Result<()> {
     Ok(())
 }
 
+/// Disables an account that is to be erased at once; whether there is one.
+pub(crate) fn condemn(tx: &Tx, id: &AccountId) -> Result<bool> {
+    let sql = "UPDATE account SET active = 0, erase_at = 0 WHERE id = $1";
+    Ok(tx.run(sql, [text(id)])? == 1)
+}
+
 /// Deletes an account, and what else only this noun knows of its holder.
 pub(crate) fn delete(tx: &Tx, id: &AccountId) -> Result<()> {
     tx.run("DELETE FROM invitation WHERE account = $1", [text(id)])?;

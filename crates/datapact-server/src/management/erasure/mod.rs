@@ -19,12 +19,14 @@ use datapact_store::{Store, Tx, text};
 use super::account::action::{Author, record};
 use super::account::{self, Erase};
 use super::base::Base;
-use super::failure::{Failure, Result};
+use super::failure::{Failure, OpenError, Result};
 use super::notice::Outbox;
 use super::policy::SignedPolicies;
 use super::stored::signed;
 use super::submit::intent;
 use super::{access, catalog, enrolment, notice, notification, policy, subscription};
+use crate::erasures::secret::Subject;
+use crate::erasures::{self, Erased, Erasures};
 use crate::users::Marker;
 
 /// Erases users.
@@ -33,6 +35,7 @@ pub(super) struct Eraser {
     clock: Clock,
     marker: Marker,
     outbox: Arc<Outbox>,
+    erasures: Erasures,
     /// Emptied when a user is erased.
     policies: Arc<SignedPolicies>,
 }
@@ -44,8 +47,8 @@ impl Eraser {
         outbox: Arc<Outbox>,
         policies: Arc<SignedPolicies>,
     ) -> Self {
-        let Base { store, clock, .. } = base.clone();
-        Self { store, clock, marker, outbox, policies }
+        let Base { store, clock, erasures, .. } = base.clone();
+        Self { store, clock, marker, outbox, erasures, policies }
     }
 
     /// Erases the accounts whose time has come, and what is left of erased users on shares that
@@ -62,10 +65,32 @@ impl Eraser {
         }
         self.store
             .write(move |tx| {
-                erase_ended_salts(tx, now)?;
+                if erase_ended_salts(tx, now)? {
+                    erasures::note_rest(tx, now)?;
+                }
                 access::table::erase_ended(tx, now)
             })
-            .await
+            .await?;
+        self.erasures.settle().await;
+        Ok(())
+    }
+
+    /// Erases again what the journal holds, where a restored database has brought it back. The
+    /// other servers were told at the time, and are not told again: the user may have come again
+    /// since.
+    pub(super) async fn erase_again(&self) -> std::result::Result<(), OpenError> {
+        for erased in self.erasures.journaled()? {
+            let Erased::Account(id) = erased else { continue };
+            let (now, marker) = ((self.clock)(), self.marker);
+            // By itself: an account that must wait for a call under way is disabled at once.
+            if self.store.write(move |tx| account::table::condemn(tx, &id)).await? {
+                let erase = self.store.write(move |tx| erase(tx, &id, &marker, &[], now));
+                if let Err(Failure(problem)) = erase.await {
+                    tracing::warn!(%problem, "an account cannot be erased yet; trying again");
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -76,6 +101,7 @@ impl Erase for Eraser {
         self.store.write(move |tx| erase(tx, &id, &marker, &servers, now)).await?;
         self.policies.forget();
         self.outbox.posted();
+        self.erasures.settle_soon().await;
         Ok(())
     }
 }
@@ -105,6 +131,8 @@ fn erase(
     enrolment::table::erase(tx, identity)?;
     let noticed = account::table::noticed(tx, id)?;
     account::table::delete(tx, id)?;
+    let subject = Subject::User(marker.digest(identity));
+    erasures::note(tx, &Erased::Account(*id), &subject, now)?;
     let author = Author { actor: None, statement: None };
     let action = record(tx, now, &author, Deed::Erased { account: *id })?;
     let sequence = notice::sequence(noticed, now, action);
@@ -138,8 +166,9 @@ fn erase_salts(tx: &Tx, identity: &Identity, marker: &Marker, now: Timestamp) ->
     Ok(())
 }
 
-/// Deletes the salts that [`erase_salts`] has left on shares that have ended since.
-fn erase_ended_salts(tx: &Tx, now: Timestamp) -> Result<()> {
+/// Deletes the salts that [`erase_salts`] has left on shares that have ended since; whether there
+/// were any.
+fn erase_ended_salts(tx: &Tx, now: Timestamp) -> Result<bool> {
     let ended = policy::table::ENDED;
     let sql = format!(
         "DELETE FROM salt WHERE EXISTS (SELECT 1 FROM salt_later l WHERE l.share = salt.share \
@@ -147,6 +176,5 @@ fn erase_ended_salts(tx: &Tx, now: Timestamp) -> Result<()> {
     );
     tx.run(sql, policy::table::ended_values(now))?;
     let sql = format!("DELETE FROM salt_later WHERE share IN ({ended})");
-    tx.run(sql, policy::table::ended_values(now))?;
-    Ok(())
+    Ok(tx.run(sql, policy::table::ended_values(now))? > 0)
 }

@@ -121,7 +121,12 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
 /// What erases in this management.
 async fn eraser(world: &World) -> Eraser {
     let base = &world.management().base;
-    let outbox = Arc::new(Outbox::new(base.store.clone(), Arc::clone(&base.peers)));
+    let outbox = Arc::new(Outbox::new(
+        base.store.clone(),
+        Arc::clone(&base.peers),
+        Arc::clone(&base.clock),
+        base.erasures.clone(),
+    ));
     let policies = Arc::new(SignedPolicies::new(base.store.clone()));
     Eraser::new(base, Marker::open(&base.store).await.unwrap(), outbox, policies)
 }

@@ -6,10 +6,11 @@ use std::time::Duration;
 use datapact_api::key_server::{KeyServer, TokenRevocation};
 use datapact_api::problem;
 use datapact_api::storage_server::StorageServer;
-use datapact_api::user::UserNotice;
+use datapact_api::user::{UserNotice, UserStatus};
 use tokio::task::JoinHandle;
 
 use super::{Outbox, revocation, table};
+use crate::erasures;
 use crate::management::failure::{Failure, Result};
 
 /// How long a server that is away is left alone, at first and at the longest.
@@ -87,8 +88,16 @@ async fn deliver_batch(outbox: &Outbox, name: &str, to: &Receiver) -> Result<boo
     for notice in notices {
         to.set_user(&notice).await?;
         let server = name.to_owned();
-        outbox.store.write(move |tx| table::delivered(tx, &server, &notice)).await?;
+        let (is_erased, now) = (notice.status == UserStatus::Erased, (outbox.clock)());
+        let done = outbox.store.write(move |tx| {
+            table::delivered(tx, &server, &notice)?;
+            if is_erased { erasures::note_rest(tx, now) } else { Ok(()) }
+        });
+        done.await?;
         outbox.delivered.send_replace(());
+        if is_erased {
+            outbox.erasures.settle_soon().await;
+        }
     }
     Ok(found)
 }

@@ -12,12 +12,14 @@ use std::time::Duration;
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{Digest, Timestamp};
 use datapact_core::identity::Identity;
+use datapact_log::clock::Clock;
 use datapact_store::{Db, Migration, Store, StoreError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::failure::{Failure, Result};
 use super::peers::Peers;
+use crate::erasures::Erasures;
 
 /// The outbox: notices about users, and revocations of tokens.
 pub(super) const SCHEMA: Migration =
@@ -32,6 +34,8 @@ const WITHIN_SECOND_BITS: u32 = 20;
 pub(super) struct Outbox {
     store: Store,
     peers: Arc<Peers>,
+    clock: Clock,
+    erasures: Erasures,
     /// Wakes the tasks that deliver.
     posted: watch::Sender<()>,
     /// Wakes those who wait for a delivery.
@@ -55,9 +59,9 @@ pub(super) fn key_server(name: &str) -> String {
 }
 
 impl Outbox {
-    pub(super) fn new(store: Store, peers: Arc<Peers>) -> Self {
+    pub(super) fn new(store: Store, peers: Arc<Peers>, clock: Clock, erasures: Erasures) -> Self {
         let (posted, delivered) = (watch::Sender::new(()), watch::Sender::new(()));
-        Self { store, peers, posted, delivered }
+        Self { store, peers, clock, erasures, posted, delivered }
     }
 
     /// The servers that are told of users, by their names in the outbox.

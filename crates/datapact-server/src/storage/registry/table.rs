@@ -126,6 +126,13 @@ pub(in crate::storage) fn erase(tx: &Tx, provider: &Identity) -> Result<Vec<Stri
     rows.iter().map(|row| row.text(0)).collect()
 }
 
+/// Who has registered packages.
+pub(in crate::storage) fn providers(db: &Db) -> Result<Vec<Identity>> {
+    let rows = db.rows("SELECT DISTINCT realm, subject FROM package", [])?;
+    let provider = |row: &Row| Ok(Identity { realm: row.text(0)?, subject: row.text(1)? });
+    rows.iter().map(provider).collect()
+}
+
 /// Remembers that management asked for a stored package: a policy is about to name it.
 pub(in crate::storage) fn confirm(tx: &Tx, id: &PackageId) -> Result<()> {
     let sql = "UPDATE package SET confirmed = 1 \
@@ -138,6 +145,14 @@ pub(in crate::storage) fn confirm(tx: &Tx, id: &PackageId) -> Result<()> {
 pub(in crate::storage) fn forget_unconfirmed(tx: &Tx, before: Timestamp) -> Result<()> {
     let sql = "DELETE FROM package WHERE confirmed = 0 AND registered < $1";
     tx.run(sql, [number(before)]).map(drop)
+}
+
+/// The objects that registrations name, each with who provides it.
+pub(crate) fn objects_and_providers(db: &Db) -> Result<Vec<(String, Identity)>> {
+    let sql = "SELECT object, realm, subject FROM package WHERE object IS NOT NULL ORDER BY object";
+    let read =
+        |row: &Row| Ok((row.text(0)?, Identity { realm: row.text(1)?, subject: row.text(2)? }));
+    db.rows(sql, [])?.iter().map(read).collect()
 }
 
 /// The objects that registrations name.

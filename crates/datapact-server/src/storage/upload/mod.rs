@@ -35,7 +35,7 @@ pub(super) struct UploadService {
 
 impl UploadService {
     pub(super) fn new(base: &Base, config: &StorageServerConfig) -> Self {
-        let Base { registry, objects, parts, users, trust, clock } = base.clone();
+        let Base { registry, objects, parts, users, trust, clock, .. } = base.clone();
         Self {
             registry,
             objects,
