@@ -56,7 +56,7 @@ mod tests {
 
     use super::PERSONAL;
 
-    /// Tables that name no person, to be looked at again by whoever adds one.
+    /// Tables that name no person, to be reviewed when one is added.
     const OTHERS: &[&str] = &[
         "invitation",
         "ledger_checkpoint",
