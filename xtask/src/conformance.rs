@@ -8,6 +8,8 @@ use crate::tree::TextFile;
 
 /// The page.
 const PAGE: &str = "docs/conformance.md";
+/// The threat model, whose tables name tests too.
+const THREATS: &str = "docs/security.md";
 
 /// How many requirements each group of the Recommendation has; 113 in all.
 const GROUPS: [(&str, u32); 14] = [
@@ -70,6 +72,7 @@ pub(crate) fn check(root: &Path, files: &[TextFile]) -> Vec<String> {
         }
     }
     findings.extend(misnamed(&tests));
+    findings.extend(threats(files, &tests));
     let count = |state| rows.iter().filter(|row| row.state == state).count();
     println!("{} done, {} partly, {} not yet", count("done"), count("partly"), count("not yet"));
     findings
@@ -139,6 +142,22 @@ fn tests(text: &str) -> Vec<&str> {
     names
 }
 
+/// Tests that the threat model names and that do not exist. What is no test there has a letter that
+/// no test's name has.
+fn threats(files: &[TextFile], tests: &BTreeSet<&str>) -> Vec<String> {
+    let Some(page) = files.iter().find(|file| file.path == THREATS) else {
+        return vec![format!("`{THREATS}` is missing")];
+    };
+    let rows = page.text.lines().filter(|line| line.starts_with('|'));
+    let is_name = |text: &&str| {
+        text.contains('_')
+            && text.chars().all(|c| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    let named: BTreeSet<&str> = rows.flat_map(quoted).filter(is_name).collect();
+    let missing = named.into_iter().filter(|name| !tests.contains(name));
+    missing.map(|name| format!("{THREATS}: there is no test `{name}`, or it is ignored")).collect()
+}
+
 /// Tests named after a requirement that does not exist.
 fn misnamed(tests: &BTreeSet<&str>) -> Vec<String> {
     let wrong = |name: &&&str| {
@@ -177,8 +196,9 @@ mod tests {
     fn findings(page: &str, source: &str) -> String {
         let file =
             |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
-        check(&crate::tree::root(), &[file(PAGE, page), file("crates/a/src/lib.rs", source)])
-            .join("\n")
+        let threats = "| Part | Shown by |\n|---|---|\n| `core::jws` | `a_test`, `not_there` |\n";
+        let files = [file(PAGE, page), file(THREATS, threats), file("crates/a/src/lib.rs", source)];
+        check(&crate::tree::root(), &files).join("\n")
     }
 
     #[track_caller]
@@ -208,7 +228,8 @@ mod tests {
     fn a_right_table_passes() {
         let done = "| PR-2 | Something | `xtask/src/main.rs` | `a_test`, `pr_1_waits` | done |\n";
         let page = table(|id| if id == "PR-2" { done.to_owned() } else { good(id) });
-        assert_eq!(findings(&page, SOURCE), "");
+        let named = "docs/security.md: there is no test `not_there`, or it is ignored";
+        assert_eq!(findings(&page, SOURCE), named);
     }
 
     #[test]
