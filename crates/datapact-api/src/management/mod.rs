@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 pub mod catalog;
+pub mod directory;
 pub mod log;
 pub mod notification;
 pub mod policy;
@@ -19,6 +20,7 @@ pub use account::{
 pub use catalog::{
     Catalog, CatalogDetail, CatalogEntry, CatalogFilter, CatalogQuery, Publications, Purpose,
 };
+pub use directory::Directory;
 pub use log::{LedgerProof, Log, ManagementInfo};
 pub use notification::{
     Acknowledged, Notification, NotificationEvent, NotificationQuery, Notifications,
@@ -34,7 +36,7 @@ use axum::Router;
 use crate::gate::Caller;
 use crate::operation::Operation;
 
-/// Management, as one caller sees it: all of its nouns.
+/// Management, as users see it: all of their nouns. Its [`Directory`] is for servers alone.
 pub trait Management:
     Accounts + Policies + Accesses + Tokens + Catalog + Subscriptions + Notifications + Log
 {
@@ -46,7 +48,7 @@ impl<T> Management for T where
 }
 
 /// All operations of management.
-pub const OPERATIONS: [&[Operation]; 8] = [
+pub const OPERATIONS: [&[Operation]; 9] = [
     account::OPERATIONS,
     policy::OPERATIONS,
     access::OPERATIONS,
@@ -55,12 +57,13 @@ pub const OPERATIONS: [&[Operation]; 8] = [
     subscription::OPERATIONS,
     notification::OPERATIONS,
     log::OPERATIONS,
+    directory::OPERATIONS,
 ];
 
 /// The routes of all nouns, behind the gate. `called` makes management as one caller sees it.
 pub fn routes<T, F>(called: F) -> Router
 where
-    T: Management + 'static,
+    T: Management + Directory + 'static,
     F: Fn(Caller) -> T + Clone + Send + Sync + 'static,
 {
     account::routes(called.clone())
@@ -70,5 +73,6 @@ where
         .merge(catalog::routes(called.clone()))
         .merge(subscription::routes(called.clone()))
         .merge(notification::routes(called.clone()))
-        .merge(log::routes(called))
+        .merge(log::routes(called.clone()))
+        .merge(directory::routes(called))
 }

@@ -16,6 +16,7 @@ mod account;
 mod base;
 mod catalog;
 mod database;
+mod directory;
 mod erasure;
 mod failure;
 mod figures;

@@ -24,6 +24,7 @@ use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
 use super::database::{DATABASE_FILE, schema};
+use super::directory::DirectoryService;
 use super::erasure::Eraser;
 use super::failure::OpenError;
 use super::issuer::Issuer;
@@ -127,8 +128,9 @@ impl ManagementServer {
         lock: Option<File>,
     ) -> Result<Arc<Self>, OpenError> {
         let published = shared.submit.published();
-        let publications =
-            Arc::new(Publications::new(&base, Arc::clone(&shared.policies), published));
+        let (policies, streams) =
+            (Arc::clone(&shared.policies), config.server.limits.event_streams);
+        let publications = Arc::new(Publications::new(&base, policies, published, streams));
         let eraser = Arc::new(Eraser::new(
             &base,
             shared.marker,
@@ -241,6 +243,7 @@ impl Services {
                 log_policy,
                 shared.issuer.name().to_owned(),
             )),
+            directory: Arc::new(DirectoryService::new(base)),
         })
     }
 }

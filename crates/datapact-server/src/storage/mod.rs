@@ -6,6 +6,7 @@
 
 mod base;
 mod objects;
+mod pace;
 mod package;
 mod parts;
 mod public;
