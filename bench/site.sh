@@ -1,7 +1,7 @@
 # For the benchmarks: a site of three servers by `datapact quickstart`, in a new folder under TMPDIR, ended with the shell.
 #
 #   site_build EXAMPLE...   builds the program, and examples of the client's crate
-#   site_start              starts the servers; $site is the folder, DATAPACT_HOME the users' home
+#   site_start              starts the servers, with limits out of reach; $site is the folder, DATAPACT_HOME the users' home
 #   site_share [BYTES]      makes a share of random bytes (1000) that everybody may access without limit, and prints its id
 #   site_processes          prints NAME=PID of each server
 
@@ -14,7 +14,24 @@ site_build() {
 
 site_start() {
     site=$(mktemp -d) quickstart=
+    local config
     trap '[[ -z $quickstart ]] || { kill -INT "$quickstart"; wait "$quickstart" || true; }; rm -rf "$site"' EXIT
+    "$datapact" quickstart --exit --data "$site/site" >"$site/log" 2>&1
+    # One user stands for many: what a server can do is measured, not what one user may take.
+    for config in "$site"/site/servers/*/*.toml; do
+        cat >>"$config" <<LIMITS
+
+[server.limits]
+connections = 20000
+connections_of_address = 20000
+connections_of_identity = 20000
+handshakes = 20000
+handshakes_a_second = 100000
+calls = 20000
+calls_a_second = 100000
+event_streams = 1000
+LIMITS
+    done
     "$datapact" quickstart --data "$site/site" >"$site/log" 2>&1 &
     quickstart=$!
     until grep -q "keep running until Ctrl-C" "$site/log"; do

@@ -15,6 +15,8 @@ contract DatapactRegistry is IDatapactRegistry, Ownable2Step {
 
     /// @inheritdoc IDatapactRegistry
     uint32 public constant contractVersion = 1;
+    /// @notice How many usage reports of one access are recorded: each is an entry for good, and news for the provider.
+    uint32 private constant USAGE_REPORTS_MAX = 16;
     /// @inheritdoc IDatapactRegistry
     address public immutable implementation;
 
@@ -70,6 +72,8 @@ contract DatapactRegistry is IDatapactRegistry, Ownable2Step {
         bytes32 access = accesses[call.request];
         require(access != 0 && access.numberOf() == numberOf[call.share], UnknownAccess());
         require(access.isOfConsumer(call.consumer), Consumer());
+        require(access.reports() < USAGE_REPORTS_MAX, UsageReports(USAGE_REPORTS_MAX));
+        accesses[call.request] = access.withOneReportMore();
         usages[call.report] = record;
         time = uint64(block.timestamp);
         emit UsageRecorded(call.share, call.request, call.report, call, time);

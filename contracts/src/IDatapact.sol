@@ -132,6 +132,8 @@ interface IDatapact {
     error UnknownAccess();
     /// @notice Somebody else's access.
     error Consumer();
+    /// @notice All usage reports of the access are recorded.
+    error UsageReports(uint32 usageReports);
 
     // What is no rule of the contract: the caller's mistakes.
 

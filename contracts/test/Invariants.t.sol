@@ -15,6 +15,8 @@ contract Caller is Base {
     mapping(bytes32 request => uint256) public timeOf;
     mapping(bytes32 request => uint256) public consumerOf;
     mapping(bytes32 request => bytes32) public acceptedOf;
+    mapping(bytes32 request => uint32) public reports;
+    mapping(bytes32 report => bool) public reported;
     bytes32[] public requests;
     uint32 public times;
 
@@ -84,9 +86,14 @@ contract Caller is Base {
             IDatapact.RecordUsage(SHARE, name, keccak256(abi.encode("report", number, of_, consumer, otherShare)), 0);
         call.consumer = commitment(consumer);
         if (otherShare) call.share = ~SHARE;
+        bool again = reported[call.report];
         bool right = !otherShare && accessOf[name] != 0 && consumerOf[name] == consumer % 3;
-        try registry.recordUsage(call) returns (uint64, bool) {
-            assert(right);
+        right = right && (again || reports[name] < 16);
+        try registry.recordUsage(call) returns (uint64, bool repeated) {
+            assert(right && repeated == again);
+            if (again) return;
+            reported[call.report] = true;
+            reports[name]++;
         } catch {
             assert(!right);
         }

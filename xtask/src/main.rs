@@ -10,6 +10,7 @@ mod environment;
 mod fuzz;
 mod outcome;
 mod readme;
+mod soak;
 mod tidy;
 mod tree;
 mod vectors;
@@ -29,6 +30,8 @@ usage: cargo xtask COMMAND
   fuzz [TARGET] [SECONDS]
                 gives libFuzzer each reader of foreign bytes, or one, for 60 s each
   readme        runs the README's commands, as a reader would
+  soak [--minutes N]
+                an honest user among a thousand hostile clients, for an hour unless told otherwise
   vectors NAME  writes vectors into testdata or the fuzz corpus: documents, package, token, release,
                 parquet, all
   dist [--dev]  a release archive in the target folder, unpacked and run once";
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
             told(&fuzz::run(target.copied(), seconds))
         }
         ["dist", ref rest @ ..] => dist::run(rest),
+        ["soak", ref rest @ ..] => told(&soak::run(rest)),
         ["vectors", ref rest @ ..] => told(&vectors::run(rest)),
         ["readme"] => check::run(&[check::README], &Environment::default()),
         [name] => match check::ALL.iter().find(|(step, _)| *step == name) {

@@ -157,8 +157,10 @@ impl Http {
             return Ok(response);
         }
         let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok());
         let body = self.read(response, PROBLEM_BYTES_MAX).await?;
-        Err(Problem::from_answer(status, &body))
+        Err(Problem { retry_after, ..Problem::from_answer(status, &body) })
     }
 
     /// Reads an answer of at most `max` bytes.

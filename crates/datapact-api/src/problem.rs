@@ -112,6 +112,8 @@ pub struct Problem {
     pub hint: Option<String>,
     /// The contract's refusal, when it was the contract that refused.
     pub refusal: Option<Refusal>,
+    /// After how many seconds the same may be asked again (RFC 9110, `Retry-After`).
+    pub retry_after: Option<u64>,
 }
 
 /// The result of every call.
@@ -120,13 +122,20 @@ pub type Result<T> = std::result::Result<T, Problem>;
 impl Problem {
     /// A problem of `kind`.
     pub fn new(kind: Kind, detail: impl fmt::Display) -> Self {
-        Self { kind, detail: detail.to_string(), hint: None, refusal: None }
+        Self { kind, detail: detail.to_string(), hint: None, refusal: None, retry_after: None }
     }
 
     /// The same, with a hint how to go on.
     #[must_use]
     pub fn hint(mut self, hint: impl fmt::Display) -> Self {
         self.hint = Some(hint.to_string());
+        self
+    }
+
+    /// The same, which may be asked again after so many seconds.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after = Some(seconds);
         self
     }
 
@@ -226,7 +235,8 @@ impl Problem {
         let parsed = wire.and_then(|wire| {
             let name = wire.kind.strip_prefix(TYPE_PREFIX)?;
             let kind = serde_json::from_value(serde_json::Value::from(name)).ok()?;
-            Some(Self { kind, detail: wire.detail, hint: wire.hint, refusal: wire.refusal })
+            let Wire { detail, hint, refusal, .. } = wire;
+            Some(Self { kind, detail, hint, refusal, retry_after: None })
         });
         parsed.unwrap_or_else(|| Self::new(Kind::Internal, format!("the server answered {status}")))
     }
@@ -244,6 +254,9 @@ impl IntoResponse for Problem {
         let mut response =
             (self.kind.status(), headers, self.to_json().to_string()).into_response();
         response.extensions_mut().insert(code);
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
         response
     }
 }

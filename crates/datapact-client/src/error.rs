@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use datapact_api::client::TlsFailure;
 use datapact_api::endpoint::EndpointError;
@@ -97,6 +98,14 @@ impl ClientError {
     /// Whether trying again may help.
     pub(crate) fn is_temporary(&self) -> bool {
         matches!(self.kind(), Kind::Unavailable | Kind::Busy)
+    }
+
+    /// How long the server asks to wait before the next try, if it says so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Problem(problem) => problem.retry_after.map(Duration::from_secs),
+            _ => None,
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //!   enrolment.json           servers, CAs, ledger
 //!   key.pem                  the private key, 0600
 //!   certificate.pem          its chain
+//!   settings.json            what the user has set, if anything
 //!   state/                   what this program remembers between runs; no key and no plaintext
 //! ```
 

@@ -23,6 +23,7 @@ pub mod provider;
 mod remote;
 mod revocation;
 pub mod session;
+mod settings;
 pub mod subject;
 #[cfg(test)]
 mod tests;

@@ -79,15 +79,19 @@ impl Identity {
     }
 }
 
-/// Whether a text has no control character and none that changes how others are shown without being
-/// seen (zero-width and bidirectional formatting), with which two identities could look the same.
+/// Whether a text has only characters that are seen.
 pub(crate) fn is_plain(text: &str) -> bool {
-    !text.chars().any(|c| {
-        c.is_control()
-            || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
-            || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}')
-            || matches!(c, '\u{e0000}'..='\u{e0fff}')
-    })
+    text.chars().all(is_seen)
+}
+
+/// Whether a character is neither a control character nor one that changes how others are shown
+/// without being seen (zero-width and bidirectional formatting), with which two texts could look
+/// the same.
+pub fn is_seen(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{ffff}')
+        || matches!(c, '\u{e0000}'..='\u{e0fff}'))
 }
 
 impl fmt::Display for Identity {

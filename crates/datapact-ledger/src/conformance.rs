@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use datapact_core::contract::{Attributes, Call, CheckError, Documents, Receipt, Refusal};
+use datapact_core::contract::{
+    Attributes, Call, CheckError, Documents, Receipt, Refusal, USAGE_REPORTS_MAX,
+};
 use datapact_core::document::UsageAction;
 use datapact_core::id::Digest;
 use datapact_core::permission::AccessTimes;
@@ -197,6 +199,16 @@ pub async fn usage_is_recorded_under_its_access(ledger: &dyn Ledger, fixture: &F
     granted(ledger, &share.report(&consumer, &request.0, UsageAction::Closed)).await;
     let false_report = share.report(&other, &request.0, UsageAction::Exported);
     assert_eq!(refused(ledger, &false_report).await, Refusal::Consumer);
+    for _ in 2..USAGE_REPORTS_MAX {
+        granted(ledger, &share.report(&consumer, &request.0, UsageAction::Opened)).await;
+    }
+    let one_more = share.report(&consumer, &request.0, UsageAction::Closed);
+    let used_up = Refusal::UsageReports { usage_reports: USAGE_REPORTS_MAX };
+    assert_eq!(refused(ledger, &one_more).await, used_up);
+    // Another access has its own.
+    let another = share.request(&consumer);
+    granted(ledger, &another).await;
+    granted(ledger, &share.report(&consumer, &another.0, UsageAction::Opened)).await;
 }
 
 /// A repeat, be it late, concurrent or after a change of terms, gets the first receipt and costs

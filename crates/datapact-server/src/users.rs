@@ -1,18 +1,22 @@
-//! What management said of users to a key or storage server, which refuses a disabled or erased
-//! user whatever its access list says (MG-1).
+//! What management said of users to a key or storage server, which refuses users without an active
+//! account, whatever its access list says (MG-1). Management tells of every change; about a user
+//! that it was told nothing of, a server asks once.
 //!
 //! The tables hold users as commitments under a secret of this database, so they name no person.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
 use datapact_api::gate::Caller;
-use datapact_api::problem::{Problem, Result};
+use datapact_api::management::Directory;
+use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::commitment::Opening;
 use datapact_core::id::{Digest, Salt, ShareId};
 use datapact_core::identity::Identity;
-use datapact_store::{Db, Migration, Reader, Store, StoreError, Tx, number, text};
+use datapact_store::{Db, Migration, Store, StoreError, Tx, number, text};
 
 /// The table of a [`Marker`].
 pub(crate) const MARKS: Migration = Migration {
@@ -92,28 +96,44 @@ pub(crate) fn disabled() -> Problem {
     Problem::forbidden("your account is disabled").hint("ask an administrator")
 }
 
-/// Admits the callers of a key or storage server: management, and the users that it has not
-/// disabled or erased.
+/// How a user without an account is refused.
+fn unknown(identity: &Identity) -> Problem {
+    let problem = Problem::forbidden(format!("`{identity}` has no account"));
+    problem.hint("ask an administrator for an invitation and `join` with it")
+}
+
+/// For how long management is not asked again about a user without an account, and about how many
+/// at once. It tells of a new account by itself.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+const UNKNOWN_MAX: usize = 10_000;
+
+/// Admits the callers of a key or storage server: management, and users with an active account.
 pub(crate) struct Users {
-    reader: Reader,
+    store: Store,
     pub(crate) marker: Marker,
     /// Management's name.
     management: String,
+    directory: Arc<dyn Directory>,
+    /// Who had no account, by mark, and when.
+    unknown: Mutex<HashMap<String, Instant>>,
 }
 
 impl Users {
     pub(crate) async fn open(
         store: &Store,
         management: &str,
+        directory: Arc<dyn Directory>,
     ) -> std::result::Result<Self, StoreError> {
         Ok(Self {
-            reader: store.reader().clone(),
+            store: store.clone(),
             marker: Marker::open(store).await?,
             management: management.to_owned(),
+            directory,
+            unknown: Mutex::default(),
         })
     }
 
-    /// The user who calls, unless it was disabled or erased.
+    /// The user who calls, if it has an active account.
     pub(crate) async fn user<'a>(&self, caller: &'a Caller) -> Result<&'a Identity> {
         let user = caller.require_user()?;
         self.admit(user).await?;
@@ -122,8 +142,64 @@ impl Users {
 
     async fn admit(&self, identity: &Identity) -> Result<()> {
         let mark = self.marker.of(identity);
-        let refused = self.reader.read(move |db| Self::refused(db, [mark.as_str()])).await;
-        if refused.map_err(crate::stores::problem)?.is_empty() { Ok(()) } else { Err(disabled()) }
+        let of = mark.clone();
+        let known = self.store.read(move |db| {
+            let sql = "SELECT refused FROM user_status WHERE mark = $1";
+            db.row(sql, [text(of)])?.map(|row| row.number(0)).transpose()
+        });
+        match known.await.map_err(crate::stores::problem)? {
+            Some(0) => Ok(()),
+            Some(_) => Err(disabled()),
+            None => self.ask(identity, mark).await,
+        }
+    }
+
+    /// Asks management about a user that it has told nothing of, and remembers what it says.
+    async fn ask(&self, identity: &Identity, mark: String) -> Result<()> {
+        if self.is_unknown(&mark) {
+            return Err(unknown(identity));
+        }
+        let notice = match self.directory.user(identity).await {
+            Ok(notice) if notice.identity == *identity => notice,
+            Ok(_) => {
+                let detail = "management answered about another user than it was asked about";
+                return Err(Problem::new(Kind::Untrusted, detail));
+            }
+            Err(problem) if problem.kind == Kind::NotFound => {
+                self.remember_unknown(mark);
+                return Err(unknown(identity));
+            }
+            Err(problem) => {
+                let detail = format!("management cannot be asked about you: {}", problem.detail);
+                return Err(Problem::new(Kind::Unavailable, detail).hint("try again"));
+            }
+        };
+        // A notice that has come meanwhile is newer, and stays.
+        let (of, said) = (mark, notice.clone());
+        let take = self.store.write(move |tx| {
+            Self::take(tx, &of, &said)?;
+            Ok(Self::refused(tx, [of.as_str()])?.is_empty())
+        });
+        match take.await.map_err(crate::stores::problem)? {
+            true => Ok(()),
+            false => Err(disabled()),
+        }
+    }
+
+    fn is_unknown(&self, mark: &str) -> bool {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.get(mark).is_some_and(|since| since.elapsed() < UNKNOWN_FOR)
+    }
+
+    fn remember_unknown(&self, mark: String) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= UNKNOWN_MAX {
+            unknown.retain(|_, since| since.elapsed() < UNKNOWN_FOR);
+        }
+        // When so many come at once, management is asked about the others again.
+        if unknown.len() < UNKNOWN_MAX {
+            unknown.insert(mark, Instant::now());
+        }
     }
 
     /// Refuses every caller but management.
@@ -184,30 +260,67 @@ impl Users {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+
     use super::*;
+
+    /// Knows who has an account, and counts how often it was asked.
+    #[derive(Default)]
+    struct Accounts {
+        active: Mutex<HashSet<Identity>>,
+        asked: AtomicUsize,
+    }
+
+    #[async_trait]
+    impl Directory for Accounts {
+        async fn user(&self, of: &Identity) -> Result<UserNotice> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            match self.active.lock().unwrap().contains(of) {
+                true => {
+                    Ok(UserNotice { identity: of.clone(), status: UserStatus::Active, sequence: 0 })
+                }
+                false => Err(Problem::not_found("no account")),
+            }
+        }
+    }
 
     #[tokio::test]
     async fn mg_1_a_notice_counts_at_once_and_an_older_one_never() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("db"), MIGRATIONS).await.unwrap();
-        let users = Users::open(&store, "management.example").await.unwrap();
+        let accounts = Arc::new(Accounts::default());
+        let directory: Arc<dyn Directory> = accounts.clone();
+        let users = Users::open(&store, "management.example", directory.clone()).await.unwrap();
         let ann: Identity = "clinic:CN=Ann".parse().unwrap();
         let bob: Identity = "clinic:CN=Bob".parse().unwrap();
-        let tell = async |status, sequence| {
+        accounts.active.lock().unwrap().insert(ann.clone());
+        let tell = async |who: &Identity, status, sequence| {
             let (mark, notice) =
-                (users.marker.of(&ann), UserNotice { identity: ann.clone(), status, sequence });
+                (users.marker.of(who), UserNotice { identity: who.clone(), status, sequence });
             let job = store.write(move |tx| Users::take(tx, &mark, &notice));
             job.await.unwrap()
         };
-        assert!(users.admit(&ann).await.is_ok());
-        assert!(tell(UserStatus::Disabled, 4).await);
+        let asked = || accounts.asked.load(Ordering::Relaxed);
+        // Who has an account is asked about once, and who has none not at each call.
+        for _ in 0..3 {
+            users.admit(&ann).await.unwrap();
+            assert!(users.admit(&bob).await.unwrap_err().detail.contains("has no account"));
+        }
+        assert_eq!(asked(), 2);
+        assert!(tell(&bob, UserStatus::Active, 1).await);
+        assert!(users.admit(&bob).await.is_ok(), "it has joined");
+        assert!(tell(&ann, UserStatus::Disabled, 4).await);
         assert!(users.admit(&ann).await.is_err() && users.admit(&bob).await.is_ok());
-        assert!(!tell(UserStatus::Active, 4).await && !tell(UserStatus::Active, 3).await);
+        assert!(!tell(&ann, UserStatus::Active, 4).await);
+        assert!(!tell(&ann, UserStatus::Active, 3).await);
         assert!(users.admit(&ann).await.is_err());
-        assert!(tell(UserStatus::Active, 5).await);
+        assert!(tell(&ann, UserStatus::Active, 5).await);
         assert!(users.admit(&ann).await.is_ok());
+        assert_eq!(asked(), 2);
         // The secret stays.
-        let again = Users::open(&store, "management.example").await.unwrap();
+        let again = Users::open(&store, "management.example", directory).await.unwrap();
         assert_eq!(again.marker.of(&ann), users.marker.of(&ann));
         assert_ne!(again.marker.of(&ann), again.marker.of(&bob));
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use datapact_client::{Progress, ProgressSink};
 use datapact_core::document::UsageAction;
+use datapact_core::identity::is_seen;
 use datapact_core::permission::{AccessPermission, AccessTimes};
 use datapact_core::policy::desensitization::Desensitization;
 use datapact_core::policy::{ShareState, SharingInformation};
@@ -140,7 +141,23 @@ impl Output {
 }
 
 fn to_line(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("results are plain JSON")
+    escaped(&serde_json::to_string(value).expect("results are plain JSON"))
+}
+
+/// JSON in which characters that are not seen are escaped: a terminal or a reader could take what
+/// stands around them for something else. They stand in strings only.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_seen(c) {
+            line.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            line.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    line
 }
 
 /// Writes a line to standard output at once.
@@ -162,7 +179,7 @@ pub(crate) fn print_failure(failure: &Failure, json: bool) {
         return;
     }
     if json {
-        return complain(&failure.to_json().to_string());
+        return complain(&to_line(&failure.to_json()));
     }
     complain(&format!("error: {}", plain(failure.detail())));
     if let Some(hint) = failure.hint() {
@@ -347,6 +364,14 @@ mod tests {
     #[test]
     fn what_others_wrote_cannot_steer_the_terminal() {
         assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\nd"), "a\u{fffd}[2Jb\u{fffd}c\nd");
+    }
+
+    #[test]
+    fn what_is_not_seen_is_escaped_in_json() {
+        let title = "a\u{200d}b\u{202e}\u{7f}\u{e0001}\u{e4}\n";
+        let line = to_line(&title);
+        assert_eq!(line, "\"a\\u200db\\u202e\\u007f\\udb40\\udc01\u{e4}\\n\"");
+        assert_eq!(serde_json::from_str::<String>(&line).unwrap(), title);
     }
 
     #[test]

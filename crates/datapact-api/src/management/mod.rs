@@ -3,6 +3,7 @@
 pub mod access;
 pub mod account;
 pub mod catalog;
+pub mod directory;
 pub mod enrolment;
 pub mod log;
 pub mod notification;
@@ -20,6 +21,7 @@ pub use account::{
 pub use catalog::{
     Catalog, CatalogDetail, CatalogEntry, CatalogFilter, CatalogQuery, Publications, Purpose,
 };
+pub use directory::Directory;
 pub use enrolment::{EnrolmentDraft, EnrolmentProgress, Enrolments, InvitationFile};
 pub use log::{LedgerProof, Log, ManagementInfo};
 pub use notification::{
@@ -36,7 +38,7 @@ use axum::Router;
 use crate::gate::Caller;
 use crate::operation::Operation;
 
-/// Management, as one caller sees it: all of its nouns.
+/// Management, as users see it: all of their nouns. Its [`Directory`] is for servers alone.
 pub trait Management:
     // Who takes part, and what they trust.
     Accounts
@@ -65,7 +67,7 @@ impl<T> Management for T where
 }
 
 /// All operations of management.
-pub const OPERATIONS: [&[Operation]; 9] = [
+pub const OPERATIONS: [&[Operation]; 10] = [
     account::OPERATIONS,
     enrolment::OPERATIONS,
     policy::OPERATIONS,
@@ -75,12 +77,13 @@ pub const OPERATIONS: [&[Operation]; 9] = [
     subscription::OPERATIONS,
     notification::OPERATIONS,
     log::OPERATIONS,
+    directory::OPERATIONS,
 ];
 
 /// The routes of all nouns, behind the gate. `called` makes management as one caller sees it.
 pub fn routes<T, F>(called: F) -> Router
 where
-    T: Management + 'static,
+    T: Management + Directory + 'static,
     F: Fn(Caller) -> T + Clone + Send + Sync + 'static,
 {
     account::routes(called.clone())
@@ -91,5 +94,6 @@ where
         .merge(catalog::routes(called.clone()))
         .merge(subscription::routes(called.clone()))
         .merge(notification::routes(called.clone()))
-        .merge(log::routes(called))
+        .merge(log::routes(called.clone()))
+        .merge(directory::routes(called))
 }

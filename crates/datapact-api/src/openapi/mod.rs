@@ -47,6 +47,7 @@ const THIS: Operation = Operation {
     who: Who::Anybody,
     docs: &["This document."],
     headers: &[],
+    kinds: &[],
     #[cfg(feature = "schema")]
     describe: |description| description.answer("application/json", serde_json::json!({})),
 };

@@ -46,6 +46,8 @@ pub struct Operation {
     pub docs: &'static [&'static str],
     /// The optional headers that change what it does.
     pub headers: &'static [Header],
+    /// The kinds of its arguments.
+    pub(crate) kinds: &'static [&'static str],
     /// Describes its arguments and its answer.
     #[cfg(feature = "schema")]
     pub(crate) describe: fn(&mut crate::openapi::Description),
@@ -55,6 +57,11 @@ impl Operation {
     /// Whether it is what a route, a path with its parameters in braces, serves for a method.
     pub fn serves(&self, method: &str, route: &str) -> bool {
         self.method.eq_ignore_ascii_case(method) && self.path == route
+    }
+
+    /// Whether it takes a package.
+    pub fn takes_package(&self) -> bool {
+        self.kinds.contains(&"octets")
     }
 
     /// What it does, in a line without a full stop.
@@ -281,6 +288,7 @@ macro_rules! operations {
                 who: $crate::operation::Who::$who,
                 docs: &[$($doc),*],
                 headers: &[$($crate::operation::Header::$header),*],
+                kinds: &[$(stringify!($kind)),*],
                 #[cfg(feature = "schema")]
                 describe: |description| {
                     $(

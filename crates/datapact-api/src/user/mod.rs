@@ -19,7 +19,7 @@ operations! {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum UserStatus {
-    /// Served, if the access list admits it; so is a user about whom management said nothing.
+    /// Served, if the access list admits it.
     Active,
     /// Refused.
     Disabled,

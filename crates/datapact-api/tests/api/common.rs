@@ -211,6 +211,9 @@ impl World {
             Arc::new(move || list.clone()),
             clock,
         );
+        let uploads = datapact_api::storage_server::upload::OPERATIONS.iter();
+        let uploads = uploads.filter(|operation| operation.takes_package());
+        let gate = gate.taking_packages(uploads.map(|upload| (upload.method, upload.path)));
         Self {
             alice: clinic.member("alice"),
             mallory: clinic.member("mallory"),

@@ -70,3 +70,16 @@ async fn ds_1_an_upload_streams_with_its_length_and_without_a_digest() {
     json.streamed = false;
     world.call(&world.alice, &json).await.is_problem("malformed", "`application/octet-stream`");
 }
+
+/// Issue 13, point 8: what a statement does not cover, only the routes of packages take.
+#[tokio::test]
+async fn mg_2_no_other_route_takes_a_body_without_a_digest() {
+    let world = World::new();
+    for (method, path) in
+        [("POST", "/v1/packages"), ("DELETE", package().as_str()), ("PUT", "/v1/no")]
+    {
+        let mut call = Call::new(method, path, "{}");
+        call.streamed = true;
+        world.call(&world.alice, &call).await.is_problem("malformed", "takes no package");
+    }
+}

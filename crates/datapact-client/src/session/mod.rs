@@ -292,6 +292,10 @@ fn foreign(what: &str, address: &str) -> ClientError {
     ))
 }
 
+/// How long a server may ask to wait before the next try; what takes longer is the caller's to
+/// repeat.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+
 /// Does something up to [`TRIES`] times, as long as it fails only for the moment.
 pub(crate) async fn retry<T, E: Into<ClientError>, F>(mut act: impl FnMut() -> F) -> Result<T>
 where
@@ -316,10 +320,11 @@ impl Tries {
     /// Waits before the next try; the error itself if another try cannot help.
     pub(crate) async fn after(&mut self, error: ClientError) -> Result<()> {
         self.0 += 1;
-        if self.0 >= TRIES || !error.is_temporary() {
+        let is_soon = error.retry_after().is_none_or(|after| after <= RETRY_AFTER_MAX);
+        if self.0 >= TRIES || !error.is_temporary() || !is_soon {
             return Err(error);
         }
-        tokio::time::sleep(BACKOFF * self.0).await;
+        tokio::time::sleep(error.retry_after().unwrap_or_default().max(BACKOFF * self.0)).await;
         Ok(())
     }
 }

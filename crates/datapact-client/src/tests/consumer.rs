@@ -332,10 +332,11 @@ async fn ur_2_a_wrong_usage_receipt_is_noticed() {
 async fn ac_2_a_revoked_server_is_asked_for_no_key() {
     let world = World::new();
     world.servers.revoke_certificate(&world.key_chain).unwrap();
-    *world.crl.lock().unwrap() = Some(world.servers.crl().unwrap());
+    let list = world.servers.crl().unwrap();
+    world.crl.lock().unwrap().insert("server".to_owned(), list);
     refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server").await;
     // The list stays in force when it is not served any more.
-    *world.crl.lock().unwrap() = None;
+    world.crl.lock().unwrap().clear();
     std::fs::remove_file(world.folder.path().join("profile/state/crl/fetched")).unwrap();
     refused(&world, Reach::Access, Kind::Untrusted, "a revoked key server, the list withheld")
         .await;
@@ -350,8 +351,33 @@ async fn ac_2_a_list_that_the_ca_did_not_sign_is_refused() {
         std::time::Duration::from_secs(1000),
         None,
     );
-    *world.crl.lock().unwrap() = Some(other.unwrap().crl().unwrap());
+    let list = other.unwrap().crl().unwrap();
+    world.crl.lock().unwrap().insert("server".to_owned(), list);
     refused(&world, Reach::Nothing, Kind::Untrusted, "a foreign list").await;
+}
+
+/// Issue 13, point 9: holding the lists back gains nothing, unless the user allows it.
+#[tokio::test]
+async fn ac_2_without_a_current_list_of_each_ca_nothing_is_opened() {
+    let world = World::new();
+    let withheld = world.crl.lock().unwrap().remove("lab").unwrap();
+    let (opened, _) = open(&world).await;
+    let error = opened.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable, "{error}");
+    assert!(error.to_string().contains("no current revocation list of `CN=lab`"), "{error}");
+    refused(&world, Reach::Nothing, Kind::Unavailable, "a list that is withheld").await;
+    // At once when it is served, though the others were fetched a moment ago.
+    world.crl.lock().unwrap().insert("lab".to_owned(), withheld);
+    open(&world).await.0.unwrap();
+
+    let world = World::new();
+    world.crl.lock().unwrap().clear();
+    refused(&world, Reach::Nothing, Kind::Unavailable, "no list at all").await;
+    let settings = world.folder.path().join("profile/settings.json");
+    std::fs::write(&settings, r#"{"revocation": "if-available"}"#).unwrap();
+    open(&world).await.0.unwrap();
+    std::fs::write(&settings, r#"{"revocation": "never"}"#).unwrap();
+    assert!(open(&world).await.0.is_err());
 }
 
 /// As when a command is refused the key while it reads the package: the rest is not waited for.

@@ -1,8 +1,8 @@
 //! The rules themselves, each in the order that `docs/spec/contract.md` gives.
 
 use super::{
-    AccessRecord, Attributes, Call, Counter, Outcome, Receipt, RecordUsage, Refusal, RequestAccess,
-    SetPolicy, ShareRecord, UsageRecord, Value, Values,
+    AccessRecord, Attributes, Call, Counter, Outcome, Receipt, RecordUsage, Refusal, Reports,
+    RequestAccess, SetPolicy, ShareRecord, USAGE_REPORTS_MAX, UsageRecord, Value, Values,
 };
 use crate::id::{Commitment, Digest, ShareId, Timestamp};
 use crate::permission::AccessTimes;
@@ -18,7 +18,9 @@ pub fn keys(call: &Call) -> Vec<String> {
             counter_key(&request.share, &request.consumer),
             access_key(&request.request),
         ],
-        Call::RecordUsage(usage) => vec![access_key(&usage.request), usage_key(&usage.report)],
+        Call::RecordUsage(usage) => {
+            vec![access_key(&usage.request), reports_key(&usage.request), usage_key(&usage.report)]
+        }
     }
 }
 
@@ -40,6 +42,12 @@ pub fn access_key(request: &Digest) -> String {
 /// The key of a usage report, by its document id: its value is a [`UsageRecord`].
 pub fn usage_key(report: &Digest) -> String {
     format!("usage/{report}")
+}
+
+/// The key of an access's number of usage reports, by its request's document id: its value is
+/// [`Reports`].
+pub fn reports_key(request: &Digest) -> String {
+    format!("reports/{request}")
 }
 
 /// Decides `call` at `time` on the state that [`keys`] named. Pure: the same arguments give the
@@ -267,9 +275,21 @@ fn record_usage(usage: &RecordUsage, values: &Values, time: Timestamp) -> Result
     if access.request.consumer != usage.consumer {
         return Err(Refusal::Consumer);
     }
+    let reports = reports_key(&usage.request);
+    let recorded = match values.get(&reports) {
+        None => 0,
+        Some(Value::Reports(reports)) => reports.recorded,
+        Some(_) => return Err(wrong_value(&reports)),
+    };
+    if recorded >= USAGE_REPORTS_MAX {
+        return Err(Refusal::UsageReports { usage_reports: USAGE_REPORTS_MAX });
+    }
     let record = UsageRecord { usage: usage.clone(), time };
     Ok(Outcome {
-        writes: Values::from([(key, Value::Usage(record.clone()))]),
+        writes: Values::from([
+            (reports, Value::Reports(Reports { recorded: recorded + 1 })),
+            (key, Value::Usage(record.clone())),
+        ]),
         receipt: Receipt::Usage(record),
     })
 }

@@ -14,7 +14,9 @@ pub use check::{
     Attributes, CheckError, DOCUMENT_AHEAD_SECONDS_MAX, Documents, POLICY_AGE_SECONDS_MAX,
     REPORT_AGE_SECONDS_MAX, REQUEST_AGE_SECONDS_MAX, check,
 };
-pub use decide::{access_key, counter_key, decide, eligible, keys, share_key, usage_key};
+pub use decide::{
+    access_key, counter_key, decide, eligible, keys, reports_key, share_key, usage_key,
+};
 pub use requested_permission::RequestedPermission;
 
 use std::collections::BTreeMap;
@@ -32,6 +34,10 @@ pub const CONTRACT_VERSION: u32 = 1;
 /// How far an entry's time may be from a live follower's or endorser's clock, in seconds: servers
 /// keep their clocks, but not to the second.
 pub const CLOCK_SKEW_SECONDS_MAX: u64 = 60;
+
+/// How many usage reports of one access are recorded: each is an entry for good, and news for the
+/// provider. An access that is opened and closed eight times has them.
+pub const USAGE_REPORTS_MAX: u32 = 16;
 
 /// A call of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,6 +137,8 @@ pub enum Value {
     Access(AccessRecord),
     /// Under `usage/REPORT`: one usage report.
     Usage(UsageRecord),
+    /// Under `reports/REQUEST`: how many usage reports of one access are recorded.
+    Reports(Reports),
 }
 
 /// A share's newest policy and when it was set.
@@ -173,6 +181,14 @@ pub struct UsageRecord {
     pub usage: RecordUsage,
     /// The time of its entry.
     pub time: Timestamp,
+}
+
+/// How many usage reports of one access are recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reports {
+    /// The number.
+    pub recorded: u32,
 }
 
 /// The state that a call may touch: key to value, without the keys that have none.
@@ -280,6 +296,12 @@ pub enum Refusal {
     /// The access is another consumer's.
     #[error("only the consumer of an access may report its usage")]
     Consumer,
+    /// All usage reports of the access are recorded.
+    #[error("the usage reports of this access ({usage_reports}) are used up")]
+    UsageReports {
+        /// How many there may be.
+        usage_reports: u32,
+    },
 }
 
 impl Refusal {
@@ -305,6 +327,7 @@ impl Refusal {
             Self::RequestTaken => "request-taken",
             Self::UnknownAccess => "unknown-access",
             Self::Consumer => "consumer",
+            Self::UsageReports { .. } => "usage-reports",
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{NUMBER_MAX, PolicyError};
 use crate::id::Digest;
+use crate::identity::{is_plain, is_seen};
 
 /// The most columns that a manifest lists.
 pub const COLUMNS_MAX: usize = 256;
@@ -80,11 +81,11 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Column {
-    /// A column's name as a manifest writes it: control characters become spaces, and it is cut at
-    /// a character's end to at most [`NAME_BYTES_MAX`] bytes.
+    /// A column's name as a manifest writes it: control and invisible characters become spaces, and
+    /// it is cut at a character's end to at most [`NAME_BYTES_MAX`] bytes.
     pub fn name(name: &str) -> String {
         let mut shown = String::new();
-        for c in name.chars().map(|c| if c.is_control() { ' ' } else { c }) {
+        for c in name.chars().map(|c| if is_seen(c) { c } else { ' ' }) {
             if shown.len() + c.len_utf8() > NAME_BYTES_MAX {
                 break;
             }
@@ -126,7 +127,7 @@ fn text(text: &str, bytes_max: usize) -> Result<(), PolicyError> {
     if text.len() > bytes_max {
         return Err(PolicyError::TooLong { field, bytes_max });
     }
-    if text.chars().any(char::is_control) {
+    if !is_plain(text) {
         return Err(PolicyError::Control(field));
     }
     Ok(())

@@ -10,6 +10,7 @@ use self::desensitization::Desensitization;
 use crate::address::{AddressError, Addressed as _};
 use crate::document::Body;
 use crate::id::{Digest, ShareId};
+use crate::identity::is_seen;
 use crate::permission::{AccessPermission, KeyReference, PackageReference, PermissionError};
 use crate::terms::{Name, Terms, TermsError};
 
@@ -44,8 +45,9 @@ pub enum PolicyError {
         /// How long it may be.
         bytes_max: usize,
     },
-    /// A text holds a control character, which a terminal might obey.
-    #[error("the {0} has a control character")]
+    /// A text holds a control character, which a terminal might obey, or one that is not seen and
+    /// changes how others are shown.
+    #[error("the {0} has a control or invisible character")]
     Control(&'static str),
     /// Not a media type.
     #[error("`{0}` is not a media type such as `text/csv`, without parameters")]
@@ -212,7 +214,7 @@ fn text(
     if text.len() > bytes_max {
         return Err(PolicyError::TooLong { field, bytes_max });
     }
-    if text.chars().any(|c| c.is_control() && !allowed(c)) {
+    if text.chars().any(|c| !is_seen(c) && !allowed(c)) {
         return Err(PolicyError::Control(field));
     }
     Ok(())

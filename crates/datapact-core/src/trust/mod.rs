@@ -136,6 +136,31 @@ impl Trust {
         self.realms.keys().map(String::as_str)
     }
 
+    /// The CAs whose certificates are valid at `now` and of which there is no current revocation
+    /// list (RFC 5280, `nextUpdate`): each realm with the CA's subject.
+    ///
+    /// # Errors
+    /// [`TrustError::Unusable`] when a CA's certificate cannot be read.
+    pub fn without_current_list(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(String, String)>, TrustError> {
+        let mut found = Vec::new();
+        for (name, realm) in &self.realms {
+            for authority in &realm.authorities {
+                let (from, to) = validity(&authority.der)?;
+                let parsed = parse(&authority.der)?;
+                let key = parsed.public_key().raw;
+                if (from..=to).contains(&now)
+                    && !realm.lists.iter().any(|list| list.is_current(key, now))
+                {
+                    found.push((name.clone(), parsed.subject().to_string()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// The CA certificates of `realm` (DER), for users who enrol; empty for an unknown realm.
     pub fn cas(&self, realm: &str) -> impl Iterator<Item = &CertificateDer<'static>> {
         self.realms

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::prelude::{ASN1Time, CertificateRevocationList, FromDer as _, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::id::Timestamp;
@@ -21,6 +21,8 @@ pub(super) struct RevocationList {
     revoked: BTreeMap<Vec<u8>, Timestamp>,
     /// The keys (SubjectPublicKeyInfo, DER) of those configured CAs that signed it.
     signed_by: Vec<Vec<u8>>,
+    /// When the next list is due, as it says itself.
+    next_update: Option<Timestamp>,
 }
 
 /// What the lists say of a certificate.
@@ -68,12 +70,21 @@ impl RevocationList {
         if !bearers.is_empty() && signed_by.is_empty() {
             return Err("its signature is wrong".to_owned());
         }
-        Ok(Self { der: der.to_vec(), issuer, revoked, signed_by })
+        let second = |time: ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+        let next_update = list.next_update().map(second);
+        Ok(Self { der: der.to_vec(), issuer, revoked, signed_by, next_update })
     }
 
     /// The list as it was read.
     pub(super) fn der(&self) -> &[u8] {
         &self.der
+    }
+
+    /// Whether the configured CA with this key (SubjectPublicKeyInfo, DER) signed it, and the next
+    /// one is not due at `now`.
+    pub(super) fn is_current(&self, key: &[u8], now: Timestamp) -> bool {
+        self.signed_by.iter().any(|signer| signer == key)
+            && self.next_update.is_some_and(|due| now < due)
     }
 
     /// Whether the key signed it. Signatures of configured CAs were checked when the list was read;

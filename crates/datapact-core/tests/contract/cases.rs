@@ -1,8 +1,8 @@
 //! The cases of the corpus, each with its expected result stated outright.
 
 use datapact_core::contract::{
-    AccessRecord, Call, Counter, Outcome, Receipt, RecordUsage, Refusal, RequestAccess, SetPolicy,
-    ShareRecord, UsageRecord, Value, Values,
+    AccessRecord, Call, Counter, Outcome, Receipt, RecordUsage, Refusal, Reports, RequestAccess,
+    SetPolicy, ShareRecord, UsageRecord, Value, Values,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::{AccessTimes, TIME_MAX};
@@ -126,6 +126,10 @@ fn access_value(request: RequestAccess, access: u32) -> (String, Value) {
 
 fn usage_value(usage: RecordUsage) -> (String, Value) {
     (format!("usage/{}", usage.report), Value::Usage(UsageRecord { usage, time: NOW - 30 }))
+}
+
+fn reports_value(recorded: u32) -> (String, Value) {
+    (format!("reports/{}", request_id(1)), Value::Reports(Reports { recorded }))
 }
 
 fn values<const N: usize>(values: [(String, Value); N]) -> Values {
@@ -1028,31 +1032,36 @@ pub fn record_usage() -> Vec<Row> {
     let row = |name, shows, values: Values, call: RecordUsage, time, expected| -> Row {
         (name, shows, values, Call::RecordUsage(call), time, expected)
     };
-    let recorded = |usage: RecordUsage, time| {
+    let recorded = |usage: RecordUsage, number, time| {
         let key = format!("usage/{}", usage.report);
+        let reports = reports_value(number);
         let record = UsageRecord { usage, time };
         Expected::Outcome(Outcome {
-            writes: [(key, Value::Usage(record.clone()))].into(),
+            writes: [reports, (key, Value::Usage(record.clone()))].into(),
             receipt: Receipt::Usage(record),
         })
     };
     let accessed = || values([access_value(request(1), 1)]);
-    let reported = || values([access_value(request(1), 1), usage_value(usage())]);
+    let reported_often =
+        |number| values([access_value(request(1), 1), reports_value(number), usage_value(usage())]);
+    let reported = || reported_often(1);
+    let used_up = || refused(Refusal::UsageReports { usage_reports: 16 });
     let receipt = || first_receipt(Receipt::Usage(UsageRecord { usage: usage(), time: NOW - 30 }));
     let second = || RecordUsage { report: report_id(2), ..usage() };
     let wrong = |key: String| malformed(&format!("the state under `{key}` is of another type"));
     let one = || Value::Counter(Counter { granted: 1 });
     let access_key = format!("access/{}", request_id(1));
     let usage_key = format!("usage/{}", report_id(1));
+    let reports_key = format!("reports/{}", request_id(1));
     vec![
-        row("a usage report", "record usage", accessed(), usage(), NOW, recorded(usage(), NOW)),
+        row("a usage report", "record usage", accessed(), usage(), NOW, recorded(usage(), 1, NOW)),
         row(
             "a usage report after the share expired",
             "record usage",
             accessed(),
             usage(),
             LATER,
-            recorded(usage(), LATER),
+            recorded(usage(), 1, LATER),
         ),
         row(
             "a second report of one access",
@@ -1060,7 +1069,25 @@ pub fn record_usage() -> Vec<Row> {
             reported(),
             second(),
             NOW,
-            recorded(second(), NOW),
+            recorded(second(), 2, NOW),
+        ),
+        row(
+            "the last report of one access",
+            "record usage",
+            reported_often(15),
+            second(),
+            NOW,
+            recorded(second(), 16, NOW),
+        ),
+        row("one report too many", "usage reports", reported_often(16), second(), NOW, used_up()),
+        row("one of all reports again", "repeat", reported_often(16), usage(), LATER, receipt()),
+        row(
+            "the consumer comes before the number of reports",
+            "order of rules",
+            reported_often(16),
+            RecordUsage { consumer: BOB, ..second() },
+            NOW,
+            refused(Refusal::Consumer),
         ),
         row("the same report again", "repeat", reported(), usage(), LATER, receipt()),
         row(
@@ -1126,6 +1153,14 @@ pub fn record_usage() -> Vec<Row> {
             usage(),
             NOW,
             wrong(usage_key),
+        ),
+        row(
+            "another value under the key of the number of reports",
+            "malformed",
+            values([access_value(request(1), 1), (reports_key.clone(), one())]),
+            usage(),
+            NOW,
+            wrong(reports_key),
         ),
     ]
 }

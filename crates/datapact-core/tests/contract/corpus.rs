@@ -124,7 +124,7 @@ fn every_refusal_and_receipt_has_a_case() {
             }
         }
     }
-    assert_eq!(rules.len(), 19, "{rules:?}");
+    assert_eq!(rules.len(), 20, "{rules:?}");
     assert_eq!(receipts.len(), 6, "each kind granted and repeated: {receipts:?}");
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use datapact_core::contract::{
-    AccessRecord, Attributes, Call, Counter, RecordUsage, RequestAccess, SetPolicy, ShareRecord,
-    UsageRecord, Value, Values, decide, eligible, keys,
+    AccessRecord, Attributes, Call, Counter, RecordUsage, Reports, RequestAccess, SetPolicy,
+    ShareRecord, UsageRecord, Value, Values, decide, eligible, keys,
 };
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
 use datapact_core::permission::AccessTimes;
@@ -150,6 +150,7 @@ fn value() -> impl Strategy<Value = Value> {
         )),
         (record_usage(), moment())
             .prop_map(|(usage, time)| Value::Usage(UsageRecord { usage, time })),
+        number().prop_map(|recorded| Value::Reports(Reports { recorded })),
     ]
 }
 
@@ -164,6 +165,9 @@ fn call_and_values() -> impl Strategy<Value = (Call, Values)> {
                     .boxed(),
                 "counter" => {
                     number().prop_map(|granted| Value::Counter(Counter { granted })).boxed()
+                }
+                "reports" => {
+                    number().prop_map(|recorded| Value::Reports(Reports { recorded })).boxed()
                 }
                 _ => value().boxed(),
             }

@@ -159,6 +159,7 @@ pub fn revert(data: &[u8]) -> Revert {
         E::RequestTaken(_) => Refusal::RequestTaken,
         E::UnknownAccess(_) => Refusal::UnknownAccess,
         E::Consumer(_) => Refusal::Consumer,
+        E::UsageReports(e) => Refusal::UsageReports { usage_reports: e.usageReports },
         E::NotSubmitter(e) => return Revert::NotSubmitter(e.account),
         E::NotOurs(_) | E::WrongShare(_) => return Revert::Other,
     })

@@ -82,6 +82,7 @@ sol! {
         error RequestTaken();
         error UnknownAccess();
         error Consumer();
+        error UsageReports(uint32 usageReports);
         error NotSubmitter(address account);
         error NotOurs(address account);
         error WrongShare(bytes16 share);

@@ -114,8 +114,15 @@ fn check_write(before: &Chain, chain: &Chain, key: &str, value: &Value) -> Vec<C
         Value::Access(record) => {
             let id = record.request.request;
             assert_eq!(chain.access_of(&id), (record.access, record.time));
-            let place = entry(id.0.into(), slot::REGISTRY_ACCESS);
+            let place = state::access_place(&id);
             assert_eq!(chain.load(registry, place), state::access_word(chain, record));
+            vec![(registry, Some(place))]
+        }
+        Value::Reports(reports) => {
+            let place =
+                state::access_place(&key.strip_prefix("reports/").unwrap().parse().unwrap());
+            let word = state::with_reports(before.load(registry, place), reports.recorded);
+            assert_eq!(chain.load(registry, place), word);
             vec![(registry, Some(place))]
         }
         Value::Usage(record) => {

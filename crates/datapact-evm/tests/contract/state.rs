@@ -43,8 +43,21 @@ pub fn access_word(chain: &Chain, record: &AccessRecord) -> U256 {
     word.extend(&record.time.to_be_bytes()[3..]);
     word.extend(number.to_be_bytes());
     word.extend(&record.request.consumer.0[..10]);
-    word.extend(&content[..9]);
+    word.push(0);
+    word.extend(&content[..8]);
     U256::from_be_slice(&word)
+}
+
+/// Where the registry keeps an access.
+pub fn access_place(request: &Digest) -> U256 {
+    entry(request.0.into(), slot::REGISTRY_ACCESS)
+}
+
+/// An access's word with this number of usage reports.
+pub fn with_reports(access: U256, recorded: u32) -> U256 {
+    let mut word = access.to_be_bytes::<32>();
+    word[23] = u8::try_from(recorded).unwrap();
+    U256::from_be_bytes(word)
 }
 
 /// The word that the registry keeps of a usage report.
@@ -82,7 +95,7 @@ pub fn install(deployed: &Chain, values: &Values) -> Option<Chain> {
                 some_share(&mut chain, &record.request.share);
                 let id = record.request.request;
                 let word = access_word(&chain, record);
-                chain.store(chain.registry, entry(id.0.into(), slot::REGISTRY_ACCESS), word);
+                chain.store(chain.registry, access_place(&id), word);
                 assert_eq!(chain.access_of(&id), (record.access, record.time));
             }
             Value::Usage(record) if kind == "usage" => {
@@ -93,6 +106,14 @@ pub fn install(deployed: &Chain, values: &Values) -> Option<Chain> {
                     usage_word(record),
                 );
                 assert_eq!(chain.usage_of(&id), record.time);
+            }
+            // Of an access, which is written first.
+            Value::Reports(reports) if kind == "reports" => {
+                let request = key.strip_prefix("reports/").unwrap().parse().unwrap();
+                let place = access_place(&request);
+                let access = chain.load(chain.registry, place);
+                let word = with_reports(access, reports.recorded);
+                chain.store(chain.registry, place, word);
             }
             Value::Share(_) if kind == "share" => {}
             _ => return None,

@@ -3,6 +3,7 @@
 //! Relative paths are relative to the file's folder.
 
 mod key;
+mod limits;
 mod management;
 mod network;
 mod storage;
@@ -21,6 +22,8 @@ use crate::operator::traces::TracesConfig;
 use crate::secret_file::SecretFileError;
 use crate::stores::DatabaseConfig;
 pub use key::KeyServerConfig;
+pub(crate) use limits::BURST_SECONDS;
+pub use limits::{Deadlines, Limits};
 pub use management::{LedgerConfig, ManagementConfig, Peer};
 pub(crate) use network::Network;
 pub use storage::StorageServerConfig;
@@ -63,6 +66,9 @@ pub struct Common {
     /// Where traces of the calls that it answers are sent. Nowhere if not given.
     #[serde(default)]
     pub traces: Option<TracesConfig>,
+    /// What callers may take of it at once, and how long for it.
+    #[serde(default)]
+    pub limits: Limits,
     /// Whom it admits.
     pub access: Access,
 }
@@ -169,6 +175,7 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     config.common().name().map_err(wrong)?;
     config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
     config.common().traces.as_ref().map_or(Ok(()), TracesConfig::validate).map_err(wrong)?;
+    config.common().limits.validate().map_err(wrong)?;
     config.validate().map_err(wrong)?;
     Ok(config)
 }

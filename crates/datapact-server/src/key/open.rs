@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::gate::Source;
-use datapact_api::management::Log;
+use datapact_api::management::{Directory, Log};
 use datapact_api::public::Public;
 use datapact_core::jws::Signer;
 use datapact_core::trust::Trust;
@@ -34,7 +34,7 @@ impl KeyServer {
     /// Opens the key server and lets it follow the ledger until it is dropped.
     ///
     /// `signer` holds the server's TLS key and signs its releases; `public` is management's public
-    /// listener, and `management` takes the cosignatures.
+    /// listener, `management` takes the cosignatures, and `directory` knows the users.
     ///
     /// # Errors
     /// When a file, the database or the copy of the ledger in it is not what it must be.
@@ -44,6 +44,7 @@ impl KeyServer {
         signer: Arc<Signer>,
         public: Arc<dyn Public>,
         management: Arc<dyn Log>,
+        directory: Arc<dyn Directory>,
         clock: Clock,
     ) -> Result<Arc<Self>, OpenError> {
         tokio::fs::create_dir_all(&config.server.data).await.map_err(OpenError::Data)?;
@@ -73,7 +74,7 @@ impl KeyServer {
         let follower = Arc::new(Follower::open(store.clone(), follower).await?);
         let age_max = Duration::from_secs(config.current_seconds);
         let replica = Arc::new(Replica::new(Arc::clone(&follower), age_max));
-        let users = Arc::new(Users::open(&store, management_name).await?);
+        let users = Arc::new(Users::open(&store, management_name, directory).await?);
         let erasures = Erasures::new(&store, &config.server.data, erasure::PERSONAL);
         let (journaled, marker, now) = (erasures.journaled()?, users.marker, clock());
         store.write(move |tx| erasure::apply(tx, &journaled, &marker, now)).await?;

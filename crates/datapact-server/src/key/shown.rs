@@ -17,7 +17,7 @@ use datapact_store::{Store, Tx};
 
 use super::base::Base;
 use super::custody::table::{self as keys, StoredKey};
-use super::failure::{Failure, Result};
+use super::failure::Result;
 use super::policy::table::{self, PolicyRow};
 use crate::called::Called;
 use crate::config::KeyServerConfig;
@@ -25,6 +25,8 @@ use crate::users::Users;
 
 /// How many documents of one version may be shown: only one is recorded, the others were given up.
 const SAME_VERSION_MAX: usize = 32;
+/// How many policies may withhold a share's keys without having been recorded.
+const UNRECORDED_MAX: usize = 32;
 
 /// Takes the policies that providers sign.
 pub(super) struct ShownPolicyService {
@@ -105,12 +107,30 @@ impl ShownPolicies for Called<ShownPolicyService> {
                 let detail = format!("you keep no key of the share `{}` here", row.share);
                 return Err(Problem::not_found(detail).into());
             }
-            // Nothing else is checked: withholding at once matters more than how the policy fits
-            // the versions before it.
-            Ok::<_, Failure>(table::put(tx, &row)?)
+            put_withheld(tx, &row)
         });
         Ok(put.await?)
     }
+}
+
+/// Writes a policy that withholds. How it fits the versions before it is not checked: withholding
+/// at once matters more.
+fn put_withheld(tx: &Tx, row: &PolicyRow) -> Result<()> {
+    let rows = table::policies(tx, &row.share, &row.owner)?;
+    let withheld = || rows.iter().filter(|other| other.withheld);
+    // A revocation withholds for good; nothing can be added to it.
+    if withheld().any(|other| other.state == ShareState::Revoked) {
+        return Ok(());
+    }
+    let unrecorded = withheld().filter(|other| other.call.is_none() && other.policy != row.policy);
+    let unrecorded: Vec<_> = unrecorded.collect();
+    // The oldest version is the first, and the one that a later version has lifted.
+    if unrecorded.len() >= UNRECORDED_MAX
+        && let Some(oldest) = unrecorded.first()
+    {
+        table::delete(tx, &oldest.policy)?;
+    }
+    Ok(table::put(tx, row)?)
 }
 
 /// Writes a policy that was shown, if its key is stored and it continues the versions before it.

@@ -16,6 +16,7 @@ mod account;
 mod base;
 mod catalog;
 mod database;
+mod directory;
 mod enrolment;
 mod erasure;
 mod failure;

@@ -23,6 +23,7 @@ use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
 use super::database::{DATABASE_FILE, schema};
+use super::directory::DirectoryService;
 use super::enrolment::{EnrolmentService, EnrolmentSource};
 use super::erasure::Eraser;
 use super::failure::OpenError;
@@ -135,8 +136,9 @@ impl ManagementServer {
         lock: Option<File>,
     ) -> Result<Arc<Self>, OpenError> {
         let published = shared.submit.published();
-        let publications =
-            Arc::new(Publications::new(&base, Arc::clone(&shared.policies), published));
+        let (policies, streams) =
+            (Arc::clone(&shared.policies), config.server.limits.event_streams);
+        let publications = Arc::new(Publications::new(&base, policies, published, streams));
         let eraser = Arc::new(Eraser::new(
             &base,
             shared.marker,
@@ -251,6 +253,7 @@ impl Services {
                 log_policy,
                 shared.issuer.name().to_owned(),
             )),
+            directory: Arc::new(DirectoryService::new(base)),
         })
     }
 }

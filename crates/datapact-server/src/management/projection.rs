@@ -14,6 +14,7 @@ use datapact_ledger::port::Event;
 use datapact_store::{Db, Tx, text};
 
 use super::access::table::{self as access_table, NewRecord};
+use super::account::table as account_table;
 use super::catalog;
 use super::failure::Result;
 use super::notification::table::{self as notification_table, NewNotification};
@@ -60,6 +61,12 @@ impl Projection for Tables {
             }
         }
         Ok(applied)
+    }
+
+    fn inactive(&self, db: &Db, submissions: &[Submission]) -> Result<HashSet<Identity>> {
+        let signers: HashSet<_> = submissions.iter().map(Submission::signer).collect();
+        let active = account_table::active_of(db, signers.iter().copied())?;
+        Ok(signers.into_iter().filter(|signer| !active.contains(*signer)).cloned().collect())
     }
 }
 

@@ -12,6 +12,7 @@ use super::account::AccountService;
 use super::base::Base;
 use super::catalog::CatalogService;
 use super::catalog::publications::Publications;
+use super::directory::DirectoryService;
 use super::enrolment::EnrolmentService;
 use super::failure::OpenError;
 use super::issuer::Issuer;
@@ -48,6 +49,7 @@ pub(super) struct Services {
     pub(super) subscriptions: Arc<SubscriptionService>,
     pub(super) notifications: Arc<NotificationService>,
     pub(super) log: Arc<LogService>,
+    pub(super) directory: Arc<DirectoryService>,
 }
 
 impl ManagementServer {
@@ -63,6 +65,7 @@ impl ManagementServer {
             .merge(api::subscription::routes(called(&services.subscriptions)))
             .merge(api::notification::routes(called(&services.notifications)))
             .merge(api::log::routes(called(&services.log)))
+            .merge(api::directory::routes(called(&services.directory)))
     }
 
     /// Reads the other servers' certificates again.

@@ -28,6 +28,7 @@ use serde::Serialize;
 
 pub use process::space;
 
+use crate::tls::Occupancy;
 use expiry::Watched;
 use metrics::{Metrics, Reading};
 
@@ -91,6 +92,8 @@ pub(crate) struct Panel {
     pub(crate) clock: Clock,
     /// The data folder.
     pub(crate) data: PathBuf,
+    /// Who occupies each of the listeners for callers.
+    pub(crate) listeners: [(&'static str, Arc<Occupancy>); 2],
     /// Set when the server has begun to end.
     pub(crate) stopping: Arc<AtomicBool>,
     /// Held while the checks or the readings are made, so that many callers cost no more than one.
@@ -139,6 +142,20 @@ async fn ready(State(panel): State<Arc<Panel>>) -> Response {
     (status, [(CACHE_CONTROL, "no-store")], Json(readiness)).into_response()
 }
 
+/// How many connections a listener has, and how many its limits have ended or refused.
+fn connections(listener: &'static str, of: &Occupancy) -> Vec<Reading> {
+    let now = of.connections().into_iter().map(|(state, count)| {
+        let (name, help) = ("datapact_connections", "Connections, by what they are there for");
+        Reading::count(name, help, count as u64).of("listener", listener).of("state", state)
+    });
+    let hits = of.hits().into_iter().map(|(limit, count)| {
+        let help = "Connections that a limit has ended or refused";
+        let hits = Reading::counter("datapact_connections_limited", help, count as f64);
+        hits.of("listener", listener).of("limit", limit)
+    });
+    now.chain(hits).collect()
+}
+
 async fn figures(State(panel): State<Arc<Panel>>) -> Response {
     let asking = panel.asking.lock().await;
     let mut readings =
@@ -147,6 +164,7 @@ async fn figures(State(panel): State<Arc<Panel>>) -> Response {
     readings.extend(panel.watched.readings());
     readings.extend(process::readings());
     readings.extend(process::disk(&panel.data));
+    readings.extend(panel.listeners.iter().flat_map(|(listener, of)| connections(listener, of)));
     let text = match panel.metrics.render(readings) {
         Ok(text) => text,
         Err(error) => return Problem::internal(error).into_response(),

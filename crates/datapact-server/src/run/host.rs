@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use datapact_api::client::Http;
 use datapact_api::endpoint::Endpoint;
-use datapact_api::gate::{AccessList, Gate, Source};
+use datapact_api::gate::{AccessList, CallLimits, Gate, Source};
+use datapact_api::operation::Operation;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_core::identity::Identity;
@@ -17,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::ServeError;
 use super::access::ReloadableAccess;
-use crate::config::{Common, ConfigError};
+use crate::config::{BURST_SECONDS, Common, ConfigError, Limits};
 use crate::operator::traces::Traces;
 
 /// A server's files, read; [`super::listening`] serves with them.
@@ -32,6 +33,8 @@ pub(super) struct Host {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) traces: Arc<Traces>,
+    /// The names of the servers that the configuration names: callers' limits are not theirs.
+    pub(super) own_servers: Vec<String>,
 }
 
 impl Host {
@@ -41,6 +44,7 @@ impl Host {
         common: &Common,
         role: &'static str,
         read_access: fn(&Path) -> Result<AccessList, ConfigError>,
+        own_servers: &[&Endpoint],
     ) -> Result<Self, ServeError> {
         let name = common.name().map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
         std::fs::create_dir_all(&common.data)
@@ -65,7 +69,19 @@ impl Host {
         let access = Arc::new(ReloadableAccess::load(path, read_access)?);
         let traces = Traces::start(common.traces.as_ref(), role, &name)
             .map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
-        Ok(Self { role, name, common: common.clone(), trust, access, clock, chain, key, traces })
+        let own_servers = own_servers.iter().filter_map(|server| server.name().ok());
+        Ok(Self {
+            role,
+            name,
+            common: common.clone(),
+            trust,
+            access,
+            clock,
+            chain,
+            key,
+            traces,
+            own_servers: own_servers.map(str::to_owned).collect(),
+        })
     }
 
     /// Calls to another server, with this server's certificate.
@@ -84,10 +100,20 @@ impl Host {
             .map_err(|e| wrong(e.to_string()))
     }
 
-    pub(super) fn gate(&self) -> Arc<Gate> {
+    /// The gate in front of the routes; `operations` are those that may take packages.
+    pub(super) fn gate(&self, operations: &[Operation]) -> Arc<Gate> {
         let access = self.access.clone();
         let access: Source<AccessList> = Arc::new(move || access.current());
-        Arc::new(Gate::new(&self.name, self.trust.source(), access, self.clock.clone()))
+        let Limits { calls, calls_a_second, .. } = self.common.limits;
+        let limits = CallLimits {
+            under_way: calls,
+            a_second: calls_a_second,
+            burst: calls_a_second.saturating_mul(BURST_SECONDS),
+        };
+        let gate = Gate::new(&self.name, self.trust.source(), access, self.clock.clone());
+        let packages = operations.iter().filter(|operation| operation.takes_package());
+        let packages = packages.map(|operation| (operation.method, operation.path));
+        Arc::new(gate.limited(limits, &self.own_servers).taking_packages(packages))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::operator::expiry::Watched;
 use crate::operator::metrics::{Metrics, count};
 use crate::operator::traces::trace;
 use crate::operator::{self, Operated, Panel};
-use crate::tls::{Limits, Listener};
+use crate::tls::{Bounds, Listener, Occupancy};
 
 /// The listeners of one server, bound.
 struct Listeners {
@@ -38,15 +38,17 @@ struct Listeners {
 
 impl Listeners {
     async fn bind(host: &Host) -> Result<Self, ServeError> {
+        let limits = host.common.limits;
+        let bounds = Bounds { limits, own_servers: host.own_servers.clone() };
         let bind = async |address: SocketAddr, clients| {
             let (chain, key) = (host.chain.clone(), host.key.clone_key());
-            let bound = Listener::bind(address, chain, key, clients, Limits::default()).await;
+            let bound = Listener::bind(address, chain, key, clients, &bounds).await;
             bound.map_err(|e| ServeError::Listen(address, e))
         };
         let operator = match &host.common.operator {
             Some(operator) => {
                 let address = operator.listen;
-                let bound = Listener::bind_plain(address, Limits::operator()).await;
+                let bound = Listener::bind_plain(address).await;
                 Some(bound.map_err(|e| ServeError::Listen(address, e))?)
             }
             None => None,
@@ -56,6 +58,11 @@ impl Listeners {
             open: bind(host.common.public_listen, None).await?,
             operator,
         })
+    }
+
+    /// Who occupies the main and the public listener.
+    fn occupancies(&self) -> [(&'static str, Arc<Occupancy>); 2] {
+        [("main", self.main.occupancy()), ("public", self.open.occupancy())]
     }
 
     fn ready(&self, host: &Host) -> Result<Ready, ServeError> {
@@ -93,6 +100,11 @@ impl Host {
         let (trust, clock) = (Arc::clone(&self.trust), Arc::clone(&self.clock));
         let watched = Arc::new(Watched::new(&self.name, &self.chain, trust, peers, clock));
         let stopping = Arc::new(AtomicBool::new(false));
+        let counted = |router: Router, listener| {
+            router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
+        };
+        let (stop, stopped) = watch::channel(false);
+        let listeners = Listeners::bind(&self).await?;
         let panel = Panel {
             server: self.name.clone(),
             role: self.role,
@@ -102,13 +114,9 @@ impl Host {
             clock: Arc::clone(&self.clock),
             data: self.common.data.clone(),
             stopping: Arc::clone(&stopping),
+            listeners: listeners.occupancies(),
             asking: tokio::sync::Mutex::default(),
         };
-        let counted = |router: Router, listener| {
-            router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
-        };
-        let (stop, stopped) = watch::channel(false);
-        let listeners = Listeners::bind(&self).await?;
         let watches = [
             tokio::spawn(Arc::clone(&self.trust).watch()),
             tokio::spawn(Arc::clone(&self.access).watch(reload)),

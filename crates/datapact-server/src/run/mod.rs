@@ -18,7 +18,7 @@ use datapact_api::{key_server, storage_server, trust_file};
 use serde::Serialize;
 
 use crate::config::{
-    self, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig,
+    self, ConfigError, KeyServerConfig, ManagementConfig, Peer, ServerConfig, StorageServerConfig,
 };
 use crate::key::KeyServer;
 pub use crate::management::ADMINISTRATORS_INVITATION;
@@ -81,7 +81,11 @@ pub async fn serve_management(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let config: ManagementConfig = config::load(path)?;
-    let host = Host::load(path, &config.server, "management", access_of::<ManagementConfig>)?;
+    let peers = config.key_servers.iter().chain(&config.storage_servers);
+    let own: Vec<_> = peers.map(Peer::endpoint).collect();
+    let own: Vec<_> = own.iter().collect();
+    let access = access_of::<ManagementConfig>;
+    let host = Host::load(path, &config.server, "management", access, &own)?;
     let mut key_servers: BTreeMap<String, Arc<dyn key_server::KeyServer>> = BTreeMap::new();
     for peer in &config.key_servers {
         let http = host.client(&peer.endpoint())?;
@@ -96,7 +100,7 @@ pub async fn serve_management(
     let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
     let server =
         ManagementServer::open(&config, trust, &key_servers, &storage_servers, clock).await?;
-    let router = gated(server.router(), host.gate());
+    let router = gated(server.router(), host.gate(&[]));
     let reloaded = Arc::clone(&server);
     let reload = move || {
         if let Err(error) = reloaded.reload() {
@@ -119,13 +123,16 @@ pub async fn serve_key(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let config: KeyServerConfig = config::load(path)?;
-    let host = Host::load(path, &config.server, "key", access_of::<KeyServerConfig>)?;
+    let (own, access) = ([&config.management], access_of::<KeyServerConfig>);
+    let host = Host::load(path, &config.server, "key", access, &own)?;
     let public = Arc::new(host.client(&config.management_public)?);
     let management = Arc::new(host.client(&config.management)?);
     let signer = Arc::new(host.signer()?);
     let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
-    let server = KeyServer::open(&config, trust, signer, public, management, clock).await?;
-    let router = gated(server.router(), host.gate());
+    let directory = Arc::clone(&management);
+    let server =
+        KeyServer::open(&config, trust, signer, public, management, directory, clock).await?;
+    let router = gated(server.router(), host.gate(&[]));
     host.run(router, server, Vec::new(), || (), ready, shutdown).await
 }
 
@@ -136,10 +143,12 @@ pub async fn serve_storage(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let config: StorageServerConfig = config::load(path)?;
-    let host = Host::load(path, &config.server, "storage", access_of::<StorageServerConfig>)?;
+    let (own, access) = ([&config.management], access_of::<StorageServerConfig>);
+    let host = Host::load(path, &config.server, "storage", access, &own)?;
     let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
-    let server = StorageServer::open(&config, trust, clock).await?;
-    let router = gated(server.router(), host.gate());
+    let management = Arc::new(host.client(&config.management)?);
+    let server = StorageServer::open(&config, trust, management, clock).await?;
+    let router = gated(server.router(), host.gate(storage_server::upload::OPERATIONS));
     host.run(router, server, Vec::new(), || (), ready, shutdown).await
 }
 

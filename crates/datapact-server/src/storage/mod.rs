@@ -7,6 +7,7 @@
 mod base;
 mod erasure;
 mod objects;
+mod pace;
 mod package;
 mod parts;
 mod public;

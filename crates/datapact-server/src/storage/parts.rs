@@ -12,12 +12,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::storage_server::ByteStream;
 use datapact_core::id::PackageId;
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedMutexGuard, watch};
 
-use super::objects::PAUSE_MAX;
+use super::pace::Pace;
 
 /// Where uploads are until they are whole, in the data folder.
 const FOLDER: &str = "uploads";
@@ -97,6 +97,20 @@ impl Turn {
         }
     }
 
+    /// The same bytes, until another caller wants the turn: then an error ends them.
+    pub(super) fn while_held(&self, bytes: ByteStream) -> ByteStream {
+        let held = Some((bytes, self.wanted.clone()));
+        let bytes = stream::unfold(held, |held| async move {
+            let (mut bytes, mut wanted) = held?;
+            tokio::select! {
+                biased;
+                _ = wanted.changed() => Some((Err(io::Error::other(another_has_begun())), None)),
+                next = bytes.next() => next.map(|next| (next, Some((bytes, wanted)))),
+            }
+        });
+        bytes.boxed()
+    }
+
     /// Adds what arrives from `offset` on, up to `size`, and says how much is there then. What has
     /// arrived before the connection was cut is kept, and is on the disk when this returns.
     pub(super) async fn append(
@@ -116,18 +130,16 @@ impl Turn {
         let mut options = OpenOptions::new();
         options.create(true).append(true).mode(0o600);
         let mut file = options.open(&self.path).await.map_err(|e| failed(&e))?;
+        let mut pace = Pace::new();
         let ended = loop {
             let next = tokio::select! {
                 biased;
-                _ = self.wanted.changed() => {
-                    let detail = "another upload of this package has begun";
-                    break Some(Problem::new(Kind::Unavailable, detail));
-                }
-                next = tokio::time::timeout(PAUSE_MAX, bytes.next()) => next,
+                _ = self.wanted.changed() => break Some(another_has_begun()),
+                next = pace.next(&mut bytes) => next,
             };
             match next {
-                Ok(None) => break None,
-                Ok(Some(Ok(chunk))) => {
+                None => break None,
+                Some(Ok(chunk)) => {
                     let after = length.saturating_add(chunk.len() as u64);
                     if after > size {
                         break Some(Problem::malformed(format!(
@@ -139,7 +151,7 @@ impl Turn {
                     }
                     length = after;
                 }
-                Ok(Some(Err(_))) | Err(_) => {
+                Some(Err(_)) => {
                     let detail = format!("the upload was cut off after {length} of {size} bytes");
                     break Some(Problem::new(Kind::Unavailable, detail).hint("go on from there"));
                 }
@@ -152,6 +164,10 @@ impl Turn {
             None => synced.map(|()| length).map_err(|e| failed(&e)),
         }
     }
+}
+
+fn another_has_begun() -> Problem {
+    Problem::new(Kind::Unavailable, "another upload of this package has begun")
 }
 
 async fn sync(file: &mut File) -> io::Result<()> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use datapact_api::gate::Source;
+use datapact_api::management::Directory;
 use datapact_api::problem::{Problem, Result};
 use datapact_api::storage_server as api;
 use datapact_core::trust::Trust;
@@ -59,12 +60,14 @@ pub async fn look_at_objects(config: &StorageServerConfig) -> std::result::Resul
 
 impl StorageServer {
     /// Opens what the configuration names, and removes what uploads that were cut off have left.
+    /// `directory` knows the users.
     ///
     /// # Errors
     /// When the configuration is wrong, or the database or the folder of packages cannot be used.
     pub async fn open(
         config: &StorageServerConfig,
         trust: Source<Trust>,
+        directory: Arc<dyn Directory>,
         clock: Clock,
     ) -> Result<Arc<Self>> {
         let data = &config.server.data;
@@ -74,7 +77,8 @@ impl StorageServer {
         let store =
             Store::connect(&location, Some(&owner), &schema()).await.map_err(Problem::internal)?;
         let management = config.management.name().map_err(Problem::malformed)?;
-        let users = Users::open(&store, management).await.map_err(Problem::internal)?;
+        let users = Users::open(&store, management, directory).await;
+        let users = users.map_err(Problem::internal)?;
         let erasures = Erasures::new(&store, data, erasure::PERSONAL);
         let journaled = erasures.journaled().map_err(Problem::internal)?;
         let (marker, now) = (users.marker, clock());
@@ -93,6 +97,11 @@ impl StorageServer {
             clock,
             erasures,
         };
+        if !base.objects.is_remote() {
+            // No other process shares the database: what was being uploaded has ended.
+            let begun = base.parts.begun().map_err(Problem::internal)?;
+            base.registry.write(move |tx| registry::table::forget_announced(tx, &begun)).await?;
+        }
         let tidying = Arc::new(Tidying::new(&base, config));
         match tidying.tidy().await {
             Err(problem) if base.objects.is_remote() => {

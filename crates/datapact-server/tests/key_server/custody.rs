@@ -216,6 +216,38 @@ async fn only_the_provider_withholds_and_only_to_withhold() {
 }
 
 #[tokio::test]
+async fn policies_that_withhold_do_not_pile_up() {
+    let rig = Rig::new().await;
+    let mut share = rig.share(AccessTimes::Unlimited, 7).await;
+    let recorded = share.policy.clone();
+    let provider = rig.as_user(&share.provider);
+    let rows = async || {
+        let read = rig.service.database().read(|db| {
+            let row = db.row("SELECT COUNT(*) FROM key_policy", [])?;
+            row.map_or(Ok(0), |row| row.number(0))
+        });
+        read.await.unwrap()
+    };
+    for _ in 0..40 {
+        share.next(|policy| policy.state = ShareState::Suspended);
+        let withheld = Withhold { policy: share.policy.clone() };
+        provider.policies().withhold(&withheld).await.unwrap();
+    }
+    assert_eq!(rows().await, 1 + 32);
+    share.next(|policy| policy.state = ShareState::Revoked);
+    let revoked = Withhold { policy: share.policy.clone() };
+    provider.policies().withhold(&revoked).await.unwrap();
+    share.next(|policy| policy.state = ShareState::Suspended);
+    let withheld = Withhold { policy: share.policy.clone() };
+    provider.policies().withhold(&withheld).await.unwrap();
+    assert_eq!(rows().await, 1 + 32, "a revocation is the last word");
+    share.policy = recorded;
+    let consumer = rig.fixture.consumer("Consumer");
+    let access = rig.access(&share, &consumer);
+    rig.refused(&access, &consumer, Kind::Refused, "revoked").await;
+}
+
+#[tokio::test]
 async fn ks_2_no_key_lies_on_the_disk_in_the_clear() {
     let rig = Rig::new().await;
     let secret: [u8; 32] = random();

@@ -10,6 +10,7 @@ use datapact_api::user::{UserNotice, UserStatus, Users as _};
 use datapact_core::permission::AccessTimes;
 use datapact_local::testing::TestShare;
 use datapact_server::key::KeyServer;
+use datapact_store::StoreError;
 
 use crate::rig::*;
 
@@ -39,6 +40,45 @@ async fn ks_2_a_key_is_destroyed_when_the_retention_of_its_share_is_over() {
     }
     check_refused(keys(&service, &ended).await, Kind::NotFound, "no key");
     keys(&service, &lasting).await.unwrap();
+}
+
+/// Issue 13, point 5: the notice comes after the checks of a release and before its record.
+#[tokio::test]
+async fn mg_1_a_user_who_is_disabled_while_a_release_waits_gets_no_key() {
+    let rig = Rig::new().await;
+    let share = rig.share(AccessTimes::Unlimited, 3).await;
+    let consumer = rig.fixture.consumer("Leaver");
+    let access = rig.access(&share, &consumer);
+    rig.replayed().await;
+    let asked = rig.ask(&access, &consumer);
+    let (unblock, blocked) = std::sync::mpsc::channel::<()>();
+    let (begun, begins) = tokio::sync::oneshot::channel();
+    let store = rig.service.database().clone();
+    let writer = tokio::spawn(async move {
+        let hold = store.write(move |_| {
+            let _ = begun.send(());
+            let _ = blocked.recv();
+            Ok::<_, StoreError>(())
+        });
+        hold.await
+    });
+    begins.await.unwrap();
+    let notice = UserNotice {
+        identity: consumer.signer.identity().clone(),
+        status: UserStatus::Disabled,
+        sequence: 1,
+    };
+    let (management, as_consumer) = (rig.as_management(), rig.as_user(&consumer));
+    let telling = tokio::spawn(async move { management.users().set_user(&notice).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let key = access.token.key;
+    let asking = tokio::spawn(async move { as_consumer.releases().release(&key, &asked).await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!telling.is_finished() && !asking.is_finished(), "both wait for the writer");
+    drop(unblock);
+    telling.await.unwrap().unwrap();
+    check_refused(asking.await.unwrap(), Kind::Forbidden, "disabled");
+    writer.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use datapact_api::management::{LedgerProof, Log, ManagementInfo};
+use datapact_api::management::{Directory, LedgerProof, Log, ManagementInfo};
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::public::{Health, LogSize, Public};
+use datapact_api::user::{UserNotice, UserStatus};
+use datapact_core::identity::Identity;
 use datapact_core::token::{Jwks, TokenKey};
 use datapact_log::source::LogSource;
 
@@ -71,6 +73,13 @@ impl Public for TestManagement {
 
 fn nothing() -> Problem {
     Problem::not_found("the tests' management has no such thing")
+}
+
+#[async_trait]
+impl Directory for TestManagement {
+    async fn user(&self, of: &Identity) -> Result<UserNotice> {
+        Ok(UserNotice { identity: of.clone(), status: UserStatus::Active, sequence: 0 })
+    }
 }
 
 #[async_trait]

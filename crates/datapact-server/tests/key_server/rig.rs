@@ -28,7 +28,7 @@ use datapact_log::clock::Clock;
 use datapact_log::entry::Entry;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
-use datapact_server::config::{Access, Common, KeyServerConfig, TlsFiles};
+use datapact_server::config::{Access, Common, KeyServerConfig, Limits, TlsFiles};
 use datapact_server::key::{KeyServer, OpenError};
 
 pub use crate::management::TestManagement;
@@ -116,6 +116,7 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             listen: any,
             public_listen: any,
             traces: None,
+            limits: Limits::default(),
             operator: None,
             tls: TlsFiles {
                 certificate: dir.join("unused"),
@@ -364,7 +365,8 @@ async fn open(
     let trust = fixture.trust();
     let trust = Arc::new(move || Arc::clone(&trust));
     let (signer, public) = (Arc::clone(signer), management.clone());
-    KeyServer::open(config, trust, signer, public, management.clone(), clock(time)).await
+    let (log, directory) = (management.clone(), management.clone());
+    KeyServer::open(config, trust, signer, public, log, directory, clock(time)).await
 }
 
 pub fn shown(share: &TestShare) -> ShownPolicy {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use datapact_api::tls::client_config;
-use datapact_server::tls::{Limits, Listener};
+use datapact_server::tls::{Bounds, Deadlines, Limits, Listener};
 use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -109,7 +109,7 @@ async fn ac_2_a_users_certificate_makes_no_server() {
     let world = World::new().await;
     let (chain, key) = world.clinic.issue("Ann", &["keys.example"], 1, HOUR);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let posing = Listener::bind(any, chain, key, None, Limits::default()).await.unwrap();
+    let posing = Listener::bind(any, chain, key, None, &Bounds::default()).await.unwrap();
     let address = posing.local_addr().unwrap();
     tokio::spawn(posing.serve(Router::new(), std::future::pending()));
     let config = client_config(world.trust.clone(), None).unwrap();
@@ -139,7 +139,7 @@ async fn tls_1_2_is_refused() {
 
 #[tokio::test]
 async fn the_public_listener_knows_nobody() {
-    let world = World::with(false, Limits::default()).await;
+    let world = World::with(false, Bounds::default()).await;
     for certificate in [None, world.ann()] {
         let mut client = world.connect(certificate).await.unwrap();
         assert_eq!(client.get("/who").await.unwrap(), "nobody");
@@ -148,19 +148,18 @@ async fn the_public_listener_knows_nobody() {
 
 #[tokio::test]
 async fn slow_peers_are_cut_off_and_connections_limited() {
-    let limits = Limits {
-        connections: 1,
-        handshake: Duration::from_secs(3),
-        header: Duration::from_secs(2),
-        ..Limits::default()
-    };
-    let world = World::with(true, limits).await;
-    // It takes the only slot and says nothing; the next one gets in when its handshake has timed
-    // out.
+    let deadlines = Deadlines { handshake_seconds: 3, header_seconds: 2, ..Deadlines::default() };
+    let limits = Limits { handshakes: 1, deadlines, ..Limits::default() };
+    let world = World::with(true, Bounds { limits, own_servers: Vec::new() }).await;
+    // It takes the only slot and says nothing; the next one takes its place at once.
     let mut silent = TcpStream::connect(world.address).await.unwrap();
     let mut ann = world.connect(world.ann()).await.unwrap();
     assert_eq!(ann.get("/who").await.unwrap(), "clinic:CN=Ann");
     assert_eq!(silent.read(&mut [0; 1]).await.unwrap_or(0), 0);
+    // If no other needs it, its slot ends with the time for a handshake.
+    let mut silent = TcpStream::connect(world.address).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut [0; 1])).await;
+    assert_eq!(ended.unwrap().unwrap_or(0), 0);
     ann.0.write_all(b"GET /who HTTP/1.1\r\nhost:").await.unwrap();
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(60), ann.0.read_to_end(&mut rest)).await;

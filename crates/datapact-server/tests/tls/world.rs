@@ -12,7 +12,7 @@ use datapact_api::peer::AuthenticatedPeer;
 use datapact_api::tls::client_config;
 use datapact_api::trust_file::ReloadableTrust;
 use datapact_log::clock::system_clock;
-use datapact_server::tls::{Limits, Listener};
+use datapact_server::tls::{Bounds, Listener};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, RevokedCertParams, SanType,
@@ -115,10 +115,10 @@ crl = ["servers.crl"]
 impl World {
     /// A key server that trusts the clinic's CA and, for servers, its own.
     pub async fn new() -> Self {
-        Self::with(true, Limits::default()).await
+        Self::with(true, Bounds::default()).await
     }
 
-    pub async fn with(authenticated: bool, limits: Limits) -> Self {
+    pub async fn with(authenticated: bool, bounds: Bounds) -> Self {
         let (clinic, servers) = (Ca::new("Clinic CA"), Ca::new("Server CA"));
         let directory = tempfile::tempdir().unwrap();
         for (name, text) in [
@@ -134,7 +134,7 @@ impl World {
         let (chain, key) = servers.issue("Keys", &["keys.example"], 1, HOUR);
         let clients = authenticated.then(|| trust.clone());
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listener = Listener::bind(any, chain, key, clients, limits).await.unwrap();
+        let listener = Listener::bind(any, chain, key, clients, &bounds).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let slow_started: &'static Notify = Box::leak(Box::new(Notify::new()));

@@ -137,7 +137,7 @@ async fn sh_7_nobody_shares_what_is_anothers() {
     set(clinic, &own).is_problem(400, "malformed", "access times must be at least 1");
     own.permission.access_times = AccessTimes::Times(1);
     own.information.title = "x\u{1b}[2J".to_owned();
-    set(clinic, &own).is_problem(400, "malformed", "has a control character");
+    set(clinic, &own).is_problem(400, "malformed", "has a control or invisible character");
     // A consumer shares nothing.
     set(lab, &new(&|_| ())).is_problem(403, "forbidden", "");
 

@@ -28,7 +28,7 @@ operations! {
         /// The package, or a range of it.
         ///
         /// (DS-2.)
-        get "/v1/packages/{id}" for AdmittedUsers;
+        get "/v1/packages/{id}" for Users;
         fn download(path id: &PackageId, range range: Option<ByteRange>) -> Download as Ranged;
 
         /// The caller's packages, by id, 200 a page.

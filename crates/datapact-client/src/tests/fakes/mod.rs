@@ -4,6 +4,7 @@
 mod management;
 mod servers;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -82,9 +83,9 @@ pub(crate) struct World {
     pub(crate) ann: Arc<Signer>,
     pub(crate) eve: Arc<Signer>,
     pub(crate) storage_chain: String,
-    /// The servers' CA, and what is served as its revocation list.
+    /// The servers' CA, and what is served as each realm's revocation list.
     pub(crate) servers: Ca,
-    pub(crate) crl: Mutex<Option<String>>,
+    pub(crate) crl: Mutex<BTreeMap<String, String>>,
     pub(crate) lies: Lies,
     pub(crate) share: ShareId,
     pub(crate) key: DataKey,
@@ -158,6 +159,7 @@ impl World {
             },
             realms: realms.map(|(realm, ca)| (realm.to_owned(), ca.certificate_pem())).into(),
         };
+        let crls = realms.map(|(realm, ca)| (realm.to_owned(), ca.crl().unwrap())).into();
         let ((ann, _), (eve, _), bob) =
             (user(&clinic, "clinic", "Ann"), user(&lab, "lab", "Eve"), user(&lab, "lab", "Bob"));
         let ((key_chain, key_signer), (storage_chain, _)) =
@@ -170,7 +172,7 @@ impl World {
             eve,
             storage_chain,
             servers,
-            crl: Mutex::default(),
+            crl: Mutex::new(crls),
             lies: Lies::default(),
             share,
             key,

@@ -104,6 +104,10 @@ pub(in crate::key) fn put(tx: &Tx, row: &PolicyRow) -> Result<()> {
     tx.insert_or(into, vec![values], on_conflict)
 }
 
+pub(in crate::key) fn delete(tx: &Tx, policy: &Digest) -> Result<()> {
+    tx.run("DELETE FROM key_policy WHERE policy = $1", [text(policy)]).map(drop)
+}
+
 /// Destroys the policies of an erased user.
 pub(in crate::key) fn erase(tx: &Tx, owner: &Identity) -> Result<()> {
     tx.run("DELETE FROM key_policy WHERE owner = $1", [text(owner)]).map(drop)

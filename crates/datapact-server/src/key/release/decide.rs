@@ -6,13 +6,15 @@ use datapact_api::gate::{Caller, Source};
 use datapact_api::key_server::ReleaseKey;
 use datapact_api::problem::Problem;
 use datapact_core::commitment::Opening;
-use datapact_core::id::{Commitment, Digest, KeyId, ShareId};
+use datapact_core::contract::CLOCK_SKEW_SECONDS_MAX;
+use datapact_core::id::{Commitment, Digest, KeyId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::token::{Confirmation, TOKEN_SECONDS_MAX};
 use datapact_core::trust::Trust;
 use datapact_ledger::port::GrantedAccess;
 use datapact_log::clock::Clock;
 use datapact_store::{Db, Group};
+use rustls::pki_types::CertificateDer;
 
 use super::jwks::JwksCache;
 use super::same;
@@ -32,6 +34,18 @@ pub(super) struct Decision {
     pub(super) stored: StoredKey,
     pub(super) on_ledger: OnLedger,
     pub(super) commitment: Commitment,
+    pub(super) standing: Standing,
+}
+
+/// What of the consumer may change while the release waits to be recorded.
+pub(super) struct Standing {
+    /// The consumer's mark, by which management disables it.
+    pub(super) mark: String,
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// What certified the chain.
+    pub(super) trust: Arc<Trust>,
+    /// The access token is dead from this second on, by every server's clock.
+    pub(super) until: Timestamp,
 }
 
 /// Decides releases.
@@ -84,7 +98,8 @@ impl Checks {
 
         // 1. The peer is a user; the gate has admitted it.
         let consumer = caller.require_user()?;
-        let found = self.lookups.ask((self.users.marker.of(consumer), *id)).await?;
+        let mark = self.users.marker.of(consumer);
+        let found = self.lookups.ask((mark.clone(), *id)).await?;
         if found.is_refused {
             return Err(disabled().into());
         }
@@ -113,7 +128,8 @@ impl Checks {
         if key_request.signer() != consumer {
             return refused("another user has signed the key request");
         }
-        key_request.verify(&(self.trust)(), &self.name, now).map_err(Problem::forbidden)?;
+        let trust = (self.trust)();
+        key_request.verify(&trust, &self.name, now).map_err(Problem::forbidden)?;
 
         // 6. They belong together.
         if key_request.body().token != Digest::of(text.as_bytes()) {
@@ -151,7 +167,7 @@ impl Checks {
         }
 
         // 9. The request's signer was certified when the ledger recorded it.
-        request.verify(&(self.trust)(), &self.ledger, record.time).map_err(Problem::forbidden)?;
+        request.verify(&trust, &self.ledger, record.time).map_err(Problem::forbidden)?;
 
         // 10. The record is younger than a token's life, which counts from it.
         if token.iat != record.time {
@@ -186,7 +202,12 @@ impl Checks {
             );
         }
 
-        Ok(Decision { consumer: consumer.clone(), owner, stored, on_ledger, commitment, share })
+        let dead = token.exp.saturating_add(CLOCK_SKEW_SECONDS_MAX);
+        let until = dead.min(record.time.saturating_add(TOKEN_SECONDS_MAX));
+        let chain = caller.peer.chain.clone();
+        let standing = Standing { mark, chain, trust, until };
+        let consumer = consumer.clone();
+        Ok(Decision { consumer, owner, stored, on_ledger, commitment, standing, share })
     }
 }
 

@@ -61,9 +61,9 @@ impl ReleaseService {
         signer: Arc<Signer>,
         jwks: JwksCache,
     ) -> Self {
-        let clock = Arc::clone(&base.clock);
+        let (clock, trust) = (Arc::clone(&base.clock), Arc::clone(&base.trust));
         let records = Group::writing(base.store.clone(), move |tx, releases| {
-            record::record_all(tx, releases, clock())
+            record::record_all(tx, releases, trust(), clock())
         });
         Self {
             store: base.store.clone(),

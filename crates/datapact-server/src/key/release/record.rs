@@ -1,19 +1,22 @@
-//! Putting releases on record, all that wait in one job of the writer. What was withheld, revoked
-//! or erased before that job is seen here, and what is later finds the release on record.
+//! Putting releases on record, all that wait in one job of the writer. What was withheld, revoked,
+//! disabled or erased before that job is seen here, and what is later finds the release on record.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use datapact_api::problem::{Kind, Problem};
 use datapact_core::id::{Commitment, Digest, KeyId, ShareId, Timestamp};
+use datapact_core::trust::Trust;
 use datapact_store::Tx;
 
-use super::decide::Decision;
+use super::decide::{Decision, Standing};
 use super::table::{self, Earlier, ReleaseRow};
 use super::{RELEASES_MAX, same};
 use crate::key::custody::table::{KeyAndPolicies, keys_and_policies};
 use crate::key::custody::unknown;
 use crate::key::failure::Result;
 use crate::key::policy::standing;
+use crate::users::{Users, disabled};
 
 /// A release to be recorded.
 pub(super) struct Release {
@@ -27,6 +30,10 @@ pub(super) struct Release {
 /// What may speak against the releases of a batch: what its part of the tables says, and what the
 /// batch has recorded so far.
 struct Batch {
+    /// The marks of users who were disabled or erased.
+    refused: HashSet<String>,
+    trust: Arc<Trust>,
+    now: Timestamp,
     keys: HashMap<KeyId, KeyAndPolicies>,
     /// By share and consumer.
     commitments: HashMap<(ShareId, String), Commitment>,
@@ -41,9 +48,14 @@ struct Batch {
 pub(super) fn record_all(
     tx: &Tx,
     releases: Vec<Release>,
+    trust: Arc<Trust>,
     now: Timestamp,
 ) -> Result<Vec<Result<Option<ReleaseRow>>>> {
+    let marks = releases.iter().map(|release| release.decision.standing.mark.as_str());
     let mut batch = Batch {
+        refused: Users::refused(tx, marks)?,
+        trust,
+        now,
         keys: keys_and_policies(tx, releases.iter().map(|release| release.key))?,
         commitments: HashMap::new(),
         releases: HashMap::new(),
@@ -53,7 +65,7 @@ pub(super) fn record_all(
     let mut outcomes = Vec::with_capacity(releases.len());
     let (mut commitments, mut rows) = (Vec::new(), Vec::new());
     for (release, earlier) in releases.into_iter().zip(earlier) {
-        let judged = batch.judge(&release, earlier, now);
+        let judged = batch.judge(&release, earlier);
         if let Ok(None) = judged {
             let Release { decision: Decision { commitment, .. }, row, .. } = release;
             let consumer = (row.share, row.consumer.clone());
@@ -72,21 +84,35 @@ pub(super) fn record_all(
 }
 
 impl Batch {
+    /// Whether the consumer still is whom the decision was made for, and its token alive.
+    fn confirm(&self, standing: &Standing) -> Result<()> {
+        let Standing { mark, chain, trust, until } = standing;
+        if self.refused.contains(mark) {
+            return Err(disabled().into());
+        }
+        // The same configuration says the same; another is read after a revocation.
+        if !Arc::ptr_eq(trust, &self.trust) {
+            let identified = self.trust.identify(chain, self.now);
+            identified.map_err(|e| Problem::new(Kind::Unauthenticated, e))?;
+        }
+        if self.now >= *until {
+            let problem = Problem::forbidden("the access token has expired");
+            return Err(problem.hint("ask for access again").into());
+        }
+        Ok(())
+    }
+
     /// Whether the release may be recorded; the earlier one of the same key request if there was
     /// one. The order matters: what withholds the key refuses a repeat, too.
-    fn judge(
-        &mut self,
-        release: &Release,
-        earlier: Earlier,
-        now: Timestamp,
-    ) -> Result<Option<ReleaseRow>> {
+    fn judge(&mut self, release: &Release, earlier: Earlier) -> Result<Option<ReleaseRow>> {
         let Release { key, decision, row, .. } = release;
+        self.confirm(&decision.standing)?;
         let stored =
             self.keys.get(key).and_then(|(entry, rows)| Some((entry.stored.as_ref()?, rows)));
         let Some((_, rows)) = stored.filter(|(stored, _)| stored.is(&decision.stored)) else {
             return Err(unknown(key).into());
         };
-        standing(rows, &decision.on_ledger, key, now)?;
+        standing(rows, &decision.on_ledger, key, self.now)?;
         if earlier.is_revoked {
             let problem = Problem::forbidden("the access token was revoked");
             return Err(problem.hint("ask for access again").into());

@@ -1,5 +1,7 @@
 //! The accounts in the database.
 
+use std::collections::HashSet;
+
 use datapact_api::management::Account;
 use datapact_api::problem::Problem;
 use datapact_core::id::{AccountId, Timestamp};
@@ -58,6 +60,15 @@ pub(crate) fn by_id(db: &Db, id: &AccountId) -> Result<Account> {
 /// Whether the account `id` may do anything at all.
 pub(crate) fn is_active(db: &Db, id: &AccountId) -> std::result::Result<bool, StoreError> {
     Ok(db.row("SELECT 1 FROM account WHERE id = $1 AND active = 1", [text(id)])?.is_some())
+}
+
+/// Those of `identities` whose accounts are active.
+pub(crate) fn active_of<'a>(
+    db: &Db,
+    identities: impl Iterator<Item = &'a Identity>,
+) -> std::result::Result<HashSet<Identity>, StoreError> {
+    let sql = "SELECT identity FROM account WHERE active = 1 AND identity IN";
+    db.rows_of(sql, identities.map(text))?.iter().map(|row| row.parse(0)).collect()
 }
 
 /// The accounts behind `after`, by identifier.

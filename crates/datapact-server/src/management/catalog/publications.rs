@@ -1,12 +1,14 @@
 //! The publications, as subscribers read them: each at its own pace from the database, so that none
 //! is lost, none holds up another, and a slow one costs no memory.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use datapact_api::gate::Caller;
 use datapact_api::management::{self as api, CatalogEntry, CatalogFilter};
 use datapact_api::problem::{Kind, Problem};
+use datapact_core::identity::Identity;
 use datapact_store::{Db, Store, Tx};
 use futures_util::StreamExt as _;
 use futures_util::stream;
@@ -25,6 +27,9 @@ const READ_AHEAD: u64 = 32;
 /// How often a silent stream is checked: a disabled account hears nothing more.
 const CHECK: Duration = Duration::from_secs(15);
 
+/// When a client that may not follow now may try again, in seconds.
+const RETRY_SECONDS: u64 = 15;
+
 /// Adds a publication, in the transaction that makes it.
 pub(crate) fn add(tx: &Tx, entry: &CatalogEntry) -> Result<()> {
     Ok(table::add(tx, entry)?)
@@ -40,6 +45,7 @@ pub(crate) struct Publications {
     policies: Arc<SignedPolicies>,
     newest: watch::Receiver<u64>,
     readers: Arc<Semaphore>,
+    by_user: Arc<StreamsByUser>,
 }
 
 impl Publications {
@@ -47,9 +53,12 @@ impl Publications {
         base: &Base,
         policies: Arc<SignedPolicies>,
         newest: watch::Receiver<u64>,
+        of_user_max: usize,
     ) -> Self {
         let Base { store, admission, .. } = base.clone();
-        Self { store, admission, policies, newest, readers: Arc::new(Semaphore::new(READERS_MAX)) }
+        let readers = Arc::new(Semaphore::new(READERS_MAX));
+        let by_user = Arc::new(StreamsByUser { of_user_max, open: Mutex::default() });
+        Self { store, admission, policies, newest, readers, by_user }
     }
 
     /// The number of the newest publication; 0 if there is none.
@@ -66,20 +75,21 @@ impl Publications {
     /// `filter`. The stream ends with a problem when the caller may not read on.
     ///
     /// # Errors
-    /// [`Kind::Busy`] when too many follow.
+    /// [`Kind::Busy`] when too many follow, or the caller too often.
     pub(crate) fn follow(
         self: &Arc<Self>,
         caller: &Caller,
         after: u64,
         filter: Option<ReadFilter>,
     ) -> Result<api::Publications> {
+        let stream = self.by_user.open(caller.identity())?;
         let permit = Arc::clone(&self.readers).try_acquire_owned().map_err(|_| {
             Problem::new(Kind::Busy, "too many subscribers")
                 .hint("search the catalog, or try again later")
+                .retry_after(RETRY_SECONDS)
         })?;
-        let publications = Arc::clone(self);
-        let reader =
-            Reader { publications, caller: caller.clone(), after, filter, _permit: permit };
+        let (publications, caller) = (Arc::clone(self), caller.clone());
+        let reader = Reader { publications, caller, after, filter, _held: (permit, stream) };
         let batches = stream::unfold(Some(reader), |reader| async move {
             let mut reader = reader?;
             match reader.next().await {
@@ -98,7 +108,7 @@ struct Reader {
     after: u64,
     /// Says what to read; all if none.
     filter: Option<ReadFilter>,
-    _permit: OwnedSemaphorePermit,
+    _held: (OwnedSemaphorePermit, OpenStream),
 }
 
 impl Reader {
@@ -145,5 +155,48 @@ impl Reader {
             }
         }
         Ok(found)
+    }
+}
+
+/// How many streams each user has open.
+struct StreamsByUser {
+    of_user_max: usize,
+    open: Mutex<HashMap<Identity, usize>>,
+}
+
+impl StreamsByUser {
+    /// Counts one more, until what this gives is dropped.
+    fn open(self: &Arc<Self>, user: &Identity) -> Result<OpenStream> {
+        let mut open = self.lock();
+        let count = open.entry(user.clone()).or_default();
+        if *count >= self.of_user_max {
+            let detail = format!("you follow by {count} streams, and more are not allowed");
+            let problem = Problem::new(Kind::Busy, detail).retry_after(RETRY_SECONDS);
+            return Err(problem.hint("end one of them").into());
+        }
+        *count += 1;
+        Ok(OpenStream { streams: Arc::clone(self), user: user.clone() })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, usize>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of a user's streams.
+struct OpenStream {
+    streams: Arc<StreamsByUser>,
+    user: Identity,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut open = self.streams.lock();
+        if let Some(count) = open.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.user);
+            }
+        }
     }
 }

@@ -16,6 +16,7 @@ use super::projector::{self, DocumentedEvent};
 use super::{Executed, Projection, Submission, Submit, intent};
 use crate::management::failure::{Failure, Result};
 use crate::management::salt;
+use crate::users::disabled;
 
 /// Executes calls, all that wait in one transaction.
 pub(super) type Batch = Group<Submission, Outcome, Failure>;
@@ -57,21 +58,24 @@ fn write_all(
     now: Timestamp,
 ) -> Result<Vec<Result<Outcome>>> {
     let applied = projection.applied(tx, &submissions)?;
+    let inactive = projection.inactive(tx, &submissions)?;
     // An outcome for each submission; none for those that the ledger decides.
     let mut outcomes = Vec::with_capacity(submissions.len());
     let mut to_decide = Vec::with_capacity(submissions.len());
     for submission in submissions {
         let outcome = if applied.contains(&submission.id) {
-            Some(Outcome::Applied)
+            Some(Ok(Outcome::Applied))
+        } else if inactive.contains(submission.signer()) {
+            Some(Err(disabled().into()))
         } else if let Some(opening) = &submission.drawn
             && salt::settle(tx, submission.call.share(), opening)? != opening.salt
         {
-            Some(Outcome::SaltTaken)
+            Some(Ok(Outcome::SaltTaken))
         } else {
             to_decide.push(submission);
             None
         };
-        outcomes.push(outcome.map(Ok));
+        outcomes.push(outcome);
     }
     let calls = to_decide.iter().map(|submission| submission.call.clone()).collect();
     let (decided, answers) = log.decide_in(tx, calls)?;

@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use super::{Projection, Submission, Submit};
 use crate::management::failure::{Failure, Result};
 use crate::management::salt;
+use crate::users::disabled;
 
 /// How many open calls are executed at once.
 const RETRIES_AT_ONCE: usize = 64;
@@ -51,14 +52,20 @@ fn store_all(
     submissions: Vec<Submission>,
 ) -> Result<Vec<Result<State>>> {
     let applied = projection.applied(tx, &submissions)?;
+    let inactive = projection.inactive(tx, &submissions)?;
     let mut open = open_rows(tx, &submissions)?;
     let mut states = Vec::with_capacity(submissions.len());
     let mut inserted = Vec::with_capacity(submissions.len());
-    for Submission { id, call, documents, drawn } in submissions {
-        if applied.contains(&id) {
+    for submission in submissions {
+        if applied.contains(&submission.id) {
             states.push(Ok(State::Applied));
             continue;
         }
+        if inactive.contains(submission.signer()) {
+            states.push(Err(disabled().into()));
+            continue;
+        }
+        let Submission { id, call, documents, drawn } = submission;
         if let Some(opening) = drawn
             && salt::settle(tx, call.share(), &opening)? != opening.salt
         {

@@ -23,6 +23,7 @@ use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Call, Counter, Documents, ShareRecord, check};
 use datapact_core::document::Body;
 use datapact_core::id::{Commitment, Digest, ShareId, Timestamp};
+use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::trust::Trust;
 use datapact_ledger::embedded::EmbeddedLedger;
@@ -59,6 +60,17 @@ pub(super) struct Submission {
     pub(super) drawn: Option<Opening>,
 }
 
+impl Submission {
+    /// Who signed the document.
+    pub(super) fn signer(&self) -> &Identity {
+        match &*self.documents {
+            Documents::Policy { policy, .. } => policy.signer(),
+            Documents::Access { request, .. } => request.signer(),
+            Documents::Usage { report, .. } => report.signer(),
+        }
+    }
+}
+
 /// What became of a call that was executed.
 pub(super) enum Executed {
     /// It is on the ledger and applied: now, with this receipt, or before.
@@ -81,6 +93,9 @@ pub(super) trait Projection: Send + Sync {
 
     /// The documents whose calls have been applied.
     fn applied(&self, db: &Db, submissions: &[Submission]) -> Result<HashSet<Digest>>;
+
+    /// The signers whose accounts are not active: one may have been disabled while its call waited.
+    fn inactive(&self, db: &Db, submissions: &[Submission]) -> Result<HashSet<Identity>>;
 }
 
 /// Executes calls on the ledger, and knows up to where its events are applied.

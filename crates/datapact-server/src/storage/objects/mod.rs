@@ -11,7 +11,6 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use datapact_api::problem::{Kind, Problem, Result};
@@ -24,14 +23,13 @@ use object_store::path::Path;
 use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt as _, WriteMultipart};
 use tokio::io::AsyncReadExt as _;
 
+use super::pace::Pace;
 use crate::stores::ObjectsConfig;
 
 /// How much is sent to the store at once, in bytes; the least that S3 takes.
 const PART_BYTES: usize = 5 * 1024 * 1024;
 /// How many parts an object may have; S3 takes 10,000. Larger objects have larger parts.
 const PARTS_OF_OBJECT_MAX: u64 = 9_000;
-/// How long an upload may pause: one that stops halfway holds no connection for longer.
-pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How much of a file is read at once.
 const PIECE_BYTES: usize = 1024 * 1024;
 /// How many parts may be under way.
@@ -152,17 +150,14 @@ impl Objects {
         let path = Path::from(upload.name.as_str());
         let multipart = self.store.put_multipart(&path).await.map_err(|e| failed(&e))?;
         let mut write = WriteMultipart::new_with_chunk_size(multipart, part_bytes(size));
-        let mut received = 0_u64;
+        let (mut received, mut pace) = (0_u64, Pace::new());
         let cut = loop {
-            let Ok(next) = tokio::time::timeout(PAUSE_MAX, bytes.next()).await else {
-                let seconds = PAUSE_MAX.as_secs();
-                break Some(format!(
-                    "nothing arrived for {seconds} seconds after {received} of {size} bytes"
-                ));
-            };
-            match next {
+            match pace.next(&mut bytes).await {
                 None if received == size => break None,
                 None => break Some(format!("only {received} of {size} bytes arrived")),
+                Some(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                    break Some(format!("too little arrived after {received} of {size} bytes"));
+                }
                 Some(Err(_)) => {
                     break Some(format!("the connection ended after {received} of {size} bytes"));
                 }

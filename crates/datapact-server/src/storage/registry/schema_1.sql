@@ -1,5 +1,5 @@
 -- Registrations of packages. `object`, `digest` and `size` are NULL until the package is stored;
--- `announced` is the size of an upload in parts, from its first part on. `confirmed` is 1 once
+-- `announced` is what an upload has room set aside for, from its beginning on. `confirmed` is 1 once
 -- management has asked for the stored package.
 CREATE TABLE package (
     id TEXT NOT NULL PRIMARY KEY,

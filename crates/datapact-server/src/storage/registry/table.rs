@@ -95,8 +95,8 @@ pub(in crate::storage) fn fill(
     Ok(tx.run(sql, values)? == 1)
 }
 
-/// Sets aside room for an upload in parts to a registration that is empty, unless the provider
-/// would then have more than `bytes_max`.
+/// Sets aside room for an upload to a registration that is empty, unless the provider would then
+/// have more than `bytes_max`.
 pub(in crate::storage) fn announce(
     tx: &Tx,
     id: &PackageId,
@@ -108,6 +108,25 @@ pub(in crate::storage) fn announce(
                FROM package other WHERE other.realm = package.realm \
                AND other.subject = package.subject AND other.id <> $2) <= $3";
     Ok(tx.run(sql, [number(size), text(id), number(bytes_max)])? == 1)
+}
+
+/// Gives back the room that was set aside for an upload, but for the `kept` bytes that have
+/// arrived.
+pub(in crate::storage) fn give_back(tx: &Tx, id: &PackageId, kept: u64) -> Result<()> {
+    let sql = "UPDATE package SET announced = $2 WHERE id = $1 AND object IS NULL";
+    tx.run(sql, [text(id), (kept > 0).then(|| number(kept)).into()]).map(drop)
+}
+
+/// Gives back the room of all uploads but those that something has arrived of.
+pub(in crate::storage) fn forget_announced(tx: &Tx, begun: &[PackageId]) -> Result<()> {
+    let sql = "SELECT id FROM package WHERE announced IS NOT NULL AND object IS NULL";
+    for row in tx.rows(sql, [])? {
+        let id: PackageId = row.parse(0)?;
+        if !begun.contains(&id) {
+            give_back(tx, &id, 0)?;
+        }
+    }
+    Ok(())
 }
 
 /// Forgets a registration; the object that it named.
@@ -171,14 +190,6 @@ pub(in crate::storage) fn unfilled(db: &Db, provider: &Identity) -> Result<u64> 
     let sql = "SELECT COUNT(*) FROM package \
                WHERE realm = $1 AND subject = $2 AND object IS NULL";
     db.row(sql, parts(provider))?.map_or(Ok(0), |row| row.number(0))
-}
-
-/// How many bytes a provider has stored or is uploading, except for the package `id`.
-pub(in crate::storage) fn used(db: &Db, provider: &Identity, id: &PackageId) -> Result<u64> {
-    let sql = "SELECT CAST(COALESCE(SUM(COALESCE(size, announced)), 0) AS BIGINT) FROM package \
-               WHERE realm = $1 AND subject = $2 AND id <> $3";
-    let [realm, subject] = parts(provider);
-    db.row(sql, [realm, subject, text(id)])?.map_or(Ok(0), |row| row.number(0))
 }
 
 /// When the newest registration was made; 0 without any.

@@ -65,10 +65,8 @@ impl UploadService {
             return Err(problem.hint("ask for its status, or register a new one"));
         }
         self.check_package(size)?;
-        let max = self.provider_bytes_max;
-        if !self.registry.write(move |tx| table::announce(tx, &id, size, max)).await? {
-            return Err(self.provider_is_full(size));
-        }
+        // What has arrived takes room, however short the caller now says that the package is.
+        self.set_room_aside(id, size.max(turn.length().await?)).await?;
         if turn.append(offset, size, bytes).await? < size {
             return Ok(self.registry.status(registration));
         }
@@ -88,6 +86,64 @@ impl UploadService {
         // Last: whatever ends this before leaves the parts, which are tidied away.
         turn.forget().await?;
         Ok(status)
+    }
+
+    /// Takes a package that arrives at once. `provider` has registered it.
+    async fn take_whole(
+        &self,
+        id: PackageId,
+        provider: Identity,
+        size: u64,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        self.check_package(size)?;
+        // One upload of a package at a time, so that none has the room of another.
+        let turn = self.parts.take(&id).await;
+        let registration = self.registry.own(&id, &provider).await?;
+        if registration.stored.as_ref().is_some_and(|stored| stored.size != size) {
+            return Err(another_is_stored());
+        }
+        if registration.stored.is_some() {
+            // A repeat, which takes room only until it has been compared.
+            return self.store(registration, size, turn.while_held(bytes)).await;
+        }
+        let kept = turn.length().await?;
+        self.set_room_aside(id, size.saturating_add(kept)).await?;
+        let stored = self.store(registration, size, turn.while_held(bytes)).await;
+        if stored.is_err() {
+            self.registry.write(move |tx| table::give_back(tx, &id, kept)).await?;
+        }
+        stored
+    }
+
+    /// Writes what arrives to an object, examines it, and keeps it.
+    async fn store(
+        &self,
+        registration: Registration,
+        size: u64,
+        bytes: ByteStream,
+    ) -> Result<PackageStatus> {
+        let upload = self.objects.write(&registration.id, size, bytes).await?;
+        let examined = async {
+            let source = self.objects.source(upload.name()).await?;
+            self.examiner.examine(source, registration.id, &registration.provider).await
+        };
+        match examined.await {
+            Ok(digest) => self.fill(registration, upload, digest, size).await,
+            Err(problem) => {
+                upload.discard().await;
+                Err(problem)
+            }
+        }
+    }
+
+    /// Sets room aside before anything is taken, so that uploads together pass no bound.
+    async fn set_room_aside(&self, id: PackageId, size: u64) -> Result<()> {
+        let max = self.provider_bytes_max;
+        match self.registry.write(move |tx| table::announce(tx, &id, size, max)).await? {
+            true => Ok(()),
+            false => Err(self.provider_is_full(size)),
+        }
     }
 
     /// Keeps an object that was examined, unless another was faster or the provider has no room for
@@ -112,10 +168,7 @@ impl UploadService {
                 let found = self.registry.own(&id, &provider).await?;
                 match &found.stored {
                     Some(other) if other.digest == digest => Ok(self.registry.status(found)),
-                    Some(_) => {
-                        let detail = "another package is stored under this identifier";
-                        Err(Problem::new(Kind::Conflict, detail).hint("register a new one"))
-                    }
+                    Some(_) => Err(another_is_stored()),
                     None => Err(self.provider_is_full(size)),
                 }
             }
@@ -141,27 +194,13 @@ impl UploadService {
 #[async_trait]
 impl Uploads for Called<UploadService> {
     async fn upload(&self, id: &PackageId, size: u64, bytes: ByteStream) -> Result<PackageStatus> {
-        let provider = self.users.user(&self.caller).await?;
-        let registration = self.registry.own(id, provider).await?;
-        self.check_package(size)?;
-        // An early look, so that what has no room is not sent; the filling decides.
-        let (package, owner) = (*id, provider.clone());
-        let used = self.registry.read(move |db| table::used(db, &owner, &package)).await?;
-        if registration.stored.is_none() && used.saturating_add(size) > self.provider_bytes_max {
-            return Err(self.provider_is_full(size));
-        }
-        let upload = self.objects.write(id, size, bytes).await?;
-        let examined = async {
-            let source = self.objects.source(upload.name()).await?;
-            self.examiner.examine(source, *id, provider).await
-        };
-        match examined.await {
-            Ok(digest) => self.fill(registration, upload, digest, size).await,
-            Err(problem) => {
-                upload.discard().await;
-                Err(problem)
-            }
-        }
+        let provider = self.users.user(&self.caller).await?.clone();
+        self.registry.own(id, &provider).await?;
+        let (service, id) = (Arc::clone(&self.service), *id);
+        // A task of its own: when the caller goes away, the room is given back.
+        let taken =
+            tokio::spawn(async move { service.take_whole(id, provider, size, bytes).await });
+        taken.await.map_err(Problem::internal)?
     }
 
     async fn upload_offset(&self, id: &PackageId) -> Result<UploadOffset> {
@@ -194,4 +233,9 @@ impl Uploads for Called<UploadService> {
 
 fn too_large(what: &str, max: u64, size: u64) -> Problem {
     Problem::new(Kind::TooLarge, format!("{what} may be at most {max} bytes; this one has {size}"))
+}
+
+fn another_is_stored() -> Problem {
+    let detail = "another package is stored under this identifier";
+    Problem::new(Kind::Conflict, detail).hint("register a new one")
 }

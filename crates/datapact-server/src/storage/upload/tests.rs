@@ -177,6 +177,63 @@ async fn ds_1_uploads_in_parts_are_bounded_and_forgotten() {
 }
 
 #[tokio::test]
+async fn ds_1_uploads_under_way_together_pass_no_bound() {
+    let bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let as_alice = bench.as_user(alice.identity());
+    let (go_away, gone) = tokio::sync::watch::channel(());
+    let mut under_way = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let id = as_alice.packages().register_package().await.unwrap().id;
+        let mut gone = gone.clone();
+        let end = stream::once(async move {
+            let _ = gone.changed().await;
+            Err(std::io::ErrorKind::ConnectionReset.into())
+        });
+        let bytes = pieces(&[7; 10_000]).chain(end).boxed();
+        let uploads = bench.as_user(alice.identity());
+        under_way.spawn(async move {
+            uploads.uploads().upload(&id, 200_000, bytes).await.unwrap_err().kind
+        });
+    }
+    // There is room for three of 600,000 bytes in all, though of none much has arrived.
+    for _ in 0..5 {
+        assert_eq!(under_way.join_next().await.unwrap().unwrap(), Kind::TooLarge);
+    }
+    assert!(under_way.try_join_next().is_none());
+    go_away.send_replace(());
+    for _ in 0..3 {
+        assert_eq!(under_way.join_next().await.unwrap().unwrap(), Kind::Malformed);
+    }
+    // What failed has no room any more.
+    let id = as_alice.packages().register_package().await.unwrap().id;
+    let bytes = package(&alice, id, 350_000);
+    let size = bytes.len() as u64;
+    assert!(as_alice.uploads().upload(&id, size, pieces(&bytes)).await.unwrap().stored);
+}
+
+const SMALLER: Part = Part { offset: 0, size: 1 };
+
+#[tokio::test]
+async fn ds_1_what_has_arrived_counts_whatever_is_announced_later() {
+    let bench = Bench::new().await;
+    let alice = bench.clinic.signer("alice");
+    let as_alice = bench.as_user(alice.identity());
+    let first = as_alice.packages().register_package().await.unwrap().id;
+    let second = as_alice.packages().register_package().await.unwrap().id;
+    let arrived = [7; 300_000];
+    let part = Part { offset: 0, size: 400_000 };
+    let uploads = as_alice.uploads();
+    uploads.append(&first, &part, pieces(&arrived)).await.unwrap();
+    let smaller = uploads.append(&first, &SMALLER, pieces(&[7]));
+    assert_eq!(smaller.await.unwrap_err().kind, Kind::Conflict);
+    let whole = uploads.upload(&first, 1, pieces(&[7]));
+    assert_eq!(whole.await.unwrap_err().kind, Kind::Malformed);
+    let other = uploads.upload(&second, 300_001, pieces(&arrived));
+    assert_eq!(other.await.unwrap_err().kind, Kind::TooLarge);
+}
+
+#[tokio::test]
 async fn ds_1_who_goes_on_with_an_upload_ends_the_one_that_hangs() {
     let bench = Bench::new().await;
     let alice = bench.clinic.signer("alice");

@@ -27,6 +27,11 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a delivery may take in all.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+/// Why a receiver that has a name is not called or does not answer. It is the same whether the name
+/// leads nowhere, to an address inside or to one where nothing listens: a subscriber does not learn
+/// which names this network has.
+const UNREACHABLE: &str = "the receiver has no address that may be called, cannot be reached, or \
+                           shows no trusted certificate";
 /// How a secret begins (Standard Webhooks).
 const SECRET_PREFIX: &str = "whsec_";
 
@@ -136,9 +141,7 @@ impl Webhooks {
             Err(error) if error.is_timeout() => {
                 Err("the receiver did not answer in time".to_owned())
             }
-            Err(_) => {
-                Err("the receiver cannot be reached, or its certificate is not trusted".to_owned())
-            }
+            Err(_) => Err(UNREACHABLE.to_owned()),
         }
     }
 
@@ -156,11 +159,11 @@ impl Webhooks {
             _ => Vec::new(),
         };
         if found.is_empty() {
-            return Err("the receiver's name cannot be resolved".to_owned());
+            return Err(UNREACHABLE.to_owned());
         }
         // All of them: a name that has one address outside and one inside is up to no good.
-        found.iter().try_for_each(|address| self.admit(address.ip()))?;
-        Ok(found)
+        let admitted = found.iter().try_for_each(|address| self.admit(address.ip()));
+        admitted.map(|()| found).map_err(|_| UNREACHABLE.to_owned())
     }
 
     fn admit(&self, address: IpAddr) -> Result<(), String> {
@@ -292,9 +295,14 @@ mod tests {
         let (address, count) = receiver("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         let port = address.port();
         let strict = webhooks(&[], true);
-        for host in ["127.0.0.1", "localhost", "[::1]", "127.1"] {
+        for host in ["127.0.0.1", "[::1]", "127.1"] {
             let refused = deliver(&strict, &format!("http://{host}:{port}/")).await.unwrap_err();
             assert!(refused.contains("not of the global Internet"), "{host}: {refused}");
+        }
+        // What is said of a name does not tell whether it is known here.
+        for host in ["localhost", "no-such-name.invalid"] {
+            let refused = deliver(&strict, &format!("http://{host}:{port}/")).await.unwrap_err();
+            assert_eq!(refused, UNREACHABLE, "{host}");
         }
         assert_eq!(count.load(Ordering::SeqCst), 0, "a connection was made");
         let https = webhooks(&["127.0.0.0/8", "::1"], false);

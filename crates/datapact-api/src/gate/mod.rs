@@ -1,45 +1,45 @@
 //! The gate in front of every route: who is calling, whether the server's list admits them, and
 //! whether a user has signed this very call (MG-2, AC-1, AC-3).
 
-use std::collections::{HashSet, VecDeque};
-use std::str::FromStr;
-use std::sync::{Arc, Mutex, PoisonError};
+mod access;
+mod calls;
+mod headers;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use datapact_core::document::Statement;
-use datapact_core::id::{Digest, Timestamp};
+use datapact_core::id::Digest;
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signed;
 use datapact_core::trust::Trust;
 use datapact_log::clock::Clock;
 use futures_util::StreamExt as _;
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 
+pub use self::access::{AccessList, Pattern};
+pub use self::calls::{CallLimits, STATEMENT_SECONDS_MAX};
+use self::calls::{Calls, UnderWay};
+pub use self::headers::{IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_MAX};
 use crate::peer::AuthenticatedPeer;
 use crate::problem::{Kind, Problem, Result};
 
 /// The header that carries a user's signed statement.
 pub const STATEMENT_HEADER: &str = "datapact-statement";
-/// The header by which a caller marks the repeats of one call
-/// (draft-ietf-httpapi-idempotency-key-header).
-pub const IDEMPOTENCY_HEADER: &str = "idempotency-key";
-/// The longest idempotency key, in characters.
-pub const IDEMPOTENCY_KEY_MAX: usize = 128;
-/// How far a statement's time may be from the server's clock, in seconds.
-pub const STATEMENT_SECONDS_MAX: u64 = 60;
 /// The largest JSON body, in bytes.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 /// How long a JSON body may take to arrive: who stops halfway holds no connection for longer.
 pub const BODY_SECONDS_MAX: u64 = 30;
 /// How much is read of a body that is larger, in bytes.
 const PASSED_OVER_BYTES_MAX: usize = 16 * BODY_BYTES_MAX;
-/// The most statements remembered against replay; within their life no more can be taken.
-const STATEMENTS_MAX: usize = 500_000;
+
+/// How long a caller waits to be told that it calls too much.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The current value of something that is reloaded while the server runs.
 pub type Source<T> = Arc<dyn Fn() -> Arc<T> + Send + Sync>;
@@ -90,68 +90,17 @@ impl Caller {
     }
 }
 
-/// One line of an access list: a realm (`clinic`), or one identity (`clinic:CN=alice`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pattern {
-    /// Everybody of a realm.
-    Realm(String),
-    /// One user or server.
-    Identity(Identity),
-}
-
-/// Whom a server admits (AC-3): who is on `allow` and not on `deny`.
-#[derive(Debug, Clone, Default)]
-pub struct AccessList {
-    /// Admitted.
-    pub allow: Vec<Pattern>,
-    /// Refused, even if admitted by `allow`.
-    pub deny: Vec<Pattern>,
-}
-
-impl Pattern {
-    fn matches(&self, identity: &Identity) -> bool {
-        match self {
-            Self::Realm(realm) => *realm == identity.realm,
-            Self::Identity(one) => one == identity,
-        }
-    }
-}
-
-impl FromStr for Pattern {
-    type Err = datapact_core::identity::ParseIdentityError;
-
-    fn from_str(text: &str) -> std::result::Result<Self, Self::Err> {
-        if text.contains(':') {
-            return text.parse().map(Self::Identity);
-        }
-        let probe = Identity { realm: text.to_owned(), subject: "CN=x".to_owned() };
-        probe.validate().map(|()| Self::Realm(text.to_owned()))
-    }
-}
-
-impl AccessList {
-    /// Whether `identity` is admitted.
-    pub fn admits(&self, identity: &Identity) -> bool {
-        let listed =
-            |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(identity));
-        listed(&self.allow) && !listed(&self.deny)
-    }
-}
-
 /// The gate of one server.
 pub struct Gate {
     name: String,
     trust: Source<Trust>,
     access: Source<AccessList>,
     clock: Clock,
-    seen: Mutex<Seen>,
-}
-
-/// The statements of the last minutes, oldest first.
-#[derive(Default)]
-struct Seen {
-    ids: HashSet<Digest>,
-    order: VecDeque<(Timestamp, Digest)>,
+    calls: Arc<Calls>,
+    /// Servers whose calls no limit is for.
+    own_servers: Vec<Identity>,
+    /// Method and path of the routes that take a package.
+    packages: Vec<(&'static str, &'static str)>,
 }
 
 /// What of a call is signed.
@@ -164,7 +113,44 @@ struct Call<'a> {
 impl Gate {
     /// The gate of the server whose certificate bears `name`.
     pub fn new(name: &str, trust: Source<Trust>, access: Source<AccessList>, clock: Clock) -> Self {
-        Self { name: name.to_owned(), trust, access, clock, seen: Mutex::default() }
+        let calls = Arc::new(Calls::new(CallLimits::default()));
+        let name = name.to_owned();
+        Self { name, trust, access, clock, calls, own_servers: Vec::new(), packages: Vec::new() }
+    }
+
+    /// The same with these limits for every caller but the servers of these names.
+    #[must_use]
+    pub fn limited(mut self, limits: CallLimits, own_servers: &[String]) -> Self {
+        self.calls = Arc::new(Calls::new(limits));
+        self.own_servers = own_servers.iter().map(|name| Identity::server(name)).collect();
+        self
+    }
+
+    /// The same in front of routes that take a package, each by its method in lower case and its
+    /// path. No other takes a body that its caller's statement does not cover.
+    #[must_use]
+    pub fn taking_packages(
+        mut self,
+        routes: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Self {
+        self.packages.extend(routes);
+        self
+    }
+
+    /// Counts a call, unless the peer is one of the servers that no limit is for.
+    fn begin(&self, peer: &AuthenticatedPeer) -> Result<Option<UnderWay>> {
+        if self.own_servers.contains(&peer.identity) {
+            return Ok(None);
+        }
+        self.calls.begin(&peer.identity).map(Some)
+    }
+
+    /// Whether what is called takes a package.
+    fn takes_package(&self, method: &Method, path: Option<&MatchedPath>) -> bool {
+        let is_called = |(verb, route): &(&str, &str)| {
+            verb.eq_ignore_ascii_case(method.as_str()) && path.is_some_and(|p| p.as_str() == *route)
+        };
+        self.packages.iter().any(is_called)
     }
 
     /// Identifies the peer again, so that a revocation counts at once, and consults the list.
@@ -217,40 +203,30 @@ impl Gate {
             let detail = "the signed statement is more than 60 seconds old or ahead";
             return Err(refused(detail).hint("compare this machine's clock with the server's"));
         }
-        self.once(signed.document().time, signed.id(), now)
+        self.calls.once(&peer.identity, signed.document().time, signed.id(), now)
     }
 
-    /// Remembers a statement, and refuses one that was seen.
-    fn once(&self, time: Timestamp, id: Digest, now: Timestamp) -> Result<()> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        // Entries are ordered by arrival; each outlives the window in which its statement would be
-        // accepted.
-        while let Some((until, old)) = seen.order.front().copied() {
-            if until >= now {
-                break;
-            }
-            seen.order.pop_front();
-            seen.ids.remove(&old);
-        }
-        if seen.ids.len() >= STATEMENTS_MAX {
-            return Err(Problem::new(Kind::Busy, "too many calls at once; try again in a minute"));
-        }
-        if !seen.ids.insert(id) {
-            return Err(Problem::new(Kind::Unauthenticated, "the statement was used before"));
-        }
-        let until = time.max(now).saturating_add(2 * STATEMENT_SECONDS_MAX);
-        seen.order.push_back((until, id));
-        Ok(())
-    }
-
-    async fn admit(&self, request: Request) -> Result<Request> {
+    async fn admit(&self, request: Request) -> Result<(Request, Option<UnderWay>)> {
         let peer = request.extensions().get::<AuthenticatedPeer>().cloned().ok_or_else(|| {
             Problem::new(Kind::Unauthenticated, "the connection has no client certificate")
         })?;
+        // First, since all that follows costs more; and after a pause, so that a caller who sends
+        // on without reading is not answered faster than it may call.
+        let under_way = match self.begin(&peer) {
+            Ok(under_way) => under_way,
+            Err(problem) => {
+                tokio::time::sleep(BUSY_PAUSE).await;
+                return Err(problem);
+            }
+        };
         self.admit_peer(&peer)?;
         let (mut parts, body) = request.into_parts();
         // A package is bound by its own signed metadata; everything else is small and signed whole.
         let streamed = parts.headers.get(header::CONTENT_TYPE).is_some_and(|t| t == OCTET_STREAM);
+        if streamed && !self.takes_package(&parts.method, parts.extensions.get::<MatchedPath>()) {
+            let detail = format!("this address takes no package, so no `{OCTET_STREAM}`");
+            return Err(Problem::malformed(detail).hint("send JSON, and sign it with the call"));
+        }
         let (content, body) = if streamed {
             (None, body)
         } else if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
@@ -269,14 +245,14 @@ impl Gate {
             let content = (!bytes.is_empty()).then(|| Digest::of(&bytes));
             (content, Body::from(bytes))
         };
-        let idempotency_key = idempotency_key(&parts.headers)?;
-        let if_match = if_match(&parts.headers)?;
+        let idempotency_key = headers::idempotency_key(&parts.headers)?;
+        let if_match = headers::if_match(&parts.headers)?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let statement = parts.headers.get(STATEMENT_HEADER).and_then(|value| value.to_str().ok());
         self.admit_statement(&peer, statement, &Call { method: &parts.method, target, content })?;
         let statement = statement.filter(|_| !peer.identity.is_server()).map(Arc::from);
         parts.extensions.insert(Caller { peer, statement, idempotency_key, if_match });
-        Ok(Request::from_parts(parts, body))
+        Ok((Request::from_parts(parts, body), under_way))
     }
 }
 
@@ -298,43 +274,6 @@ async fn pass_over(body: Body) {
     let _ = tokio::time::timeout(Duration::from_secs(BODY_SECONDS_MAX), reading).await;
 }
 
-/// The idempotency key: a string of structured fields (RFC 9651) without escapes.
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
-    let mut values = headers.get_all(IDEMPOTENCY_HEADER).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return match headers.contains_key(IDEMPOTENCY_HEADER) {
-            true => Err(Problem::malformed("`Idempotency-Key` is given twice")),
-            false => Ok(None),
-        };
-    };
-    let quoted =
-        value.to_str().ok().and_then(|text| text.trim().strip_prefix('"')?.strip_suffix('"'));
-    let plain = |key: &&str| {
-        (1..=IDEMPOTENCY_KEY_MAX).contains(&key.len())
-            && key.bytes().all(|b| matches!(b, 0x20..=0x7e) && b != b'"' && b != b'\\')
-    };
-    quoted.filter(plain).map(|key| Some(Arc::from(key))).ok_or_else(|| {
-        let detail = format!(
-            "`Idempotency-Key` is 1 to {IDEMPOTENCY_KEY_MAX} characters between double quotes"
-        );
-        Problem::malformed(detail)
-    })
-}
-
-/// The one strong entity tag of `If-Match`.
-fn if_match(headers: &HeaderMap) -> Result<Option<Arc<str>>> {
-    let mut values = headers.get_all(header::IF_MATCH).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    let tag = value.to_str().ok().filter(|tag| {
-        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        inner.is_some_and(|inner| !inner.contains('"'))
-    });
-    match (tag, values.next()) {
-        (Some(tag), None) => Ok(Some(Arc::from(tag))),
-        _ => Err(Problem::malformed("`If-Match` must be one strong entity tag")),
-    }
-}
-
 /// The media type of streamed bodies.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -351,7 +290,7 @@ pub fn gated(routes: Router, gate: Arc<Gate>) -> Router {
 /// The middleware: lets a call through with its [`Caller`], or answers why not.
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     match gate.admit(request).await {
-        Ok(request) => next.run(request).await,
+        Ok((request, _under_way)) => next.run(request).await,
         Err(problem) => problem.into_response(),
     }
 }
