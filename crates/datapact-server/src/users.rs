@@ -194,8 +194,8 @@ mod tests {
         let ann: Identity = "clinic:CN=Ann".parse().unwrap();
         let bob: Identity = "clinic:CN=Bob".parse().unwrap();
         let tell = async |status, sequence| {
-            let (mark, notice) =
-                (users.marker.of(&ann), UserNotice { identity: ann.clone(), status, sequence });
+            let (mark, identity) = (users.marker.of(&ann), ann.clone());
+            let notice = UserNotice { identity, status, sequence, authorisation: None };
             let job = store.write(move |tx| Users::take(tx, &mark, &notice));
             job.await.unwrap()
         };

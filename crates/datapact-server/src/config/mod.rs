@@ -7,6 +7,7 @@ mod management;
 mod network;
 mod storage;
 mod webhooks;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -20,11 +21,12 @@ use serde::de::DeserializeOwned;
 use crate::operator::traces::TracesConfig;
 use crate::secret_file::SecretFileError;
 use crate::stores::DatabaseConfig;
-pub use key::KeyServerConfig;
-pub use management::{LedgerConfig, ManagementConfig, Peer};
+pub use key::{KeyServerConfig, OwnManagement};
+pub use management::{LedgerConfig, ManagementConfig, Peer, Witness};
 pub(crate) use network::Network;
 pub use storage::StorageServerConfig;
 pub use webhooks::WebhooksConfig;
+pub use witness::WitnessConfig;
 
 /// The longest retention, in days.
 const RETENTION_DAYS_MAX: u32 = 3650;

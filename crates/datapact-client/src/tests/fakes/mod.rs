@@ -18,6 +18,7 @@ use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::public::{Health, Public};
 use datapact_api::storage_server::*;
+use datapact_api::user::Deletion;
 use datapact_api::user::{UserNotice, Users};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
