@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use datapact_core::id::{AccountId, ShareId};
 use datapact_core::identity::Identity;
 use datapact_core::jws::Signer;
 use datapact_core::permission::AccessTimes;
+use datapact_local::ports::PortBlock;
 use datapact_log::clock::system_clock;
 use datapact_log::note::{Checkpoint, SigningKey};
 use datapact_log::witness::{AddCheckpoint, Refusal};
@@ -31,10 +32,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 use support::{Site, WITNESS, data};
 
-/// A second management with the same keys, on another address. It ends with the test.
-struct OldManagement(Child);
+/// A process that ends with the test.
+struct Process(Child);
 
-impl Drop for OldManagement {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -54,7 +55,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Serves the copy of management in `servers/old` at 127.0.0.2.
-fn serve_old(site: &Site) -> OldManagement {
+fn serve_old(site: &Site) -> Process {
     let config = site.file("servers/old/management.toml");
     let text = fs::read_to_string(&config).unwrap();
     let text = text
@@ -73,7 +74,7 @@ fn serve_old(site: &Site) -> OldManagement {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
     assert!(ready["listen"].as_str().unwrap().starts_with("127.0.0.2:"), "{ready}");
-    OldManagement(child)
+    Process(child)
 }
 
 /// Lets the profile's user reach management at `to` instead of `from`.
@@ -251,4 +252,73 @@ async fn ur_2_witnesses_are_asked_and_cosign_no_fork() {
     site.restart(WITNESS);
     lab.open(set.share).await.unwrap();
     audit(&site, &set.share, &[], 0);
+}
+
+/// Another program that speaks C2SP tlog-witness cosigns our log, and refuses its fork.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_we_did_not_write_cosigns_the_log() {
+    let Some(program) = aics_witness() else { return };
+    let site = Site::start();
+    let ports = PortBlock::reserve().unwrap();
+    let at = format!("127.0.0.1:{}", ports.ports().start);
+    let folder = site.file("aics");
+    fs::create_dir(&folder).unwrap();
+    let config = folder.join("witness.json");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(&program);
+        command.args(&arguments[..1]).arg("--config").arg(&config).args(&arguments[1..]);
+        command
+    };
+    let log = fs::read_to_string(site.file("servers/management/data/log.key")).unwrap();
+    let log = SigningKey::parse(&log).unwrap();
+    let (origin, vkey) = (log.public().name(), log.public().to_string());
+    let made = run(&["init", "--name", "aics.example", "--listen", &at]).output().unwrap();
+    let made = String::from_utf8(made.stdout).unwrap();
+    let key = made.split_whitespace().find(|word| word.starts_with("aics.example+")).unwrap();
+    let added = run(&["add-log", "--origin", origin, "--vkey", &vkey]).output().unwrap();
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    let log_file = fs::File::create(site.file("logs/aics.log")).unwrap();
+    let _serving = Process(run(&["serve"]).stderr(log_file).spawn().unwrap());
+    let path = site.config("management");
+    let text = fs::read_to_string(&path).unwrap();
+    let entry = format!(
+        "{text}\n[[ledger.independent_witnesses]]\nkey = \"{key}\"\nurl = \"http://{at}\"\n"
+    );
+    fs::write(&path, entry).unwrap();
+    site.restart("management");
+
+    let key = key.parse().unwrap();
+    let client = WitnessClient::new(format!("http://{at}").parse().unwrap()).unwrap();
+    let newest = async || {
+        let note = client.newest(origin).await.ok().flatten()?;
+        Checkpoint::open(&note, log.public(), std::slice::from_ref(&key)).ok()
+    };
+    let until = std::time::Instant::now() + support::PATIENCE;
+    let cosigned = loop {
+        match newest().await {
+            Some(checkpoint) if checkpoint.size() > 0 => break checkpoint,
+            _ => assert!(std::time::Instant::now() < until, "{}", site.log("management")),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert!(cosigned.cosigned_at(&key).is_some());
+    let (old, proof) = (cosigned.size(), Vec::new());
+    let request = AddCheckpoint { old, proof, note: log.checkpoint(old, &[7; 32]) };
+    let answer = client.add_checkpoint(&request).await.unwrap();
+    assert_eq!(answer, Added::Refused(Refusal::Inconsistent));
+}
+
+/// PyPI's aics-witness: `AICS_WITNESS`, or what is in the PATH.
+fn aics_witness() -> Option<PathBuf> {
+    let named = std::env::var_os("AICS_WITNESS").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut found = named
+        .into_iter()
+        .chain(std::env::split_paths(&path).map(|folder| folder.join("aics-witness")));
+    let program = found.find(|program| program.is_file());
+    if program.is_none() {
+        let reason = "`aics-witness` is missing: it is on PyPI, and needs Python 3.12";
+        datapact_test_tools::skip_everywhere(reason);
+    }
+    program
 }

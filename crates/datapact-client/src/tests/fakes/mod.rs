@@ -22,7 +22,7 @@ use datapact_api::user::Deletion;
 use datapact_api::user::{UserNotice, Users};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
-use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
+use datapact_core::document::{AccessRequest, Body, KeyRelease, UsageReport};
 use datapact_core::enrolment::{Administrators, Enrolment, LedgerTrust, Version};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;
@@ -249,8 +249,8 @@ impl World {
     }
 
     /// A release by the key server of another content.
-    pub(crate) fn state(&self, release: KeyRelease) -> Signed<KeyRelease> {
-        self.key_signer.sign(LEDGER, now(), release)
+    pub(crate) fn state<B: Body>(&self, body: B) -> Signed<B> {
+        self.key_signer.sign(LEDGER, now(), body)
     }
 }
 
