@@ -11,6 +11,7 @@ use datapact_api::key_server::{ReleaseKey, StoreKey};
 use datapact_api::management::{
     CatalogQuery, InvitationFile, NewInvitation, NewSubscription, RecordQuery,
 };
+use datapact_api::witness::WitnessUrl;
 use datapact_client::audit::{Bundle, TrustedInputs};
 use datapact_core::contract::{Call, Receipt, Values, decide, keys};
 use datapact_core::document::{
@@ -40,7 +41,10 @@ use datapact_log::note::{Checkpoint, SigningKey, VerifyingKey};
 use datapact_log::path::Resource;
 use datapact_log::proof::Proof;
 use datapact_log::source::{LogSource, SourceError};
-use datapact_server::config::{KeyServerConfig, ManagementConfig, StorageServerConfig};
+use datapact_log::witness::AddCheckpoint;
+use datapact_server::config::{
+    KeyServerConfig, ManagementConfig, StorageServerConfig, WitnessConfig,
+};
 
 /// Reads any bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -55,6 +59,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("contract", contract),
     ("log", log),
     ("log-audit", log_audit),
+    ("witness", witness),
     ("api", api),
     ("audit-bundle", audit_bundle),
     ("config", config),
@@ -168,6 +173,24 @@ fn log(bytes: &[u8]) {
     let _ = SigningKey::parse(text);
 }
 
+/// The key of the log whose checkpoints are in the corpus, `testdata/ledger`'s.
+const WITNESSED: &str = "ledger.example+9e004662+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c";
+
+/// A log's request to a witness, and the URLs where witnesses are.
+fn witness(bytes: &[u8]) {
+    let Ok(key) = WITNESSED.parse::<VerifyingKey>() else { return };
+    if let Ok(request) = AddCheckpoint::parse(bytes) {
+        assert_eq!(request.to_string().as_bytes(), bytes);
+        if let Ok(checkpoint) = request.open(&key) {
+            let _ = request.follows(&checkpoint, Some((request.old, [0; 32])));
+        }
+    }
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    if let Ok(url) = text.parse::<WitnessUrl>() {
+        assert_eq!(url.to_string().parse(), Ok(url));
+    }
+}
+
 /// A log whose signed checkpoint is one of `testdata/ledger`, and whose files are the input, one
 /// after the other.
 struct Files<'a>(Mutex<Vec<&'a [u8]>>);
@@ -220,6 +243,7 @@ fn config(bytes: &[u8]) {
     let _ = toml::from_str::<ManagementConfig>(text);
     let _ = toml::from_str::<KeyServerConfig>(text);
     let _ = toml::from_str::<StorageServerConfig>(text);
+    let _ = toml::from_str::<WitnessConfig>(text).map(|config| config.logs());
 }
 
 /// What an Ethereum node answers, and the events and refusals in it.

@@ -18,5 +18,6 @@ pub mod tls;
 pub mod trace;
 pub mod trust_file;
 pub mod user;
+pub mod witness;
 
 pub use datapact_core::endpoint;

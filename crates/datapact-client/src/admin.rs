@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use datapact_api::management::{
-    Account, AccountUpdate, Action, Deletion, EnrolmentProgress, InvitationFile, NewInvitation,
-    check_actions,
+    Account, AccountUpdate, Action, EnrolmentProgress, InvitationFile, NewInvitation, check_actions,
 };
 use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem};
+use datapact_api::user::Deletion;
 use datapact_core::enrolment::{Change, Enrolment, History, Invitation};
 use datapact_core::id::{AccountId, Digest, Timestamp};
 use datapact_core::identity::Identity;
@@ -212,10 +212,11 @@ impl Administrator {
     }
 
     /// Disables an account on all servers and has it erased when management's retention is over, or
-    /// right `now`: no link from the ledger to the person is left then.
-    pub async fn delete(&self, id: &AccountId, now: bool) -> Result<Account> {
-        let when = Deletion { now };
-        retry(|| self.session.management().delete_account(id, &when)).await
+    /// right `now`: no link from the ledger to the person is left then. The statement of this call
+    /// names the account's holder, and a key server destroys nothing without it.
+    pub async fn delete(&self, account: &Account, now: bool) -> Result<Account> {
+        let deletion = Deletion::of(account.identity.clone(), now);
+        retry(|| self.session.management().delete_account(&account.id, &deletion)).await
     }
 
     /// What was done to accounts, oldest first. The record is checked: none is missing or changed,

@@ -81,6 +81,24 @@ pub struct KeyRelease {
     pub sealed: Digest,
 }
 
+/// A key server's statement that it destroyed the record of a release with all that names its
+/// consumer, who was erased: audits find it in the release's place. It names no consumer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseErasure {
+    /// The share.
+    pub share: ShareId,
+    /// The access request's document id.
+    pub request: Digest,
+    /// The key request's document id.
+    pub key_request: Digest,
+    /// When the key was released.
+    pub released: Timestamp,
+    /// The document id of the statement by which the erasure was asked for, which the key server
+    /// has verified.
+    pub statement: Digest,
+}
+
 /// A package's signed metadata (WR-5): identifiers, the provider, and the root that fixes its
 /// payload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,6 +174,7 @@ body! {
     AccessRequest => "access-request",
     KeyRequest => "key-request",
     KeyRelease => "key-release",
+    ReleaseErasure => "release-erasure",
     PackageMetadata => "package-metadata",
     UsageReport => "usage-report",
     Statement => "statement",

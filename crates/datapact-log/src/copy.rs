@@ -246,6 +246,17 @@ impl LogCopy {
         self.replay.proof(position, size, checkpoint.to_owned())
     }
 
+    /// The root of the first `size` entries; none if the copy is shorter.
+    pub fn root_at(&self, size: u64) -> Option<Hash> {
+        self.replay.root_at(size)
+    }
+
+    /// The proof that this copy's tree of `size` entries continues that of its first `old`
+    /// ([`crate::consistency`]). None if the copy is shorter.
+    pub fn consistency(&self, old: u64, size: u64) -> Option<Vec<Hash>> {
+        self.replay.consistency(old, size)
+    }
+
     /// Decides an entry and appends it to the tree.
     fn take(&mut self, bytes: &[u8], see: See<'_>) -> Result<(), String> {
         let position = self.replay.size();

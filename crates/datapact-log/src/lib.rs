@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod clock;
+pub mod consistency;
 pub mod copy;
 pub mod entry;
 pub mod log_policy;
@@ -15,6 +16,7 @@ pub mod proof;
 pub mod replay;
 pub mod source;
 pub mod tree;
+pub mod witness;
 
 /// The index of an entry in a log; on another ledger, where an event lies in the ledger's order.
 pub type Position = u64;

@@ -35,6 +35,8 @@ pub enum CheckpointError {
 pub struct LogPolicy {
     logs: Vec<VerifyingKey>,
     witnesses: Vec<VerifyingKey>,
+    /// Where each of the witnesses is, if the policy says so.
+    urls: Vec<Option<String>>,
     groups: BTreeMap<String, Member>,
     quorum: Option<String>,
     text: String,
@@ -50,34 +52,32 @@ impl LogPolicy {
     /// The policy that demands a cosignature of every one of `witnesses`; of none when there are
     /// none.
     pub fn new(log: &VerifyingKey, witnesses: &[VerifyingKey]) -> Result<Self, PolicyError> {
-        let group = (!witnesses.is_empty()).then_some(("all-witnesses", "all"));
-        Self::write(log, witnesses, group)
+        let witnesses: Vec<_> = witnesses.iter().map(|key| (key.clone(), None)).collect();
+        Self::write(log, &witnesses, None)
     }
 
-    /// The policy that demands cosignatures of any `quorum` of `witnesses`.
+    /// The policy that demands cosignatures of any `quorum` of `witnesses`, of all of them if not
+    /// given. Each has the URL prefix where it is asked for its newest checkpoint, if it has one.
     ///
     /// # Errors
-    /// When there are fewer witnesses.
-    pub fn with_quorum(
+    /// When there are fewer witnesses, or a URL holds a space or a control character.
+    pub fn write(
         log: &VerifyingKey,
-        witnesses: &[VerifyingKey],
-        quorum: u32,
-    ) -> Result<Self, PolicyError> {
-        let threshold = quorum.to_string();
-        let group = (quorum > 0).then_some(("quorum-of-witnesses", threshold.as_str()));
-        Self::write(log, witnesses, group)
-    }
-
-    /// The policy whose quorum is one group of all witnesses, with a name and a threshold.
-    fn write(
-        log: &VerifyingKey,
-        witnesses: &[VerifyingKey],
-        group: Option<(&str, &str)>,
+        witnesses: &[(VerifyingKey, Option<String>)],
+        quorum: Option<u32>,
     ) -> Result<Self, PolicyError> {
         let mut text = format!("log {log}\n");
-        for (i, witness) in witnesses.iter().enumerate() {
-            text.push_str(&format!("witness w{i} {witness}\n"));
+        for (i, (witness, url)) in witnesses.iter().enumerate() {
+            let url = url.as_ref().map(|url| format!(" {url}")).unwrap_or_default();
+            text.push_str(&format!("witness w{i} {witness}{url}\n"));
         }
+        let threshold = quorum.unwrap_or_default().to_string();
+        let group = match quorum {
+            None if witnesses.is_empty() => None,
+            None => Some(("all-witnesses", "all")),
+            Some(0) => None,
+            Some(_) => Some(("quorum-of-witnesses", threshold.as_str())),
+        };
         match group {
             Some((name, threshold)) => {
                 let names: Vec<String> = (0..witnesses.len()).map(|i| format!("w{i}")).collect();
@@ -97,6 +97,12 @@ impl LogPolicy {
     /// The witnesses known.
     pub fn witnesses(&self) -> &[VerifyingKey] {
         &self.witnesses
+    }
+
+    /// The witnesses that can be asked for their newest checkpoints, each with its URL prefix.
+    pub fn monitored(&self) -> impl Iterator<Item = (&VerifyingKey, &str)> {
+        let all = self.witnesses.iter().zip(&self.urls);
+        all.filter_map(|(key, url)| Some((key, url.as_deref()?)))
     }
 
     /// Reads a checkpoint and checks that a log of this policy signed it and that its quorum
@@ -161,6 +167,7 @@ impl FromStr for LogPolicy {
         Ok(Self {
             logs: reader.logs,
             witnesses: reader.witnesses,
+            urls: reader.urls,
             groups: reader.groups,
             quorum: (quorum != "none").then_some(quorum),
             text: text.to_owned(),
@@ -172,6 +179,7 @@ impl FromStr for LogPolicy {
 struct Reader {
     logs: Vec<VerifyingKey>,
     witnesses: Vec<VerifyingKey>,
+    urls: Vec<Option<String>>,
     groups: BTreeMap<String, Member>,
     used: BTreeSet<String>,
     quorum: Option<String>,
@@ -191,9 +199,10 @@ impl Reader {
                 self.logs.push(key);
                 Ok(())
             }
-            ["witness", name, key] | ["witness", name, key, _] => {
+            ["witness", name, key, url @ ..] if url.len() <= 1 => {
                 let key = self.key(key, KeyKind::Witness)?;
                 self.witnesses.push(key.clone());
+                self.urls.push(url.first().map(|url| (*url).to_owned()));
                 self.define(name, Member::Witness(key))
             }
             ["group", name, threshold, members @ ..] if !members.is_empty() => {
@@ -253,7 +262,7 @@ impl Reader {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::note::SigningKey;
@@ -305,17 +314,26 @@ mod tests {
     #[test]
     fn a_quorum_is_none_some_or_all_of_the_witnesses() {
         let (log, witnesses) = keys();
-        let witnesses: Vec<VerifyingKey> = witnesses.iter().map(|w| w.public().clone()).collect();
-        let two = LogPolicy::with_quorum(log.public(), &witnesses, 2).unwrap().to_string();
+        let with_url = |(i, w): (usize, &SigningKey)| {
+            (w.public().clone(), (i == 1).then(|| "https://w.example:80/witness".to_owned()))
+        };
+        let witnesses: Vec<_> = witnesses.iter().enumerate().map(with_url).collect();
+        let quorum = |quorum| LogPolicy::write(log.public(), &witnesses, quorum);
+        let two = quorum(Some(2)).unwrap();
+        let monitored: Vec<_> = two.monitored().collect();
+        assert_eq!(monitored, [(&witnesses[1].0, "https://w.example:80/witness")]);
+        let two = two.to_string();
         assert!(two.ends_with(
             "\ngroup quorum-of-witnesses 2 w0 w1 w2 w3 w4\nquorum quorum-of-witnesses\n"
         ));
-        let all = LogPolicy::new(log.public(), &witnesses).unwrap().to_string();
+        let all = quorum(None).unwrap().to_string();
         assert!(all.ends_with("\ngroup all-witnesses all w0 w1 w2 w3 w4\nquorum all-witnesses\n"));
-        let none = LogPolicy::with_quorum(log.public(), &witnesses, 0).unwrap().to_string();
+        let none = quorum(Some(0)).unwrap().to_string();
         assert!(none.ends_with("\nquorum none\n") && !none.contains("group"));
-        assert!(LogPolicy::with_quorum(log.public(), &witnesses, 6).is_err());
-        assert!(LogPolicy::with_quorum(log.public(), &[], 1).is_err());
+        assert!(quorum(Some(6)).is_err());
+        assert!(LogPolicy::write(log.public(), &[], Some(1)).is_err());
+        let spaced = [(witnesses[0].0.clone(), Some("two words".to_owned()))];
+        assert!(LogPolicy::write(log.public(), &spaced, None).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use datapact_core::contract::{Value, keys};
 use datapact_core::id::Timestamp;
 
 use crate::Position;
+use crate::consistency;
 use crate::entry::{DISORDER_SECONDS_MAX, Entry, EntryFault};
 use crate::proof::Proof;
 use crate::tree::{Edge, Hash, TILE_WIDTH, TileId, leaf_hash};
@@ -99,5 +100,18 @@ impl Replay {
             tiles.insert(id, self.tile(id)?.to_vec());
         }
         Proof::from_tiles(position, size, &tiles, checkpoint)
+    }
+
+    /// The root of the first `size` entries; none if the tree has fewer.
+    pub fn root_at(&self, size: u64) -> Option<Hash> {
+        let known = size <= self.size();
+        known.then(|| consistency::root_at(size, &mut |id| Some(self.tile(id)?.to_vec())))?
+    }
+
+    /// The proof that the tree of the first `size` entries continues that of the first `old`; none
+    /// if this tree has fewer.
+    pub fn consistency(&self, old: u64, size: u64) -> Option<Vec<Hash>> {
+        let known = size <= self.size();
+        known.then(|| consistency::prove(old, size, &mut |id| Some(self.tile(id)?.to_vec())))?
     }
 }

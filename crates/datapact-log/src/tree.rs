@@ -166,7 +166,7 @@ pub fn inclusion_proof(
 
 /// The hash over the entries from `low` to before `high`, an aligned subtree at the left of which
 /// lies a whole number of subtrees of its size.
-fn subtree(
+pub(crate) fn subtree(
     low: u64,
     high: u64,
     tile: &mut impl FnMut(TileId) -> Option<Vec<Hash>>,

@@ -6,6 +6,7 @@ use datapact_log::log_policy::LogPolicy;
 use datapact_log::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use datapact_log::path::Resource;
 use datapact_log::proof::Proof;
+use datapact_log::witness::AddCheckpoint;
 use proptest::prelude::*;
 
 fn signing_key(seed: u8, name: &str, kind: KeyKind) -> SigningKey {
@@ -16,6 +17,9 @@ fn read_all(bytes: &[u8]) {
     let log = signing_key(1, "log.example", KeyKind::Log);
     let _ = Entry::parse(bytes);
     let _ = Checkpoint::open(bytes, log.public(), &[]);
+    if let Ok(request) = AddCheckpoint::parse(bytes) {
+        assert_eq!(request.to_string().as_bytes(), bytes);
+    }
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     if let Some(resource) = Resource::parse(text) {
         assert_eq!(resource.to_string(), text);

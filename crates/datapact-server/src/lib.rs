@@ -1,4 +1,4 @@
-//! The three servers: management, key server and storage server.
+//! The three servers, management, key server and storage server; and a witness of logs.
 
 pub mod backup;
 mod called;
@@ -15,6 +15,7 @@ pub mod storage;
 pub mod stores;
 pub mod tls;
 mod users;
+pub mod witness;
 
 /// What a server says of its health.
 pub(crate) fn health(server: &str, role: &str) -> datapact_api::public::Health {

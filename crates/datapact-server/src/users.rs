@@ -278,9 +278,12 @@ mod tests {
         async fn user(&self, of: &Identity) -> Result<UserNotice> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             match self.active.lock().unwrap().contains(of) {
-                true => {
-                    Ok(UserNotice { identity: of.clone(), status: UserStatus::Active, sequence: 0 })
-                }
+                true => Ok(UserNotice {
+                    identity: of.clone(),
+                    status: UserStatus::Active,
+                    sequence: 0,
+                    authorisation: None,
+                }),
                 false => Err(Problem::not_found("no account")),
             }
         }
@@ -297,8 +300,8 @@ mod tests {
         let bob: Identity = "clinic:CN=Bob".parse().unwrap();
         accounts.active.lock().unwrap().insert(ann.clone());
         let tell = async |who: &Identity, status, sequence| {
-            let (mark, notice) =
-                (users.marker.of(who), UserNotice { identity: who.clone(), status, sequence });
+            let (mark, identity) = (users.marker.of(who), who.clone());
+            let notice = UserNotice { identity, status, sequence, authorisation: None };
             let job = store.write(move |tx| Users::take(tx, &mark, &notice));
             job.await.unwrap()
         };

@@ -1,6 +1,8 @@
 //! What audits and verified bundles look like for people.
 
-use datapact_client::audit::{AuditReport, AuditedAccess, AuditedPolicy, Finding, VerifiedBundle};
+use datapact_client::audit::{
+    AuditReport, AuditedAccess, AuditedPolicy, AuditedWitness, Finding, VerifiedBundle,
+};
 
 use crate::failure::{Failure, Result};
 use crate::output::{self, fields, plain, table};
@@ -19,6 +21,7 @@ pub(crate) fn report(report: &AuditReport) -> String {
             ),
         ),
         ("cosigned by", none_or(&log.cosigned_by)),
+        ("witnesses", witnesses(&report.witnesses)),
         ("releases", if report.releases_compared { "compared" } else { "not compared" }.to_owned()),
     ]);
     text.push_str(&history(&report.policies, &report.accesses));
@@ -39,6 +42,7 @@ pub(crate) fn bundle(bundle: &VerifiedBundle) -> String {
         ("ledger", format!("{}: {} entries", bundle.ledger, bundle.size)),
         ("log keys", bundle.log_keys.join("\n")),
         ("cosigned by", none_or(&bundle.cosigned_by)),
+        ("witnesses", witnesses(&bundle.witnesses)),
         ("CAs (SHA-256)", cas.collect::<Vec<_>>().join("\n")),
         ("releases", if bundle.releases_compared { "compared" } else { "not compared" }.to_owned()),
     ]);
@@ -63,6 +67,20 @@ pub(crate) fn verdict(findings: &[Finding]) -> Result<()> {
 
 fn none_or(names: &[String]) -> String {
     if names.is_empty() { "-".to_owned() } else { names.join(", ") }
+}
+
+/// What each witness has cosigned last, and when.
+fn witnesses(witnesses: &[AuditedWitness]) -> String {
+    let line = |witness: &AuditedWitness| match (witness.size, witness.time) {
+        (Some(size), Some(time)) => {
+            format!("{}: {size} entries at {}", witness.name, output::time(time))
+        }
+        _ => format!("{}: nothing", witness.name),
+    };
+    match witnesses.is_empty() {
+        true => "-".to_owned(),
+        false => witnesses.iter().map(line).collect::<Vec<_>>().join("\n"),
+    }
 }
 
 fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
@@ -91,7 +109,10 @@ fn history(policies: &[AuditedPolicy], accesses: &[AuditedAccess]) -> String {
                 // That a consumer was erased is management's word; a consumer may also be hidden.
                 match (&access.consumer, access.erased) {
                     (Some(consumer), _) => consumer.to_string(),
-                    (None, Some(_)) => "erased".to_owned(),
+                    (None, Some(_)) => match &access.erased_by {
+                        Some(by) => format!("erased by {by}"),
+                        None => "erased".to_owned(),
+                    },
                     (None, None) => "not shown".to_owned(),
                 },
                 access.access.to_string(),

@@ -44,7 +44,7 @@ fn sh_1_to_ax_18_the_quickstart_shows_both_procedures_and_a_second_run_works() {
     assert_eq!(detail("audits the share")["good"], true);
     assert_eq!(detail("audits the share")["accesses"].as_array().unwrap().len(), 1);
     let processes = detail("each a process")["processes"].as_array().unwrap().len();
-    assert_eq!(processes, 3);
+    assert_eq!(processes, 4);
 
     // Nothing personal on the ledger, no plaintext anywhere below the site (PR-1, AX-18).
     let second = steps(&quickstart(&data, &["--exit", "--json"]).output().unwrap());

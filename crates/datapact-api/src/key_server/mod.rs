@@ -6,7 +6,9 @@ pub mod release;
 
 pub use key::{KeyStatus, Keys, StoreKey};
 pub use policy::{ShownPolicies, ShownPolicy, Withhold};
-pub use release::{ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation};
+pub use release::{
+    ErasedRelease, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation,
+};
 
 use axum::Router;
 

@@ -15,8 +15,8 @@ pub use access::{
     AccessEntry, AccessGrant, Accesses, Erasure, RecordQuery, UsageEntry, UsageReceipt,
 };
 pub use account::{
-    Account, AccountUpdate, Accounts, Action, ActionError, ActionRecord, Deed, Deletion,
-    InvitationCode, Join, NewInvitation, Role, check_actions,
+    Account, AccountUpdate, Accounts, Action, ActionError, ActionRecord, Deed, InvitationCode,
+    Join, NewInvitation, Role, check_actions,
 };
 pub use catalog::{
     Catalog, CatalogDetail, CatalogEntry, CatalogFilter, CatalogQuery, Publications, Purpose,

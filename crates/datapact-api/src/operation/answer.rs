@@ -162,7 +162,7 @@ pub(crate) struct LogFile;
 impl LogFile {
     pub(crate) fn send(request: &Incoming, bytes: Bytes) -> Result<Response> {
         let path = request.target();
-        let text = path == "/log/checkpoint";
+        let text = path.ends_with("/checkpoint");
         let media_type = if text { "text/plain; charset=utf-8" } else { OCTET_STREAM };
         // Full tiles never change; the checkpoint and partial tiles do.
         let fixed = !text && !path.contains(".p/");

@@ -50,6 +50,14 @@ operations! {
             Err(Problem::not_found(format!("this server has no log, so none longer than {size}")))
         }
 
+        /// The newest checkpoint that a witness has cosigned (key server, witness).
+        ///
+        /// `origin` is the SHA-256 of the log's origin (C2SP tlog-witness).
+        get "/witness/{origin}/checkpoint" for Anybody;
+        fn cosigned(path origin: &str) -> Bytes as LogFile {
+            Err(Problem::not_found(format!("this server has cosigned no log `{origin}`")))
+        }
+
         /// A realm's revocation lists (management).
         ///
         /// In PEM.
@@ -68,8 +76,11 @@ operations! {
 pub struct Health {
     /// The server's name.
     pub server: String,
-    /// `management`, `key` or `storage`.
-    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["management", "key", "storage"])))]
+    /// `management`, `key`, `storage` or `witness`.
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("enum" = ["management", "key", "storage", "witness"]))
+    )]
     pub role: String,
     /// The program's version.
     pub version: String,

@@ -1,6 +1,9 @@
 //! Users, as management tells the key and storage servers of them.
 
+use datapact_core::document::Statement;
+use datapact_core::id::{AccountId, Digest, Salt};
 use datapact_core::identity::Identity;
+use datapact_core::jws::Signed;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::operations;
@@ -23,7 +26,8 @@ pub enum UserStatus {
     Active,
     /// Refused.
     Disabled,
-    /// Refused, and everything that names it is destroyed (PR-1).
+    /// Refused, and everything that names it is destroyed (PR-1). The notice carries who asked for
+    /// it.
     Erased,
 }
 
@@ -38,4 +42,52 @@ pub struct UserNotice {
     pub status: UserStatus,
     /// Growing: a notice that is not newer than the last one about the same user changes nothing.
     pub sequence: u64,
+    /// Who asked that the user be erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorisation: Option<Authorisation>,
+}
+
+/// The deletion of an account as it was asked for.
+///
+/// Its bytes, in the encoding of RFC 8785, are what the asker's statement fixes. The salt keeps the
+/// statement, which outlives the account, from telling whose it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Deletion {
+    /// Who is to be erased: the account's holder.
+    pub identity: Identity,
+    /// Whether now; else after management's retention.
+    pub now: bool,
+    /// 32 random bytes.
+    pub salt: Salt,
+}
+
+impl Deletion {
+    /// Of this user, with a fresh salt.
+    pub fn of(identity: Identity, now: bool) -> Self {
+        Self { identity, now, salt: Salt::random() }
+    }
+
+    /// Where the deletion of the account `id` is asked for.
+    pub fn target(id: &AccountId) -> String {
+        format!("/v1/accounts/{id}/deletion")
+    }
+
+    /// What a statement says of it: the digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        let bytes = serde_json_canonicalizer::to_vec(self).expect("a deletion is plain JSON");
+        Digest::of(&bytes)
+    }
+}
+
+/// The signed call by which a user's account was deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Authorisation {
+    /// What was asked for.
+    pub deletion: Deletion,
+    /// The asker's statement of the call.
+    pub statement: Signed<Statement>,
 }

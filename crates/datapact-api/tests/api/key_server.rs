@@ -58,6 +58,13 @@ impl Releases for Echo {
     async fn releases(&self, _share: &ShareId, _page: Page<Digest>) -> Result<Vec<ReleaseEntry>> {
         Ok(Vec::new())
     }
+    async fn erased_releases(
+        &self,
+        _share: &ShareId,
+        _page: Page<Digest>,
+    ) -> Result<Vec<ErasedRelease>> {
+        Ok(Vec::new())
+    }
     async fn revoke_token(&self, _revocation: &TokenRevocation) -> Result<()> {
         absent()
     }

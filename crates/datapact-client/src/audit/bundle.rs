@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{Audit, Shown};
 use super::log::Log;
 use super::on_ledger::{OnLedger, policies_of};
-use super::{AuditedAccess, AuditedPolicy, Finding, NOT_PROVEN};
+use super::witnesses::{self, WitnessNote};
+use super::{AuditedAccess, AuditedPolicy, AuditedWitness, Finding, NOT_PROVEN, WITNESS_SECONDS};
 use crate::error::{ClientError, Result};
 use crate::session::Session;
 
@@ -36,6 +37,8 @@ pub struct Bundle {
     anchors: Anchors,
     /// Every entry of the share, in the log's order.
     entries: Vec<Proved>,
+    /// What the witnesses showed at `made`.
+    witnesses: Vec<WitnessNote>,
     shown: Shown,
 }
 
@@ -85,6 +88,8 @@ pub struct VerifiedBundle {
     pub size: u64,
     /// The witnesses that cosigned it.
     pub cosigned_by: Vec<String>,
+    /// What the log's witnesses showed when the bundle was made.
+    pub witnesses: Vec<AuditedWitness>,
     /// The log's keys that were believed.
     pub log_keys: Vec<String>,
     /// The SHA-256 digests of the CA certificates that were believed, by realm.
@@ -117,14 +122,18 @@ pub struct TrustedInputs<'a> {
     pub trust: Option<&'a Trust>,
     /// The entries of the share in a verified copy of the log, in order, and the copy's length.
     pub log: Option<(&'a [(u64, Entry)], u64)>,
+    /// How old a witness's newest cosignature may have been when the bundle was made, in seconds;
+    /// [`WITNESS_SECONDS`] if not given.
+    pub witness_seconds: Option<u64>,
 }
 
 impl Bundle {
     pub(super) async fn make(
         session: &Session,
         share: ShareId,
-        log: &mut Log,
+        mut log: Log,
         shown: Shown,
+        (made, mut witnesses): (Timestamp, Vec<WitnessNote>),
     ) -> Result<Self> {
         let cosigned =
             log.cosigned(session).await?.ok_or_else(|| ClientError::defect("the log is empty"))?;
@@ -140,7 +149,10 @@ impl Bundle {
             log_policy: profile.log_policy().to_string(),
             realms: realms_of(&profile.trust()),
         };
-        Ok(Self { format: FORMAT.to_owned(), share, made: session.now(), anchors, entries, shown })
+        let policy = profile.log_policy();
+        witnesses.iter_mut().for_each(|note| note.prove(policy, log.copy(), cosigned.size));
+        let format = FORMAT.to_owned();
+        Ok(Self { format, share, made, anchors, entries, witnesses, shown })
     }
 
     /// Reads a bundle.
@@ -202,9 +214,15 @@ impl Bundle {
         let signed: std::result::Result<(), DocumentError> =
             document.verify(trust, &self.anchors.ledger, document.document().time);
         signed?;
-        let found =
+        let mut found =
             Audit::run(trust, &self.anchors.ledger, self.share, checkpoint.size(), &ledger, shown)?;
+        let tree = (checkpoint.size(), checkpoint.root());
+        let relation = |note: &WitnessNote, checkpoint: &_| note.relation(checkpoint, tree);
+        let young = (self.made, own.witness_seconds.unwrap_or(WITNESS_SECONDS));
+        let witnesses =
+            witnesses::judge(policy, &self.witnesses, young, relation, &mut found.findings);
         let mut not_proven = Vec::new();
+        not_proven.extend(witnesses::not_monitored(policy));
         not_proven.extend(own.log.is_none().then_some(NOT_COMPLETE));
         not_proven.extend(own.log_policy.is_none().then_some(OWN_LOG_POLICY));
         not_proven.extend(own.trust.is_none().then_some(OWN_TRUST));
@@ -217,6 +235,7 @@ impl Bundle {
             ledger: self.anchors.ledger.clone(),
             size: checkpoint.size(),
             cosigned_by: checkpoint.witnesses().map(|witness| witness.name().to_owned()).collect(),
+            witnesses,
             log_keys: policy.logs().iter().map(ToString::to_string).collect(),
             cas: trust
                 .realms()

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use datapact_api::endpoint::Endpoint;
-use datapact_api::key_server::ReleaseEntry;
+use datapact_api::key_server::{ErasedRelease, ReleaseEntry};
 use datapact_api::management::Erasure;
 use datapact_api::management::{AccessEntry, PolicyReceipt, UsageEntry};
 use datapact_core::contract::{
@@ -17,6 +17,7 @@ use datapact_core::policy::SharingPolicy;
 use datapact_core::trust::Trust;
 use serde::{Deserialize, Serialize};
 
+use super::erased::Released;
 use super::on_ledger::OnLedger;
 use super::{AuditedAccess, AuditedUsage, Finding, FindingKind};
 use crate::error::{ClientError, Result};
@@ -39,6 +40,9 @@ pub(crate) struct Shown {
     pub(crate) erasures: Vec<Erasure>,
     /// The key server's statements of all releases; none if it did not answer.
     pub(crate) releases: Option<Vec<ReleaseEntry>>,
+    /// What is left there of the releases to erased users.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) erased_releases: Vec<ErasedRelease>,
 }
 
 /// What was found.
@@ -90,12 +94,13 @@ impl<'a> Audit<'a> {
         let server = Endpoint::of_address(&key.address).map_err(ClientError::untrusted)?;
         let name = server.name().map_err(ClientError::untrusted)?;
         let releases = shown.releases.as_deref().unwrap_or_default();
-        let released = audit.releases(name, releases, &listed, ledger);
+        let mut released = audit.releases(name, releases, &listed, ledger);
+        audit.erased_releases(name, &shown.erased_releases, ledger, &mut released);
         let accesses = audit.accesses(ledger, &listed, &released);
         Ok(Found { accesses, findings: audit.findings })
     }
 
-    fn find(
+    pub(super) fn find(
         &mut self,
         finding: FindingKind,
         request: Option<Digest>,
@@ -162,7 +167,7 @@ impl<'a> Audit<'a> {
         &mut self,
         ledger: &OnLedger,
         shown: &Listed,
-        released: &BTreeMap<Digest, Timestamp>,
+        released: &BTreeMap<Digest, Released>,
     ) -> Vec<AuditedAccess> {
         let mut commitments: BTreeMap<Identity, Commitment> = BTreeMap::new();
         let mut audited = Vec::new();
@@ -171,7 +176,16 @@ impl<'a> Audit<'a> {
             let before = self.findings.len();
             let entry = shown.accesses.get(&request);
             match entry {
-                None if *position >= self.known || self.erased.contains_key(position) => {}
+                None if self.erased.contains_key(position) => {
+                    // The key server erases by a statement of its own administrators' alone. Where
+                    // it has released no key, nothing was there to be hidden.
+                    if released.get(&request).is_some_and(|released| !released.is_erased) {
+                        let detail = "management says that the access's consumer was erased, and \
+                                      the key server has not seen who asked for it, or not yet";
+                        self.find(FindingKind::UnauthorisedErasure, Some(request), detail);
+                    }
+                }
+                None if *position >= self.known => {}
                 None => {
                     let detail = "the ledger has an access that management does not show";
                     self.find(FindingKind::HiddenAccess, Some(request), detail);
@@ -198,8 +212,9 @@ impl<'a> Audit<'a> {
                 access: record.access,
                 consumer: entry.map(|entry| entry.consumer.identity.clone()),
                 purpose: record.request.purpose.clone(),
-                released: released.get(&request).copied(),
+                released: released.get(&request).map(|released| released.time),
                 erased: self.erased.get(position).copied().filter(|_| entry.is_none()),
+                erased_by: released.get(&request).and_then(|released| released.erased_by.clone()),
                 usages,
                 good: self.findings.len() == before && !wrong,
             });
@@ -288,7 +303,7 @@ impl<'a> Audit<'a> {
         releases: &[ReleaseEntry],
         shown: &Listed,
         ledger: &OnLedger,
-    ) -> BTreeMap<Digest, Timestamp> {
+    ) -> BTreeMap<Digest, Released> {
         let mut released = BTreeMap::new();
         for entry in releases {
             let request = entry.release.body().request;
@@ -303,7 +318,9 @@ impl<'a> Audit<'a> {
             let access = shown.accesses.get(&request);
             match self.release(entry, key_server, access, record) {
                 Ok(()) => {
-                    released.entry(request).or_insert(entry.release.document().time);
+                    let time = entry.release.document().time;
+                    let first = Released { time, is_erased: false, erased_by: None };
+                    released.entry(request).or_insert(first);
                 }
                 Err(reason) => self.find(FindingKind::WrongRelease, Some(request), reason),
             }

@@ -65,6 +65,11 @@ impl Log {
         })
     }
 
+    /// The copy of the log.
+    pub(super) fn copy(&self) -> &LogCopy {
+        &self.copy
+    }
+
     /// Follows the log to its end and reads what is new about the share; how many entries there
     /// are.
     pub(super) async fn advance(&mut self) -> Result<u64> {

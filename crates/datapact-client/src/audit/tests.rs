@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use datapact_core::commitment::Opening;
 use datapact_core::contract::Attributes;
-use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest, UsageAction, UsageReport};
+use datapact_core::document::{
+    AccessRequest, KeyRelease, KeyRequest, ReleaseErasure, Statement, UsageAction, UsageReport,
+};
 use datapact_core::id::Salt;
 use datapact_core::jws::{Signed, Signer};
 use datapact_core::permission::KeyReference;
@@ -27,6 +29,7 @@ struct Scene {
     accesses: Vec<AccessEntry>,
     usages: Vec<UsageEntry>,
     releases: Vec<ReleaseEntry>,
+    erased_releases: Vec<ErasedRelease>,
     erased: BTreeMap<u64, Timestamp>,
 }
 
@@ -56,6 +59,7 @@ impl Scene {
             accesses,
             usages,
             releases,
+            erased_releases: Vec::new(),
             erased,
         };
         let request = scene.access(&Arc::clone(&scene.bob), 7);
@@ -122,7 +126,9 @@ impl Scene {
         let id = self.ledger.policies[0].2.policy;
         audit.policies(id, Some(&self.policy), &self.ledger);
         let shown = audit.shown(&self.ledger, self.accesses.clone(), self.usages.clone());
-        let released = audit.releases("keys.example", &self.releases, &shown, &self.ledger);
+        let mut released = audit.releases("keys.example", &self.releases, &shown, &self.ledger);
+        let erased = &self.erased_releases;
+        audit.erased_releases("keys.example", erased, &self.ledger, &mut released);
         let accesses = audit.accesses(&self.ledger, &shown, &released);
         (audit.findings.iter().map(|finding| finding.finding).collect(), accesses)
     }
@@ -139,6 +145,53 @@ fn pr_1_what_was_erased_is_told_from_what_is_hidden() {
     let (findings, accesses) = scene.audit();
     assert_eq!(findings, []);
     assert_eq!((accesses[0].erased, &accesses[0].consumer), (Some(50), &None));
+}
+
+/// Management says that the consumer was erased: it hides nothing unless the key server has seen who
+/// asked for it.
+#[test]
+fn pr_1_an_erasure_without_a_statement_is_found() {
+    let mut scene = Scene::new();
+    let request = scene.accesses[0].request.id();
+    let release = scene.releases[0].release.clone();
+    (scene.accesses, scene.usages) = (Vec::new(), Vec::new());
+    scene.erased = BTreeMap::from([(1, 50), (2, 50)]);
+    assert_eq!(scene.audit().0, [FindingKind::UnauthorisedErasure]);
+
+    let asked = Statement { method: "POST".into(), target: "/".into(), content: None };
+    let asked = scene.world.ann.sign("management.example", now(), asked);
+    let erasure = |request, statement| ReleaseErasure {
+        share: scene.world.share,
+        request,
+        key_request: release.body().key_request,
+        released: now(),
+        statement,
+    };
+    let sign = |body| scene.world.state::<ReleaseErasure>(body);
+    let left = ErasedRelease {
+        erasure: sign(erasure(request, asked.id())),
+        statement: Some(asked.clone()),
+    };
+    let another =
+        ErasedRelease { erasure: sign(erasure(request, Digest([9; 32]))), ..left.clone() };
+    let invented =
+        ErasedRelease { erasure: sign(erasure(Digest([8; 32]), asked.id())), ..left.clone() };
+    let forged = scene.world.eve.sign(scene.session.ledger(), now(), left.erasure.body().clone());
+    let forged = ErasedRelease { erasure: forged, statement: None };
+    scene.releases = Vec::new();
+    for (entry, found) in [
+        (another, FindingKind::UnauthorisedErasure),
+        (forged, FindingKind::UnauthorisedErasure),
+        (invented, FindingKind::ReleaseWithoutRecord),
+    ] {
+        scene.erased_releases = vec![entry];
+        assert_eq!(scene.audit().0, [found]);
+    }
+    scene.erased_releases = vec![left];
+    let (findings, accesses) = scene.audit();
+    assert_eq!(findings, []);
+    assert_eq!(accesses[0].erased_by.as_ref(), Some(scene.world.ann.identity()));
+    assert_eq!(accesses[0].released, Some(now()));
 }
 
 #[test]

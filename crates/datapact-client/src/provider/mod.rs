@@ -28,10 +28,15 @@ use crate::error::{ClientError, Result};
 use crate::proof::Proven;
 use crate::session::{ProgressSink, Session, retry};
 
+/// How old a witness's newest cosignature may be for an audit, in seconds, if not said otherwise.
+pub const WITNESS_SECONDS: u64 = 300;
+
 /// A user who shares.
 #[derive(Clone)]
 pub struct Provider {
     pub(crate) session: Session,
+    /// How old a witness's newest cosignature may be for an audit.
+    pub(crate) witness_seconds: u64,
 }
 
 /// A share to be made.
@@ -138,7 +143,7 @@ pub struct FinishedWork {
 impl Provider {
     /// The provider of a session.
     pub fn new(session: Session) -> Self {
-        Self { session }
+        Self { session, witness_seconds: WITNESS_SECONDS }
     }
 
     /// The session.

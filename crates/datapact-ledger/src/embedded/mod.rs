@@ -22,6 +22,7 @@ use datapact_log::clock::Clock;
 use datapact_log::note::{Checkpoint, KeyKind, SigningKey, VerifyingKey};
 use datapact_log::path::Resource;
 use datapact_log::proof::Proof;
+use datapact_log::tree::Hash;
 use datapact_store::{BATCH_MAX, Store, Tx};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -195,6 +196,21 @@ impl EmbeddedLedger {
             tables::proof(db, position, size)
         });
         Ok(read.await?)
+    }
+
+    /// The newest checkpoint, or the newest that a witness has cosigned; none before the first.
+    pub async fn newest(&self, cosigned: bool) -> Result<Option<Checkpoint>, LedgerError> {
+        let of = if cosigned { Resource::Cosigned } else { Resource::Checkpoint };
+        let note = self.store.read(move |db| tables::resource(db, of)).await?;
+        let open = |note: Vec<u8>| Checkpoint::open(&note, self.key.public(), &[]);
+        let corrupt = |e| LedgerError::Corrupt { position: None, reason: format!("{e}") };
+        note.map(open).transpose().map_err(corrupt)
+    }
+
+    /// The proof that this log of `size` entries continues that of its first `old`. None if it has
+    /// fewer.
+    pub async fn consistency(&self, old: u64, size: u64) -> Result<Option<Vec<Hash>>, LedgerError> {
+        Ok(self.store.read(move |db| tables::consistency(db, old, size)).await?)
     }
 
     async fn is_recorded(&self, call: &Call) -> Result<bool, LedgerError> {

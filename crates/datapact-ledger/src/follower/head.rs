@@ -20,6 +20,8 @@ pub(super) struct Head {
     pub(super) checkpoint: Option<Checkpoint>,
     /// The size of the newest checkpoint that this follower cosigned.
     pub(super) cosigned: Option<u64>,
+    /// When it did so last, if that was since this was read.
+    pub(super) cosigned_at: Option<Instant>,
     /// The chain's position after the newest event that was compared, if the log is a chain's
     /// mirror.
     pub(super) next: Position,
@@ -54,6 +56,7 @@ impl Head {
             time: tables::newest_time(db)?,
             checkpoint,
             cosigned,
+            cosigned_at: None,
             next,
             is_held: false,
         })

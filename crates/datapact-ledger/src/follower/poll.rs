@@ -18,6 +18,11 @@ use crate::tables;
 /// How long the log and the own node of its chain may differ before nothing is confirmed any more.
 pub(super) const CHAIN_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How old the newest cosignature may be when a poll finds nothing new: a young one tells an audit
+/// that the log has not gone on elsewhere. With the longest wait between two polls
+/// ([`LogSource::wait_newer`](datapact_log::source::LogSource)) that is less than a minute.
+const COSIGNED_AGE_MAX: Duration = Duration::from_secs(30);
+
 /// Why a poll ended early.
 pub(super) enum Stop {
     /// The log's fault.
@@ -263,14 +268,15 @@ impl Follower {
         None
     }
 
-    /// Cosigns `checkpoint`, once, and returns it with the cosignature.
+    /// Cosigns `checkpoint`, once in a while, and returns it with the cosignature.
     async fn cosign(
         &self,
         head: &mut Head,
         mut checkpoint: Checkpoint,
     ) -> Result<Option<String>, Stop> {
         let Some(witness) = &self.config.witness else { return Ok(None) };
-        if head.cosigned == Some(checkpoint.size()) {
+        let young = head.cosigned_at.is_some_and(|at| at.elapsed() < COSIGNED_AGE_MAX);
+        if head.cosigned == Some(checkpoint.size()) && young {
             return Ok(None);
         }
         let line = witness.cosign(&checkpoint, (self.config.clock)());
@@ -280,7 +286,7 @@ impl Follower {
         let (size, name) = (checkpoint.size(), witness.public().to_string());
         let written = self.store.write(move |tx| tables::write_cosignature(tx, size, &name, &line));
         written.await?;
-        head.cosigned = Some(size);
+        (head.cosigned, head.cosigned_at) = (Some(size), Some(Instant::now()));
         Ok(Some(checkpoint.to_string()))
     }
 }

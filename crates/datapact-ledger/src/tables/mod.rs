@@ -22,7 +22,7 @@ pub(crate) use origin::{clear_fault, fault, mirror, write_fault, write_mirror};
 pub(crate) use state::{
     States, access, counter, granted_access, policy_before, share, standing, states,
 };
-pub(crate) use tree::{edge, proof, proof_under, resource};
+pub(crate) use tree::{consistency, edge, proof, proof_under, resource};
 
 /// The tables of a log, for [`datapact_store::Store::open`].
 pub const MIGRATIONS: &[Migration] =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use datapact_log::Position;
+use datapact_log::consistency;
 use datapact_log::entry::bundle;
 use datapact_log::path::Resource;
 use datapact_log::proof::Proof;
@@ -91,4 +92,25 @@ pub(crate) fn proof_under(
     let Some(needed) = Proof::tiles(position, size) else { return Ok(None) };
     let proof = Proof::from_tiles(position, size, &tiles(db, needed)?, checkpoint);
     proof.map(Some).ok_or_else(|| StoreError::Damaged("a tile is missing or short".to_owned()))
+}
+
+/// The proof that the tree of `size` entries continues that of the first `old`. None if the log has
+/// no such trees.
+pub(crate) fn consistency(db: &Db, old: u64, size: u64) -> Result<Option<Vec<Hash>>, StoreError> {
+    if old > size || size > newest_size(db)?.unwrap_or(0) {
+        return Ok(None);
+    }
+    let mut failed = None;
+    let proof = consistency::prove(old, size, &mut |id| match tile(db, id) {
+        Ok(hashes) => hashes,
+        Err(error) => {
+            failed = Some(error);
+            None
+        }
+    });
+    match (failed, proof) {
+        (Some(error), _) => Err(error),
+        (None, Some(proof)) => Ok(Some(proof)),
+        (None, None) => Err(StoreError::Damaged("a tile is missing or short".to_owned())),
+    }
 }

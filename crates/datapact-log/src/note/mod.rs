@@ -124,6 +124,18 @@ impl Checkpoint {
         &self.cosignatures
     }
 
+    /// When `witness` cosigned it, by its own clock; none if it has not.
+    pub fn cosigned_at(&self, witness: &VerifyingKey) -> Option<u64> {
+        let (_, line) = self.cosignatures.iter().find(|(key, _)| key == witness)?;
+        let parsed = Signature::from_bytes(line.trim_end_matches('\n').as_bytes()).ok()?;
+        parsed.signature().first_chunk::<8>().map(|time| u64::from_be_bytes(*time))
+    }
+
+    /// The note as its log signed it, without cosignatures.
+    pub fn bare(&self) -> String {
+        format!("{}\n{}", self.text, self.signature)
+    }
+
     /// Adds a cosignature line by `witness` when it is valid.
     pub fn add(&mut self, witness: &VerifyingKey, line: &str) -> Result<(), NoteError> {
         let refused = || NoteError::Signature(witness.name().to_owned());
@@ -143,7 +155,7 @@ impl Checkpoint {
 impl fmt::Display for Checkpoint {
     /// The note, with the cosignatures kept.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n{}", self.text, self.signature)?;
+        f.write_str(&self.bare())?;
         self.cosignatures.iter().try_for_each(|(_, line)| f.write_str(line))
     }
 }
@@ -201,6 +213,9 @@ mod tests {
         let witnesses = [witness.public().clone(), other.public().clone()];
         let opened = Checkpoint::open(cosigned.as_bytes(), log.public(), &witnesses).unwrap();
         assert_eq!(opened.witnesses().collect::<Vec<_>>(), [witness.public()]);
+        assert_eq!(opened.cosigned_at(witness.public()), Some(1_700_000_000));
+        assert_eq!(opened.cosigned_at(other.public()), None);
+        assert_eq!(opened.bare(), note);
         assert_eq!(opened.to_string(), cosigned);
         for i in 0..cosigned.len() {
             let mut bad = cosigned.clone().into_bytes();

@@ -1,8 +1,10 @@
 //! A key server's configuration.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use datapact_api::endpoint::Endpoint;
+use datapact_core::identity::Identity;
 use serde::Deserialize;
 
 use super::{
@@ -17,7 +19,7 @@ pub struct KeyServerConfig {
     /// What every server has.
     pub server: Common,
     /// Management.
-    pub management: Endpoint,
+    pub management: OwnManagement,
     /// Management's public listener, where the log is followed.
     pub management_public: Endpoint,
     /// The ledger's id.
@@ -46,6 +48,36 @@ fn current_seconds() -> u64 {
     5
 }
 
+/// Management, and whose orders it may hand on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnManagement {
+    /// `https://NAME:PORT`.
+    pub url: String,
+    /// Where to connect when NAME is not in the DNS.
+    #[serde(default)]
+    pub connect: Option<SocketAddr>,
+    /// The administrators, `realm:subject`, who may have other users erased here. Whom management
+    /// takes for one is not asked.
+    #[serde(default)]
+    pub administrators: Vec<String>,
+}
+
+impl OwnManagement {
+    /// Where it is.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { url: self.url.clone(), connect: self.connect }
+    }
+
+    /// The administrators, parsed.
+    pub(crate) fn administrators(&self) -> Result<Vec<Identity>, String> {
+        let parse = |line: &String| {
+            line.parse().map_err(|e| format!("`management.administrators`: `{line}`: {e}"))
+        };
+        self.administrators.iter().map(parse).collect()
+    }
+}
+
 impl ServerConfig for KeyServerConfig {
     fn common(&self) -> &Common {
         &self.server
@@ -60,8 +92,9 @@ impl ServerConfig for KeyServerConfig {
     }
 
     fn validate(&self) -> Result<(), String> {
-        self.management.name().map_err(|e| format!("`management`: {e}"))?;
+        self.management.endpoint().name().map_err(|e| format!("`management`: {e}"))?;
         self.management_public.name().map_err(|e| format!("`management_public`: {e}"))?;
+        self.management.administrators()?;
         if !(1..=60).contains(&self.current_seconds) {
             return Err("`current_seconds` must be 1 to 60".to_owned());
         }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use datapact_api::endpoint::Endpoint;
+use datapact_api::witness::{UrlError, WitnessUrl};
 use datapact_core::identity::Identity;
 use datapact_core::token::TOKEN_SECONDS_MAX;
 use serde::Deserialize;
@@ -78,6 +79,30 @@ impl From<AdministratorsForm> for AdministratorsConfig {
     }
 }
 
+/// A witness that is asked to cosign, of whatever make.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Witness {
+    /// Its verifier key, a C2SP signed-note `vkey` line.
+    pub key: String,
+    /// Its submission and monitoring prefix: `https://NAME:PORT/witness` of one of ours.
+    pub url: String,
+    /// Where to connect when its name is not in the DNS.
+    #[serde(default)]
+    pub connect: Option<SocketAddr>,
+}
+
+impl Witness {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// When `url` is none.
+    pub fn url(&self) -> Result<WitnessUrl, UrlError> {
+        let connect = self.connect.map(|at| format!("#{at}")).unwrap_or_default();
+        format!("{}{connect}", self.url).parse()
+    }
+}
+
 /// Another server, with the certificate that consumers are told to expect of it (AX-11).
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +114,10 @@ pub struct Peer {
     pub connect: Option<SocketAddr>,
     /// Its certificate chain, PEM; read again whenever the servers' configuration is reloaded.
     pub certificate: PathBuf,
+    /// A key server's public listener, where audits ask for the newest checkpoint that it has
+    /// cosigned. Without it they do not ask.
+    #[serde(default)]
+    pub public: Option<Endpoint>,
 }
 
 impl Peer {
@@ -113,11 +142,16 @@ pub struct LedgerConfig {
     /// Its id, the log's origin: a name and a path without a scheme,
     /// `management.clinic.example/ledger`.
     pub id: String,
-    /// Verifier keys of the witnesses (the key servers), C2SP signed-note `vkey` lines.
+    /// Verifier keys of the key servers, which cosign what they replay: C2SP signed-note `vkey`
+    /// lines.
     #[serde(default)]
     pub witnesses: Vec<String>,
-    /// How many witnesses must have cosigned before a client accepts a proof; all of them if not
-    /// given.
+    /// Further witnesses, which are asked to cosign (C2SP tlog-witness), best of other
+    /// organisations.
+    #[serde(default)]
+    pub independent_witnesses: Vec<Witness>,
+    /// How many witnesses of both kinds must have cosigned before a client accepts a proof; all of
+    /// them if not given.
     #[serde(default)]
     pub quorum: Option<u32>,
     /// The `ledger.toml` of the chain that decides and records, and that the log mirrors; without
@@ -168,8 +202,12 @@ impl ServerConfig for ManagementConfig {
         if !usize::try_from(*approvals).is_ok_and(|approvals| enough.contains(&approvals)) {
             return Err("`approvals` must be 1 to the number of administrators".to_owned());
         }
+        for witness in &self.ledger.independent_witnesses {
+            witness.url().map_err(|e| format!("`ledger.independent_witnesses`: {e}"))?;
+        }
+        let witnesses = self.ledger.witnesses.len() + self.ledger.independent_witnesses.len();
         let quorum = self.ledger.quorum.unwrap_or(0);
-        if usize::try_from(quorum).is_ok_and(|quorum| quorum > self.ledger.witnesses.len()) {
+        if usize::try_from(quorum).is_ok_and(|quorum| quorum > witnesses) {
             return Err("`ledger.quorum` is larger than the number of witnesses".to_owned());
         }
         Ok(())

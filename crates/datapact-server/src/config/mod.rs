@@ -8,6 +8,7 @@ mod management;
 mod network;
 mod storage;
 mod webhooks;
+mod witness;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,13 +22,14 @@ use serde::de::DeserializeOwned;
 use crate::operator::traces::TracesConfig;
 use crate::secret_file::SecretFileError;
 use crate::stores::DatabaseConfig;
-pub use key::KeyServerConfig;
+pub use key::{KeyServerConfig, OwnManagement};
 pub(crate) use limits::BURST_SECONDS;
 pub use limits::{Deadlines, Limits};
-pub use management::{LedgerConfig, ManagementConfig, Peer};
+pub use management::{LedgerConfig, ManagementConfig, Peer, Witness};
 pub(crate) use network::Network;
 pub use storage::StorageServerConfig;
 pub use webhooks::WebhooksConfig;
+pub use witness::WitnessConfig;
 
 /// The longest retention, in days.
 const RETENTION_DAYS_MAX: u32 = 3650;

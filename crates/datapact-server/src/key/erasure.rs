@@ -23,6 +23,8 @@ pub(crate) const PERSONAL: &[Personal] = &[
     Personal::rows("key_policy", &[By::User("t.owner")]),
     Personal::rows("key_consumer", &[By::User("t.identity")]),
     Personal::rows("key_release", &[By::User("t.consumer"), By::User("t.owner")]),
+    Personal::rows("key_release_erasure", &[By::User("t.owner")]),
+    Personal::rows("key_erasure", &[By::User("t.signer")]),
 ];
 
 /// Destroys what names an erased user, and notes it with the `sequence` of management's notice.
@@ -41,6 +43,7 @@ pub(super) fn erase(
 fn destroy(tx: &Tx, identity: &Identity, marker: &Marker) -> Result<(), StoreError> {
     // Its releases first: what they say of it becomes marks on the shares.
     release::table::erase(tx, identity, |share| marker.on_share(identity, share))?;
+    release::erasure::erase(tx, identity)?;
     policy::table::erase(tx, identity)?;
     custody::table::erase(tx, identity)
 }
@@ -83,7 +86,8 @@ pub(super) fn apply(
 fn identities(db: &Db, marker: &Marker) -> Result<HashMap<Digest, Identity>, StoreError> {
     let sql = "SELECT owner FROM key_entry UNION SELECT owner FROM key_policy \
                UNION SELECT identity FROM key_consumer UNION SELECT consumer FROM key_release \
-               UNION SELECT owner FROM key_release";
+               UNION SELECT owner FROM key_release UNION SELECT owner FROM key_release_erasure \
+               UNION SELECT signer FROM key_erasure WHERE signer IS NOT NULL";
     let by_mark = |row: &datapact_store::Row| {
         let identity: Identity = row.parse(0)?;
         Ok((marker.digest(&identity), identity))

@@ -98,8 +98,8 @@ pub(super) async fn follow(follower: Arc<Follower>, management: Arc<dyn Log>) {
 struct Done {
     /// How many entries were seen.
     size: u64,
-    /// How many the checkpoint has that was handed in last.
-    handed_in: Option<u64>,
+    /// The checkpoint that was handed in last, with its cosignature.
+    handed_in: String,
 }
 
 /// Waits, polls and hands in; how long it took after the waiting.
@@ -113,12 +113,15 @@ async fn step(
     follower.wait(done.size, wait).await.map_err(said)?;
     let begun = Instant::now();
     let polled = follower.poll().await.map_err(said)?;
-    if let Some((size, note)) = follower.cosigned().await.map_err(said)?
-        && done.handed_in != Some(size)
-    {
-        management.add_cosignature(&note).await.map_err(|problem| problem.to_string())?;
-        done.handed_in = Some(size);
+    let cosigned = follower.cosigned().await.map_err(said)?;
+    let mut size = polled.size;
+    if let Some((cosigned, note)) = cosigned {
+        if done.handed_in != note {
+            management.add_cosignature(&note).await.map_err(|problem| problem.to_string())?;
+            done.handed_in = note;
+        }
+        size = size.max(cosigned);
     }
-    done.size = polled.size.max(done.handed_in.unwrap_or(0));
+    done.size = size;
     Ok(begun.elapsed())
 }

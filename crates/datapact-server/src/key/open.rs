@@ -49,8 +49,9 @@ impl KeyServer {
     ) -> Result<Arc<Self>, OpenError> {
         tokio::fs::create_dir_all(&config.server.data).await.map_err(OpenError::Data)?;
         let name = config.server.name().map_err(OpenError::Configuration)?;
+        let endpoint = config.management.endpoint();
         let management_name =
-            config.management.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
+            endpoint.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
         let log = log_key(config)?;
         let store = connect(config, &name).await?;
         let vault = Arc::new(Vault::open(&config.kek, &store).await?);
@@ -80,17 +81,19 @@ impl KeyServer {
         store.write(move |tx| erasure::apply(tx, &journaled, &marker, now)).await?;
         let base = Base { store, clock, trust, users, replica, erasures };
         let jwks = JwksCache::new(public, management_name.to_owned());
+        let erasures = Arc::clone(&signer);
         let services = Services {
             keys: Arc::new(KeyService::new(&base, config, Arc::clone(&vault))),
             policies: Arc::new(ShownPolicyService::new(&base, config)),
             releases: Arc::new(ReleaseService::new(&base, config, &name, vault, signer, jwks)),
-            users: Arc::new(UserService::new(&base)),
+            users: Arc::new(UserService::new(&base, config, management_name, erasures)?),
         };
         let tasks = vec![
             tokio::spawn(follow::follow(follower, management)),
             tokio::spawn(Tidying::new(&base, config).run()),
         ];
-        Ok(Arc::new(Self { name, base, services, witness: witness_public, tasks }))
+        let log = config.ledger.clone();
+        Ok(Arc::new(Self { name, log, base, services, witness: witness_public, tasks }))
     }
 }
 

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use datapact_api::problem::{Problem, Result};
 use datapact_api::public::{Health, Public};
 use datapact_ledger::tables;
+use datapact_log::witness::origin_hash;
 use datapact_store::Db;
 
 use super::custody;
@@ -24,6 +25,16 @@ impl Public for KeyServer {
     async fn log(&self, path: &str) -> Result<Bytes> {
         let found = self.base.replica.read(path).await?;
         found.map(Bytes::from).ok_or_else(|| Problem::not_found("the log has no such file"))
+    }
+
+    /// Not confirmed first: the cosignature tells when it was made.
+    async fn cosigned(&self, origin: &str) -> Result<Bytes> {
+        let found = match origin_hash(&self.log) == origin {
+            true => self.base.replica.cosigned().await?,
+            false => None,
+        };
+        let missing = || Problem::not_found("this key server has cosigned no such log");
+        found.map(Bytes::from).ok_or_else(missing)
     }
 }
 

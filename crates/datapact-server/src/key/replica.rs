@@ -62,6 +62,11 @@ impl Replica {
         Ok(self.follower.read(path).await?)
     }
 
+    /// The newest checkpoint that this key server has cosigned.
+    pub(super) async fn cosigned(&self) -> Result<Option<String>> {
+        Ok(self.follower.cosigned().await?.map(|(_, note)| note))
+    }
+
     /// How many entries are replayed.
     pub(super) fn size(&self) -> u64 {
         self.follower.size()

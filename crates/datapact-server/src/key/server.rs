@@ -20,6 +20,8 @@ use crate::called::called;
 /// follows until it is dropped.
 pub struct KeyServer {
     pub(super) name: String,
+    /// The origin of the log that it follows.
+    pub(super) log: String,
     pub(super) base: Base,
     pub(super) services: Services,
     pub(super) witness: VerifyingKey,

@@ -13,7 +13,6 @@ use datapact_ledger::embedded::{EmbeddedConfig, EmbeddedLedger};
 use datapact_ledger::mirror::{self, MirroredLedger};
 use datapact_log::clock::Clock;
 use datapact_log::log_policy::LogPolicy;
-use datapact_log::note::VerifyingKey;
 use datapact_store::Store;
 
 use super::access::AccessService;
@@ -29,7 +28,7 @@ use super::erasure::Eraser;
 use super::failure::OpenError;
 use super::issuer::Issuer;
 use super::keys::{Keys, KeysError};
-use super::log::LogService;
+use super::log::{LogService, witness};
 use super::notice::Outbox;
 use super::notification::NotificationService;
 use super::peers::{KeyServers, Peers, StorageServers};
@@ -78,15 +77,15 @@ impl ManagementServer {
         let location = config.server.database(DATABASE_FILE).map_err(KeysError::Secret)?;
         // One process at a time works on a database file. On PostgreSQL there may be several.
         let lock = if location.is_shared() { None } else { Some(lock(data)?) };
-        let witnesses = witnesses(config)?;
-        let log_policy = log_policy(keys.log_vkey(), &witnesses, config.ledger.quorum)?;
+        let witnesses = witness::witnesses(config)?;
+        let log_policy = witness::log_policy(keys.log_vkey(), &witnesses, config.ledger.quorum)?;
         let owner = format!("management of {}", config.ledger.id);
         let store = Store::connect(&location, Some(&owner), &schema()).await?;
 
         let of_ledger = Arc::clone(&trust);
         let embedded = EmbeddedConfig {
             key: keys.log,
-            witnesses,
+            witnesses: witnesses.into_iter().map(|(key, _)| key).collect(),
             trust: Arc::new(move || of_ledger()),
             clock: Arc::clone(&clock),
         };
@@ -149,7 +148,7 @@ impl ManagementServer {
             Services::new(config, &base, &shared, &publications, Arc::clone(&eraser), log_policy)?;
         services.accounts.ensure_administrators(&config.administrators.identities).await?;
         services.enrolments.write_invitation().await?;
-        let Shared { submit, policies, outbox, issuer, .. } = shared;
+        let Shared { submit, log, policies, outbox, issuer, .. } = shared;
         let tidying = Tidying {
             eraser: Arc::clone(&eraser),
             catalog: Arc::clone(&services.catalog),
@@ -166,6 +165,7 @@ impl ManagementServer {
         this.tasks.extend(outbox.deliver());
         this.tasks.push(tokio::spawn(tidying.run()));
         this.tasks.extend(this.services.subscriptions.start());
+        this.tasks.extend(witness::ask_all(config, &log)?);
         Ok(Arc::new(this))
     }
 }
@@ -267,28 +267,6 @@ fn lock(data: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(OpenError::InUse(data.to_owned())),
         Err(std::fs::TryLockError::Error(e)) => Err(failed(e)),
-    }
-}
-
-fn witnesses(config: &ManagementConfig) -> Result<Vec<VerifyingKey>, OpenError> {
-    let parse = |line: &String| {
-        line.parse()
-            .map_err(|e| OpenError::Configuration(format!("`ledger.witnesses`: `{line}`: {e}")))
-    };
-    config.ledger.witnesses.iter().map(parse).collect()
-}
-
-/// The policy that enrolment hands out (C2SP tlog-policy): `quorum` of the witnesses, or all of
-/// them.
-fn log_policy(
-    log: &VerifyingKey,
-    witnesses: &[VerifyingKey],
-    quorum: Option<u32>,
-) -> Result<LogPolicy, OpenError> {
-    match quorum {
-        None => LogPolicy::new(log, witnesses).map_err(|e| OpenError::Configuration(e.to_string())),
-        Some(quorum) => LogPolicy::with_quorum(log, witnesses, quorum)
-            .map_err(|e| OpenError::Configuration(format!("`ledger.quorum`: {e}"))),
     }
 }
 

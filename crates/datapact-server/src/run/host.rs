@@ -118,7 +118,7 @@ impl Host {
 }
 
 /// Reads a private key (PKCS#8, PEM) that only its owner may read.
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
+pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ServeError> {
     let failed = |detail: String| ServeError::File(path.to_owned(), detail);
     let mode = std::fs::metadata(path).map_err(|e| failed(e.to_string()))?.permissions().mode();
     if mode & 0o077 != 0 {

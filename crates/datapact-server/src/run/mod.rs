@@ -5,6 +5,7 @@ mod headers;
 mod host;
 mod listening;
 mod public;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,6 +26,7 @@ pub use crate::management::ADMINISTRATORS_INVITATION;
 use crate::management::ManagementServer;
 use crate::storage::StorageServer;
 use host::Host;
+pub use witness::serve_witness;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +52,9 @@ pub enum ServeError {
     /// The key server itself.
     #[error(transparent)]
     Key(#[from] crate::key::OpenError),
+    /// The witness itself.
+    #[error(transparent)]
+    Witness(#[from] crate::witness::OpenError),
 }
 
 impl From<Problem> for ServeError {
@@ -61,11 +66,11 @@ impl From<Problem> for ServeError {
 /// A server that listens.
 #[derive(Debug, Clone, Serialize)]
 pub struct Ready {
-    /// `management`, `key` or `storage`.
+    /// `management`, `key`, `storage` or `witness`.
     pub role: &'static str,
     /// Its address for clients.
     pub url: String,
-    /// Where it listens for clients with certificates.
+    /// Where it listens for clients with certificates; a witness has but one listener.
     pub listen: SocketAddr,
     /// Where it listens without.
     pub public_listen: SocketAddr,
@@ -123,10 +128,10 @@ pub async fn serve_key(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let config: KeyServerConfig = config::load(path)?;
-    let (own, access) = ([&config.management], access_of::<KeyServerConfig>);
-    let host = Host::load(path, &config.server, "key", access, &own)?;
+    let (own, access) = (config.management.endpoint(), access_of::<KeyServerConfig>);
+    let host = Host::load(path, &config.server, "key", access, &[&own])?;
     let public = Arc::new(host.client(&config.management_public)?);
-    let management = Arc::new(host.client(&config.management)?);
+    let management = Arc::new(host.client(&own)?);
     let signer = Arc::new(host.signer()?);
     let (trust, clock) = (host.trust.source(), Arc::clone(&host.clock));
     let directory = Arc::clone(&management);

@@ -44,6 +44,10 @@ impl<P: Public> Public for PublicSide<P> {
         }
     }
 
+    async fn cosigned(&self, origin: &str) -> Result<Bytes> {
+        self.inner.cosigned(origin).await
+    }
+
     async fn crl(&self, realm: &str) -> Result<String> {
         trust_file::revocation_lists(&self.trust, realm).map_err(Problem::internal)?.ok_or_else(
             || Problem::not_found(format!("there is no revocation list of `{realm}` here")),

@@ -78,7 +78,12 @@ fn nothing() -> Problem {
 #[async_trait]
 impl Directory for TestManagement {
     async fn user(&self, of: &Identity) -> Result<UserNotice> {
-        Ok(UserNotice { identity: of.clone(), status: UserStatus::Active, sequence: 0 })
+        Ok(UserNotice {
+            identity: of.clone(),
+            status: UserStatus::Active,
+            sequence: 0,
+            authorisation: None,
+        })
     }
 }
 

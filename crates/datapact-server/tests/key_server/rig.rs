@@ -28,13 +28,15 @@ use datapact_log::clock::Clock;
 use datapact_log::entry::Entry;
 use datapact_log::note::{KeyKind, SigningKey};
 use datapact_log::source::LogSource;
-use datapact_server::config::{Access, Common, KeyServerConfig, Limits, TlsFiles};
+use datapact_server::config::{Access, Common, KeyServerConfig, Limits, OwnManagement, TlsFiles};
 use datapact_server::key::{KeyServer, OpenError};
 
 pub use crate::management::TestManagement;
 
 pub const LEDGER: &str = "management.example/ledger";
 pub const MANAGEMENT: &str = "management.example";
+/// Who may have users erased.
+pub const ADMINISTRATOR: &str = "lab.example:CN=Admin";
 pub const KEYS: &str = "keys.example";
 pub const NOW: u64 = 1_800_000_000;
 /// How often something is looked for that has to happen in the end: for a minute.
@@ -126,7 +128,11 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             data: dir.join("data"),
             access: Access { allow: Vec::new(), deny: Vec::new() },
         },
-        management: endpoint("https://management.example:9443"),
+        management: OwnManagement {
+            url: "https://management.example:9443".to_owned(),
+            connect: None,
+            administrators: vec![ADMINISTRATOR.to_owned()],
+        },
         management_public: endpoint("https://management.example:9080"),
         ledger: LEDGER.to_owned(),
         log_key: log_key().public().to_string(),

@@ -196,7 +196,8 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
     open(&bob, &Target::Share(shared.share)).await.unwrap();
     open(&consumer, &Target::Share(shared.share)).await.unwrap();
 
-    let id = leaver.session().account().await.unwrap().id;
+    let account = leaver.session().account().await.unwrap();
+    let id = account.id;
     let disable = AccountUpdate { active: Some(false), ..AccountUpdate::default() };
     world.admin.update(&id, &disable).await.unwrap();
     let (_, key_server) = leaver.session().key_server_of(&left.key.address).unwrap();
@@ -217,7 +218,7 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
     let (_, others) = bob.session().storage_server_of(&left.package.address).unwrap();
     others.download(&left.package.id, None).await.unwrap();
 
-    world.admin.delete(&id, true).await.unwrap();
+    world.admin.delete(&account, true).await.unwrap();
     assert_eq!(
         others.download(&left.package.id, None).await.map(drop).unwrap_err().kind,
         Kind::NotFound
@@ -230,7 +231,9 @@ async fn mg_1_pr_1_a_user_who_leaves_is_refused_everywhere_and_erased() {
     let seen: Vec<_> =
         report.accesses.iter().map(|a| (a.consumer.is_some(), a.erased.is_some())).collect();
     assert_eq!(seen, [(true, false), (false, true)]);
-    assert!(report.accesses[1].released.is_none() && report.accesses[1].usages[0].action.is_none());
+    let erased = &report.accesses[1];
+    assert!(erased.released.is_some() && erased.usages[0].action.is_none());
+    assert_eq!(erased.erased_by.as_ref().unwrap().to_string(), "clinic:CN=Admin");
     assert_eq!(world.admin.history().await.unwrap().len(), 11);
 }
 

@@ -97,7 +97,8 @@ impl World {
         let of_management = format!("url = \"{}\"\nconnect = \"{}\"\n", url(0), listen[0].0);
         let key = format!(
             "ledger = \"{ledger}\"\nlog_key = \"{log_key}\"\nkek = \"kek\"\n{}\n\
-             [management]\n{of_management}[management_public]\n\
+             [management]\n{of_management}administrators = [\"clinic:CN=Admin\"]\n\
+             [management_public]\n\
              url = \"https://management.example:{public_port}\"\nconnect = \"{}\"\n",
             common(1),
             listen[0].1,

@@ -207,18 +207,20 @@ impl Account {
                 context.output.result(&account, text(&account))
             }
             Verb::Delete { id, now } => {
-                // Erasure cannot be undone, so the question names it.
-                let what = if now {
-                    "erase account `{id}` for good, now?"
-                } else {
-                    "delete account `{id}`?"
-                };
-                context
-                    .output
-                    .confirm(format_args!("{}", what.replace("{id}", &id.to_string())))?;
                 let administrator = Administrator::new(session.clone());
+                let account = context.block_on(async { Ok(administrator.account(&id).await?) })?;
+                // Erasure cannot be undone, so the question names it, and whose account it is.
+                let whose = &account.identity;
+                match now {
+                    true => context.output.confirm(format_args!(
+                        "erase account `{id}` of `{whose}` for good, now?"
+                    ))?,
+                    false => context
+                        .output
+                        .confirm(format_args!("delete account `{id}` of `{whose}`?"))?,
+                }
                 let account =
-                    context.block_on(async { Ok(administrator.delete(&id, now).await?) })?;
+                    context.block_on(async { Ok(administrator.delete(&account, now).await?) })?;
                 context.output.result(&account, text(&account))
             }
             Verb::History => {

@@ -1,11 +1,13 @@
-//! `serve`: one of the three servers, until it is asked to end.
+//! `serve`: one of the three servers or a witness, until it is asked to end.
 
 use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use datapact_api::problem::{Kind, Problem};
-use datapact_server::run::{Ready, ServeError, serve_key, serve_management, serve_storage};
+use datapact_server::run::{
+    Ready, ServeError, serve_key, serve_management, serve_storage, serve_witness,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::context::Context;
@@ -24,7 +26,7 @@ Examples:
   datapact serve management --config management.toml
   datapact serve key --config key.toml --json 2>>key.log";
 
-/// Run one of the three servers
+/// Run one of the three servers, or a witness
 #[derive(Args)]
 #[command(after_help = AFTER_HELP, arg_required_else_help = true)]
 pub(crate) struct Serve {
@@ -40,6 +42,9 @@ enum Role {
     Key(Config),
     /// Keeps packages (6.2.4)
     Storage(Config),
+    /// Cosigns logs, each tree only if it continues the one before (C2SP tlog-witness); any
+    /// organisation may run one
+    Witness(Config),
 }
 
 #[derive(Args)]
@@ -97,6 +102,7 @@ impl Serve {
                 Role::Management(args) => serve_management(&args.config, ready, args.end()).await,
                 Role::Key(args) => serve_key(&args.config, ready, args.end()).await,
                 Role::Storage(args) => serve_storage(&args.config, ready, args.end()).await,
+                Role::Witness(args) => serve_witness(&args.config, ready, args.end()).await,
             })
         })?;
         result.map_err(failure)
@@ -122,7 +128,10 @@ fn failure(error: ServeError) -> Failure {
             .hint("choose another port, or end what listens there")
             .into(),
         ServeError::Storage(problem) => problem.into(),
-        ServeError::File(..) | ServeError::Management(_) | ServeError::Key(_) => {
+        ServeError::File(..)
+        | ServeError::Management(_)
+        | ServeError::Key(_)
+        | ServeError::Witness(_) => {
             Failure::local(error, "check the files that the configuration names")
         }
     }

@@ -1,6 +1,7 @@
 //! `verify`: an audit bundle, checked offline.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use datapact_api::trust_file;
@@ -43,6 +44,11 @@ pub(crate) struct Verify {
     /// given
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// How old the newest cosignature of each of the log's witnesses may have been when the bundle
+    /// was made, such as `5m`
+    #[arg(long, value_name = "DURATION", default_value = "5m",
+          value_parser = humantime::parse_duration)]
+    witness_age: Duration,
 }
 
 impl Verify {
@@ -85,6 +91,7 @@ impl Verify {
             log_policy: log_policy.as_ref(),
             trust: trust.as_ref(),
             log: log.as_ref().map(|(entries, size)| (entries.as_slice(), *size)),
+            witness_seconds: Some(self.witness_age.as_secs()),
         };
         let verified = bundle.verify(&known)?;
         context.output.result(&verified, audit_text::bundle(&verified))?;

@@ -39,7 +39,9 @@ pub(crate) fn management(context: &Context, path: &Path) -> Vec<Finding> {
             for peer in &config.storage_servers {
                 client.ask(findings, "storage server", &peer.endpoint()).await;
             }
-            if config.ledger.witnesses.is_empty() {
+            let witnesses =
+                config.ledger.witnesses.len() + config.ledger.independent_witnesses.len();
+            if witnesses == 0 {
                 let advice = "name the witness keys of the key servers: clients do not believe a \
                               proof without cosignatures";
                 findings.warning("ledger", &config.ledger.id, "it has no witnesses", advice);
@@ -54,7 +56,7 @@ pub(crate) fn key(context: &Context, path: &Path) -> Vec<Finding> {
         if config.kek.exists() {
             findings.private(&config.kek);
         }
-        client.ask(findings, "management", &config.management).await;
+        client.ask(findings, "management", &config.management.endpoint()).await;
         match config.log_key.parse() {
             Ok(log) => {
                 if let Some(http) = client.http(findings, &config.management_public) {

@@ -33,6 +33,8 @@ pub use site::Site;
 pub use user::User;
 
 pub const ROLES: [&str; 3] = ["management", "key", "storage"];
+/// The lab's witness, which is no server of X.1410.
+pub const WITNESS: &str = "witness";
 /// How long something may take that has to happen in the end.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

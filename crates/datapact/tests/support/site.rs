@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::stores::{self, Stores};
-use super::{PATIENCE, ROLES};
+use super::{PATIENCE, ROLES, WITNESS};
 
 /// A folder with everything, and the servers that run in it.
 pub struct Site {
@@ -96,9 +96,7 @@ impl Site {
             }
         }
         site.ran(&["quickstart", "--exit", "--json", "--data", &data]);
-        for role in ROLES {
-            site.restart(role);
-        }
+        site.restart_all();
         site
     }
 
@@ -109,9 +107,7 @@ impl Site {
         let data = site.path().to_str().unwrap().to_owned();
         site.ran(&["quickstart", "--ledger", kind, "--exit", "--json", "--data", &data]);
         site.ran(&["ledger", "up", kind, "--dir", "network"]);
-        for role in ROLES {
-            site.restart(role);
-        }
+        site.restart_all();
         site
     }
 
@@ -135,9 +131,7 @@ impl Site {
         site.ran(&[&up[..], &["--batch-timeout", &batch_timeout]].concat());
         site.ran(&["quickstart", "--ledger", "fabric", "--exit", "--json", "--data", &data]);
         site.ran(&up);
-        for role in ROLES {
-            site.restart(role);
-        }
+        site.restart_all();
         site
     }
 
@@ -191,6 +185,13 @@ impl Site {
             }
             assert!(Instant::now() < until, "{role} does not start:\n{}", self.log(role));
             std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Starts the servers and the lab's witness.
+    fn restart_all(&self) {
+        for role in [WITNESS].into_iter().chain(ROLES) {
+            self.restart(role);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Releases of keys to consumers.
 
-use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest};
+use datapact_core::document::{AccessRequest, KeyRelease, KeyRequest, ReleaseErasure, Statement};
 use datapact_core::id::{Digest, KeyId, ShareId, Timestamp};
 use datapact_core::jws::Signed;
 use datapact_core::release::SealedKey;
@@ -22,6 +22,13 @@ operations! {
         /// For audits.
         get "/v1/releases/{share}" for KeyOwner;
         fn releases(path share: &ShareId, query page: Page<Digest>) -> Vec<ReleaseEntry> as Json;
+
+        /// The releases of a share whose consumers were erased, by key request, 200 a page.
+        ///
+        /// For audits.
+        get "/v1/releases/{share}/erased" for KeyOwner;
+        fn erased_releases(path share: &ShareId, query page: Page<Digest>)
+            -> Vec<ErasedRelease> as Json;
 
         /// Release nothing more for an access.
         ///
@@ -64,6 +71,18 @@ pub struct ReleaseEntry {
     pub release: Signed<KeyRelease>,
     /// The consumer's key request.
     pub key_request: Signed<KeyRequest>,
+}
+
+/// What is left of a release whose consumer was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ErasedRelease {
+    /// The key server's statement.
+    pub erasure: Signed<ReleaseErasure>,
+    /// The statement by which the erasure was asked for; none once its signer was erased, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<Signed<Statement>>,
 }
 
 /// An access whose token was revoked.

@@ -10,6 +10,7 @@ use datapact_core::identity::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::operation::{Page, operations};
+use crate::user::Deletion;
 
 operations! {
     /// The accounts of users, invitations to them, and the record of what was done to them.
@@ -51,9 +52,10 @@ operations! {
         ///
         /// It is disabled at once on all servers. Once the configured retention is over, or right
         /// now, it is erased, and so is everything that names its holder (MG-1, PR-1). Answers the
-        /// account as it is until then.
-        delete "/v1/accounts/{id}" for Administrators with IfMatch;
-        fn delete_account(path id: &AccountId, query when: &Deletion) -> Account as Tagged;
+        /// account as it is until then. The caller's statement goes to the key servers, which
+        /// destroy nothing without it.
+        post "/v1/accounts/{id}/deletion" for Administrators with IfMatch;
+        fn delete_account(path id: &AccountId, body deletion: &Deletion) -> Account as Tagged;
 
         /// The record of actions, oldest first, 200 a page.
         ///
@@ -171,14 +173,4 @@ pub struct AccountUpdate {
     /// Whether it may do anything at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-}
-
-/// When a deleted account is erased.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Deletion {
-    /// Now; else after the configured retention.
-    #[serde(default)]
-    pub now: bool,
 }

@@ -19,10 +19,11 @@ use datapact_api::operation::Page;
 use datapact_api::problem::{Kind, Problem, Result};
 use datapact_api::public::{Health, Public};
 use datapact_api::storage_server::*;
+use datapact_api::user::Deletion;
 use datapact_api::user::{UserNotice, Users};
 use datapact_core::commitment::Opening;
 use datapact_core::contract::{AccessRecord, Attributes, Call, RequestedPermission, UsageRecord};
-use datapact_core::document::{AccessRequest, KeyRelease, UsageReport};
+use datapact_core::document::{AccessRequest, Body, KeyRelease, UsageReport};
 use datapact_core::enrolment::{Administrators, Enrolment, LedgerTrust, Version};
 use datapact_core::id::*;
 use datapact_core::identity::Identity;
@@ -250,8 +251,8 @@ impl World {
     }
 
     /// A release by the key server of another content.
-    pub(crate) fn state(&self, release: KeyRelease) -> Signed<KeyRelease> {
-        self.key_signer.sign(LEDGER, now(), release)
+    pub(crate) fn state<B: Body>(&self, body: B) -> Signed<B> {
+        self.key_signer.sign(LEDGER, now(), body)
     }
 }
 

@@ -59,6 +59,9 @@ impl Releases for Fake {
     async fn releases(&self, _: &ShareId, _: Page<Digest>) -> Result<Vec<ReleaseEntry>> {
         not_here()
     }
+    async fn erased_releases(&self, _: &ShareId, _: Page<Digest>) -> Result<Vec<ErasedRelease>> {
+        not_here()
+    }
     async fn revoke_token(&self, _: &TokenRevocation) -> Result<()> {
         not_here()
     }

@@ -2,6 +2,7 @@
 //! [`record`] makes it durable, and a repeat gets the first answer.
 
 mod decide;
+pub(super) mod erasure;
 pub(super) mod jwks;
 mod record;
 pub(super) mod table;
@@ -9,7 +10,9 @@ pub(super) mod table;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datapact_api::key_server::{ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation};
+use datapact_api::key_server::{
+    ErasedRelease, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, TokenRevocation,
+};
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Problem};
 use datapact_core::document::KeyRelease;
@@ -18,7 +21,7 @@ use datapact_core::jws::{Signed, Signer};
 use datapact_core::release::{SealedKey, seal};
 use datapact_core::token::TOKEN_SECONDS_MAX;
 use datapact_log::clock::Clock;
-use datapact_store::{Group, Store, StoreError};
+use datapact_store::{Db, Group, Store, StoreError};
 
 use super::base::Base;
 use super::custody::table::owns_key;
@@ -126,16 +129,11 @@ impl Releases for Called<ReleaseService> {
         let share = *share;
         let read = self.store.read(move |db| {
             let rows = table::releases_of(db, &share, &owner, page.after.as_ref())?;
-            // A share whose key was destroyed is audited, too: the policies that were shown stay.
-            let is_owner = !rows.is_empty()
-                || page.after.is_some()
-                || owns_key(db, &owner, &share)?
-                || !policies(db, &share, &owner)?.is_empty();
+            let is_owner =
+                !rows.is_empty() || page.after.is_some() || is_owner(db, &owner, &share)?;
             Ok::<_, StoreError>(is_owner.then_some(rows))
         });
-        let Some(rows) = read.await.map_err(Failure::from)? else {
-            return Err(Problem::not_found(format!("you keep no key of the share `{share}` here")));
-        };
+        let rows = read.await.map_err(Failure::from)?.ok_or_else(|| no_key(&share))?;
         let entry = |row: &ReleaseRow| {
             Ok(ReleaseEntry {
                 release: Signed::parse(&row.signed_release).map_err(Problem::internal)?,
@@ -143,6 +141,22 @@ impl Releases for Called<ReleaseService> {
             })
         };
         rows.iter().map(entry).collect()
+    }
+
+    async fn erased_releases(
+        &self,
+        share: &ShareId,
+        page: Page<Digest>,
+    ) -> problem::Result<Vec<ErasedRelease>> {
+        let owner = self.users.user(&self.caller).await?.to_string();
+        let share = *share;
+        let read = self.store.read(move |db| {
+            let found = erasure::page(db, &share, &owner, page.after.as_ref())?;
+            let is_owner =
+                !found.is_empty() || page.after.is_some() || is_owner(db, &owner, &share)?;
+            Ok::<_, StoreError>(is_owner.then_some(found))
+        });
+        Ok(read.await.map_err(Failure::from)?.ok_or_else(|| no_key(&share))?)
     }
 
     /// A job of the writer like a release: a release is either on record before, or it does not
@@ -155,6 +169,16 @@ impl Releases for Called<ReleaseService> {
         let revoked = self.store.write(move |tx| table::revoke(tx, &request, until)).await;
         Ok(revoked.map_err(Failure::from)?)
     }
+}
+
+/// Whether `owner` keeps or kept a key of the share here. A share whose key was destroyed is
+/// audited, too: the policies that were shown stay.
+fn is_owner(db: &Db, owner: &str, share: &ShareId) -> std::result::Result<bool, StoreError> {
+    Ok(owns_key(db, owner, share)? || !policies(db, share, owner)?.is_empty())
+}
+
+fn no_key(share: &ShareId) -> Problem {
+    Problem::not_found(format!("you keep no key of the share `{share}` here"))
 }
 
 /// The answer that a durable release gave the first time.

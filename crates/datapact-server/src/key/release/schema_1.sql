@@ -33,6 +33,24 @@ CREATE TABLE key_tombstone (
     PRIMARY KEY (share, mark)
 );
 
+-- What is left of a release whose consumer was erased: the server's statement, which names no consumer.
+CREATE TABLE key_release_erasure (
+    key_request TEXT NOT NULL PRIMARY KEY,
+    share TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    statement TEXT NOT NULL,
+    document TEXT NOT NULL
+);
+CREATE INDEX key_release_erasure_share ON key_release_erasure (share, owner, key_request);
+
+-- The statements by which erasures were asked for, each good for one. `document` is NULL when its
+-- signer was erased.
+CREATE TABLE key_erasure (
+    statement TEXT NOT NULL PRIMARY KEY,
+    signer TEXT,
+    document TEXT
+);
+
 -- Accesses whose tokens were revoked, until none can live any more.
 CREATE TABLE key_revocation (
     request TEXT NOT NULL PRIMARY KEY,

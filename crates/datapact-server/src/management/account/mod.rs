@@ -2,6 +2,7 @@
 
 pub(super) mod action;
 pub(super) mod admission;
+mod deletion;
 mod invitation;
 pub(super) mod table;
 #[cfg(test)]
@@ -14,12 +15,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datapact_api::gate::Source;
 use datapact_api::management::{
-    Account, AccountUpdate, Accounts, Action, Deed, Deletion, InvitationCode, Join, NewInvitation,
-    Role,
+    Account, AccountUpdate, Accounts, Action, Deed, InvitationCode, Join, NewInvitation, Role,
 };
 use datapact_api::operation::Page;
 use datapact_api::problem::{self, Kind, Problem};
-use datapact_api::user::{UserNotice, UserStatus};
+use datapact_api::user::{Deletion, UserNotice, UserStatus};
 use datapact_core::id::{AccountId, Digest, Timestamp, random};
 use datapact_core::identity::{Identity, SERVER_REALM};
 use datapact_core::trust::Trust;
@@ -82,7 +82,8 @@ impl AccountService {
         self.store
             .write(move |tx| {
                 for (identity, sequence) in table::disabled(tx)? {
-                    let notice = UserNotice { identity, status: UserStatus::Disabled, sequence };
+                    let status = UserStatus::Disabled;
+                    let notice = UserNotice { identity, status, sequence, authorisation: None };
                     notice::table::post_if_none(tx, &servers, &notice)?;
                 }
                 Ok(())
@@ -111,7 +112,13 @@ impl Accounts for Called<AccountService> {
                 let action = record(tx, now, &author, Deed::Joined { invitation: code })?;
                 // The servers may have been told that an earlier account of this user was erased.
                 let sequence = notice::sequence(0, now, action);
-                notice::table::post(tx, &servers, &identity, UserStatus::Active, sequence)?;
+                let notice = UserNotice {
+                    identity,
+                    status: UserStatus::Active,
+                    sequence,
+                    authorisation: None,
+                };
+                notice::table::post(tx, &servers, &notice)?;
             }
             Ok::<_, Failure>(account)
         });
@@ -189,6 +196,7 @@ impl Accounts for Called<AccountService> {
             account.active = update.active.unwrap_or(before.active);
             if account.active {
                 account.erase_at = None;
+                table::set_authorisation(tx, &id, None)?;
             }
             let action = record(tx, now, &author, Deed::Updated { account: id, update })?;
             table::update(tx, &account)?;
@@ -207,7 +215,11 @@ impl Accounts for Called<AccountService> {
         Ok(account)
     }
 
-    async fn delete_account(&self, id: &AccountId, when: &Deletion) -> problem::Result<Account> {
+    async fn delete_account(
+        &self,
+        id: &AccountId,
+        deletion: &Deletion,
+    ) -> problem::Result<Account> {
         let administrator = self.admission.administrator(&self.caller).await?;
         if administrator.id == *id {
             let detail = "an administrator cannot delete its own account";
@@ -216,12 +228,18 @@ impl Accounts for Called<AccountService> {
         }
         let (id, now, caller) = (*id, (self.clock)(), self.caller.clone());
         let author = Author::of(administrator.id, &self.caller);
-        let retention_seconds = if when.now { 0 } else { self.retention_seconds };
+        let authorisation = deletion::authorisation(&self.caller, deletion)?;
+        let retention_seconds = if deletion.now { 0 } else { self.retention_seconds };
         let erase_at = now.saturating_add(retention_seconds);
-        let servers = self.outbox.servers();
+        let (servers, identity) = (self.outbox.servers(), deletion.identity.clone());
         let account = self.store.write(move |tx| {
             let mut account = table::by_id(tx, &id)?;
             caller.require_match(&account.entity_tag())?;
+            if account.identity != identity {
+                let detail = "the account is not that of the user who is to be erased";
+                let problem = Problem::new(Kind::Conflict, detail);
+                return Err(problem.hint("read the account again, then decide").into());
+            }
             // A repeat may bring the erasure forward, but not put it off.
             let erase_at = account.erase_at.map_or(erase_at, |before| before.min(erase_at));
             if account.erase_at == Some(erase_at) {
@@ -230,13 +248,14 @@ impl Accounts for Called<AccountService> {
             (account.active, account.erase_at) = (false, Some(erase_at));
             let action = record(tx, now, &author, Deed::Deleted { account: id, erase_at })?;
             table::update(tx, &account)?;
+            table::set_authorisation(tx, &id, authorisation.as_ref())?;
             post_status(tx, &servers, &account, now, action)?;
             Ok::<_, Failure>(account)
         });
         let account = account.await?;
         // Even if the erasure fails, the servers are told at once that the account is disabled.
         self.outbox.posted();
-        if when.now {
+        if deletion.now {
             self.eraser.erase(id).await?;
         }
         self.outbox.tell(&account.identity).await?;
@@ -279,5 +298,7 @@ fn post_status(
     let sequence = notice::sequence(table::noticed(tx, &account.id)?, now, action);
     table::set_noticed(tx, &account.id, sequence)?;
     let status = if account.active { UserStatus::Active } else { UserStatus::Disabled };
-    Ok(notice::table::post(tx, servers, &account.identity, status, sequence)?)
+    let identity = account.identity.clone();
+    let notice = UserNotice { identity, status, sequence, authorisation: None };
+    Ok(notice::table::post(tx, servers, &notice)?)
 }

@@ -1,4 +1,5 @@
--- `noticed` is the sequence of the last notice that set the status at the other servers.
+-- `noticed` is the sequence of the last notice that set the status at the other servers;
+-- `authorisation`, JSON, is the signed call by which it is to be erased, or `null`.
 CREATE TABLE account (
     id TEXT NOT NULL PRIMARY KEY,
     identity TEXT NOT NULL UNIQUE,
@@ -7,7 +8,8 @@ CREATE TABLE account (
     active BIGINT NOT NULL,
     created BIGINT NOT NULL,
     erase_at BIGINT,
-    noticed BIGINT NOT NULL DEFAULT 0
+    noticed BIGINT NOT NULL DEFAULT 0,
+    authorisation TEXT NOT NULL DEFAULT 'null'
 );
 
 -- `code` is the digest of the code.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use datapact_api::management::Account;
 use datapact_api::problem::Problem;
+use datapact_api::user::Authorisation;
 use datapact_core::id::{AccountId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_store::{Db, Migration, Row, StoreError, Tx, json, number, text};
@@ -143,6 +144,26 @@ pub(crate) fn noticed(db: &Db, id: &AccountId) -> Result<u64> {
 /// Sets the sequence of the last notice about the account.
 pub(super) fn set_noticed(tx: &Tx, id: &AccountId, sequence: u64) -> Result<()> {
     tx.run("UPDATE account SET noticed = $2 WHERE id = $1", [text(id), number(sequence)])?;
+    Ok(())
+}
+
+/// By which statement the account is to be erased.
+pub(crate) fn authorisation(
+    db: &Db,
+    id: &AccountId,
+) -> std::result::Result<Option<Authorisation>, StoreError> {
+    let row = db.row("SELECT authorisation FROM account WHERE id = $1", [text(id)])?;
+    row.map_or(Ok(None), |row| row.json(0))
+}
+
+/// Sets by which statement the account is to be erased.
+pub(super) fn set_authorisation(
+    tx: &Tx,
+    id: &AccountId,
+    authorisation: Option<&Authorisation>,
+) -> Result<()> {
+    let sql = "UPDATE account SET authorisation = $2 WHERE id = $1";
+    tx.run(sql, [text(id), json(&authorisation)?])?;
     Ok(())
 }
 

@@ -288,7 +288,7 @@ async fn mg_1_actions_of_administrators_are_on_a_record_that_shows_changes() {
     let id = world.as_user(&user).accounts().account().await.unwrap().id;
     let update = AccountUpdate { role: Some(Role::User), ..AccountUpdate::default() };
     admin.accounts().update_account(&id, &update).await.unwrap();
-    admin.accounts().delete_account(&id, &Deletion { now: true }).await.unwrap();
+    world.delete(id, &user, true).await.unwrap();
     let actions = admin.accounts().actions(Page::first()).await.unwrap();
     let deeds: Vec<&Deed> = actions.iter().map(|action| &action.record.deed).collect();
     assert!(
@@ -311,11 +311,7 @@ async fn mg_1_actions_of_administrators_are_on_a_record_that_shows_changes() {
     assert_eq!(actions[2].statement, None, "the statement of an erased user is erased");
     assert_eq!(check_actions(None, &actions).unwrap().unwrap().0, 6);
     assert_eq!(admin.accounts().actions(Page::after(4)).await.unwrap().len(), 2);
-    assert_kind(
-        admin.accounts().delete_account(&own, &Deletion { now: false }).await,
-        Kind::Conflict,
-        "its own account",
-    );
+    assert_kind(world.delete(own, &world.admin, false).await, Kind::Conflict, "its own account");
     let provider = world.provider().await;
     assert_kind(
         world.as_user(&provider).accounts().actions(Page::first()).await,
@@ -323,7 +319,7 @@ async fn mg_1_actions_of_administrators_are_on_a_record_that_shows_changes() {
         "role",
     );
     assert_kind(
-        world.as_user(&provider).accounts().delete_account(&own, &Deletion { now: true }).await,
+        world.delete_by(provider.caller(), own, &world.admin, true).await,
         Kind::Forbidden,
         "role",
     );
@@ -377,9 +373,10 @@ async fn mg_1_an_account_is_changed_only_as_it_was_read() {
         "changed since",
     );
     let caller = Caller { if_match: Some(Arc::from(read.entity_tag())), ..world.admin.caller() };
-    let deleted =
-        world.as_caller(caller).accounts().delete_account(&read.id, &Deletion { now: true }).await;
+    let deleted = world.delete_by(caller, read.id, &user, true).await;
     assert_kind(deleted, Kind::PreconditionFailed, "changed since");
+    let another = world.delete(read.id, &world.provider().await, true).await;
+    assert_kind(another, Kind::Conflict, "not that of the user");
     assert_eq!(world.as_user(&user).accounts().account().await.unwrap(), changed);
     change(&changed.entity_tag(), Role::Provider).await.unwrap();
 }

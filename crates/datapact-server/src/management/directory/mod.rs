@@ -40,7 +40,7 @@ impl Directory for Called<DirectoryService> {
             };
             let status = if account.active { UserStatus::Active } else { UserStatus::Disabled };
             let sequence = account::table::noticed(db, &account.id)?;
-            Result::Ok(UserNotice { identity, status, sequence })
+            Result::Ok(UserNotice { identity, status, sequence, authorisation: None })
         });
         Ok(read.await?)
     }

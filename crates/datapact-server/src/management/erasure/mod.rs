@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datapact_api::management::Deed;
-use datapact_api::user::UserStatus;
+use datapact_api::user::{UserNotice, UserStatus};
 use datapact_core::id::{AccountId, ShareId, Timestamp};
 use datapact_core::identity::Identity;
 use datapact_core::policy::SharingPolicy;
@@ -130,13 +130,16 @@ fn erase(
     subscription::table::erase(tx, identity)?;
     enrolment::table::erase(tx, identity)?;
     let noticed = account::table::noticed(tx, id)?;
+    let authorisation = account::table::authorisation(tx, id)?;
     account::table::delete(tx, id)?;
     let subject = Subject::User(marker.digest(identity));
     erasures::note(tx, &Erased::Account(*id), &subject, now)?;
     let author = Author { actor: None, statement: None };
     let action = record(tx, now, &author, Deed::Erased { account: *id })?;
     let sequence = notice::sequence(noticed, now, action);
-    Ok(notice::table::post(tx, servers, identity, UserStatus::Erased, sequence)?)
+    let (identity, status) = (identity.clone(), UserStatus::Erased);
+    let notice = UserNotice { identity, status, sequence, authorisation };
+    Ok(notice::table::post(tx, servers, &notice)?)
 }
 
 /// Deletes what opened the commitments to `identity`. On a live share a tombstone stays, so that

@@ -35,21 +35,27 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
     assert!(holds(&world, "Leaving").await);
 
     // Deleted is disabled; within the retention it can be taken back.
-    let deleted = admin.accounts().delete_account(&id, &Deletion { now: false }).await.unwrap();
+    let deleted = world.delete(id, &user, false).await.unwrap();
     assert_eq!((deleted.active, deleted.erase_at), (false, Some(world.now() + 30 * 24 * 60 * 60)));
     let enable = AccountUpdate { active: Some(true), ..AccountUpdate::default() };
     assert_eq!(admin.accounts().update_account(&id, &enable).await.unwrap().erase_at, None);
-    admin.accounts().delete_account(&id, &Deletion { now: false }).await.unwrap();
+    world.delete(id, &user, false).await.unwrap();
     eraser(&world).await.erase_due().await.unwrap();
     assert_eq!(admin.accounts().accounts(Page::first()).await.unwrap().len(), 3);
 
-    admin.accounts().delete_account(&id, &Deletion { now: true }).await.unwrap();
+    world.delete(id, &user, true).await.unwrap();
     let salt = granted.consumer.salt.to_string();
     for needle in ["Leaving", request.as_str(), salt.as_str()] {
         assert!(!holds(&world, needle).await, "{needle}");
     }
     assert_eq!(admin.accounts().accounts(Page::first()).await.unwrap().len(), 2);
-    assert_eq!(world.keys.told.lock().unwrap().last().unwrap().status, UserStatus::Erased);
+    // The key server is shown who asked for it; the statement names no erased user, and stays.
+    let told = world.keys.told.lock().unwrap().last().unwrap().clone();
+    assert_eq!((told.status, &told.identity), (UserStatus::Erased, &user.identity()));
+    let given = told.authorisation.unwrap();
+    assert_eq!(given.statement.body().content, Some(given.deletion.digest()));
+    assert_eq!(given.deletion.identity, user.identity());
+    assert!(holds(&world, given.statement.as_str()).await);
 
     // The ledger stays, and its provider learns that it is no secret access.
     assert_eq!(world.size().await, 3);
@@ -84,7 +90,7 @@ async fn pr_1_a_deleted_account_is_erased_and_nothing_on_the_ledger_points_to_it
 #[tokio::test]
 async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records() {
     let world = World::new().await;
-    let (admin, provider) = (world.as_user(&world.admin), world.provider().await);
+    let provider = world.provider().await;
     let (user, named) = (world.consumer("User").await, world.consumer("Named").await);
     let policy = world.published(&provider, |_| {}).await;
     world.as_user(&user).accesses().request_access(&world.request(&user, &policy)).await.unwrap();
@@ -98,7 +104,7 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
         .await;
     for user in [&provider, &named] {
         let id = world.as_user(user).accounts().account().await.unwrap().id;
-        admin.accounts().delete_account(&id, &Deletion { now: true }).await.unwrap();
+        world.delete(id, user, true).await.unwrap();
     }
     let catalog = world.as_user(&user).catalog().catalog(&CatalogQuery::default()).await.unwrap();
     assert_eq!(catalog.iter().map(|entry| entry.share).collect::<Vec<_>>(), [naming.body().share]);

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod tests;
+pub(super) mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,7 +118,8 @@ impl Log for Called<LogService> {
                 }
                 Err(ProofError::Checkpoint(CheckpointError::Quorum)) => {
                     let detail = "the witnesses have not cosigned this entry yet";
-                    let hint = "try again; if that does not help, a key server is down";
+                    let hint =
+                        "try again; if that does not help, a key server or a witness is down";
                     return Err(Problem::new(Kind::Unavailable, detail).hint(hint));
                 }
                 Err(error) => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datapact_api::key_server::{KeyServer, TokenRevocation};
-use datapact_api::problem;
+use datapact_api::problem::{self, Kind};
 use datapact_api::storage_server::StorageServer;
 use datapact_api::user::{UserNotice, UserStatus};
 use tokio::task::JoinHandle;
@@ -85,8 +85,17 @@ async fn deliver_batch(outbox: &Outbox, name: &str, to: &Receiver) -> Result<boo
     }
     let notices = outbox.store.read(move |db| table::waiting(db, &server)).await?;
     let found = !notices.is_empty();
+    let mut refused = None;
     for notice in notices {
-        to.set_user(&notice).await?;
+        match to.set_user(&notice).await {
+            Ok(()) => {}
+            // An erasure without the statement that the server wants holds up no other notice.
+            Err(problem) if problem.kind == Kind::Forbidden => {
+                refused = Some(problem);
+                continue;
+            }
+            Err(problem) => return Err(problem.into()),
+        }
         let server = name.to_owned();
         let (is_erased, now) = (notice.status == UserStatus::Erased, (outbox.clock)());
         let done = outbox.store.write(move |tx| {
@@ -99,7 +108,7 @@ async fn deliver_batch(outbox: &Outbox, name: &str, to: &Receiver) -> Result<boo
             outbox.erasures.settle_soon().await;
         }
     }
-    Ok(found)
+    refused.map_or(Ok(found), |problem| Err(problem.into()))
 }
 
 async fn deliver_revocations(

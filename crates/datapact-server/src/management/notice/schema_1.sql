@@ -4,6 +4,8 @@ CREATE TABLE notice (
     identity TEXT NOT NULL,
     status TEXT NOT NULL,
     sequence BIGINT NOT NULL,
+    -- Who asked for an erasure; `null` otherwise.
+    authorisation TEXT NOT NULL,
     PRIMARY KEY (server, identity)
 );
 

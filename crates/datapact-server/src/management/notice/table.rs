@@ -1,6 +1,6 @@
 //! The notices about users in the database.
 
-use datapact_api::user::{UserNotice, UserStatus};
+use datapact_api::user::UserNotice;
 use datapact_core::identity::Identity;
 use datapact_store::{Db, StoreError, Tx, json, number, text};
 
@@ -9,19 +9,13 @@ const BATCH: u64 = 100;
 
 /// Puts a notice for each of `servers` into the outbox, in place of an older one about the same
 /// user.
-pub(crate) fn post(
-    tx: &Tx,
-    servers: &[String],
-    identity: &Identity,
-    status: UserStatus,
-    sequence: u64,
-) -> Result<(), StoreError> {
+pub(crate) fn post(tx: &Tx, servers: &[String], notice: &UserNotice) -> Result<(), StoreError> {
     insert(
         tx,
         servers,
-        &UserNotice { identity: identity.clone(), status, sequence },
-        "ON CONFLICT (server, identity) DO UPDATE SET \
-         status = excluded.status, sequence = excluded.sequence",
+        notice,
+        "ON CONFLICT (server, identity) DO UPDATE SET status = excluded.status, \
+         sequence = excluded.sequence, authorisation = excluded.authorisation",
     )
 }
 
@@ -41,10 +35,14 @@ fn insert(
     on_conflict: &str,
 ) -> Result<(), StoreError> {
     let (identity, status) = (text(&notice.identity), json(&notice.status)?);
-    let row =
-        |server: &String| [text(server), identity.clone(), status.clone(), number(notice.sequence)];
+    let (sequence, authorisation) = (number(notice.sequence), json(&notice.authorisation)?);
+    let row = |server: &String| {
+        let (status, sequence) = (status.clone(), sequence.clone());
+        [text(server), identity.clone(), status, sequence, authorisation.clone()]
+    };
     let rows = servers.iter().map(row).collect();
-    tx.insert_or("notice (server, identity, status, sequence)", rows, on_conflict)
+    let into = "notice (server, identity, status, sequence, authorisation)";
+    tx.insert_or(into, rows, on_conflict)
 }
 
 /// The servers that are still to be told of `identity`.
@@ -55,14 +53,15 @@ pub(super) fn untold(db: &Db, identity: &Identity) -> Result<Vec<String>, StoreE
 
 /// The oldest notices for `server`.
 pub(super) fn waiting(db: &Db, server: &str) -> Result<Vec<UserNotice>, StoreError> {
-    let sql = "SELECT identity, status, sequence FROM notice WHERE server = $1 \
+    let sql = "SELECT identity, status, sequence, authorisation FROM notice WHERE server = $1 \
                ORDER BY sequence LIMIT $2";
     let found = db.rows(sql, [text(server), number(BATCH)])?;
     found
         .iter()
         .map(|row| {
             let (identity, status) = (row.parse(0)?, row.json(1)?);
-            Ok(UserNotice { identity, status, sequence: row.number(2)? })
+            let (sequence, authorisation) = (row.number(2)?, row.json(3)?);
+            Ok(UserNotice { identity, status, sequence, authorisation })
         })
         .collect()
 }

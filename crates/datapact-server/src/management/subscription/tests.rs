@@ -151,11 +151,6 @@ async fn mg_15_a_subscription_that_cannot_be_is_refused() {
     );
     // PR-1: who is erased leaves none.
     let account = session.accounts().account().await.unwrap().id;
-    world
-        .as_user(&world.admin)
-        .accounts()
-        .delete_account(&account, &Deletion { now: true })
-        .await
-        .unwrap();
+    world.delete(account, &consumer, true).await.unwrap();
     assert_eq!(world.count("subscription").await, 0);
 }

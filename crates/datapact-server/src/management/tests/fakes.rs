@@ -1,7 +1,7 @@
 //! A key server and a storage server that only remember.
 
 use datapact_api::key_server::{
-    Keys, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, ShownPolicies, StoreKey,
+    ErasedRelease, Keys, ReleaseEntry, ReleaseKey, ReleasedKey, Releases, ShownPolicies, StoreKey,
     TokenRevocation, Withhold,
 };
 use datapact_api::storage_server::{
@@ -83,6 +83,13 @@ impl Releases for FakeKeys {
         not_used()
     }
     async fn releases(&self, _: &ShareId, _: Page<Digest>) -> problem::Result<Vec<ReleaseEntry>> {
+        not_used()
+    }
+    async fn erased_releases(
+        &self,
+        _: &ShareId,
+        _: Page<Digest>,
+    ) -> problem::Result<Vec<ErasedRelease>> {
         not_used()
     }
     async fn revoke_token(&self, revocation: &TokenRevocation) -> problem::Result<()> {

@@ -18,9 +18,9 @@ pub(super) use datapact_api::management::*;
 pub(super) use datapact_api::operation::Page;
 pub(super) use datapact_api::problem::{self, Kind, Problem};
 pub(super) use datapact_api::storage_server::{PackageAddress, PackageStatus, StorageServer};
-pub(super) use datapact_api::user::{UserNotice, UserStatus};
+pub(super) use datapact_api::user::{Deletion, UserNotice, UserStatus};
 pub(super) use datapact_core::contract::Attributes;
-pub(super) use datapact_core::document::{AccessRequest, UsageReport};
+pub(super) use datapact_core::document::{AccessRequest, Statement, UsageReport};
 pub(super) use datapact_core::id::{
     AccountId, Digest, KeyId, PackageId, ShareId, Timestamp, random,
 };
@@ -184,6 +184,32 @@ impl World {
         let mut caller = User { signer: self.servers.signer(name) }.caller();
         caller.peer.identity = Identity::server(name);
         self.as_caller(caller)
+    }
+
+    /// Deletes the account `id`, which is `user`'s, as the administrator, with a statement of it.
+    pub(in crate::management) async fn delete(
+        &self,
+        id: AccountId,
+        user: &User,
+        now: bool,
+    ) -> problem::Result<Account> {
+        self.delete_by(self.admin.caller(), id, user, now).await
+    }
+
+    /// The same as this caller.
+    pub(in crate::management) async fn delete_by(
+        &self,
+        caller: Caller,
+        id: AccountId,
+        user: &User,
+        now: bool,
+    ) -> problem::Result<Account> {
+        let deletion = Deletion::of(user.identity(), now);
+        let (method, target) = ("POST".to_owned(), Deletion::target(&id));
+        let statement = Statement { method, target, content: Some(deletion.digest()) };
+        let signed = self.admin.signer.sign("management.example", self.now(), statement);
+        let caller = Caller { statement: Some(Arc::from(signed.as_str())), ..caller };
+        self.as_caller(caller).accounts().delete_account(&id, &deletion).await
     }
 
     pub(super) fn as_caller(&self, caller: Caller) -> As {

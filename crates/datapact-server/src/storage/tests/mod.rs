@@ -48,7 +48,12 @@ struct AllHaveAccounts;
 #[async_trait]
 impl Directory for AllHaveAccounts {
     async fn user(&self, of: &Identity) -> datapact_api::problem::Result<UserNotice> {
-        Ok(UserNotice { identity: of.clone(), status: UserStatus::Active, sequence: 0 })
+        Ok(UserNotice {
+            identity: of.clone(),
+            status: UserStatus::Active,
+            sequence: 0,
+            authorisation: None,
+        })
     }
 }
 

@@ -76,10 +76,9 @@ impl Quickstart {
 }
 
 async fn run(args: &Quickstart, output: Output) -> Result<()> {
-    let (site, existed) = Site::open(&args.data, args.ledger)?;
+    let (site, existed) = Site::open(&args.data, args.ledger).await?;
     if args.prepare {
-        let configs: Vec<_> =
-            ["management", "key", "storage"].iter().map(|role| site.config(role)).collect();
+        let configs: Vec<_> = servers::ROLES.iter().map(|role| site.config(role)).collect();
         let lines: Vec<_> = configs.iter().map(|path| path.display().to_string()).collect();
         return output.result(&json!({ "existed": existed, "configs": configs }), lines.join("\n"));
     }

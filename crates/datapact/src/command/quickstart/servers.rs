@@ -1,4 +1,4 @@
-//! The three server processes of the quickstart.
+//! The server processes of the quickstart.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,6 +11,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use super::site::Site;
 use crate::failure::{Failure, Result};
 
+/// Each is a process: the three servers, and the lab's witness, which the others do not wait for.
+pub(super) const ROLES: [&str; 4] = ["witness", "management", "key", "storage"];
 /// How long a server may take to listen, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,12 +24,12 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    /// Starts management, key server and storage server, each a process of this program.
+    /// Starts them all, each a process of this program.
     pub(super) async fn start(&mut self, site: &Site) -> Result<()> {
         let program = std::env::current_exe().map_err(|e| {
             Failure::local(format!("cannot find this program: {e}"), "start it by its path")
         })?;
-        for role in ["management", "key", "storage"] {
+        for role in ROLES {
             self.start_one(&program, site, role).await?;
         }
         Ok(())

@@ -48,7 +48,8 @@ pub(super) async fn show(
     let ids: Vec<_> = ids.iter().map(|(role, id)| json!({ "role": role, "id": id })).collect();
     steps.done(
         "6.2.2 to 6.2.4, 7.2.5",
-        "Management, key server and storage server run, each a process with its own certificate",
+        "Management, key server and storage server run, each a process with its own certificate, \
+         and the lab's witness of the ledger",
         &[processes.join(", ")],
         json!({ "processes": ids }),
     )?;

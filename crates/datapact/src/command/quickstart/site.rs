@@ -1,6 +1,6 @@
 //! Everything that the quickstart needs on one machine: CAs of two organisations and of the
-//! servers, three servers' certificates, keys and configuration files. Made once; a later run finds
-//! it.
+//! servers, and the certificates, keys and configuration files of three servers and a witness. Made
+//! once; a later run finds it.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,6 +13,7 @@ use datapact_client::home::Home;
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
 use datapact_local::ports::PortBlock;
+use datapact_log::note::VerifyingKey;
 use datapact_server::config::{self, ManagementConfig};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,10 @@ const LEDGER: &str = "ledger";
 /// The administrator of the quickstart's management.
 pub(super) const ADMINISTRATOR: &str = "clinic:CN=admin,O=Clinic";
 
-/// Where the six listeners are.
+/// The lab's witness of the ledger.
+const WITNESS: &str = "witness.lab.test";
+
+/// Where the seven listeners are.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Ports {
@@ -42,6 +46,7 @@ pub(super) struct Ports {
     key_public: u16,
     storage: u16,
     storage_public: u16,
+    witness: u16,
 }
 
 /// A quickstart's folder.
@@ -63,7 +68,7 @@ fn failed(path: &Path, error: impl std::fmt::Display) -> Failure {
 
 impl Site {
     /// Opens the site in `folder`, making it if there is none.
-    pub(super) fn open(folder: &Path, ledger: LedgerKind) -> Result<(Self, bool)> {
+    pub(super) async fn open(folder: &Path, ledger: LedgerKind) -> Result<(Self, bool)> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -87,7 +92,7 @@ impl Site {
             site.confirm(ledger)?;
             site._ports = site.ports().and_then(|ports| PortBlock::again(ports.management));
         } else {
-            site._ports = Some(site.make(ledger)?);
+            site._ports = Some(site.make(ledger).await?);
         }
         Ok((site, existed))
     }
@@ -155,7 +160,7 @@ impl Site {
 
     /// Makes everything. The ports come last: without them the site is not finished, and the next
     /// run makes it again.
-    fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
+    async fn make(&self, ledger: LedgerKind) -> Result<PortBlock> {
         for part in ["ca", "servers", "home", "logs"] {
             match fs::remove_dir_all(self.folder.join(part)) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(&self.folder, e)),
@@ -181,16 +186,21 @@ impl Site {
         }
         self.write("servers/trust.toml", &trust_toml())?;
         for role in ["management", "key", "storage"] {
-            self.certify(role)?;
+            self.certify(role, &format!("{role}.quickstart.test"), "server")?;
         }
+        // The witness is the lab's, which certifies it itself.
+        self.certify("witness", WITNESS, "lab")?;
         // The servers' configurations name each other's keys: the witness's key goes into
         // management's, whose log key goes into the key server's.
         let key_data = self.folder.join("servers/key/data");
         let witness = datapact_server::key::witness_key(&key_data, "key.quickstart.test")
             .map_err(|e| failed(&key_data, e))?;
+        let data = self.folder.join("servers/witness/data");
+        let lab = datapact_server::witness::make(&data, WITNESS).await;
+        let lab = lab.map_err(|e| failed(&data, e))?.to_string();
         self.write(
             "servers/management/management.toml",
-            &management_toml(&ports, &witness.public().to_string(), ledger),
+            &management_toml(&ports, &witness.public().to_string(), &lab, ledger),
         )?;
         let path = self.config("management");
         let management: ManagementConfig = config::load(&path).map_err(|e| failed(&path, e))?;
@@ -202,6 +212,7 @@ impl Site {
             &key_toml(&ports, &keys.log_vkey().to_string(), ledger),
         )?;
         self.write("servers/storage/storage.toml", &storage_toml(&ports))?;
+        self.write("servers/witness/witness.toml", &witness_toml(&ports, keys.log_vkey()))?;
         self.write(LEDGER, ledger.name())?;
         // Last: this file says that the site is whole.
         let ports = serde_json::to_string(&ports).map_err(|e| failed(&self.folder, e))?;
@@ -209,22 +220,21 @@ impl Site {
         Ok(block)
     }
 
-    /// A server's key and certificate.
-    fn certify(&self, role: &str) -> Result<()> {
+    /// A server's key and certificate, by the CA of `realm`.
+    fn certify(&self, role: &str, name: &str, realm: &str) -> Result<()> {
         let folder = self.folder.join("servers").join(role);
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&folder)
             .map_err(|e| failed(&folder, e))?;
-        let name = format!("{role}.quickstart.test");
         let key = PrivateKey::generate().map_err(|e| failed(&folder, e))?;
         key.save(&folder.join("private_key.pem"), None).map_err(|e| failed(&folder, e))?;
-        let subject = Subject::new(&name, None).map_err(|e| failed(&folder, e))?;
+        let subject = Subject::new(name, None).map_err(|e| failed(&folder, e))?;
         let request = key.request(&subject).map_err(|e| failed(&folder, e))?;
-        let kind = Kind::Server { dns_names: vec![name] };
+        let kind = Kind::Server { dns_names: vec![name.to_owned()] };
         let certificate =
-            self.ca("server")?.issue(&request, &kind, VALID).map_err(|e| failed(&folder, e))?;
+            self.ca(realm)?.issue(&request, &kind, VALID).map_err(|e| failed(&folder, e))?;
         self.write(&format!("servers/{role}/certificate.pem"), &certificate)
     }
 
@@ -247,6 +257,7 @@ impl Ports {
             key_public: ports.next()?,
             storage: ports.next()?,
             storage_public: ports.next()?,
+            witness: ports.next()?,
         })
     }
 }
@@ -294,7 +305,8 @@ fn chain(file: Option<&str>) -> String {
     file.map(|file| format!("chain = \"../../network/{file}\"\n")).unwrap_or_default()
 }
 
-fn management_toml(ports: &Ports, witness: &str, ledger: LedgerKind) -> String {
+/// The witnesses are the key server, whose key is `follower`, and the lab's, whose is `witness`.
+fn management_toml(ports: &Ports, follower: &str, witness: &str, ledger: LedgerKind) -> String {
     let chain = chain(ledger.files().map(|[own, _]| own));
     let peer = |kind: &str, role: &str, port: u16| {
         format!("[[{kind}]]\n{}certificate = \"../{role}/certificate.pem\"\n", endpoint(role, port))
@@ -304,8 +316,14 @@ fn management_toml(ports: &Ports, witness: &str, ledger: LedgerKind) -> String {
         format!("administrators = [\"{ADMINISTRATOR}\"]\n"),
         server_toml("management", ports.management, ports.management_public, allow),
         format!("[public]\n{}", endpoint("management", ports.management_public)),
-        format!("[ledger]\nid = \"{LEDGER_ID}\"\nwitnesses = [\"{witness}\"]\n{chain}"),
+        format!("[ledger]\nid = \"{LEDGER_ID}\"\nwitnesses = [\"{follower}\"]\n{chain}"),
+        format!(
+            "[[ledger.independent_witnesses]]\nkey = \"{witness}\"\n\
+             url = \"https://{WITNESS}:{port}/witness\"\nconnect = \"127.0.0.1:{port}\"\n",
+            port = ports.witness
+        ),
         peer("key_servers", "key", ports.key),
+        format!("[key_servers.public]\n{}", endpoint("key", ports.key_public)),
         peer("storage_servers", "storage", ports.storage),
     ]
     .join("\n")
@@ -318,6 +336,7 @@ fn key_toml(ports: &Ports, log_key: &str, ledger: LedgerKind) -> String {
         format!("ledger = \"{LEDGER_ID}\"\nlog_key = \"{log_key}\"\nkek = \"data/kek\"\n{chain}"),
         server_toml("key", ports.key, ports.key_public, allow),
         format!("[management]\n{}", endpoint("management", ports.management)),
+        format!("administrators = [\"{ADMINISTRATOR}\"]\n"),
         format!("[management_public]\n{}", endpoint("management", ports.management_public)),
     ]
     .join("\n")
@@ -330,4 +349,17 @@ fn storage_toml(ports: &Ports) -> String {
         format!("[management]\n{}", endpoint("management", ports.management)),
     ]
     .join("\n")
+}
+
+fn witness_toml(ports: &Ports, log: &VerifyingKey) -> String {
+    let port = ports.witness;
+    format!(
+        r#"url = "https://{WITNESS}:{port}"
+listen = "127.0.0.1:{port}"
+certificate = "certificate.pem"
+private_key = "private_key.pem"
+data = "data"
+logs = ["{log}"]
+"#
+    )
 }

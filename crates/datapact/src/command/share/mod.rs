@@ -6,6 +6,7 @@ mod text;
 mod update;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use datapact_client::provider::Provider;
@@ -61,8 +62,9 @@ enum Verb {
     /// Audit a share: replay the ledger, and compare it with requests, releases and reports
     ///
     /// Follows the log from the last checkpoint that this profile has kept, so that a log which was
-    /// rolled back or forked since is found out. Exit code 8 says that something is wrong; the
-    /// report says what.
+    /// rolled back or forked since is found out, and asks each of the log's witnesses what it has
+    /// cosigned last, so that an old view of the log is, too. Exit code 8 says that something is
+    /// wrong; the report says what.
     Audit(AuditShare),
 }
 
@@ -75,6 +77,10 @@ struct AuditShare {
     /// who may know
     #[arg(long, value_name = "FILE")]
     export: Option<PathBuf>,
+    /// How old the newest cosignature of each of the log's witnesses may be, such as `5m`
+    #[arg(long, value_name = "DURATION", default_value = "5m",
+          value_parser = humantime::parse_duration)]
+    witness_age: Duration,
 }
 
 #[derive(Args)]
@@ -141,8 +147,9 @@ impl Share {
                 let set = context.block_on(async { Ok(provider.revoke(&share).await?) })?;
                 report(context, &set)
             }
-            Verb::Audit(AuditShare { share, export }) => {
-                let provider = Provider::new(context.session_finishing_work()?);
+            Verb::Audit(AuditShare { share, export, witness_age }) => {
+                let provider = Provider::new(context.session_finishing_work()?)
+                    .with_witness_seconds(witness_age.as_secs());
                 let report = match export {
                     None => {
                         let report =

@@ -1,5 +1,8 @@
 //! `config`: the servers' configuration files.
 
+mod check;
+mod witness;
+
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -7,10 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use datapact_client::key_file::PrivateKey;
 use datapact_client::subject::Subject;
-use datapact_log::note::VerifyingKey;
-use datapact_server::config::{
-    Common, ConfigError, KeyServerConfig, ManagementConfig, ServerConfig, StorageServerConfig, load,
-};
+use datapact_server::config::{ConfigError, KeyServerConfig, StorageServerConfig};
 use datapact_server::key::witness_key;
 use datapact_server::management::Keys;
 use serde::Serialize;
@@ -19,11 +19,12 @@ use crate::context::Context;
 use crate::failure::{Failure, Result, key_failure};
 use crate::files::NewFile;
 use crate::output::fields;
+use check::{check, management_keys};
 
 const AFTER_HELP: &str = "\
 `init` writes a commented configuration and, in its folder, the server's private key, a
 certificate request for your CA, and the keys that others must know: the log's (management) or the
-witness's (key server).
+witness's (key server, witness).
 
 Examples:
   datapact config init key --name keys.example -o key/key.toml
@@ -79,6 +80,8 @@ enum Role {
     Key,
     /// A storage server
     Storage,
+    /// A witness of logs, of whatever organisation
+    Witness,
 }
 
 #[derive(Serialize)]
@@ -110,6 +113,7 @@ impl Config {
                         check(&config, |config: &KeyServerConfig| vec![config.log_key.clone()])
                     }
                     Role::Storage => check(&config, |_: &StorageServerConfig| Vec::new()),
+                    Role::Witness => witness::check(&config),
                 }?;
                 let text = format!("{} is right: `{name}`", config.display());
                 context.output.result(&Checked { config: &config, name }, text)
@@ -166,6 +170,7 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
             Some(witness_key(&data, name).map_err(|e| local(&e))?.public().to_string())
         }
         Role::Storage => None,
+        Role::Witness => Some(witness::make(context, &data, name)?),
     };
     let text = sample(role, name, ports);
     file.write_all(text.as_bytes()).map_err(|error| Failure::file("write", output, &error))?;
@@ -182,7 +187,8 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
         ),
     ];
     if let Some(key) = &verifier_key {
-        lines.push((if role == Role::Key { "witness key" } else { "log key" }, key.clone()));
+        let of = if role == Role::Management { "log key" } else { "witness key" };
+        lines.push((of, key.clone()));
     }
     let made =
         Initialised { config: output, private_key: key_path, request: request_path, verifier_key };
@@ -192,49 +198,6 @@ fn init(context: &Context, role: Role, name: &str, ports: [u16; 3], output: &Pat
 /// The id of the ledger of the management called `name`.
 fn ledger_id(name: &str) -> String {
     format!("{name}/ledger")
-}
-
-/// Checks the file, its trust configuration, and that certificate, key and name belong together.
-fn check<C: ServerConfig>(path: &Path, verifier_keys: fn(&C) -> Vec<String>) -> Result<String> {
-    let config: C = load(path).map_err(config_failure)?;
-    for key in verifier_keys(&config) {
-        key.parse::<VerifyingKey>().map_err(|_| {
-            Failure::usage(
-                format!("`{}`: `{key}` is not a verifier key", path.display()),
-                "put in the key that `datapact config init` of the other server printed",
-            )
-        })?;
-    }
-    let common: &Common = config.common();
-    let wrong = |file: &Path, detail: &dyn std::fmt::Display| {
-        Failure::usage(
-            format!("`{}`: {detail}", file.display()),
-            "correct the configuration or the file",
-        )
-    };
-    let name = common.name().map_err(|e| wrong(path, &e))?;
-    let trust = datapact_api::trust_file::load(&common.tls.trust).map_err(|error| {
-        Failure::usage(error, "`datapact ca trust` writes the trust configuration")
-    })?;
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-    let chain = CertificateDer::pem_file_iter(&common.tls.certificate)
-        .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
-        .map_err(|e| {
-            wrong(&common.tls.certificate, &format_args!("no certificate chain in PEM: {e}"))
-        })?;
-    trust
-        .identify_server(&chain, &name, crate::context::now())
-        .map_err(|e| wrong(&common.tls.certificate, &e))?;
-    let key = PrivateKey::load(&common.tls.private_key, None).map_err(key_failure)?;
-    let identity = datapact_core::identity::Identity::server(&name);
-    datapact_core::jws::Signer::new(key.pkcs8(), chain, identity)
-        .map_err(|e| wrong(&common.tls.private_key, &e))?;
-    Ok(name)
-}
-
-fn management_keys(config: &ManagementConfig) -> Vec<String> {
-    config.ledger.witnesses.clone()
 }
 
 pub(super) fn config_failure(error: ConfigError) -> Failure {
@@ -248,6 +211,7 @@ fn sample(role: Role, name: &str, [port, public_port, operator_port]: [u16; 3]) 
     let ledger = ledger_id(name);
     // Top-level keys, which TOML wants before all tables; and tables.
     let (keys, tables) = match role {
+        Role::Witness => return witness::sample(name, public_port),
         Role::Management => (
             r#"# Users who administer accounts from the start, as `realm:subject`. At its start
 # the server writes data/administrators.json, the invitation that these users join with.
@@ -274,13 +238,22 @@ url = "https://{name}:{public_port}"
 id = "{ledger}"
 # The witness keys that `datapact config init key` and the key servers print.
 witnesses = []
-# How many witnesses must have cosigned before a client accepts a proof; all of them if not given.
+# How many witnesses of both kinds must have cosigned before a client accepts a proof; all of them
+# if not given.
 # quorum = 1
+
+# Further witnesses, which are asked to cosign the log, best another organisation's (`datapact serve
+# witness`, or any C2SP tlog-witness).
+# [[ledger.independent_witnesses]]
+# key = "witness.lab.example+00000000+REPLACE"
+# url = "https://witness.lab.example:8080/witness"
 
 # Key servers; the first is the default. `certificate` is the chain that consumers are to expect.
 [[key_servers]]
+# Audits ask at its public listener for what it has cosigned last.
 url = "https://keys.example:8443"
 certificate = "keys.pem"
+public = {{ url = "https://keys.example:8080" }}
 
 # Storage servers; the first is the default.
 [[storage_servers]]
@@ -310,6 +283,9 @@ key_retention_days = 90
 registration_hours = 24"#,
             r#"[management]
 url = "https://management.example:8443"
+# The administrators, as `realm:subject`, who may have users erased. Management alone may not: that
+# destroys the record of what keys they got.
+administrators = []
 
 [management_public]
 url = "https://management.example:8080""#
@@ -381,12 +357,12 @@ deny = []
         role = match role {
             Role::Management => "management",
             Role::Key => "key server",
-            Role::Storage => "storage server",
+            _ => "storage server",
         },
         table = match role {
             Role::Management => "management",
             Role::Key => "key",
-            Role::Storage => "storage",
+            _ => "storage",
         },
     )
 }
