@@ -42,7 +42,7 @@ impl Session {
             return Ok(());
         }
         Err(ClientError::Problem(Problem::new(Kind::Unavailable, detail).hint(format!(
-            "whoever runs the CA makes one with `datapact ca crl` for management's trust \
+            "the CA's operator makes one with `datapact ca crl` for management's trust \
              configuration; to go on without, write `{{\"revocation\": \"if-available\"}}` to `{}`",
             settings.display()
         ))))

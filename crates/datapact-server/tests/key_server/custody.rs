@@ -244,7 +244,7 @@ async fn policies_that_withhold_do_not_pile_up() {
     share.policy = recorded;
     let consumer = rig.fixture.consumer("Consumer");
     let access = rig.access(&share, &consumer);
-    rig.refused(&access, &consumer, Kind::Refused, "revoked").await;
+    rig.refused(&access, &consumer, Kind::Refused, "the share is").await;
 }
 
 #[tokio::test]

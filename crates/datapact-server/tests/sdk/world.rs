@@ -34,7 +34,9 @@ pub(crate) struct World {
 }
 
 fn ca(folder: &Path, name: &str) -> Ca {
-    Ca::init(&folder.join(format!("ca-{name}")), name, YEAR, None).unwrap()
+    let ca = Ca::init(&folder.join(format!("ca-{name}")), name, YEAR, None).unwrap();
+    ca.crl().unwrap();
+    ca
 }
 
 impl World {
@@ -44,7 +46,10 @@ impl World {
         let (servers, clinic, lab) = (ca(path, "servers"), ca(path, "clinic"), ca(path, "lab"));
         let trust = [("server", "servers"), ("clinic", "clinic"), ("lab", "lab")]
             .map(|(realm, ca)| {
-                format!("[[realm]]\nname = \"{realm}\"\nca = [\"ca-{ca}/ca.pem\"]\n")
+                format!(
+                    "[[realm]]\nname = \"{realm}\"\nca = [\"ca-{ca}/ca.pem\"]\n\
+                     crl = [\"ca-{ca}/crl.pem\"]\n"
+                )
             })
             .concat();
         fs::write(path.join("trust.toml"), trust).unwrap();
