@@ -41,6 +41,7 @@ use datapact_log::path::Resource;
 use datapact_log::proof::Proof;
 use datapact_log::source::{LogSource, SourceError};
 use datapact_server::config::{KeyServerConfig, ManagementConfig, StorageServerConfig};
+use datapact_server::erasures::journal;
 
 /// Reads any bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -58,6 +59,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("api", api),
     ("audit-bundle", audit_bundle),
     ("config", config),
+    ("erasures", erasures),
     ("chain", chain),
     ("rules", rules),
     ("csv", |bytes| table(bytes, "csv")),
@@ -212,6 +214,17 @@ fn api(bytes: &[u8]) {
 fn audit_bundle(bytes: &[u8]) {
     if let Ok(bundle) = Bundle::parse(bytes) {
         let _ = bundle.verify(&TrustedInputs::default());
+    }
+}
+
+/// A server's erasure journal.
+fn erasures(bytes: &[u8]) {
+    if let Ok(lines) = journal::parse(bytes) {
+        let written: Vec<u8> = lines
+            .iter()
+            .flat_map(|line| [serde_json::to_vec(line).unwrap_or_default(), vec![b'\n']].concat())
+            .collect();
+        assert_eq!(journal::parse(&written), Ok(lines));
     }
 }
 
