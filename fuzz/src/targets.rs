@@ -45,6 +45,7 @@ use datapact_log::witness::AddCheckpoint;
 use datapact_server::config::{
     KeyServerConfig, ManagementConfig, StorageServerConfig, WitnessConfig,
 };
+use datapact_server::erasures::journal;
 
 /// Reads any bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -63,6 +64,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("api", api),
     ("audit-bundle", audit_bundle),
     ("config", config),
+    ("erasures", erasures),
     ("chain", chain),
     ("rules", rules),
     ("csv", |bytes| table(bytes, "csv")),
@@ -235,6 +237,17 @@ fn api(bytes: &[u8]) {
 fn audit_bundle(bytes: &[u8]) {
     if let Ok(bundle) = Bundle::parse(bytes) {
         let _ = bundle.verify(&TrustedInputs::default());
+    }
+}
+
+/// A server's erasure journal.
+fn erasures(bytes: &[u8]) {
+    if let Ok(lines) = journal::parse(bytes) {
+        let written: Vec<u8> = lines
+            .iter()
+            .flat_map(|line| [serde_json::to_vec(line).unwrap_or_default(), vec![b'\n']].concat())
+            .collect();
+        assert_eq!(journal::parse(&written), Ok(lines));
     }
 }
 

@@ -1,9 +1,10 @@
 //! Backups of what a server keeps on its machine, and their restoration.
 //!
 //! A backup is a folder: a consistent copy of the database, made while the server runs; the
-//! server's own secrets, but not the key server's KEK, which is kept apart; the packages; and,
-//! written last, `backup.json` with the digest of each file. A server on PostgreSQL or S3 is backed
-//! up by these stores' own means.
+//! server's own keys, but not the key server's KEK, which is kept apart; the packages; and, written
+//! last, `backup.json` with the digest of each file. What names a person, each key and each package
+//! is in it encrypted ([`sealed`], [`packages`]); what opens it is in a file apart. A server on
+//! PostgreSQL or S3 is backed up by these stores' own means.
 
 mod files;
 mod packages;
@@ -206,12 +207,12 @@ impl Plan {
             }
             sync_folder(&folder.join(PACKAGES))?;
         }
+        // As of now: without the secrets of who was erased meanwhile. Before the manifest, without
+        // which it is not a backup.
+        SecretFile::of(&live, self.role, &self.owner, time).await?.write(secrets)?;
         let text = serde_json::to_vec_pretty(&manifest).map_err(|e| at(folder)(e.into()))?;
         write_new(&folder.join(MANIFEST), &text)?;
         sync_folder(folder)?;
-        // As of now: without the secrets of who was erased meanwhile.
-        let opens = SecretFile::of(&live, self.role, &self.owner, time).await?;
-        opens.write(secrets)?;
         Ok(manifest)
     }
 

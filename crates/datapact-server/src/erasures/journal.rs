@@ -54,6 +54,9 @@ pub enum JournalError {
     /// The file system refuses.
     #[error("the erasure journal `{path}`: {error}", path = .0.display(), error = .1)]
     File(PathBuf, io::Error),
+    /// It is longer than any that is read.
+    #[error("the erasure journal `{path}` is longer than 64 MiB", path = .0.display())]
+    TooLong(PathBuf),
     /// It holds something else.
     #[error(
         "the erasure journal `{path}` is damaged at line {line}; put a copy of it there",
@@ -85,10 +88,13 @@ pub fn read(path: &Path) -> Result<Vec<Line>, JournalError> {
     let failed = |error| JournalError::File(path.to_owned(), error);
     let mut bytes = Vec::new();
     match File::open(path) {
-        Ok(file) => file.take(JOURNAL_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?,
+        Ok(file) => file.take(JOURNAL_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed(error)),
     };
+    if bytes.len() as u64 > JOURNAL_BYTES_MAX {
+        return Err(JournalError::TooLong(path.to_owned()));
+    }
     parse(&bytes).map_err(|line| JournalError::Damaged(path.to_owned(), line))
 }
 

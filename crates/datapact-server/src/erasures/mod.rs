@@ -10,7 +10,7 @@ pub(crate) mod secret;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datapact_core::id::Timestamp;
+use datapact_core::id::{Timestamp, random};
 use datapact_store::{Migration, Store, StoreError, Tx, Value, json, number};
 
 use journal::Line;
@@ -41,9 +41,10 @@ pub(crate) fn note(
 /// Notes, in the transaction that deletes it, that the rest of something erased is deleted: it is
 /// to be taken out of the database's files, too.
 pub(crate) fn note_rest(tx: &Tx, now: Timestamp) -> Result<(), StoreError> {
-    let row = [Value::from("rest"), number(now), true.into()];
-    let into = "erasure_note (erased, time, journaled)";
-    tx.insert_or(into, vec![row], "ON CONFLICT (erased) DO NOTHING")
+    // Each its own, so that none is taken for one that is being completed.
+    let name = format!("rest {}", hex::encode(random::<16>()));
+    let row = [Value::from(name), number(now), true.into()];
+    tx.insert("erasure_note (erased, time, journaled)", vec![row])
 }
 
 /// Completes erasures. Clones are the same.

@@ -121,3 +121,70 @@ pub(super) async fn open(path: &Path, tables: &Tables) -> Result<Store> {
     let location = Location::Sqlite(path.to_owned());
     Ok(Store::connect(&location, None, &tables.schema).await?)
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{key, management, storage};
+
+    /// Tables that name no person, to be reviewed when one is added.
+    const OTHERS: &[&str] = &[
+        // Its versions name administrators to every user, for good.
+        "enrolment",
+        "invitation",
+        "key_kek",
+        "key_revocation",
+        "key_tombstone",
+        "ledger_checkpoint",
+        "ledger_cosignature",
+        "ledger_entry",
+        "ledger_fault",
+        "ledger_mirror",
+        "ledger_policy",
+        "ledger_state",
+        "ledger_tile",
+        "projection",
+        "replaced",
+        "token_revocation",
+        "tombstone",
+        "user_status",
+        "webhook_cursor",
+        "webhook_delivery",
+        // The store's own, and those of erasures.
+        "backup_secret",
+        "erasure_note",
+        "schema_version",
+        "store_head",
+        "user_secret",
+    ];
+
+    #[tokio::test]
+    async fn pr_1_every_table_is_known_to_name_people_or_not_to() {
+        for (schema, personal) in [
+            (management::schema(), management::PERSONAL),
+            (key::schema(), key::PERSONAL),
+            (storage::schema(), storage::PERSONAL),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("db"), &schema).await.unwrap();
+            let tables = store.read(|db| {
+                let sql = "SELECT name FROM sqlite_master WHERE type = 'table' \
+                           AND name NOT LIKE 'sqlite_%'";
+                db.rows(sql, [])?
+                    .iter()
+                    .map(|row| row.text(0))
+                    .collect::<std::result::Result<_, StoreError>>()
+            });
+            let mut tables: BTreeSet<String> = tables.await.unwrap();
+            for Personal { table, .. } in personal {
+                assert!(tables.remove(*table), "there is no table `{table}`");
+            }
+            tables.retain(|table| !OTHERS.contains(&table.as_str()));
+            assert!(tables.is_empty(), "do they name people? {tables:?}");
+        }
+    }
+}

@@ -114,10 +114,16 @@ pub(super) fn update(tx: &Tx, account: &Account) -> Result<()> {
     Ok(())
 }
 
-/// Disables an account that is to be erased at once; whether there is one.
-pub(crate) fn condemn(tx: &Tx, id: &AccountId) -> Result<bool> {
-    let sql = "UPDATE account SET active = 0, erase_at = 0 WHERE id = $1";
-    Ok(tx.run(sql, [text(id)])? == 1)
+/// Those of `ids` that are accounts.
+pub(crate) fn present(db: &Db, ids: &[AccountId]) -> Result<Vec<AccountId>> {
+    let found = db.rows_of("SELECT id FROM account WHERE id IN", ids.iter().map(text))?;
+    Ok(found.iter().map(|row| row.parse(0)).collect::<std::result::Result<_, _>>()?)
+}
+
+/// Disables an account that is to be erased at once.
+pub(crate) fn condemn(tx: &Tx, id: &AccountId) -> Result<()> {
+    tx.run("UPDATE account SET active = 0, erase_at = 0 WHERE id = $1", [text(id)])?;
+    Ok(())
 }
 
 /// Deletes an account, and what else only this noun knows of its holder.

@@ -79,15 +79,19 @@ impl Eraser {
     /// other servers were told at the time, and are not told again: the user may have come again
     /// since.
     pub(super) async fn erase_again(&self) -> std::result::Result<(), OpenError> {
-        for erased in self.erasures.journaled()? {
-            let Erased::Account(id) = erased else { continue };
+        let of_account = |erased| match erased {
+            Erased::Account(id) => Some(id),
+            _ => None,
+        };
+        let ids: Vec<AccountId> =
+            self.erasures.journaled()?.into_iter().filter_map(of_account).collect();
+        for id in self.store.read(move |db| account::table::present(db, &ids)).await? {
             let (now, marker) = ((self.clock)(), self.marker);
             // By itself: an account that must wait for a call under way is disabled at once.
-            if self.store.write(move |tx| account::table::condemn(tx, &id)).await? {
-                let erase = self.store.write(move |tx| erase(tx, &id, &marker, &[], now));
-                if let Err(Failure(problem)) = erase.await {
-                    tracing::warn!(%problem, "an account cannot be erased yet; trying again");
-                }
+            self.store.write(move |tx| account::table::condemn(tx, &id)).await?;
+            let erase = self.store.write(move |tx| erase(tx, &id, &marker, &[], now));
+            if let Err(Failure(problem)) = erase.await {
+                tracing::warn!(%problem, "an account cannot be erased yet; trying again");
             }
         }
         Ok(())
