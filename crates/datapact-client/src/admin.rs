@@ -39,7 +39,8 @@ pub struct Invited {
 pub struct Draft {
     /// As management's configuration has it.
     pub enrolment: Enrolment,
-    /// Whether it says something else than the newest published version, or there is none yet.
+    /// Whether it says something else than the version that the profile has verified, or there is
+    /// none yet.
     pub changed: bool,
     /// Who has signed it, as management says.
     pub signed_by: Vec<Identity>,
@@ -151,11 +152,12 @@ impl Administrator {
         enrolment.validate().map_err(wrong)?;
         log_policy_of(&enrolment)?;
         let changes = enrolment.changes_since(before);
-        Ok(Draft { changed: draft.changed, signed_by: draft.signed_by, changes, enrolment })
+        let changed = before.is_none_or(|before| !before.says_the_same(&enrolment));
+        Ok(Draft { changed, signed_by: draft.signed_by, changes, enrolment })
     }
 
-    /// Hands in all versions that this profile has verified, for a management restored from
-    /// an older backup and has lost the newest. What is published already stays.
+    /// Hands in all versions that this profile has verified, for a management that was
+    /// restored from an older backup and has lost the newest. What is published already stays.
     ///
     /// # Errors
     /// [`Kind::Conflict`] when management has published other versions.

@@ -23,8 +23,9 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ClientError, Result};
 
-/// The largest file of a profile that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The largest file of a profile that is read, in bytes: a revocation list, or all versions of an
+/// enrolment, may be long.
+const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Where a user's profiles are.
 #[derive(Debug, Clone)]
