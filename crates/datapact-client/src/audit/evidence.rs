@@ -164,6 +164,7 @@ impl<'a> Audit<'a> {
         shown: &Listed,
         released: &BTreeMap<Digest, Timestamp>,
     ) -> Vec<AuditedAccess> {
+        // The ledger leads: what management shows besides is looked at elsewhere.
         let mut commitments: BTreeMap<Identity, Commitment> = BTreeMap::new();
         let mut audited = Vec::new();
         for (position, record) in &ledger.accesses {
