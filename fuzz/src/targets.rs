@@ -46,6 +46,7 @@ use datapact_server::config::{
     KeyServerConfig, ManagementConfig, StorageServerConfig, WitnessConfig,
 };
 use datapact_server::erasures::journal;
+use datapact_server::security_log;
 
 /// Reads any bytes.
 pub(crate) type Target = fn(&[u8]);
@@ -65,6 +66,7 @@ pub(crate) const ALL: &[(&str, Target)] = &[
     ("audit-bundle", audit_bundle),
     ("config", config),
     ("erasures", erasures),
+    ("security-log", security_log),
     ("chain", chain),
     ("rules", rules),
     ("csv", |bytes| table(bytes, "csv")),
@@ -103,6 +105,19 @@ fn enrolment(bytes: &[u8]) {
     if let Ok(body) = serde_json::from_slice::<Enrolment>(bytes) {
         let _ = (body.validate().is_ok(), body.changes_since(None));
         assert!(body.says_the_same(&body.clone().following(Some(&body))));
+    }
+}
+
+/// What continues a log that was found good is found good with it.
+fn security_log(bytes: &[u8]) {
+    let half = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let (head, rest) = bytes.split_at(half);
+    let whole = security_log::verify(bytes, None);
+    if let Ok(head) = security_log::verify(head, None)
+        && head.first.is_some()
+    {
+        let rest = security_log::verify(rest, Some(&head));
+        assert_eq!(rest.ok().map(|found| found.last), whole.ok().map(|found| found.last));
     }
 }
 

@@ -141,6 +141,8 @@ fn read(path: &Path, stamps: &mut Vec<Stamp>) -> Result<Trust, TrustFileError> {
     }
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut trust = Trust::default();
+    // All of the file counts or nothing: half a trust configuration would refuse or believe too
+    // much.
     for (i, realm) in file.realm.iter().enumerate() {
         if file.realm.iter().take(i).any(|other| other.name == realm.name) {
             return Err(syntax(format!(

@@ -180,6 +180,8 @@ impl Consumer {
                 if ended {
                     return None;
                 }
+                // What was given out last has been worked on, now that the next is asked for: only
+                // then is it noted, so that a crash leaves none out.
                 if let Some(event) = given {
                     if let Err(error) = write_json(&path, &Watched { event }) {
                         return Some((Err(error), (session, seen, None, None, true)));

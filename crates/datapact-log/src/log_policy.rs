@@ -191,6 +191,7 @@ impl Reader {
             return Err("it has a control character".to_owned());
         }
         let words: Vec<&str> = line.split([' ', '\t']).filter(|word| !word.is_empty()).collect();
+        // Names are defined above their use, so a policy has no circle.
         match words.as_slice() {
             [] => Ok(()),
             [first, ..] if first.starts_with('#') => Ok(()),

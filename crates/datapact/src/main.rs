@@ -17,14 +17,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
+use mimalloc::MiMalloc;
+use zeroizing_alloc::ZeroAlloc;
 
 use crate::command::Cli;
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// Servers allocate and free many short documents from several threads; see `docs/benchmarks.md`.
+/// What is freed is overwritten: keys and plaintexts are in buffers of libraries, too.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<MiMalloc> = ZeroAlloc(MiMalloc);
 
 fn main() -> ExitCode {
     // One provider for every TLS connection and certificate; a second one must never be chosen by

@@ -102,7 +102,8 @@ fn an_access_is_one_trace_over_all_three_servers_and_names_nobody() {
     for role in ROLES {
         let path = site.config(role);
         let config = std::fs::read_to_string(&path).unwrap();
-        let traces = format!("{config}\n[server.traces]\nendpoint = \"http://{address}\"\n");
+        let traces =
+            format!("{config}\n[server.operator.traces]\nendpoint = \"http://{address}\"\n");
         std::fs::write(&path, traces).unwrap();
         site.restart(role);
     }

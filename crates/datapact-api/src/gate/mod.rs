@@ -3,6 +3,7 @@
 
 mod access;
 mod calls;
+mod check;
 mod headers;
 
 use std::sync::Arc;
@@ -25,6 +26,8 @@ use http::{Method, header};
 pub use self::access::{AccessList, Pattern};
 pub use self::calls::{CallLimits, STATEMENT_SECONDS_MAX};
 use self::calls::{Calls, UnderWay};
+pub use self::check::Check;
+use self::check::Refused;
 pub use self::headers::{IDEMPOTENCY_HEADER, IDEMPOTENCY_KEY_MAX};
 use crate::peer::AuthenticatedPeer;
 use crate::problem::{Kind, Problem, Result};
@@ -153,8 +156,8 @@ impl Gate {
         self.packages.iter().any(is_called)
     }
 
-    /// Identifies the peer again, so that a revocation counts at once, and consults the list.
-    fn admit_peer(&self, peer: &AuthenticatedPeer) -> Result<()> {
+    /// Identifies the peer again, so that a revocation counts at once.
+    fn identify(&self, peer: &AuthenticatedPeer) -> Result<()> {
         let now = (self.clock)();
         let identity = (self.trust)().identify(&peer.chain, now).map_err(|e| {
             Problem::new(Kind::Unauthenticated, e).hint("renew the certificate or ask its CA")
@@ -165,7 +168,12 @@ impl Gate {
                 "the certificate now identifies another user",
             ));
         }
-        if !(self.access)().admits(&identity) {
+        Ok(())
+    }
+
+    /// Consults the access list.
+    fn admit_identity(&self, identity: &Identity) -> Result<()> {
+        if !(self.access)().admits(identity) {
             let detail =
                 format!("`{identity}` is not admitted by the access list of `{}`", self.name);
             return Err(Problem::forbidden(detail).hint("ask the server's operator"));
@@ -206,7 +214,10 @@ impl Gate {
         self.calls.once(&peer.identity, signed.document().time, signed.id(), now)
     }
 
-    async fn admit(&self, request: Request) -> Result<(Request, Option<UnderWay>)> {
+    async fn admit(
+        &self,
+        request: Request,
+    ) -> std::result::Result<(Request, Option<UnderWay>), Refused> {
         let peer = request.extensions().get::<AuthenticatedPeer>().cloned().ok_or_else(|| {
             Problem::new(Kind::Unauthenticated, "the connection has no client certificate")
         })?;
@@ -216,22 +227,24 @@ impl Gate {
             Ok(under_way) => under_way,
             Err(problem) => {
                 tokio::time::sleep(BUSY_PAUSE).await;
-                return Err(problem);
+                return Err(problem.into());
             }
         };
-        self.admit_peer(&peer)?;
+        self.identify(&peer).map_err(Check::Certificate.refused())?;
+        self.admit_identity(&peer.identity).map_err(Check::AccessList.refused())?;
         let (mut parts, body) = request.into_parts();
         // A package is bound by its own signed metadata; everything else is small and signed whole.
         let streamed = parts.headers.get(header::CONTENT_TYPE).is_some_and(|t| t == OCTET_STREAM);
         if streamed && !self.takes_package(&parts.method, parts.extensions.get::<MatchedPath>()) {
             let detail = format!("this address takes no package, so no `{OCTET_STREAM}`");
-            return Err(Problem::malformed(detail).hint("send JSON, and sign it with the call"));
+            let problem = Problem::malformed(detail);
+            return Err(problem.hint("send JSON, and sign it with the call").into());
         }
         let (content, body) = if streamed {
             (None, body)
         } else if body.size_hint().lower() > BODY_BYTES_MAX as u64 {
             pass_over(body).await;
-            return Err(too_large());
+            return Err(too_large().into());
         } else {
             let arriving = axum::body::to_bytes(body, BODY_BYTES_MAX);
             let arrived =
@@ -249,7 +262,8 @@ impl Gate {
         let if_match = headers::if_match(&parts.headers)?;
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let statement = parts.headers.get(STATEMENT_HEADER).and_then(|value| value.to_str().ok());
-        self.admit_statement(&peer, statement, &Call { method: &parts.method, target, content })?;
+        let call = Call { method: &parts.method, target, content };
+        self.admit_statement(&peer, statement, &call).map_err(Check::Statement.refused())?;
         let statement = statement.filter(|_| !peer.identity.is_server()).map(Arc::from);
         parts.extensions.insert(Caller { peer, statement, idempotency_key, if_match });
         Ok((Request::from_parts(parts, body), under_way))
@@ -291,6 +305,6 @@ pub fn gated(routes: Router, gate: Arc<Gate>) -> Router {
 async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
     match gate.admit(request).await {
         Ok((request, _under_way)) => next.run(request).await,
-        Err(problem) => problem.into_response(),
+        Err(refused) => refused.into_response(),
     }
 }

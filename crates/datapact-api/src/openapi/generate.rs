@@ -37,6 +37,7 @@ fn build(role: Role) -> Value {
             path.insert(operation.method.to_owned(), described);
         }
     }
+    // Only now: describing an operation adds the schemas that it refers to.
     let mut schemas = description.generator.take_definitions(true);
     let examples: Map<String, Value> = serde_json::from_str(EXAMPLES).expect("examples are JSON");
     for (name, examples) in examples {

@@ -254,6 +254,8 @@ impl Bundle {
     /// What the entries say, each proved under one checkpoint and decided again by the contract: a
     /// share's decisions rest on nothing but the share's own entries.
     fn replay(&self, policy: &LogPolicy) -> Result<(OnLedger, Checkpoint)> {
+        // One checkpoint for all: entries of two logs, or of two times, would fit together by
+        // chance.
         let mut under: Option<Checkpoint> = None;
         let mut ledger = OnLedger::new(self.share);
         let mut values = Values::new();

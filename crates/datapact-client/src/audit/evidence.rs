@@ -169,6 +169,7 @@ impl<'a> Audit<'a> {
         shown: &Listed,
         released: &BTreeMap<Digest, Released>,
     ) -> Vec<AuditedAccess> {
+        // The ledger leads: what management shows besides is looked at elsewhere.
         let mut commitments: BTreeMap<Identity, Commitment> = BTreeMap::new();
         let mut audited = Vec::new();
         for (position, record) in &ledger.accesses {

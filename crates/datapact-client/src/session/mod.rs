@@ -102,6 +102,7 @@ impl Session {
                 )
             })
         };
+        // A public listener is not told who asks.
         let mutual = tls(true)?;
         let user = |endpoint: &Endpoint| {
             Http::new(

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::operator::traces::TracesConfig;
 use crate::secret_file::SecretFileError;
+use crate::security_log::SecurityLogConfig;
 use crate::stores::DatabaseConfig;
 pub use key::{KeyServerConfig, OwnManagement};
 pub(crate) use limits::BURST_SECONDS;
@@ -62,12 +63,9 @@ pub struct Common {
     /// PostgreSQL instead of a database file in `data`.
     #[serde(default)]
     pub database: Option<DatabaseConfig>,
-    /// The operator's listener: health, readiness and metrics. None if not given.
+    /// What its operator sees.
     #[serde(default)]
-    pub operator: Option<Operator>,
-    /// Where traces of the calls that it answers are sent. Nowhere if not given.
-    #[serde(default)]
-    pub traces: Option<TracesConfig>,
+    pub operator: Operator,
     /// What callers may take of it at once, and how long for it.
     #[serde(default)]
     pub limits: Limits,
@@ -93,22 +91,33 @@ impl TlsFiles {
     }
 }
 
-/// The operator's listener: plain HTTP without authentication, so that probes and Prometheus reach
-/// it, and therefore only on this machine unless configured otherwise.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// What a server's operator sees of it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Operator {
-    /// Where it listens; port 0 takes a free one.
-    pub listen: SocketAddr,
+    /// Where it answers about health, readiness and figures; port 0 takes a free one, and nowhere
+    /// if not given. It is plain HTTP without authentication, so that probes and Prometheus reach
+    /// it, and therefore only on this machine unless configured otherwise.
+    pub listen: Option<SocketAddr>,
     /// Whether `listen` may be an address that other machines reach, for a container's network,
     /// say.
-    #[serde(default)]
     pub beyond_this_machine: bool,
+    /// Where traces of the calls that it answers are sent. Nowhere if not given.
+    pub traces: Option<TracesConfig>,
+    /// Where it writes down who was refused and what administrators did.
+    pub security_log: SecurityLogConfig,
 }
 
 impl Operator {
+    fn paths_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let traces = self.traces.iter_mut().flat_map(|traces| &mut traces.ca);
+        traces.chain(self.security_log.paths_mut())
+    }
+
     fn validate(&self) -> Result<(), String> {
-        if self.beyond_this_machine || self.listen.ip().is_loopback() {
+        self.traces.as_ref().map_or(Ok(()), TracesConfig::validate)?;
+        self.security_log.validate()?;
+        if self.beyond_this_machine || self.listen.is_none_or(|at| at.ip().is_loopback()) {
             return Ok(());
         }
         Err("`operator.listen` is not a loopback address; anybody there could read the figures. \
@@ -171,12 +180,11 @@ pub fn load<C: ServerConfig>(path: &Path) -> Result<C, ConfigError> {
     std::iter::once(&mut common.data)
         .chain(common.tls.paths_mut())
         .chain(common.database.iter_mut().flat_map(DatabaseConfig::paths_mut))
-        .chain(common.traces.iter_mut().flat_map(|traces| &mut traces.ca))
+        .chain(common.operator.paths_mut())
         .for_each(absolute);
     config.common().access.parse().map_err(wrong)?;
     config.common().name().map_err(wrong)?;
-    config.common().operator.as_ref().map_or(Ok(()), Operator::validate).map_err(wrong)?;
-    config.common().traces.as_ref().map_or(Ok(()), TracesConfig::validate).map_err(wrong)?;
+    config.common().operator.validate().map_err(wrong)?;
     config.common().limits.validate().map_err(wrong)?;
     config.validate().map_err(wrong)?;
     Ok(config)

@@ -54,6 +54,7 @@ impl KeyServer {
             endpoint.name().map_err(|e| OpenError::Configuration(e.to_string()))?;
         let log = log_key(config)?;
         let store = connect(config, &name).await?;
+        // The KEK before the ledger: with the wrong one nothing else may begin.
         let vault = Arc::new(Vault::open(&config.kek, &store).await?);
         let witness = witness_key(&config.server.data, &name)?;
         let witness_public = witness.public().clone();

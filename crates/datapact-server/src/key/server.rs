@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::middleware::{self, Next};
+use axum::response::Response;
 use datapact_api::gate::Caller;
 use datapact_api::key_server::{self as api, Keys, Releases, ShownPolicies};
 use datapact_log::note::VerifyingKey;
 use datapact_store::Store;
+use hyper::Method;
+use hyper::header::{CONNECTION, HeaderValue};
 use tokio::task::JoinHandle;
 
 use super::base::Base;
@@ -41,6 +46,7 @@ impl KeyServer {
     pub fn router(&self) -> Router {
         let services = &self.services;
         api::key::routes(called(&services.keys))
+            .layer(middleware::from_fn(end_after_key))
             .merge(api::policy::routes(called(&services.policies)))
             .merge(api::release::routes(called(&services.releases)))
             .merge(datapact_api::user::routes(called(&services.users)))
@@ -80,6 +86,17 @@ impl KeyServer {
     pub fn database(&self) -> &Store {
         &self.base.store
     }
+}
+
+/// Ends the connection on which a key came: its buffers, which hold the key in the clear, go with
+/// it.
+async fn end_after_key(request: Request, next: Next) -> Response {
+    let brings_key = request.method() == Method::PUT;
+    let mut response = next.run(request).await;
+    if brings_key {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 impl Drop for KeyServer {

@@ -46,6 +46,8 @@ impl Host {
         read_access: fn(&Path) -> Result<AccessList, ConfigError>,
         own_servers: &[&Endpoint],
     ) -> Result<Self, ServeError> {
+        // Before any secret is read.
+        crate::memory::forbid_dumps().map_err(ServeError::Dumps)?;
         let name = common.name().map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
         std::fs::create_dir_all(&common.data)
             .and_then(|()| {
@@ -67,7 +69,7 @@ impl Host {
             .map_err(|e| wrong(&e.to_string()))?;
         let key = private_key(&common.tls.private_key)?;
         let access = Arc::new(ReloadableAccess::load(path, read_access)?);
-        let traces = Traces::start(common.traces.as_ref(), role, &name)
+        let traces = Traces::start(common.operator.traces.as_ref(), role, &name)
             .map_err(|e| ConfigError::Wrong(path.to_owned(), e))?;
         let own_servers = own_servers.iter().filter_map(|server| server.name().ok());
         Ok(Self {

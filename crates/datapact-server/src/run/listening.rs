@@ -13,6 +13,7 @@ use axum::http::header;
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use datapact_api::openapi;
+use datapact_api::operation::Operation;
 use datapact_api::public::{self, Public};
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
@@ -25,6 +26,7 @@ use crate::operator::expiry::Watched;
 use crate::operator::metrics::{Metrics, count};
 use crate::operator::traces::trace;
 use crate::operator::{self, Operated, Panel};
+use crate::security_log::{self, Event, Kind, SecurityLog, Watch, watch_trust};
 use crate::tls::{Bounds, Listener, Occupancy};
 
 /// The listeners of one server, bound.
@@ -45,9 +47,8 @@ impl Listeners {
             let bound = Listener::bind(address, chain, key, clients, &bounds).await;
             bound.map_err(|e| ServeError::Listen(address, e))
         };
-        let operator = match &host.common.operator {
-            Some(operator) => {
-                let address = operator.listen;
+        let operator = match host.common.operator.listen {
+            Some(address) => {
                 let bound = Listener::bind_plain(address).await;
                 Some(bound.map_err(|e| ServeError::Listen(address, e))?)
             }
@@ -100,11 +101,29 @@ impl Host {
         let (trust, clock) = (Arc::clone(&self.trust), Arc::clone(&self.clock));
         let watched = Arc::new(Watched::new(&self.name, &self.chain, trust, peers, clock));
         let stopping = Arc::new(AtomicBool::new(false));
+        let (log, writing) = SecurityLog::open(
+            &self.common.operator.security_log,
+            self.common.data.join(security_log::FILE),
+            &self.name,
+            self.role,
+            Arc::clone(&self.clock),
+        )
+        .map_err(ServeError::SecurityLog)?;
+        let operations = operations(self.role);
+        let watch = Arc::new(Watch { log: log.clone(), operations });
         let counted = |router: Router, listener| {
+            let watch = Arc::clone(&watch);
+            let router = router.layer(middleware::from_fn_with_state(watch, security_log::watch));
             router.layer(middleware::from_fn_with_state((Arc::clone(&metrics), listener), count))
         };
         let (stop, stopped) = watch::channel(false);
-        let listeners = Listeners::bind(&self).await?;
+        let mut listeners = Listeners::bind(&self).await?;
+        listeners.main.report_to(log.clone());
+        let reported = log.clone();
+        let reload = move || {
+            reported.report(Event::new(Kind::ConfigurationRead));
+            reload();
+        };
         let panel = Panel {
             server: self.name.clone(),
             role: self.role,
@@ -118,11 +137,13 @@ impl Host {
             asking: tokio::sync::Mutex::default(),
         };
         let watches = [
+            tokio::spawn(watch_trust(log.clone(), self.trust.source())),
             tokio::spawn(Arc::clone(&self.trust).watch()),
             tokio::spawn(Arc::clone(&self.access).watch(reload)),
             tokio::spawn(watched.warn()),
         ];
         ready(listeners.ready(&self)?);
+        log.report(Event::new(Kind::Started));
         tracing::info!(role = self.role, name = %self.name, "listening");
         let signal = tokio::spawn(async move {
             shutdown.await;
@@ -152,6 +173,8 @@ impl Host {
         panel.iter().for_each(tokio::task::JoinHandle::abort);
         signal.abort();
         watches.iter().for_each(tokio::task::JoinHandle::abort);
+        log.report(Event::new(Kind::Stopped));
+        writing.end().await;
         self.traces.end().await;
         tracing::info!(role = self.role, "stopped");
         Ok(())
@@ -160,11 +183,20 @@ impl Host {
 
 /// The OpenAPI document of a server.
 fn description(role: &str) -> Router {
-    openapi::router(match role {
+    openapi::router(api_of(role))
+}
+
+/// All that a server offers.
+fn operations(role: &str) -> Vec<&'static Operation> {
+    api_of(role).operations().collect()
+}
+
+fn api_of(role: &str) -> openapi::Role {
+    match role {
         "management" => openapi::Role::Management,
         "key" => openapi::Role::Key,
         _ => openapi::Role::Storage,
-    })
+    }
 }
 
 /// Ends a stream of events when the server stops: it has no end of its own, and its follower

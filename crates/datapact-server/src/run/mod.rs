@@ -24,6 +24,7 @@ use crate::config::{
 use crate::key::KeyServer;
 pub use crate::management::ADMINISTRATORS_INVITATION;
 use crate::management::ManagementServer;
+use crate::memory;
 use crate::storage::StorageServer;
 use host::Host;
 pub use witness::serve_witness;
@@ -40,6 +41,12 @@ pub enum ServeError {
     /// A file that it needs.
     #[error("`{path}`: {detail}", path = .0.display(), detail = .1)]
     File(PathBuf, String),
+    /// Core dumps, which would hold keys, cannot be forbidden.
+    #[error("cannot forbid core dumps, which would hold keys: {0}")]
+    Dumps(std::io::Error),
+    /// Its security log.
+    #[error("{0}")]
+    SecurityLog(String),
     /// An address that it cannot listen on, or something else of the system.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -128,6 +135,10 @@ pub async fn serve_key(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), ServeError> {
     let config: KeyServerConfig = config::load(path)?;
+    // Before any key is read.
+    if let Err(why) = memory::lock() {
+        tracing::warn!(%why, "memory is not locked: keys may get into swap");
+    }
     let (own, access) = (config.management.endpoint(), access_of::<KeyServerConfig>);
     let host = Host::load(path, &config.server, "key", access, &[&own])?;
     let public = Arc::new(host.client(&config.management_public)?);

@@ -1,5 +1,6 @@
 //! TLS 1.3, and who the peer is.
 
+use std::io;
 use std::sync::Arc;
 
 use datapact_api::peer::AuthenticatedPeer;
@@ -11,7 +12,10 @@ use datapact_log::clock::system_clock;
 use rustls::crypto::{CryptoProvider, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
+};
 
 /// Who shook hands.
 pub(super) fn peer(
@@ -22,6 +26,18 @@ pub(super) fn peer(
     let certificate = Digest::of(chain.first().ok_or(TrustError::NoCertificate)?);
     let identity = trust.current().identify(&chain, system_clock()())?;
     Ok(AuthenticatedPeer { identity, chain, certificate })
+}
+
+/// Why a handshake failed.
+pub(super) fn why_refused(error: &io::Error) -> &'static str {
+    match error.get_ref().and_then(|error| error.downcast_ref::<Error>()) {
+        Some(Error::InvalidCertificate(CertificateError::Revoked)) => "certificate-revoked",
+        Some(Error::InvalidCertificate(CertificateError::Expired)) => "certificate-expired",
+        Some(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => "certificate-unknown",
+        Some(Error::InvalidCertificate(_)) => "certificate",
+        Some(Error::NoCertificatesPresented) => "no-certificate",
+        _ => "handshake",
+    }
 }
 
 /// The server's side of a connection: TLS 1.3 only, no resumption (each handshake shows the

@@ -26,10 +26,11 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use super::body::{Keeping, Lent, pass_over};
-use super::config::peer;
+use super::config::{peer, why_refused};
 use super::occupancy::Occupancy;
 use super::slots::{Holder, InUse, Slot};
 use crate::config::Deadlines;
+use crate::security_log::{Event, Kind as EventKind, SecurityLog};
 
 /// How long what is under way may still take when its connection has to end for another.
 const CUT_GRACE: Duration = Duration::from_secs(1);
@@ -46,6 +47,7 @@ pub(super) struct Connection {
     pub(super) trust: Option<Arc<ReloadableTrust>>,
     pub(super) occupancy: Arc<Occupancy>,
     pub(super) deadlines: Deadlines,
+    pub(super) log: Option<SecurityLog>,
     pub(super) router: Router,
 }
 
@@ -73,19 +75,34 @@ impl Connection {
             () = slot.cut() => return tracing::debug!("a handshake ended for another"),
             result = tokio::time::timeout(self.deadlines.handshake(), handshake) => match result {
                 Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
-                Err(_) => return tracing::debug!("a TLS handshake took too long"),
+                Ok(Err(error)) => {
+                    self.refused(why_refused(&error));
+                    return tracing::debug!(%error, "a TLS handshake failed");
+                }
+                Err(_) => {
+                    self.refused("handshake-late");
+                    return tracing::debug!("a TLS handshake took too long");
+                }
             },
         };
         let peer = match &self.trust {
             None => None,
             Some(trust) => match peer(trust, stream.get_ref().1.peer_certificates()) {
                 Ok(peer) => Some(peer),
-                Err(error) => return tracing::debug!(%error, "a peer was refused"),
+                Err(error) => {
+                    self.refused("certificate");
+                    return tracing::debug!(%error, "a peer was refused");
+                }
             },
         };
         let identity = peer.as_ref().map(|peer| Holder::Identity(peer.identity.clone()));
         self.answer(stream, peer, identity.unwrap_or(host), slot, stopped).await;
+    }
+
+    fn refused(&self, why: &'static str) {
+        if let Some(log) = &self.log {
+            log.report(Event { reason: Some(why), ..Event::new(EventKind::ConnectionRefused) });
+        }
     }
 
     /// Answers requests in a slot of `holder`; without one, refuses the first.

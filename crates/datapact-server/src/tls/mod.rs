@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub use crate::config::{Deadlines, Limits};
+use crate::security_log::SecurityLog;
 use config::server_config;
 use connection::Connection;
 pub(crate) use occupancy::Occupancy;
@@ -67,6 +68,8 @@ pub struct Listener {
     trust: Option<Arc<ReloadableTrust>>,
     deadlines: Deadlines,
     occupancy: Arc<Occupancy>,
+    /// Told of connections that are refused.
+    log: Option<SecurityLog>,
 }
 
 impl Listener {
@@ -113,7 +116,7 @@ impl Listener {
         }
         socket.bind(address)?;
         let tcp = socket.listen(BACKLOG)?;
-        Ok(Self { tcp, config, trust, deadlines: limits.deadlines, occupancy })
+        Ok(Self { tcp, config, trust, deadlines: limits.deadlines, occupancy, log: None })
     }
 
     /// Where it listens.
@@ -122,6 +125,11 @@ impl Listener {
     /// When the operating system cannot tell.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
+    }
+
+    /// Reports connections that are refused to this log.
+    pub(crate) fn report_to(&mut self, log: SecurityLog) {
+        self.log = Some(log);
     }
 
     /// Who occupies it.
@@ -159,6 +167,7 @@ impl Listener {
                 trust: self.trust.clone(),
                 occupancy: Arc::clone(&self.occupancy),
                 deadlines: self.deadlines,
+                log: self.log.clone(),
                 router: router.clone(),
             };
             connections.spawn(connection.run(stream, from, slot, stopped.clone()));

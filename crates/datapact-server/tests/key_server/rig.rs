@@ -117,9 +117,8 @@ pub fn config(dir: &std::path::Path) -> KeyServerConfig {
             url: format!("https://{KEYS}:9443"),
             listen: any,
             public_listen: any,
-            traces: None,
             limits: Limits::default(),
-            operator: None,
+            operator: Default::default(),
             tls: TlsFiles {
                 certificate: dir.join("unused"),
                 private_key: dir.join("unused"),

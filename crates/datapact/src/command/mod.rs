@@ -23,6 +23,7 @@ mod package;
 mod profile;
 mod quickstart;
 mod record;
+mod security;
 mod serve;
 mod share;
 mod subscription;
@@ -68,6 +69,7 @@ pub(crate) enum Command {
     Backup(backup::Backup),
     Restore(backup::Restore),
     Kek(kek::Kek),
+    Security(security::Security),
     Ca(ca::Ca),
     Completion(completion::Completion),
     Man(man::Man),
@@ -103,6 +105,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<()> {
         Command::Backup(command) => command.run(context),
         Command::Restore(command) => command.run(context),
         Command::Kek(command) => command.run(context),
+        Command::Security(command) => command.run(context),
         Command::Ca(command) => command.run(context),
         Command::Completion(command) => command.run(),
         Command::Man(command) => command.run(context),

@@ -127,8 +127,12 @@ fn failure(error: ServeError) -> Failure {
         ServeError::Listen(..) => Problem::new(Kind::Unavailable, error)
             .hint("choose another port, or end what listens there")
             .into(),
+        ServeError::Dumps(_) => {
+            Failure::local(error, "let the service manager set `LimitCORE=0`, and allow prctl")
+        }
         ServeError::Storage(problem) => problem.into(),
         ServeError::File(..)
+        | ServeError::SecurityLog(_)
         | ServeError::Management(_)
         | ServeError::Key(_)
         | ServeError::Witness(_) => {

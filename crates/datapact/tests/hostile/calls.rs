@@ -130,8 +130,13 @@ impl Raw {
 
     /// Sends `call` with this `Datapact-Statement`, if any.
     pub(crate) fn send(&self, call: &Call, statement: Option<&str>) -> Answer {
+        self.exchange(&self.bytes(call, statement, "close")).unwrap()
+    }
+
+    /// The call as it is sent, with this header field `connection`.
+    pub(crate) fn bytes(&self, call: &Call, statement: Option<&str>, connection: &str) -> Vec<u8> {
         let mut head = format!(
-            "{} {} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
+            "{} {} HTTP/1.1\r\nhost: {}\r\nconnection: {connection}\r\n",
             call.method, call.target, self.name
         );
         if let Some(statement) = statement {
@@ -147,7 +152,7 @@ impl Raw {
         {
             head += &format!("content-length: {}\r\n", call.body.len());
         }
-        self.exchange(&[head.as_bytes(), b"\r\n", &call.body].concat()).unwrap()
+        [head.as_bytes(), b"\r\n", &call.body].concat()
     }
 
     /// Sends `call`, rightly signed.

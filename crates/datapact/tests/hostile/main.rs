@@ -7,7 +7,9 @@ mod calls;
 mod forgery;
 mod identity;
 mod malformed;
+mod memory;
 mod releases;
+mod security_log;
 mod shares;
 #[path = "../support/mod.rs"]
 mod support;

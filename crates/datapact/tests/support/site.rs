@@ -158,6 +158,12 @@ impl Site {
         self.path().join(name)
     }
 
+    /// The server's process.
+    pub fn pid(&self, role: &'static str) -> u32 {
+        let servers = self.servers.lock().unwrap();
+        servers.get(role).unwrap_or_else(|| panic!("{role} does not run")).child.id()
+    }
+
     /// Kills the server (SIGKILL); nothing is left of the process when this returns.
     pub fn kill(&self, role: &'static str) {
         let server = self.servers.lock().unwrap().remove(role);

@@ -69,6 +69,10 @@ impl<'a> Bound<'a> {
     }
 }
 
+/// A key in the clear: at one place in memory, which is overwritten when it goes. A move would leave
+/// a copy on the stack.
+pub(in crate::key) type Plain = Box<Zeroizing<[u8; 32]>>;
+
 /// The versions in a file, as text, to be written again.
 pub(super) type Lines = BTreeMap<u32, Zeroizing<String>>;
 
@@ -149,11 +153,7 @@ impl Kek {
     }
 
     /// Decrypts what [`Kek::seal`] made for the same key and package.
-    pub(super) fn open_sealed(
-        &self,
-        bound: Bound<'_>,
-        sealed: &str,
-    ) -> Result<Zeroizing<[u8; 32]>, OpenError> {
+    pub(super) fn open_sealed(&self, bound: Bound<'_>, sealed: &str) -> Result<Plain, OpenError> {
         let versions = self.versions.read().unwrap_or_else(PoisonError::into_inner);
         let opens = versions.get(&bound.kek).ok_or(OpenError)?;
         let mut bytes = Zeroizing::new(hex::decode(sealed).map_err(|_| OpenError)?);
@@ -161,7 +161,7 @@ impl Kek {
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| OpenError)?;
         let plain =
             opens.open_in_place(nonce, Aad::from(bound.aad()), text).map_err(|_| OpenError)?;
-        let mut key = Zeroizing::new([0; 32]);
+        let mut key = Plain::default();
         if plain.len() != key.len() {
             return Err(OpenError);
         }
@@ -178,8 +178,8 @@ fn keys(lines: &Lines) -> BTreeMap<u32, RandomizedNonceKey> {
 }
 
 /// 32 bytes from 64 lower-case hexadecimal digits.
-pub(super) fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let mut bytes = Zeroizing::new([0; 32]);
+pub(super) fn decode(text: &str) -> Option<Plain> {
+    let mut bytes = Plain::default();
     let lower = text.bytes().all(|b| !b.is_ascii_uppercase());
     (lower && hex::decode_to_slice(text, bytes.as_mut_slice()).is_ok()).then_some(bytes)
 }
@@ -204,7 +204,7 @@ mod tests {
         let (other_key, other_package) = (KeyId::random(), Digest(random()));
         let bound = Bound::key(&key, &package, FIRST_VERSION);
         let sealed = kek.seal(bound, &plain).unwrap();
-        assert_eq!(*kek.open_sealed(bound, &sealed).unwrap(), plain);
+        assert_eq!(**kek.open_sealed(bound, &sealed).unwrap(), plain);
         assert_ne!(kek.seal(bound, &plain).unwrap(), sealed, "each nonce is fresh");
         assert!(!sealed.contains(&hex::encode(plain)));
         assert!(other.open_sealed(bound, &sealed).is_err());

@@ -18,7 +18,6 @@ use datapact_core::permission::KeyReference;
 use datapact_core::policy::ShareState;
 use datapact_log::clock::Clock;
 use datapact_store::{Store, Tx};
-use zeroize::Zeroizing;
 
 use super::base::Base;
 use super::failure::{Failure, Result};
@@ -135,7 +134,7 @@ impl Keys for Called<KeyService> {
 
     async fn store_key(&self, id: &KeyId, key: &StoreKey) -> problem::Result<KeyStatus> {
         let owner = self.users.user(&self.caller).await?.to_string();
-        let plain: Zeroizing<[u8; 32]> = kek::decode(&key.key).ok_or_else(|| {
+        let plain = kek::decode(&key.key).ok_or_else(|| {
             Problem::malformed("the key must be 64 lower-case hexadecimal digits")
         })?;
         let (before, stored) = self.fill(id, &owner, key, &plain).await?;

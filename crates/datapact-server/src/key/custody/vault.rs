@@ -6,9 +6,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use datapact_api::problem::Problem;
 use datapact_core::id::{Digest, KeyId, ShareId};
 use datapact_store::Store;
-use zeroize::Zeroizing;
 
-use super::kek::{self, Bound, FIRST_VERSION, Kek};
+use super::kek::{self, Bound, FIRST_VERSION, Kek, Plain};
 use super::table::{self, StoredKey};
 use crate::key::failure::{OpenError, Result};
 
@@ -54,11 +53,7 @@ impl Vault {
     }
 
     /// Decrypts a stored key. One that a rotation has just encrypted again is read again.
-    pub(in crate::key) async fn open_key(
-        &self,
-        id: &KeyId,
-        stored: &StoredKey,
-    ) -> Result<Zeroizing<[u8; 32]>> {
+    pub(in crate::key) async fn open_key(&self, id: &KeyId, stored: &StoredKey) -> Result<Plain> {
         self.load_version(stored.kek)?;
         let open = |stored: &StoredKey| {
             let bound = Bound::key(id, &stored.package, stored.kek);

@@ -3,7 +3,7 @@
 //! configuration names one, and hold nothing that names a person or a share.
 
 #[cfg(feature = "otel")]
-mod otlp;
+pub(crate) mod otlp;
 
 use std::path::PathBuf;
 use std::sync::Arc;

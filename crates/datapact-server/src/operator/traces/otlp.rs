@@ -25,7 +25,7 @@ use crate::operator::metrics::method;
 use crate::stores::is_local;
 
 /// How long a batch may take to be sent, and all that is left at the end.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// The most of a collector's answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -38,31 +38,16 @@ pub(super) struct Exporter {
 
 impl Exporter {
     pub(super) fn start(config: &TracesConfig, role: &str, name: &str) -> Result<Self, String> {
-        let tls =
-            foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`ca`: {e}"))?;
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .https_only(!is_local(&config.endpoint))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT)
-            .build()
-            .map_err(|e| e.to_string())?;
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(Client { client, runtime: Handle::current() })
+            .with_http_client(Client::new(config)?)
             .with_endpoint(format!("{}/v1/traces", config.endpoint.trim_end_matches('/')))
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(TIMEOUT)
             .build()
             .map_err(|e| e.to_string())?;
-        let resource = Resource::builder_empty()
-            .with_service_name(format!("datapact-{role}"))
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .with_attribute(KeyValue::new("service.instance.id", name.to_owned()))
-            .build();
         let provider = SdkTracerProvider::builder()
-            .with_resource(resource)
+            .with_resource(resource(role, name))
             .with_batch_exporter(exporter)
             .build();
         let tracer = provider.tracer("datapact");
@@ -132,11 +117,37 @@ impl Exporter {
     }
 }
 
+/// What is told of a server with all that it sends.
+pub(crate) fn resource(role: &str, name: &str) -> Resource {
+    Resource::builder_empty()
+        .with_service_name(format!("datapact-{role}"))
+        .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
+        .with_attribute(KeyValue::new("service.instance.id", name.to_owned()))
+        .build()
+}
+
 /// Sends on this server's runtime what the exporter's own thread wants sent.
 #[derive(Debug)]
-struct Client {
+pub(crate) struct Client {
     client: reqwest::Client,
     runtime: Handle,
+}
+
+impl Client {
+    /// A client for the collector of `config`.
+    pub(crate) fn new(config: &TracesConfig) -> Result<Self, String> {
+        let tls =
+            foreign_tls::client_config(config.ca.as_deref()).map_err(|e| format!("`ca`: {e}"))?;
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(!is_local(&config.endpoint))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(TIMEOUT)
+            .build()
+            .map_err(|e| e.to_string())?;
+        Ok(Self { client, runtime: Handle::current() })
+    }
 }
 
 #[async_trait]

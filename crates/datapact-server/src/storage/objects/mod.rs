@@ -150,6 +150,7 @@ impl Objects {
         let path = Path::from(upload.name.as_str());
         let multipart = self.store.put_multipart(&path).await.map_err(|e| failed(&e))?;
         let mut write = WriteMultipart::new_with_chunk_size(multipart, part_bytes(size));
+        // Counted here, since the length that was announced is not to be believed.
         let (mut received, mut pace) = (0_u64, Pace::new());
         let cut = loop {
             match pace.next(&mut bytes).await {
