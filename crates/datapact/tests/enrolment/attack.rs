@@ -21,6 +21,7 @@ use crate::{DAY, Extra, SHARE, edit, invite, join, make_due, newest, port, refus
 /// calls itself as the servers' CA does.
 fn false_key_server(site: &Site, ports: &PortBlock) -> (Extra, u16) {
     let ca = Ca::init(&site.file("ca/false"), "Servers' CA", 100 * DAY, None).unwrap();
+    ca.crl().unwrap();
     let key = PrivateKey::generate().unwrap();
     fs::create_dir(site.file("servers/false")).unwrap();
     key.save(&site.file("servers/false/private_key.pem"), None).unwrap();
@@ -31,6 +32,10 @@ fn false_key_server(site: &Site, ports: &PortBlock) -> (Extra, u16) {
     let trust = fs::read_to_string(site.file("servers/trust.toml")).unwrap();
     let trust = trust
         .replace("[\"../ca/server/ca.pem\"]", "[\"../ca/server/ca.pem\", \"../ca/false/ca.pem\"]");
+    let trust = trust.replace(
+        "[\"../ca/server/crl.pem\"]",
+        "[\"../ca/server/crl.pem\", \"../ca/false/crl.pem\"]",
+    );
     fs::write(site.file("servers/false-trust.toml"), trust).unwrap();
     let mut ports = ports.ports();
     let (main, public) = (ports.next().unwrap(), ports.next().unwrap());
@@ -136,6 +141,7 @@ async fn us_4_pr_10_a_corrupted_management_moves_no_user_to_a_false_key_server()
     let believed = site.user("admin").session.management().enrolment_draft().await.unwrap();
     let profile = site.file("home/profiles/clinic/enrolment.json");
     fs::write(profile, json!({ "draft": believed.enrolment }).to_string()).unwrap();
+    fs::remove_file(site.file("home/profiles/clinic/state/crl/fetched")).unwrap();
     let output = site.run(Some("clinic"), &create);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(keys_taken(&site).await, 1, "{told}");
