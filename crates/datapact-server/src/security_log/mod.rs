@@ -1,6 +1,7 @@
 //! The security log: who was refused and why, what administrators did, which limits were hit. A
 //! file of JSON lines, each with the digest of the one before, so that none can be changed, taken
-//! out or put in unseen; `docs/operations.md` lists the events. Of a person a line has the identity only.
+//! out or put in unseen; `docs/operations.md` lists the events. Of a person a line has the identity
+//! only.
 
 mod chain;
 #[cfg(feature = "otel")]

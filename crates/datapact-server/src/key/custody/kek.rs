@@ -69,8 +69,8 @@ impl<'a> Bound<'a> {
     }
 }
 
-/// A key in the clear: at one place in memory, which is overwritten when it goes. A move would leave
-/// a copy on the stack.
+/// A key in the clear: at one place in memory, which is overwritten when it goes. A move would
+/// leave a copy on the stack.
 pub(in crate::key) type Plain = Box<Zeroizing<[u8; 32]>>;
 
 /// The versions in a file, as text, to be written again.
