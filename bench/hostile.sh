@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long a user's `open` takes beside a thousand hostile clients, against its usual time: clients that are idle, slow, never
-# read an answer or never finish a call, from five loopback addresses, the user's among them. Once with the default limits,
-# once with limits that they exhaust.
+# read an answer or never finish a call, from five loopback addresses, the user's among them. Once with the default limits
+# on connections, once with limits that they exhaust.
 #
 #   bench/hostile.sh [SECONDS]      (60 unless told otherwise)
 #
