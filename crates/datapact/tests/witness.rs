@@ -54,17 +54,11 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Serves the copy of management in `servers/old` at 127.0.0.2.
+/// Serves the copy of management in `servers/old`, at the addresses that users know.
 fn serve_old(site: &Site) -> Process {
-    let config = site.file("servers/old/management.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    let text = text
-        .replace("\nlisten = \"127.0.0.1:", "\nlisten = \"127.0.0.2:")
-        .replace("public_listen = \"127.0.0.1:", "public_listen = \"127.0.0.2:");
-    fs::write(&config, text).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_datapact"))
         .args(["serve", "management", "--json", "--until-eof", "--config"])
-        .arg(&config)
+        .arg(site.file("servers/old/management.toml"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(fs::File::create(site.file("logs/old.log")).unwrap())
@@ -72,23 +66,24 @@ fn serve_old(site: &Site) -> Process {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let ready: Value = serde_json::from_str(&line).unwrap();
-    assert!(ready["listen"].as_str().unwrap().starts_with("127.0.0.2:"), "{ready}");
+    assert!(line.contains("127.0.0.1"), "{line}");
     Process(child)
 }
 
-/// Lets the profile's user reach management at `to` instead of `from`.
-fn lead(folder: &Path, from: &str, to: &str) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            lead(&path, from, to);
-        } else if let Ok(text) = fs::read_to_string(&path)
-            && text.contains(from)
-        {
-            fs::write(&path, text.replace(from, to)).unwrap();
+/// Moves management from one address to another; only the key server is told.
+fn move_management(site: &Site, from: &str, to: &str) {
+    let ports: Value = serde_json::from_slice(&fs::read(site.file("ports.json")).unwrap()).unwrap();
+    site.stop("management");
+    for (role, what) in [("management", "listen = "), ("key", "connect = ")] {
+        let mut text = fs::read_to_string(site.config(role)).unwrap();
+        for port in ["management", "management_public"] {
+            let at = |address: &str| format!("{what}\"{address}:{}\"", ports[port]);
+            text = text.replace(&at(from), &at(to));
         }
+        fs::write(site.config(role), text).unwrap();
     }
+    site.restart("management");
+    site.restart("key");
 }
 
 fn findings(report: &Value) -> Vec<&str> {
@@ -165,16 +160,9 @@ async fn ur_2_an_old_view_and_a_forged_erasure_hide_no_access() {
     }
     assert_eq!(releases().await, 2);
 
-    // The old view, by the real program with the true log key.
+    // The old view, by the real program with the true log key. The key server sees the new one.
+    move_management(&site, "127.0.0.1", "127.0.0.2");
     let old = serve_old(&site);
-    let profile = clinic.session.profile().folder().to_owned();
-    let reach = |from: &str, to: &str| {
-        for port in ["management", "management_public"] {
-            let at = |address: &str| format!("{address}:{}", ports[port]);
-            lead(&profile, &at(from), &at(to));
-        }
-    };
-    reach("127.0.0.1", "127.0.0.2");
     let report = audit(&site, &set.share, &["--export", "after.json"], 8);
     let found = findings(&report);
     assert_eq!(found.iter().filter(|kind| **kind == "old-view").count(), 2, "{report}");
@@ -202,7 +190,7 @@ async fn ur_2_an_old_view_and_a_forged_erasure_hide_no_access() {
 
     // Nothing is wrong with what management shows everybody else.
     drop(old);
-    reach("127.0.0.2", "127.0.0.1");
+    move_management(&site, "127.0.0.2", "127.0.0.1");
     let report = audit(&site, &set.share, &[], 0);
     assert_eq!(report["accesses"].as_array().unwrap().len(), 2);
 }

@@ -147,8 +147,8 @@ fn pr_1_what_was_erased_is_told_from_what_is_hidden() {
     assert_eq!((accesses[0].erased, &accesses[0].consumer), (Some(50), &None));
 }
 
-/// Management says that the consumer was erased: it hides nothing unless the key server has seen who
-/// asked for it.
+/// Management says that the consumer was erased: it hides nothing unless the key server has seen
+/// who asked for it.
 #[test]
 fn pr_1_an_erasure_without_a_statement_is_found() {
     let mut scene = Scene::new();
