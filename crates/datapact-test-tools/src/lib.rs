@@ -39,7 +39,7 @@ pub fn skip(reason: &str) {
 }
 
 /// Like [`skip`], also with `CI=true`: for programs that CI's machines cannot install, which are
-/// Fabric's and aics-witness.
+/// Fabric's alone.
 pub fn skip_everywhere(reason: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");

@@ -7,7 +7,7 @@ mod support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -245,7 +245,8 @@ async fn ur_2_witnesses_are_asked_and_cosign_no_fork() {
 /// Another program that speaks C2SP tlog-witness cosigns our log, and refuses its fork.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_witness_that_we_did_not_write_cosigns_the_log() {
-    let Some(program) = aics_witness() else { return };
+    let source = "pip install --ignore-requires-python -r testdata/witness/requirements.txt";
+    let Some(program) = datapact_test_tools::program("aics-witness", source) else { return };
     let site = Site::start();
     let ports = PortBlock::reserve().unwrap();
     let at = format!("127.0.0.1:{}", ports.ports().start);
@@ -294,19 +295,4 @@ async fn a_witness_that_we_did_not_write_cosigns_the_log() {
     let request = AddCheckpoint { old, proof, note: log.checkpoint(old, &[7; 32]) };
     let answer = client.add_checkpoint(&request).await.unwrap();
     assert_eq!(answer, Added::Refused(Refusal::Inconsistent));
-}
-
-/// PyPI's aics-witness: `AICS_WITNESS`, or what is in the PATH.
-fn aics_witness() -> Option<PathBuf> {
-    let named = std::env::var_os("AICS_WITNESS").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut found = named
-        .into_iter()
-        .chain(std::env::split_paths(&path).map(|folder| folder.join("aics-witness")));
-    let program = found.find(|program| program.is_file());
-    if program.is_none() {
-        let reason = "`aics-witness` is missing: it is on PyPI, and needs Python 3.12";
-        datapact_test_tools::skip_everywhere(reason);
-    }
-    program
 }

@@ -7,7 +7,7 @@
 mod cache;
 mod postgres;
 mod python;
-mod tls_scanners;
+mod testssl;
 
 use std::env;
 use std::ffi::OsString;
@@ -25,6 +25,11 @@ const PYTHON: &str = "DATAPACT_PYTHON";
 const POSTGRES: &str = "DATAPACT_POSTGRES";
 /// Names a folder with Fabric's programs.
 const FABRIC: &str = "FABRIC_BIN";
+
+/// sslyze's version.
+const SSLYZE: &str = "testdata/tls/requirements.txt";
+/// aics-witness's version.
+const WITNESS: &str = "testdata/witness/requirements.txt";
 
 /// Programs of the machine: the name, what it is part of, and what is skipped without it.
 const PROGRAMS: [(&str, &str, &str); 6] = [
@@ -57,7 +62,10 @@ impl Environment {
             add_rust_components(),
             python::add(&mut this),
             postgres::add(&mut this),
-            tls_scanners::add(&mut this),
+            python::add_alone(&mut this, "sslyze", SSLYZE, &[]),
+            // It asks for a newer Python than Debian 12 has, and runs on this one.
+            python::add_alone(&mut this, "aics-witness", WITNESS, &["--ignore-requires-python"]),
+            testssl::add(&mut this),
         ];
         lacking.extend(made.into_iter().filter_map(Result::err));
         look_for_fabric();

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -39,6 +40,36 @@ pub(super) fn add(environment: &mut Environment) -> Result<(), String> {
         .map_err(|error| format!("{what}: {error}"))?;
     environment.folders.push(folder.join("bin"));
     environment.variables.push((PYTHON, folder.join("bin/python").into()));
+    Ok(())
+}
+
+/// Adds a program with an environment of its own, since what it wants contradicts the others;
+/// `arguments` are pip's.
+pub(super) fn add_alone(
+    environment: &mut Environment,
+    program: &str,
+    pins: &str,
+    arguments: &[&str],
+) -> Result<(), String> {
+    if find(program).is_some() {
+        say("has", program);
+        return Ok(());
+    }
+    let text = fs::read_to_string(root().join(pins)).map_err(|e| format!("`{pins}`: {e}"))?;
+    let make = |folder: &Path| {
+        let venv = folder.join("venv");
+        create(&venv)?;
+        install(pip(&venv).args(arguments).args(["-r", pins]))?;
+        // A folder with this program alone: the environment's `python` is not for other tests.
+        let programs = folder.join("bin");
+        fs::create_dir(&programs)
+            .and_then(|()| symlink(venv.join("bin").join(program), programs.join(program)))
+            .map_err(|e| format!("`{}`: {e}", programs.display()))
+    };
+    let folder = cache_folder()
+        .and_then(|cache| once(&cache, program, program, &text, make))
+        .map_err(|error| format!("{program}: {error}"))?;
+    environment.folders.push(folder.join("bin"));
     Ok(())
 }
 
