@@ -186,10 +186,9 @@ mod tests {
         assert!(merge(&path, &[dir.path().join("missing")]).is_err());
     }
 
-    /// How long the last line is.
+    /// How long the last line is, with its end.
     fn line_length(bytes: &[u8]) -> usize {
-        let ends: Vec<_> = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').collect();
-        ends[ends.len() - 1].0 - ends[ends.len() - 2].0
+        1 + bytes.iter().rev().skip(1).take_while(|byte| **byte != b'\n').count()
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub struct Unsealed {
     pub erased: u64,
 }
 
+/// The table and the values of a row.
+type Opened = (&'static str, Map<String, Json>);
+
 /// Puts back what `secrets` opens, in the database at `path`, which is a backup's.
 pub(in crate::backup) async fn unseal(
     path: &std::path::Path,
@@ -83,7 +86,7 @@ fn opened(
     row: &Row,
     personal: &[Personal],
     secrets: &ByNumber,
-) -> std::result::Result<Option<(&'static str, Map<String, Json>)>, StoreError> {
+) -> std::result::Result<Option<Opened>, StoreError> {
     let damaged = |what: &str| StoreError::Damaged(format!("an encrypted row {what}"));
     let source = row.text(1)?;
     let of_table = personal.iter().find(|personal| personal.table == source);
