@@ -100,11 +100,15 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, String> {
 /// A directory with a copy of `contracts/`, npm's packages and Python's.
 fn workplace(contracts: &Path, cache: &Path) -> Result<PathBuf, String> {
     let work = cache.join("work");
+    // Slither reads whatever was ever built, and would look up its lines in today's sources.
+    for folder in ["src", "test", "out", "cache"] {
+        let old = work.join(folder);
+        if old.exists() {
+            fs::remove_dir_all(&old).map_err(|e| format!("`{}`: {e}", old.display()))?;
+        }
+    }
     for folder in ["src", "test"] {
         let to = work.join(folder);
-        if to.exists() {
-            fs::remove_dir_all(&to).map_err(|e| format!("`{}`: {e}", to.display()))?;
-        }
         fs::create_dir_all(&to).map_err(|e| format!("`{}`: {e}", to.display()))?;
         for file in files(&contracts.join(folder))? {
             copy(&file, &to)?;

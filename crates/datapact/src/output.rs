@@ -359,6 +359,8 @@ pub(crate) fn permission(permission: &AccessPermission) -> Vec<(&'static str, St
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -10,13 +10,14 @@ use crate::chain::{Chain, Change, Sent, entry, share_key, slot};
 use crate::state;
 
 /// State of another type than its key's: the chain's storage is typed, so that it cannot be.
-const IMPOSSIBLE: [&str; 6] = [
+const IMPOSSIBLE: [&str; 7] = [
     "another value under the share's key",
     "another value under the access's key",
     "another value under the counter's key",
     "another value under the share's key of an access",
     "another value under the reported access's key",
     "another value under the report's key",
+    "another value under the key of the number of reports",
 ];
 
 #[test]

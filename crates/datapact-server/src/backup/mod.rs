@@ -3,7 +3,7 @@
 //! A backup is a folder: a consistent copy of the database, made while the server runs; the
 //! server's own keys, but not the key server's KEK, which is kept apart; the packages; and, written
 //! last, `backup.json` with the digest of each file. What names a person, each key and each package
-//! is in it encrypted ([`sealed`], [`packages`]); what opens it is in a file apart. A server on
+//! is in it encrypted (`sealed`, `packages`); what opens it is in a file apart. A server on
 //! PostgreSQL or S3 is backed up by these stores' own means.
 
 mod files;

@@ -1,5 +1,5 @@
 //! What was erased stays erased (PR-1). An erasure notes itself, in the transaction that erases
-//! ([`note`]). [`Erasures::settle`] then writes the note to the [`journal`], which outlives the
+//! (`note`). `Erasures::settle` then writes the note to the [`journal`], which outlives the
 //! database, takes what was deleted out of the database's files, and deletes the note: killed in
 //! between, it goes on at the next start.
 

@@ -36,7 +36,7 @@ pub(crate) const PERSONAL: &[Personal] = &[
 /// erased. An erased provider only leaves its name out of them.
 const fn of_consumer(table: &'static str) -> Personal {
     Personal {
-        part: Some(Part { column: "provider", of: By::User("t.provider"), emptied: Some("") }),
+        part: Some(Part { column: "provider", of: By::User("t.provider"), emptied: None }),
         remains: Some(Remains {
             columns: &["position", "share"],
             sql: "INSERT INTO erasure (position, share, provider, time) \

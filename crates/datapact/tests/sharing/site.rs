@@ -69,11 +69,13 @@ fn endpoint(role: &str, port: u16) -> String {
 /// Makes CAs, certificates and configurations, as an operator would.
 pub(crate) fn configure(dir: &Path, ports: &PortBlock) {
     for ca in ["server", "clinic", "lab"] {
-        ok(dir, &["ca", "init", &format!("{ca}-ca"), "--name", ca]);
+        let folder = format!("{ca}-ca");
+        ok(dir, &["ca", "init", &folder, "--name", ca]);
+        ok(dir, &["ca", "crl", "--ca", &folder, "-o", &format!("{folder}/crl.pem")]);
     }
     // The servers' configurations name each other's addresses.
     let ports: Vec<u16> = ports.ports().collect();
-    let [management, management_public, key, _, storage, ..] = ports[..] else { panic!() };
+    let [management, management_public, key, key_public, storage, ..] = ports[..] else { panic!() };
     let mut keys = Vec::new();
     for (i, role) in ["management", "key", "storage"].into_iter().enumerate() {
         let name = format!("{role}.test");
@@ -102,10 +104,8 @@ pub(crate) fn configure(dir: &Path, ports: &PortBlock) {
         );
         let trust = format!("{role}/trust.toml");
         for realm in ["server", "clinic", "lab"] {
-            ok(
-                dir,
-                &["ca", "trust", &trust, "--realm", realm, "--ca", &format!("{realm}-ca/ca.pem")],
-            );
+            let (ca, crl) = (format!("{realm}-ca/ca.pem"), format!("{realm}-ca/crl.pem"));
+            ok(dir, &["ca", "trust", &trust, "--realm", realm, "--ca", &ca, "--crl", &crl]);
         }
         edit(
             &dir.join(&config),
@@ -120,6 +120,10 @@ pub(crate) fn configure(dir: &Path, ports: &PortBlock) {
             ("witnesses = []", format!("witnesses = [{}]", keys[1])),
             (&format!("# connect = \"{public}\""), format!("connect = \"{public}\"")),
             ("url = \"https://keys.example:8443\"", endpoint("key", key)),
+            (
+                "url = \"https://keys.example:8080\"",
+                endpoint("key", key_public).replace('\n', ", "),
+            ),
             ("url = \"https://storage.example:8443\"", endpoint("storage", storage)),
             ("\"keys.pem\"", "\"../key/server.pem\"".to_owned()),
             ("\"storage.pem\"", "\"../storage/server.pem\"".to_owned()),

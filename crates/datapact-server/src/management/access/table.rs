@@ -194,11 +194,12 @@ pub(crate) fn erase(tx: &Tx, identity: &Identity, now: Timestamp) -> Result<()> 
     for table in ["access", "usage"] {
         let sql = format!("UPDATE {table} SET provider = NULL WHERE provider = $1");
         tx.run(sql, [text(identity)])?;
-        // SQLite takes `ON CONFLICT` after a SELECT only behind a WHERE.
+        // An erased provider need not be told. SQLite takes `ON CONFLICT` after a SELECT only
+        // behind a WHERE.
         let sql = format!(
             "INSERT INTO erasure (position, share, provider, time) \
              SELECT position, share, provider, CAST($2 AS BIGINT) FROM {table} \
-             WHERE consumer = $1 ON CONFLICT (position) DO NOTHING"
+             WHERE consumer = $1 AND provider IS NOT NULL ON CONFLICT (position) DO NOTHING"
         );
         tx.run(sql, [text(identity), number(now)])?;
         tx.run(format!("DELETE FROM {table} WHERE consumer = $1"), [text(identity)])?;

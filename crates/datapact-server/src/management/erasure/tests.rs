@@ -122,6 +122,11 @@ async fn pr_1_an_erased_provider_leaves_no_share_and_its_consumers_their_records
     eraser(&world).await.erase_due().await.unwrap();
     let own = world.as_user(&other).policies().shares(Page::first()).await.unwrap();
     assert!(own[0].receipt.users.is_empty(), "the share has ended, and so has the salt");
+
+    // Of its accesses to what an erased provider had shared, too.
+    let id = world.as_user(&user).accounts().account().await.unwrap().id;
+    world.delete(id, &user, true).await.unwrap();
+    assert!(!holds(&world, "CN=User").await);
 }
 
 /// What erases in this management.
