@@ -145,7 +145,7 @@ fn to_line(value: &impl Serialize) -> String {
 }
 
 /// JSON in which characters that are not seen are escaped: a terminal or a reader could take what
-/// stands around them for something else. They stand in strings only.
+/// is around them for something else. They occur in strings only.
 fn escaped(json: &str) -> String {
     let mut line = String::with_capacity(json.len());
     for c in json.chars() {

@@ -175,7 +175,7 @@ pub(crate) fn write() {
     wrong("a storage server twice", &|body| body.storage_servers.push(at("storage")));
     wrong("a server without https", &|body| body.management.url = "http://m.example".to_owned());
     wrong("no administrator", &|body| body.administrators.identities.clear());
-    wrong("nobody has to sign", &|body| body.administrators.threshold = 0);
+    wrong("no administrator has to sign", &|body| body.administrators.threshold = 0);
     wrong("more must sign than there are", &|body| body.administrators.threshold = 2);
     wrong("an administrator of no realm", &|body| {
         body.administrators.identities.push(eve.identity().clone());

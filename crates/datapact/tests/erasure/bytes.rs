@@ -40,7 +40,7 @@ fn spellings(text: &str) -> Vec<Vec<u8>> {
         text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
         text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
     ];
-    // Whatever stands before it in what was encoded: what its own bytes alone decide.
+    // Whatever precedes it in what was encoded: the characters that its own bytes alone decide.
     for before in 0..3 {
         let encoded = STANDARD_NO_PAD.encode([&vec![0; before], text.as_bytes()].concat());
         let first = (before * 8).div_ceil(6);
